@@ -1,0 +1,226 @@
+//! From the file to the checked configuration: what no type can say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jsonc_parser::ast::Value;
+use jsonc_parser::common::Ranged;
+
+use super::deserialize::describe_value;
+use super::document::{Document, member, members, merged, quoted};
+use super::listen::{Listen, Transport};
+use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
+use super::problems::{Findings, Problems};
+use super::units::Size;
+use super::{Config, ListenerConfig};
+use crate::limits::Limits;
+use crate::registry::{Protocol, Registry};
+
+/// Connections that the kernel holds before they are accepted, if `backlog` is left out.
+pub(super) const BACKLOG: u32 = 1024;
+
+/// The largest `backlog` and `receive_buffer`: the kernel takes a C `int`.
+const INT_MAX: u64 = i32::MAX as u64;
+
+/// Checks `text`, which is called `file` in what is reported.
+pub(super) fn check(file: &str, text: &str, registry: &Registry) -> Result<Config, Problems> {
+    let document = Document::parse(text).map_err(|error| Problems::one(file, text, error.offset, error.message))?;
+    let mut checker = Checker { registry, findings: Findings::new(&document) };
+    checker.no_member_twice(&document.root);
+    let config = checker.file(&document.root);
+    checker.findings.finish(file, text, config)
+}
+
+struct Checker<'c> {
+    registry: &'c Registry,
+    findings: Findings<'c>,
+}
+
+/// A listener as it stands in the file, and where.
+type Listener<'c> = (&'c Value<'c>, ListenerMembers);
+
+impl<'c> Checker<'c> {
+    fn file(&mut self, root: &Value<'_>) -> Config {
+        let file: FileMembers = self.findings.read(root, false).unwrap_or_default();
+        self.not_zero(root, file.zeros());
+        let limits = member(root, "limits");
+        if let Some(limits) = limits {
+            self.not_zero(limits, file.limits.zeros());
+        }
+        let listeners = self.listeners(root);
+        self.names(&listeners);
+        self.addresses(&listeners);
+        let mut config = Config::from(&file);
+        config.listeners = listeners
+            .into_iter()
+            .filter_map(|(source, members)| self.listener(source, members, limits, &config.limits))
+            .collect();
+        config.name_the_nameless();
+        config
+    }
+
+    fn listeners<'v>(&mut self, root: &'v Value<'v>) -> Vec<Listener<'v>> {
+        match member(root, "listeners") {
+            Some(Value::Array(array)) => {
+                if array.elements.is_empty() {
+                    self.findings.report(array.start(), "expected at least one listener, found an empty array");
+                }
+                let read = |source| Some((source, self.findings.read(source, false)?));
+                array.elements.iter().filter_map(read).collect()
+            }
+            None if root.as_object().is_some() => {
+                self.findings.report(root.start(), "missing member \"listeners\"");
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn listener(
+        &mut self,
+        source: &Value<'_>,
+        members: ListenerMembers,
+        inherited: Option<&Value<'_>>,
+        default: &Limits,
+    ) -> Option<ListenerConfig> {
+        self.not_zero(source, members.zeros());
+        let backlog = members.backlog.unwrap_or(BACKLOG);
+        let receive_buffer = members.receive_buffer;
+        self.at_most_int_max(source, "backlog", backlog.into());
+        self.at_most_int_max(source, "receive_buffer", receive_buffer.map_or(0, Size::as_u64));
+        let listen = self.required(source, "listen", members.listen);
+        let name = self.required(source, "protocol", members.protocol);
+        let protocol = name.and_then(|name| self.protocol(source, &name, listen.as_ref()));
+        let options = protocol
+            .and_then(|protocol| (protocol.options.read)(member(source, "options"), source, &mut self.findings));
+        let limits = match &listen {
+            Some(listen) if listen.transport == Transport::Udp => self.only_what_udp_has(source),
+            Some(_) => self.only_what_tcp_has(source, inherited, default),
+            None => None,
+        };
+        Some(ListenerConfig {
+            name: members.name.unwrap_or_default(),
+            listen: listen?,
+            protocol: protocol?.name.to_owned(),
+            options: options?,
+            limits: limits?,
+            backlog,
+            receive_buffer: receive_buffer.map(bytes),
+        })
+    }
+
+    /// A member without which there is no listener. If it is there and wrong, that has been reported.
+    fn required<T>(&mut self, source: &Value<'_>, name: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() && member(source, name).is_none() {
+            self.findings.report(source.start(), format!("missing member {}", quoted(name)));
+        }
+        value
+    }
+
+    fn protocol(&mut self, source: &Value<'_>, name: &str, listen: Option<&Listen>) -> Option<&'c Protocol> {
+        let offset = member(source, "protocol").map_or_else(|| source.start(), Ranged::start);
+        let protocol = match self.registry.protocol(name) {
+            Ok(protocol) => protocol,
+            Err(message) => {
+                self.findings.report(offset, message);
+                return None;
+            }
+        };
+        if let Some(Err(message)) = listen.map(|listen| protocol.speaks(listen.transport)) {
+            self.findings.report(offset, message);
+        }
+        Some(protocol)
+    }
+
+    fn only_what_udp_has(&mut self, source: &Value<'_>) -> Option<Limits> {
+        for limit in member(source, "limits").map_or(&[][..], members) {
+            self.findings
+                .report(limit.value.start(), "expected on a TCP listener only; UDP has no connections to limit");
+        }
+        if let Some(backlog) = member(source, "backlog") {
+            self.findings.report(backlog.start(), "expected on a TCP listener only; UDP has no connections to accept");
+        }
+        Some(Limits::default())
+    }
+
+    fn only_what_tcp_has(
+        &mut self,
+        source: &Value<'_>,
+        inherited: Option<&Value<'_>>,
+        default: &Limits,
+    ) -> Option<Limits> {
+        if let Some(receive_buffer) = member(source, "receive_buffer") {
+            self.findings.report(receive_buffer.start(), "expected on a UDP listener only");
+        }
+        let Some(own) = member(source, "limits").and_then(Value::as_object) else {
+            return Some(default.clone());
+        };
+        let merged = merged(own, inherited);
+        let limits: LimitsMembers = self.findings.read(&merged, false)?;
+        self.not_zero(&merged, limits.zeros());
+        Some(Limits::from(&limits))
+    }
+
+    fn no_member_twice(&mut self, value: &Value<'_>) {
+        let mut names = BTreeSet::new();
+        for member in members(value) {
+            let name = member.name.as_str();
+            if !names.insert(name) {
+                self.findings
+                    .report(member.name.start(), format!("member {} given twice; expected it once", quoted(name)));
+            }
+            self.no_member_twice(&member.value);
+        }
+        for element in value.as_array().map_or(&[][..], |array| &array.elements) {
+            self.no_member_twice(element);
+        }
+    }
+
+    fn not_zero(&mut self, source: &Value<'_>, names: impl Iterator<Item = &'static str>) {
+        for value in names.filter_map(|name| member(source, name)) {
+            self.findings.report(value.start(), format!("expected more than zero, found {}", describe_value(value)));
+        }
+    }
+
+    fn at_most_int_max(&mut self, source: &Value<'_>, name: &str, count: u64) {
+        if let Some(value) = member(source, name).filter(|_| count > INT_MAX) {
+            self.findings.report(value.start(), format!("expected at most {INT_MAX}, found {}", describe_value(value)));
+        }
+    }
+
+    /// Names stand between spaces in output, so they contain none; and each means one listener.
+    fn names(&mut self, listeners: &[Listener<'_>]) {
+        let mut taken = BTreeMap::new();
+        for (source, members) in listeners {
+            let (Some(name), Some(value)) = (&members.name, member(source, "name")) else { continue };
+            if name.is_empty() || name.contains(|character: char| character.is_whitespace() || character.is_control()) {
+                let found = quoted(name);
+                self.findings.report(value.start(), format!("expected a name without white space, found {found}"));
+            } else if let Some(first) = taken.get(name) {
+                let first = self.findings.path(*first);
+                self.findings.report(value.start(), format!("expected a unique name, found that of {first}"));
+            } else {
+                taken.insert(name, source.start());
+            }
+        }
+    }
+
+    /// Listeners are compared within groups that share transport, host and port, so that many cost no more than few.
+    fn addresses(&mut self, listeners: &[Listener<'_>]) {
+        let mut taken = BTreeMap::<_, Vec<(&Listen, usize)>>::new();
+        for (source, members) in listeners {
+            let (Some(listen), Some(value)) = (&members.listen, member(source, "listen")) else { continue };
+            if listen.port == 0 {
+                continue;
+            }
+            let group = taken.entry(listen.socket()).or_default();
+            match group.iter().find(|(other, _)| listen.collides(other)) {
+                Some((_, first)) => {
+                    let first = self.findings.path(*first);
+                    self.findings
+                        .report(value.start(), format!("expected an address of its own, found that of {first}"));
+                }
+                None => group.push((listen, source.start())),
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A JSON text, and where in it everything stands.
+
+use jsonc_parser::ast::{Object, ObjectProp, Value};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+
+/// A parsed JSON text. A place in it is a byte offset, at which at most one value or one member's name starts.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    pub(crate) root: Value<'a>,
+}
+
+/// Why a text is not JSON (RFC 8259), and where.
+#[derive(Debug)]
+pub(crate) struct SyntaxError {
+    pub(crate) offset: usize,
+    pub(crate) message: String,
+}
+
+const STRICT: ParseOptions = ParseOptions {
+    allow_comments: false,
+    allow_loose_object_property_names: false,
+    allow_trailing_commas: false,
+    allow_missing_commas: false,
+    allow_single_quoted_strings: false,
+    allow_hexadecimal_numbers: false,
+    allow_unary_plus_numbers: false,
+    allow_bare_decimal_point_numbers: false,
+    allow_non_finite_numbers: false,
+    allow_extended_string_escapes: false,
+};
+
+impl<'a> Document<'a> {
+    /// Parses `text` twice: the parser that knows positions lets form feeds, foreign white space and control characters
+    /// in strings pass, so serde_json judges the syntax first, nesting (128 levels) included.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
+        if text.starts_with('\u{feff}') {
+            return Err(SyntaxError { offset: 0, message: "expected JSON, found a byte order mark".to_owned() });
+        }
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
+            let message = error.to_string();
+            let reason = message.split(" at line ").next().unwrap_or_default();
+            return Err(SyntaxError {
+                offset: offset(text, error.line(), error.column()),
+                message: format!("expected JSON, found an error in it: {reason}"),
+            });
+        }
+        let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT)
+            .map_err(|error| SyntaxError { offset: error.range().start, message: error.kind().to_string() })?;
+        let root = parsed
+            .value
+            .ok_or_else(|| SyntaxError { offset: 0, message: "expected JSON, found nothing".to_owned() })?;
+        Ok(Self { root })
+    }
+
+    /// The path of what starts at `offset`: `listeners[1].limits`, or nothing for the root. The name of a member has the
+    /// path of its object.
+    pub(crate) fn path(&self, offset: usize) -> String {
+        self.find(offset).0
+    }
+
+    /// The innermost value around `offset`, and its path.
+    pub(crate) fn find(&self, offset: usize) -> (String, &Value<'a>) {
+        let mut path = String::new();
+        let mut value = &self.root;
+        while value.start() != offset {
+            let child = match value {
+                Value::Object(object) => {
+                    object.properties.iter().find(|member| encloses(*member, offset)).map(|member| {
+                        if member.value.start() <= offset {
+                            push_name(&mut path, member.name.as_str());
+                        }
+                        &member.value
+                    })
+                }
+                Value::Array(array) => {
+                    array.elements.iter().enumerate().find(|(_, element)| encloses(*element, offset)).map(
+                        |(index, element)| {
+                            path.push_str(&format!("[{index}]"));
+                            element
+                        },
+                    )
+                }
+                _ => None,
+            };
+            match child {
+                Some(child) if child.start() <= offset => value = child,
+                _ => break,
+            }
+        }
+        (path, value)
+    }
+}
+
+/// Line and column of a byte of `text`, the column in characters, both from 1.
+pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The byte that serde_json means: its columns count bytes from 1, and 0 is the start of a line that has none.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let line_start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let offset = line_start + column.saturating_sub(1);
+    (0..=offset).rev().find(|offset| text.is_char_boundary(*offset)).unwrap_or(0)
+}
+
+fn encloses(node: &impl Ranged, offset: usize) -> bool {
+    (node.start()..node.end()).contains(&offset)
+}
+
+/// Appends the name of a member to a path.
+pub(crate) fn push_name(path: &mut String, name: &str) {
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$')) {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+    } else {
+        path.push_str(&format!("[{}]", quoted(name)));
+    }
+}
+
+/// `text` in quotes, control characters escaped, shortened if it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// The value of the member `name`, if `value` is an object that has one; of several, the first.
+pub(crate) fn member<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
+    members(value).iter().find(|member| member.name.as_str() == name).map(|member| &member.value)
+}
+
+/// The members of `value`; none unless it is an object.
+pub(crate) fn members<'v, 'a>(value: &'v Value<'a>) -> &'v [ObjectProp<'a>] {
+    value.as_object().map_or(&[], |object| &object.properties)
+}
+
+/// An object with the members of `own`, and those of `base` that `own` does not have.
+pub(crate) fn merged<'a>(own: &Object<'a>, base: Option<&Value<'a>>) -> Value<'a> {
+    let mut merged = own.clone();
+    let inherited = base.map_or(&[][..], members).iter();
+    let is_new =
+        |member: &&ObjectProp<'_>| own.properties.iter().all(|known| known.name.as_str() != member.name.as_str());
+    merged.properties.extend(inherited.filter(is_new).cloned());
+    Value::Object(merged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_passes() {
+        for text in [
+            "",
+            " ",
+            "{} {}",
+            "{\"a\":1,}",
+            "[1,]",
+            "{\"a\":1 \"b\":2}",
+            "// a\n{}",
+            "{/* a */}",
+            "{'a':1}",
+            "{a:1}",
+            "[0x10]",
+            "[+1]",
+            "[.5]",
+            "[5.]",
+            "[01]",
+            "[NaN]",
+            "[-Infinity]",
+            "[\"\\x41\"]",
+            "[\"\n\"]",
+            "[\"\t\"]",
+            "\u{feff}{}",
+            "{}\u{feff}",
+            "\u{b}{}",
+            "\u{c}{}",
+            "\u{a0}{}",
+            "{}\0",
+            "[\"a\0\"]",
+            "[\"\\ud800\"]",
+            "[\"open",
+            "[1e999]",
+            "{\"a\"",
+            "[tru]",
+            "[True]",
+        ] {
+            assert!(Document::parse(text).is_err(), "{text:?}");
+        }
+        for text in ["{}", " \r\n\t[ ] ", "\"\\ud83d\\ude00\\u0000\\/\"", "-0", "1e5", "[0.5E-7,{\"\":null}]"] {
+            assert!(Document::parse(text).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_exhausting_the_stack() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let text = format!("{}0{}", open.repeat(100_000), close.repeat(100_000));
+            assert!(Document::parse(&text).unwrap_err().message.contains("recursion limit"));
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_stands_where_it_is_and_columns_count_characters() {
+        for (text, expected) in [
+            ("{\n  \"a\": 1,\n}", (3, 1)),
+            ("[\"äöü\", x]", (1, 9)),
+            ("", (1, 1)),
+            ("[\n", (2, 1)),
+            ("[1\n\n  oops", (3, 3)),
+        ] {
+            let error = Document::parse(text).unwrap_err();
+            assert_eq!(line_and_column(text, error.offset), expected, "{text:?}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn every_value_and_every_name_knows_its_path() {
+        let text = r#"{ "a": [1, { "b c": {}, "": 2 }], "d": { "e": true } }"#;
+        let document = Document::parse(text).unwrap();
+        for (needle, path) in [
+            ("{ \"a\"", ""),
+            ("\"a\"", ""),
+            ("1", "a[0]"),
+            ("{ \"b", "a[1]"),
+            ("\"b c", "a[1]"),
+            ("{}", "a[1][\"b c\"]"),
+            ("2", "a[1][\"\"]"),
+            ("true", "d.e"),
+            ("\"e", "d"),
+        ] {
+            assert_eq!(document.path(text.find(needle).unwrap()), path, "{needle}");
+        }
+    }
+}

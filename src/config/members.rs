@@ -1,0 +1,192 @@
+//! What a configuration file may say, member by member, as it stands in the file.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::listen::Listen;
+use super::units::{Size, Span};
+use crate::limits::Limits;
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Configuration")]
+pub(super) struct FileMembers {
+    /// Where the JSON Schema of this file is, for editors; ignored otherwise.
+    #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) schema: Option<String>,
+    /// What to listen on; at least one.
+    #[schemars(length(min = 1))]
+    pub(super) listeners: Vec<ListenerMembers>,
+    /// The limits of all TCP listeners, unless they have their own.
+    pub(super) limits: LimitsMembers,
+    /// Output pending for all connections together before less is read.
+    pub(super) max_pending_output_total: Size,
+    /// Time for connections to finish their requests when the server stops.
+    pub(super) shutdown_timeout: Span,
+}
+
+/// One listener.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Listener")]
+pub(super) struct ListenerMembers {
+    /// A unique name for logs and output. If left out: protocol and scheme, such as sum-tcp, numbered if that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) name: Option<String>,
+    /// Where to listen: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Listen")]
+    pub(super) listen: Option<Listen>,
+    /// What is spoken there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub(super) protocol: Option<String>,
+    /// The options of the protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    pub(super) options: Option<Value>,
+    /// TCP only: the limits of this listener; what is left out is taken from the limits at the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LimitsMembers")]
+    pub(super) limits: Option<LimitsMembers>,
+    /// TCP only: connections that the kernel holds before they are accepted; 1024 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(min = 1, max = 2_147_483_647))]
+    pub(super) backlog: Option<u32>,
+    /// UDP only: the kernel's receive buffer; its own default if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Size")]
+    pub(super) receive_buffer: Option<Size>,
+}
+
+/// The bounds of a listener and its connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub(super) struct LimitsMembers {
+    /// Connections at a time; the rest wait in the accept queue.
+    #[schemars(range(min = 1))]
+    pub(super) max_connections: usize,
+    /// Connections at a time from one address; 0 for any number.
+    pub(super) max_connections_per_ip: usize,
+    /// Time without a byte received, a job finished, or output drained.
+    pub(super) idle_timeout: Span,
+    /// Time from the first byte of a request to its last; 0s for any time.
+    pub(super) request_timeout: Span,
+    /// Time from connecting to closing; 0s for any time.
+    pub(super) lifetime: Span,
+    /// Time in which the peer takes none of our output.
+    pub(super) write_timeout: Span,
+    /// Time for the peer to finish after we did.
+    pub(super) linger_timeout: Span,
+    /// Silence before the kernel probes the peer; 0s for never.
+    pub(super) tcp_keepalive: Span,
+    /// Output pending for one connection before its input is left alone.
+    pub(super) max_pending_output: Size,
+}
+
+impl Default for FileMembers {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            listeners: Vec::new(),
+            limits: LimitsMembers::default(),
+            max_pending_output_total: Size::bytes(256 << 20),
+            shutdown_timeout: Span::new(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Default for LimitsMembers {
+    fn default() -> Self {
+        Self::from(&Limits::default())
+    }
+}
+
+impl FileMembers {
+    /// Members that must not be zero, and are.
+    pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
+        zeros([
+            ("max_pending_output_total", self.max_pending_output_total.as_u64() == 0),
+            ("shutdown_timeout", self.shutdown_timeout.as_std().is_zero()),
+        ])
+    }
+}
+
+impl ListenerMembers {
+    /// Members that must not be zero, and are.
+    pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
+        zeros([
+            ("backlog", self.backlog == Some(0)),
+            ("receive_buffer", self.receive_buffer.is_some_and(|size| size.as_u64() == 0)),
+        ])
+    }
+}
+
+impl LimitsMembers {
+    /// Members that must not be zero, and are.
+    pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
+        zeros([
+            ("max_connections", self.max_connections == 0),
+            ("idle_timeout", self.idle_timeout.as_std().is_zero()),
+            ("write_timeout", self.write_timeout.as_std().is_zero()),
+            ("linger_timeout", self.linger_timeout.as_std().is_zero()),
+            ("max_pending_output", self.max_pending_output.as_u64() == 0),
+        ])
+    }
+}
+
+fn zeros<const N: usize>(members: [(&'static str, bool); N]) -> impl Iterator<Item = &'static str> {
+    members.into_iter().filter(|(_, is_zero)| *is_zero).map(|(name, _)| name)
+}
+
+/// Zero is the file's way to say that there is no limit.
+impl From<&LimitsMembers> for Limits {
+    fn from(members: &LimitsMembers) -> Self {
+        let optional = |span: Span| Some(span.as_std()).filter(|time| !time.is_zero());
+        Self {
+            max_connections: members.max_connections,
+            max_connections_per_ip: (members.max_connections_per_ip != 0).then_some(members.max_connections_per_ip),
+            idle_timeout: members.idle_timeout.as_std(),
+            request_timeout: optional(members.request_timeout),
+            lifetime: optional(members.lifetime),
+            write_timeout: members.write_timeout.as_std(),
+            linger_timeout: members.linger_timeout.as_std(),
+            tcp_keepalive: optional(members.tcp_keepalive),
+            max_pending_output: bytes(members.max_pending_output),
+        }
+    }
+}
+
+impl From<&Limits> for LimitsMembers {
+    fn from(limits: &Limits) -> Self {
+        let or_zero = |time: Option<Duration>| Span::new(time.unwrap_or_default());
+        Self {
+            max_connections: limits.max_connections,
+            max_connections_per_ip: limits.max_connections_per_ip.unwrap_or(0),
+            idle_timeout: Span::new(limits.idle_timeout),
+            request_timeout: or_zero(limits.request_timeout),
+            lifetime: or_zero(limits.lifetime),
+            write_timeout: Span::new(limits.write_timeout),
+            linger_timeout: Span::new(limits.linger_timeout),
+            tcp_keepalive: or_zero(limits.tcp_keepalive),
+            max_pending_output: size(limits.max_pending_output),
+        }
+    }
+}
+
+/// A size in memory: more than can be addressed is as much as can be.
+pub(super) fn bytes(size: Size) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+/// The reverse of [`bytes`].
+pub(super) fn size(bytes: usize) -> Size {
+    Size::bytes(u64::try_from(bytes).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,286 @@
+//! What a configuration promises: every mistake in one run, each in its place.
+
+use super::*;
+
+fn registry() -> Registry {
+    Registry::built_in()
+}
+
+fn parse(text: &str) -> Result<Config, Problems> {
+    Config::parse("r.json", text, &registry())
+}
+
+fn accepted(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// What is reported for `text`, a line for each problem.
+fn reported(text: &str) -> Vec<String> {
+    parse(text).expect_err(text).to_string().lines().map(str::to_owned).collect()
+}
+
+/// What is reported for a configuration with one listener that has `members`, without file, line and column.
+fn reported_for(members: &str) -> Vec<String> {
+    let text = format!("{{\"listeners\": [{{{members}}}]}}");
+    let problems = parse(&text).expect_err(&text);
+    problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
+}
+
+#[test]
+fn five_mistakes_are_five_messages_in_the_order_of_the_text() {
+    let text = r#"{
+  "listeners": [
+    { "listen": "tcp://127.0.0.1:1", "protocol": "smu" },
+    { "listen": "tcp://127.0.0.1", "protocol": "time",
+      "limits": { "idel_timeout": "30s", "idle_timeout": "30 sekunden" } }
+  ],
+  "shutdown_timeout": 10
+}"#;
+    assert_eq!(
+        reported(text),
+        [
+            "r.json:3:50: listeners[0].protocol: unknown protocol \"smu\"; did you mean \"sum\"?",
+            "r.json:4:17: listeners[1].listen: expected a port at the end, after \":\", found \"tcp://127.0.0.1\"",
+            "r.json:5:19: listeners[1].limits: unknown member \"idel_timeout\"; did you mean \"idle_timeout\"?",
+            "r.json:5:58: listeners[1].limits.idle_timeout: expected a duration such as \"30s\", found \"30 sekunden\"",
+            "r.json:7:23: shutdown_timeout: expected a duration such as \"30s\", found 10",
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_listener_is_said() {
+    let tcp = r#""listen": "tcp://127.0.0.1:1", "protocol": "time""#;
+    let udp = r#""listen": "udp://127.0.0.1:1", "protocol": "sum""#;
+    for (members, expected) in [
+        (String::new(), &["listeners[0]: missing member \"listen\"", "listeners[0]: missing member \"protocol\""][..]),
+        (
+            r#""listen": 1, "protocol": null"#.to_owned(),
+            &[
+                "listeners[0].listen: expected an address such as \"tcp://127.0.0.1:5656\", found 1",
+                "listeners[0].protocol: expected a string, found null",
+            ],
+        ),
+        (
+            r#""listen": "udp://:1", "protocol": "time""#.to_owned(),
+            &["listeners[0].protocol: expected a protocol for UDP, found \"time\", which is for TCP"],
+        ),
+        (
+            r#""listen": "tcp://:1", "protocol": "nonsense""#.to_owned(),
+            &["listeners[0].protocol: unknown protocol \"nonsense\"; expected \"sum\", \"uppercase\", \"file\", \
+             \"file-sized\", \"time\" or \"greeting\""],
+        ),
+        (
+            format!("{tcp}, \"limits\": {{\"idle_timeout\": \"0s\", \"max_connections\": 0, \"lifetime\": \"0s\"}}"),
+            &[
+                "listeners[0].limits.idle_timeout: expected more than zero, found \"0s\"",
+                "listeners[0].limits.max_connections: expected more than zero, found 0",
+            ],
+        ),
+        (
+            format!("{tcp}, \"limits\": {{\"max_connections\": -1, \"max_pending_output\": 1024}}"),
+            &[
+                "listeners[0].limits.max_connections: expected a whole number that is not negative, found -1",
+                "listeners[0].limits.max_pending_output: expected a size such as \"64KiB\", found 1024",
+            ],
+        ),
+        (format!("{tcp}, \"limits\": []"), &["listeners[0].limits: expected an object, found an array"]),
+        (
+            format!("{tcp}, \"limits\": {{\"idle_timeout\": null}}"),
+            &["listeners[0].limits.idle_timeout: expected a duration such as \"30s\", found null"],
+        ),
+        (format!("{tcp}, \"backlog\": 0"), &["listeners[0].backlog: expected more than zero, found 0"]),
+        (
+            format!("{tcp}, \"backlog\": 2147483648"),
+            &["listeners[0].backlog: expected at most 2147483647, found 2147483648"],
+        ),
+        (
+            format!("{tcp}, \"backlog\": 1.0"),
+            &["listeners[0].backlog: expected a whole number from 0 to 4294967295, found 1.0"],
+        ),
+        (
+            format!("{tcp}, \"receive_buffer\": \"1MiB\""),
+            &["listeners[0].receive_buffer: expected on a UDP listener only"],
+        ),
+        (
+            format!("{udp}, \"backlog\": 5"),
+            &["listeners[0].backlog: expected on a TCP listener only; UDP has no connections to accept"],
+        ),
+        (
+            format!("{udp}, \"limits\": {{\"idle_timeout\": \"1s\"}}"),
+            &["listeners[0].limits.idle_timeout: expected on a TCP listener only; UDP has no connections to limit"],
+        ),
+        (
+            format!("{udp}, \"receive_buffer\": \"2GiB\""),
+            &["listeners[0].receive_buffer: expected at most 2147483647, found \"2GiB\""],
+        ),
+        (
+            format!("{tcp}, \"name\": \"a b\""),
+            &["listeners[0].name: expected a name without white space, found \"a b\""],
+        ),
+        (format!("{tcp}, \"name\": \"\""), &["listeners[0].name: expected a name without white space, found \"\""]),
+        (format!("{tcp}, \"protocol\": \"sum\""), &["listeners[0]: member \"protocol\" given twice; expected it once"]),
+        (
+            format!("{tcp}, \"options\": {{\"x\": 1}}"),
+            &["listeners[0].options: unknown member \"x\"; no member is known here"],
+        ),
+    ] {
+        assert_eq!(reported_for(&members), expected, "{members}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_whole_is_said() {
+    for (text, expected) in [
+        ("[]", "r.json:1:1: expected an object, found an array"),
+        ("{}", "r.json:1:1: missing member \"listeners\""),
+        (r#"{"listeners": []}"#, "r.json:1:15: listeners: expected at least one listener, found an empty array"),
+        (r#"{"listeners": {}}"#, "r.json:1:15: listeners: expected an array, found an object"),
+        (r#"{"listeners": [7]}"#, "r.json:1:16: listeners[0]: expected an object, found 7"),
+        ("{\"listeners\": [],}", "r.json:1:18: expected JSON, found an error in it: trailing comma"),
+    ] {
+        assert_eq!(reported(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_at_the_top_is_reported_once_though_every_listener_inherits_it() {
+    let listener =
+        |port: u16| format!(r#"{{"listen": "tcp://:{port}", "protocol": "time", "limits": {{"lifetime": "1h"}}}}"#);
+    let text = format!(
+        r#"{{"limits": {{"idle_timeout": "x", "write_timeout": "0s"}}, "listeners": [{}, {}], "max_pending_output_total": "0B"}}"#,
+        listener(1),
+        listener(2)
+    );
+    assert_eq!(
+        reported(&text),
+        [
+            "r.json:1:29: limits.idle_timeout: expected a duration such as \"30s\", found \"x\"",
+            "r.json:1:51: limits.write_timeout: expected more than zero, found \"0s\"",
+            "r.json:1:249: max_pending_output_total: expected more than zero, found \"0B\"",
+        ]
+    );
+}
+
+#[test]
+fn names_and_addresses_are_unique() {
+    let text = r#"{"listeners": [
+        {"name": "a", "listen": "tcp://127.0.0.1:80", "protocol": "time"},
+        {"name": "a", "listen": "tcp4://127.0.0.1:80", "protocol": "time"},
+        {"name": "b", "listen": "udp://127.0.0.1:80", "protocol": "sum"},
+        {"listen": "tcp://:0", "protocol": "time"}, {"listen": "tcp://:0", "protocol": "time"}
+    ]}"#;
+    assert_eq!(
+        reported(text),
+        [
+            "r.json:3:18: listeners[1].name: expected a unique name, found that of listeners[0]",
+            "r.json:3:33: listeners[1].listen: expected an address of its own, found that of listeners[0]",
+        ]
+    );
+}
+
+#[test]
+fn listeners_without_a_name_get_a_free_one() {
+    let config = accepted(
+        r#"{"listeners": [
+            {"listen": "tcp://:1", "protocol": "sum"}, {"listen": "tcp://:2", "protocol": "sum"},
+            {"name": "sum-tcp-2", "listen": "tcp://:3", "protocol": "sum"}, {"listen": "tcp://:4", "protocol": "sum"},
+            {"listen": "udp6://:1", "protocol": "sum"}
+        ]}"#,
+    );
+    let names: Vec<_> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    assert_eq!(names, ["sum-tcp", "sum-tcp-3", "sum-tcp-2", "sum-tcp-4", "sum-udp6"]);
+}
+
+#[test]
+fn a_listener_has_its_own_limits_and_the_rest_from_the_top() {
+    let config = accepted(
+        r#"{"limits": {"idle_timeout": "5s", "request_timeout": "0s", "max_connections": 7},
+            "listeners": [
+                {"listen": "tcp://:1", "protocol": "time", "limits": {"idle_timeout": "1h", "max_connections_per_ip": 3}},
+                {"listen": "tcp://:2", "protocol": "time"},
+                {"listen": "udp://:2", "protocol": "sum", "receive_buffer": "1MiB"}
+            ]}"#,
+    );
+    let top =
+        Limits { idle_timeout: Duration::from_secs(5), request_timeout: None, max_connections: 7, ..Limits::default() };
+    let own = Limits { idle_timeout: Duration::from_secs(3600), max_connections_per_ip: Some(3), ..top };
+    assert_eq!(config.limits, top);
+    assert_eq!(config.listeners[1].limits, top);
+    assert_eq!(config.listeners[0].limits, own);
+    assert_eq!(config.listeners[2].receive_buffer, Some(1 << 20));
+    assert_eq!(accepted(&config.to_json()), config);
+}
+
+#[test]
+fn a_listener_of_the_command_line_is_as_good_as_one_in_the_file() {
+    let registry = registry();
+    let mut config = Config::without_listeners();
+    config.add_listener("sum=tcp://127.0.0.1:1", &registry).unwrap();
+    config.add_listener("sum=udp://127.0.0.1:1", &registry).unwrap();
+    config.add_listener("sum=tcp://127.0.0.1:0", &registry).unwrap();
+    assert_eq!(
+        config,
+        accepted(
+            r#"{"listeners": [{"listen": "tcp://127.0.0.1:1", "protocol": "sum"},
+                {"listen": "udp://127.0.0.1:1", "protocol": "sum"}, {"listen": "tcp://127.0.0.1:0", "protocol": "sum"}]}"#
+        )
+    );
+    for (argument, expected) in [
+        ("sum", "expected PROTOCOL=URL, such as \"sum=tcp://127.0.0.1:5656\""),
+        ("smu=tcp://:1", "unknown protocol \"smu\"; did you mean \"sum\"?"),
+        ("time=udp://:1", "expected a protocol for UDP, found \"time\", which is for TCP"),
+        ("sum=tcp://:x", "expected a port from 0 to 65535 at the end, found \"tcp://:x\""),
+        ("sum=tcp4://127.0.0.1:1", "expected an address of its own, found that of the listener sum-tcp"),
+    ] {
+        assert_eq!(config.add_listener(argument, &registry).unwrap_err(), expected);
+    }
+    assert_eq!(config.listeners.len(), 3);
+}
+
+#[test]
+fn hostile_texts_end_in_a_bounded_report() {
+    let members: String = (0..100_000).map(|number| format!("\"x{number}\":0,")).collect();
+    let repeated = "\"a\":0,".repeat(100_000);
+    let elements = "{},".repeat(100_000);
+    let empty = r#"{"listen":"tcp://:9","protocol":"time","name":"n"},"#.repeat(20_000);
+    for text in [
+        format!("{{{members}\"listeners\":[]}}"),
+        format!("{{{repeated}\"listeners\":[]}}"),
+        format!("{{\"listeners\":[{elements}{{}}]}}"),
+        format!("{{\"listeners\":[{empty}{{}}]}}"),
+        format!("{{\"{}\":0}}", "n".repeat(1_000_000)),
+    ] {
+        let problems = parse(&text).unwrap_err();
+        assert!((1..=100).contains(&problems.iter().count()));
+        assert!(problems.to_string().lines().all(|line| line.len() < 300));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
+    let directory = std::env::temp_dir().join(format!("reactor-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let fifo = directory.join("fifo");
+    let _ = nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU);
+    for path in [directory.as_path(), &fifo, &directory.join("missing"), Path::new("/dev/null"), Path::new("a\0b")] {
+        assert!(matches!(Config::read(path, &registry()), Err(ReadError::Unreadable { .. })), "{}", path.display());
+    }
+    let large = vec![b' '; CONFIG_BYTES_MAX + 1];
+    for (content, expected) in [
+        (&b"{\n  \"\xff\"}"[..], "2:4: expected UTF-8, found another byte"),
+        (b"{\0}", "1:2: expected JSON, found an error in it: key must be a string"),
+        (b"", "1:1: expected JSON, found an error in it: EOF while parsing a value"),
+        (&large, "1:1: expected a file of at most 1MiB, found a larger one"),
+    ] {
+        let path = directory.join("wrong.json");
+        std::fs::write(&path, content).unwrap();
+        match Config::read(&path, &registry()) {
+            Err(ReadError::Wrong(problems)) => {
+                assert_eq!(problems.to_string(), format!("{}:{expected}", path.display()))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,729 @@
+//! Drives one stream: deliver, flush, decide, read.
+//!
+//! This is the second of the three hops of a byte. The reactor calls [`Connection::drive`] when something may have
+//! happened; the connection reads, hands the bytes to its protocol, and writes what the protocol appended, until it
+//! may wait.
+//!
+//! **Waiting is a claim.** [`Status::Waiting`] means: every direction that is still wanted said `WouldBlock` last (or a
+//! short read proved the same), or a job is out whose result will wake us. Whoever returns it too early sleeps for
+//! ever, because edge-triggered readiness does not tell twice.
+
+use std::any::Any;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Instant, SystemTime};
+
+use crate::attempt::{Attempt, attempt};
+use crate::bulk::{Buffers, Bulk, NoRoom, Returned};
+use crate::kernel::{Panicked, Readiness, Transport};
+use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
+use crate::outbox::Outbox;
+use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
+use crate::stats::Stats;
+use crate::time::Time;
+
+/// One TCP connection and its protocol.
+pub(crate) struct Connection<T> {
+    transport: T,
+    protocol: Box<dyn StreamProtocol>,
+    peer: SocketAddr,
+    phase: Phase,
+    /// What the socket may be ready for. Events set it; only `WouldBlock`, or what proves the same, clears it.
+    ready: Readiness,
+    /// The peer's FIN has been read.
+    peer_finished: bool,
+    /// The protocol has seen all of `input` and asked for more.
+    starved: bool,
+    /// A worker is busy for this connection, and its result will come.
+    job_out: bool,
+    within: Within,
+    /// Received and not consumed; empty most of the time, and then without memory.
+    input: Vec<u8>,
+    /// Not sent yet; empty most of the time, and then without memory.
+    outbox: Outbox,
+    clock: Clock,
+    /// What has to be dropped on a worker when the connection is over.
+    remains: Option<Box<dyn Any + Send>>,
+}
+
+/// Where a connection is in its life.
+enum Phase {
+    /// Bytes go to the protocol.
+    Open,
+    /// The protocol rests until its job is done; then the result stands here.
+    Working(Option<Returned>),
+    /// Bytes go to a file.
+    Storing(Box<Bulk>),
+    /// What is pending is sent; then comes our FIN.
+    Flushing(CloseReason),
+    /// Our FIN is sent. Input is discarded until the peer's FIN, because closing over unread input resets the connection
+    /// and can destroy the reply on its way (RFC 1122, 4.2.2.13).
+    Lingering(CloseReason),
+    /// It is over.
+    Closed(CloseReason),
+}
+
+/// When things happened that deadlines count from.
+struct Clock {
+    opened: Time,
+    /// The last byte received, job finished, or output drained.
+    active: Time,
+    /// The first byte of the request that the protocol is in the middle of.
+    request: Time,
+    /// The last time that the peer took output, or that there was new output after none.
+    progress: Time,
+    /// When silence is to be told to the protocol.
+    quiet: Time,
+    /// When lingering began.
+    finished: Time,
+}
+
+/// What all connections share during a visit.
+#[derive(Debug)]
+pub(crate) struct Visit<'a> {
+    /// The read buffer of the loop.
+    pub(crate) read_buffer: &'a mut [u8],
+    /// The output buffer of the loop: empty between visits, so that nothing can go to the wrong peer.
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) buffers: &'a mut Buffers,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) limits: &'a Limits,
+    pub(crate) now: Time,
+    pub(crate) instant: Instant,
+    pub(crate) wall_clock: SystemTime,
+    /// All connections together have too much output pending.
+    pub(crate) pressed: bool,
+    /// The server stops: a connection between two requests closes.
+    pub(crate) stopping: bool,
+    /// The job that the visit hands out, if any.
+    pub(crate) job: Option<Job>,
+}
+
+/// How a visit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Nothing can be done before an edge, a result or a deadline.
+    Waiting,
+    /// The budget is used up: nothing is owed, so it wants another visit.
+    Again,
+    /// It wants a buffer of the pool, and another visit when there is one.
+    WantsBuffer,
+    /// It is over: reap it.
+    Closed,
+}
+
+/// What is left when a connection is over.
+pub(crate) struct Ended<T> {
+    pub(crate) transport: T,
+    pub(crate) reason: CloseReason,
+    /// The last job: discards what may block.
+    pub(crate) last: Option<Job>,
+    /// A worker is still busy for it; the last job comes after that.
+    pub(crate) job_out: bool,
+}
+
+/// What one round of a visit came to.
+enum Round {
+    /// Something was done; look again.
+    Progress,
+    /// Nothing can be done.
+    Rest,
+    /// The budget is used up.
+    Spent,
+    /// There is no buffer to go on with.
+    WantsBuffer,
+}
+
+/// A deadline that has passed.
+#[derive(Clone, Copy)]
+enum Expired {
+    Quiet,
+    Order(CloseReason),
+    Write,
+    Linger,
+}
+
+impl<T: Transport> Connection<T> {
+    /// A connection that has just been accepted. It may have bytes already and certainly takes some, so its first visit
+    /// needs no event.
+    pub(crate) fn new(transport: T, protocol: Box<dyn StreamProtocol>, peer: SocketAddr, now: Time) -> Self {
+        Self {
+            transport,
+            protocol,
+            peer,
+            phase: Phase::Open,
+            ready: Readiness { readable: true, writable: true, in_doubt: false },
+            peer_finished: false,
+            starved: true,
+            job_out: false,
+            within: Within::Nothing,
+            input: Vec::new(),
+            outbox: Outbox::default(),
+            clock: Clock { opened: now, active: now, request: now, progress: now, quiet: Time::NEVER, finished: now },
+            remains: None,
+        }
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Bytes of output pending between visits.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Lets the protocol speak first.
+    pub(crate) fn open(&mut self, visit: &mut Visit<'_>) {
+        self.call(visit, &[], |protocol, cx| protocol.on_open(cx));
+        self.stow(visit);
+    }
+
+    /// An event came for this connection.
+    pub(crate) fn note_ready(&mut self, readiness: Readiness) {
+        self.ready.readable |= readiness.readable;
+        self.ready.writable |= readiness.writable;
+        self.ready.in_doubt |= readiness.in_doubt;
+    }
+
+    /// The result of the job came.
+    pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, buffers: &mut Buffers) {
+        self.job_out = false;
+        let returned = Returned::new(result, buffers);
+        match (&mut self.phase, returned) {
+            (Phase::Working(done), returned) => *done = Some(returned),
+            (Phase::Storing(bulk), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
+            (_, returned) => self.remains = returned.into_remains(),
+        }
+    }
+
+    /// Does what can be done within the budget of a visit.
+    pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Status {
+        debug_assert!(visit.outbox.is_empty(), "output of another connection");
+        if !self.outbox.is_empty() {
+            mem::swap(&mut self.outbox, visit.outbox);
+        }
+        let status = self.advance(visit);
+        self.stow(visit);
+        status
+    }
+
+    /// Keeps what could not be sent, and leaves the loop's outbox empty for the next connection.
+    fn stow(&mut self, visit: &mut Visit<'_>) {
+        if visit.outbox.is_empty() {
+            self.outbox = Outbox::default();
+            if visit.outbox.capacity() > KEPT_OUTBOX_BYTES_MAX {
+                *visit.outbox = Outbox::default();
+            }
+        } else {
+            mem::swap(&mut self.outbox, visit.outbox);
+        }
+    }
+
+    fn advance(&mut self, visit: &mut Visit<'_>) -> Status {
+        let mut budget = VISIT_BYTES_MAX;
+        let mut asked = false;
+        loop {
+            self.flush(visit);
+            let round = match &mut self.phase {
+                Phase::Open => self.converse(visit, &mut budget),
+                Phase::Working(done) => match done.take() {
+                    Some(returned) => self.resume(returned, visit),
+                    None => Round::Rest,
+                },
+                Phase::Storing(_) => self.store(visit, &mut budget),
+                Phase::Flushing(reason) => {
+                    let reason = *reason;
+                    self.finish_writing(reason, visit)
+                }
+                Phase::Lingering(reason) => {
+                    let reason = *reason;
+                    self.discard(reason, visit, &mut budget)
+                }
+                Phase::Closed(_) => return Status::Closed,
+            };
+            let status = match round {
+                Round::Progress => continue,
+                Round::Rest => Status::Waiting,
+                Round::Spent => Status::Again,
+                Round::WantsBuffer => Status::WantsBuffer,
+            };
+            if !self.is_due(visit, status) {
+                return status;
+            }
+            if asked {
+                self.expire(visit);
+            } else {
+                // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
+                self.ready.readable = true;
+                asked = true;
+            }
+        }
+    }
+
+    /// Writes until nothing is left or the kernel takes no more.
+    fn flush(&mut self, visit: &mut Visit<'_>) {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return;
+        }
+        let was_full = self.is_full(visit);
+        while !visit.outbox.is_empty() && self.ready.writable {
+            match attempt(|| self.transport.write(visit.outbox.pending())) {
+                Attempt::Done(0) => return self.fail(io::ErrorKind::WriteZero, visit),
+                Attempt::Done(count) => {
+                    visit.outbox.advance(count);
+                    visit.stats.sent_bytes += count as u64;
+                    self.clock.progress = visit.now;
+                    if visit.outbox.is_empty() {
+                        self.clock.active = visit.now;
+                    }
+                }
+                Attempt::WouldBlock => self.ready.writable = false,
+                Attempt::Failed(error) => return self.fail(error.kind(), visit),
+            }
+        }
+        if was_full && !self.is_full(visit) {
+            self.clock.request = visit.now;
+        }
+    }
+
+    /// Too much is pending: until the peer takes some, it is neither read from nor listened to.
+    fn is_full(&self, visit: &Visit<'_>) -> bool {
+        visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
+    }
+
+    fn converse(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+        if self.is_full(visit) {
+            return Round::Rest;
+        }
+        if !self.starved {
+            let input = mem::take(&mut self.input);
+            let consumed = self.deliver(&input, visit);
+            self.keep(input, consumed);
+            return Round::Progress;
+        }
+        if self.peer_finished {
+            self.announce_eof(visit);
+            return Round::Progress;
+        }
+        let most = if visit.pressed { PRESSED_READ_BYTES } else { visit.read_buffer.len() };
+        let buffer = mem::take(&mut visit.read_buffer);
+        let round = match self.read(&mut buffer[..most.min(*budget)], visit, budget) {
+            Ok(count) => {
+                self.receive(&buffer[..count], visit);
+                Round::Progress
+            }
+            Err(round) => round,
+        };
+        visit.read_buffer = buffer;
+        round
+    }
+
+    /// Reads into `room`, if the socket may have something and the budget allows it. Gives how much came; or what the
+    /// round comes to, if nothing did.
+    fn read(&mut self, room: &mut [u8], visit: &mut Visit<'_>, budget: &mut usize) -> Result<usize, Round> {
+        if !self.ready.readable {
+            return Err(Round::Rest);
+        }
+        if *budget == 0 || room.is_empty() {
+            return Err(Round::Spent);
+        }
+        match attempt(|| self.transport.read(room)) {
+            Attempt::Done(0) => {
+                self.peer_finished = true;
+                self.ready.readable = false;
+                Err(Round::Progress)
+            }
+            Attempt::Done(count) => {
+                *budget = budget.saturating_sub(count);
+                visit.stats.received_bytes += count as u64;
+                self.clock.active = visit.now;
+                if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
+                    self.ready.readable = false;
+                }
+                Ok(count)
+            }
+            Attempt::WouldBlock => {
+                self.ready.readable = false;
+                self.ready.in_doubt = false;
+                Err(Round::Progress)
+            }
+            Attempt::Failed(error) => {
+                self.fail(error.kind(), visit);
+                Err(Round::Progress)
+            }
+        }
+    }
+
+    /// Delivers what has just been read: straight from the read buffer, unless older bytes wait before it.
+    fn receive(&mut self, bytes: &[u8], visit: &mut Visit<'_>) {
+        self.starved = false;
+        if self.input.is_empty() {
+            let consumed = self.deliver(bytes, visit);
+            if self.listens() {
+                self.input.extend_from_slice(&bytes[consumed..]);
+            }
+        } else {
+            self.input.extend_from_slice(bytes);
+        }
+    }
+
+    /// Gives the protocol one message after the other, until it asks for more or its output is full.
+    fn deliver(&mut self, bytes: &[u8], visit: &mut Visit<'_>) -> usize {
+        let mut done = 0;
+        while done < bytes.len() && !self.starved && matches!(self.phase, Phase::Open) && !self.is_full(visit) {
+            let consumed = self.call(visit, &bytes[done..], |protocol, cx| protocol.on_bytes(&bytes[done..], cx));
+            if consumed == 0 && !self.starved && matches!(self.phase, Phase::Open) {
+                self.leave(Phase::Closed(CloseReason::Bug("it asked to go on without consuming anything")), visit);
+            }
+            done += consumed;
+        }
+        self.starved |= done == bytes.len();
+        done
+    }
+
+    /// Tells the protocol that something other than bytes happened. Returns how much of the rest it consumed.
+    fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
+        let input = mem::take(&mut self.input);
+        self.starved = false;
+        let consumed = self.call(visit, &input, |protocol, cx| protocol.on_event(event, &input, cx));
+        self.keep(input, consumed);
+        self.starved |= self.input.is_empty();
+        consumed
+    }
+
+    /// The peer's FIN, after everything before it. Nothing can follow, so a protocol that waits on is finished.
+    fn announce_eof(&mut self, visit: &mut Visit<'_>) {
+        let consumed = self.tell(Event::Eof, visit);
+        if consumed == 0 && matches!(self.phase, Phase::Open) {
+            self.leave(Phase::Flushing(CloseReason::Eof), visit);
+        }
+    }
+
+    fn resume(&mut self, returned: Returned, visit: &mut Visit<'_>) -> Round {
+        self.phase = Phase::Open;
+        self.clock.active = visit.now;
+        match returned {
+            Returned::Job(outcome) => {
+                self.tell(Event::Done(outcome), visit);
+            }
+            Returned::Bulk(..) | Returned::Panicked => {
+                self.leave(Phase::Closed(CloseReason::Bug("a job panicked")), visit);
+            }
+        }
+        Round::Progress
+    }
+
+    /// Keeps what was not consumed; an empty rest keeps no memory.
+    fn keep(&mut self, mut input: Vec<u8>, consumed: usize) {
+        if consumed < input.len() && self.listens() {
+            input.drain(..consumed);
+            self.input = input;
+        }
+    }
+
+    /// Whether input still matters.
+    fn listens(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Working(_) | Phase::Storing(_))
+    }
+
+    /// Calls the protocol, and does what it decides. Returns how much it consumed.
+    fn call(
+        &mut self,
+        visit: &mut Visit<'_>,
+        input: &[u8],
+        call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
+    ) -> usize {
+        let had_output = !visit.outbox.is_empty();
+        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, self.peer);
+        let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx)));
+        if !had_output {
+            self.clock.progress = visit.now;
+        }
+        match reply {
+            Ok(Ok(step)) if step.consumed <= input.len() => {
+                let consumed = step.consumed;
+                self.decide(step, input.len(), visit);
+                consumed
+            }
+            Ok(Ok(_)) => {
+                self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit);
+                0
+            }
+            Ok(Err(error)) => {
+                visit.outbox.extend_from_slice(error.reply.as_bytes());
+                self.leave(Phase::Flushing(CloseReason::Refused(error.reason)), visit);
+                0
+            }
+            Err(_) => {
+                self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit);
+                0
+            }
+        }
+    }
+
+    fn decide(&mut self, step: Step, available: usize, visit: &mut Visit<'_>) {
+        self.clock.quiet = Time::NEVER;
+        match step.then {
+            Then::Again => self.within = Within::Nothing,
+            Then::Wait { .. } if available - step.consumed > UNCONSUMED_BYTES_MAX => {
+                self.leave(Phase::Flushing(CloseReason::Refused("too long")), visit);
+            }
+            Then::Wait { within, quiet } => {
+                if within == Within::Request && self.within != Within::Request {
+                    self.clock.request = visit.now;
+                }
+                self.within = within;
+                self.starved = true;
+                self.clock.quiet = visit.now.after_limit(quiet.filter(|quiet| !quiet.is_zero()));
+            }
+            Then::Job(job) => {
+                self.phase = Phase::Working(None);
+                self.hand_out(job, visit);
+            }
+            Then::Bulk { to, at_most } => {
+                self.within = Within::Body;
+                self.phase = Phase::Storing(Box::new(Bulk::new(to, at_most)));
+            }
+            Then::Finish => {
+                let reason = if self.peer_finished { CloseReason::Eof } else { CloseReason::Finished };
+                self.leave(Phase::Flushing(reason), visit);
+            }
+        }
+    }
+
+    fn hand_out(&mut self, job: Job, visit: &mut Visit<'_>) {
+        debug_assert!(visit.job.is_none() && !self.job_out, "one job at a time");
+        self.job_out = true;
+        visit.job = Some(job);
+    }
+
+    /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
+    fn store(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+        let Phase::Storing(mut bulk) = mem::replace(&mut self.phase, Phase::Open) else { return Round::Progress };
+        let over = bulk.is_full() || (self.peer_finished && self.input.is_empty());
+        if let Some(stored) = bulk.ended(over, visit.buffers) {
+            self.clock.active = visit.now;
+            self.tell(Event::Stored(stored), visit);
+            return Round::Progress;
+        }
+        let round = if over { Round::Rest } else { self.fill(&mut bulk, visit, budget) };
+        if matches!(self.phase, Phase::Closed(_)) {
+            self.remains = bulk.abandon(visit.buffers).map(|sink| sink as Box<dyn Any + Send>);
+            return Round::Progress;
+        }
+        let pausing = !matches!(round, Round::Progress);
+        if let Some(job) = bulk.hand_over(pausing) {
+            self.hand_out(job, visit);
+        }
+        if pausing {
+            bulk.rest(visit.buffers);
+        }
+        self.phase = Phase::Storing(bulk);
+        round
+    }
+
+    fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+        if self.input.is_empty() && !self.ready.readable {
+            return Round::Rest;
+        }
+        let room = match bulk.room(visit.buffers) {
+            Ok(room) => room,
+            Err(NoRoom::Writing) => return Round::Rest,
+            Err(NoRoom::PoolEmpty) => return Round::WantsBuffer,
+        };
+        if self.input.is_empty() {
+            let length = room.len().min(*budget);
+            let room = &mut room[..length];
+            match self.read(room, visit, budget) {
+                Ok(count) => bulk.advance(count),
+                Err(round) => return round,
+            }
+        } else {
+            let count = room.len().min(self.input.len());
+            room[..count].copy_from_slice(&self.input[..count]);
+            bulk.advance(count);
+            let input = mem::take(&mut self.input);
+            if count < input.len() {
+                self.input = input[count..].to_vec();
+            }
+        }
+        Round::Progress
+    }
+
+    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it.
+    fn finish_writing(&mut self, reason: CloseReason, visit: &Visit<'_>) -> Round {
+        if !visit.outbox.is_empty() {
+            return Round::Rest;
+        }
+        self.phase = match self.transport.shutdown_write() {
+            Ok(()) if !self.peer_finished => Phase::Lingering(reason),
+            _ => Phase::Closed(reason),
+        };
+        self.clock.finished = visit.now;
+        Round::Progress
+    }
+
+    /// Reads and forgets, until the peer's FIN.
+    fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+        let buffer = mem::take(&mut visit.read_buffer);
+        let length = buffer.len().min(*budget);
+        let round = self.read(&mut buffer[..length], visit, budget).map_or_else(|round| round, |_| Round::Progress);
+        visit.read_buffer = buffer;
+        if self.peer_finished || matches!(self.phase, Phase::Closed(_)) {
+            self.phase = Phase::Closed(reason);
+        }
+        round
+    }
+
+    /// The earliest deadline; [`Time::NEVER`] while only a job is awaited.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Time {
+        self.next_expiry(limits, self.outbox.len()).0
+    }
+
+    fn next_expiry(&self, limits: &Limits, pending: usize) -> (Time, Expired) {
+        let write = (self.clock.progress.after(limits.write_timeout), Expired::Write);
+        match self.phase {
+            Phase::Closed(_) => (Time::NEVER, Expired::Linger),
+            Phase::Lingering(_) => (self.clock.finished.after(limits.linger_timeout), Expired::Linger),
+            Phase::Flushing(_) => write,
+            Phase::Open | Phase::Working(_) | Phase::Storing(_) => {
+                let open = matches!(self.phase, Phase::Open);
+                let lifetime = self.clock.opened.after_limit(limits.lifetime);
+                let mut next = (lifetime, Expired::Order(CloseReason::Lifetime));
+                let mut consider = |at: Time, expired| {
+                    if at < next.0 {
+                        next = (at, expired);
+                    }
+                };
+                if pending > 0 {
+                    consider(write.0, write.1);
+                } else if !self.job_out {
+                    consider(self.clock.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));
+                }
+                if open && self.within == Within::Request && pending < limits.max_pending_output {
+                    let request = self.clock.request.after_limit(limits.request_timeout);
+                    consider(request, Expired::Order(CloseReason::RequestTimeout));
+                }
+                if open {
+                    consider(self.clock.quiet, Expired::Quiet);
+                }
+                next
+            }
+        }
+    }
+
+    /// Whether a deadline has passed, or a shutdown finds the connection between two requests. Bytes that go on coming
+    /// faster than a visit may take them are no silence.
+    fn is_due(&self, visit: &Visit<'_>, status: Status) -> bool {
+        let (at, expired) = self.next_expiry(visit.limits, visit.outbox.len());
+        let spent = status == Status::Again;
+        (at <= visit.now && !(spent && matches!(expired, Expired::Quiet))) || (self.may_shut_down(visit) && !spent)
+    }
+
+    fn may_shut_down(&self, visit: &Visit<'_>) -> bool {
+        let between_requests = matches!(self.phase, Phase::Open) && self.within == Within::Nothing;
+        visit.stopping && between_requests && visit.outbox.is_empty()
+    }
+
+    /// Does what is due.
+    fn expire(&mut self, visit: &mut Visit<'_>) {
+        let (at, expired) = self.next_expiry(visit.limits, visit.outbox.len());
+        if at > visit.now {
+            return self.close_in_order(CloseReason::Shutdown, visit);
+        }
+        match expired {
+            Expired::Quiet => {
+                self.tell(Event::Quiet, visit);
+            }
+            Expired::Order(reason) => self.close_in_order(reason, visit),
+            Expired::Write => {
+                self.transport.reset_on_close();
+                self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
+            }
+            Expired::Linger => {
+                if let Phase::Lingering(reason) = self.phase {
+                    self.phase = Phase::Closed(reason);
+                }
+            }
+        }
+    }
+
+    /// Gives the protocol its last word, then flushes and finishes.
+    fn close_in_order(&mut self, reason: CloseReason, visit: &mut Visit<'_>) {
+        if matches!(self.phase, Phase::Open) {
+            let input = mem::take(&mut self.input);
+            let had_output = !visit.outbox.is_empty();
+            let mut cx =
+                Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, self.peer);
+            let last_word = catch_unwind(AssertUnwindSafe(|| self.protocol.on_event(Event::Closing, &input, &mut cx)));
+            if !had_output {
+                self.clock.progress = visit.now;
+            }
+            match last_word {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => {
+                    visit.outbox.extend_from_slice(error.reply.as_bytes());
+                }
+                Err(_) => return self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
+            }
+        }
+        self.leave(Phase::Flushing(reason), visit);
+    }
+
+    /// Ends it now, whatever it is doing; the peer sees a reset.
+    pub(crate) fn cut(&mut self, reason: CloseReason, buffers: &mut Buffers) {
+        if !matches!(self.phase, Phase::Closed(_)) {
+            self.transport.reset_on_close();
+            self.replace_phase(Phase::Closed(reason), buffers);
+        }
+    }
+
+    fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
+        let reason = match self.phase {
+            Phase::Flushing(reason) | Phase::Lingering(reason) => reason,
+            _ => CloseReason::Transport(kind),
+        };
+        self.leave(Phase::Closed(reason), visit);
+    }
+
+    /// Leaves the conversation for good: input does not matter any more, and a closed connection sends nothing.
+    fn leave(&mut self, phase: Phase, visit: &mut Visit<'_>) {
+        if matches!(phase, Phase::Closed(_)) {
+            visit.outbox.clear();
+        }
+        self.replace_phase(phase, visit.buffers);
+    }
+
+    fn replace_phase(&mut self, phase: Phase, buffers: &mut Buffers) {
+        self.input = Vec::new();
+        match mem::replace(&mut self.phase, phase) {
+            Phase::Storing(bulk) => self.remains = bulk.abandon(buffers).map(|sink| sink as Box<dyn Any + Send>),
+            Phase::Working(Some(returned)) => self.remains = returned.into_remains(),
+            _ => {}
+        }
+    }
+
+    /// Takes leave of a connection that is over. The protocol is told, and what may block to drop goes to the last job.
+    pub(crate) fn end(mut self) -> Ended<T> {
+        let reason = match self.phase {
+            Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason) => reason,
+            _ => CloseReason::Shutdown,
+        };
+        let protocol = &mut self.protocol;
+        let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
+        let last = match (discard, self.remains) {
+            (None, None) => None,
+            (discard, remains) => Some(Job::new(move || {
+                drop(remains);
+                discard.map(Job::run)
+            })),
+        };
+        Ended { transport: self.transport, reason, last, job_out: self.job_out }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! Deadlines of slots: cheap to move, exact, bounded.
+
+use crate::time::Time;
+
+/// At most one deadline for each slot, in a binary heap that knows where each slot stands.
+///
+/// Nearly every message moves a deadline, and nearly always further into the future. That costs nothing here: the
+/// slot stays where it is, comes up too early once in a while, and is armed again for its true deadline. Only an
+/// earlier deadline moves at once, in O(log n). Neither allocates, and a slot never stands in the heap twice.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    heap: Vec<Armed>,
+    /// Where each slot stands in the heap; [`ABSENT`] for those that do not.
+    places: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Armed {
+    at: Time,
+    slot: u32,
+}
+
+const ABSENT: u32 = u32::MAX;
+
+impl Deadlines {
+    /// Makes sure that `slot` comes up at `at` or before. [`Time::NEVER`] is no deadline and arms nothing.
+    pub(crate) fn arm(&mut self, slot: u32, at: Time) {
+        if at == Time::NEVER {
+            return;
+        }
+        let index = slot as usize;
+        if index >= self.places.len() {
+            self.places.resize(index + 1, ABSENT);
+        }
+        if self.places[index] == ABSENT {
+            self.places[index] = self.heap.len() as u32;
+            self.heap.push(Armed { at, slot });
+            self.rise(self.heap.len() - 1);
+        } else {
+            let place = self.places[index] as usize;
+            if at < self.heap[place].at {
+                self.heap[place].at = at;
+                self.rise(place);
+            }
+        }
+    }
+
+    /// Forgets the deadline of `slot`, if it has one.
+    pub(crate) fn disarm(&mut self, slot: u32) {
+        if let Some(&place) = self.places.get(slot as usize)
+            && place != ABSENT
+        {
+            self.remove(place as usize);
+        }
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.heap.first().map(|armed| armed.at)
+    }
+
+    /// Takes out a slot whose deadline is `now` or has passed. Its owner says what was due, and arms the next one.
+    pub(crate) fn pop(&mut self, now: Time) -> Option<u32> {
+        let armed = *self.heap.first()?;
+        if armed.at > now {
+            return None;
+        }
+        self.remove(0);
+        Some(armed.slot)
+    }
+
+    /// How many slots have a deadline.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    fn remove(&mut self, place: usize) {
+        let removed = self.heap.swap_remove(place);
+        self.places[removed.slot as usize] = ABSENT;
+        if let Some(moved) = self.heap.get(place) {
+            self.places[moved.slot as usize] = place as u32;
+            self.rise(place);
+            self.sink(place);
+        }
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if self.heap[parent].at <= self.heap[place].at {
+                break;
+            }
+            self.swap(place, parent);
+            place = parent;
+        }
+    }
+
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let left = 2 * place + 1;
+            let Some(left_armed) = self.heap.get(left) else { break };
+            let child = match self.heap.get(left + 1) {
+                Some(right_armed) if right_armed.at < left_armed.at => left + 1,
+                _ => left,
+            };
+            if self.heap[place].at <= self.heap[child].at {
+                break;
+            }
+            self.swap(place, child);
+            place = child;
+        }
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.heap.swap(a, b);
+        self.places[self.heap[a].slot as usize] = a as u32;
+        self.places[self.heap[b].slot as usize] = b as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn at(milliseconds: u64) -> Time {
+        let origin = Instant::now();
+        Time::since(origin, origin + Duration::from_millis(milliseconds))
+    }
+
+    #[test]
+    fn slots_come_up_in_the_order_of_their_deadlines() {
+        let mut deadlines = Deadlines::default();
+        for (slot, time) in [(0, 30), (1, 10), (2, 20), (3, 40)] {
+            deadlines.arm(slot, at(time));
+        }
+        assert_eq!(deadlines.next(), Some(at(10)));
+        let order: Vec<u32> = std::iter::from_fn(|| deadlines.pop(at(30))).collect();
+        assert_eq!(order, [1, 2, 0]);
+        assert_eq!(deadlines.next(), Some(at(40)));
+    }
+
+    #[test]
+    fn an_earlier_deadline_takes_effect_at_once_and_a_later_one_only_when_the_first_comes_up() {
+        let mut deadlines = Deadlines::default();
+        deadlines.arm(7, at(20));
+        deadlines.arm(7, at(50));
+        assert_eq!(deadlines.next(), Some(at(20)));
+        deadlines.arm(7, at(10));
+        assert_eq!(deadlines.next(), Some(at(10)));
+        assert_eq!(deadlines.len(), 1);
+    }
+
+    #[test]
+    fn a_slot_that_is_disarmed_never_comes_up() {
+        let mut deadlines = Deadlines::default();
+        deadlines.arm(1, at(10));
+        deadlines.arm(2, at(10));
+        deadlines.disarm(1);
+        deadlines.disarm(1);
+        deadlines.disarm(99);
+        assert_eq!(deadlines.pop(at(99)), Some(2));
+        assert_eq!(deadlines.pop(at(99)), None);
+    }
+
+    #[test]
+    fn any_mixture_of_operations_agrees_with_a_sorted_map() {
+        let mut deadlines = Deadlines::default();
+        let mut model: BTreeMap<u32, Time> = BTreeMap::new();
+        let mut random = 88_172_645_463_325_252_u64;
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let slot = (random >> 8) as u32 % 40;
+            let time = at(random >> 20 & 0xff);
+            match random % 4 {
+                0 | 1 => {
+                    deadlines.arm(slot, time);
+                    model.entry(slot).and_modify(|known| *known = time.min(*known)).or_insert(time);
+                }
+                2 => {
+                    deadlines.disarm(slot);
+                    model.remove(&slot);
+                }
+                _ => match deadlines.pop(time) {
+                    Some(slot) => {
+                        let earliest = *model.values().min().expect("something was due");
+                        assert_eq!(model.remove(&slot), Some(earliest));
+                    }
+                    None => assert!(model.values().all(|known| *known > time)),
+                },
+            }
+            assert_eq!(deadlines.next(), model.values().min().copied());
+            assert_eq!(deadlines.len(), model.len());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is served at one address: the protocol, its limits, its counters. Outlives the socket, so that the counters of
+//! a listener that has been closed can still be told.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::config::{ListenerConfig, Transport};
+use crate::kernel::addresses;
+use crate::limits::Limits;
+use crate::listener::Peers;
+use crate::registry::StreamListenerService;
+use crate::stats::Stats;
+
+/// A listener as the outside sees it: what it serves, where, and what it has seen.
+pub struct Endpoint {
+    name: String,
+    protocol: String,
+    transport: Transport,
+    address: SocketAddr,
+    pub(crate) limits: Limits,
+    pub(crate) backlog: u32,
+    pub(crate) stats: Stats,
+    /// What makes the protocols of TCP connections; a UDP socket has its protocol itself.
+    pub(crate) service: Option<StreamListenerService>,
+    /// Connections that are not over.
+    pub(crate) open: usize,
+    pub(crate) peers: Peers,
+}
+
+impl Endpoint {
+    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<StreamListenerService>) -> Self {
+        Self {
+            name: config.name.clone(),
+            protocol: config.protocol.clone(),
+            transport: config.listen.transport,
+            address,
+            limits: config.limits.clone(),
+            backlog: config.backlog,
+            stats: Stats::default(),
+            service,
+            open: 0,
+            peers: Peers::default(),
+        }
+    }
+
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the protocol.
+    #[must_use]
+    pub fn protocol(&self) -> &str {
+        &self.protocol
+    }
+
+    /// The transport.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The address it is bound to, with the real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address as a configuration would say it: `tcp://127.0.0.1:5656`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        addresses::url(self.transport, self.address)
+    }
+
+    /// What it has seen so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Connections that are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.open
+    }
+
+    /// Descriptors that one connection may take.
+    pub(crate) fn descriptors(&self) -> usize {
+        1 + self.service.as_ref().map_or(0, |service| service.descriptors)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("name", &self.name).field("url", &self.url()).finish_non_exhaustive()
+    }
+}
+
+/// The line of counters in the log.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stats = &self.stats;
+        write!(f, "{} {} {}: ", self.name, self.protocol, self.url())?;
+        match self.transport {
+            Transport::Tcp => write!(
+                f,
+                "accepted {}, open {}, closed {}, bytes in {}, bytes out {}, refused {}, accept paused {}",
+                stats.accepted,
+                self.open,
+                stats.closed,
+                stats.received_bytes,
+                stats.sent_bytes,
+                stats.refused,
+                stats.paused,
+            ),
+            Transport::Udp => write!(
+                f,
+                "datagrams in {}, datagrams out {}, bytes in {}, bytes out {}, dropped {}",
+                stats.received_datagrams, stats.sent_datagrams, stats.received_bytes, stats.sent_bytes, stats.refused,
+            ),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The boundary to the operating system.
+//!
+//! The loop talks to the kernel through one small trait, [`Kernel`]; [`Mio`] is the real one. It is generic and not
+//! `dyn`: the hot path pays nothing for it, and a simulated kernel can run the whole server without a socket.
+
+pub(crate) mod addresses;
+pub mod disk;
+mod mio;
+pub(crate) mod offload;
+mod posix_disk;
+mod sockets;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+pub use self::disk::{Directory, Disk, Draft, Existing};
+pub use self::mio::{Handle, Mio};
+pub use self::posix_disk::PosixDisk;
+pub use self::sockets::{Stream, UdpSocket};
+use crate::protocol::{Job, Outcome};
+
+/// What the loop needs of an operating system.
+///
+/// Every call returns at once, [`Kernel::wait`] aside.
+pub trait Kernel {
+    /// A listening TCP socket.
+    type Listener;
+    /// A TCP connection.
+    type Stream: Transport;
+    /// A UDP socket.
+    type Socket: DatagramSocket;
+
+    /// The monotonic clock.
+    fn now(&self) -> Instant;
+
+    /// The wall clock.
+    fn wall_clock(&self) -> SystemTime;
+
+    /// Binds and registers a TCP listener; gives the address that it got.
+    ///
+    /// # Errors
+    /// The address is in use, not ours, or not allowed (`bind(2)`, `listen(2)`).
+    fn listen(
+        &mut self,
+        address: SocketAddr,
+        options: &ListenOptions,
+        token: Token,
+    ) -> io::Result<(Self::Listener, SocketAddr)>;
+
+    /// Binds and registers a UDP socket; gives the address that it got.
+    ///
+    /// # Errors
+    /// The address is in use, not ours, or not allowed (`bind(2)`).
+    fn bind(
+        &mut self,
+        address: SocketAddr,
+        options: &BindOptions,
+        token: Token,
+    ) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Takes one connection from the accept queue (`accept(2)`). It is not registered yet.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+
+    /// Registers a connection once and for all: readable, writable, edge-triggered.
+    ///
+    /// # Errors
+    /// The kernel lacks memory or watches (`epoll_ctl(2)`).
+    fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
+
+    /// Closes a connection.
+    fn close(&mut self, stream: Self::Stream);
+
+    /// Closes a listener; what is still in its accept queue is reset.
+    fn close_listener(&mut self, listener: Self::Listener);
+
+    /// Closes a UDP socket.
+    fn close_socket(&mut self, socket: Self::Socket);
+
+    /// Waits until something happens or `timeout` has passed, and appends what happened to `notices`. `None` waits for
+    /// ever; being interrupted by a signal is no error.
+    ///
+    /// # Errors
+    /// The poll itself failed: nothing can go on.
+    fn wait(&mut self, notices: &mut Vec<Notice>, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Hands a job to a worker; its result comes as [`Notice::Done`] with the same token.
+    ///
+    /// # Errors
+    /// The job itself, if no more jobs can be queued.
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), Job>;
+
+    /// The disk.
+    fn disk(&self) -> Arc<dyn Disk>;
+
+    /// How many more descriptors this process may open; `None` if there is no limit.
+    fn descriptors_free(&self) -> Option<usize>;
+}
+
+/// One TCP connection, as the driver sees it. All calls return at once.
+pub trait Transport {
+    /// Receives (`recv(2)`); 0 is the peer's FIN.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing has arrived.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Sends (`send(2)`); may take less than it is given.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the send buffer is full.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends our FIN once everything before it is sent (`shutdown(2)` with `SHUT_WR`).
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Makes closing reset the connection instead of finishing it (`SO_LINGER` with a time of zero, `socket(7)`).
+    fn reset_on_close(&mut self);
+
+    /// Whether a read that gives less than it was asked for proves that nothing is left. So it is with epoll and kqueue
+    /// (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` does.
+    fn short_read_drains(&self) -> bool;
+}
+
+/// One UDP socket, as the driver sees it. All calls return at once.
+pub trait DatagramSocket {
+    /// Receives one datagram; what does not fit `buffer` is lost.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing has arrived; others are about an earlier datagram and leave the socket in order.
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
+
+    /// Sends one datagram, from the address `source` if it is given.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the send buffer is full; others are about this datagram alone.
+    fn send(&mut self, payload: &[u8], to: SocketAddr, source: Option<Source>) -> io::Result<usize>;
+}
+
+/// A datagram that has been received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Its length, or the length of the buffer if that was shorter.
+    pub length: usize,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// The address of ours that it was sent to, if the socket has several.
+    pub to: Option<Source>,
+}
+
+/// An address of this machine from which a reply shall leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The address.
+    pub address: IpAddr,
+    /// The index of the interface, for addresses that are only unique there; 0 for any.
+    pub interface: u32,
+}
+
+/// What a TCP listener is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Connections that the kernel holds before they are accepted (`listen(2)`).
+    pub backlog: u32,
+    /// Time of silence before the kernel probes a peer (`tcp(7)`: `TCP_KEEPIDLE`); accepted connections inherit it.
+    pub keepalive: Option<Duration>,
+    /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
+    pub both_families: bool,
+}
+
+impl ListenOptions {
+    /// Options with `backlog` and `keepalive`, for `both_families` or one.
+    #[must_use]
+    pub const fn new(backlog: u32, keepalive: Option<Duration>, both_families: bool) -> Self {
+        Self { backlog, keepalive, both_families }
+    }
+}
+
+/// What a UDP socket is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BindOptions {
+    /// Bytes of the receive buffer, if it shall not have its default (`socket(7)`: `SO_RCVBUF`).
+    pub receive_buffer_bytes: Option<usize>,
+    /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
+    pub both_families: bool,
+}
+
+impl BindOptions {
+    /// Options with `receive_buffer_bytes`, for `both_families` or one.
+    #[must_use]
+    pub const fn new(receive_buffer_bytes: Option<usize>, both_families: bool) -> Self {
+        Self { receive_buffer_bytes, both_families }
+    }
+}
+
+/// Names a slot of the loop, and which of its successive owners is meant.
+///
+/// Slots are reused, so an event, a deadline or a result can come for an owner that is gone. Its generation then differs
+/// from that of the slot, and it is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// The index of the slot.
+    pub slot: u32,
+    /// Counts the owners of all slots.
+    pub generation: u32,
+}
+
+/// What happened while the loop waited.
+#[derive(Debug)]
+pub enum Notice {
+    /// A socket may be ready. A hint: only a system call knows.
+    Ready(Token, Readiness),
+    /// A job is done.
+    Done(Token, Result<Outcome, Panicked>),
+    /// Somebody asks the loop to do something.
+    Command(Command),
+}
+
+/// What a socket may be ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readiness {
+    /// Reading, or accepting.
+    pub readable: bool,
+    /// Writing.
+    pub writable: bool,
+    /// A FIN, an error or urgent data came along: a short read proves nothing now.
+    pub in_doubt: bool,
+}
+
+/// A job that panicked instead of returning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panicked;
+
+/// What the loop can be asked to do, by a signal or through a [`Handle`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Stop in order: see [`Handle::stop`].
+    Stop,
+    /// Stop now: see [`Handle::abort`].
+    Abort,
+    /// A signal that asks to stop: in order the first time, now the second time.
+    Terminate,
+    /// Log the counters.
+    Report,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}

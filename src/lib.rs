@@ -1,0 +1,66 @@
+//! **reactor** is a server on one thread: an event loop on [mio](https://docs.rs/mio) that owns TCP listeners,
+//! connections and UDP sockets, does non-blocking I/O by the book, and hands bytes to protocols that never see a socket.
+//!
+//! ```text
+//!             ┌─────────────────────────── one turn ───────────────────────────┐
+//!  kernel ──▶ wait    poll; not at all while a slot is ready, else until the next deadline
+//!             note    events, deadlines, results: each only marks its slot ready
+//!             run     pop a slot, drive it within its budget                hop 1  reactor
+//!                       └ connection: deliver · flush · decide · read       hop 2  connection
+//!                           └ protocol: bytes in, bytes and a decision out  hop 3  protocol
+//!             reap    free the slots that are over: the only place where that happens
+//!             └────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! # Three ways to use it
+//!
+//! - **Start it.** The program `reactor` serves what a configuration lists; `reactor init` prints one to begin with.
+//! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
+//!   register it in a [`Registry`], and let [`command`] be your `main`: your program is the `reactor` command with one
+//!   protocol more. `examples/plugin.rs` does it in forty lines.
+//! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
+//!   of it, and stop it through a [`Handle`].
+//!
+//! # Reading the source
+//!
+//! One direction of knowledge: loop → connection → protocol. In this order each file needs only those before it:
+//!
+//! 1. `attempt.rs`: the one place that knows `EAGAIN` and `EINTR`. `outbox.rs`: what waits to be sent.
+//! 2. [`protocol`]: the whole plug-in surface; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
+//! 3. `connection.rs`: drives one stream; the rules of waiting, back-pressure, deadlines and closing. `bulk.rs` for
+//!    uploads, `datagram.rs` for UDP.
+//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
+//! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
+//! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
+//!
+//! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
+
+mod attempt;
+mod bind;
+mod bulk;
+mod command;
+pub mod config;
+mod connection;
+mod datagram;
+mod deadlines;
+mod endpoint;
+pub mod kernel;
+pub mod limits;
+mod listener;
+mod log_limit;
+mod log_writer;
+mod outbox;
+pub mod protocol;
+mod reactor;
+mod registry;
+pub mod stats;
+pub mod testing;
+mod time;
+
+pub use bind::BindError;
+pub use command::command;
+pub use config::Config;
+pub use endpoint::Endpoint;
+pub use kernel::Handle;
+pub use reactor::{Reactor, Stopped, Turn};
+pub use registry::{Protocol, Registry};

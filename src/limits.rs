@@ -1,0 +1,124 @@
+//! Every bound of the server, its unit in its name, its reason beside it.
+
+use std::time::Duration;
+
+/// Bytes that one read asks for: enough that a stream needs few calls, small enough to stay in the L2 cache.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Bytes received in one visit of a connection. Four full reads: a trial with sixteen let one fast sender delay
+/// everybody else.
+pub const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
+
+/// Connections accepted in one visit of a listener, so that a storm of them does not starve those that are served.
+pub const VISIT_ACCEPTS_MAX: usize = 16;
+
+/// Datagrams handled in one visit of a UDP socket.
+pub const VISIT_DATAGRAMS_MAX: usize = 64;
+
+/// The longest payload that fits a UDP datagram over IPv4: 65,535 less the headers of IP and UDP (RFC 768, RFC 791).
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// Bytes that a protocol may leave unconsumed while it waits. A protocol that needs longer messages than this takes
+/// them in parts.
+pub const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that one read asks for while all connections together have more output pending than
+/// `max_pending_output_total`: what cannot be sent grows by so little then that the total stays bounded.
+pub const PRESSED_READ_BYTES: usize = 4 * 1024;
+
+/// The output buffer that the loop keeps between visits; a larger one is given back to the allocator.
+pub const KEPT_OUTBOX_BYTES_MAX: usize = 256 * 1024;
+
+/// Events taken from the kernel in one turn; what does not fit comes in the next.
+pub const EVENTS_MAX: usize = 1024;
+
+/// Worker threads for jobs and files: one slow sync must not hold up another upload, and more threads than this only
+/// queue at the same disk.
+pub const WORKERS: usize = 4;
+
+/// Jobs handed out and not finished. A connection has at most one, so only a limit of more connections than this could
+/// reach it.
+pub const JOBS_MAX: usize = 65_536;
+
+/// Bytes of one buffer on its way to a file: large enough that handing it over costs little.
+pub const BULK_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Buffers that one upload may hold: one being written, the others being filled.
+pub const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
+
+/// Buffers for all uploads together (32 MiB); an upload that gets none waits until one is given back.
+pub const BULK_BUFFERS_MAX: usize = 128;
+
+/// File descriptors kept free of connections: for what a protocol, a log or an embedding program opens.
+pub const RESERVED_DESCRIPTORS: usize = 4;
+
+/// How long a listener rests after the process or the system ran out of descriptors or memory, unless a connection
+/// closes before: often enough to go on soon, seldom enough to cost nothing.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a server that has cut its connections waits for the jobs that discard what they left behind.
+pub const CUT_GRACE: Duration = Duration::from_millis(500);
+
+/// Different reasons that one counter keeps apart; more come from a protocol only by mistake.
+pub const REASONS_MAX: usize = 64;
+
+/// Log lines of one kind within [`LOG_PERIOD`]; the rest is counted and reported as suppressed.
+pub const LOG_LINES_MAX: u32 = 20;
+
+/// The period over which [`LOG_LINES_MAX`] counts.
+pub const LOG_PERIOD: Duration = Duration::from_secs(10);
+
+/// Problems of a configuration that are reported in one run: finding each takes a pass over the text.
+pub const PROBLEMS_MAX: usize = 100;
+
+/// Bytes of a configuration file: room for thousands of listeners, and a bound for whatever was named by mistake.
+pub const CONFIG_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of log lines that wait for stderr; what comes while they are too many is dropped and counted.
+pub const LOG_QUEUE_BYTES_MAX: usize = 256 * 1024;
+
+/// Time at exit for log lines to reach a slow stderr.
+pub const LOG_FLUSH: Duration = Duration::from_millis(200);
+
+/// How long the thread that writes the log leaves a stderr alone that is non-blocking and full.
+pub const LOG_RETRY: Duration = Duration::from_millis(10);
+
+/// The bounds of a listener and of its connections, as configured: see `docs/configuration.md` for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at a time; the rest wait in the accept queue.
+    pub max_connections: usize,
+    /// Connections at a time from one address; more are refused.
+    pub max_connections_per_ip: Option<usize>,
+    /// Time without a byte received, a job finished, or output drained.
+    pub idle_timeout: Duration,
+    /// Time from the first byte of a request to its last.
+    pub request_timeout: Option<Duration>,
+    /// Time from accepting to closing.
+    pub lifetime: Option<Duration>,
+    /// Time in which the peer takes none of our output.
+    pub write_timeout: Duration,
+    /// Time for the peer to finish after we did.
+    pub linger_timeout: Duration,
+    /// Time of silence before the kernel probes the peer (`tcp(7)`: `TCP_KEEPIDLE`).
+    pub tcp_keepalive: Option<Duration>,
+    /// Bytes of output pending for one connection before its input is left alone.
+    pub max_pending_output: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_connections_per_ip: None,
+            idle_timeout: Duration::from_secs(30),
+            request_timeout: Some(Duration::from_secs(30)),
+            lifetime: None,
+            write_timeout: Duration::from_secs(30),
+            linger_timeout: Duration::from_secs(2),
+            tcp_keepalive: Some(Duration::from_secs(60)),
+            max_pending_output: 256 * 1024,
+        }
+    }
+}

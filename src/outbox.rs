@@ -1,0 +1,107 @@
+//! What waits to be sent: protocols append, the driver drains.
+
+use std::io;
+
+/// Bytes on their way to one peer, in order.
+///
+/// A protocol only ever appends. The driver writes them to the socket right after the protocol's call, keeps what the
+/// kernel did not take, and stops delivering input while too much is pending: a protocol never has to ask whether
+/// there is room.
+///
+/// It implements [`io::Write`], which never fails, so that `write!` and `serde_json::to_writer` work.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    bytes: Vec<u8>,
+    /// How many bytes at the front have been sent already. Invariant: `sent <= bytes.len()`, and `sent == 0` if
+    /// nothing is left, so that an empty outbox never moves bytes about.
+    sent: usize,
+}
+
+impl Outbox {
+    /// Appends `bytes` and gives them back as they stand in the outbox, for a protocol that transforms in place.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) -> &mut [u8] {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        &mut self.bytes[start..]
+    }
+
+    /// Appends one byte.
+    pub fn push(&mut self, byte: u8) {
+        self.bytes.push(byte);
+    }
+
+    /// How many bytes have not been sent yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Whether everything has been sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What has not been sent yet.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Notes that the kernel took `count` bytes of [`Outbox::pending`].
+    pub(crate) fn advance(&mut self, count: usize) {
+        debug_assert!(count <= self.len(), "the kernel cannot take more than was offered");
+        self.sent += count;
+        if self.sent == self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything, and keeps the memory for the next visit.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+
+    /// The bytes of memory held, sent or not.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+impl io::Write for Outbox {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_took_is_gone_and_the_rest_stays_in_order() {
+        let mut outbox = Outbox::default();
+        outbox.extend_from_slice(b"hello ");
+        outbox.extend_from_slice(b"world");
+        outbox.advance(4);
+        assert_eq!(outbox.pending(), b"o world");
+        outbox.push(b'!');
+        assert_eq!(outbox.len(), 8);
+        outbox.advance(8);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn appended_bytes_can_be_changed_in_place() {
+        let mut outbox = Outbox::default();
+        outbox.extend_from_slice(b"Keep ");
+        outbox.extend_from_slice(b"change").make_ascii_uppercase();
+        assert_eq!(outbox.pending(), b"Keep CHANGE");
+    }
+}

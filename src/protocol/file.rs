@@ -1,0 +1,375 @@
+//! `file` and `file-sized`: files are received into a directory.
+//!
+//! - This module: the options of both, and `file`, which takes a name, then bytes until EOF.
+//! - `sized`: `file-sized`, which is told the size first and takes any number of files.
+//! - `name`: where names and sizes end, and which are accepted.
+//! - `upload`: the steps that make a file durable.
+//!
+//! An upload is always in the hands of a job or of the driver, never of the protocol: whatever ends a connection, there
+//! is nothing to discard on the loop's thread.
+
+mod name;
+mod sized;
+mod upload;
+
+#[cfg(test)]
+mod dialogue;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::name::{Ending, Field, Name};
+use self::upload::{Saved, Store, Upload, sink_of};
+use super::{
+    Context, Event, Job, OptionError, Outcome, ProtocolError, Reply, Service, Setup, SetupError, Step, Stored,
+    StreamProtocol, StreamService, Within,
+};
+use crate::config::units::{Size, Span};
+
+pub use self::sized::FileSized;
+
+/// The options of `file` and `file-sized`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileOptions {
+    /// Where files are received; created if it is missing. A relative path starts from the working directory.
+    pub directory: PathBuf,
+    /// The largest file accepted.
+    pub max_size: Size,
+    /// What happens to a name that exists.
+    pub existing: OnExisting,
+    /// How long the silence is that ends a name or a size without a newline; zero: a newline is required.
+    pub name_quiet: Span,
+    /// Space on the disk that uploads leave free; zero: no such rule.
+    pub free_space_floor: Size,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            directory: "received".into(),
+            max_size: Size::bytes(10 * 1024 * 1024 * 1024),
+            existing: OnExisting::Refuse,
+            name_quiet: Span::from_millis(50),
+            free_space_floor: Size::bytes(0),
+        }
+    }
+}
+
+/// What happens to an upload whose name exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExisting {
+    /// It is refused.
+    Refuse,
+    /// It replaces the file, in one step.
+    Replace,
+    /// It is saved under the next free number: `notes (2).txt`.
+    Number,
+}
+
+impl FileOptions {
+    fn check(&self) -> Result<(), Vec<OptionError>> {
+        if self.directory.as_os_str().is_empty() {
+            return Err(vec![OptionError::new("directory", "expected the path of a directory, found an empty string")]);
+        }
+        Ok(())
+    }
+
+    fn open(self, setup: &Setup<'_>) -> Result<Receiver, SetupError> {
+        let directory = setup
+            .disk
+            .open_directory(&self.directory)
+            .map_err(|source| SetupError::Directory { path: self.directory, source })?;
+        let store = Store {
+            directory,
+            existing: self.existing,
+            size_max: self.max_size.as_u64(),
+            free_space_floor: self.free_space_floor.as_u64(),
+        };
+        let name_quiet = Some(self.name_quiet.as_std()).filter(|quiet| !quiet.is_zero());
+        Ok(Receiver { store: Arc::new(store), name_quiet })
+    }
+}
+
+/// What all connections of a listener share.
+#[derive(Debug, Clone)]
+struct Receiver {
+    store: Arc<Store>,
+    /// The silence that ends a name; `None` if only a newline does.
+    name_quiet: Option<Duration>,
+}
+
+/// The protocol `file`: a name, then bytes until EOF.
+#[derive(Debug)]
+pub struct File(Receiver);
+
+impl Service for File {
+    const NAME: &'static str = "file";
+    const ABOUT: &'static str = "Receives one file: its name, then its contents until the client closes.";
+    const TRY: &'static str = r"printf 'notes.txt\nhello' | nc -N 127.0.0.1 8008";
+    type Options = FileOptions;
+
+    fn check(options: &FileOptions) -> Result<(), Vec<OptionError>> {
+        options.check()
+    }
+
+    fn open(options: FileOptions, setup: &Setup<'_>) -> Result<Self, SetupError> {
+        options.open(setup).map(Self)
+    }
+}
+
+impl StreamService for File {
+    const DESCRIPTORS: usize = 1;
+
+    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(Connection(self.0.clone()))
+    }
+}
+
+/// It keeps no state of its own: where it stands is in the job that the driver runs.
+struct Connection(Receiver);
+
+/// What a job has achieved.
+enum Progress {
+    /// The name is accepted, contents may come.
+    Opened(Upload, Ending),
+    Saved(Saved),
+}
+
+impl StreamProtocol for Connection {
+    fn on_bytes(&mut self, input: &[u8], _cx: &mut Context<'_>) -> Reply {
+        match Field::name(input) {
+            Some(field) => self.open(&field),
+            None => Ok(wait_for_end(self.0.name_quiet)),
+        }
+    }
+
+    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        match event {
+            Event::Eof if rest.is_empty() => Ok(Step::finish()),
+            Event::Eof if self.0.name_quiet.is_none() => Err(refuse(CUT_SHORT, "the name does not end in a newline")),
+            Event::Eof | Event::Quiet => self.open(&Field::paused(rest)),
+            Event::Done(outcome) => match result_of(outcome)? {
+                Progress::Opened(upload, ending) => {
+                    ending.answer(b"ok", cx.out);
+                    // One byte more than allowed is enough to know that it is too large.
+                    Ok(Step::bulk(Box::new(upload), self.0.store.size_max.saturating_add(1)))
+                }
+                Progress::Saved(Saved { name, size }) => {
+                    cx.out.extend_from_slice(format!("saved {name} {size}\n").as_bytes());
+                    Ok(Step::finish())
+                }
+            },
+            Event::Stored(stored) => Ok(Step::job(self.save(stored))),
+            Event::Closing => Ok(Step::wait(Within::Nothing)),
+        }
+    }
+}
+
+impl Connection {
+    fn open(&self, field: &Field<'_>) -> Reply {
+        let (name, ending, store) = (Name::parse(field)?, field.ending, Arc::clone(&self.0.store));
+        let job = Job::new(move || {
+            store.admit(&name)?;
+            Ok::<_, ProtocolError>(Progress::Opened(store.open(name, 0)?, ending))
+        });
+        Ok(Step::job(job).consuming(field.consumed))
+    }
+
+    fn save(&self, stored: Stored) -> Job {
+        let store = Arc::clone(&self.0.store);
+        Job::new(move || {
+            let upload: Upload = sink_of(stored)?;
+            store.ensure_allowed(upload.size())?;
+            upload.commit().map(Progress::Saved)
+        })
+    }
+}
+
+const CUT_SHORT: &str = "cut short";
+
+/// The step of a protocol that has received a part of a name or a size.
+fn wait_for_end(quiet: Option<Duration>) -> Step {
+    quiet.map_or(Step::wait(Within::Request), |quiet| Step::wait_quiet(Within::Request, quiet))
+}
+
+/// What a job of these protocols returned.
+fn result_of<T: 'static>(outcome: Outcome) -> Result<T, ProtocolError> {
+    outcome.downcast().unwrap_or_else(|_| unreachable!("each of these protocols has jobs of one type only"))
+}
+
+/// The error line that ends a connection; `reason` is the name of its counter.
+fn refuse(reason: &'static str, what: impl Display) -> ProtocolError {
+    ProtocolError::new(reason, format!("error: {what}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::dialogue::Dialogue;
+    use super::*;
+    use crate::testing::{MemoryDisk, Operation};
+
+    fn dialogue(disk: &MemoryDisk, options: FileOptions) -> Dialogue {
+        let setup = Setup::new("file", Arc::new(disk.clone()));
+        let service = <File as Service>::open(options, &setup).unwrap();
+        Dialogue::new(disk, |peer| service.connect(peer))
+    }
+
+    #[test]
+    fn an_old_client_sends_a_bare_name_and_reads_exactly_ok() {
+        let disk = MemoryDisk::new();
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.send(b"notes.txt");
+        assert_eq!(client.received(), "");
+        client.pause();
+        assert_eq!(client.received(), "ok");
+        client.send(b"hel");
+        client.send(b"lo");
+        client.end();
+        assert_eq!(client.received(), "oksaved notes.txt 5\n");
+        assert_eq!(disk.contents("notes.txt").unwrap(), b"hello");
+    }
+
+    #[test]
+    fn segmentation_does_not_change_the_transcript_of_a_name_with_a_newline() {
+        let sent = b"a\r\nhello\nworld";
+        for split in 0..=sent.len() {
+            let disk = MemoryDisk::new();
+            let mut client = dialogue(&disk, FileOptions::default());
+            client.send(&sent[..split]);
+            client.send(&sent[split..]);
+            client.end();
+            assert_eq!(client.received(), "ok\nsaved a 11\n", "split at {split}");
+            assert_eq!(disk.contents("a").unwrap(), b"hello\nworld");
+        }
+    }
+
+    #[test]
+    fn fin_ends_a_name_as_silence_does() {
+        let disk = MemoryDisk::new();
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.send(b"empty");
+        client.end();
+        assert_eq!(client.received(), "oksaved empty 0\n");
+        assert_eq!(disk.contents("empty").unwrap(), b"");
+    }
+
+    #[test]
+    fn fin_before_any_byte_is_no_request() {
+        let disk = MemoryDisk::new();
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.end();
+        assert_eq!((client.received(), client.closed()), ("", Some("finished")));
+        assert_eq!(disk.log(), [Operation::Open]);
+    }
+
+    #[test]
+    fn without_a_quiet_period_a_newline_is_required() {
+        let disk = MemoryDisk::new();
+        let options = || FileOptions { name_quiet: Span::from_millis(0), ..FileOptions::default() };
+        let mut client = dialogue(&disk, options());
+        client.send(b"no");
+        assert_eq!(client.quiet(), None);
+        client.send(b"tes\n");
+        client.end();
+        assert_eq!(client.received(), "ok\nsaved notes 0\n");
+        let mut client = dialogue(&disk, options());
+        client.send(b"notes");
+        client.end();
+        assert_eq!(client.received(), "error: the name does not end in a newline\n");
+    }
+
+    #[test]
+    fn a_bad_name_is_refused_before_the_disk_is_touched() {
+        let disk = MemoryDisk::new();
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.send(b"../passwd\nroot");
+        assert_eq!(client.received(), "error: the name has a dot at byte 1\n");
+        assert_eq!(client.closed(), Some("bad name"));
+        assert_eq!(disk.log(), [Operation::Open]);
+    }
+
+    #[test]
+    fn a_name_that_exists_is_refused_instead_of_its_ok() {
+        let disk = MemoryDisk::new();
+        disk.insert("a", b"old");
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.send(b"a\nnew");
+        assert_eq!(client.received(), "error: a exists already\n");
+        assert_eq!(disk.contents("a").unwrap(), b"old");
+        assert_eq!(disk.log(), [Operation::Open, Operation::Exists]);
+    }
+
+    #[test]
+    fn the_number_that_a_file_was_saved_under_is_told() {
+        let disk = MemoryDisk::new();
+        disk.insert("a.txt", b"old");
+        let mut client = dialogue(&disk, FileOptions { existing: OnExisting::Number, ..FileOptions::default() });
+        client.send(b"a.txt\nnew");
+        client.end();
+        assert_eq!(client.received(), "ok\nsaved a (2).txt 3\n");
+    }
+
+    #[test]
+    fn a_file_may_be_as_large_as_max_size_and_not_a_byte_larger() {
+        let disk = MemoryDisk::new();
+        let options = || FileOptions { max_size: Size::bytes(5), ..FileOptions::default() };
+        let mut client = dialogue(&disk, options());
+        client.send(b"five\n12345");
+        client.end();
+        assert_eq!(client.received(), "ok\nsaved five 5\n");
+        let mut client = dialogue(&disk, options());
+        client.send(b"six\n123456789");
+        assert_eq!(client.received(), "ok\nerror: the file is larger than 5 bytes\n");
+        assert_eq!((disk.names(), disk.drafts()), (vec!["five".to_owned()], 0));
+    }
+
+    #[test]
+    fn saved_is_said_only_after_the_last_step() {
+        let disk = MemoryDisk::new();
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.send(b"a\nhello");
+        client.end();
+        let told: Vec<_> = client.told().iter().map(|(text, log)| (text.as_str(), log.last().copied())).collect();
+        let expected = [("ok\n", Some(Operation::Create)), ("saved a 5\n", Some(Operation::SyncDirectory))];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_upload_with_an_error_and_leaves_nothing() {
+        let disk = MemoryDisk::new();
+        disk.set_capacity(4);
+        let mut client = dialogue(&disk, FileOptions::default());
+        client.send(b"a\nhello");
+        assert_eq!(client.received(), "ok\nerror: the disk is full\n");
+        assert_eq!((disk.names(), disk.drafts(), client.closed()), (vec![], 0, Some("disk full")));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_opened_keeps_the_service_from_starting() {
+        let disk = MemoryDisk::new();
+        disk.fail(Operation::Open, 1, io::ErrorKind::PermissionDenied.into());
+        let setup = Setup::new("file", Arc::new(disk));
+        let error = <File as Service>::open(FileOptions::default(), &setup).unwrap_err();
+        assert_eq!(error.to_string(), "cannot use the directory received: permission denied");
+    }
+
+    #[test]
+    fn options_are_checked_and_unknown_ones_refused() {
+        let empty = FileOptions { directory: "".into(), ..FileOptions::default() };
+        assert_eq!(File::check(&empty).unwrap_err()[0].path, "directory");
+        let read = |json| serde_json::from_str::<FileOptions>(json);
+        assert_eq!(read("{}").unwrap(), FileOptions::default());
+        assert_eq!(read(r#"{"existing":"number"}"#).unwrap().existing, OnExisting::Number);
+        assert!(read(r#"{"exists":"number"}"#).is_err());
+    }
+}

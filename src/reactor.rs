@@ -1,0 +1,715 @@
+//! The loop: a poll, a slab of slots, and turns.
+//!
+//! One [turn](Reactor::turn) is *wait, note, run, reap*:
+//!
+//! - **wait** for events; not at all while a slot is ready, else until the next deadline.
+//! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs here, so nothing can
+//!   change while the batch is being read.
+//! - **run** the ready slots, each within its budget. What a slot leaves over is for the next turn.
+//! - **reap** the slots that are over. This is the only place where a slot is freed, so an event can never meet a
+//!   newer owner of its slot within a turn; across turns the generation in the token sees to it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime};
+
+use slab::Slab;
+
+use crate::bind::{self, BindError};
+use crate::bulk::{Buffers, Returned};
+use crate::config::Config;
+use crate::connection::{Connection, Ended, Status, Visit};
+use crate::datagram::Mailbox;
+use crate::deadlines::Deadlines;
+use crate::endpoint::Endpoint;
+use crate::kernel::{Command, Handle, Kernel, Mio, Notice, Panicked, Token};
+use crate::limits::{ACCEPT_PAUSE, CUT_GRACE, READ_BYTES, VISIT_ACCEPTS_MAX};
+use crate::listener::{Accepted, Listener};
+use crate::log_limit::LogLimit;
+use crate::outbox::Outbox;
+use crate::protocol::{CloseReason, Job, Outcome};
+use crate::registry::Registry;
+use crate::time::Time;
+
+/// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
+///
+/// ```
+/// use reactor::{Config, Reactor, Registry};
+///
+/// let registry = Registry::built_in();
+/// let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "uppercase" }] }"#;
+/// let config = Config::parse("inline.json", text, &registry)?;
+/// let mut reactor = Reactor::bind(&config, &registry)?;
+/// let address = reactor.endpoints()[0].address();
+/// let handle = reactor.handle();
+///
+/// let server = std::thread::spawn(move || reactor.run());
+/// use std::io::{Read, Write};
+/// let mut client = std::net::TcpStream::connect(address)?;
+/// client.write_all(b"hello")?;
+/// client.shutdown(std::net::Shutdown::Write)?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer)?;
+/// assert_eq!(answer, "HELLO");
+///
+/// handle.stop();
+/// server.join().expect("no panic")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Reactor<K: Kernel = Mio> {
+    kernel: K,
+    origin: Instant,
+    instant: Instant,
+    now: Time,
+    wall_clock: SystemTime,
+    slots: Slab<Slot<K>>,
+    generation: u32,
+    endpoints: Vec<Endpoint>,
+    /// Slots to visit in this turn, each once.
+    ready: VecDeque<u32>,
+    /// Slots that used up their budget, or became ready too late, to be visited in the next turn.
+    again: VecDeque<u32>,
+    /// Slots that are over, to be reaped at the end of this turn.
+    closed: Vec<u32>,
+    deadlines: Deadlines,
+    notices: Vec<Notice>,
+    read_buffer: Box<[u8]>,
+    outbox: Outbox,
+    buffers: Buffers,
+    /// Uploads that wait for a buffer.
+    buffer_waiters: VecDeque<Token>,
+    /// Bytes of output pending for all connections together.
+    pending_bytes: usize,
+    pending_bytes_max: usize,
+    /// Descriptors that connections take, and may take.
+    descriptors: usize,
+    descriptors_max: usize,
+    /// A descriptor or a place was freed: paused listeners may try again.
+    freed: bool,
+    stop: Stop,
+    shutdown_timeout: Duration,
+    accept_log: LogLimit,
+    bug_log: LogLimit,
+}
+
+/// What the loop owns at one place of its slab.
+struct Slot<K: Kernel> {
+    generation: u32,
+    /// Whether it stands in the ready queue, or in that of the next turn.
+    queued: bool,
+    /// Whether it stands in the list of those that wait for a buffer.
+    wants_buffer: bool,
+    endpoint: u32,
+    owner: Owner<K>,
+}
+
+enum Owner<K: Kernel> {
+    Listener(Listener<K::Listener>),
+    Mailbox(Mailbox<K::Socket>),
+    Connection(Connection<K::Stream>),
+    /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
+    /// is bounded by the number of connections. Then comes its last job, if it has one.
+    Remains(Option<Job>),
+}
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// Requests are being finished until then.
+    Orderly(Time),
+    /// Connections have been cut; jobs that discard what they left are awaited until then.
+    Cut(Time, Stopped),
+}
+
+impl Stop {
+    fn deadline(self) -> Option<Time> {
+        match self {
+            Self::No => None,
+            Self::Orderly(until) | Self::Cut(until, _) => Some(until),
+        }
+    }
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was asked to stop, and did so in order.
+    InOrder,
+    /// It was told to stop at once.
+    AtOnce,
+}
+
+/// Whether another turn is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The server is running.
+    Running,
+    /// It has ended.
+    Stopped(Stopped),
+}
+
+impl Reactor {
+    /// Opens every service of `config` and binds every address.
+    ///
+    /// # Errors
+    /// The first that cannot be had; nothing stays bound then.
+    pub fn bind(config: &Config, registry: &Registry) -> Result<Self, BindError> {
+        Self::with_kernel(Mio::new().map_err(BindError::Poll)?, config, registry)
+    }
+
+    /// Reaches this server from other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.kernel.handle()
+    }
+
+    /// Lets SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 log its counters.
+    ///
+    /// # Errors
+    /// The handlers cannot be installed.
+    pub fn watch_signals(&mut self) -> io::Result<()> {
+        self.kernel.watch_signals()
+    }
+}
+
+impl<K: Kernel> Reactor<K> {
+    /// The same on another kernel.
+    ///
+    /// # Errors
+    /// The first service that cannot be opened, or address that cannot be bound.
+    pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
+        let origin = kernel.now();
+        let mut reactor = Self {
+            origin,
+            instant: origin,
+            now: Time::since(origin, origin),
+            wall_clock: kernel.wall_clock(),
+            kernel,
+            slots: Slab::new(),
+            generation: 0,
+            endpoints: Vec::new(),
+            ready: VecDeque::new(),
+            again: VecDeque::new(),
+            closed: Vec::new(),
+            deadlines: Deadlines::default(),
+            notices: Vec::new(),
+            read_buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            outbox: Outbox::default(),
+            buffers: Buffers::default(),
+            buffer_waiters: VecDeque::new(),
+            pending_bytes: 0,
+            pending_bytes_max: config.max_pending_output_total,
+            descriptors: 0,
+            descriptors_max: usize::MAX,
+            freed: false,
+            stop: Stop::No,
+            shutdown_timeout: config.shutdown_timeout,
+            accept_log: LogLimit::default(),
+            bug_log: LogLimit::default(),
+        };
+        for listener in &config.listeners {
+            let token = reactor.next_token();
+            let bound = bind::bind(&mut reactor.kernel, listener, registry, token)?;
+            let owner = match bound.socket {
+                bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
+                bind::Socket::Datagram(socket, protocol) => Owner::Mailbox(Mailbox::new(socket, protocol)),
+            };
+            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
+            reactor.insert(token, (reactor.endpoints.len() - 1) as u32, owner);
+        }
+        reactor.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
+        Ok(reactor)
+    }
+
+    /// What is served, in the order of the configuration.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Turns until the server is stopped.
+    ///
+    /// # Errors
+    /// The poll itself failed; nothing that a peer does can cause it.
+    pub fn run(&mut self) -> io::Result<Stopped> {
+        loop {
+            if let Turn::Stopped(stopped) = self.turn(None)? {
+                self.report();
+                return Ok(stopped);
+            }
+        }
+    }
+
+    /// One turn, which waits for at most `timeout`; `None` lets it wait until something happens.
+    ///
+    /// # Errors
+    /// The poll itself failed.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
+        if let Turn::Stopped(stopped) = self.outcome() {
+            return Ok(Turn::Stopped(stopped));
+        }
+        self.wait(timeout)?;
+        self.note();
+        self.run_ready();
+        self.reap();
+        Ok(self.outcome())
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let until_deadline = if self.ready.is_empty() {
+            let next = self.deadlines.next().into_iter().chain(self.stop.deadline()).min();
+            next.map(|at| at.duration_from(Time::since(self.origin, self.kernel.now())))
+        } else {
+            Some(Duration::ZERO)
+        };
+        let timeout = timeout.into_iter().chain(until_deadline).min();
+        self.kernel.wait(&mut self.notices, timeout)?;
+        self.instant = self.kernel.now();
+        self.now = Time::since(self.origin, self.instant);
+        self.wall_clock = self.kernel.wall_clock();
+        Ok(())
+    }
+
+    fn note(&mut self) {
+        let mut notices = std::mem::take(&mut self.notices);
+        for notice in notices.drain(..) {
+            match notice {
+                Notice::Ready(token, readiness) => {
+                    let Some(slot) = self.slot(token) else { continue };
+                    match &mut slot.owner {
+                        Owner::Connection(connection) => connection.note_ready(readiness),
+                        Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
+                        Owner::Listener(_) | Owner::Remains(_) => {}
+                    }
+                    self.queue(token.slot);
+                }
+                Notice::Done(token, result) => self.note_done(token, result),
+                Notice::Command(command) => self.obey(command),
+            }
+        }
+        self.notices = notices;
+        while let Some(slot) = self.deadlines.pop(self.now) {
+            self.queue(slot);
+        }
+        if let Stop::Orderly(until) = self.stop
+            && until <= self.now
+        {
+            log::warn!("shutdown_timeout is over: cutting the connections that are left");
+            self.cut(Stopped::InOrder);
+        }
+    }
+
+    fn note_done(&mut self, token: Token, result: Result<Outcome, Panicked>) {
+        let buffers = &mut self.buffers;
+        let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
+        else {
+            return;
+        };
+        match &mut slot.owner {
+            Owner::Connection(connection) => {
+                connection.note_done(result, buffers);
+                self.queue(token.slot);
+            }
+            Owner::Remains(last) => {
+                let last = last.take();
+                match Returned::new(result, buffers).into_remains() {
+                    None if last.is_none() => self.closed.push(token.slot),
+                    remains => {
+                        let job = Job::new(move || {
+                            drop(remains);
+                            last.map(Job::run)
+                        });
+                        self.submit(token.slot, job);
+                    }
+                }
+            }
+            Owner::Listener(_) | Owner::Mailbox(_) => {}
+        }
+        self.wake_buffer_waiters();
+    }
+
+    fn run_ready(&mut self) {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(slot) = self.slots.get_mut(key as usize) else { continue };
+            slot.queued = false;
+            match slot.owner {
+                Owner::Listener(_) => self.drive_listener(key),
+                Owner::Mailbox(_) => self.drive_mailbox(key),
+                Owner::Connection(_) => self.drive_connection(key),
+                Owner::Remains(_) => {}
+            }
+        }
+        std::mem::swap(&mut self.ready, &mut self.again);
+    }
+
+    fn drive_connection(&mut self, key: u32) {
+        let Some((Owner::Connection(connection), mut visit)) = self.visit(key) else { return };
+        let pending_before = connection.pending_bytes();
+        let status = connection.drive(&mut visit);
+        let job = visit.job.take();
+        let deadline = connection.deadline(visit.limits);
+        let pending_after = connection.pending_bytes();
+        self.pending_bytes = self.pending_bytes + pending_after - pending_before;
+        if let Some(job) = job {
+            self.submit(key, job);
+        }
+        match status {
+            Status::Waiting => self.deadlines.arm(key, deadline),
+            Status::Again => {
+                self.deadlines.arm(key, deadline);
+                self.queue_again(key);
+            }
+            Status::WantsBuffer => {
+                self.deadlines.arm(key, deadline);
+                let slot = &mut self.slots[key as usize];
+                if !std::mem::replace(&mut slot.wants_buffer, true) {
+                    self.buffer_waiters.push_back(Token { slot: key, generation: slot.generation });
+                }
+            }
+            Status::Closed => self.closed.push(key),
+        }
+        self.wake_buffer_waiters();
+    }
+
+    fn drive_mailbox(&mut self, key: u32) {
+        let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
+        let status = mailbox.drive(&mut visit);
+        let over = visit.stopping && mailbox.is_drained();
+        if over || self.is_cut() {
+            self.closed.push(key);
+        } else if status == Status::Again {
+            self.queue_again(key);
+        }
+    }
+
+    fn drive_listener(&mut self, key: u32) {
+        if self.is_cut() {
+            return self.closed.push(key);
+        }
+        for _ in 0..VISIT_ACCEPTS_MAX {
+            if let Some(reason) = self.no_room(key) {
+                return self.pause(key, reason, None);
+            }
+            let stopping = self.is_stopping();
+            let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
+                return;
+            };
+            if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint as usize].backlog {
+                return self.closed.push(key);
+            }
+            listener.paused = false;
+            match listener.accept(&mut self.kernel) {
+                Accepted::Connection(stream, peer) => self.admit(key, stream, peer),
+                Accepted::Nobody if stopping => return self.closed.push(key),
+                Accepted::Nobody => return,
+                Accepted::Gone(error) => log::debug!("a connection was gone before it was accepted: {error}"),
+                Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
+            }
+        }
+        self.queue_again(key);
+    }
+
+    /// Why nobody can be accepted at the moment, if so.
+    fn no_room(&self, key: u32) -> Option<&'static str> {
+        let slot = self.slots.get(key as usize)?;
+        let endpoint = &self.endpoints[slot.endpoint as usize];
+        if endpoint.open >= endpoint.limits.max_connections {
+            Some("max_connections")
+        } else if self.descriptors + endpoint.descriptors() > self.descriptors_max {
+            Some("descriptors")
+        } else {
+            None
+        }
+    }
+
+    /// Stops accepting until something is freed; after an error also until [`ACCEPT_PAUSE`] is over, since what lacks may
+    /// be freed by somebody else. The accept queue holds those who come meanwhile.
+    fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
+        let slot = &mut self.slots[key as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        if let Owner::Listener(listener) = &mut slot.owner {
+            listener.paused = true;
+        }
+        endpoint.stats.paused.add(reason);
+        if let Some(error) = error {
+            self.deadlines.arm(key, self.now.after(ACCEPT_PAUSE));
+            if let Some(suppressed) = self.accept_log.allow(self.now) {
+                log::warn!("{}: accepting is paused: {error} ({suppressed} such lines suppressed)", endpoint.name());
+            }
+        }
+    }
+
+    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) {
+        let index = self.slots[listener as usize].endpoint;
+        let endpoint = &mut self.endpoints[index as usize];
+        if let Some(most) = endpoint.limits.max_connections_per_ip
+            && !endpoint.peers.admit(peer, most)
+        {
+            endpoint.stats.refused.add("max_connections_per_ip");
+            return self.kernel.close(stream);
+        }
+        let token = self.next_token();
+        if let Err(error) = self.kernel.register(&mut stream, token) {
+            log::debug!("a connection cannot be registered: {error}");
+            return self.turn_away(index, stream, peer, "cannot be registered");
+        }
+        let endpoint = &mut self.endpoints[index as usize];
+        let service = endpoint.service.as_ref();
+        let connect = || service.map(|service| service.connector.connect(peer));
+        let Some(protocol) = catch_unwind(AssertUnwindSafe(connect)).unwrap_or(None) else {
+            return self.turn_away(index, stream, peer, "bug");
+        };
+        endpoint.stats.accepted += 1;
+        endpoint.open += 1;
+        self.descriptors += endpoint.descriptors();
+        if self.is_stopping()
+            && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
+        {
+            listener.accepted_while_stopping += 1;
+        }
+        log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
+        self.insert(token, index, Owner::Connection(Connection::new(stream, protocol, peer, self.now)));
+        if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
+            connection.open(&mut visit);
+            let job = visit.job.take();
+            self.pending_bytes += connection.pending_bytes();
+            if let Some(job) = job {
+                self.submit(token.slot, job);
+            }
+        }
+    }
+
+    fn turn_away(&mut self, endpoint: u32, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
+        let endpoint = &mut self.endpoints[endpoint as usize];
+        endpoint.stats.refused.add(reason);
+        endpoint.peers.leave(peer);
+        self.kernel.close(stream);
+    }
+
+    fn submit(&mut self, key: u32, job: Job) {
+        let slot = &mut self.slots[key as usize];
+        let token = Token { slot: key, generation: slot.generation };
+        if self.kernel.submit(token, job).is_err() {
+            log::error!("no worker takes a job: the queue is full or no thread can be started");
+            match &mut slot.owner {
+                Owner::Connection(connection) => {
+                    connection.note_done(Err(Panicked), &mut self.buffers);
+                    self.queue(key);
+                }
+                _ => self.closed.push(key),
+            }
+        }
+    }
+
+    fn wake_buffer_waiters(&mut self) {
+        while self.buffers.any()
+            && let Some(token) = self.buffer_waiters.pop_front()
+        {
+            if let Some(slot) = self.slot(token) {
+                slot.wants_buffer = false;
+                self.queue_again(token.slot);
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some(key) = self.closed.pop() {
+            self.reap_slot(key);
+        }
+        if std::mem::take(&mut self.freed) {
+            let paused = self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
+                Owner::Listener(listener) if listener.paused => Some(key as u32),
+                _ => None,
+            });
+            for key in paused.collect::<Vec<_>>() {
+                self.queue(key);
+            }
+        }
+        debug_assert!(self.outbox.is_empty(), "output of a connection that is gone");
+    }
+
+    /// Ends what owns a slot, and frees the slot unless a worker is still busy for it.
+    fn reap_slot(&mut self, key: u32) {
+        self.deadlines.disarm(key);
+        let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        match std::mem::replace(&mut slot.owner, Owner::Remains(None)) {
+            Owner::Connection(connection) => {
+                self.pending_bytes -= connection.pending_bytes();
+                let peer = connection.peer();
+                let Ended { transport, reason, last, job_out } = connection.end();
+                self.kernel.close(transport);
+                self.say_goodbye(key, peer, reason);
+                match last {
+                    last if job_out => self.slots[key as usize].owner = Owner::Remains(last),
+                    Some(job) => self.submit(key, job),
+                    None => self.release(key),
+                }
+            }
+            Owner::Remains(_) => self.release(key),
+            Owner::Listener(listener) => {
+                self.kernel.close_listener(listener.socket);
+                self.slots.remove(key as usize);
+            }
+            Owner::Mailbox(mailbox) => {
+                self.kernel.close_socket(mailbox.socket);
+                self.slots.remove(key as usize);
+            }
+        }
+    }
+
+    /// Frees the slot of a connection, and its place among the others.
+    fn release(&mut self, key: u32) {
+        let slot = self.slots.remove(key as usize);
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        endpoint.open -= 1;
+        self.descriptors -= endpoint.descriptors();
+        self.freed = true;
+    }
+
+    fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason) {
+        let slot = &self.slots[key as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        endpoint.stats.closed.add(reason.name());
+        endpoint.peers.leave(peer);
+        log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
+        if let CloseReason::Bug(what) = reason
+            && let Some(suppressed) = self.bug_log.allow(self.now)
+        {
+            log::error!("{}: a bug of the protocol: {what} ({suppressed} such lines suppressed)", endpoint.name());
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Report => self.report(),
+            Command::Stop => self.stop_in_order(),
+            Command::Terminate if self.stop == Stop::No => self.stop_in_order(),
+            Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
+        }
+    }
+
+    /// Logs the counters of every listener.
+    pub fn report(&self) {
+        for endpoint in &self.endpoints {
+            log::info!("{endpoint}");
+        }
+    }
+
+    /// Visits everything once more: listeners serve what is in their accept queues and close, connections finish the
+    /// request that they are in the middle of.
+    fn stop_in_order(&mut self) {
+        if self.stop == Stop::No {
+            log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
+            self.stop = Stop::Orderly(self.now.after(self.shutdown_timeout));
+            self.queue_all();
+        }
+    }
+
+    fn cut(&mut self, stopped: Stopped) {
+        if self.is_cut() {
+            return;
+        }
+        self.stop = Stop::Cut(self.now.after(CUT_GRACE), stopped);
+        for (_, slot) in &mut self.slots {
+            if let Owner::Connection(connection) = &mut slot.owner {
+                connection.cut(CloseReason::Shutdown, &mut self.buffers);
+            }
+        }
+        self.queue_all();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop != Stop::No
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self.stop, Stop::Cut(..))
+    }
+
+    fn outcome(&self) -> Turn {
+        match self.stop {
+            Stop::Orderly(_) if self.slots.is_empty() => Turn::Stopped(Stopped::InOrder),
+            Stop::Cut(until, stopped) if self.slots.is_empty() || until <= self.now => Turn::Stopped(stopped),
+            _ => Turn::Running,
+        }
+    }
+
+    /// The owner of a slot, and what it needs for a visit.
+    fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
+        let stopping = self.is_stopping();
+        let slot = self.slots.get_mut(key as usize)?;
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        let visit = Visit {
+            read_buffer: &mut self.read_buffer,
+            outbox: &mut self.outbox,
+            buffers: &mut self.buffers,
+            stats: &mut endpoint.stats,
+            limits: &endpoint.limits,
+            now: self.now,
+            instant: self.instant,
+            wall_clock: self.wall_clock,
+            pressed: self.pending_bytes > self.pending_bytes_max,
+            stopping,
+            job: None,
+        };
+        Some((&mut slot.owner, visit))
+    }
+
+    /// The slot that a token means, unless its owner is gone.
+    fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
+        self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
+    }
+
+    /// The token of the next slot to be inserted.
+    fn next_token(&mut self) -> Token {
+        self.generation = self.generation.wrapping_add(1);
+        Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
+    }
+
+    /// Inserts a new owner, which gets its first visit without an event.
+    fn insert(&mut self, token: Token, endpoint: u32, owner: Owner<K>) {
+        let key = self.slots.insert(Slot {
+            generation: token.generation,
+            queued: false,
+            wants_buffer: false,
+            endpoint,
+            owner,
+        });
+        debug_assert_eq!(key, token.slot as usize, "the token was made for this slot");
+        self.queue(token.slot);
+    }
+
+    /// Has a slot visited in this turn.
+    fn queue(&mut self, key: u32) {
+        if let Some(slot) = self.slots.get_mut(key as usize)
+            && !std::mem::replace(&mut slot.queued, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Has a slot visited in the next turn.
+    fn queue_again(&mut self, key: u32) {
+        if let Some(slot) = self.slots.get_mut(key as usize)
+            && !std::mem::replace(&mut slot.queued, true)
+        {
+            self.again.push_back(key);
+        }
+    }
+
+    fn queue_all(&mut self) {
+        for key in self.slots.iter().map(|(key, _)| key as u32).collect::<Vec<_>>() {
+            self.queue(key);
+        }
+    }
+}
+
+impl<K: Kernel> fmt::Debug for Reactor<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("endpoints", &self.endpoints).field("stop", &self.stop).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! Counters: plain integers on the loop's thread.
+
+use std::fmt;
+
+use crate::limits::REASONS_MAX;
+
+/// Counts by reason, in the order in which the reasons first came up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: Vec<(&'static str, u64)>,
+}
+
+impl Tally {
+    /// Counts one more for `reason`. Reasons beyond the first 63 are counted together as `other`.
+    pub fn add(&mut self, reason: &'static str) {
+        if let Some((_, count)) = self.counts.iter_mut().find(|(known, _)| *known == reason) {
+            *count += 1;
+        } else if self.counts.len() + 1 < REASONS_MAX {
+            self.counts.push((reason, 1));
+        } else if self.counts.len() < REASONS_MAX {
+            self.counts.push(("other", 1));
+        } else if let Some((_, count)) = self.counts.last_mut() {
+            *count += 1;
+        }
+    }
+
+    /// The count for `reason`.
+    #[must_use]
+    pub fn count(&self, reason: &str) -> u64 {
+        self.counts.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
+    }
+
+    /// The sum over all reasons.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.total())?;
+        for (index, (reason, count)) in self.counts.iter().enumerate() {
+            write!(f, "{}{reason} {count}", if index == 0 { " (" } else { ", " })?;
+        }
+        if self.counts.is_empty() { Ok(()) } else { f.write_str(")") }
+    }
+}
+
+/// What one listener has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections closed, by reason.
+    pub closed: Tally,
+    /// Connections, requests or datagrams refused while their connection or socket goes on, by reason.
+    pub refused: Tally,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Datagrams received.
+    pub received_datagrams: u64,
+    /// Datagrams sent.
+    pub sent_datagrams: u64,
+    /// Times that accepting was paused, by reason.
+    pub paused: Tally,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_apart_and_add_up() {
+        let mut tally = Tally::default();
+        for reason in ["eof", "reset", "eof"] {
+            tally.add(reason);
+        }
+        assert_eq!((tally.count("eof"), tally.count("reset"), tally.count("idle")), (2, 1, 0));
+        assert_eq!(tally.to_string(), "3 (eof 2, reset 1)");
+    }
+
+    #[test]
+    fn the_number_of_reasons_is_bounded_and_nothing_goes_uncounted() {
+        let mut tally = Tally::default();
+        for number in 0..2 * REASONS_MAX {
+            tally.add(Box::leak(number.to_string().into_boxed_str()));
+        }
+        assert_eq!(tally.counts.len(), REASONS_MAX);
+        assert_eq!(tally.total(), 2 * REASONS_MAX as u64);
+    }
+}

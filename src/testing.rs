@@ -1,0 +1,56 @@
+//! Testing without sockets: a protocol, through the real driver, against a peer that follows a script.
+//!
+//! The peer sits behind a model of an edge-triggered kernel which is stricter than any real one: it wakes the driver
+//! only for a direction that said `WouldBlock`. A driver that waits too early fails at once with *lost wake-up*.
+//!
+//! - [`converse`] plays one [`Script`] and gives the [`Transcript`];
+//! - [`every_split`] cuts the input everywhere: how TCP splits it must not matter;
+//! - [`every_fault`] lets every [`Fault`] strike at every call of the socket;
+//! - [`ask`] sends one datagram;
+//! - [`MemoryDisk`] stands in for the disk, and fails when it is told to.
+//!
+//! ```
+//! use reactor::protocol::{Context, Reply, Step, StreamProtocol};
+//! use reactor::testing::{Script, converse, every_split};
+//!
+//! /// Answers every byte with the next one.
+//! struct Next;
+//!
+//! impl StreamProtocol for Next {
+//!     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+//!         for byte in cx.out.extend_from_slice(input) {
+//!             *byte = byte.wrapping_add(1);
+//!         }
+//!         Ok(Step::again(input.len()))
+//!     }
+//! }
+//!
+//! every_split(b"HAL", |chunks| {
+//!     assert_eq!(converse(Next, &Script::new().send_all(chunks).fin()).sent, b"IBM");
+//! });
+//! ```
+
+mod conversation;
+mod memory_disk;
+mod wire;
+
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+pub use self::conversation::{Script, Transcript, converse, every_fault, every_split};
+pub use self::memory_disk::{Links, MemoryDisk, Operation};
+pub use self::wire::{Edges, Fault};
+use crate::outbox::Outbox;
+use crate::protocol::{Context, DatagramProtocol, Dropped};
+use crate::stats::Tally;
+
+/// Hands one datagram to `protocol`, and gives its reply; an empty one is not sent.
+///
+/// # Errors
+/// The reason for which the protocol dropped it.
+pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: SocketAddr) -> Result<Vec<u8>, Dropped> {
+    let (mut outbox, mut refused) = (Outbox::default(), Tally::default());
+    let mut cx = Context::new(&mut outbox, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, from);
+    protocol.on_datagram(payload, &mut cx)?;
+    Ok(outbox.pending().to_vec())
+}

@@ -1,0 +1,254 @@
+//! A transport for one connection that models an edge-triggered kernel, strictly.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+
+use crate::kernel::{Readiness, Transport};
+
+/// Something that goes wrong, or nearly, at one call of the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// `EAGAIN` although the call could have been served. The edge comes later.
+    WouldBlock,
+    /// `EINTR`.
+    Interrupted,
+    /// The call transfers one byte only.
+    Short,
+    /// `ECONNRESET`.
+    Reset,
+}
+
+impl Fault {
+    /// The faults that must not change what the peer sees.
+    pub const HARMLESS: [Self; 3] = [Self::WouldBlock, Self::Interrupted, Self::Short];
+}
+
+/// Which promise the kernel makes about reads; see [`Transport::short_read_drains`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edges {
+    /// Only `WouldBlock` tells that nothing is left: `poll(2)`, or whatever is not known.
+    WouldBlock,
+    /// So does a short read, unless the event said that it is in doubt: epoll, kqueue.
+    ShortReads,
+    /// As before, but every event is in doubt, as if urgent data had come, and reads are cut short at will.
+    Urgent,
+}
+
+/// The two ends of one connection: the driver has a [`Wire`], the world has this.
+#[derive(Debug)]
+pub(super) struct Ends {
+    edges: Edges,
+    fault: Option<(usize, Fault)>,
+    calls: usize,
+    /// What the peer has sent and the driver has not read.
+    arrived: VecDeque<u8>,
+    fin_arrived: bool,
+    reset: bool,
+    /// The direction said `WouldBlock`, or what proves the same, since the driver was last woken for it.
+    read_blocked: bool,
+    write_blocked: bool,
+    /// An edge is owed because something was there when the connection was registered.
+    registration_edge: bool,
+    /// Bytes that the kernel takes before a write blocks; the world renews it.
+    window: usize,
+    writes: Vec<Vec<u8>>,
+    fin_sent: bool,
+    reset_on_close: bool,
+    closed: bool,
+}
+
+/// The driver's end.
+#[derive(Debug, Clone)]
+pub(super) struct Wire(Rc<RefCell<Ends>>);
+
+impl Wire {
+    pub(super) fn new(edges: Edges, window: usize, fault: Option<(usize, Fault)>) -> Self {
+        Self(Rc::new(RefCell::new(Ends {
+            edges,
+            fault,
+            calls: 0,
+            arrived: VecDeque::new(),
+            fin_arrived: false,
+            reset: false,
+            read_blocked: false,
+            write_blocked: false,
+            registration_edge: true,
+            window,
+            writes: Vec::new(),
+            fin_sent: false,
+            reset_on_close: false,
+            closed: false,
+        })))
+    }
+
+    /// Looks at, or changes, the world's end.
+    pub(super) fn world<R>(&self, look: impl FnOnce(&mut Ends) -> R) -> R {
+        look(&mut self.0.borrow_mut())
+    }
+}
+
+impl Ends {
+    pub(super) fn arrive(&mut self, bytes: &[u8]) {
+        self.arrived.extend(bytes);
+    }
+
+    pub(super) fn arrive_fin(&mut self) {
+        self.fin_arrived = true;
+    }
+
+    pub(super) fn arrive_reset(&mut self) {
+        self.reset = true;
+    }
+
+    /// The peer reads: the kernel takes `window` bytes more.
+    pub(super) fn open_window(&mut self, window: usize) {
+        self.window = window;
+    }
+
+    /// Whether something can be read: bytes, a FIN, a reset.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.arrived.is_empty() || self.fin_arrived || self.reset
+    }
+
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.write_blocked
+    }
+
+    pub(super) fn is_read_blocked(&self) -> bool {
+        self.read_blocked
+    }
+
+    /// The edges that the kernel owes the driver now: only for a direction that said `WouldBlock`.
+    pub(super) fn take_edges(&mut self) -> Option<Readiness> {
+        let readable = self.is_readable() && (self.read_blocked || self.registration_edge);
+        let writable = (self.window > 0 || self.reset) && (self.write_blocked || self.registration_edge);
+        if !readable && !writable {
+            return None;
+        }
+        self.registration_edge = false;
+        self.read_blocked &= !readable;
+        self.write_blocked &= !writable;
+        let in_doubt = self.fin_arrived || self.reset || self.edges == Edges::Urgent;
+        Some(Readiness { readable, writable, in_doubt: readable && in_doubt })
+    }
+
+    pub(super) fn writes(&self) -> &[Vec<u8>] {
+        &self.writes
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls
+    }
+
+    pub(super) fn is_fin_sent(&self) -> bool {
+        self.fin_sent
+    }
+
+    pub(super) fn is_reset_on_close(&self) -> bool {
+        self.reset_on_close
+    }
+
+    /// Whether the fault strikes this call. A short read that lies about an empty queue does not exist where short reads
+    /// prove something.
+    fn strike(&mut self, reading: bool) -> Option<Fault> {
+        let call = self.calls;
+        self.calls += 1;
+        let (_, fault) = self.fault.take_if(|(at, _)| *at == call)?;
+        let impossible = reading && fault == Fault::Short && self.edges == Edges::ShortReads;
+        (!impossible).then_some(fault)
+    }
+
+    fn break_down(&mut self) -> io::Error {
+        self.reset = true;
+        io::ErrorKind::ConnectionReset.into()
+    }
+}
+
+impl Transport for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        assert!(!buffer.is_empty(), "reading into nothing looks like a FIN");
+        let mut ends = self.0.borrow_mut();
+        assert!(!ends.closed, "a read after the end");
+        let fault = ends.strike(true);
+        let most = match fault {
+            Some(Fault::Reset) => return Err(ends.break_down()),
+            Some(Fault::Interrupted) => return Err(io::ErrorKind::Interrupted.into()),
+            Some(Fault::WouldBlock) => {
+                ends.read_blocked = true;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Some(Fault::Short) => 1,
+            None => buffer.len(),
+        };
+        if ends.arrived.is_empty() {
+            return if ends.reset {
+                Err(ends.break_down())
+            } else if ends.fin_arrived {
+                Ok(0)
+            } else {
+                ends.read_blocked = true;
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+        }
+        let count = most.min(ends.arrived.len()).min(buffer.len());
+        for (byte, arrived) in buffer.iter_mut().zip(ends.arrived.drain(..count)) {
+            *byte = arrived;
+        }
+        if count < buffer.len() && ends.edges == Edges::ShortReads {
+            ends.read_blocked = true;
+        }
+        Ok(count)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(!bytes.is_empty(), "a write of nothing");
+        let mut ends = self.0.borrow_mut();
+        assert!(!ends.fin_sent && !ends.closed, "a write after the end");
+        let fault = ends.strike(false);
+        if ends.reset || fault == Some(Fault::Reset) {
+            return Err(ends.break_down());
+        }
+        let most = match fault {
+            Some(Fault::Interrupted) => return Err(io::ErrorKind::Interrupted.into()),
+            Some(Fault::Short) => 1,
+            Some(Fault::WouldBlock) => 0,
+            _ => bytes.len(),
+        };
+        let count = most.min(ends.window).min(bytes.len());
+        if count == 0 {
+            ends.write_blocked = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        ends.window -= count;
+        ends.writes.push(bytes[..count].to_vec());
+        Ok(count)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let mut ends = self.0.borrow_mut();
+        assert!(!ends.fin_sent, "a second FIN");
+        if ends.reset {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        ends.fin_sent = true;
+        Ok(())
+    }
+
+    fn reset_on_close(&mut self) {
+        self.0.borrow_mut().reset_on_close = true;
+    }
+
+    fn short_read_drains(&self) -> bool {
+        self.0.borrow().edges != Edges::WouldBlock
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Ok(mut ends) = self.0.try_borrow_mut() {
+            ends.closed = true;
+        }
+    }
+}

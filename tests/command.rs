@@ -1,0 +1,187 @@
+//! The command: what it prints, and how it ends. Nothing here binds an address.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A directory that is gone with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("reactor-command-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.0.join(name), content).unwrap();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    fn reactor(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
+        command.args(arguments).current_dir(&self.0).stdin(Stdio::null()).env_remove("RUST_LOG");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.reactor(arguments).output().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn stdout(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn check_prints_the_configuration_with_all_defaults_and_creates_nothing() {
+    let scratch = Scratch::new("check");
+    let output = scratch.run(&["check"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    let printed: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(printed["listeners"][0]["options"]["max_request"], "4KiB");
+    assert_eq!(printed["listeners"][0]["limits"]["idle_timeout"], "30s");
+    assert_eq!(printed["listeners"][5]["limits"]["idle_timeout"], "1h");
+    assert!(scratch.names().is_empty());
+}
+
+#[test]
+fn what_check_prints_is_a_configuration_that_check_prints_again() {
+    let scratch = Scratch::new("again");
+    let first = scratch.run(&["check"]);
+    scratch.write("effective.json", &first.stdout);
+    assert_eq!(stdout(&scratch.run(&["check", "-c", "effective.json"])), stdout(&first));
+}
+
+#[test]
+fn what_init_prints_is_the_configuration_that_runs_without_one() {
+    let scratch = Scratch::new("init");
+    scratch.write("reactor.json", scratch.run(&["init"]).stdout);
+    let output = scratch.run(&["check", "--config", "reactor.json"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), stdout(&scratch.run(&["check"])));
+}
+
+#[test]
+fn schema_prints_a_schema_and_protocols_lists_what_it_knows() {
+    let scratch = Scratch::new("schema");
+    let schema: Value = serde_json::from_str(stdout(&scratch.run(&["schema"]))).unwrap();
+    let output = scratch.run(&["protocols"]);
+    let listed = stdout(&output);
+    for name in schema.pointer("/$defs/Listener/properties/protocol/enum").and_then(Value::as_array).unwrap() {
+        assert!(listed.lines().any(|line| line.starts_with(&format!("{} (", name.as_str().unwrap()))), "{name}");
+    }
+    assert!(listed.contains("option max_request = \"4KiB\""));
+}
+
+#[test]
+fn five_mistakes_are_five_lines_and_exit_code_65() {
+    let scratch = Scratch::new("five");
+    scratch.write(
+        "five.json",
+        r#"{
+  "listeners": [
+    { "listen": "tcp://127.0.0.1:0", "protocol": "uppercas" },
+    { "listen": "udp://127.0.0.1:0", "protocol": "time" },
+    { "listen": "tcp://127.0.0.1:0", "protocol": "file", "options": { "existing": "overwrite" } },
+    { "listen": "tcp://127.0.0.1:0", "protocol": "time", "limits": { "idle_timeout": "30 sekunden" } }
+  ],
+  "shutdown_timout": "1s"
+}"#,
+    );
+    for arguments in [&["check", "-c", "five.json"][..], &["run", "-c", "five.json"], &["-c", "five.json"]] {
+        let output = scratch.run(arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(65), ""));
+        assert_eq!(
+            stderr(&output).lines().collect::<Vec<_>>(),
+            [
+                "five.json:3:50: listeners[0].protocol: unknown protocol \"uppercas\"; did you mean \"uppercase\"?",
+                "five.json:4:50: listeners[1].protocol: expected a protocol for UDP, found \"time\", which is for TCP",
+                "five.json:5:83: listeners[2].options.existing: expected \"refuse\", \"replace\" or \"number\", found \
+                 \"overwrite\"",
+                "five.json:6:86: listeners[3].limits.idle_timeout: expected a duration such as \"30s\", found \
+                 \"30 sekunden\"",
+                "five.json:8:3: unknown member \"shutdown_timout\"; did you mean \"shutdown_timeout\"?",
+            ]
+        );
+    }
+    assert_eq!(scratch.names(), ["five.json"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_exit_code_66() {
+    let scratch = Scratch::new("unreadable");
+    for file in ["missing.json", ".", "/dev/null"] {
+        let output = scratch.run(&["check", "-c", file]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(66), ""), "{file}");
+        assert!(stderr(&output).starts_with(&format!("cannot read {file}: ")), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_says_why() {
+    let scratch = Scratch::new("usage");
+    for (arguments, reason) in [
+        (&["chekc"][..], "'check'"),
+        (&["--listen"], "PROTOCOL=URL"),
+        (&["-c"], "FILE"),
+        (&["-c", "reactor.json", "check"], "check"),
+        (&["--listen", "sum"], "--listen sum: expected PROTOCOL=URL"),
+        (&["--listen", "smu=tcp://:0"], "unknown protocol \"smu\"; did you mean \"sum\"?"),
+        (&["run", "--listen", "time=udp://:0"], "which is for TCP"),
+        (&["--listen", "time=tcp://:0", "--listen", "time=tcp://:99999"], "expected a port from 0 to 65535"),
+        (&["--listen", "time=tcp://:9", "--listen", "time=tcp://:9"], "found that of the listener time-tcp"),
+    ] {
+        let output = scratch.run(arguments);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{arguments:?}");
+        assert!(stderr(&output).contains(reason), "{arguments:?}: {}", stderr(&output));
+    }
+    for arguments in [["--help"], ["--version"]] {
+        let output = scratch.run(&arguments);
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    }
+}
+
+#[test]
+fn a_reader_that_has_left_is_no_error() {
+    let scratch = Scratch::new("head");
+    for argument in ["schema", "init", "check", "protocols"] {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let output = scratch.reactor(&[argument]).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""), "{argument}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_changes_the_exit_code_and_errors_that_cannot_do_not() {
+    let scratch = Scratch::new("full");
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = scratch.reactor(&["schema"]).stdout(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("cannot write to stdout: "));
+
+    let status = scratch.reactor(&["check", "-c", "missing.json"]).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(66));
+}
