@@ -1,0 +1,25 @@
+use std::io::{ErrorKind, Result};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll};
+
+/// Waits for an event, but not beyond the deadline. It may return without any event, also before the deadline.
+///
+/// Events are *edges*: each is told once. So wait only for a direction that said `WouldBlock` when it was last tried;
+/// for any other there may be nothing more to tell.
+pub(crate) fn wait(poll: &mut Poll, events: &mut Events, deadline: Option<Instant>) -> Result<()> {
+    let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    match poll.poll(events, timeout) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+        result => result,
+    }
+}
+
+/// The moment that is `delay` from now; `None` (never) when the clock can't count so far.
+pub(crate) fn after(delay: Duration) -> Option<Instant> {
+    Instant::now().checked_add(delay)
+}
+
+pub(crate) fn is_past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|at| at <= Instant::now())
+}

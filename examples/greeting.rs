@@ -1,0 +1,144 @@
+//! Greets the server and prints what it answers.
+//!
+//! ```sh
+//! cargo run --example greeting
+//! cargo run --example greeting -- --every 1s --count 3
+//! cargo run --example greeting -- tcp://localhost:7020 --every 500ms
+//! ```
+//!
+//! The smallest client that talks: it writes, reads, and waits for a moment in time, all in one loop.
+
+mod client;
+#[path = "client/outbox.rs"]
+mod outbox;
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use client::attempt::attempt;
+use client::connect::connect;
+use client::failure::{Context, Failure, Result, finish, tell};
+use client::output::Output;
+use client::url::{Transport, Url, url_of};
+use client::wait::{after, is_past, wait};
+use mio::net::TcpStream;
+use mio::{Events, Poll, Token};
+use outbox::Outbox;
+
+const GREETING: &[u8] = b"hello socket";
+
+/// Greets the server and prints what it answers.
+#[derive(Parser)]
+struct Cli {
+    /// Where the server listens
+    #[arg(default_value = "tcp://127.0.0.1:7020", value_parser = url_of(&[Transport::Tcp]))]
+    url: Url,
+
+    /// Greet again and again on the same connection, with this pause [example: 1s]
+    #[arg(long, value_name = "PAUSE", value_parser = humantime::parse_duration)]
+    every: Option<Duration>,
+
+    /// Leave after so many greetings instead of going on until the server closes
+    #[arg(long, value_name = "N", requires = "every")]
+    count: Option<u64>,
+
+    /// Give up when there is no connection, or no answer, for so long
+    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+fn main() -> ExitCode {
+    finish(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let mut poll = Poll::new().context("cannot poll")?;
+    let mut events = Events::with_capacity(16);
+    let mut client = Client {
+        stream: connect(&mut poll, Token(0), &cli.url, cli.timeout)?,
+        outbox: Outbox::default(),
+        output: Output::open()?,
+        every: cli.every.unwrap_or_default(),
+        timeout: cli.timeout,
+        left: if cli.every.is_some() { cli.count } else { Some(1) },
+        state: State::Pausing,
+        state_ends: Some(Instant::now()),
+    };
+    while client.turn()? {
+        wait(&mut poll, &mut events, client.state_ends).context("cannot wait")?;
+    }
+    Ok(())
+}
+
+struct Client {
+    stream: TcpStream,
+    outbox: Outbox,
+    output: Output,
+    every: Duration,
+    timeout: Duration,
+    /// How many greetings are still to be sent; `None` is without end.
+    left: Option<u64>,
+    state: State,
+    state_ends: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Until the next greeting is due.
+    Pausing,
+    /// Until the answer comes, or is given up.
+    Asking,
+}
+
+impl Client {
+    /// Does all that can be done now. Returns whether there is something to wait for.
+    fn turn(&mut self) -> Result<bool> {
+        loop {
+            if self.state == State::Pausing && is_past(self.state_ends) {
+                if self.left == Some(0) {
+                    return Ok(false);
+                }
+                self.greet();
+            }
+            self.outbox.flush(&mut self.stream).context("cannot write to the server")?;
+            let mut chunk = [0; 4096];
+            match attempt(|| self.stream.read(&mut chunk)).context("cannot read from the server")? {
+                Some(0) => return self.closed(),
+                Some(length) => self.answered(&chunk[..length])?,
+                None if self.state == State::Asking && is_past(self.state_ends) => {
+                    return Failure::because("the server did not answer");
+                }
+                None => return Ok(true),
+            }
+        }
+    }
+
+    fn greet(&mut self) {
+        self.outbox.push(GREETING);
+        self.left = self.left.map(|left| left - 1);
+        self.state = State::Asking;
+        self.state_ends = after(self.timeout);
+    }
+
+    /// One read is taken for one answer. That is a guess, which this protocol invites: its messages have no end mark.
+    fn answered(&mut self, text: &[u8]) -> Result<()> {
+        if self.state == State::Asking {
+            self.state = State::Pausing;
+            self.state_ends = if self.left == Some(0) { Some(Instant::now()) } else { after(self.every) };
+        }
+        self.output.write(text)
+    }
+
+    fn closed(&self) -> Result<bool> {
+        if self.state == State::Asking {
+            return Failure::because("the server closed without an answer");
+        }
+        if self.left.is_some() {
+            return Failure::because("the server closed before all greetings were sent");
+        }
+        tell("the server has closed the connection");
+        Ok(false)
+    }
+}
