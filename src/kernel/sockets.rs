@@ -31,7 +31,8 @@ pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
 /// Opens a listener. What connections inherit from it (`TCP_NODELAY`, keep-alive) is set here, once, and costs no
 /// system call when they are accepted.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!options.both_families)?;
@@ -98,7 +99,8 @@ pub struct UdpSocket {
 
 impl UdpSocket {
     pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
         if address.is_ipv6() {
             socket.set_only_v6(!options.both_families)?;
         }
