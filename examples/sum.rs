@@ -2,10 +2,10 @@
 //!
 //! ```sh
 //! cargo run --example sum -- 7 4
-//! cargo run --example sum -- udp://127.0.0.1:5656 7 4
+//! cargo run --example sum -- 7 4 udp://127.0.0.1:5656
 //! cargo run --example sum -- 7 4 --every 1s --count 3
 //! cargo run --example sum -- 7 4 --in-flight 100 --count 100000
-//! cargo run --example sum -- udp://127.0.0.1:5656 7 4 --users 10
+//! cargo run --example sum -- 7 4 udp://127.0.0.1:5656 --users 10
 //! ```
 //!
 //! The first request asks for A + B, the next one for (A + 1) + B, and so on, so that each answer shows which request it
@@ -30,9 +30,8 @@ mod udp;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
-use client::failure::{Result, finish};
+use clap::Parser;
+use client::failure::finish;
 use client::url::{Transport, Url, url_of};
 use question::Questions;
 
@@ -41,13 +40,18 @@ use question::Questions;
 /// The first request asks for A + B, the next one for (A + 1) + B, and so on, so that each answer shows which request it
 /// belongs to. Over TCP the answers must come in order, over UDP they may come in any order or be lost.
 #[derive(Parser)]
-#[command(override_usage = "sum [OPTIONS] [URL] A B")]
-#[command(after_help = "URL is where the server listens, such as udp://127.0.0.1:5656 [default: tcp://127.0.0.1:5656]")]
 struct Cli {
-    /// One list, as clap has no optional argument before two that are required.
-    #[arg(hide = true, required = true, num_args = 2..=3, value_names = ["URL", "A", "B"])]
-    #[arg(allow_negative_numbers = true, value_parser = word)]
-    words: Vec<Word>,
+    /// The first number: an integer of 64 bits
+    #[arg(allow_negative_numbers = true)]
+    a: i64,
+
+    /// The second number
+    #[arg(allow_negative_numbers = true)]
+    b: i64,
+
+    /// Where the server listens, such as udp://127.0.0.1:5656
+    #[arg(default_value = "tcp://127.0.0.1:5656", value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
+    url: Url,
 
     /// Ask again and again, a request in each such period [example: 1s]
     #[arg(long, value_name = "PERIOD", value_parser = humantime::parse_duration)]
@@ -70,42 +74,11 @@ struct Cli {
     timeout: Duration,
 }
 
-#[derive(Clone)]
-enum Word {
-    Number(i64),
-    Url(Url),
-}
-
-fn word(text: &str) -> std::result::Result<Word, String> {
-    if text.contains("://") {
-        return url(text).map(Word::Url);
-    }
-    text.parse().map(Word::Number).map_err(|error| format!("neither a URL nor a number of 64 bits: {error}"))
-}
-
-fn url(text: &str) -> std::result::Result<Url, String> {
-    url_of(&[Transport::Tcp, Transport::Udp])(text)
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match url_and_numbers(&cli.words) {
-        Ok((url, a, b)) => finish(run(&cli, &url, Questions::new(a, b))),
-        Err(text) => Cli::command().error(ErrorKind::ValueValidation, text).exit(),
-    }
-}
-
-fn url_and_numbers(words: &[Word]) -> std::result::Result<(Url, i64, i64), String> {
-    match words {
-        [Word::Number(a), Word::Number(b)] => Ok((url("tcp://127.0.0.1:5656")?, *a, *b)),
-        [Word::Url(url), Word::Number(a), Word::Number(b)] => Ok((url.clone(), *a, *b)),
-        _ => Err("expected two numbers, and before them a URL or nothing".into()),
-    }
-}
-
-fn run(cli: &Cli, url: &Url, questions: Questions) -> Result<()> {
-    match url.transport {
-        Transport::Tcp => tcp::run(cli, url, questions),
-        Transport::Udp => udp::run(cli, url, questions),
-    }
+    let questions = Questions::new(cli.a, cli.b);
+    finish(match cli.url.transport {
+        Transport::Tcp => tcp::run(&cli, questions),
+        Transport::Udp => udp::run(&cli, questions),
+    })
 }

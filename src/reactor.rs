@@ -9,15 +9,19 @@
 //! - **reap** the slots that are over. This is the only place where a slot is freed, so an event can never meet a
 //!   newer owner of its slot within a turn; across turns the generation in the token sees to it.
 
+mod accept;
+mod stop;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 
+use self::stop::Stop;
+pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::bulk::{Buffers, Returned};
 use crate::config::Config;
@@ -25,9 +29,9 @@ use crate::connection::{Connection, Ended, Status, Visit};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
-use crate::kernel::{Command, Handle, Kernel, Mio, Notice, Panicked, Token};
-use crate::limits::{ACCEPT_PAUSE, CUT_GRACE, READ_BYTES, VISIT_ACCEPTS_MAX};
-use crate::listener::{Accepted, Listener};
+use crate::kernel::{Handle, Kernel, Mio, Notice, Panicked, Token};
+use crate::limits::READ_BYTES;
+use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Job, Outcome};
@@ -113,34 +117,6 @@ enum Owner<K: Kernel> {
     /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
     /// is bounded by the number of connections. Then comes its last job, if it has one.
     Remains(Option<Job>),
-}
-
-/// How far a stop has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    No,
-    /// Requests are being finished until then.
-    Orderly(Time),
-    /// Connections have been cut; jobs that discard what they left are awaited until then.
-    Cut(Time, Stopped),
-}
-
-impl Stop {
-    fn deadline(self) -> Option<Time> {
-        match self {
-            Self::No => None,
-            Self::Orderly(until) | Self::Cut(until, _) => Some(until),
-        }
-    }
-}
-
-/// How a server ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopped {
-    /// It was asked to stop, and did so in order.
-    InOrder,
-    /// It was told to stop at once.
-    AtOnce,
 }
 
 /// Whether another turn is to come.
@@ -229,6 +205,13 @@ impl<K: Kernel> Reactor<K> {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// Logs the counters of every listener.
+    pub fn report(&self) {
+        for endpoint in &self.endpoints {
+            log::info!("{endpoint}");
+        }
     }
 
     /// Turns until the server is stopped.
@@ -386,110 +369,6 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn drive_listener(&mut self, key: u32) {
-        if self.is_cut() {
-            return self.closed.push(key);
-        }
-        for _ in 0..VISIT_ACCEPTS_MAX {
-            if let Some(reason) = self.no_room(key) {
-                return self.pause(key, reason, None);
-            }
-            let stopping = self.is_stopping();
-            let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
-                return;
-            };
-            if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint as usize].backlog {
-                return self.closed.push(key);
-            }
-            listener.paused = false;
-            match listener.accept(&mut self.kernel) {
-                Accepted::Connection(stream, peer) => self.admit(key, stream, peer),
-                Accepted::Nobody if stopping => return self.closed.push(key),
-                Accepted::Nobody => return,
-                Accepted::Gone(error) => log::debug!("a connection was gone before it was accepted: {error}"),
-                Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
-            }
-        }
-        self.queue_again(key);
-    }
-
-    /// Why nobody can be accepted at the moment, if so.
-    fn no_room(&self, key: u32) -> Option<&'static str> {
-        let slot = self.slots.get(key as usize)?;
-        let endpoint = &self.endpoints[slot.endpoint as usize];
-        if endpoint.open >= endpoint.limits.max_connections {
-            Some("max_connections")
-        } else if self.descriptors + endpoint.descriptors() > self.descriptors_max {
-            Some("descriptors")
-        } else {
-            None
-        }
-    }
-
-    /// Stops accepting until something is freed; after an error also until [`ACCEPT_PAUSE`] is over, since what lacks may
-    /// be freed by somebody else. The accept queue holds those who come meanwhile.
-    fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
-        let slot = &mut self.slots[key as usize];
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        if let Owner::Listener(listener) = &mut slot.owner {
-            listener.paused = true;
-        }
-        endpoint.stats.paused.add(reason);
-        if let Some(error) = error {
-            self.deadlines.arm(key, self.now.after(ACCEPT_PAUSE));
-            if let Some(suppressed) = self.accept_log.allow(self.now) {
-                log::warn!("{}: accepting is paused: {error} ({suppressed} such lines suppressed)", endpoint.name());
-            }
-        }
-    }
-
-    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) {
-        let index = self.slots[listener as usize].endpoint;
-        let endpoint = &mut self.endpoints[index as usize];
-        if let Some(most) = endpoint.limits.max_connections_per_ip
-            && !endpoint.peers.admit(peer, most)
-        {
-            endpoint.stats.refused.add("max_connections_per_ip");
-            return self.kernel.close(stream);
-        }
-        let token = self.next_token();
-        if let Err(error) = self.kernel.register(&mut stream, token) {
-            log::debug!("a connection cannot be registered: {error}");
-            return self.turn_away(index, stream, peer, "cannot be registered");
-        }
-        let endpoint = &mut self.endpoints[index as usize];
-        let service = endpoint.service.as_ref();
-        let connect = || service.map(|service| service.connector.connect(peer));
-        let Some(protocol) = catch_unwind(AssertUnwindSafe(connect)).unwrap_or(None) else {
-            return self.turn_away(index, stream, peer, "bug");
-        };
-        endpoint.stats.accepted += 1;
-        endpoint.open += 1;
-        self.descriptors += endpoint.descriptors();
-        if self.is_stopping()
-            && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
-        {
-            listener.accepted_while_stopping += 1;
-        }
-        log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
-        self.insert(token, index, Owner::Connection(Connection::new(stream, protocol, peer, self.now)));
-        if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
-            connection.open(&mut visit);
-            let job = visit.job.take();
-            self.pending_bytes += connection.pending_bytes();
-            if let Some(job) = job {
-                self.submit(token.slot, job);
-            }
-        }
-    }
-
-    fn turn_away(&mut self, endpoint: u32, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
-        let endpoint = &mut self.endpoints[endpoint as usize];
-        endpoint.stats.refused.add(reason);
-        endpoint.peers.leave(peer);
-        self.kernel.close(stream);
-    }
-
     fn submit(&mut self, key: u32, job: Job) {
         let slot = &mut self.slots[key as usize];
         let token = Token { slot: key, generation: slot.generation };
@@ -580,61 +459,6 @@ impl<K: Kernel> Reactor<K> {
             && let Some(suppressed) = self.bug_log.allow(self.now)
         {
             log::error!("{}: a bug of the protocol: {what} ({suppressed} such lines suppressed)", endpoint.name());
-        }
-    }
-
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Report => self.report(),
-            Command::Stop => self.stop_in_order(),
-            Command::Terminate if self.stop == Stop::No => self.stop_in_order(),
-            Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
-        }
-    }
-
-    /// Logs the counters of every listener.
-    pub fn report(&self) {
-        for endpoint in &self.endpoints {
-            log::info!("{endpoint}");
-        }
-    }
-
-    /// Visits everything once more: listeners serve what is in their accept queues and close, connections finish the
-    /// request that they are in the middle of.
-    fn stop_in_order(&mut self) {
-        if self.stop == Stop::No {
-            log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
-            self.stop = Stop::Orderly(self.now.after(self.shutdown_timeout));
-            self.queue_all();
-        }
-    }
-
-    fn cut(&mut self, stopped: Stopped) {
-        if self.is_cut() {
-            return;
-        }
-        self.stop = Stop::Cut(self.now.after(CUT_GRACE), stopped);
-        for (_, slot) in &mut self.slots {
-            if let Owner::Connection(connection) = &mut slot.owner {
-                connection.cut(CloseReason::Shutdown, &mut self.buffers);
-            }
-        }
-        self.queue_all();
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stop != Stop::No
-    }
-
-    fn is_cut(&self) -> bool {
-        matches!(self.stop, Stop::Cut(..))
-    }
-
-    fn outcome(&self) -> Turn {
-        match self.stop {
-            Stop::Orderly(_) if self.slots.is_empty() => Turn::Stopped(Stopped::InOrder),
-            Stop::Cut(until, stopped) if self.slots.is_empty() || until <= self.now => Turn::Stopped(stopped),
-            _ => Turn::Running,
         }
     }
 

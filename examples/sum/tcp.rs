@@ -8,7 +8,6 @@ use crate::Cli;
 use crate::client::connect::connect;
 use crate::client::failure::{Context, Failure, Result, tell};
 use crate::client::output::Output;
-use crate::client::url::Url;
 use crate::client::wait::{after, is_past, wait};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
@@ -16,13 +15,13 @@ use crate::pace::Pace;
 use crate::printable::printable;
 use crate::question::{Questions, Reply};
 
-pub(crate) fn run(cli: &Cli, url: &Url, mut questions: Questions) -> Result<()> {
+pub(crate) fn run(cli: &Cli, mut questions: Questions) -> Result<()> {
     let output = Output::open()?;
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(256);
     let mut users = Vec::new();
     for index in 0..cli.users as usize {
-        let stream = connect(&mut poll, Token(index), url, cli.timeout)?;
+        let stream = connect(&mut poll, Token(index), &cli.url, cli.timeout)?;
         users.push(User::new(cli, stream));
     }
     loop {

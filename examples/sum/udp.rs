@@ -19,10 +19,10 @@ use crate::question::{Questions, Reply};
 /// Longer than any answer. What is longer is cut off by the kernel, and then is no answer either.
 const DATAGRAM_BYTES_MAX: usize = 2048;
 
-pub(crate) fn run(cli: &Cli, url: &Url, questions: Questions) -> Result<()> {
+pub(crate) fn run(cli: &Cli, questions: Questions) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(16);
-    let mut socket = connect(url)?;
+    let mut socket = connect(&cli.url)?;
     let both = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(&mut socket, Token(0), both).context("cannot watch the socket")?;
 

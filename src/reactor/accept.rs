@@ -1,0 +1,118 @@
+//! Accepting: whom to let in, and when to stop letting in.
+
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Owner, Reactor, Slot};
+use crate::connection::Connection;
+use crate::kernel::Kernel;
+use crate::limits::{ACCEPT_PAUSE, VISIT_ACCEPTS_MAX};
+use crate::listener::Accepted;
+
+impl<K: Kernel> Reactor<K> {
+    /// Accepts within the budget of a visit.
+    pub(super) fn drive_listener(&mut self, key: u32) {
+        if self.is_cut() {
+            return self.closed.push(key);
+        }
+        for _ in 0..VISIT_ACCEPTS_MAX {
+            if let Some(reason) = self.no_room(key) {
+                return self.pause(key, reason, None);
+            }
+            let stopping = self.is_stopping();
+            let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
+                return;
+            };
+            if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint as usize].backlog {
+                return self.closed.push(key);
+            }
+            listener.paused = false;
+            match listener.accept(&mut self.kernel) {
+                Accepted::Connection(stream, peer) => self.admit(key, stream, peer),
+                Accepted::Nobody if stopping => return self.closed.push(key),
+                Accepted::Nobody => return,
+                Accepted::Gone(error) => log::debug!("a connection was gone before it was accepted: {error}"),
+                Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
+            }
+        }
+        self.queue_again(key);
+    }
+
+    /// Why nobody can be accepted at the moment, if so.
+    fn no_room(&self, key: u32) -> Option<&'static str> {
+        let slot = self.slots.get(key as usize)?;
+        let endpoint = &self.endpoints[slot.endpoint as usize];
+        if endpoint.open >= endpoint.limits.max_connections {
+            Some("max_connections")
+        } else if self.descriptors + endpoint.descriptors() > self.descriptors_max {
+            Some("descriptors")
+        } else {
+            None
+        }
+    }
+
+    /// Stops accepting until something is freed; after an error also until [`ACCEPT_PAUSE`] is over, since what lacks may
+    /// be freed by somebody else. The accept queue holds those who come meanwhile.
+    fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
+        let slot = &mut self.slots[key as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        if let Owner::Listener(listener) = &mut slot.owner {
+            listener.paused = true;
+        }
+        endpoint.stats.paused.add(reason);
+        if let Some(error) = error {
+            self.deadlines.arm(key, self.now.after(ACCEPT_PAUSE));
+            if let Some(suppressed) = self.accept_log.allow(self.now) {
+                log::warn!("{}: accepting is paused: {error} ({suppressed} such lines suppressed)", endpoint.name());
+            }
+        }
+    }
+
+    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) {
+        let index = self.slots[listener as usize].endpoint;
+        let endpoint = &mut self.endpoints[index as usize];
+        if let Some(most) = endpoint.limits.max_connections_per_ip
+            && !endpoint.peers.admit(peer, most)
+        {
+            endpoint.stats.refused.add("max_connections_per_ip");
+            return self.kernel.close(stream);
+        }
+        let token = self.next_token();
+        if let Err(error) = self.kernel.register(&mut stream, token) {
+            log::debug!("a connection cannot be registered: {error}");
+            return self.turn_away(index, stream, peer, "cannot be registered");
+        }
+        let endpoint = &mut self.endpoints[index as usize];
+        let service = endpoint.service.as_ref();
+        let connect = || service.map(|service| service.connector.connect(peer));
+        let Some(protocol) = catch_unwind(AssertUnwindSafe(connect)).unwrap_or(None) else {
+            return self.turn_away(index, stream, peer, "bug");
+        };
+        endpoint.stats.accepted += 1;
+        endpoint.open += 1;
+        self.descriptors += endpoint.descriptors();
+        if self.is_stopping()
+            && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
+        {
+            listener.accepted_while_stopping += 1;
+        }
+        log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
+        self.insert(token, index, Owner::Connection(Connection::new(stream, protocol, peer, self.now)));
+        if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
+            connection.open(&mut visit);
+            let job = visit.job.take();
+            self.pending_bytes += connection.pending_bytes();
+            if let Some(job) = job {
+                self.submit(token.slot, job);
+            }
+        }
+    }
+
+    fn turn_away(&mut self, endpoint: u32, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
+        let endpoint = &mut self.endpoints[endpoint as usize];
+        endpoint.stats.refused.add(reason);
+        endpoint.peers.leave(peer);
+        self.kernel.close(stream);
+    }
+}

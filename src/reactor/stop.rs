@@ -1,0 +1,89 @@
+//! Stopping: in order, within a time, or at once.
+
+use super::{Owner, Reactor, Turn};
+use crate::kernel::{Command, Kernel};
+use crate::limits::CUT_GRACE;
+use crate::protocol::CloseReason;
+use crate::time::Time;
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    No,
+    /// Requests are being finished until then.
+    Orderly(Time),
+    /// Connections have been cut; jobs that discard what they left are awaited until then.
+    Cut(Time, Stopped),
+}
+
+impl Stop {
+    /// When it goes on by itself.
+    pub(super) fn deadline(self) -> Option<Time> {
+        match self {
+            Self::No => None,
+            Self::Orderly(until) | Self::Cut(until, _) => Some(until),
+        }
+    }
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was asked to stop, and did so in order.
+    InOrder,
+    /// It was told to stop at once.
+    AtOnce,
+}
+
+impl<K: Kernel> Reactor<K> {
+    /// Does what a signal or a [`Handle`](crate::Handle) asks for.
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Report => self.report(),
+            Command::Stop => self.stop_in_order(),
+            Command::Terminate if self.stop == Stop::No => self.stop_in_order(),
+            Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
+        }
+    }
+
+    /// Visits everything once more: listeners serve what is in their accept queues and close, connections finish the
+    /// request that they are in the middle of.
+    fn stop_in_order(&mut self) {
+        if self.stop == Stop::No {
+            log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
+            self.stop = Stop::Orderly(self.now.after(self.shutdown_timeout));
+            self.queue_all();
+        }
+    }
+
+    /// Ends every connection now; only jobs that discard what they left are awaited, for a moment.
+    pub(super) fn cut(&mut self, stopped: Stopped) {
+        if self.is_cut() {
+            return;
+        }
+        self.stop = Stop::Cut(self.now.after(CUT_GRACE), stopped);
+        for (_, slot) in &mut self.slots {
+            if let Owner::Connection(connection) = &mut slot.owner {
+                connection.cut(CloseReason::Shutdown, &mut self.buffers);
+            }
+        }
+        self.queue_all();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop != Stop::No
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.stop, Stop::Cut(..))
+    }
+
+    /// Whether it is over.
+    pub(super) fn outcome(&self) -> Turn {
+        match self.stop {
+            Stop::Orderly(_) if self.slots.is_empty() => Turn::Stopped(Stopped::InOrder),
+            Stop::Cut(until, stopped) if self.slots.is_empty() || until <= self.now => Turn::Stopped(stopped),
+            _ => Turn::Running,
+        }
+    }
+}
