@@ -80,3 +80,37 @@ fn the_documented_defaults_are_those_of_the_code() {
     }
     assert_eq!(documented, actual);
 }
+
+/// The rows of the tables of options in `docs/protocols.md` are `| option | default | meaning |`, below a heading with
+/// the name of the protocol; both file protocols share theirs.
+#[test]
+fn the_guide_to_the_protocols_states_the_same_defaults_and_ports() {
+    let registry = Registry::built_in();
+    let guide = include_str!("../../docs/protocols.md");
+    let section = |heading: &str| guide.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let headings = [
+        ("sum", "sum over TCP"),
+        ("file", "Names and files"),
+        ("file-sized", "Names and files"),
+        ("greeting", "greeting"),
+    ];
+    for (protocol, heading) in headings {
+        let options = registry.find(protocol).unwrap().default_options();
+        let stated = section(heading).lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(stated, options.as_object().unwrap().len(), "{protocol}");
+        for (option, default) in options.as_object().unwrap() {
+            assert!(
+                section(heading).contains(&format!("\n| `{option}` | `{default}` |")),
+                "{protocol}: {option}: {default}"
+            );
+        }
+    }
+    for listener in Config::embedded(&registry).unwrap().listeners {
+        let transport = format!("{:?}", listener.listen.transport).to_uppercase();
+        let row = format!("| {transport} | {} |", listener.listen.port);
+        assert!(
+            guide.lines().any(|line| line.starts_with(&format!("| [{}]", listener.protocol)) && line.contains(&row)),
+            "{row}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! sum: a JSON object with two integers in, their sum out; over TCP and over UDP.
 //!
-//! A request needs no delimiter: [`scanner`] finds where its object ends. [`request`] reads it.
+//! A request needs no delimiter: `scanner` finds where its object ends. `request` reads it.
 
 mod request;
 mod scanner;
