@@ -103,8 +103,8 @@ impl StreamProtocol for Connection {
             Verdict::Unfinished => Ok(Step::wait(Within::Request).consuming(start)),
             Verdict::NotJson(index) => Err(fatal("not JSON", format_args!("not JSON at byte {}", index + 1))),
             Verdict::TooDeep(index) => {
-                let what = format_args!("nested deeper than {} levels at byte {}", scanner::DEPTH_MAX, index + 1);
-                Err(fatal("too deep", what))
+                let (depth, byte) = (scanner::DEPTH_MAX, index + 1);
+                Err(fatal("too deep", format_args!("nested deeper than {depth} levels at byte {byte}")))
             }
             Verdict::TooLong => Err(fatal("too long", format_args!("longer than {} bytes", self.request_bytes_max))),
         }
@@ -141,11 +141,10 @@ impl DatagramProtocol for Sum {
 /// Reads a payload that is one request and nothing else but white space around it.
 fn parse_alone(payload: &[u8], bytes_max: usize) -> Option<Request> {
     let text = skip_white_space(payload);
-    let (request, len) = match (Request::parse_plain(text), Scanner::new(bytes_max).scan(text)) {
-        (Some(plain), _) => plain,
-        (None, Verdict::Value(len)) => (Request::parse(&text[..len]).ok()?, len),
-        (None, _) => return None,
-    };
+    let (request, len) = Request::parse_plain(text).or_else(|| match Scanner::new(bytes_max).scan(text) {
+        Verdict::Value(len) => Some((Request::parse(&text[..len]).ok()?, len)),
+        _ => None,
+    })?;
     skip_white_space(&text[len..]).is_empty().then_some(request)
 }
 
