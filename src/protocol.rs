@@ -70,6 +70,25 @@ pub trait StreamProtocol: Send {
     }
 }
 
+/// What [`StreamService::connect`] gives is a protocol too, so that a test can hand it to [`crate::testing::converse`].
+impl<P: StreamProtocol + ?Sized> StreamProtocol for Box<P> {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        (**self).on_open(cx)
+    }
+
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        (**self).on_bytes(input, cx)
+    }
+
+    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        (**self).on_event(event, rest, cx)
+    }
+
+    fn on_close(&mut self, reason: CloseReason) -> Option<Job> {
+        (**self).on_close(reason)
+    }
+}
+
 /// What a protocol answers to the driver: a decision, or the error that ends the connection.
 pub type Reply = Result<Step, ProtocolError>;
 

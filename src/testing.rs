@@ -4,14 +4,15 @@
 //! only for a direction that said `WouldBlock`. A driver that waits too early fails at once with *lost wake-up*.
 //!
 //! - [`converse`] plays one [`Script`] and gives the [`Transcript`];
-//! - [`every_split`] cuts the input everywhere: how TCP splits it must not matter;
+//! - [`same_for_every_split`] cuts the input everywhere, since how TCP splits it must not matter; [`every_split`] does so
+//!   for a test that has more to look at;
 //! - [`every_fault`] lets every [`Fault`] strike at every call of the socket;
 //! - [`ask`] sends one datagram;
 //! - [`MemoryDisk`] stands in for the disk, and fails when it is told to.
 //!
 //! ```
 //! use reactor::protocol::{Context, Reply, Step, StreamProtocol};
-//! use reactor::testing::{Script, converse, every_split};
+//! use reactor::testing::same_for_every_split;
 //!
 //! /// Answers every byte with the next one.
 //! struct Next;
@@ -25,20 +26,22 @@
 //!     }
 //! }
 //!
-//! every_split(b"HAL", |chunks| {
-//!     assert_eq!(converse(Next, &Script::new().send_all(chunks).fin()).sent, b"IBM");
-//! });
+//! assert_eq!(same_for_every_split(|| Next, b"HAL").sent, b"IBM");
 //! ```
 
 mod conversation;
+mod every;
 mod memory_disk;
+mod script;
 mod wire;
 
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-pub use self::conversation::{Script, Transcript, converse, every_fault, every_split};
+pub use self::conversation::{Transcript, converse};
+pub use self::every::{every_fault, every_split, same_for_every_split};
 pub use self::memory_disk::{Links, MemoryDisk, Operation};
+pub use self::script::Script;
 pub use self::wire::{Edges, Fault};
 use crate::outbox::Outbox;
 use crate::protocol::{Context, DatagramProtocol, Dropped};

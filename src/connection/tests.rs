@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::limits::{Limits, UNCONSUMED_BYTES_MAX};
+use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, UNCONSUMED_BYTES_MAX};
 use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
 use crate::testing::{Edges, Fault, Script, converse, every_fault, every_split};
 
@@ -204,6 +204,24 @@ fn a_shutdown_lets_a_request_be_finished() {
 }
 
 #[test]
+fn a_shutdown_waits_for_a_job_and_for_a_request_that_is_finished_in_time() {
+    let script = Script::new().job_time(100 * SECOND).send("job\n").stop();
+    let transcript = converse(Lines, &script);
+    assert_eq!((&transcript.sent[..], transcript.reason), (&b"done\nclosing"[..], CloseReason::Shutdown));
+    assert_eq!(transcript.elapsed, 100 * SECOND, "no idleness while a job is awaited");
+    let transcript = converse(Lines, &Script::new().send("ha").stop().pause(SECOND).send("lf\n").send("more\n"));
+    assert_eq!((&transcript.sent[..], transcript.reason), (&b"half\nclosing"[..], CloseReason::Shutdown));
+}
+
+#[test]
+fn a_reply_goes_with_the_step_that_it_follows() {
+    let script = Script::new().send("a\nb").pause(SECOND).send("\n").fin();
+    let transcript = converse(Lines, &script);
+    assert_eq!(transcript.replies, [&b""[..], b"a\n", b"", b"b\n", b"eof"]);
+    assert_eq!(transcript.replies.concat(), transcript.sent);
+}
+
+#[test]
 fn what_a_protocol_leaves_unconsumed_is_bounded() {
     let transcript = converse(Lines, &Script::new().send("x".repeat(2 * UNCONSUMED_BYTES_MAX)).fin());
     assert_eq!(transcript.reason, CloseReason::Refused("too long"));
@@ -303,6 +321,17 @@ fn bulk_data_survives_every_harmless_fault() {
     let script = Script::new().send("name\nsome ").send("contents").send_fin("!").window(5);
     every_fault(|| upload(u64::MAX, usize::MAX).0, &script);
     every_fault(|| upload(4, usize::MAX).0, &Script::new().send("name\nsomename\nmore").fin());
+}
+
+#[test]
+fn while_a_worker_writes_the_next_bytes_are_read_within_bounds() {
+    let (protocol, written) = upload(u64::MAX, usize::MAX);
+    let script = Script::new().job_time(SECOND).send("name\n").send("first").send(vec![7; 4 * BULK_BUFFER_BYTES]);
+    let transcript = converse(protocol, &script.cut());
+    let room = BULK_BUFFERS_PER_CONNECTION_MAX * BULK_BUFFER_BYTES;
+    let read = transcript.stats.received_bytes as usize;
+    assert!((room - BULK_BUFFER_BYTES..=room + b"name\n".len()).contains(&read), "{read} bytes");
+    assert_eq!(*written.lock().expect("no panic"), b"first", "the job that was out ends, and no other begins");
 }
 
 #[test]

@@ -1,41 +1,18 @@
 //! A conversation between a scripted peer and a protocol, through the real driver, without a socket.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
-use super::wire::{Edges, Fault, Wire};
+use super::script::{Action, Script};
+use super::wire::Wire;
 use crate::bulk::Buffers;
 use crate::connection::{Connection, Ended, Status, Visit};
 use crate::kernel::Panicked;
-use crate::limits::{Limits, READ_BYTES};
+use crate::limits::READ_BYTES;
 use crate::outbox::Outbox;
-use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, StreamProtocol};
+use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
-
-/// What the peer does, in order. Each step happens when the driver waits; after the last one the peer closes when we do,
-/// and otherwise says nothing more.
-#[derive(Debug, Clone)]
-pub struct Script {
-    steps: Vec<Action>,
-    window: Option<usize>,
-    reads: bool,
-    edges: Edges,
-    fault: Option<(usize, Fault)>,
-    limits: Limits,
-    wall_clock: SystemTime,
-    stop_at_end: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Action {
-    Send(Vec<u8>),
-    Pause(Duration),
-    Fin,
-    SendFin(Vec<u8>),
-    Reset,
-}
 
 /// What came of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +20,9 @@ enum Action {
 pub struct Transcript {
     /// What the peer got.
     pub sent: Vec<u8>,
+    /// The same, step by step of the script: first what it got on connecting, then what it got after each step. Steps that
+    /// came after the end are left out.
+    pub replies: Vec<Vec<u8>>,
     /// The same, write by write.
     pub writes: Vec<Vec<u8>>,
     /// Why the connection ended.
@@ -59,120 +39,6 @@ pub struct Transcript {
     pub stats: Stats,
 }
 
-impl Default for Script {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Script {
-    /// A peer that says nothing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            steps: Vec::new(),
-            window: None,
-            reads: true,
-            edges: Edges::WouldBlock,
-            fault: None,
-            limits: Limits::default(),
-            wall_clock: SystemTime::UNIX_EPOCH,
-            stop_at_end: false,
-        }
-    }
-
-    /// The peer sends these bytes in one segment.
-    #[must_use]
-    pub fn send(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.steps.push(Action::Send(bytes.as_ref().to_vec()));
-        self
-    }
-
-    /// The peer sends each of these in a segment of its own.
-    #[must_use]
-    pub fn send_all(self, chunks: &[&[u8]]) -> Self {
-        chunks.iter().fold(self, |script, chunk| script.send(chunk))
-    }
-
-    /// Nothing arrives for that long.
-    #[must_use]
-    pub fn pause(mut self, duration: Duration) -> Self {
-        self.steps.push(Action::Pause(duration));
-        self
-    }
-
-    /// The peer finishes (FIN) and goes on reading.
-    #[must_use]
-    pub fn fin(mut self) -> Self {
-        self.steps.push(Action::Fin);
-        self
-    }
-
-    /// The peer's last bytes and its FIN arrive at once.
-    #[must_use]
-    pub fn send_fin(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.steps.push(Action::SendFin(bytes.as_ref().to_vec()));
-        self
-    }
-
-    /// The peer resets the connection.
-    #[must_use]
-    pub fn reset(mut self) -> Self {
-        self.steps.push(Action::Reset);
-        self
-    }
-
-    /// The server is asked to stop when the script is at its end.
-    #[must_use]
-    pub fn stop(mut self) -> Self {
-        self.stop_at_end = true;
-        self
-    }
-
-    /// The kernel takes only so many bytes before a write blocks; then the peer reads, and it takes as many again.
-    #[must_use]
-    pub fn window(mut self, bytes: usize) -> Self {
-        self.window = Some(bytes);
-        self
-    }
-
-    /// The peer reads nothing: the kernel takes so many bytes, and no more.
-    #[must_use]
-    pub fn never_reads(mut self, bytes: usize) -> Self {
-        self.window = Some(bytes);
-        self.reads = false;
-        self
-    }
-
-    /// What the kernel promises about reads; only `WouldBlock` counts unless this says otherwise.
-    #[must_use]
-    pub fn edges(mut self, edges: Edges) -> Self {
-        self.edges = edges;
-        self
-    }
-
-    /// A fault strikes the `call`th call of the transport, counted from 0 over reads and writes.
-    #[must_use]
-    pub fn fault(mut self, call: usize, fault: Fault) -> Self {
-        self.fault = Some((call, fault));
-        self
-    }
-
-    /// The limits of the connection.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// The wall-clock time at which the conversation begins.
-    #[must_use]
-    pub fn wall_clock(mut self, time: SystemTime) -> Self {
-        self.wall_clock = time;
-        self
-    }
-}
-
 /// Lets the peer of `script` talk to `protocol`, until the connection is over.
 ///
 /// # Panics
@@ -180,71 +46,6 @@ impl Script {
 /// their rules.
 pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Transcript {
     Conversation::new(Box::new(protocol), script).run()
-}
-
-/// Calls `check` with `bytes` whole, cut in two at every place, and byte by byte.
-pub fn every_split(bytes: &[u8], mut check: impl FnMut(&[&[u8]])) {
-    check(&[bytes]);
-    for cut in 1..bytes.len() {
-        check(&[&bytes[..cut], &bytes[cut..]]);
-    }
-    check(&bytes.chunks(1).collect::<Vec<_>>());
-}
-
-/// Lets every fault strike at every call of the conversation that `script` describes, for every kind of edges.
-///
-/// # Panics
-/// If a harmless fault changes what the peer gets, if after a reset the peer got something else than the beginning of
-/// it, or if the protocol is not told exactly once that the connection is over.
-pub fn every_fault<P: StreamProtocol + 'static>(mut protocol: impl FnMut() -> P, script: &Script) {
-    for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
-        let script = script.clone().edges(edges);
-        let clean = converse(protocol(), &script);
-        for call in 0..clean.calls {
-            for fault in Fault::HARMLESS {
-                let faulty = converse(protocol(), &script.clone().fault(call, fault));
-                assert_eq!(
-                    String::from_utf8_lossy(&faulty.sent),
-                    String::from_utf8_lossy(&clean.sent),
-                    "{fault:?} at call {call} with {edges:?}"
-                );
-                assert_eq!(faulty.reason, clean.reason, "{fault:?} at call {call} with {edges:?}");
-            }
-            let goodbyes = Arc::new(AtomicUsize::new(0));
-            let watched = Watched { protocol: protocol(), goodbyes: Arc::clone(&goodbyes) };
-            let cut = converse(watched, &script.clone().fault(call, Fault::Reset));
-            assert!(
-                clean.sent.starts_with(&cut.sent),
-                "a reset at call {call} with {edges:?} changed what came before"
-            );
-            assert_eq!(goodbyes.load(Ordering::Relaxed), 1, "on_close after a reset at call {call}");
-        }
-    }
-}
-
-/// Counts how often a protocol is told that it is over.
-struct Watched<P> {
-    protocol: P,
-    goodbyes: Arc<AtomicUsize>,
-}
-
-impl<P: StreamProtocol> StreamProtocol for Watched<P> {
-    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
-        self.protocol.on_open(cx)
-    }
-
-    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
-        self.protocol.on_bytes(input, cx)
-    }
-
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        self.protocol.on_event(event, rest, cx)
-    }
-
-    fn on_close(&mut self, reason: CloseReason) -> Option<Job> {
-        self.goodbyes.fetch_add(1, Ordering::Relaxed);
-        self.protocol.on_close(reason)
-    }
 }
 
 struct Conversation<'s> {
@@ -257,8 +58,12 @@ struct Conversation<'s> {
     outbox: Outbox,
     buffers: Buffers,
     read_buffer: Vec<u8>,
-    job: Option<Job>,
+    /// The job that is out, and when it will be done.
+    job: Option<(Job, Duration)>,
     stopping: bool,
+    replies: Vec<Vec<u8>>,
+    /// How many writes the replies so far are made of.
+    writes_told: usize,
     pending_bytes_max: usize,
 }
 
@@ -282,6 +87,8 @@ impl<'s> Conversation<'s> {
             read_buffer: vec![0; READ_BYTES],
             job: None,
             stopping: false,
+            replies: Vec::new(),
+            writes_told: 0,
             pending_bytes_max: 0,
         }
     }
@@ -297,7 +104,11 @@ impl<'s> Conversation<'s> {
             if over {
                 return self.transcript();
             }
-            match steps.next() {
+            let step = steps.next();
+            if step.is_some() {
+                self.end_reply();
+            }
+            match step {
                 Some(Action::Send(bytes)) => self.wire.world(|ends| ends.arrive(bytes)),
                 Some(Action::Fin) => self.wire.world(|ends| ends.arrive_fin()),
                 Some(Action::SendFin(bytes)) => self.wire.world(|ends| {
@@ -309,12 +120,13 @@ impl<'s> Conversation<'s> {
                     over = self.pass(*duration);
                     continue;
                 }
-                None if self.script.stop_at_end && !self.stopping => self.stopping = true,
+                Some(Action::Stop) => self.stopping = true,
+                Some(Action::Cut) => self.connection.cut(CloseReason::Shutdown, &mut self.buffers),
                 None if self.wire.world(|ends| ends.is_fin_sent() && !ends.is_readable()) => {
                     self.wire.world(|ends| ends.arrive_fin());
                 }
                 None => {
-                    let next = self.next_deadline().expect("a connection always has a deadline");
+                    let next = self.next_event().expect("a connection always has a deadline, or a job that is out");
                     over = self.pass(next.saturating_sub(self.elapsed));
                     continue;
                 }
@@ -324,15 +136,22 @@ impl<'s> Conversation<'s> {
         panic!("the conversation does not end");
     }
 
-    /// Lets time pass, deadline by deadline. Returns whether the connection is over.
+    /// What the peer got since the last reply ended makes the next one.
+    fn end_reply(&mut self) {
+        let writes = self.wire.world(|ends| ends.writes()[self.writes_told..].to_vec());
+        self.writes_told += writes.len();
+        self.replies.push(writes.concat());
+    }
+
+    /// Lets time pass, deadline by deadline and job by job. Returns whether the connection is over.
     fn pass(&mut self, duration: Duration) -> bool {
         let end = self.elapsed + duration;
-        while let Some(next) = self.next_deadline().filter(|next| *next <= end) {
+        while let Some(next) = self.next_event().filter(|next| *next <= end) {
             self.elapsed = self.elapsed.max(next);
             if self.settle() {
                 return true;
             }
-            if self.next_deadline().is_some_and(|again| again <= next && again <= self.elapsed) {
+            if self.next_event().is_some_and(|again| again <= next && again <= self.elapsed) {
                 panic!("a deadline that has passed was not acted on");
             }
         }
@@ -340,9 +159,12 @@ impl<'s> Conversation<'s> {
         self.settle()
     }
 
-    fn next_deadline(&self) -> Option<Duration> {
+    /// When time itself makes something happen next: a deadline passes, or a job is done.
+    fn next_event(&self) -> Option<Duration> {
         let at = self.connection.deadline(&self.script.limits);
-        (at != Time::NEVER).then(|| at.duration_from(Time::since(self.origin, self.origin)))
+        let deadline = (at != Time::NEVER).then(|| at.duration_from(Time::since(self.origin, self.origin)));
+        let done = self.job.as_ref().map(|(_, done)| *done);
+        deadline.into_iter().chain(done).min()
     }
 
     /// Drives until the driver waits and no edge and no result is owed. Returns whether the connection is over.
@@ -353,9 +175,9 @@ impl<'s> Conversation<'s> {
                 Status::Again | Status::WantsBuffer => continue,
                 Status::Waiting => self.check_claim(),
             }
-            if let Some(job) = self.job.take() {
-                let result: Result<Outcome, Panicked> =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
+            let now = self.elapsed;
+            if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
+                let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
                 self.connection.note_done(result, &mut self.buffers);
                 continue;
             }
@@ -399,15 +221,17 @@ impl<'s> Conversation<'s> {
         };
         let status = drive(&mut self.connection, &mut visit);
         if let Some(job) = visit.job.take() {
-            assert!(self.job.replace(job).is_none(), "two jobs at a time");
+            let done = self.elapsed + self.script.job_time;
+            assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
         }
         assert!(self.outbox.is_empty(), "output is left in the buffer that all connections share");
         status
     }
 
-    fn transcript(self) -> Transcript {
+    fn transcript(mut self) -> Transcript {
+        self.end_reply();
         let Ended { transport, reason, last, job_out } = self.connection.end();
-        if let Some(job) = self.job {
+        if let Some((job, _)) = self.job {
             assert!(job_out, "a job is out");
             drop(job.run());
         }
@@ -418,6 +242,7 @@ impl<'s> Conversation<'s> {
             transport.world(|ends| (ends.writes().to_vec(), ends.calls(), ends.is_reset_on_close()));
         Transcript {
             sent: writes.concat(),
+            replies: self.replies,
             writes,
             reason,
             reset,

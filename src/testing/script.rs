@@ -1,0 +1,160 @@
+//! What a scripted peer does, step by step.
+
+use std::time::{Duration, SystemTime};
+
+use super::wire::{Edges, Fault};
+use crate::limits::Limits;
+
+/// What the peer does, in order, and under which conditions. Each step happens when the driver waits; after the last one
+/// the peer closes when we do, and otherwise says nothing more.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub(super) steps: Vec<Action>,
+    /// How much the kernel takes before a write blocks; `None` for no bound.
+    pub(super) window: Option<usize>,
+    pub(super) reads: bool,
+    pub(super) edges: Edges,
+    pub(super) fault: Option<(usize, Fault)>,
+    pub(super) limits: Limits,
+    pub(super) wall_clock: SystemTime,
+    pub(super) job_time: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    Send(Vec<u8>),
+    Pause(Duration),
+    Fin,
+    SendFin(Vec<u8>),
+    Reset,
+    Stop,
+    Cut,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Script {
+    /// A peer that says nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            steps: Vec::new(),
+            window: None,
+            reads: true,
+            edges: Edges::WouldBlock,
+            fault: None,
+            limits: Limits::default(),
+            wall_clock: SystemTime::UNIX_EPOCH,
+            job_time: Duration::ZERO,
+        }
+    }
+
+    /// The peer sends these bytes in one segment.
+    #[must_use]
+    pub fn send(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.push(Action::Send(bytes.as_ref().to_vec()));
+        self
+    }
+
+    /// The peer sends each of these in a segment of its own.
+    #[must_use]
+    pub fn send_all(self, chunks: &[&[u8]]) -> Self {
+        chunks.iter().fold(self, |script, chunk| script.send(chunk))
+    }
+
+    /// Nothing arrives for that long.
+    #[must_use]
+    pub fn pause(mut self, duration: Duration) -> Self {
+        self.steps.push(Action::Pause(duration));
+        self
+    }
+
+    /// The peer finishes (FIN) and goes on reading.
+    #[must_use]
+    pub fn fin(mut self) -> Self {
+        self.steps.push(Action::Fin);
+        self
+    }
+
+    /// The peer's last bytes and its FIN arrive at once.
+    #[must_use]
+    pub fn send_fin(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.push(Action::SendFin(bytes.as_ref().to_vec()));
+        self
+    }
+
+    /// The peer resets the connection.
+    #[must_use]
+    pub fn reset(mut self) -> Self {
+        self.steps.push(Action::Reset);
+        self
+    }
+
+    /// The server is asked to stop: it finishes what it is in the middle of, and takes nothing new.
+    #[must_use]
+    pub fn stop(mut self) -> Self {
+        self.steps.push(Action::Stop);
+        self
+    }
+
+    /// The server ends the connection now, as it does when `shutdown_timeout` is over.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        self.steps.push(Action::Cut);
+        self
+    }
+
+    /// The kernel takes only so many bytes before a write blocks; then the peer reads, and it takes as many again.
+    #[must_use]
+    pub fn window(mut self, bytes: usize) -> Self {
+        self.window = Some(bytes);
+        self
+    }
+
+    /// The peer reads nothing: the kernel takes so many bytes, and no more.
+    #[must_use]
+    pub fn never_reads(mut self, bytes: usize) -> Self {
+        self.window = Some(bytes);
+        self.reads = false;
+        self
+    }
+
+    /// What the kernel promises about reads; only `WouldBlock` counts unless this says otherwise.
+    #[must_use]
+    pub fn edges(mut self, edges: Edges) -> Self {
+        self.edges = edges;
+        self
+    }
+
+    /// A fault strikes the `call`th call of the transport, counted from 0 over reads and writes.
+    #[must_use]
+    pub fn fault(mut self, call: usize, fault: Fault) -> Self {
+        self.fault = Some((call, fault));
+        self
+    }
+
+    /// The limits of the connection.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The wall-clock time at which the conversation begins.
+    #[must_use]
+    pub fn wall_clock(mut self, time: SystemTime) -> Self {
+        self.wall_clock = time;
+        self
+    }
+
+    /// How long each job takes; no time at all unless this says otherwise.
+    #[must_use]
+    pub fn job_time(mut self, time: Duration) -> Self {
+        self.job_time = time;
+        self
+    }
+}
