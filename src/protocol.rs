@@ -11,7 +11,7 @@
 //! `examples/plugin.rs` is a complete protocol of one's own, with its test.
 
 #[cfg(test)]
-mod feed;
+mod chance;
 pub mod file;
 pub mod greeting;
 pub mod sum;

@@ -49,12 +49,16 @@ impl StreamProtocol for Time {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::feed::{Peer, transcript};
+    use crate::limits::Limits;
+    use crate::protocol::CloseReason;
+    use crate::testing::{Script, converse, every_fault, same_for_every_split};
+
+    const EPOCH: &[u8] = b"1970-01-01T00:00:00.000000Z\n";
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn line_at(wall_clock: SystemTime) -> String {
-        let mut peer = Peer::at(wall_clock);
-        peer.open(&mut Time);
-        String::from_utf8(peer.received()).unwrap()
+        let transcript = converse(Time, &Script::new().wall_clock(wall_clock).fin());
+        String::from_utf8(transcript.replies[0].clone()).unwrap()
     }
 
     #[test]
@@ -77,9 +81,37 @@ mod tests {
 
     #[test]
     fn what_the_client_writes_is_discarded_and_its_fin_ends_the_connection() {
-        assert_eq!(
-            transcript(&mut Time, &[b"GET / HTTP/1.1\r\n\r\n", b"\0"]),
-            (b"1970-01-01T00:00:00.000000Z\n".to_vec(), "eof")
-        );
+        let transcript = same_for_every_split(|| Time, b"GET / HTTP/1.1\r\n\r\n\0");
+        assert_eq!((&transcript.sent[..], transcript.reason), (EPOCH, CloseReason::Eof));
+        assert_eq!(transcript.replies[0], EPOCH, "before the client says anything");
+    }
+
+    #[test]
+    fn no_fault_at_any_call_changes_the_line() {
+        for window in [1, 3, usize::MAX] {
+            every_fault(|| Time, &Script::new().send("a").send_fin("b").window(window));
+        }
+    }
+
+    #[test]
+    fn a_client_that_stays_is_left_in_peace_until_it_is_idle_or_the_server_stops() {
+        let limits = Limits { idle_timeout: 3600 * SECOND, ..Limits::default() };
+        let script = Script::new().limits(limits).pause(1800 * SECOND).send("still here");
+        for (script, reason, elapsed) in [
+            (script.clone(), CloseReason::Idle, (1800 + 3600) * SECOND),
+            (script.stop(), CloseReason::Shutdown, 1800 * SECOND),
+        ] {
+            let transcript = converse(Time, &script);
+            assert_eq!((&transcript.sent[..], transcript.reason, transcript.reset), (EPOCH, reason, false));
+            assert_eq!(transcript.elapsed, elapsed);
+        }
+    }
+
+    #[test]
+    fn a_client_that_never_reads_its_line_is_reset() {
+        let talker = (0..100).fold(Script::new().never_reads(0), |script, _| script.send([0; 1000]).pause(SECOND));
+        let transcript = converse(Time, &talker);
+        assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::WriteTimeout, 30 * SECOND));
+        assert_eq!((transcript.reset, transcript.pending_bytes_max), (true, EPOCH.len()));
     }
 }

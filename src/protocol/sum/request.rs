@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::feed::Chance;
+    use crate::protocol::chance::Chance;
 
     #[test]
     fn the_plain_form_is_read_as_any_other() {
