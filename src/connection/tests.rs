@@ -334,6 +334,31 @@ fn while_a_worker_writes_the_next_bytes_are_read_within_bounds() {
     assert_eq!(*written.lock().expect("no panic"), b"first", "the job that was out ends, and no other begins");
 }
 
+/// Waits for the FIN, then stores all but the first byte.
+struct Late(Arc<Mutex<Vec<u8>>>);
+
+impl StreamProtocol for Late {
+    fn on_bytes(&mut self, _input: &[u8], _cx: &mut Context<'_>) -> Reply {
+        Ok(Step::wait(Within::Request))
+    }
+
+    fn on_event(&mut self, event: Event, _rest: &[u8], _cx: &mut Context<'_>) -> Reply {
+        match event {
+            Event::Eof => Ok(Step::bulk(Box::new(Paper(Arc::clone(&self.0), usize::MAX)), u64::MAX).consuming(1)),
+            _ => Ok(Step::finish()),
+        }
+    }
+}
+
+#[test]
+fn what_came_before_the_fin_is_stored_although_storing_began_after_it() {
+    every_split(b"name", |chunks| {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        converse(Late(Arc::clone(&written)), &Script::new().send_all(chunks).fin());
+        assert_eq!(*written.lock().expect("no panic"), b"ame");
+    });
+}
+
 #[test]
 fn when_the_disk_fails_the_peer_can_read_why_although_it_goes_on_sending() {
     let (protocol, _) = upload(u64::MAX, 100);
