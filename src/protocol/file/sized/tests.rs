@@ -2,11 +2,12 @@ use super::*;
 use crate::config::units::{Size, Span};
 use crate::limits::Limits;
 use crate::protocol::CloseReason;
+use crate::protocol::chance::Chance;
 use crate::protocol::file::File;
 use crate::protocol::file::tests::{
     MILLISECOND, SECOND, connect, drip, every_fault_spares_the_disk, play, received, replies,
 };
-use crate::testing::{Links, MemoryDisk, Operation, Script, converse, every_split, same_for_every_split};
+use crate::testing::{Edges, Fault, Links, MemoryDisk, Operation, Script, converse, every_split, same_for_every_split};
 
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -187,6 +188,42 @@ fn no_fault_at_any_call_changes_an_upload_and_a_reset_leaves_only_complete_files
             Script::new().send("a").pause(QUIET).send("5").pause(QUIET).send("hello").fin(),
         ] {
             every_fault_spares_the_disk::<FileSized>(&script.window(window));
+        }
+    }
+}
+
+#[test]
+fn any_mixture_of_pieces_pauses_windows_slow_jobs_and_faults_stores_every_file() {
+    for seed in 0..200 {
+        let mut chance = Chance::new(seed);
+        let sizes: Vec<_> = (0..chance.below(5)).map(|_| [0, 1, 5, 300, 300_000][chance.below(5)]).collect();
+        let contents = |number: usize| vec![b'0' + number as u8; sizes[number]];
+        let mut stream = Vec::new();
+        for (number, size) in sizes.iter().enumerate() {
+            stream.extend_from_slice(format!("{number}\n{size}\n").as_bytes());
+            stream.extend_from_slice(&contents(number));
+        }
+        let edges = [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent][chance.below(3)];
+        let job_time = [Duration::ZERO, MILLISECOND, SECOND][chance.below(3)];
+        let mut script = Script::new().edges(edges).job_time(job_time).window([1, 3, usize::MAX][chance.below(3)]);
+        script = script.fault(chance.below(40), Fault::HARMLESS[chance.below(3)]);
+        script = script.send("first\n0\n");
+        let mut rest = &stream[..];
+        while !rest.is_empty() {
+            let most = [2, 10, 100_000, 1_000_000][chance.below(4)].max(stream.len() / 100);
+            let (piece, others) = rest.split_at(1 + chance.below(most.min(rest.len())));
+            script = script.send(piece);
+            if chance.below(3) == 0 {
+                script = script.pause(MILLISECOND * chance.below(2000) as u32);
+            }
+            rest = others;
+        }
+        let disk = MemoryDisk::new();
+        let transcript = play::<FileSized>(&disk, &script.fin());
+        assert_eq!(received(&transcript), "OK\n".repeat(3 * (1 + sizes.len())), "seed {seed}");
+        assert_eq!(transcript.reason, CloseReason::Eof, "seed {seed}");
+        for number in 0..sizes.len() {
+            assert!(disk.contents(&number.to_string()).unwrap() == contents(number), "seed {seed}, file {number}");
         }
     }
 }
