@@ -8,6 +8,9 @@
 //! short read proved the same), or a job is out whose result will wake us. Whoever returns it too early sleeps for
 //! ever, because edge-triggered readiness does not tell twice.
 
+mod expiry;
+mod storing;
+
 use std::any::Any;
 use std::io;
 use std::mem;
@@ -15,8 +18,9 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
+use self::expiry::Clock;
 use crate::attempt::{Attempt, attempt};
-use crate::bulk::{Buffers, Bulk, NoRoom, Returned};
+use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::{Panicked, Readiness, Transport};
 use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
 use crate::outbox::Outbox;
@@ -63,21 +67,6 @@ enum Phase {
     Lingering(CloseReason),
     /// It is over.
     Closed(CloseReason),
-}
-
-/// When things happened that deadlines count from.
-struct Clock {
-    opened: Time,
-    /// The last byte received, job finished, or output drained.
-    active: Time,
-    /// The first byte of the request that the protocol is in the middle of.
-    request: Time,
-    /// The last time that the peer took output, or that there was new output after none.
-    progress: Time,
-    /// When silence is to be told to the protocol.
-    quiet: Time,
-    /// When lingering began.
-    finished: Time,
 }
 
 /// What all connections share during a visit.
@@ -136,15 +125,6 @@ enum Round {
     WantsBuffer,
 }
 
-/// A deadline that has passed.
-#[derive(Clone, Copy)]
-enum Expired {
-    Quiet,
-    Order(CloseReason),
-    Write,
-    Linger,
-}
-
 impl<T: Transport> Connection<T> {
     /// A connection that has just been accepted. It may have bytes already and certainly takes some, so its first visit
     /// needs no event.
@@ -161,7 +141,7 @@ impl<T: Transport> Connection<T> {
             within: Within::Nothing,
             input: Vec::new(),
             outbox: Outbox::default(),
-            clock: Clock { opened: now, active: now, request: now, progress: now, quiet: Time::NEVER, finished: now },
+            clock: Clock::new(now),
             remains: None,
         }
     }
@@ -436,32 +416,33 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        let had_output = !visit.outbox.is_empty();
-        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, self.peer);
-        let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx)));
-        if !had_output {
-            self.clock.progress = visit.now;
-        }
-        match reply {
+        match self.ask(visit, call) {
             Ok(Ok(step)) if step.consumed <= input.len() => {
                 let consumed = step.consumed;
                 self.decide(step, input.len(), visit);
-                consumed
+                return consumed;
             }
-            Ok(Ok(_)) => {
-                self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit);
-                0
-            }
+            Ok(Ok(_)) => self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit),
             Ok(Err(error)) => {
                 visit.outbox.extend_from_slice(error.reply.as_bytes());
                 self.leave(Phase::Flushing(CloseReason::Refused(error.reason)), visit);
-                0
             }
-            Err(_) => {
-                self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit);
-                0
-            }
+            Err(Panicked) => self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
         }
+        0
+    }
+
+    /// Calls the protocol. New output after none starts the clock of writing.
+    fn ask(
+        &mut self,
+        visit: &mut Visit<'_>,
+        call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
+    ) -> Result<Reply, Panicked> {
+        if visit.outbox.is_empty() {
+            self.clock.progress = visit.now;
+        }
+        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, self.peer);
+        catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked)
     }
 
     fn decide(&mut self, step: Step, available: usize, visit: &mut Visit<'_>) {
@@ -500,59 +481,6 @@ impl<T: Transport> Connection<T> {
         visit.job = Some(job);
     }
 
-    /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
-    fn store(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
-        let Phase::Storing(mut bulk) = mem::replace(&mut self.phase, Phase::Open) else { return Round::Progress };
-        let over = bulk.is_full() || (self.peer_finished && self.input.is_empty());
-        if let Some(stored) = bulk.ended(over, visit.buffers) {
-            self.clock.active = visit.now;
-            self.tell(Event::Stored(stored), visit);
-            return Round::Progress;
-        }
-        let round = if over { Round::Rest } else { self.fill(&mut bulk, visit, budget) };
-        if matches!(self.phase, Phase::Closed(_)) {
-            self.remains = bulk.abandon(visit.buffers).map(|sink| sink as Box<dyn Any + Send>);
-            return Round::Progress;
-        }
-        let pausing = !matches!(round, Round::Progress);
-        if let Some(job) = bulk.hand_over(pausing) {
-            self.hand_out(job, visit);
-        }
-        if pausing {
-            bulk.rest(visit.buffers);
-        }
-        self.phase = Phase::Storing(bulk);
-        round
-    }
-
-    fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
-        if self.input.is_empty() && !self.ready.readable {
-            return Round::Rest;
-        }
-        let room = match bulk.room(visit.buffers) {
-            Ok(room) => room,
-            Err(NoRoom::Writing) => return Round::Rest,
-            Err(NoRoom::PoolEmpty) => return Round::WantsBuffer,
-        };
-        if self.input.is_empty() {
-            let length = room.len().min(*budget);
-            let room = &mut room[..length];
-            match self.read(room, visit, budget) {
-                Ok(count) => bulk.advance(count),
-                Err(round) => return round,
-            }
-        } else {
-            let count = room.len().min(self.input.len());
-            room[..count].copy_from_slice(&self.input[..count]);
-            bulk.advance(count);
-            let input = mem::take(&mut self.input);
-            if count < input.len() {
-                self.input = input[count..].to_vec();
-            }
-        }
-        Round::Progress
-    }
-
     /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it.
     fn finish_writing(&mut self, reason: CloseReason, visit: &Visit<'_>) -> Round {
         if !visit.outbox.is_empty() {
@@ -576,101 +504,6 @@ impl<T: Transport> Connection<T> {
             self.phase = Phase::Closed(reason);
         }
         round
-    }
-
-    /// The earliest deadline; [`Time::NEVER`] while only a job is awaited.
-    pub(crate) fn deadline(&self, limits: &Limits) -> Time {
-        self.next_expiry(limits, self.outbox.len()).0
-    }
-
-    fn next_expiry(&self, limits: &Limits, pending: usize) -> (Time, Expired) {
-        let write = (self.clock.progress.after(limits.write_timeout), Expired::Write);
-        match self.phase {
-            Phase::Closed(_) => (Time::NEVER, Expired::Linger),
-            Phase::Lingering(_) => (self.clock.finished.after(limits.linger_timeout), Expired::Linger),
-            Phase::Flushing(_) => write,
-            Phase::Open | Phase::Working(_) | Phase::Storing(_) => {
-                let open = matches!(self.phase, Phase::Open);
-                let lifetime = self.clock.opened.after_limit(limits.lifetime);
-                let mut next = (lifetime, Expired::Order(CloseReason::Lifetime));
-                let mut consider = |at: Time, expired| {
-                    if at < next.0 {
-                        next = (at, expired);
-                    }
-                };
-                if pending > 0 {
-                    consider(write.0, write.1);
-                } else if !self.job_out {
-                    consider(self.clock.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));
-                }
-                if open && self.within == Within::Request && pending < limits.max_pending_output {
-                    let request = self.clock.request.after_limit(limits.request_timeout);
-                    consider(request, Expired::Order(CloseReason::RequestTimeout));
-                }
-                if open {
-                    consider(self.clock.quiet, Expired::Quiet);
-                }
-                next
-            }
-        }
-    }
-
-    /// Whether a deadline has passed, or a shutdown finds the connection between two requests. Bytes that go on coming
-    /// faster than a visit may take them are no silence.
-    fn is_due(&self, visit: &Visit<'_>, status: Status) -> bool {
-        let (at, expired) = self.next_expiry(visit.limits, visit.outbox.len());
-        let spent = status == Status::Again;
-        (at <= visit.now && !(spent && matches!(expired, Expired::Quiet))) || (self.may_shut_down(visit) && !spent)
-    }
-
-    fn may_shut_down(&self, visit: &Visit<'_>) -> bool {
-        let between_requests = matches!(self.phase, Phase::Open) && self.within == Within::Nothing;
-        visit.stopping && between_requests && visit.outbox.is_empty()
-    }
-
-    /// Does what is due.
-    fn expire(&mut self, visit: &mut Visit<'_>) {
-        let (at, expired) = self.next_expiry(visit.limits, visit.outbox.len());
-        if at > visit.now {
-            return self.close_in_order(CloseReason::Shutdown, visit);
-        }
-        match expired {
-            Expired::Quiet => {
-                self.tell(Event::Quiet, visit);
-            }
-            Expired::Order(reason) => self.close_in_order(reason, visit),
-            Expired::Write => {
-                self.transport.reset_on_close();
-                self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
-            }
-            Expired::Linger => {
-                if let Phase::Lingering(reason) = self.phase {
-                    self.phase = Phase::Closed(reason);
-                }
-            }
-        }
-    }
-
-    /// Gives the protocol its last word, then flushes and finishes.
-    fn close_in_order(&mut self, reason: CloseReason, visit: &mut Visit<'_>) {
-        if matches!(self.phase, Phase::Open) {
-            let input = mem::take(&mut self.input);
-            let had_output = !visit.outbox.is_empty();
-            let mut cx =
-                Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, self.peer);
-            let last_word = catch_unwind(AssertUnwindSafe(|| self.protocol.on_event(Event::Closing, &input, &mut cx)));
-            if !had_output {
-                self.clock.progress = visit.now;
-            }
-            match last_word {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    visit.outbox.extend_from_slice(error.reply.as_bytes());
-                }
-                Err(_) => return self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
-            }
-        }
-        self.leave(Phase::Flushing(reason), visit);
     }
 
     /// Ends it now, whatever it is doing; the peer sees a reset.
