@@ -551,7 +551,7 @@ impl<T: Transport> Connection<T> {
             (None, None) => None,
             (discard, remains) => Some(Job::new(move || {
                 drop(remains);
-                discard.map(Job::run)
+                drop(discard.map(Job::run));
             })),
         };
         Ended { transport: self.transport, reason, last, job_out: self.job_out }

@@ -115,8 +115,16 @@ enum Owner<K: Kernel> {
     Mailbox(Mailbox<K::Socket>),
     Connection(Connection<K::Stream>),
     /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
-    /// is bounded by the number of connections. Then comes its last job, if it has one.
-    Remains(Option<Job>),
+    /// is bounded by the number of connections.
+    Remains(Remains),
+}
+
+/// What a worker is still busy with when its connection is over.
+enum Remains {
+    /// A job of the protocol, or bulk data: what it returns is discarded, and then comes the last job, if there is one.
+    Working(Option<Job>),
+    /// The last job, after which nothing is left.
+    Discarding,
 }
 
 /// Whether another turn is to come.
@@ -297,16 +305,19 @@ impl<K: Kernel> Reactor<K> {
                 connection.note_done(result, buffers);
                 self.queue(token.slot);
             }
-            Owner::Remains(last) => {
-                let last = last.take();
-                match Returned::new(result, buffers).into_remains() {
+            Owner::Remains(remains) => {
+                let returned = Returned::new(result, buffers);
+                let Remains::Working(last) = std::mem::replace(remains, Remains::Discarding) else {
+                    return self.closed.push(token.slot);
+                };
+                match returned.into_remains() {
                     None if last.is_none() => self.closed.push(token.slot),
                     remains => {
-                        let job = Job::new(move || {
+                        let discard = Job::new(move || {
                             drop(remains);
-                            last.map(Job::run)
+                            drop(last.map(Job::run));
                         });
-                        self.submit(token.slot, job);
+                        self.submit(token.slot, discard);
                     }
                 }
             }
@@ -415,7 +426,7 @@ impl<K: Kernel> Reactor<K> {
     fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        match std::mem::replace(&mut slot.owner, Owner::Remains(None)) {
+        match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Discarding)) {
             Owner::Connection(connection) => {
                 self.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
@@ -423,7 +434,7 @@ impl<K: Kernel> Reactor<K> {
                 self.kernel.close(transport);
                 self.say_goodbye(key, peer, reason);
                 match last {
-                    last if job_out => self.slots[key as usize].owner = Owner::Remains(last),
+                    last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Working(last)),
                     Some(job) => self.submit(key, job),
                     None => self.release(key),
                 }
