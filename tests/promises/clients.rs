@@ -1,0 +1,190 @@
+//! The clients in `examples/`: real programs against the real server.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::json;
+
+use crate::support::{Scratch, Server, every_protocol, server};
+
+/// The program of an example; `cargo test` builds it.
+fn program(example: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap().join("examples");
+    let program = directory.join(example);
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
+    program
+}
+
+fn client(example: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program(example));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+#[track_caller]
+fn run(example: &str, arguments: &[&str]) -> Output {
+    client(example, arguments).output().unwrap()
+}
+
+/// What a client prints that succeeds.
+#[track_caller]
+fn print(example: &str, arguments: &[&str]) -> String {
+    let output = run(example, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{example} {arguments:?}: {} {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a client says on stderr that fails with exit code 1.
+#[track_caller]
+fn fail(example: &str, arguments: &[&str]) -> String {
+    let output = run(example, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{example} {arguments:?}: {errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    errors
+}
+
+struct Everything {
+    server: Server,
+    received: Scratch,
+}
+
+impl Everything {
+    fn start() -> Self {
+        let received = Scratch::new();
+        let mut listeners = every_protocol(&received);
+        listeners[3]["options"]["existing"] = json!("refuse");
+        listeners[4]["options"]["existing"] = json!("refuse");
+        Self { server: server(&json!({ "listeners": listeners })), received }
+    }
+
+    fn url(&self, name: &str) -> String {
+        let (_, scheme) = name.rsplit_once('-').unwrap();
+        format!("{scheme}://{}", self.server.address(name))
+    }
+}
+
+#[test]
+fn each_tells_how_it_is_used() {
+    for example in ["sum", "uppercase", "send", "time", "greeting"] {
+        assert!(print(example, &["--help"]).contains("Usage:"), "{example}");
+    }
+}
+
+#[test]
+fn sum_asks_over_tcp_and_udp_once_or_often_alone_or_as_many() {
+    let everything = Everything::start();
+    for url in [everything.url("sum-tcp"), everything.url("sum-udp")] {
+        assert_eq!(print("sum", &["7", "4", &url]), "11\n");
+        assert_eq!(print("sum", &["--every", "1ms", "--count", "3", "-5", "4", &url]), "-1\n0\n1\n");
+        let many = print("sum", &["1", "2", &url, "--users", "10", "--count", "20"]);
+        assert_eq!(many.lines().count(), 200, "{url}");
+    }
+    let pipelined = print("sum", &["0", "0", &everything.url("sum-tcp"), "--in-flight", "500", "--count", "5000"]);
+    let expected: String = (0..5000).map(|number| format!("{number}\n")).collect();
+    assert!(pipelined == expected, "in order and complete");
+}
+
+#[test]
+fn uppercase_takes_its_input_from_a_file_and_from_a_pipe() {
+    let everything = Everything::start();
+    let url = everything.url("uppercase-tcp");
+    let text = "some text, straße, \n".repeat(50_000);
+    let file = everything.received.path().join("text");
+    fs::write(&file, &text).unwrap();
+    let from_file = client("uppercase", &[&url]).stdin(File::open(&file).unwrap()).output().unwrap();
+    assert!(from_file.stdout == text.to_uppercase().as_bytes());
+
+    let mut command = client("uppercase", &[&url]);
+    let mut from_pipe = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = from_pipe.stdin.take().unwrap();
+    let mut lines = BufReader::new(from_pipe.stdout.take().unwrap()).lines();
+    for word in ["one", "two"] {
+        writeln!(stdin, "{word}").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), word.to_uppercase());
+    }
+    writeln!(stdin, "exit").unwrap();
+    assert!(from_pipe.wait().unwrap().success(), "it leaves when the server closes, although its input goes on");
+}
+
+#[test]
+fn send_delivers_a_file_by_either_protocol_and_in_either_style() {
+    let everything = Everything::start();
+    let contents: Vec<u8> = (0..3_000_000_u32).map(|index| (index % 253) as u8).collect();
+    let source = Scratch::new();
+    let path = source.path().join("contents");
+    fs::write(&path, &contents).unwrap();
+    let path = path.to_str().unwrap();
+    let (sized, unsized_) = (everything.url("file-sized-tcp"), everything.url("file-tcp"));
+    print("send", &[path, &sized, "--as", "a"]);
+    print("send", &[path, &sized, "--as", "b", "--bare"]);
+    print("send", &[path, &unsized_, "--protocol", "file", "--as", "c"]);
+    print("send", &[path, &unsized_, "--protocol", "file", "--as", "d", "--bare"]);
+    for name in ["a", "b", "c", "d"] {
+        assert!(everything.received.contents(name) == contents, "{name}");
+    }
+    for (url, protocol) in [(&sized, "file-sized"), (&unsized_, "file")] {
+        let errors = fail("send", &[path, url, "--protocol", protocol, "--as", "a"]);
+        assert!(errors.contains("exists"), "{errors}");
+    }
+    assert!(fail("send", &["/nonexistent", &sized]).contains("/nonexistent"));
+}
+
+#[test]
+fn time_and_greeting_stay_and_report_the_close() {
+    let everything = Everything::start();
+    let mut clients: Vec<(&str, Child)> = ["time", "greeting"]
+        .map(|example| {
+            let url = everything.url(&format!("{example}-tcp"));
+            let arguments: &[&str] = if example == "time" { &[&url] } else { &[&url, "--every", "1ms"] };
+            let mut child = client(example, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "{example}");
+            (example, child)
+        })
+        .into();
+    everything.server.handle().stop();
+    for (example, child) in &mut clients {
+        let mut errors = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        child.wait().unwrap();
+        assert!(errors.contains("clos"), "{example}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_reason_to_panic() {
+    let everything = Everything::start();
+    let lines = [
+        format!("{} 1 2 {} --every 1ms", program("sum").display(), everything.url("sum-tcp")),
+        format!("{} 1 2 {} --every 1ms", program("sum").display(), everything.url("sum-udp")),
+        format!("yes | {} {}", program("uppercase").display(), everything.url("uppercase-tcp")),
+        format!("{} {}", program("time").display(), everything.url("time-tcp")),
+        format!("{} {} --every 1ms", program("greeting").display(), everything.url("greeting-tcp")),
+        format!("{} --help", program("send").display()),
+    ];
+    for line in lines {
+        let output = Command::new("sh").args(["-c", &format!("{line} | head -n 1")]).output().unwrap();
+        assert_eq!(output.stdout.iter().filter(|byte| **byte == b'\n').count(), 1, "{line}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{line}");
+    }
+}
+
+#[test]
+fn a_server_that_is_absent_or_silent_is_an_error_in_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", silent.local_addr().unwrap());
+    assert!(!fail("sum", &["1", "2", &url, "--timeout", "100ms"]).is_empty());
+    assert!(!fail("time", &[&url, "--timeout", "100ms"]).is_empty());
+    let path = env!("CARGO_BIN_EXE_reactor");
+    assert!(!fail("send", &[path, &url, "--timeout", "100ms"]).is_empty());
+    drop(silent);
+    for example in ["uppercase", "time", "greeting"] {
+        assert!(fail(example, &[&url]).contains("refused"), "{example}");
+    }
+}

@@ -1,0 +1,88 @@
+//! Many at once, and few descriptors: everybody is served in the end.
+
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+
+use crate::support::{Client, Process, listener, listener_with, watch_for};
+
+const REQUEST: &str = r#"{"A":7,"B":4}"#;
+const ANSWER: &str = "{\"Sum\":11}\n";
+
+/// Whether this process may have so many descriptors; says so if not.
+#[must_use]
+fn may_open(count: u64) -> bool {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    if hard < count {
+        assert!(std::env::var_os("CI").is_none(), "only {hard} descriptors are allowed (ulimit -Hn)");
+        eprintln!("SKIPPED: only {hard} descriptors are allowed (ulimit -Hn), so nothing has been tried here");
+    }
+    hard >= count
+}
+
+#[test]
+fn ten_thousand_connections_at_once_are_all_answered() {
+    const CROWD: usize = 10_000;
+    if !may_open(CROWD as u64 + 1000) {
+        return;
+    }
+    let server = Process::start(&json!({ "listeners": [listener_with("sum", &json!({ "backlog": 4096 }))] }));
+    let address = server.address("sum-tcp");
+    let mut crowd: Vec<_> = (0..CROWD).map(|_| Client::connect(address)).collect();
+    for round in 0..2 {
+        for client in &mut crowd {
+            client.send(REQUEST);
+        }
+        for client in &mut crowd {
+            client.expect(ANSWER);
+        }
+        assert!(server.descriptors() > CROWD, "round {round}: not all are connected at once");
+    }
+}
+
+#[test]
+fn two_hundred_clients_are_served_with_thirty_two_descriptors() {
+    let limited = ["sh", "-c", "ulimit -n 32; exec \"$@\"", "sh"];
+    let mut server = Process::under(&limited, &json!({ "listeners": [listener("sum", "tcp")] }));
+    let address = server.address("sum-tcp");
+    // All have connected, as far as they can tell, before the first is done; so from here on nobody knocks any more.
+    let mut clients: Vec<_> = (0..200).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send(REQUEST);
+    }
+    clients[0].expect(ANSWER);
+    let ticks = server.processor_ticks();
+    watch_for(Duration::from_millis(500));
+    let spent = server.processor_ticks() - ticks;
+    assert!(spent <= 5, "{spent} ticks of 50 with nobody to serve: it spins");
+
+    let mut clients = clients.into_iter();
+    drop(clients.next());
+    for mut client in clients {
+        client.expect(ANSWER);
+    }
+    assert!(server.is_running() && server.processor_ticks() < 200);
+    assert!(server.descriptors() <= 32);
+}
+
+#[test]
+fn those_beyond_the_limit_of_connections_wait_and_are_not_turned_away() {
+    let limits = json!({ "limits": { "max_connections": 3 } });
+    let server = crate::support::server(&json!({ "listeners": [listener_with("sum", &limits)] }));
+    let address = server.address("sum-tcp");
+    let mut clients: Vec<_> = (0..20).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send(REQUEST);
+    }
+    for mut client in clients.drain(..3) {
+        client.expect(ANSWER);
+        let stats = server.stats("sum-tcp");
+        assert!(stats.accepted - stats.closed.total() <= 3, "{stats:?}");
+    }
+    for mut client in clients {
+        client.expect(ANSWER);
+    }
+    assert!(server.stats("sum-tcp").paused.count("max_connections") > 0);
+}

@@ -1,0 +1,25 @@
+//! What the server promises, tried on real sockets, real files and real processes: one module for each promise, each
+//! test a claim.
+//!
+//! They are one program, so that what they share is compiled and linked once. A part of them runs alone with
+//! `cargo test --test promises last_reply::`.
+//!
+//! No test waits for a time to pass in the hope that something has happened by then: it waits for the thing itself, and
+//! gives up after [`PATIENCE`](support::PATIENCE).
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+mod support;
+
+mod clients;
+mod crowd;
+mod embedding;
+mod hostile_peers;
+mod last_reply;
+mod old_clients;
+mod quiet;
+mod readme;
+mod shutdown;
+mod transcripts;
+mod udp;
+mod uploads;

@@ -1,0 +1,187 @@
+//! Stopping: what has arrived is answered, what has begun is finished within its time, and then it is over.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Client, Process, Scratch, every_protocol, listener, listener_with, loopback, server};
+
+/// A connection between two requests: its end tells that the server has begun to stop.
+struct Witness(Client);
+
+impl Witness {
+    fn of(address: std::net::SocketAddr) -> Self {
+        let mut client = Client::connect(address);
+        client.ask("here\n", "HERE\n");
+        Self(client)
+    }
+
+    #[track_caller]
+    fn sees_the_stop(mut self) {
+        assert_eq!(self.0.rest(), b"");
+    }
+}
+
+fn with_files(directory: &Scratch, shutdown_timeout: &str) -> Value {
+    json!({ "listeners": every_protocol(directory), "shutdown_timeout": shutdown_timeout })
+}
+
+/// A client that has sent half of a file.
+fn upload_in_the_middle(address: std::net::SocketAddr, name: &str) -> Client {
+    let mut client = Client::connect(address);
+    client.ask(format!("{name}\n200000\n"), "OK\nOK\n");
+    client.send(vec![b'1'; 100_000]);
+    client
+}
+
+#[test]
+fn what_waits_in_the_accept_queue_is_served() {
+    let (server, address) = loopback("sum");
+    let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send(r#"{"A":7,"B":4}"#);
+    }
+    server.handle().stop();
+    for client in &mut clients {
+        assert_eq!(client.rest(), b"{\"Sum\":11}\n");
+    }
+    drop(clients);
+    assert_eq!(server.join("sum-tcp").accepted, 100);
+}
+
+#[test]
+fn those_who_wait_for_room_are_served_too() {
+    let limits = json!({ "limits": { "max_connections": 2 } });
+    let server = server(&json!({ "listeners": [listener_with("sum", &limits)] }));
+    let address = server.address("sum-tcp");
+    let mut clients: Vec<_> = (0..20).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send(r#"{"A":7,"B":4}"#);
+    }
+    server.handle().stop();
+    for mut client in clients {
+        assert_eq!(client.rest(), b"{\"Sum\":11}\n");
+    }
+    assert_eq!(server.join("sum-tcp").accepted, 20);
+}
+
+#[test]
+fn a_request_in_flight_is_finished_and_answered() {
+    let server = server(&json!({ "listeners": [listener("sum", "tcp"), listener("uppercase", "tcp")] }));
+    let witness = Witness::of(server.address("uppercase-tcp"));
+    let mut client = Client::connect(server.address("sum-tcp"));
+    client.ask(r#"{"A":7,"B":4}{"A":1,"#, "{\"Sum\":11}\n");
+    server.handle().stop();
+    witness.sees_the_stop();
+    client.send(r#""B":2}"#);
+    assert_eq!(client.rest(), b"{\"Sum\":3}\n");
+    drop(client);
+    assert_eq!(server.join("sum-tcp").closed.count("shutdown"), 1);
+}
+
+#[test]
+fn an_upload_in_the_middle_is_finished_and_its_file_is_complete() {
+    let directory = Scratch::new();
+    let server = server(&with_files(&directory, "30s"));
+    let witness = Witness::of(server.address("uppercase-tcp"));
+    let mut client = upload_in_the_middle(server.address("file-sized-tcp"), "whole");
+    server.handle().stop();
+    witness.sees_the_stop();
+    client.send(vec![b'1'; 100_000]);
+    assert_eq!(client.rest(), b"OK\n");
+    drop(client);
+    server.join("file-sized-tcp");
+    assert_eq!(directory.names(), ["whole"]);
+    assert!(directory.contents("whole") == vec![b'1'; 200_000]);
+}
+
+#[test]
+fn an_upload_that_does_not_end_is_cut_when_the_time_is_over_and_leaves_nothing() {
+    let directory = Scratch::new();
+    let server = server(&with_files(&directory, "300ms"));
+    let mut client = upload_in_the_middle(server.address("file-sized-tcp"), "partial");
+    let start = Instant::now();
+    server.handle().stop();
+    assert!(client.try_rest().is_err(), "a FIN, as if all were well");
+    server.join("file-sized-tcp");
+    assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&start.elapsed()));
+    assert_eq!(directory.names(), [""; 0]);
+}
+
+#[test]
+fn what_is_held_back_is_passed_on_at_the_end() {
+    let (server, address) = loopback("uppercase");
+    let mut client = Client::connect(address);
+    client.ask("ab\nexi", "AB\n");
+    server.handle().stop();
+    assert_eq!(client.rest(), b"EXI");
+}
+
+#[test]
+fn nobody_new_is_accepted_after_the_stop() {
+    // An address of its own, so that no other test can be given the port in the meantime.
+    let own = json!({ "listen": "tcp://127.77.0.1:0" });
+    let server = server(&json!({ "listeners": [listener_with("uppercase", &own)] }));
+    let address = server.address("uppercase-tcp");
+    let witness = Witness::of(address);
+    server.handle().stop();
+    witness.sees_the_stop();
+    server.join("uppercase-tcp");
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+fn command(directory: &Scratch, shutdown_timeout: &str) -> (Process, Witness, Client) {
+    let process = Process::start(&with_files(directory, shutdown_timeout));
+    let witness = Witness::of(process.address("uppercase-tcp"));
+    let upload = upload_in_the_middle(process.address("file-sized-tcp"), "file");
+    (process, witness, upload)
+}
+
+#[test]
+fn sigterm_ends_the_command_with_exit_code_0_and_no_partial_file() {
+    let directory = Scratch::new();
+    let (process, witness, mut upload) = command(&directory, "300ms");
+    process.signal(Signal::SIGTERM);
+    witness.sees_the_stop();
+    assert!(upload.try_rest().is_err());
+    let (status, log) = process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("accepted 1, open 0, closed 1 (shutdown 1)"), "{log}");
+    assert_eq!(directory.names(), [""; 0]);
+}
+
+#[test]
+fn sigint_lets_an_upload_finish_and_ends_the_command_with_exit_code_0() {
+    let directory = Scratch::new();
+    let (process, witness, mut upload) = command(&directory, "30s");
+    process.signal(Signal::SIGINT);
+    witness.sees_the_stop();
+    upload.send(vec![b'1'; 100_000]);
+    assert_eq!(upload.rest(), b"OK\n");
+    drop(upload);
+    assert_eq!(process.wait().0.code(), Some(0));
+    assert_eq!(directory.names(), ["file"]);
+}
+
+#[test]
+fn a_second_signal_ends_the_command_at_once_with_exit_code_1() {
+    let directory = Scratch::new();
+    let (process, witness, mut upload) = command(&directory, "10m");
+    process.signal(Signal::SIGTERM);
+    witness.sees_the_stop();
+    process.signal(Signal::SIGTERM);
+    let (status, log) = process.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(upload.try_rest().is_err());
+    assert_eq!(directory.names(), [""; 0]);
+}
+
+#[test]
+fn the_handle_outlives_its_server() {
+    let (server, _) = loopback("uppercase");
+    let handle = server.handle().clone();
+    drop(server);
+    handle.stop();
+    handle.abort();
+}

@@ -1,0 +1,70 @@
+//! What the promises share.
+
+mod client;
+mod process;
+mod random;
+mod scratch;
+mod server;
+mod strace;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub(crate) use self::client::{Client, ask};
+pub(crate) use self::process::Process;
+pub(crate) use self::random::Random;
+pub(crate) use self::scratch::Scratch;
+pub(crate) use self::server::{Server, loopback, server};
+pub(crate) use self::strace::{Line, Strace, strace_works};
+
+/// How long anything may take before a test fails: far more than it ever does, even on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `condition` holds. For what nothing announces: a process that ends, a file that appears, a counter.
+/// Everything else is waited for by reading from a socket.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// Lets `span` pass. Only for claims about a span of time in which nothing happens.
+pub(crate) fn watch_for(span: Duration) {
+    let end = Instant::now() + span;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
+
+/// A listener on a free port of this machine, with default options; its name is `PROTOCOL-SCHEME`.
+pub(crate) fn listener(protocol: &str, scheme: &str) -> Value {
+    json!({ "protocol": protocol, "listen": format!("{scheme}://127.0.0.1:0") })
+}
+
+/// The same over TCP, with some members more: limits, options.
+pub(crate) fn listener_with(protocol: &str, members: &Value) -> Value {
+    let mut listener = listener(protocol, "tcp");
+    for (name, value) in members.as_object().unwrap() {
+        listener[name] = value.clone();
+    }
+    listener
+}
+
+/// Every protocol of the crate over TCP, and `sum` over UDP, with files going to `directory`.
+pub(crate) fn every_protocol(directory: &Scratch) -> Value {
+    let options = json!({ "options": { "directory": directory.path(), "existing": "replace" } });
+    json!([
+        listener("sum", "tcp"),
+        listener("sum", "udp"),
+        listener("uppercase", "tcp"),
+        listener_with("file", &options),
+        listener_with("file-sized", &options),
+        listener("time", "tcp"),
+        listener("greeting", "tcp"),
+    ])
+}

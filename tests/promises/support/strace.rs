@@ -1,0 +1,77 @@
+//! The system calls of a server, as `strace(1)` writes them down.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Process, Scratch};
+
+/// Whether `strace` can be used. Says so loudly if it cannot; where `CI` is set that is a failure, since a promise that
+/// is never tried is none.
+#[must_use]
+pub(crate) fn strace_works() -> bool {
+    let tried = Command::new("strace").args(["-D", "-o", "/dev/null", "true"]).status();
+    let works = tried.is_ok_and(|status| status.success());
+    if !works {
+        assert!(std::env::var_os("CI").is_none(), "strace is missing or may not trace");
+        eprintln!("SKIPPED: strace is missing or may not trace, so nothing has been tried here");
+    }
+    works
+}
+
+/// A traced server.
+pub(crate) struct Strace {
+    pub(crate) process: Process,
+    directory: Scratch,
+}
+
+impl Strace {
+    /// The real command under `strace` with some `options`. With `-D` the server stays our child, and the tracer is its.
+    #[track_caller]
+    pub(crate) fn start(options: &[&str], config: &Value) -> Self {
+        let directory = Scratch::new();
+        let trace = directory.path().join("trace").into_os_string().into_string().unwrap();
+        let prefix = [&["strace", "-D", "-f", "-y", "-o", &trace], options].concat();
+        Self { process: Process::under(&prefix, config), directory }
+    }
+
+    /// The lines written so far. The trace is live.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        let trace = fs::read_to_string(self.directory.path().join("trace")).unwrap();
+        let split = |line: &str| {
+            let (thread, text) = line.split_once(' ')?;
+            Some(Line { thread: thread.parse().ok()?, text: text.trim_start().to_owned() })
+        };
+        trace.lines().filter_map(split).collect()
+    }
+
+    /// Whether every thread of the server is in the middle of a call that waits.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let last: HashMap<_, _> = self.lines().into_iter().map(|line| (line.thread, line.text)).collect();
+        let waits = |call: &&String| ["epoll_wait(", "futex("].iter().any(|name| call.starts_with(name));
+        let waiting = last.values().filter(|call| waits(call) && !call.contains(") = ")).count();
+        waiting == self.process.threads()
+    }
+}
+
+/// A line of a trace: a call; or the beginning or the end of one, where those of several threads overlap.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) thread: u32,
+    /// Such as `fsync(7</received>) = 0`.
+    pub(crate) text: String,
+}
+
+impl Line {
+    /// Whether a call of that name begins here.
+    pub(crate) fn begins(&self, name: &str) -> bool {
+        self.text.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
+    }
+
+    /// Whether a call of that name ends here with success and nothing else to tell.
+    pub(crate) fn completes(&self, name: &str) -> bool {
+        (self.begins(name) || self.text.starts_with(&format!("<... {name} resumed>"))) && self.text.contains(" = 0")
+    }
+}
