@@ -1,5 +1,6 @@
 //! The real kernel: epoll or kqueue through mio, sockets, signals, worker threads.
 
+use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -114,17 +115,14 @@ impl Mio {
     fn note(&mut self, notices: &mut Vec<Notice>) {
         for event in &self.events {
             match event.token() {
-                WAKER => {
-                    notices.extend(self.commands.try_iter().map(Notice::Command));
-                    notices.extend(self.offload.finished().map(|(token, result)| Notice::Done(token, result)));
-                }
+                WAKER => collect(&self.commands, &mut self.offload, notices),
                 SIGNALS => {
-                    let pending = self.signals.iter_mut().flat_map(Signals::pending);
-                    notices.extend(pending.filter_map(|signal| match signal {
-                        SIGTERM | SIGINT => Some(Notice::Command(Command::Terminate)),
-                        SIGUSR1 => Some(Notice::Command(Command::Report)),
-                        _ => None,
-                    }));
+                    let Some(signals) = &mut self.signals else { continue };
+                    notices.extend(signals.pending().filter_map(command));
+                    // They are read past mio, whose fallback on `poll(2)` then has to be told to look again.
+                    if let Err(error) = self.poll.registry().reregister(signals, SIGNALS, Interest::READABLE) {
+                        log::error!("signals are not watched any more: {error}");
+                    }
                 }
                 token => notices.push(Notice::Ready(unpack(token), readiness(event))),
             }
@@ -189,7 +187,15 @@ impl Kernel for Mio {
         self.forget(socket.source());
     }
 
-    fn wait(&mut self, notices: &mut Vec<Notice>, timeout: Option<Duration>) -> io::Result<()> {
+    fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
+        if !sockets::EDGES_ARE_THE_KERNELS {
+            // mio's fallback on `poll(2)` wakes itself through the waker's descriptor whenever a registration changes,
+            // and takes a wake-up of ours along with its own. What that was for is here already, so look before waiting.
+            collect(&self.commands, &mut self.offload, notices);
+            if !notices.is_empty() {
+                timeout = Some(Duration::ZERO);
+            }
+        }
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => self.note(notices),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -227,6 +233,21 @@ impl fmt::Debug for Mio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mio").field("poll", &self.poll).field("offload", &self.offload).finish_non_exhaustive()
     }
+}
+
+/// What a signal asks for.
+fn command(signal: c_int) -> Option<Notice> {
+    match signal {
+        SIGTERM | SIGINT => Some(Notice::Command(Command::Terminate)),
+        SIGUSR1 => Some(Notice::Command(Command::Report)),
+        _ => None,
+    }
+}
+
+/// What other threads have handed in: commands, and finished jobs.
+fn collect(commands: &mpsc::Receiver<Command>, offload: &mut Offload, notices: &mut Vec<Notice>) {
+    notices.extend(commands.try_iter().map(Notice::Command));
+    notices.extend(offload.finished().map(|(token, result)| Notice::Done(token, result)));
 }
 
 const HALF: u32 = usize::BITS / 2;
