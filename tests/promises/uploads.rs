@@ -31,7 +31,7 @@ fn contents_arrive_byte_for_byte_whatever_their_size() {
         let answer = ask(server.address("file-sized-tcp"), &[upload("sized", &contents)]);
         assert_eq!(answer, b"OK\nOK\nOK\n", "{size}");
         assert!(directory.contents("sized") == contents, "{size}");
-        let answer = ask(server.address("file-tcp"), &[b"streamed\n", &contents[..]]);
+        let answer = ask(server.address("file-tcp"), &[&b"streamed\n"[..], &contents]);
         assert_eq!(String::from_utf8(answer).unwrap(), format!("ok\nsaved streamed {size}\n"));
         assert!(directory.contents("streamed") == contents, "{size}");
     }
