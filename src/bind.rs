@@ -164,8 +164,8 @@ pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[En
         .fold(0, usize::saturating_add);
     if configured > available {
         log::warn!(
-            "file descriptors suffice for {available} connections at a time, fewer than max_connections of all listeners \
-             together: the rest waits to be accepted (ulimit -n)"
+            "{available} file descriptors are left for connections (an upload takes two), fewer than max_connections of all \
+             listeners together: the rest waits to be accepted (ulimit -n)"
         );
     }
     Ok(available)

@@ -36,9 +36,9 @@ impl Buffers {
         }
     }
 
-    /// Whether an upload that waits for a buffer would get one.
-    pub(crate) fn any(&self) -> bool {
-        self.lent < BULK_BUFFERS_MAX
+    /// How many uploads that wait for a buffer would get one.
+    pub(crate) fn free(&self) -> usize {
+        BULK_BUFFERS_MAX - self.lent
     }
 }
 

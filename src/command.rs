@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use log::{error, warn};
+use log::{debug, error, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::bind::BindError;
@@ -136,7 +136,9 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
     log_to(log.clone());
     let _last = Drained(log);
     // The hook of the standard library writes to stderr and would wait for it, on the loop's thread.
-    std::panic::set_hook(Box::new(|panic| error!("{panic}")));
+    // What a protocol panics with may come from a peer, and as often as it likes: the loop counts it, and logs at a
+    // limited rate that it happened.
+    std::panic::set_hook(Box::new(|panic| debug!("{}", panic.to_string().escape_debug())));
     raise_descriptor_limit();
     serve(&config, registry)
 }
@@ -213,8 +215,11 @@ fn log_to(writer: LogWriter) {
 
 /// As many descriptors as the administrator allows (`setrlimit(2)`); the soft limit is low for the sake of `select(2)`.
 fn raise_descriptor_limit() {
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
+        // macOS says that there is no limit, and takes no more than `OPEN_MAX`.
+        let soft = if cfg!(target_vendor = "apple") { hard.min(10_240) } else { hard };
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard)
+    });
     if let Err(error) = raised {
         warn!("cannot raise the limit of descriptors: {error}");
     }

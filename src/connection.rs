@@ -47,6 +47,8 @@ pub(crate) struct Connection<T> {
     input: Vec<u8>,
     /// Not sent yet; empty most of the time, and then without memory.
     outbox: Outbox,
+    /// The last visit ended with so much output pending that the peer is not read from.
+    full: bool,
     clock: Clock,
     /// What has to be dropped on a worker when the connection is over.
     remains: Option<Box<dyn Any + Send>>,
@@ -141,6 +143,7 @@ impl<T: Transport> Connection<T> {
             within: Within::Nothing,
             input: Vec::new(),
             outbox: Outbox::default(),
+            full: false,
             clock: Clock::new(now),
             remains: None,
         }
@@ -169,8 +172,9 @@ impl<T: Transport> Connection<T> {
     }
 
     /// The result of the job came.
-    pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, buffers: &mut Buffers) {
+    pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, now: Time, buffers: &mut Buffers) {
         self.job_out = false;
+        self.clock.active = now;
         let returned = Returned::new(result, buffers);
         match (&mut self.phase, returned) {
             (Phase::Working(done), returned) => *done = Some(returned),
@@ -190,15 +194,21 @@ impl<T: Transport> Connection<T> {
         status
     }
 
-    /// Keeps what could not be sent, and leaves the loop's outbox empty for the next connection.
+    /// Keeps what could not be sent, and leaves the loop's outbox empty for the next connection. A little that is pending
+    /// does not take the large buffer along.
     fn stow(&mut self, visit: &mut Visit<'_>) {
-        if visit.outbox.is_empty() {
-            self.outbox = Outbox::default();
-            if visit.outbox.capacity() > KEPT_OUTBOX_BYTES_MAX {
-                *visit.outbox = Outbox::default();
+        self.full = self.is_full(visit);
+        self.outbox = Outbox::default();
+        if visit.outbox.capacity() / 2 > visit.outbox.len() {
+            if !visit.outbox.is_empty() {
+                self.outbox.extend_from_slice(visit.outbox.pending());
+                visit.outbox.clear();
             }
         } else {
             mem::swap(&mut self.outbox, visit.outbox);
+        }
+        if visit.outbox.capacity() > KEPT_OUTBOX_BYTES_MAX {
+            *visit.outbox = Outbox::default();
         }
     }
 
@@ -384,7 +394,6 @@ impl<T: Transport> Connection<T> {
 
     fn resume(&mut self, returned: Returned, visit: &mut Visit<'_>) -> Round {
         self.phase = Phase::Open;
-        self.clock.active = visit.now;
         match returned {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
@@ -396,11 +405,10 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Keeps what was not consumed; an empty rest keeps no memory.
-    fn keep(&mut self, mut input: Vec<u8>, consumed: usize) {
-        if consumed < input.len() && self.listens() {
-            input.drain(..consumed);
-            self.input = input;
+    /// Keeps what was not consumed, and no more memory than that takes: it may have to wait for long.
+    fn keep(&mut self, input: Vec<u8>, consumed: usize) {
+        if self.listens() {
+            self.input = if consumed == 0 { input } else { input[consumed..].to_vec() };
         }
     }
 
@@ -540,13 +548,15 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Takes leave of a connection that is over. The protocol is told, and what may block to drop goes to the last job.
-    pub(crate) fn end(mut self) -> Ended<T> {
+    pub(crate) fn end(self) -> Ended<T> {
         let reason = match self.phase {
             Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason) => reason,
             _ => CloseReason::Shutdown,
         };
-        let protocol = &mut self.protocol;
+        let mut protocol = self.protocol;
         let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
+        // Even a protocol that panics when it is dropped ends nothing but its own connection.
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
         let last = match (discard, self.remains) {
             (None, None) => None,
             (discard, remains) => Some(Job::new(move || {

@@ -17,6 +17,8 @@ pub(crate) struct Mailbox<S> {
     /// The reply that the kernel had no room for. Until it is sent nothing more is received: the kernel's receive queue
     /// is the queue, and it is bounded.
     unsent: Option<Reply>,
+    /// The last visit met nothing but errors.
+    failing: bool,
 }
 
 struct Reply {
@@ -28,7 +30,7 @@ struct Reply {
 impl<S: DatagramSocket> Mailbox<S> {
     pub(crate) fn new(socket: S, protocol: Box<dyn DatagramProtocol>) -> Self {
         let ready = Readiness { readable: true, writable: true, in_doubt: false };
-        Self { socket, protocol, ready, unsent: None }
+        Self { socket, protocol, ready, unsent: None, failing: false }
     }
 
     /// An event came for this socket.
@@ -42,14 +44,21 @@ impl<S: DatagramSocket> Mailbox<S> {
         !self.ready.readable && self.unsent.is_none()
     }
 
+    /// Whether nothing but errors came of the last visit: no passing ones, so the next visit had better wait for a while.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     /// Answers what has arrived, within the budget of a visit. Only `WouldBlock` tells that nothing is left: an empty
     /// datagram is not the end, and an error is about one datagram (`udp(7)`), not about the socket.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Status {
         debug_assert!(visit.outbox.is_empty(), "output of somebody else");
-        if let Some(reply) = self.unsent.take() {
+        self.failing = false;
+        if let Some(reply) = self.unsent.take_if(|_| self.ready.writable) {
             visit.outbox.extend_from_slice(&reply.payload);
             self.send(reply.to, reply.source, visit);
         }
+        let mut failures = 0;
         for _ in 0..VISIT_DATAGRAMS_MAX {
             if !self.ready.readable || self.unsent.is_some() {
                 return Status::Waiting;
@@ -62,9 +71,11 @@ impl<S: DatagramSocket> Mailbox<S> {
                 Attempt::Failed(error) => {
                     log::debug!("receiving a datagram failed: {error}");
                     visit.stats.refused.add("receive error");
+                    failures += 1;
                 }
             }
         }
+        self.failing = failures == VISIT_DATAGRAMS_MAX;
         Status::Again
     }
 

@@ -22,8 +22,8 @@ pub struct Endpoint {
     pub(crate) stats: Stats,
     /// What makes the protocols of TCP connections; a UDP socket has its protocol itself.
     pub(crate) service: Option<StreamListenerService>,
-    /// Connections that are not over.
-    pub(crate) open: usize,
+    /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
+    pub(crate) places: usize,
     pub(crate) peers: Peers,
 }
 
@@ -38,7 +38,7 @@ impl Endpoint {
             backlog: config.backlog,
             stats: Stats::default(),
             service,
-            open: 0,
+            places: 0,
             peers: Peers::default(),
         }
     }
@@ -82,7 +82,7 @@ impl Endpoint {
     /// Connections that are open now.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        self.open
+        (self.stats.accepted - self.stats.closed.total()) as usize
     }
 
     /// Descriptors that one connection may take.
@@ -107,7 +107,7 @@ impl fmt::Display for Endpoint {
                 f,
                 "accepted {}, open {}, closed {}, bytes in {}, bytes out {}, refused {}, accept paused {}",
                 stats.accepted,
-                self.open,
+                self.open_connections(),
                 stats.closed,
                 stats.received_bytes,
                 stats.sent_bytes,

@@ -64,3 +64,8 @@ pub use endpoint::Endpoint;
 pub use kernel::Handle;
 pub use reactor::{Reactor, Stopped, Turn};
 pub use registry::{Protocol, Registry};
+
+/// The README's code is compiled and run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

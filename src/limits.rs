@@ -52,9 +52,9 @@ pub const BULK_BUFFERS_MAX: usize = 128;
 /// File descriptors kept free of connections: for what a protocol, a log or an embedding program opens.
 pub const RESERVED_DESCRIPTORS: usize = 4;
 
-/// How long a listener rests after the process or the system ran out of descriptors or memory, unless a connection
+/// How long a listener or a UDP socket rests after the process or the system ran out of descriptors or memory, unless a connection
 /// closes before: often enough to go on soon, seldom enough to cost nothing.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+pub const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a server that has cut its connections waits for the jobs that discard what they left behind.
 pub const CUT_GRACE: Duration = Duration::from_millis(500);

@@ -12,8 +12,8 @@ use std::io;
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    /// How many bytes at the front have been sent already. Invariant: `sent <= bytes.len()`, and `sent == 0` if
-    /// nothing is left, so that an empty outbox never moves bytes about.
+    /// How many bytes at the front have been sent already: always fewer than are left, so that at most half of the
+    /// buffer is waste.
     sent: usize,
 }
 
@@ -54,6 +54,10 @@ impl Outbox {
         self.sent += count;
         if self.sent == self.bytes.len() {
             self.clear();
+        } else if self.sent >= self.len() {
+            // A peer that always leaves a little pending must not make the buffer grow. It never moves more than was sent.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
         }
     }
 
@@ -95,6 +99,17 @@ mod tests {
         assert_eq!(outbox.len(), 8);
         outbox.advance(8);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_never_takes_everything_does_not_make_the_buffer_grow() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.extend_from_slice(&[0; 64 * 1024]);
+            outbox.advance(outbox.len() - 1);
+        }
+        assert_eq!(outbox.len(), 1);
+        assert!(outbox.capacity() <= 256 * 1024, "{} bytes", outbox.capacity());
     }
 
     #[test]

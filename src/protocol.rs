@@ -277,7 +277,9 @@ impl Job {
         Self(Box::new(move || Outcome(Box::new(work()))))
     }
 
-    pub(crate) fn run(self) -> Outcome {
+    /// Does the work. That is for a worker; a [kernel](crate::kernel::Kernel) calls it.
+    #[must_use]
+    pub fn run(self) -> Outcome {
         (self.0)()
     }
 }

@@ -30,7 +30,7 @@ use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::kernel::{Handle, Kernel, Mio, Notice, Panicked, Token};
-use crate::limits::READ_BYTES;
+use crate::limits::{ERROR_PAUSE, READ_BYTES};
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
@@ -97,6 +97,7 @@ pub struct Reactor<K: Kernel = Mio> {
     shutdown_timeout: Duration,
     accept_log: LogLimit,
     bug_log: LogLimit,
+    job_log: LogLimit,
 }
 
 /// What the loop owns at one place of its slab.
@@ -194,6 +195,7 @@ impl<K: Kernel> Reactor<K> {
             shutdown_timeout: config.shutdown_timeout,
             accept_log: LogLimit::default(),
             bug_log: LogLimit::default(),
+            job_log: LogLimit::default(),
         };
         for listener in &config.listeners {
             let token = reactor.next_token();
@@ -302,7 +304,7 @@ impl<K: Kernel> Reactor<K> {
         };
         match &mut slot.owner {
             Owner::Connection(connection) => {
-                connection.note_done(result, buffers);
+                connection.note_done(result, self.now, buffers);
                 self.queue(token.slot);
             }
             Owner::Remains(remains) => {
@@ -373,8 +375,11 @@ impl<K: Kernel> Reactor<K> {
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
         let status = mailbox.drive(&mut visit);
         let over = visit.stopping && mailbox.is_drained();
+        let failing = mailbox.is_failing();
         if over || self.is_cut() {
             self.closed.push(key);
+        } else if failing {
+            self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
         } else if status == Status::Again {
             self.queue_again(key);
         }
@@ -384,10 +389,14 @@ impl<K: Kernel> Reactor<K> {
         let slot = &mut self.slots[key as usize];
         let token = Token { slot: key, generation: slot.generation };
         if self.kernel.submit(token, job).is_err() {
-            log::error!("no worker takes a job: the queue is full or no thread can be started");
+            if let Some(suppressed) = self.job_log.allow(self.now) {
+                log::error!(
+                    "no worker takes a job: the queue is full or no thread can be started ({suppressed} such lines suppressed)"
+                );
+            }
             match &mut slot.owner {
                 Owner::Connection(connection) => {
-                    connection.note_done(Err(Panicked), &mut self.buffers);
+                    connection.note_done(Err(Panicked), self.now, &mut self.buffers);
                     self.queue(key);
                 }
                 _ => self.closed.push(key),
@@ -396,12 +405,14 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn wake_buffer_waiters(&mut self) {
-        while self.buffers.any()
+        let mut free = self.buffers.free();
+        while free > 0
             && let Some(token) = self.buffer_waiters.pop_front()
         {
             if let Some(slot) = self.slot(token) {
                 slot.wants_buffer = false;
                 self.queue_again(token.slot);
+                free -= 1;
             }
         }
     }
@@ -455,7 +466,7 @@ impl<K: Kernel> Reactor<K> {
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        endpoint.open -= 1;
+        endpoint.places -= 1;
         self.descriptors -= endpoint.descriptors();
         self.freed = true;
     }

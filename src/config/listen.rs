@@ -67,14 +67,32 @@ impl Listen {
 
     /// Transport, host and port: what two listeners on one address have in common.
     pub(super) fn socket(&self) -> (Transport, String, u16) {
-        (self.transport, self.host_or_every().to_ascii_lowercase(), self.port)
+        let every = self.ip().map_or_else(|| self.host.is_none(), |ip| ip.is_unspecified());
+        let host = if every { "every address".into() } else { self.host_or_every().to_ascii_lowercase() };
+        (self.transport, host, self.port)
+    }
+
+    fn ip(&self) -> Option<IpAddr> {
+        self.host.as_ref()?.parse().ok()
+    }
+
+    /// The only family that it takes, if there is one: an IP address has its own.
+    fn only_family(&self) -> Option<Family> {
+        match self.ip() {
+            Some(IpAddr::V4(_)) => Some(Family::V4),
+            Some(IpAddr::V6(_)) => Some(Family::V6),
+            None => self.family,
+        }
     }
 
     /// Whether both can only be one address. Port 0 is never the same; host names are not looked up.
     pub(super) fn collides(&self, other: &Self) -> bool {
         self.port != 0
             && self.socket() == other.socket()
-            && (self.family == other.family || self.family.is_none() || other.family.is_none())
+            && match (self.only_family(), other.only_family()) {
+                (Some(one), Some(another)) => one == another,
+                _ => true,
+            }
     }
 
     fn host_or_every(&self) -> Cow<'_, str> {
@@ -271,6 +289,8 @@ mod tests {
             ("tcp://LOCALHOST:80", "tcp://localhost:80", true),
             ("tcp://[::1]:80", "tcp://[0:0::1]:80", true),
             ("tcp4://0.0.0.0:80", "tcp://0.0.0.0:80", true),
+            ("tcp://:80", "tcp4://0.0.0.0:80", true),
+            ("tcp6://:80", "tcp://0.0.0.0:80", false),
             ("tcp://127.0.0.1:80", "udp://127.0.0.1:80", false),
             ("tcp://127.0.0.1:80", "tcp://127.0.0.2:80", false),
             ("tcp://127.0.0.1:80", "tcp://127.0.0.1:81", false),

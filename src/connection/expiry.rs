@@ -43,15 +43,20 @@ enum Expired {
 impl<T: Transport> Connection<T> {
     /// The earliest deadline; [`Time::NEVER`] while only a job is awaited.
     pub(crate) fn deadline(&self, limits: &Limits) -> Time {
-        self.next_expiry(limits, self.outbox.len()).0
+        self.next_expiry(limits, !self.outbox.is_empty(), self.full).0
     }
 
-    fn next_expiry(&self, limits: &Limits, pending: usize) -> (Time, Expired) {
+    /// What comes first, given whether output is `pending`, and so much that the outbox is `full`.
+    fn next_expiry(&self, limits: &Limits, pending: bool, full: bool) -> (Time, Expired) {
         let write = (self.clock.progress.after(limits.write_timeout), Expired::Write);
         match self.phase {
             Phase::Closed(_) => (Time::NEVER, Expired::Linger),
             Phase::Lingering(_) => (self.clock.finished.after(limits.linger_timeout), Expired::Linger),
-            Phase::Flushing(_) => write,
+            // A peer that takes a little now and then does not outlive its lifetime by more than one `write_timeout`.
+            Phase::Flushing(_) => {
+                let lifetime = self.clock.opened.after_limit(limits.lifetime).after(limits.write_timeout);
+                (write.0.min(lifetime), Expired::Write)
+            }
             Phase::Open | Phase::Working(_) | Phase::Storing(_) => {
                 let open = matches!(self.phase, Phase::Open);
                 let lifetime = self.clock.opened.after_limit(limits.lifetime);
@@ -61,12 +66,12 @@ impl<T: Transport> Connection<T> {
                         next = (at, expired);
                     }
                 };
-                if pending > 0 {
+                if pending {
                     consider(write.0, write.1);
                 } else if !self.job_out {
                     consider(self.clock.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));
                 }
-                if open && self.within == Within::Request && pending < limits.max_pending_output {
+                if open && self.within == Within::Request && !full {
                     let request = self.clock.request.after_limit(limits.request_timeout);
                     consider(request, Expired::Order(CloseReason::RequestTimeout));
                 }
@@ -81,7 +86,7 @@ impl<T: Transport> Connection<T> {
     /// Whether a deadline has passed, or a shutdown finds the connection between two requests. Bytes that go on coming
     /// faster than a visit may take them are no silence.
     pub(super) fn is_due(&self, visit: &Visit<'_>, status: Status) -> bool {
-        let (at, expired) = self.next_expiry(visit.limits, visit.outbox.len());
+        let (at, expired) = self.next_expiry(visit.limits, !visit.outbox.is_empty(), self.is_full(visit));
         let spent = status == Status::Again;
         (at <= visit.now && !(spent && matches!(expired, Expired::Quiet))) || (self.may_shut_down(visit) && !spent)
     }
@@ -93,7 +98,7 @@ impl<T: Transport> Connection<T> {
 
     /// Does what is due.
     pub(super) fn expire(&mut self, visit: &mut Visit<'_>) {
-        let (at, expired) = self.next_expiry(visit.limits, visit.outbox.len());
+        let (at, expired) = self.next_expiry(visit.limits, !visit.outbox.is_empty(), self.is_full(visit));
         if at > visit.now {
             return self.close_in_order(CloseReason::Shutdown, visit);
         }

@@ -41,7 +41,11 @@ impl<T: Transport> Connection<T> {
         let room = match bulk.room(visit.buffers) {
             Ok(room) => room,
             Err(NoRoom::Writing) => return Round::Rest,
-            Err(NoRoom::PoolEmpty) => return Round::WantsBuffer,
+            Err(NoRoom::PoolEmpty) => {
+                // It is us who do not read, so the peer is not idle.
+                self.clock.active = visit.now;
+                return Round::WantsBuffer;
+            }
         };
         if self.input.is_empty() {
             let length = room.len().min(*budget);

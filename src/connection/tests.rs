@@ -398,3 +398,41 @@ fn silence_is_told_once_nothing_has_arrived_for_long_enough() {
     let script = Script::new().send("ab").pause(SECOND / 11).send("c").pause(SECOND / 9).send("d").pause(SECOND).fin();
     assert_eq!(converse(Silence, &script).sent, b"abc|d|");
 }
+
+#[test]
+fn a_disk_that_took_long_is_no_silence_of_the_peer() {
+    let (protocol, written) = upload(u64::MAX, usize::MAX);
+    let script = Script::new().job_time(31 * SECOND).send("name\nbefore ").pause(45 * SECOND).send("after").fin();
+    assert_eq!(converse(protocol, &script).reason, CloseReason::Eof);
+    assert_eq!(*written.lock().expect("no panic"), b"before after");
+}
+
+#[test]
+fn a_peer_that_takes_a_little_now_and_then_does_not_outlive_its_lifetime_by_much() {
+    let mut limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
+    limits.write_timeout = 5 * SECOND;
+    let script = Script::new().limits(limits).never_reads(3).send("a long line\nand another\n").fin();
+    let transcript = converse(Lines, &script);
+    assert_eq!(transcript.reason, CloseReason::WriteTimeout);
+    assert!(transcript.elapsed <= 15 * SECOND, "{:?}", transcript.elapsed);
+}
+
+/// Panics when it is dropped.
+struct Fragile;
+
+impl StreamProtocol for Fragile {
+    fn on_bytes(&mut self, _input: &[u8], _cx: &mut Context<'_>) -> Reply {
+        Ok(Step::finish())
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[test]
+fn a_protocol_that_panics_when_it_is_dropped_ends_only_its_own_connection() {
+    assert_eq!(converse(Fragile, &Script::new().send("a").fin()).reason, CloseReason::Finished);
+}

@@ -56,7 +56,7 @@ impl Offload {
         if self.workers < WORKERS && self.workers <= self.unfinished {
             match self.start() {
                 Ok(()) => self.workers += 1,
-                Err(error) => log::warn!("cannot start a worker thread: {error}"),
+                Err(error) => log::debug!("cannot start a worker thread: {error}"),
             }
         }
         self.workers > 0

@@ -28,6 +28,10 @@ pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll)
 ));
 
+/// What the kernel takes for `TCP_KEEPIDLE`, which counts in seconds; Linux has the narrowest range (`MAX_TCP_KEEPIDLE`).
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
 /// Opens a listener. What connections inherit from it (`TCP_NODELAY`, keep-alive) is set here, once, and costs no
 /// system call when they are accepted.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
@@ -39,7 +43,7 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     }
     socket.set_tcp_nodelay(true)?;
     if let Some(quiet) = options.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(quiet.max(Duration::from_secs(1))))?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX)))?;
     }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Owner, Reactor, Slot};
 use crate::connection::Connection;
 use crate::kernel::Kernel;
-use crate::limits::{ACCEPT_PAUSE, VISIT_ACCEPTS_MAX};
+use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
 use crate::listener::Accepted;
 
 impl<K: Kernel> Reactor<K> {
@@ -43,7 +43,7 @@ impl<K: Kernel> Reactor<K> {
     fn no_room(&self, key: u32) -> Option<&'static str> {
         let slot = self.slots.get(key as usize)?;
         let endpoint = &self.endpoints[slot.endpoint as usize];
-        if endpoint.open >= endpoint.limits.max_connections {
+        if endpoint.places >= endpoint.limits.max_connections {
             Some("max_connections")
         } else if self.descriptors + endpoint.descriptors() > self.descriptors_max {
             Some("descriptors")
@@ -52,17 +52,18 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Stops accepting until something is freed; after an error also until [`ACCEPT_PAUSE`] is over, since what lacks may
+    /// Stops accepting until something is freed; after an error also until [`ERROR_PAUSE`] is over, since what lacks may
     /// be freed by somebody else. The accept queue holds those who come meanwhile.
     fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
         let slot = &mut self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        if let Owner::Listener(listener) = &mut slot.owner {
-            listener.paused = true;
+        if let Owner::Listener(listener) = &mut slot.owner
+            && !std::mem::replace(&mut listener.paused, true)
+        {
+            endpoint.stats.paused.add(reason);
         }
-        endpoint.stats.paused.add(reason);
         if let Some(error) = error {
-            self.deadlines.arm(key, self.now.after(ACCEPT_PAUSE));
+            self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.accept_log.allow(self.now) {
                 log::warn!("{}: accepting is paused: {error} ({suppressed} such lines suppressed)", endpoint.name());
             }
@@ -90,7 +91,7 @@ impl<K: Kernel> Reactor<K> {
             return self.turn_away(index, stream, peer, "bug");
         };
         endpoint.stats.accepted += 1;
-        endpoint.open += 1;
+        endpoint.places += 1;
         self.descriptors += endpoint.descriptors();
         if self.is_stopping()
             && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner

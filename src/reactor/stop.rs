@@ -51,7 +51,9 @@ impl<K: Kernel> Reactor<K> {
     fn stop_in_order(&mut self) {
         if self.stop == Stop::No {
             log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
-            self.stop = Stop::Orderly(self.now.after(self.shutdown_timeout));
+            // What is cut has to be discarded, and that belongs to the time as well.
+            let grace = CUT_GRACE.min(self.shutdown_timeout / 10);
+            self.stop = Stop::Orderly(self.now.after(self.shutdown_timeout - grace));
             self.queue_all();
         }
     }

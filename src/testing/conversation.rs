@@ -178,7 +178,8 @@ impl<'s> Conversation<'s> {
             let now = self.elapsed;
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
                 let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
-                self.connection.note_done(result, &mut self.buffers);
+                let now = Time::since(self.origin, self.origin + self.elapsed);
+                self.connection.note_done(result, now, &mut self.buffers);
                 continue;
             }
             if self.script.reads && self.wire.world(|ends| ends.is_write_blocked()) {

@@ -13,8 +13,8 @@ use super::{OnExisting, refuse};
 use crate::kernel::{Directory, Draft, Existing};
 use crate::protocol::{ProtocolError, Sink, Stored};
 
-/// Bytes that an upload writes between two looks at the free space: seldom enough to cost nothing. Each upload can go
-/// below the floor by as much.
+/// Bytes that an upload writes between two looks at the free space: seldom enough to cost nothing. The last look is
+/// before the commit, so what an upload takes below the floor it gives back.
 const FREE_SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The highest number tried for a name that exists (`existing: number`).
@@ -101,6 +101,7 @@ impl Upload {
     /// Makes the file durable under its name: contents, name and directory, in this order, so that a name in the
     /// directory always means a complete file (`fsync(2)`).
     pub(super) fn commit(mut self) -> Result<Saved, ProtocolError> {
+        self.store.ensure_room(0).map_err(|error| disk_error(&error))?;
         self.draft.sync().map_err(|error| disk_error(&error))?;
         let name = self.link()?;
         if let Err(error) = self.store.directory.sync() {
