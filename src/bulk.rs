@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::kernel::Panicked;
 use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX};
@@ -11,9 +12,10 @@ use crate::protocol::{Job, Outcome, Sink, Stored};
 /// The buffers of all uploads together.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    spare: Vec<Buffer>,
-    /// How many are with uploads.
-    lent: usize,
+    spare: Vec<Box<[u8]>>,
+    /// Each buffer that is with an upload holds a clone, so that one which is lost, with a job that nobody takes, is not
+    /// missing for ever.
+    ticket: Arc<()>,
 }
 
 /// How many spare buffers are kept for the next upload instead of being given back to the allocator.
@@ -21,24 +23,27 @@ const SPARE_MAX: usize = 4;
 
 impl Buffers {
     fn take(&mut self) -> Option<Buffer> {
-        if self.lent == BULK_BUFFERS_MAX {
+        if self.free() == 0 {
             return None;
         }
-        self.lent += 1;
-        Some(self.spare.pop().unwrap_or_else(Buffer::new))
+        let bytes = self.spare.pop().unwrap_or_else(|| vec![0; BULK_BUFFER_BYTES].into_boxed_slice());
+        Some(Buffer { bytes, length: 0, _ticket: Arc::clone(&self.ticket) })
     }
 
-    fn give_back(&mut self, mut buffer: Buffer) {
-        self.lent -= 1;
+    fn give_back(&mut self, buffer: Buffer) {
         if self.spare.len() < SPARE_MAX {
-            buffer.length = 0;
-            self.spare.push(buffer);
+            self.spare.push(buffer.bytes);
         }
+    }
+
+    /// How many buffers are with uploads.
+    pub(crate) fn lent(&self) -> usize {
+        Arc::strong_count(&self.ticket) - 1
     }
 
     /// How many uploads that wait for a buffer would get one.
     pub(crate) fn free(&self) -> usize {
-        BULK_BUFFERS_MAX - self.lent
+        BULK_BUFFERS_MAX - self.lent()
     }
 }
 
@@ -46,13 +51,10 @@ impl Buffers {
 struct Buffer {
     bytes: Box<[u8]>,
     length: usize,
+    _ticket: Arc<()>,
 }
 
 impl Buffer {
-    fn new() -> Self {
-        Self { bytes: vec![0; BULK_BUFFER_BYTES].into_boxed_slice(), length: 0 }
-    }
-
     fn room(&mut self) -> &mut [u8] {
         &mut self.bytes[self.length..]
     }
@@ -231,5 +233,42 @@ impl Returned {
             Self::Job(outcome) => Some(Box::new(outcome)),
             Self::Panicked => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn buffers_are_counted_back_whether_their_job_is_done_or_lost() {
+        let mut buffers = Buffers::default();
+        for done in [true, false] {
+            let mut bulk = Bulk::new(Box::new(Nowhere), u64::MAX);
+            assert!(bulk.room(&mut buffers).is_ok());
+            bulk.advance(7);
+            let job = bulk.hand_over(true).expect("there is something to write");
+            assert_eq!(buffers.lent(), 1);
+            if done {
+                assert!(matches!(Returned::new(Ok(job.run()), &mut buffers), Returned::Bulk(_, Ok(()))));
+            } else {
+                drop(job);
+            }
+            assert_eq!(buffers.lent(), 0);
+        }
+    }
+
+    #[test]
+    fn the_last_job_leaves_nothing_that_would_take_another() {
+        let last = Job::discarding(Some(Box::new(7)), Some(Job::new(|| "what a protocol left to do")));
+        assert!(last.run().downcast::<()>().is_ok());
     }
 }

@@ -9,6 +9,7 @@
 //! ever, because edge-triggered readiness does not tell twice.
 
 mod expiry;
+mod invariants;
 mod storing;
 
 use std::any::Any;
@@ -19,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime};
 
 use self::expiry::Clock;
+pub(crate) use self::invariants::Claim;
 use crate::attempt::{Attempt, attempt};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::{Panicked, Readiness, Transport};
@@ -153,6 +155,11 @@ impl<T: Transport> Connection<T> {
         self.peer
     }
 
+    /// Whether it waits for nothing but to be reaped.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Closed(_))
+    }
+
     /// Bytes of output pending between visits.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.outbox.len()
@@ -179,6 +186,8 @@ impl<T: Transport> Connection<T> {
         match (&mut self.phase, returned) {
             (Phase::Working(done), returned) => *done = Some(returned),
             (Phase::Storing(bulk), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
+            // No worker took it: the contents are gone, and the sink with them.
+            (Phase::Storing(_), _) => self.replace_phase(Phase::Closed(CloseReason::Bug("a job was lost")), buffers),
             (_, returned) => self.remains = returned.into_remains(),
         }
     }
@@ -559,10 +568,7 @@ impl<T: Transport> Connection<T> {
         let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
         let last = match (discard, self.remains) {
             (None, None) => None,
-            (discard, remains) => Some(Job::new(move || {
-                drop(remains);
-                drop(discard.map(Job::run));
-            })),
+            (discard, remains) => Some(Job::discarding(remains, discard)),
         };
         Ended { transport: self.transport, reason, last, job_out: self.job_out }
     }

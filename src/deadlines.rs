@@ -70,9 +70,14 @@ impl Deadlines {
     }
 
     /// How many slots have a deadline.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
+    }
+
+    /// When `slot` comes up; [`Time::NEVER`] if it has no deadline.
+    pub(crate) fn at(&self, slot: u32) -> Time {
+        let place = self.places.get(slot as usize).filter(|place| **place != ABSENT);
+        place.map_or(Time::NEVER, |place| self.heap[*place as usize].at)
     }
 
     fn remove(&mut self, place: usize) {

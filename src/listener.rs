@@ -79,6 +79,11 @@ impl Peers {
         admitted
     }
 
+    /// Whether nobody is counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Counts one less.
     pub(crate) fn leave(&mut self, peer: SocketAddr) {
         let address = peer.ip().to_canonical();

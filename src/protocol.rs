@@ -277,6 +277,15 @@ impl Job {
         Self(Box::new(move || Outcome(Box::new(work()))))
     }
 
+    /// Drops what may block to drop, then does what a protocol left to be done; nothing comes of it that could be left in
+    /// its turn.
+    pub(crate) fn discarding(remains: Option<Box<dyn Any + Send>>, last: Option<Self>) -> Self {
+        Self::new(move || {
+            drop(remains);
+            drop(last.map(Self::run));
+        })
+    }
+
     /// Does the work. That is for a worker; a [kernel](crate::kernel::Kernel) calls it.
     #[must_use]
     pub fn run(self) -> Outcome {

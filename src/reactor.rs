@@ -10,6 +10,7 @@
 //!   newer owner of its slot within a turn; across turns the generation in the token sees to it.
 
 mod accept;
+mod invariants;
 mod stop;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 
+pub(crate) use self::invariants::Census;
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
@@ -91,6 +93,8 @@ pub struct Reactor<K: Kernel = Mio> {
     /// Descriptors that connections take, and may take.
     descriptors: usize,
     descriptors_max: usize,
+    /// Notices that came for owners that are gone.
+    stale_notices: u64,
     /// A descriptor or a place was freed: paused listeners may try again.
     freed: bool,
     stop: Stop,
@@ -120,12 +124,12 @@ enum Owner<K: Kernel> {
     Remains(Remains),
 }
 
-/// What a worker is still busy with when its connection is over.
+/// What the worker is at, that a connection left behind.
 enum Remains {
-    /// A job of the protocol, or bulk data: what it returns is discarded, and then comes the last job, if there is one.
-    Working(Option<Job>),
-    /// The last job, after which nothing is left.
-    Discarding,
+    /// A job whose result nobody wants any more. Then comes the last job, if there is one.
+    Unwanted(Option<Job>),
+    /// The last job. Nothing comes after it, whatever it returns.
+    Last,
 }
 
 /// Whether another turn is to come.
@@ -190,6 +194,7 @@ impl<K: Kernel> Reactor<K> {
             pending_bytes_max: config.max_pending_output_total,
             descriptors: 0,
             descriptors_max: usize::MAX,
+            stale_notices: 0,
             freed: false,
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
@@ -272,7 +277,10 @@ impl<K: Kernel> Reactor<K> {
         for notice in notices.drain(..) {
             match notice {
                 Notice::Ready(token, readiness) => {
-                    let Some(slot) = self.slot(token) else { continue };
+                    let Some(slot) = self.slot(token) else {
+                        self.stale_notices += 1;
+                        continue;
+                    };
                     match &mut slot.owner {
                         Owner::Connection(connection) => connection.note_ready(readiness),
                         Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
@@ -300,6 +308,7 @@ impl<K: Kernel> Reactor<K> {
         let buffers = &mut self.buffers;
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
+            self.stale_notices += 1;
             return;
         };
         match &mut slot.owner {
@@ -307,20 +316,15 @@ impl<K: Kernel> Reactor<K> {
                 connection.note_done(result, self.now, buffers);
                 self.queue(token.slot);
             }
-            Owner::Remains(remains) => {
-                let returned = Returned::new(result, buffers);
-                let Remains::Working(last) = std::mem::replace(remains, Remains::Discarding) else {
-                    return self.closed.push(token.slot);
+            Owner::Remains(Remains::Last) => self.closed.push(token.slot),
+            Owner::Remains(remains @ Remains::Unwanted(_)) => {
+                let last = match std::mem::replace(remains, Remains::Last) {
+                    Remains::Unwanted(last) => last,
+                    Remains::Last => None,
                 };
-                match returned.into_remains() {
+                match Returned::new(result, buffers).into_remains() {
                     None if last.is_none() => self.closed.push(token.slot),
-                    remains => {
-                        let discard = Job::new(move || {
-                            drop(remains);
-                            drop(last.map(Job::run));
-                        });
-                        self.submit(token.slot, discard);
-                    }
+                    unwanted => self.submit(token.slot, Job::discarding(unwanted, last)),
                 }
             }
             Owner::Listener(_) | Owner::Mailbox(_) => {}
@@ -396,8 +400,12 @@ impl<K: Kernel> Reactor<K> {
             }
             match &mut slot.owner {
                 Owner::Connection(connection) => {
+                    // One that ended in the visit which made the job is about to be reaped already.
+                    let was_over = connection.is_over();
                     connection.note_done(Err(Panicked), self.now, &mut self.buffers);
-                    self.queue(key);
+                    if !was_over {
+                        self.queue(key);
+                    }
                 }
                 _ => self.closed.push(key),
             }
@@ -437,7 +445,7 @@ impl<K: Kernel> Reactor<K> {
     fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Discarding)) {
+        match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
                 self.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
@@ -445,7 +453,7 @@ impl<K: Kernel> Reactor<K> {
                 self.kernel.close(transport);
                 self.say_goodbye(key, peer, reason);
                 match last {
-                    last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Working(last)),
+                    last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
                     Some(job) => self.submit(key, job),
                     None => self.release(key),
                 }

@@ -1,0 +1,99 @@
+//! What must be true between two turns, whatever happened. A simulation asks after each.
+
+use super::{Owner, Reactor};
+use crate::connection::Claim;
+use crate::kernel::{Kernel, Token};
+use crate::time::Time;
+
+/// What a reactor holds, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) listeners: usize,
+    pub(crate) mailboxes: usize,
+    pub(crate) connections: usize,
+    /// Slots of connections that are over but for their last job.
+    pub(crate) remains: usize,
+    /// Jobs whose results are awaited.
+    pub(crate) jobs: usize,
+    pub(crate) deadlines: usize,
+    /// Buffers that uploads hold.
+    pub(crate) buffers: usize,
+    /// Bytes of output pending.
+    pub(crate) pending_bytes: usize,
+    /// Descriptors that connections may take.
+    pub(crate) descriptors: usize,
+    /// Notices that came for owners that were gone, and were ignored.
+    pub(crate) stale_notices: u64,
+}
+
+impl<K: Kernel> Reactor<K> {
+    /// Counts what there is, and says which rule of the house is broken, if any.
+    pub(crate) fn census(&self) -> Result<Census, String> {
+        let mut census = Census {
+            deadlines: self.deadlines.len(),
+            buffers: self.buffers.lent(),
+            descriptors: self.descriptors,
+            stale_notices: self.stale_notices,
+            ..Census::default()
+        };
+        for (key, slot) in &self.slots {
+            let queued = self.ready.iter().filter(|ready| **ready as usize == key).count();
+            if queued != usize::from(slot.queued) {
+                return Err(format!("slot {key} stands {queued} times in the ready queue"));
+            }
+            match &slot.owner {
+                Owner::Listener(_) => census.listeners += 1,
+                Owner::Mailbox(_) => census.mailboxes += 1,
+                Owner::Remains(_) => {
+                    census.remains += 1;
+                    census.jobs += 1;
+                }
+                Owner::Connection(connection) => {
+                    census.connections += 1;
+                    census.jobs += usize::from(connection.awaits_job());
+                    census.pending_bytes += connection.pending_bytes();
+                    let limits = &self.endpoints[slot.endpoint as usize].limits;
+                    let wakes = slot.queued || slot.wants_buffer;
+                    connection.check(limits, wakes).map_err(|broken| format!("slot {key}: {broken}"))?;
+                    let (due, armed) = (connection.deadline(limits), self.deadlines.at(key as u32));
+                    if !slot.queued && armed > due {
+                        return Err(format!("slot {key} is due at {due:?} and comes up at {armed:?}"));
+                    }
+                    if !slot.queued && due == Time::NEVER && !connection.awaits_job() {
+                        return Err(format!("slot {key} has neither a deadline, nor a job, nor a visit before it"));
+                    }
+                }
+            }
+        }
+        self.check_sums(&census)?;
+        Ok(census)
+    }
+
+    /// What the connections that wait claim of their sockets.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = (Token, Claim)> {
+        self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
+            Owner::Connection(connection) => {
+                Some((Token { slot: key as u32, generation: slot.generation }, connection.claim()))
+            }
+            _ => None,
+        })
+    }
+
+    fn check_sums(&self, census: &Census) -> Result<(), String> {
+        let lives = |key: &u32| self.slots.contains(*key as usize);
+        let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
+        let rules = [
+            (self.ready.iter().all(lives), "the ready queue names a slot that is free"),
+            (self.again.is_empty(), "the queue of the next turn outlived its turn"),
+            (self.closed.is_empty(), "a slot that is over was not reaped"),
+            (self.outbox.is_empty(), "output is left in the outbox that all share"),
+            (self.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),
+            (open == census.connections + census.remains, "the open connections do not add up"),
+            (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),
+        ];
+        match rules.iter().find(|(kept, _)| !kept) {
+            Some((_, broken)) => Err((*broken).to_owned()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What must be true: after each turn, when the faults are over, and at the end.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::clients::{Client, Expectation, State, excerpt};
+use super::kernel::SimulatedKernel;
+use super::network::ServerEnd;
+use super::world::World;
+use crate::config::Transport;
+use crate::limits::RESERVED_DESCRIPTORS;
+use crate::reactor::{Census, Reactor};
+use crate::testing::{Links, MemoryDisk};
+
+type Server = Reactor<SimulatedKernel>;
+
+/// After each turn: the invariants of the loop, nobody wronged, and what has been confirmed is durable.
+pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Result<(), String> {
+    let world = &mut *world.borrow_mut();
+    let census = reactor.census()?;
+    let network = &world.network;
+    let listeners = network.listeners.iter().filter(|listener| listener.open).count();
+    let sockets = network.sockets.iter().filter(|socket| socket.open).count();
+    let links = network.links.iter().filter(|link| link.server == ServerEnd::Open).count();
+    let open = (listeners, sockets, links);
+    if open != (census.listeners, census.mailboxes, census.connections) {
+        return Err(format!("{open:?} listeners, sockets and connections are open, but the loop has {census:?}"));
+    }
+    if census.jobs != world.jobs.len() {
+        return Err(format!("{} jobs are out, but the loop awaits {}", world.jobs.len(), census.jobs));
+    }
+    if let Some(most) = network.chaos.descriptors
+        && links + world.disk_memory().drafts() + RESERVED_DESCRIPTORS > most
+    {
+        return Err(format!("{links} connections and {} files leave no descriptor", world.disk_memory().drafts()));
+    }
+    if let Some(client) = world.clients.iter().find(|client| matches!(client.state, State::Wronged(_))) {
+        return Err(format!("{}: {:?}", client.describe(), client.state));
+    }
+    if census.stale_notices != network.stale_notices {
+        let (ignored, given) = (census.stale_notices, network.stale_notices);
+        return Err(format!("{given} notices were for nobody, but {ignored} were ignored"));
+    }
+    no_wake_up_is_lost(world, reactor)?;
+    nobody_is_borne_for_too_long(world)?;
+    confirmed_is_durable(world)
+}
+
+/// Whoever believes that nothing is left to do is right, or the kernel owes it an edge.
+fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
+    for (token, claim) in reactor.claims() {
+        let Some(number) = world.network.links.iter().rposition(|link| link.token == Some(token)) else { continue };
+        let link = &world.network.links[number];
+        if link.edges_planned > 0 {
+            continue;
+        }
+        let arrived = !link.inbound.bytes.is_empty() || link.inbound.finished || link.broken;
+        if claim.drained && arrived && !link.edge.readable {
+            return Err(format!("link {number}: a lost wake-up: there is something to read, and no edge is owed"));
+        }
+        if claim.blocked && !link.write_blocked && !link.edge.writable {
+            return Err(format!("link {number}: a lost wake-up: there is room to write, and no edge is owed"));
+        }
+    }
+    Ok(())
+}
+
+/// Hostile clients are got rid of in time.
+fn nobody_is_borne_for_too_long(world: &World) -> Result<(), String> {
+    for (number, link) in world.network.links.iter().enumerate() {
+        let Some(most) = world.clients[link.client].plan.borne_for else { continue };
+        let borne = world.network.now - link.accepted_at;
+        if link.server == ServerEnd::Open && borne > most {
+            return Err(format!("link {number}: a hostile client has been borne for {borne:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A file that the server has confirmed survives a loss of power at this moment.
+fn confirmed_is_durable(world: &mut World) -> Result<(), String> {
+    let disk = world.disk_memory();
+    for client in &mut world.clients {
+        let Some(link) = client.link else { continue };
+        let said = &world.network.links[link].said;
+        let Expectation::Exactly(expected) = &client.plan.expectation else { continue };
+        for upload in &mut client.plan.uploads {
+            if upload.confirmed_at.is_some_and(|at| said.get(..at) == expected.get(..at)) {
+                for links in [Links::Lost, Links::Kept] {
+                    if disk.after_crash(links).contents(&upload.name).as_ref() != Some(&upload.contents) {
+                        return Err(format!("{} is confirmed, but would not survive a loss of power", upload.name));
+                    }
+                }
+                upload.confirmed_at = None;
+                upload.is_confirmed = true;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A file with its final name is complete, and one that was confirmed is there.
+pub(super) fn files(world: &World, disk: &MemoryDisk) -> Result<(), String> {
+    let uploads =
+        || world.clients.iter().flat_map(|client| client.plan.uploads.iter().map(move |upload| (client, upload)));
+    for name in disk.names() {
+        let Some((client, upload)) = uploads().find(|(_, upload)| upload.name == name) else {
+            return Err(format!("a file that nobody sent: {name:?}"));
+        };
+        if disk.contents(&name).as_ref() != Some(&upload.contents) {
+            return Err(format!("{name} holds {}", excerpt(&disk.contents(&name).unwrap_or_default())));
+        }
+        if !client.plan.honest && client.link.is_none() {
+            return Err(format!("{name} is there before it was sent"));
+        }
+    }
+    match uploads().find(|(_, upload)| upload.is_confirmed && disk.contents(&upload.name).is_none()) {
+        Some((_, upload)) => Err(format!("{} was confirmed and is gone", upload.name)),
+        None => Ok(()),
+    }
+}
+
+/// The faults are over and everybody is done: nothing but listeners is left.
+pub(super) fn at_rest(world: &World, reactor: &Server) -> Result<(), String> {
+    let census = reactor.census()?;
+    let rest = Census {
+        listeners: 6,
+        mailboxes: 1,
+        deadlines: census.deadlines,
+        stale_notices: census.stale_notices,
+        ..Census::default()
+    };
+    if census != rest {
+        return Err(format!("at rest the loop still has {census:?}"));
+    }
+    if census.deadlines > census.listeners {
+        return Err(format!("{} deadlines are armed at rest", census.deadlines));
+    }
+    nothing_is_left(world, reactor)?;
+    for client in world.clients.iter().filter(|client| client.plan.honest && client.state == State::Served) {
+        if world.network.links[client.link.unwrap_or_default()].hit.is_some() {
+            continue;
+        }
+        for upload in &client.plan.uploads {
+            if world.disk_memory().contents(&upload.name).as_ref() != Some(&upload.contents) {
+                return Err(format!("{} was sent completely and is not there", upload.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The server has stopped.
+pub(super) fn after_the_end(world: &Rc<RefCell<World>>, reactor: &Server) -> Result<(), String> {
+    let world = world.borrow();
+    let census = reactor.census()?;
+    // A stop that had to cut connections does not await their last jobs for ever.
+    if census.remains == 0 {
+        if census != (Census { stale_notices: census.stale_notices, ..Census::default() }) {
+            return Err(format!("after the end the loop still has {census:?}"));
+        }
+        nothing_is_left(&world, reactor)?;
+    }
+    files(&world, &world.disk_memory())
+}
+
+fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
+    if world.disk_memory().drafts() > 0 {
+        return Err(format!("{} files without a name are left", world.disk_memory().drafts()));
+    }
+    for endpoint in reactor.endpoints().iter().filter(|endpoint| endpoint.transport() == Transport::Tcp) {
+        let stats = endpoint.stats();
+        if stats.accepted != stats.closed.total() || endpoint.places != 0 || !endpoint.peers.is_empty() {
+            return Err(format!("the counters do not add up: {endpoint}"));
+        }
+    }
+    Ok(())
+}
+
+/// Who waits in vain.
+pub(super) fn describe_the_unserved(world: &World) -> String {
+    let waits = |client: &&Client| client.state == State::Busy && client.plan.honest;
+    let mut unserved: Vec<_> = world.clients.iter().filter(waits).map(Client::describe).collect();
+    unserved.extend(
+        world.datagram_clients.iter().filter(|client| !client.done).map(|client| format!("{client:?} over UDP")),
+    );
+    for (number, link) in world.network.links.iter().enumerate() {
+        if link.server != ServerEnd::Closed {
+            unserved.push(format!("link {number} of client {} is {:?}", link.client, link.server));
+        }
+    }
+    unserved.extend((!world.jobs.is_empty()).then(|| format!("{} jobs are out", world.jobs.len())));
+    format!("the faults are long over, but not everything came right: {}", unserved.join("; "))
+}

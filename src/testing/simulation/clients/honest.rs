@@ -1,0 +1,235 @@
+//! Clients that keep the rules, and the model of what each must be told.
+//!
+//! The model shares no code with the server: it says what `docs/protocols.md` says, from the side of the client.
+
+use std::time::Duration;
+
+use super::super::random::Random;
+use super::{Act, Expectation, Plan, Service, Upload};
+
+/// A client of any protocol.
+pub(in super::super) fn plan(service: Service, number: usize, random: &mut Random) -> Plan {
+    let mut plan = match service {
+        Service::Sum => sum(random),
+        Service::Uppercase => uppercase(random),
+        Service::File => file(number, random),
+        Service::FileSized => file_sized(number, random),
+        Service::Time => time(random),
+        Service::Greeting => greeting(random),
+    };
+    plan.pace_millis = random.pick(&[0, 1, 10, 60]);
+    if random.strikes(200) {
+        // Slowly, but not for so long that the server would lose patience.
+        let bytes = match &plan.expectation {
+            Expectation::Exactly(bytes) => bytes.len(),
+            _ => 0,
+        };
+        plan.appetite = (bytes / 20).clamp(5, 5000);
+        plan.pace_millis = 300;
+    }
+    plan
+}
+
+fn new(service: Service, acts: Vec<Act>, expected: Vec<u8>) -> Plan {
+    Plan {
+        service,
+        acts,
+        expectation: Expectation::Exactly(expected),
+        uploads: Vec::new(),
+        honest: true,
+        appetite: 64 * 1024,
+        pace_millis: 1,
+        whole: false,
+        borne_for: None,
+    }
+}
+
+fn request(random: &mut Random) -> (String, String) {
+    let mut number = || match random.within(0..10) {
+        0 => i64::MAX,
+        1 => i64::MIN,
+        2..=6 => random.within(0..200_000) as i64 - 100_000,
+        _ => random.next() as i64,
+    };
+    let (a, b) = (number(), number());
+    let text = match random.within(0..6) {
+        0 => format!("{{\"B\":{b},\"A\":{a}}}"),
+        1 => format!(" {{ \"a\" : {a} ,\r\n \"b\" : {b} }}\n"),
+        2 => format!("{{\"x\":[{{}},\"}}\"],\"A\":{a},\"B\":{b}}}"),
+        _ => format!("{{\"A\":{a},\"B\":{b}}}"),
+    };
+    let answer = match a.checked_add(b) {
+        Some(sum) => format!("{{\"Sum\":{sum}}}\n"),
+        None => "{\"Error\":\"sum overflows\"}\n".to_owned(),
+    };
+    (text, answer)
+}
+
+pub(super) fn sum(random: &mut Random) -> Plan {
+    let count = random.pick(&[1, 3, 20, 400]);
+    let exchanges: Vec<_> = (0..count).map(|_| request(random)).collect();
+    let mut expected = Vec::new();
+    let mut acts = Vec::new();
+    let one_by_one = count <= 20 && random.flip();
+    let mut pending = Vec::new();
+    for (text, answer) in exchanges {
+        expected.extend_from_slice(answer.as_bytes());
+        pending.extend_from_slice(text.as_bytes());
+        if one_by_one {
+            acts.push(Act::Send(std::mem::take(&mut pending)));
+            acts.push(Act::Await(expected.len()));
+            if random.strikes(200) {
+                acts.push(Act::Pause(Duration::from_secs(1)));
+            }
+        } else if random.strikes(50) {
+            acts.push(Act::Urgent);
+        }
+    }
+    if random.strikes(200) {
+        // What cannot be JSON is answered and ends the connection, whatever follows.
+        pending.extend_from_slice(b"!{\"A\":1,\"B\":2} and so on");
+        expected.extend_from_slice(b"{\"Error\":\"not JSON at byte 1\"}\n");
+        acts.push(Act::Send(pending));
+    } else {
+        acts.push(Act::Send(pending));
+        acts.push(Act::Finish);
+    }
+    acts.extend([Act::End, Act::Close]);
+    new(Service::Sum, acts, expected)
+}
+
+pub(super) fn uppercase(random: &mut Random) -> Plan {
+    let words = [
+        "hello ",
+        "stra\u{df}e ",
+        "\u{e9}t\u{e9}\n",
+        "exi",
+        "exit now\n",
+        " exit\n",
+        "EXIT\n",
+        "\u{149}\u{1f80}",
+        "x\r\n",
+        "\n",
+    ];
+    let count = random.pick(&[3, 30, 300, 30_000]);
+    let mut text = String::from("-");
+    for _ in 0..random.within(0..count) {
+        text.push_str(random.pick(&words));
+    }
+    let mut expected = text.to_uppercase().into_bytes();
+    let mut acts = Vec::new();
+    if random.flip() {
+        // The line `exit` is neither answered nor followed by anything.
+        expected.push(b'\n');
+        acts.push(Act::Send([text.as_bytes(), b"\nexit\r\nand so on"].concat()));
+    } else {
+        if random.flip() {
+            // Bytes that are no UTF-8 pass, the beginning of a code point at the end too.
+            text.push('.');
+            expected.push(b'.');
+            acts.push(Act::Send([text.as_bytes(), b"\xff\xe2\x82"].concat()));
+            expected.extend_from_slice(b"\xff\xe2\x82");
+        } else {
+            acts.push(Act::Send(text.into_bytes()));
+        }
+        acts.push(Act::Finish);
+    }
+    acts.extend([Act::End, Act::Close]);
+    new(Service::Uppercase, acts, expected)
+}
+
+fn contents(random: &mut Random) -> Vec<u8> {
+    let most = random.pick(&[1, 100, 5000, 50_000, 700_000]);
+    let size = random.within(0..most);
+    let salt = random.next();
+    (0..size).map(|index| (index as u64 ^ salt) as u8).collect()
+}
+
+pub(super) fn file(number: usize, random: &mut Random) -> Plan {
+    let name = format!("upload-{number}");
+    let contents = contents(random);
+    let mut expected = Vec::new();
+    let mut acts = Vec::new();
+    let bare = random.flip();
+    if bare {
+        acts.push(Act::Send(name.clone().into_bytes()));
+        expected.extend_from_slice(b"ok");
+        acts.push(Act::Await(expected.len()));
+        acts.push(Act::Send(contents.clone()));
+    } else {
+        expected.extend_from_slice(b"ok\n");
+        acts.push(Act::Send([name.as_bytes(), b"\n", &contents].concat()));
+    }
+    // An old client closes at once and reads nothing more.
+    let leaves = bare && random.flip();
+    if leaves {
+        acts.push(Act::Close);
+    } else {
+        expected.extend_from_slice(format!("saved {name} {}\n", contents.len()).as_bytes());
+        acts.extend([Act::Finish, Act::End, Act::Close]);
+    }
+    let confirmed_at = (!leaves).then_some(expected.len());
+    let mut plan = new(Service::File, acts, expected);
+    plan.whole = bare;
+    plan.uploads.push(Upload { name, contents, confirmed_at, is_confirmed: false });
+    plan
+}
+
+pub(super) fn file_sized(number: usize, random: &mut Random) -> Plan {
+    let mut expected = Vec::new();
+    let mut acts = Vec::new();
+    let mut uploads = Vec::new();
+    let bare = random.flip();
+    let mut pending = Vec::new();
+    for index in 0..random.within(1..4) {
+        let (name, contents) = (format!("sized-{number}-{index}"), contents(random));
+        if bare {
+            for part in [name.as_bytes(), contents.len().to_string().as_bytes()] {
+                acts.push(Act::Send(part.to_vec()));
+                expected.extend_from_slice(b"OK");
+                acts.push(Act::Await(expected.len()));
+            }
+            expected.extend_from_slice(b"OK");
+            acts.push(Act::Send(contents.clone()));
+            acts.push(Act::Await(expected.len()));
+        } else {
+            pending.extend_from_slice(format!("{name}\n{}\n", contents.len()).as_bytes());
+            pending.extend_from_slice(&contents);
+            expected.extend_from_slice(b"OK\nOK\nOK\n");
+        }
+        uploads.push(Upload { name, contents, confirmed_at: Some(expected.len()), is_confirmed: false });
+    }
+    if !bare {
+        acts.push(Act::Send(pending));
+    }
+    acts.extend([Act::Finish, Act::End, Act::Close]);
+    let mut plan = new(Service::FileSized, acts, expected);
+    plan.whole = bare;
+    plan.uploads = uploads;
+    plan
+}
+
+pub(super) fn time(random: &mut Random) -> Plan {
+    let mut acts = vec![Act::Await("2025-01-01T00:00:00.000000Z\n".len())];
+    if random.flip() {
+        acts.push(Act::Send(b"what it likes".to_vec()));
+    }
+    acts.extend([Act::Finish, Act::End, Act::Close]);
+    let mut plan = new(Service::Time, acts, Vec::new());
+    plan.expectation = Expectation::Time;
+    plan
+}
+
+pub(super) fn greeting(random: &mut Random) -> Plan {
+    let text = b"This is Server\n";
+    let mut acts = Vec::new();
+    let rounds = random.within(1..5);
+    for round in 1..=rounds {
+        acts.push(Act::Send(b"hello socket".to_vec()));
+        acts.push(Act::Await(round * text.len()));
+    }
+    acts.extend([Act::Finish, Act::End, Act::Close]);
+    let mut plan = new(Service::Greeting, acts, text.repeat(rounds));
+    plan.whole = true;
+    plan
+}

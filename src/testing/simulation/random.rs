@@ -1,0 +1,57 @@
+//! The one source of chance in a simulation: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+//! generators", 2014). Small, fast, and the same on every machine.
+
+use std::ops::Range;
+use std::time::Duration;
+
+/// A stream of numbers that its seed determines.
+#[derive(Debug, Clone)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A stream of its own, so that what one part draws does not depend on how much another part has drawn.
+    pub(super) fn split(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from `range`, which must not be empty.
+    pub(super) fn within(&mut self, range: Range<usize>) -> usize {
+        range.start + (self.next() % (range.end - range.start) as u64) as usize
+    }
+
+    /// True in `per_mille` of a thousand cases.
+    pub(super) fn strikes(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.next() % 1000 < u64::from(per_mille)
+    }
+
+    pub(super) fn flip(&mut self) -> bool {
+        self.strikes(500)
+    }
+
+    /// A time from zero up to `most` milliseconds, in microseconds: few things happen at the very same time.
+    pub(super) fn millis(&mut self, most: u64) -> Duration {
+        Duration::from_micros(self.next() % (most * 1000 + 1))
+    }
+
+    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.within(0..choices.len())]
+    }
+
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for index in (1..items.len()).rev() {
+            items.swap(index, self.within(0..index + 1));
+        }
+    }
+}
