@@ -40,7 +40,7 @@ pub(crate) struct Play {
     /// Where a new segment begins.
     pub(crate) cuts: Vec<usize>,
     pub(crate) limits: Limits,
-    /// How long it pauses, all in all.
+    /// How long it is silent before it finishes, all in all.
     pub(crate) silence: Duration,
     /// Something keeps it from sending everything, or from getting everything.
     pub(crate) broken: bool,
@@ -89,6 +89,7 @@ impl Play {
             }
             b'.' => {
                 self.silent_at_the_end = true;
+                self.silence = Duration::MAX;
                 self.broken = true;
             }
             b's' => self.interrupt(Script::stop),
@@ -130,7 +131,7 @@ impl Play {
 
     fn pause(&mut self, duration: Duration) {
         self.end_segment();
-        self.silence += duration;
+        self.silence = self.silence.saturating_add(duration);
         self.step(|script| script.pause(duration));
     }
 
