@@ -82,7 +82,8 @@ const JSON: &[&[u8]] = &[
 const LINES: &[&[u8]] =
     &[b"exit", b"exit\n", b"exit\r\n", b"\nexit", b"ex", b"\r", b"\n", b"Hello", "straße".as_bytes()];
 
-const LETTERS: &[&[u8]] = &["ŉΐﬃ".as_bytes(), "😀".as_bytes(), b"\xc3", b"\x9f", b"\xf0\x9f", b"\x98", b"\xed\xa0\x80"];
+const LETTERS: &[&[u8]] =
+    &["ŉΐﬃ".as_bytes(), "😀𐐨".as_bytes(), b"\xc3", b"\x9f", b"\xf0\x9f", b"\x98", b"\xed\xa0\x80"];
 
 const NAMES: &[&[u8]] = &[
     b"notes.txt",

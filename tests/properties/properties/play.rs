@@ -42,6 +42,8 @@ pub(crate) struct Play {
     pub(crate) limits: Limits,
     /// How long it is silent before it finishes, all in all.
     pub(crate) silence: Duration,
+    /// How many bytes it sends before its first pause.
+    pub(crate) first_pause: Option<usize>,
     /// Something keeps it from sending everything, or from getting everything.
     pub(crate) broken: bool,
     segment_start: usize,
@@ -131,6 +133,7 @@ impl Play {
 
     fn pause(&mut self, duration: Duration) {
         self.end_segment();
+        self.first_pause.get_or_insert(self.stream.len());
         self.silence = self.silence.saturating_add(duration);
         self.step(|script| script.pause(duration));
     }

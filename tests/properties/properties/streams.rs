@@ -37,8 +37,8 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// Deadlines that take this long at the least do not strike a peer that is silent for less.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// No deadline strikes a peer that is silent for less than this.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The service of a type, with the given options.
 pub(crate) fn open<S: StreamService>(options: S::Options, disk: &MemoryDisk) -> Box<dyn StreamProtocol> {
