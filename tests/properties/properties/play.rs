@@ -23,13 +23,13 @@
 use std::mem;
 use std::time::Duration;
 
-use reactor::limits::Limits;
+use reactor::limits::{Limits, READ_BYTES};
 use reactor::testing::{Edges, Fault, Script};
 
 const ESCAPE: u8 = 0xff;
 
-/// Bytes that a peer sends: enough to fill every buffer on the way, few enough to be tried thousands of times.
-const STREAM_BYTES_MAX: usize = 128 * 1024;
+/// Bytes that a peer sends: more than one read takes, few enough to be tried thousands of times.
+const STREAM_BYTES_MAX: usize = READ_BYTES + 8 * 1024;
 
 /// A peer, and what is known of it beforehand.
 #[derive(Debug, Default)]
