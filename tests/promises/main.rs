@@ -14,6 +14,9 @@ mod support;
 mod clients;
 mod crowd;
 mod embedding;
+// It looks into `/proc` and injects faults with `strace`, into the calls of epoll among others.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod faults;
 mod hostile_peers;
 mod last_reply;
 mod old_clients;

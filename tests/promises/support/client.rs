@@ -28,7 +28,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -83,6 +83,19 @@ impl Client {
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.try_rest().unwrap()
+    }
+
+    /// Everything that still comes after our FIN, or the error that came instead of it.
+    pub(crate) fn try_rest_after_fin(&mut self) -> io::Result<Vec<u8>> {
+        // The server may have been the first to go.
+        let _ = self.0.shutdown(Shutdown::Write);
+        self.try_rest()
+    }
+
+    /// The next `count` bytes, or the error that came instead of them.
+    pub(crate) fn try_rest_of(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).map(|()| bytes)
     }
 
     /// Whether something to read is there already.

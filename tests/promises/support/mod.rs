@@ -1,23 +1,31 @@
 //! What the promises share.
 
+mod canary;
 mod client;
+mod fault;
+mod over;
 mod process;
 mod random;
 mod scratch;
 mod server;
 mod strace;
+mod trial;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub(crate) use self::canary::Canary;
 pub(crate) use self::client::{Client, ask};
-pub(crate) use self::process::Process;
+pub(crate) use self::fault::{Fault, faults_work, root_works};
+pub(crate) use self::over::Over;
+pub(crate) use self::process::{Process, number_after};
 pub(crate) use self::random::Random;
 pub(crate) use self::scratch::Scratch;
 pub(crate) use self::server::{Server, loopback, server};
 pub(crate) use self::strace::{Line, Strace, strace_works};
+pub(crate) use self::trial::{SUM, Trial, assert_rest};
 
 /// How long anything may take before a test fails: far more than it ever does, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

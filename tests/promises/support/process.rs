@@ -1,9 +1,10 @@
 //! The real command, in a process of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,7 +17,9 @@ use super::{Scratch, eventually};
 pub(crate) struct Process {
     child: Child,
     addresses: Vec<(String, SocketAddr)>,
-    log: Option<JoinHandle<String>>,
+    /// What it has logged so far, and who collects it.
+    log: Arc<Mutex<String>>,
+    collector: Option<JoinHandle<()>>,
     directory: Scratch,
 }
 
@@ -54,14 +57,18 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
-            let mut log = Vec::new();
-            stderr.read_to_end(&mut log).unwrap();
-            String::from_utf8_lossy(&log).into_owned()
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let collected = Arc::clone(&log);
+        let collector = thread::spawn(move || {
+            let mut line = Vec::new();
+            while stderr.read_until(b'\n', &mut line).unwrap() > 0 {
+                collected.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
         });
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut process = Self { child, addresses: Vec::new(), log: Some(log), directory };
+        let mut process = Self { child, addresses: Vec::new(), log, collector: Some(collector), directory };
         for line in stdout.lines().map(Result::unwrap) {
             if line == "ready" {
                 return process;
@@ -71,7 +78,8 @@ impl Process {
             let (_, address) = url.split_once("://").unwrap();
             process.addresses.push((name.to_owned(), address.parse().unwrap()));
         }
-        panic!("it never was ready: {}", process.log.take().unwrap().join().unwrap());
+        process.collector.take().unwrap().join().unwrap();
+        panic!("it never was ready: {}", process.log());
     }
 
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
@@ -99,8 +107,57 @@ impl Process {
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         eventually("the process ends", || !self.is_running());
-        let log = self.log.take().unwrap().join().unwrap();
-        (self.child.wait().unwrap(), log)
+        self.collector.take().unwrap().join().unwrap();
+        (self.child.wait().unwrap(), self.log())
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The counters of every listener over TCP as they stand now, as a line of the log tells them.
+    #[track_caller]
+    pub(crate) fn counters(&self) -> Vec<String> {
+        let before = self.log().len();
+        self.signal(Signal::SIGUSR1);
+        let lines = || -> Vec<String> { self.log()[before..].lines().map(str::to_owned).collect() };
+        let is_told = |name: &str| lines().iter().any(|line| line.contains(&format!("] {name} ")));
+        eventually("the counters are told", || self.addresses.iter().all(|(name, _)| is_told(name)));
+        lines().into_iter().filter(|line| line.contains(": accepted ")).collect()
+    }
+
+    /// A number of the counters of one listener, such as `open`.
+    #[track_caller]
+    pub(crate) fn counter(&self, name: &str, what: &str) -> u64 {
+        let counters = self.counters();
+        let line = counters.iter().find(|line| line.contains(&format!("] {name} "))).unwrap();
+        number_after(line, what)
+    }
+
+    /// Stops it as a terminal does, until [`Process::resume`]: all that peers do meanwhile comes in one batch.
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        eventually("it is stopped", || self.state() == 'T' || self.state() == 't');
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// `proc_pid_stat(5)`: `state`.
+    fn state(&self) -> char {
+        let stat = self.proc("stat");
+        stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+    }
+
+    /// Names in the directory that the file protocols receive into by default.
+    pub(crate) fn received(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path().join("received")).into_iter().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     /// Memory in use, in bytes (`proc_pid_status(5)`: `VmRSS`).
@@ -127,9 +184,16 @@ impl Process {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
-    fn proc(&self, file: &str) -> String {
+    pub(crate) fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
+}
+
+/// The number that follows a word in a line of counters.
+#[track_caller]
+pub(crate) fn number_after(line: &str, word: &str) -> u64 {
+    let (_, rest) = line.split_once(&format!("{word} ")).unwrap_or_else(|| panic!("no {word} in {line}"));
+    rest.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
 impl Drop for Process {
@@ -137,10 +201,11 @@ impl Drop for Process {
         // It may have ended long ago.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
-            && thread::panicking()
-        {
-            eprintln!("the log of the server:\n{log}");
+        if let Some(collector) = self.collector.take() {
+            let _ = collector.join();
+        }
+        if thread::panicking() {
+            eprintln!("the log of the server:\n{}", self.log());
         }
     }
 }
