@@ -24,7 +24,9 @@ pub(crate) use self::invariants::Claim;
 use crate::attempt::{Attempt, attempt};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::{Panicked, Readiness, Transport};
-use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
+use crate::limits::{
+    KEPT_OUTBOX_BYTES_MAX, Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX,
+};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::stats::Stats;
@@ -307,7 +309,7 @@ impl<T: Transport> Connection<T> {
             self.announce_eof(visit);
             return Round::Progress;
         }
-        let most = if visit.pressed { PRESSED_READ_BYTES } else { visit.read_buffer.len() };
+        let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
         let buffer = mem::take(&mut visit.read_buffer);
         let round = match self.read(&mut buffer[..most.min(*budget)], visit, budget) {
             Ok(count) => {
@@ -514,7 +516,7 @@ impl<T: Transport> Connection<T> {
     /// Reads and forgets, until the peer's FIN.
     fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
         let buffer = mem::take(&mut visit.read_buffer);
-        let length = buffer.len().min(*budget);
+        let length = READ_BYTES.min(*budget);
         let round = self.read(&mut buffer[..length], visit, budget).map_or_else(|round| round, |_| Round::Progress);
         visit.read_buffer = buffer;
         if self.peer_finished || matches!(self.phase, Phase::Closed(_)) {

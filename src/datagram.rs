@@ -1,12 +1,12 @@
 //! Drives one UDP socket, a batch of datagrams at a time.
 
-use std::net::SocketAddr;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::attempt::{Attempt, attempt};
 use crate::connection::{Status, Visit};
-use crate::kernel::{DatagramSocket, Readiness, Received, Source};
-use crate::limits::VISIT_DATAGRAMS_MAX;
+use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply};
+use crate::limits::{DATAGRAM_BATCH_MAX, VISIT_DATAGRAMS_MAX};
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 
 /// A UDP socket and its protocol.
@@ -14,23 +14,19 @@ pub(crate) struct Mailbox<S> {
     pub(crate) socket: S,
     protocol: Box<dyn DatagramProtocol>,
     ready: Readiness,
-    /// The reply that the kernel had no room for. Until it is sent nothing more is received: the kernel's receive queue
-    /// is the queue, and it is bounded.
-    unsent: Option<Reply>,
+    /// What the datagrams of the current batch are; empty between visits.
+    received: Vec<Received>,
+    /// Replies to one batch. As long as the kernel has no room for them nothing more is received: the kernel's receive
+    /// queue is the queue, and it is bounded.
+    replies: Replies,
     /// The last visit met nothing but errors.
     failing: bool,
-}
-
-struct Reply {
-    payload: Box<[u8]>,
-    to: SocketAddr,
-    source: Option<Source>,
 }
 
 impl<S: DatagramSocket> Mailbox<S> {
     pub(crate) fn new(socket: S, protocol: Box<dyn DatagramProtocol>) -> Self {
         let ready = Readiness { readable: true, writable: true, in_doubt: false };
-        Self { socket, protocol, ready, unsent: None, failing: false }
+        Self { socket, protocol, ready, received: Vec::new(), replies: Replies::default(), failing: false }
     }
 
     /// An event came for this socket.
@@ -41,7 +37,7 @@ impl<S: DatagramSocket> Mailbox<S> {
 
     /// Whether everything that had arrived has been handled.
     pub(crate) fn is_drained(&self) -> bool {
-        !self.ready.readable && self.unsent.is_none()
+        !self.ready.readable && self.replies.is_empty()
     }
 
     /// Whether nothing but errors came of the last visit: no passing ones, so the next visit had better wait for a while.
@@ -53,36 +49,48 @@ impl<S: DatagramSocket> Mailbox<S> {
     /// datagram is not the end, and an error is about one datagram (`udp(7)`), not about the socket.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Status {
         debug_assert!(visit.outbox.is_empty(), "output of somebody else");
-        self.failing = false;
-        if let Some(reply) = self.unsent.take_if(|_| self.ready.writable) {
-            visit.outbox.extend_from_slice(&reply.payload);
-            self.send(reply.to, reply.source, visit);
-        }
+        let mut budget = VISIT_DATAGRAMS_MAX;
         let mut failures = 0;
-        for _ in 0..VISIT_DATAGRAMS_MAX {
-            if !self.ready.readable || self.unsent.is_some() {
+        self.failing = false;
+        loop {
+            self.send(visit);
+            if !self.ready.readable || !self.replies.is_empty() {
                 return Status::Waiting;
             }
+            if budget == 0 {
+                self.failing = failures == VISIT_DATAGRAMS_MAX;
+                return Status::Again;
+            }
+            let buffer = mem::take(&mut visit.read_buffer);
             // One byte more than a request may have, so that a longer one shows.
-            let most = (self.protocol.payload_bytes_max() + 1).min(visit.read_buffer.len());
-            match attempt(|| self.socket.receive(&mut visit.read_buffer[..most])) {
-                Attempt::Done(received) => self.answer(received, visit),
+            let room = (self.protocol.payload_bytes_max() + 1).min(buffer.len());
+            let rooms = (buffer.len() / room).min(DATAGRAM_BATCH_MAX).min(budget);
+            let batch = &mut buffer[..rooms * room];
+            match attempt(|| self.socket.receive(batch.chunks_exact_mut(room), &mut self.received)) {
+                Attempt::Done(()) => {
+                    budget -= self.received.len();
+                    let mut received = mem::take(&mut self.received);
+                    for (datagram, room) in received.drain(..).zip(batch.chunks_exact(room)) {
+                        self.answer(datagram, &room[..datagram.length], visit);
+                    }
+                    self.received = received;
+                }
                 Attempt::WouldBlock => self.ready.readable = false,
                 Attempt::Failed(error) => {
                     log::debug!("receiving a datagram failed: {error}");
                     visit.stats.refused.add("receive error");
                     failures += 1;
+                    budget -= 1;
                 }
             }
+            visit.read_buffer = buffer;
         }
-        self.failing = failures == VISIT_DATAGRAMS_MAX;
-        Status::Again
     }
 
-    fn answer(&mut self, received: Received, visit: &mut Visit<'_>) {
+    /// Asks the protocol, and puts its reply to the others.
+    fn answer(&mut self, received: Received, payload: &[u8], visit: &mut Visit<'_>) {
         visit.stats.received_datagrams += 1;
-        visit.stats.received_bytes += received.length as u64;
-        let payload = &visit.read_buffer[..received.length];
+        visit.stats.received_bytes += payload.len() as u64;
         let result = if received.from.port() == 0 {
             Err(Dropped("source port 0"))
         } else if payload.len() > self.protocol.payload_bytes_max() {
@@ -94,31 +102,33 @@ impl<S: DatagramSocket> Mailbox<S> {
             catch_unwind(AssertUnwindSafe(|| protocol.on_datagram(payload, &mut cx))).unwrap_or(Err(Dropped("bug")))
         };
         match result {
-            Ok(()) if !visit.outbox.is_empty() => self.send(received.from, received.to, visit),
-            Ok(()) => {}
-            Err(Dropped(reason)) => {
-                visit.outbox.clear();
-                visit.stats.refused.add(reason);
+            Ok(()) if visit.outbox.is_empty() => {}
+            Ok(()) => {
+                let reply = Reply { payload: visit.outbox.pending(), to: received.from, source: received.to };
+                self.replies.push(reply);
             }
-        }
-    }
-
-    /// Sends what is in the outbox as one datagram, and leaves the outbox empty.
-    fn send(&mut self, to: SocketAddr, source: Option<Source>, visit: &mut Visit<'_>) {
-        match attempt(|| self.socket.send(visit.outbox.pending(), to, source)) {
-            Attempt::Done(count) => {
-                visit.stats.sent_datagrams += 1;
-                visit.stats.sent_bytes += count as u64;
-            }
-            Attempt::WouldBlock => {
-                self.ready.writable = false;
-                self.unsent = Some(Reply { payload: visit.outbox.pending().into(), to, source });
-            }
-            Attempt::Failed(error) => {
-                log::debug!("sending a datagram to {to} failed: {error}");
-                visit.stats.refused.add("send error");
-            }
+            Err(Dropped(reason)) => visit.stats.refused.add(reason),
         }
         visit.outbox.clear();
+    }
+
+    /// Sends until nothing is left or the kernel takes no more. An error is about one reply, which is given up.
+    fn send(&mut self, visit: &mut Visit<'_>) {
+        while !self.replies.is_empty() && self.ready.writable {
+            match attempt(|| self.socket.send(&self.replies)) {
+                Attempt::Done(count) => {
+                    visit.stats.sent_datagrams += count as u64;
+                    let sent = self.replies.unsent().take(count).map(|reply| reply.payload.len() as u64);
+                    visit.stats.sent_bytes += sent.sum::<u64>();
+                    self.replies.advance(count);
+                }
+                Attempt::WouldBlock => self.ready.writable = false,
+                Attempt::Failed(error) => {
+                    log::debug!("sending a datagram failed: {error}");
+                    visit.stats.refused.add("send error");
+                    self.replies.advance(1);
+                }
+            }
+        }
     }
 }

@@ -8,18 +8,23 @@ pub mod disk;
 mod mio;
 pub(crate) mod offload;
 mod posix_disk;
+mod replies;
 mod sockets;
+mod udp;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::slice::ChunksExactMut;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use self::disk::{Directory, Disk, Draft, Existing};
 pub use self::mio::{Handle, Mio};
 pub use self::posix_disk::PosixDisk;
-pub use self::sockets::{Stream, UdpSocket};
+pub use self::replies::{Replies, Reply};
+pub use self::sockets::Stream;
+pub use self::udp::UdpSocket;
 use crate::protocol::{Job, Outcome};
 
 /// What the loop needs of an operating system.
@@ -132,28 +137,36 @@ pub trait Transport {
 
 /// One UDP socket, as the driver sees it. All calls return at once.
 pub trait DatagramSocket {
-    /// Receives one datagram; what does not fit `buffer` is lost.
+    /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends what they are to
+    /// `received`. What does not fit its room is lost. Fewer datagrams than rooms prove nothing: an error in the middle
+    /// ends a batch too, and shows at the next call (`recvmmsg(2)`).
     ///
     /// # Errors
-    /// `WouldBlock` if nothing has arrived; others are about an earlier datagram and leave the socket in order.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received>;
+    /// `WouldBlock` if nothing has arrived; others are about an earlier datagram and leave the socket in order. Nothing
+    /// has been received then.
+    fn receive(&mut self, rooms: ChunksExactMut<'_, u8>, received: &mut Vec<Received>) -> io::Result<()>;
 
-    /// Sends one datagram, from the address `source` if it is given.
+    /// Sends what is unsent of `replies` as long as the kernel takes it, and gives how many it took: at least one.
     ///
     /// # Errors
-    /// `WouldBlock` if the send buffer is full; others are about this datagram alone.
-    fn send(&mut self, payload: &[u8], to: SocketAddr, source: Option<Source>) -> io::Result<usize>;
+    /// `WouldBlock` if the send buffer is full; others are about the first of them alone.
+    fn send(&mut self, replies: &Replies) -> io::Result<usize>;
 }
 
 /// A datagram that has been received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// Its length, or the length of the buffer if that was shorter.
+    /// Its length, or that of its room if that was shorter.
     pub length: usize,
     /// Who sent it.
     pub from: SocketAddr,
     /// The address of ours that it was sent to, if the socket has several.
     pub to: Option<Source>,
+}
+
+impl Received {
+    /// Where a datagram is from if the kernel does not say it; nobody answers port 0.
+    pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 }
 
 /// An address of this machine from which a reply shall leave.
@@ -163,6 +176,18 @@ pub struct Source {
     pub address: IpAddr,
     /// The index of the interface, for addresses that are only unique there; 0 for any.
     pub interface: u32,
+}
+
+impl Source {
+    /// That of a datagram which came to `address`.
+    pub(crate) fn v4(address: Ipv4Addr) -> Self {
+        Self { address: IpAddr::V4(address), interface: 0 }
+    }
+
+    /// That of a datagram which came to `address` through `interface`.
+    pub(crate) fn v6(address: Ipv6Addr, interface: u32) -> Self {
+        Self { address: IpAddr::V6(address), interface: if address.is_unicast_link_local() { interface } else { 0 } }
+    }
 }
 
 /// What a TCP listener is made with.

@@ -15,6 +15,13 @@ pub const VISIT_ACCEPTS_MAX: usize = 16;
 /// Datagrams handled in one visit of a UDP socket.
 pub const VISIT_DATAGRAMS_MAX: usize = 64;
 
+/// Datagrams that one system call receives or sends.
+pub const DATAGRAM_BATCH_MAX: usize = 32;
+
+/// Bytes of the loop's read buffer: room for a batch of datagrams of 8 KiB, or for fewer and longer ones. A stream uses
+/// the first [`READ_BYTES`] of it.
+pub const READ_BUFFER_BYTES: usize = 4 * READ_BYTES;
+
 /// The longest payload that fits a UDP datagram over IPv4: 65,535 less the headers of IP and UDP (RFC 768, RFC 791).
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 

@@ -32,7 +32,7 @@ use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::kernel::{Handle, Kernel, Mio, Notice, Panicked, Token};
-use crate::limits::{ERROR_PAUSE, READ_BYTES};
+use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES};
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
@@ -186,7 +186,7 @@ impl<K: Kernel> Reactor<K> {
             closed: Vec::new(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
-            read_buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             outbox: Outbox::default(),
             buffers: Buffers::default(),
             buffer_waiters: VecDeque::new(),

@@ -14,8 +14,8 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 use super::offload::Offload;
-use super::sockets::{self, Stream, UdpSocket};
-use super::{BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token};
+use super::sockets::{self, Stream};
+use super::{BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket};
 use crate::limits::EVENTS_MAX;
 use crate::protocol::Job;
 

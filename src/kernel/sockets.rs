@@ -1,18 +1,14 @@
-//! Making sockets, and what mio's do not offer: options, reset on close, the address a datagram was sent to.
+//! Making TCP sockets, and what mio's do not offer: options, and reset on close.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
-};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use super::{BindOptions, DatagramSocket, ListenOptions, Received, Source, Transport};
+use super::{ListenOptions, Transport};
 
 /// Whether edges come from the kernel (epoll, kqueue) and are not emulated by mio on `poll(2)`.
 pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
@@ -91,131 +87,6 @@ impl Transport for Stream {
     fn short_read_drains(&self) -> bool {
         EDGES_ARE_THE_KERNELS
     }
-}
-
-/// A UDP socket of the operating system.
-#[derive(Debug)]
-pub struct UdpSocket {
-    socket: ::mio::net::UdpSocket,
-    /// Whether the socket is bound to every address, so that the one which was asked has to be learnt for each datagram.
-    wildcard: bool,
-}
-
-impl UdpSocket {
-    pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(!options.both_families)?;
-        }
-        if let Some(bytes) = options.receive_buffer_bytes {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        let wildcard = address.ip().is_unspecified();
-        if wildcard {
-            ask_for_destinations(&socket, address.is_ipv6())?;
-        }
-        socket.bind(&address.into())?;
-        let socket = ::mio::net::UdpSocket::from_std(socket.into());
-        let local = socket.local_addr()?;
-        Ok((Self { socket, wildcard }, local))
-    }
-
-    pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
-        &mut self.socket
-    }
-}
-
-/// Asks for the address that each datagram was sent to: `ip(7)` `IP_PKTINFO`, `ipv6(7)` `IPV6_RECVPKTINFO`, and
-/// `IP_RECVDSTADDR` on the BSDs that lack the first.
-fn ask_for_destinations(socket: &Socket, ipv6: bool) -> io::Result<()> {
-    if ipv6 {
-        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-    } else {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
-        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
-        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
-        setsockopt(socket, sockopt::Ipv4RecvDstAddr, &true)?;
-    }
-    Ok(())
-}
-
-impl DatagramSocket for UdpSocket {
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
-        if !self.wildcard {
-            let (length, from) = self.socket.recv_from(buffer)?;
-            return Ok(Received { length, from, to: None });
-        }
-        let descriptor = self.socket.as_raw_fd();
-        self.socket.try_io(|| {
-            let mut parts = [IoSliceMut::new(buffer)];
-            let mut control = nix::cmsg_space!([u8; 64]);
-            let message: RecvMsg<'_, '_, SockaddrStorage> =
-                recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::empty())?;
-            let from = message.address.as_ref().and_then(socket_address).ok_or(io::ErrorKind::InvalidData)?;
-            let to = message.cmsgs()?.find_map(destination);
-            Ok(Received { length: message.bytes, from, to })
-        })
-    }
-
-    fn send(&mut self, payload: &[u8], to: SocketAddr, source: Option<Source>) -> io::Result<usize> {
-        let Some(source) = source else { return self.socket.send_to(payload, to) };
-        let descriptor = self.socket.as_raw_fd();
-        self.socket.try_io(|| send_from(descriptor, payload, to, source))
-    }
-}
-
-fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
-}
-
-fn destination(message: ControlMessageOwned) -> Option<Source> {
-    match message {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            Some(Source { address: IpAddr::V4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))), interface: 0 })
-        }
-        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
-        ControlMessageOwned::Ipv4RecvDstAddr(address) => {
-            Some(Source { address: IpAddr::V4(Ipv4Addr::from(u32::from_be(address.s_addr))), interface: 0 })
-        }
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
-            let interface = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
-            Some(Source { address: IpAddr::V6(address), interface })
-        }
-        _ => None,
-    }
-}
-
-fn send_from(descriptor: i32, payload: &[u8], to: SocketAddr, source: Source) -> io::Result<usize> {
-    let parts = [IoSlice::new(payload)];
-    let to = SockaddrStorage::from(to);
-    let sent = match source.address {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
-        IpAddr::V4(address) => {
-            let info = nix::libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: nix::libc::in_addr { s_addr: u32::from(address).to_be() },
-                ipi_addr: nix::libc::in_addr { s_addr: 0 },
-            };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], MsgFlags::empty(), Some(&to))?
-        }
-        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
-        IpAddr::V4(address) => {
-            let source = nix::libc::in_addr { s_addr: u32::from(address).to_be() };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv4SendSrcAddr(&source)], MsgFlags::empty(), Some(&to))?
-        }
-        IpAddr::V6(address) => {
-            let info = nix::libc::in6_pktinfo {
-                ipi6_addr: nix::libc::in6_addr { s6_addr: address.octets() },
-                ipi6_ifindex: source.interface as _,
-            };
-            sendmsg(descriptor, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], MsgFlags::empty(), Some(&to))?
-        }
-    };
-    Ok(sent)
 }
 
 /// The soft limit (`getrlimit(2)`) less what is open. Where the open ones cannot be listed, a guess that errs on the

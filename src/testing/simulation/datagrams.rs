@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::slice::ChunksExactMut;
 
 use nix::errno::Errno;
 
 use super::network::{Datagram, Happening, Network};
 use super::world::World;
-use crate::kernel::{DatagramSocket, Readiness, Received, Source};
+use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Source};
 
 /// Datagrams that a socket holds; more are lost.
 const QUEUE_MAX: usize = 32;
@@ -22,19 +23,36 @@ pub(super) struct UdpSocket {
 }
 
 impl DatagramSocket for UdpSocket {
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Received> {
+    fn receive(&mut self, rooms: ChunksExactMut<'_, u8>, received: &mut Vec<Received>) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         world.preempt();
-        let result = world.network.server_receives(self.socket, buffer);
-        world.network.note(|| format!("socket {}: receive -> {result:?}", self.socket));
-        result
+        let before = received.len();
+        for room in rooms {
+            let result = world.network.server_receives(self.socket, room);
+            world.network.note(|| format!("socket {}: receive -> {result:?}", self.socket));
+            match result {
+                Ok(datagram) => received.push(datagram),
+                // As with the kernel, what went wrong in the middle of a batch shows at the next call, if it lasts.
+                Err(_) if received.len() > before => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
-    fn send(&mut self, payload: &[u8], to: SocketAddr, source: Option<Source>) -> io::Result<usize> {
+    fn send(&mut self, replies: &Replies) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        let result = world.network.server_sends(self.socket, payload, to, source);
-        world.network.note(|| format!("socket {}: send to {to} -> {result:?}", self.socket));
-        result
+        let mut sent = 0;
+        for reply in replies.unsent() {
+            let result = world.network.server_sends(self.socket, reply);
+            world.network.note(|| format!("socket {}: send to {} -> {result:?}", self.socket, reply.to));
+            match result {
+                Ok(()) => sent += 1,
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
     }
 }
 
@@ -69,13 +87,7 @@ impl Network {
         Ok(Received { length, from: datagram.from, to: datagram.to })
     }
 
-    fn server_sends(
-        &mut self,
-        socket: usize,
-        payload: &[u8],
-        to: SocketAddr,
-        source: Option<Source>,
-    ) -> io::Result<usize> {
+    fn server_sends(&mut self, socket: usize, reply: Reply<'_>) -> io::Result<()> {
         self.calls += 1;
         if self.strikes(self.chaos.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -89,13 +101,14 @@ impl Network {
             self.agenda.add(at, Happening::SocketEdge(socket, writable));
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let client = client_at(to);
-        assert_eq!(source, Some(source_for(client)), "the reply to {to} leaves from another address than was asked");
+        let client = client_at(reply.to);
+        let source = Some(source_for(client));
+        assert_eq!(reply.source, source, "the reply to {} leaves from another address than was asked", reply.to);
         if !self.dark && !self.strikes(self.chaos.datagrams_lost) {
             let at = self.now + self.random.millis(20);
-            self.agenda.add(at, Happening::Reply(client, payload.to_vec()));
+            self.agenda.add(at, Happening::Reply(client, reply.payload.to_vec()));
         }
-        Ok(payload.len())
+        Ok(())
     }
 
     /// A datagram arrives; with it comes an edge, unless the kernel is strict and others wait before it.

@@ -34,7 +34,7 @@ fn counter(process: &Process, what: &str) -> u64 {
     number_after(log.lines().rfind(|line| line.contains("] sum-udp ")).unwrap(), what)
 }
 
-/// A listener whose calls no other socket of the server makes: bound to every address it uses `recvmsg` and `sendmsg`.
+/// A listener whose calls no other socket of the server makes: bound to every address it uses `recvmmsg` and `sendmmsg`.
 fn on_every_address() -> [Value; 1] {
     [json!({ "name": "sum-udp", "protocol": "sum", "listen": "udp4://:0" })]
 }
@@ -146,7 +146,7 @@ fn case_56_no_error_of_receiving_closes_the_socket() {
     let trial = Trial::start(&on_every_address());
     let socket = asker(at_loopback(trial.address("sum-udp")));
     for errno in ["ECONNREFUSED", "EHOSTUNREACH", "ENOMEM", "ENOBUFS", "EINTR"] {
-        let fault = Fault::on(&trial, &[&format!("recvmsg:error={errno}:when=1+3")]);
+        let fault = Fault::on(&trial, &[&format!("recvmmsg:error={errno}:when=1+3")]);
         (0..10).for_each(|number| expect_answer(&socket, number));
         drop(fault);
     }
@@ -162,7 +162,7 @@ fn case_57_an_answer_that_cannot_be_sent_is_dropped_and_counted_and_the_next_one
     let socket = asker(at_loopback(trial.address("sum-udp")));
     let errors = ["ENOBUFS", "EPERM", "EINVAL", "EMSGSIZE", "ENETUNREACH", "EACCES", "ECONNREFUSED"];
     for errno in errors {
-        let fault = Fault::on(&trial, &[&format!("sendmsg:error={errno}:when=1+2")]);
+        let fault = Fault::on(&trial, &[&format!("sendmmsg:error={errno}:when=1+2")]);
         for number in 0..5 {
             socket.send(SUM.0.as_bytes()).unwrap();
             expect_answer(&socket, number);

@@ -1,0 +1,146 @@
+//! UDP sockets: options, and the address that a datagram was sent to.
+
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod mmsg;
+#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
+mod one_by_one;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::slice::ChunksExactMut;
+
+use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+use self::mmsg as calls;
+#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
+use self::one_by_one as calls;
+use super::{BindOptions, DatagramSocket, Received, Replies};
+
+/// A UDP socket of the operating system.
+#[derive(Debug)]
+pub struct UdpSocket(::mio::net::UdpSocket);
+
+impl UdpSocket {
+    pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!options.both_families)?;
+        }
+        if let Some(bytes) = options.receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if address.ip().is_unspecified() {
+            ask_for_destinations(&socket, address.is_ipv6())?;
+        }
+        socket.bind(&address.into())?;
+        let socket = ::mio::net::UdpSocket::from_std(socket.into());
+        let local = socket.local_addr()?;
+        Ok((Self(socket), local))
+    }
+
+    pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
+        &mut self.0
+    }
+}
+
+/// Asks for the address that each datagram was sent to, so that its reply leaves from there: `ip(7)` `IP_PKTINFO`,
+/// `ipv6(7)` `IPV6_RECVPKTINFO`, and `IP_RECVDSTADDR` on the BSDs that lack the first. A socket with one address needs
+/// none of it.
+fn ask_for_destinations(socket: &Socket, ipv6: bool) -> io::Result<()> {
+    if ipv6 {
+        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    } else {
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
+        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
+        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+        setsockopt(socket, sockopt::Ipv4RecvDstAddr, &true)?;
+    }
+    Ok(())
+}
+
+impl DatagramSocket for UdpSocket {
+    fn receive(&mut self, rooms: ChunksExactMut<'_, u8>, received: &mut Vec<Received>) -> io::Result<()> {
+        self.0.try_io(|| calls::receive(self.0.as_raw_fd(), rooms, received))
+    }
+
+    fn send(&mut self, replies: &Replies) -> io::Result<usize> {
+        self.0.try_io(|| calls::send(self.0.as_raw_fd(), replies))
+    }
+}
+
+/// An address of IPv4 or IPv6; `None` for any other.
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket as Client;
+
+    use super::*;
+    use crate::kernel::Reply;
+    use crate::limits::DATAGRAM_BATCH_MAX;
+
+    /// Receives until nothing is left, `each` bytes of each datagram.
+    fn receive_all(socket: &mut UdpSocket, each: usize) -> Vec<(Received, Vec<u8>)> {
+        let mut buffer = vec![0; each * DATAGRAM_BATCH_MAX];
+        let mut all = Vec::new();
+        let mut batch = Vec::new();
+        while socket.receive(buffer.chunks_exact_mut(each), &mut batch).is_ok() {
+            let payloads = buffer.chunks_exact(each).zip(batch.drain(..));
+            all.extend(payloads.map(|(room, received)| (received, room[..received.length].to_vec())));
+        }
+        all
+    }
+
+    fn round_trip(bound: &str, asked: &str) {
+        let address: SocketAddr = bound.parse().expect("an address");
+        let options = BindOptions::new(None, true);
+        let (mut socket, local) = UdpSocket::bind(address, &options).expect("a socket");
+        let asked = SocketAddr::new(asked.parse().expect("an address"), local.port());
+        let client = Client::bind((asked.ip(), 0)).expect("a client");
+        client.connect(asked).expect("an address of ours");
+        let count = 2 * DATAGRAM_BATCH_MAX + 3;
+        for number in 0..count {
+            client.send(format!("datagram {number}").as_bytes()).expect("room");
+        }
+
+        let received = receive_all(&mut socket, 9);
+        assert_eq!(received.len(), count, "{bound}");
+        let mut replies = Replies::default();
+        for (datagram, payload) in &received {
+            assert_eq!(payload, b"datagram ", "what does not fit is lost, and nothing else");
+            assert_eq!(datagram.from.port(), client.local_addr().expect("bound").port());
+            assert_eq!(datagram.to.is_some(), address.ip().is_unspecified());
+            replies.push(Reply { payload, to: datagram.from, source: datagram.to });
+        }
+        let mut sent = 0;
+        while !replies.is_empty() {
+            let count = socket.send(&replies).expect("room");
+            assert!(count > 0);
+            sent += count;
+            replies.advance(count);
+        }
+        assert_eq!(sent, count);
+        // The client is connected: it gets nothing that comes from another address than it asked.
+        for _ in 0..count {
+            let mut answer = [0; 20];
+            let length = client.recv(&mut answer).expect("an answer");
+            assert_eq!(&answer[..length], b"datagram ");
+        }
+    }
+
+    #[test]
+    fn batches_arrive_and_leave_from_the_address_that_was_asked() {
+        round_trip("127.0.0.1:0", "127.0.0.1");
+        round_trip("[::1]:0", "::1");
+        round_trip("0.0.0.0:0", "127.0.0.2");
+        round_trip("[::]:0", "::1");
+        round_trip("[::]:0", "127.0.0.3");
+    }
+}

@@ -1,0 +1,185 @@
+//! `recvmmsg(2)` and `sendmmsg(2)`: many datagrams for one system call.
+//!
+//! This is the only module of the crate with `unsafe` code. The packages that wrap these calls allocate for each batch, or
+//! send all of it from one address. Every pointer that the kernel is given here leads into a local array or an argument,
+//! and nobody uses it after the call.
+
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::{self, MaybeUninit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::RawFd;
+use std::ptr;
+use std::slice::ChunksExactMut;
+
+use nix::libc;
+use nix::sys::socket::{SockaddrLike, SockaddrStorage};
+
+use super::{Received, Replies, socket_address};
+use crate::kernel::Source;
+use crate::limits::DATAGRAM_BATCH_MAX;
+
+/// Room for the one control message of a datagram: `struct in6_pktinfo` is the largest, with its header 40 bytes.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([MaybeUninit<u8>; 64]);
+
+const NO_CONTROL: Control = Control([MaybeUninit::uninit(); 64]);
+
+/// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`. Learns where
+/// each was sent to if the socket tells (`ip(7)`: `IP_PKTINFO`, `ipv6(7)`: `IPV6_RECVPKTINFO`).
+pub(super) fn receive(
+    descriptor: RawFd,
+    rooms: ChunksExactMut<'_, u8>,
+    received: &mut Vec<Received>,
+) -> io::Result<()> {
+    let mut headers = [no_header(); DATAGRAM_BATCH_MAX];
+    let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::uninit() }; DATAGRAM_BATCH_MAX];
+    let mut controls = [NO_CONTROL; DATAGRAM_BATCH_MAX];
+    let mut parts = [const { MaybeUninit::<IoSliceMut<'_>>::uninit() }; DATAGRAM_BATCH_MAX];
+    let mut count = 0;
+    for (room, (((header, name), control), part)) in
+        rooms.zip(headers.iter_mut().zip(&mut names).zip(&mut controls).zip(&mut parts))
+    {
+        let header = &mut header.msg_hdr;
+        header.msg_iov = ptr::from_mut(part.write(IoSliceMut::new(room))).cast();
+        header.msg_iovlen = 1;
+        header.msg_name = name.as_mut_ptr().cast();
+        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        header.msg_control = ptr::from_mut(control).cast();
+        header.msg_controllen = size_of::<Control>() as _;
+        count += 1;
+    }
+    // SAFETY: the first `count` headers were filled in above. Their pointers lead to distinct elements of `names`,
+    // `controls` and `parts`, which outlive the call, each with its true size; `IoSliceMut` has the layout of `iovec`, and
+    // each holds a room that is borrowed exclusively until this function returns.
+    let result =
+        unsafe { libc::recvmmsg(descriptor, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
+    let filled = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+    for header in &headers[..filled] {
+        // SAFETY: the kernel has filled in this header, and with it the name and the control messages that it points to,
+        // of the lengths that stand in it.
+        let (from, to) = unsafe { (sender(&header.msg_hdr), destination(&header.msg_hdr)) };
+        received.push(Received { length: header.msg_len as usize, from: from.unwrap_or(Received::NOBODY), to });
+    }
+    Ok(())
+}
+
+/// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none.
+pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
+    let mut headers = [no_header(); DATAGRAM_BATCH_MAX];
+    let mut names = [const { MaybeUninit::<SockaddrStorage>::uninit() }; DATAGRAM_BATCH_MAX];
+    let mut controls = [NO_CONTROL; DATAGRAM_BATCH_MAX];
+    let mut parts = [IoSlice::new(&[]); DATAGRAM_BATCH_MAX];
+    let mut count = 0;
+    for (reply, (((header, name), control), part)) in
+        replies.unsent().zip(headers.iter_mut().zip(&mut names).zip(&mut controls).zip(&mut parts))
+    {
+        let header = &mut header.msg_hdr;
+        *part = IoSlice::new(reply.payload);
+        header.msg_iov = ptr::from_mut(part).cast();
+        header.msg_iovlen = 1;
+        let name = name.write(SockaddrStorage::from(reply.to));
+        header.msg_name = name.as_ptr().cast_mut().cast();
+        header.msg_namelen = name.len();
+        if let Some(source) = reply.source {
+            header.msg_control = ptr::from_mut(control).cast();
+            header.msg_controllen = size_of::<Control>() as _;
+            // SAFETY: the header points to room for a control message and says how much.
+            unsafe { put_source(header, source) };
+        }
+        count += 1;
+    }
+    // SAFETY: the first `count` headers were filled in above. Their pointers lead to initialized elements of `names` and
+    // `parts` and, where `msg_controllen` is not zero, to a control message of that length; all of them outlive the
+    // call. `IoSlice` has the layout of `iovec`, and the kernel only reads.
+    let result = unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _) };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// A header that points to nothing.
+const fn no_header() -> libc::mmsghdr {
+    // SAFETY: `mmsghdr` consists of integers and pointers, for which zero is a value.
+    unsafe { mem::zeroed() }
+}
+
+/// Who sent a datagram; `None` if the kernel does not say it as we know it.
+///
+/// # Safety
+/// `msg_name` points to a socket address of `msg_namelen` bytes, in memory of the size and alignment of `sockaddr_storage`.
+unsafe fn sender(header: &libc::msghdr) -> Option<SocketAddr> {
+    // SAFETY: as the caller promises; the length is checked against that of the family by `from_raw`.
+    let address = unsafe { SockaddrStorage::from_raw(header.msg_name.cast(), Some(header.msg_namelen)) }?;
+    socket_address(&address)
+}
+
+/// The address of ours that a datagram was sent to, if the kernel told.
+///
+/// # Safety
+/// `msg_control` points to `msg_controllen` bytes of control messages, aligned for their header.
+unsafe fn destination(header: &libc::msghdr) -> Option<Source> {
+    // SAFETY: as the caller promises.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: `CMSG_FIRSTHDR` and `CMSG_NXTHDR` give null or a header that lies within the control messages.
+    while let Some(control) = unsafe { message.as_ref() } {
+        // SAFETY: `control` is the header of a message, and its data follow; the kernel writes these two types with the
+        // structures of `ip(7)` and `ipv6(7)` as their data, aligned or not.
+        match (control.cmsg_level, control.cmsg_type) {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
+                return Some(Source::v4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))));
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let info: libc::in6_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
+                return Some(Source::v6(Ipv6Addr::from(info.ipi6_addr.s6_addr), info.ipi6_ifindex as u32));
+            }
+            // SAFETY: `message` lies within the control messages of `header`.
+            _ => message = unsafe { libc::CMSG_NXTHDR(header, message) },
+        }
+    }
+    None
+}
+
+/// Writes the control message that has a datagram leave from `source`, and its length into the header.
+///
+/// # Safety
+/// `msg_control` points to `msg_controllen` writable bytes, at least 40, aligned for the header of a control message.
+unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
+    match source.address {
+        IpAddr::V4(address) => {
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from(address).to_be() },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            // SAFETY: as the caller promises: 16 bytes of header and 12 of data.
+            unsafe { put(header, libc::IPPROTO_IP, libc::IP_PKTINFO, info) };
+        }
+        IpAddr::V6(address) => {
+            let info = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+                ipi6_ifindex: source.interface as _,
+            };
+            // SAFETY: as the caller promises: 16 bytes of header and 20 of data.
+            unsafe { put(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info) };
+        }
+    }
+}
+
+/// Writes one control message, and its length into the header.
+///
+/// # Safety
+/// `msg_control` points to `msg_controllen` writable bytes, at least `CMSG_SPACE(size_of::<T>())`, aligned for the header
+/// of a control message.
+unsafe fn put<T>(header: &mut libc::msghdr, level: libc::c_int, kind: libc::c_int, data: T) {
+    let size = size_of::<T>() as libc::c_uint;
+    // SAFETY: there is room for a header, so `CMSG_FIRSTHDR` gives the start of the room, which is aligned for it; and for
+    // the data after it, which `CMSG_DATA` gives the place of.
+    unsafe {
+        let message = libc::CMSG_FIRSTHDR(header);
+        message.write(libc::cmsghdr { cmsg_len: libc::CMSG_LEN(size) as _, cmsg_level: level, cmsg_type: kind });
+        libc::CMSG_DATA(message).cast::<T>().write_unaligned(data);
+        header.msg_controllen = libc::CMSG_SPACE(size) as _;
+    }
+}
