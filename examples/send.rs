@@ -93,7 +93,7 @@ fn send(cli: &Cli) -> Result<String> {
     let bar = progress_bar(size)?;
     let mut session = Session::connect(&url(cli)?, cli.bare, cli.timeout)?;
     match cli.protocol {
-        Protocol::File => send_file(&mut session, name, &mut file, &bar).inspect_err(|_| session.abort()),
+        Protocol::File => send_file(&mut session, name, &mut file, &bar),
         Protocol::FileSized => send_sized(&mut session, name, &mut file, size, &bar),
     }
 }
@@ -119,8 +119,9 @@ fn url(cli: &Cli) -> Result<Url> {
 }
 
 /// Here the contents end with the connection. So the server can't tell a whole file from one whose sender has died: only
-/// its last line shows that it has got everything.
+/// its last line shows that it has got everything. What can be done here is to die with a reset, which leaves no file.
 fn send_file(session: &mut Session, name: &str, file: &mut File, bar: &ProgressBar) -> Result<String> {
+    session.reset_unless_ended()?;
     session.say(name);
     session.expect("ok")?;
     let sent = session.upload(file, bar)?;

@@ -119,18 +119,18 @@ impl Session {
         }
     }
 
-    /// Shuts down our side: the server has got all.
-    pub(crate) fn end(&mut self) {
-        if let Err(error) = self.stream.shutdown(Shutdown::Write) {
-            self.error.get_or_insert(error);
-        }
+    /// From now on the connection ends with a reset, whatever ends it: an error, Ctrl-C, SIGKILL. An orderly end would be
+    /// the end of the contents, so that the server would keep half a file for a whole one.
+    pub(crate) fn reset_unless_ended(&self) -> Result<()> {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")
     }
 
-    /// Makes the connection end with a reset. An orderly end would be the end of the contents, so that the server would
-    /// keep half a file for a whole one.
-    pub(crate) fn abort(&self) {
-        // If it fails the connection is gone already.
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    /// Shuts down our side, in order: the kernel has got all.
+    pub(crate) fn end(&mut self) {
+        let ended = SockRef::from(&self.stream).set_linger(None).and_then(|()| self.stream.shutdown(Shutdown::Write));
+        if let Err(error) = ended {
+            self.error.get_or_insert(error);
+        }
     }
 
     /// Writes and reads once, as far as that goes now, and returns how many bytes were written. It waits for an event

@@ -6,9 +6,12 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use serde_json::json;
 
-use crate::support::{Scratch, Server, every_protocol, server};
+use crate::support::{Scratch, Server, eventually, every_protocol, server};
 
 /// The program of an example; `cargo test` builds it.
 fn program(example: &str) -> PathBuf {
@@ -132,6 +135,32 @@ fn send_delivers_a_file_by_either_protocol_and_in_either_style() {
         assert!(errors.contains("exists"), "{errors}");
     }
     assert!(fail("send", &["/nonexistent", &sized]).contains("/nonexistent"));
+}
+
+/// Contents that never end come from a pipe: without a size, only the end of the connection tells that they are whole.
+#[test]
+fn a_send_that_is_killed_in_the_middle_leaves_no_half_of_a_file() {
+    let everything = Everything::start();
+    let source = Scratch::new();
+    let pipe = source.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let mut contents = File::options().read(true).write(true).open(&pipe).unwrap();
+    // As much as the client reads at once.
+    let part = [7; 64 * 1024];
+    for (number, signal) in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL].into_iter().enumerate() {
+        let arguments = [pipe.to_str().unwrap(), &everything.url("file-tcp"), "--protocol", "file", "--as", "half"];
+        let mut child = client("send", &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        contents.write_all(&part).unwrap();
+        let killed_at = (number as u64 + 1) * ("half\n".len() + part.len()) as u64;
+        let received = || everything.server.stats("file-tcp").received_bytes;
+        eventually("the server has got a part", || received() == killed_at);
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        assert!(!child.wait().unwrap().success());
+        let ended = || everything.server.stats("file-tcp").closed.total() == number as u64 + 1;
+        eventually("the connection is over", ended);
+        assert_eq!(everything.received.names(), [""; 0], "{signal}");
+    }
+    assert_eq!(everything.server.stats("file-tcp").closed.count("reset"), 3);
 }
 
 #[test]
