@@ -27,21 +27,38 @@ impl<T: Transport> Connection<T> {
         self.job_out
     }
 
-    /// Says which rule is broken, if any. `wakes`: another visit is certain without an edge.
-    pub(crate) fn check(&self, limits: &Limits, wakes: bool) -> Result<(), &'static str> {
-        let full = !self.outbox.is_empty();
-        let listens = match self.phase {
-            Phase::Open | Phase::Lingering(_) => true,
-            Phase::Working(_) | Phase::Storing(_) | Phase::Flushing(_) | Phase::Closed(_) => false,
+    /// Says which rule of waiting is broken, if any. `wakes`: another visit is certain without an edge.
+    pub(crate) fn check_waiting(&self, wakes: bool) -> Result<(), &'static str> {
+        let pending = !self.outbox.is_empty();
+        let wants_input = match self.phase {
+            Phase::Open => !self.full,
+            Phase::Storing(_) => !self.job_out,
+            Phase::Lingering(_) => true,
+            Phase::Working(_) | Phase::Flushing(_) | Phase::Closed(_) => false,
         };
+        let waits_for_input = wants_input && !wakes;
+        let has_seen_all = self.input.is_empty() || (matches!(self.phase, Phase::Open) && self.starved);
         let rules = [
             (!matches!(self.phase, Phase::Closed(_)), "it is over and has not been reaped"),
-            (wakes || full || !(listens && self.ready.readable), "it waits for an edge that nobody owes: readable"),
-            (wakes || !(full && self.ready.writable), "it waits for an edge that nobody owes: writable"),
+            (!(waits_for_input && self.ready.readable), "it waits for an edge that nobody owes: readable"),
+            (!(waits_for_input && self.peer_finished), "it waits for a peer that has finished"),
+            (!waits_for_input || has_seen_all, "it waits for input and has some"),
+            (wakes || !(pending && self.ready.writable), "it waits for an edge that nobody owes: writable"),
+            (wakes || pending || !matches!(self.phase, Phase::Flushing(_)), "it has sent all and does not finish"),
             (wakes || self.job_out || !matches!(self.phase, Phase::Working(_)), "it waits for a job that is not out"),
+        ];
+        first_broken(&rules)
+    }
+
+    /// Says which bound is exceeded, if any.
+    pub(crate) fn check_bounds(&self, limits: &Limits) -> Result<(), &'static str> {
+        first_broken(&[
             (self.outbox.len() < limits.max_pending_output + ONE_MESSAGE_BYTES_MAX, "its outbox is out of bounds"),
             (self.input.len() <= UNCONSUMED_BYTES_MAX + READ_BYTES, "it keeps too much input"),
-        ];
-        rules.iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, broken)| Err(broken))
+        ])
     }
+}
+
+fn first_broken(rules: &[(bool, &'static str)]) -> Result<(), &'static str> {
+    rules.iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, broken)| Err(broken))
 }

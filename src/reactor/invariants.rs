@@ -54,7 +54,8 @@ impl<K: Kernel> Reactor<K> {
                     census.pending_bytes += connection.pending_bytes();
                     let limits = &self.endpoints[slot.endpoint as usize].limits;
                     let wakes = slot.queued || slot.wants_buffer;
-                    connection.check(limits, wakes).map_err(|broken| format!("slot {key}: {broken}"))?;
+                    let checked = connection.check_waiting(wakes).and_then(|()| connection.check_bounds(limits));
+                    checked.map_err(|broken| format!("slot {key}: {broken}"))?;
                     let (due, armed) = (connection.deadline(limits), self.deadlines.at(key as u32));
                     if !slot.queued && armed > due {
                         return Err(format!("slot {key} is due at {due:?} and comes up at {armed:?}"));

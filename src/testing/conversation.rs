@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::script::{Action, Script};
 use super::wire::Wire;
 use crate::bulk::Buffers;
-use crate::connection::{Connection, Ended, Status, Visit};
+use crate::connection::{Claim, Connection, Ended, Status, Visit};
 use crate::kernel::Panicked;
 use crate::limits::READ_BYTES;
 use crate::outbox::Outbox;
@@ -193,16 +193,16 @@ impl<'s> Conversation<'s> {
         }
     }
 
-    /// Waiting is a claim: a job is out, or whatever is still wanted said `WouldBlock`.
+    /// Waiting is a claim: each direction that is still wanted said `WouldBlock`, or a job is out that wakes it.
     fn check_claim(&mut self) {
-        let pending = self.connection.pending_bytes();
-        self.pending_bytes_max = self.pending_bytes_max.max(pending);
+        self.pending_bytes_max = self.pending_bytes_max.max(self.connection.pending_bytes());
+        if let Err(broken) = self.connection.check_waiting(false) {
+            panic!("lost wake-up: {broken}");
+        }
+        let Claim { drained, blocked } = self.connection.claim();
         let (read_blocked, write_blocked) = self.wire.world(|ends| (ends.is_read_blocked(), ends.is_write_blocked()));
-        assert!(pending == 0 || write_blocked, "lost wake-up: output is pending and no write said WouldBlock");
-        assert!(
-            self.job.is_some() || write_blocked || read_blocked,
-            "lost wake-up: nothing is pending and no read said WouldBlock"
-        );
+        assert!(!drained || read_blocked, "lost wake-up: it takes the socket for drained, and no read said WouldBlock");
+        assert!(!blocked || write_blocked, "lost wake-up: it takes the socket for full, and no write said WouldBlock");
     }
 
     fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Status) -> Status {
