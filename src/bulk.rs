@@ -10,8 +10,10 @@ use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNEC
 use crate::protocol::{Job, Outcome, Sink, Stored};
 
 /// The buffers of all uploads together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buffers {
+    /// How many there may be.
+    most: usize,
     spare: Vec<Box<[u8]>>,
     /// Each buffer that is with an upload holds a clone, so that one which is lost, with a job that nobody takes, is not
     /// missing for ever.
@@ -21,7 +23,17 @@ pub(crate) struct Buffers {
 /// How many spare buffers are kept for the next upload instead of being given back to the allocator.
 const SPARE_MAX: usize = 4;
 
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new(BULK_BUFFERS_MAX)
+    }
+}
+
 impl Buffers {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, spare: Vec::new(), ticket: Arc::default() }
+    }
+
     fn take(&mut self) -> Option<Buffer> {
         if self.free() == 0 {
             return None;
@@ -43,7 +55,7 @@ impl Buffers {
 
     /// How many uploads that wait for a buffer would get one.
     pub(crate) fn free(&self) -> usize {
-        BULK_BUFFERS_MAX - self.lent()
+        self.most - self.lent()
     }
 }
 

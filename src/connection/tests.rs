@@ -4,7 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, UNCONSUMED_BYTES_MAX};
+use crate::limits::{
+    BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
+};
 use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
 use crate::testing::{Edges, Fault, Script, converse, every_fault, every_split};
 
@@ -181,6 +183,19 @@ fn a_slow_reader_gets_everything_although_its_output_was_full() {
 }
 
 #[test]
+fn while_all_together_have_too_much_pending_one_more_message_is_taken_at_a_time() {
+    let lines = "line\n".repeat(10_000);
+    let deaf = converse(Lines, &Script::new().pressed().never_reads(0).send(&lines));
+    assert_eq!((deaf.reason, deaf.pending_bytes_max), (CloseReason::WriteTimeout, "line\n".len()));
+    assert_eq!(
+        deaf.stats.received_bytes, PRESSED_READ_BYTES as u64,
+        "one small read, and none while anything is pending"
+    );
+    let slow = converse(Lines, &Script::new().pressed().window(7).send(&lines).fin());
+    assert_eq!(slow.sent, [lines.as_bytes(), b"eof"].concat());
+}
+
+#[test]
 fn time_spent_waiting_for_the_peer_to_read_does_not_count_against_its_request() {
     let mut limits = limits(|limits| limits.max_pending_output = 10);
     limits.request_timeout = Some(SECOND);
@@ -303,6 +318,17 @@ fn bulk_data_arrives_whole_and_in_order_whatever_its_size() {
             assert_eq!(converse(protocol, &script).sent, format!("{size} stored, 0 left\n").as_bytes());
             assert!(*written.lock().expect("no panic") == contents, "{size} bytes, {edges:?}");
         }
+    }
+}
+
+#[test]
+fn bulk_data_arrives_whole_however_few_buffers_others_leave() {
+    let contents = vec![7; 5 * BULK_BUFFER_BYTES + 1];
+    for buffers in 1..=BULK_BUFFERS_PER_CONNECTION_MAX {
+        let (protocol, written) = upload(u64::MAX, usize::MAX);
+        let script = Script::new().buffers(buffers).job_time(SECOND).send("name\n").send(&contents).fin();
+        assert_eq!(converse(protocol, &script).reason, CloseReason::Eof);
+        assert!(*written.lock().expect("no panic") == contents, "{buffers} buffers");
     }
 }
 

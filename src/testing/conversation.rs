@@ -83,7 +83,7 @@ impl<'s> Conversation<'s> {
             elapsed: Duration::ZERO,
             stats: Stats::default(),
             outbox: Outbox::default(),
-            buffers: Buffers::default(),
+            buffers: Buffers::new(script.buffers),
             read_buffer: vec![0; READ_BYTES],
             job: None,
             stopping: false,
@@ -216,7 +216,7 @@ impl<'s> Conversation<'s> {
             now: Time::since(self.origin, instant),
             instant,
             wall_clock: self.script.wall_clock + self.elapsed,
-            pressed: false,
+            pressed: self.script.pressed,
             stopping: self.stopping,
             job: None,
         };

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::wire::{Edges, Fault};
-use crate::limits::Limits;
+use crate::limits::{BULK_BUFFERS_MAX, Limits};
 
 /// What the peer does, in order, and under which conditions. Each step happens when the driver waits; after the last one
 /// the peer closes when we do, and otherwise says nothing more.
@@ -18,6 +18,8 @@ pub struct Script {
     pub(super) limits: Limits,
     pub(super) wall_clock: SystemTime,
     pub(super) job_time: Duration,
+    pub(super) pressed: bool,
+    pub(super) buffers: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ impl Script {
             limits: Limits::default(),
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
+            pressed: false,
+            buffers: BULK_BUFFERS_MAX,
         }
     }
 
@@ -155,6 +159,24 @@ impl Script {
     #[must_use]
     pub fn job_time(mut self, time: Duration) -> Self {
         self.job_time = time;
+        self
+    }
+
+    /// All connections together have more output pending than `max_pending_output_total`.
+    #[must_use]
+    pub fn pressed(mut self) -> Self {
+        self.pressed = true;
+        self
+    }
+
+    /// Other uploads hold all buffers of the pool but so many.
+    ///
+    /// # Panics
+    /// If that is none: the upload would wait for ever.
+    #[must_use]
+    pub fn buffers(mut self, count: usize) -> Self {
+        assert!(count > 0, "an upload needs a buffer");
+        self.buffers = count;
         self
     }
 }
