@@ -8,6 +8,7 @@ mod accept;
 mod catalogue;
 mod contents;
 mod loop_;
+mod memory;
 mod names;
 mod service;
 mod sum;

@@ -18,11 +18,13 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
     }
 
-    /// The same, with room for no more than a few segments that it has not read.
+    /// The same, with room for no more than a few segments that it has not read; and as these are short, the server's
+    /// kernel has little room for what it cannot send, too (`tcp(7)`: `TCP_MAXSEG`).
     #[track_caller]
     pub(crate) fn connect_with_little_room(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_tcp_mss(500).unwrap();
         socket.connect_timeout(&address.into(), PATIENCE).unwrap();
         Self::over(socket.into())
     }

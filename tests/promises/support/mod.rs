@@ -2,6 +2,7 @@
 
 mod canary;
 mod client;
+mod deaf;
 mod fault;
 mod over;
 mod process;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::canary::Canary;
 pub(crate) use self::client::{Client, ask};
+pub(crate) use self::deaf::{deaf_clients, send_until_all_are_stuck};
 pub(crate) use self::fault::{Fault, faults_work, root_works};
 pub(crate) use self::over::Over;
 pub(crate) use self::process::{Process, number_after};

@@ -1,0 +1,84 @@
+//! The bound of memory that `docs/reliability.md` states, part by part, each with all of its clients hostile.
+
+use reactor::Config;
+use reactor::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, PRESSED_READ_BYTES, READ_BYTES, WORKERS};
+use serde_json::json;
+
+use crate::support::{
+    Client, Fault, Process, SUM, Trial, ask, deaf_clients, faults_work, listener, send_until_all_are_stuck,
+};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// What a connection costs that keeps neither input nor output.
+const CONNECTION_BYTES: usize = KIB;
+
+/// A message of `uppercase` grows to three times what was read, at worst.
+const GROWTH: usize = 3;
+
+#[test]
+fn a_connection_between_two_requests_costs_no_more_than_a_kibibyte() {
+    const PEERS: usize = 2000;
+    let server = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
+    let address = server.address("sum-tcp");
+    ask(address, &[SUM.0]);
+    let before = server.resident_bytes();
+    let mut peers: Vec<_> = (0..PEERS).map(|_| Client::connect(address)).collect();
+    for peer in &mut peers {
+        peer.ask(SUM.0, SUM.1);
+    }
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown <= PEERS * CONNECTION_BYTES, "{} bytes each", grown / PEERS);
+}
+
+#[test]
+fn the_output_of_all_together_stays_within_its_limit_however_many_never_read() {
+    const PEERS: usize = 200;
+    const TOTAL: usize = 8 * MIB;
+    let config = json!({ "listeners": [listener("uppercase", "tcp")], "max_pending_output_total": "8MiB" });
+    let server = Process::start(&config);
+    let address = server.address("uppercase-tcp");
+    ask(address, &["before"]);
+    let before = server.resident_bytes();
+    let peers = deaf_clients(&server, "uppercase-tcp", PEERS);
+    let grown = server.resident_bytes().saturating_sub(before);
+    let last_visit = Config::without_listeners().limits.max_pending_output + GROWTH * READ_BYTES;
+    let pending = TOTAL + last_visit + PEERS * GROWTH * PRESSED_READ_BYTES;
+    assert!(grown >= TOTAL / 2, "the limit has not been reached: {grown} bytes");
+    assert!(grown <= PEERS * CONNECTION_BYTES + 2 * pending, "{grown} bytes");
+    assert_eq!(ask(address, &["one more"]), b"ONE MORE");
+    drop(peers);
+}
+
+#[test]
+fn uploads_stay_within_their_buffers_however_many_wait_for_a_stuck_disk() {
+    if !faults_work() {
+        return;
+    }
+    const PEERS: usize = 200;
+    let trial = Trial::start(&[listener("file-sized", "tcp")]);
+    let begin = |name: String, size: usize| {
+        let mut client = Client::connect(trial.address("file-sized-tcp"));
+        client.ask(format!("{name}\n{size}\n"), "OK\nOK\n");
+        client
+    };
+    let mut peers: Vec<_> = (0..PEERS).map(|number| begin(format!("peer-{number}"), 1 << 30)).collect();
+    let mut blockers: Vec<_> = (0..WORKERS).map(|number| begin(format!("blocker-{number}"), 1)).collect();
+    let before = trial.resident_bytes();
+    let fault = Fault::on(&trial, &["fsync:delay_enter=60000000"]);
+    for blocker in &mut blockers {
+        blocker.send("x");
+    }
+    send_until_all_are_stuck(&trial, "file-sized-tcp", &mut peers);
+    let grown = trial.resident_bytes().saturating_sub(before);
+    // Without a buffer, an upload keeps no more than what one read brought along with its name.
+    let kept = CONNECTION_BYTES + READ_BYTES + KIB;
+    assert!(grown >= BULK_BUFFERS_MAX * BULK_BUFFER_BYTES / 2, "the pool has not been used: {grown} bytes");
+    assert!(grown <= BULK_BUFFERS_MAX * BULK_BUFFER_BYTES + PEERS * kept, "{grown} bytes");
+    drop(fault);
+    for client in peers.into_iter().chain(blockers) {
+        client.reset();
+    }
+    trial.end();
+}
