@@ -45,6 +45,8 @@ pub enum BindError {
     },
     /// Too few descriptors are left for even one connection; how many more are needed.
     Descriptors(usize),
+    /// There are more than 65,536 listeners.
+    Listeners,
     /// The poll cannot be opened.
     Poll(io::Error),
 }
@@ -62,6 +64,7 @@ impl fmt::Display for BindError {
             Self::Descriptors(missing) => {
                 write!(f, "the limit of file descriptors is too low: at least {missing} more are needed (ulimit -n)")
             }
+            Self::Listeners => f.write_str("there are more than 65,536 listeners"),
             Self::Poll(error) => write!(f, "cannot open a poll: {error}"),
         }
     }

@@ -9,166 +9,112 @@
 //! ever, because edge-triggered readiness does not tell twice.
 
 mod expiry;
+mod held;
 mod invariants;
+mod peer;
 mod storing;
+mod visit;
 
 use std::any::Any;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Instant, SystemTime};
 
-use self::expiry::Clock;
+use self::held::Held;
 pub(crate) use self::invariants::Claim;
+use self::peer::Peer;
+use self::visit::Round;
+pub(crate) use self::visit::{Ended, Status, Visit};
 use crate::attempt::{Attempt, attempt};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::{Panicked, Readiness, Transport};
-use crate::limits::{
-    KEPT_OUTBOX_BYTES_MAX, Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX,
-};
-use crate::outbox::Outbox;
+use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
-use crate::stats::Stats;
 use crate::time::Time;
 
 /// One TCP connection and its protocol.
+///
+/// There may be very many, most of them idle: what only a busy one needs stands behind a pointer.
 pub(crate) struct Connection<T> {
     transport: T,
-    protocol: Box<dyn StreamProtocol>,
-    peer: SocketAddr,
-    phase: Phase,
     /// What the socket may be ready for. Events set it; only `WouldBlock`, or what proves the same, clears it.
     ready: Readiness,
     /// The peer's FIN has been read.
     peer_finished: bool,
-    /// The protocol has seen all of `input` and asked for more.
+    /// The protocol has seen all of the input and asked for more.
     starved: bool,
     /// A worker is busy for this connection, and its result will come.
     job_out: bool,
     within: Within,
-    /// Received and not consumed; empty most of the time, and then without memory.
-    input: Vec<u8>,
-    /// Not sent yet; empty most of the time, and then without memory.
-    outbox: Outbox,
-    /// The last visit ended with so much output pending that the peer is not read from.
-    full: bool,
-    clock: Clock,
-    /// What has to be dropped on a worker when the connection is over.
-    remains: Option<Box<dyn Any + Send>>,
+    protocol: Box<dyn StreamProtocol>,
+    peer: Peer,
+    /// `None` while bytes go to the protocol.
+    phase: Option<Box<Phase>>,
+    /// The last byte received, job finished, or output drained.
+    active: Time,
+    held: Option<Box<Held>>,
 }
 
-/// Where a connection is in its life.
+/// Where a connection is in its life, when it is not in conversation.
 enum Phase {
-    /// Bytes go to the protocol.
-    Open,
     /// The protocol rests until its job is done; then the result stands here.
     Working(Option<Returned>),
     /// Bytes go to a file.
-    Storing(Box<Bulk>),
+    Storing(Bulk),
     /// What is pending is sent; then comes our FIN.
     Flushing(CloseReason),
-    /// Our FIN is sent. Input is discarded until the peer's FIN, because closing over unread input resets the connection
-    /// and can destroy the reply on its way (RFC 1122, 4.2.2.13).
-    Lingering(CloseReason),
+    /// Our FIN was sent at this time. Input is discarded until the peer's FIN, because closing over unread input resets
+    /// the connection and can destroy the reply on its way (RFC 1122, 4.2.2.13).
+    Lingering(CloseReason, Time),
     /// It is over.
     Closed(CloseReason),
-}
-
-/// What all connections share during a visit.
-#[derive(Debug)]
-pub(crate) struct Visit<'a> {
-    /// The read buffer of the loop.
-    pub(crate) read_buffer: &'a mut [u8],
-    /// The output buffer of the loop: empty between visits, so that nothing can go to the wrong peer.
-    pub(crate) outbox: &'a mut Outbox,
-    pub(crate) buffers: &'a mut Buffers,
-    pub(crate) stats: &'a mut Stats,
-    pub(crate) limits: &'a Limits,
-    pub(crate) now: Time,
-    pub(crate) instant: Instant,
-    pub(crate) wall_clock: SystemTime,
-    /// All connections together have too much output pending.
-    pub(crate) pressed: bool,
-    /// The server stops: a connection between two requests closes.
-    pub(crate) stopping: bool,
-    /// The job that the visit hands out, if any.
-    pub(crate) job: Option<Job>,
-}
-
-/// How a visit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// Nothing can be done before an edge, a result or a deadline.
-    Waiting,
-    /// The budget is used up: nothing is owed, so it wants another visit.
-    Again,
-    /// It wants a buffer of the pool, and another visit when there is one.
-    WantsBuffer,
-    /// It is over: reap it.
-    Closed,
-}
-
-/// What is left when a connection is over.
-pub(crate) struct Ended<T> {
-    pub(crate) transport: T,
-    pub(crate) reason: CloseReason,
-    /// The last job: discards what may block.
-    pub(crate) last: Option<Job>,
-    /// A worker is still busy for it; the last job comes after that.
-    pub(crate) job_out: bool,
-}
-
-/// What one round of a visit came to.
-enum Round {
-    /// Something was done; look again.
-    Progress,
-    /// Nothing can be done.
-    Rest,
-    /// The budget is used up.
-    Spent,
-    /// There is no buffer to go on with.
-    WantsBuffer,
 }
 
 impl<T: Transport> Connection<T> {
     /// A connection that has just been accepted. It may have bytes already and certainly takes some, so its first visit
     /// needs no event.
-    pub(crate) fn new(transport: T, protocol: Box<dyn StreamProtocol>, peer: SocketAddr, now: Time) -> Self {
-        Self {
+    pub(crate) fn new(
+        transport: T,
+        protocol: Box<dyn StreamProtocol>,
+        peer: SocketAddr,
+        limits: &Limits,
+        now: Time,
+    ) -> Self {
+        let mut connection = Self {
             transport,
-            protocol,
-            peer,
-            phase: Phase::Open,
             ready: Readiness { readable: true, writable: true, in_doubt: false },
             peer_finished: false,
             starved: true,
             job_out: false,
             within: Within::Nothing,
-            input: Vec::new(),
-            outbox: Outbox::default(),
-            full: false,
-            clock: Clock::new(now),
-            remains: None,
-        }
+            protocol,
+            peer: Peer::from(peer),
+            phase: None,
+            active: now,
+            held: None,
+        };
+        connection.hold_lifetime(limits, now);
+        connection
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+        self.peer.address()
+    }
+
+    /// Whether bytes go to the protocol.
+    fn is_open(&self) -> bool {
+        self.phase.is_none()
     }
 
     /// Whether it waits for nothing but to be reaped.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Closed(_))
-    }
-
-    /// Bytes of output pending between visits.
-    pub(crate) fn pending_bytes(&self) -> usize {
-        self.outbox.len()
+        matches!(self.phase.as_deref(), Some(Phase::Closed(_)))
     }
 
     /// Lets the protocol speak first.
     pub(crate) fn open(&mut self, visit: &mut Visit<'_>) {
+        self.unstow(visit);
         self.call(visit, &[], |protocol, cx| protocol.on_open(cx));
         self.stow(visit);
     }
@@ -183,67 +129,43 @@ impl<T: Transport> Connection<T> {
     /// The result of the job came.
     pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, now: Time, buffers: &mut Buffers) {
         self.job_out = false;
-        self.clock.active = now;
+        self.active = now;
         let returned = Returned::new(result, buffers);
-        match (&mut self.phase, returned) {
-            (Phase::Working(done), returned) => *done = Some(returned),
-            (Phase::Storing(bulk), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
+        match (self.phase.as_deref_mut(), returned) {
+            (Some(Phase::Working(done)), returned) => *done = Some(returned),
+            (Some(Phase::Storing(bulk)), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
             // No worker took it: the contents are gone, and the sink with them.
-            (Phase::Storing(_), _) => self.replace_phase(Phase::Closed(CloseReason::Bug("a job was lost")), buffers),
-            (_, returned) => self.remains = returned.into_remains(),
-        }
-    }
-
-    /// Does what can be done within the budget of a visit.
-    pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Status {
-        debug_assert!(visit.outbox.is_empty(), "output of another connection");
-        if !self.outbox.is_empty() {
-            mem::swap(&mut self.outbox, visit.outbox);
-        }
-        let status = self.advance(visit);
-        self.stow(visit);
-        status
-    }
-
-    /// Keeps what could not be sent, and leaves the loop's outbox empty for the next connection. A little that is pending
-    /// does not take the large buffer along.
-    fn stow(&mut self, visit: &mut Visit<'_>) {
-        self.full = self.is_full(visit);
-        self.outbox = Outbox::default();
-        if visit.outbox.capacity() / 2 > visit.outbox.len() {
-            if !visit.outbox.is_empty() {
-                self.outbox.extend_from_slice(visit.outbox.pending());
-                visit.outbox.clear();
+            (Some(Phase::Storing(_)), _) => {
+                self.replace_phase(Phase::Closed(CloseReason::Bug("a job was lost")), buffers);
             }
-        } else {
-            mem::swap(&mut self.outbox, visit.outbox);
-        }
-        if visit.outbox.capacity() > KEPT_OUTBOX_BYTES_MAX {
-            *visit.outbox = Outbox::default();
+            (_, returned) => self.hold_remains(returned.into_remains()),
         }
     }
 
-    fn advance(&mut self, visit: &mut Visit<'_>) -> Status {
+    /// Does what can be done within the budget of a visit. Gives the next deadline too; [`Time::NEVER`] while only a job is
+    /// awaited.
+    pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
+        self.unstow(visit);
+        let ended = self.advance(visit);
+        self.stow(visit);
+        ended
+    }
+
+    fn advance(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
         let mut budget = VISIT_BYTES_MAX;
         let mut asked = false;
         loop {
             self.flush(visit);
-            let round = match &mut self.phase {
-                Phase::Open => self.converse(visit, &mut budget),
-                Phase::Working(done) => match done.take() {
+            let round = match self.phase.as_deref_mut() {
+                None => self.converse(visit, &mut budget),
+                Some(Phase::Working(done)) => match done.take() {
                     Some(returned) => self.resume(returned, visit),
                     None => Round::Rest,
                 },
-                Phase::Storing(_) => self.store(visit, &mut budget),
-                Phase::Flushing(reason) => {
-                    let reason = *reason;
-                    self.finish_writing(reason, visit)
-                }
-                Phase::Lingering(reason) => {
-                    let reason = *reason;
-                    self.discard(reason, visit, &mut budget)
-                }
-                Phase::Closed(_) => return Status::Closed,
+                Some(Phase::Storing(_)) => self.store(visit, &mut budget),
+                Some(&mut Phase::Flushing(reason)) => self.finish_writing(reason, visit),
+                Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit, &mut budget),
+                Some(Phase::Closed(_)) => return (Status::Closed, Time::NEVER),
             };
             let status = match round {
                 Round::Progress => continue,
@@ -251,11 +173,12 @@ impl<T: Transport> Connection<T> {
                 Round::Spent => Status::Again,
                 Round::WantsBuffer => Status::WantsBuffer,
             };
-            if !self.is_due(visit, status) {
-                return status;
+            let next = self.next_expiry(visit.limits, self.pending(visit));
+            if !self.is_due(next, visit, status) {
+                return (status, next.0);
             }
             if asked {
-                self.expire(visit);
+                self.expire(next, visit);
             } else {
                 // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
                 self.ready.readable = true;
@@ -266,7 +189,7 @@ impl<T: Transport> Connection<T> {
 
     /// Writes until nothing is left or the kernel takes no more.
     fn flush(&mut self, visit: &mut Visit<'_>) {
-        if matches!(self.phase, Phase::Closed(_)) {
+        if visit.outbox.is_empty() || !self.ready.writable {
             return;
         }
         let was_full = self.is_full(visit);
@@ -276,23 +199,18 @@ impl<T: Transport> Connection<T> {
                 Attempt::Done(count) => {
                     visit.outbox.advance(count);
                     visit.stats.sent_bytes += count as u64;
-                    self.clock.progress = visit.now;
+                    visit.progressed = true;
                     if visit.outbox.is_empty() {
-                        self.clock.active = visit.now;
+                        self.active = visit.now;
                     }
                 }
                 Attempt::WouldBlock => self.ready.writable = false,
                 Attempt::Failed(error) => return self.fail(error.kind(), visit),
             }
         }
-        if was_full && !self.is_full(visit) {
-            self.clock.request = visit.now;
+        if was_full && !self.is_full(visit) && self.within == Within::Request {
+            self.held().request = visit.now;
         }
-    }
-
-    /// Too much is pending: until the peer takes some, it is neither read from nor listened to.
-    fn is_full(&self, visit: &Visit<'_>) -> bool {
-        visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
     }
 
     fn converse(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
@@ -300,7 +218,7 @@ impl<T: Transport> Connection<T> {
             return Round::Rest;
         }
         if !self.starved {
-            let input = mem::take(&mut self.input);
+            let input = self.take_input();
             let consumed = self.deliver(&input, visit);
             self.keep(input, consumed);
             return Round::Progress;
@@ -340,7 +258,7 @@ impl<T: Transport> Connection<T> {
             Attempt::Done(count) => {
                 *budget = budget.saturating_sub(count);
                 visit.stats.received_bytes += count as u64;
-                self.clock.active = visit.now;
+                self.active = visit.now;
                 if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
                     self.ready.readable = false;
                 }
@@ -361,22 +279,22 @@ impl<T: Transport> Connection<T> {
     /// Delivers what has just been read: straight from the read buffer, unless older bytes wait before it.
     fn receive(&mut self, bytes: &[u8], visit: &mut Visit<'_>) {
         self.starved = false;
-        if self.input.is_empty() {
+        if self.input().is_empty() {
             let consumed = self.deliver(bytes, visit);
-            if self.listens() {
-                self.input.extend_from_slice(&bytes[consumed..]);
+            if consumed < bytes.len() && self.listens() {
+                self.held().input = bytes[consumed..].to_vec();
             }
         } else {
-            self.input.extend_from_slice(bytes);
+            self.held().input.extend_from_slice(bytes);
         }
     }
 
     /// Gives the protocol one message after the other, until it asks for more or its output is full.
     fn deliver(&mut self, bytes: &[u8], visit: &mut Visit<'_>) -> usize {
         let mut done = 0;
-        while done < bytes.len() && !self.starved && matches!(self.phase, Phase::Open) && !self.is_full(visit) {
+        while done < bytes.len() && !self.starved && self.is_open() && !self.is_full(visit) {
             let consumed = self.call(visit, &bytes[done..], |protocol, cx| protocol.on_bytes(&bytes[done..], cx));
-            if consumed == 0 && !self.starved && matches!(self.phase, Phase::Open) {
+            if consumed == 0 && !self.starved && self.is_open() {
                 self.leave(Phase::Closed(CloseReason::Bug("it asked to go on without consuming anything")), visit);
             }
             done += consumed;
@@ -387,24 +305,24 @@ impl<T: Transport> Connection<T> {
 
     /// Tells the protocol that something other than bytes happened. Returns how much of the rest it consumed.
     fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
-        let input = mem::take(&mut self.input);
+        let input = self.take_input();
         self.starved = false;
         let consumed = self.call(visit, &input, |protocol, cx| protocol.on_event(event, &input, cx));
         self.keep(input, consumed);
-        self.starved |= self.input.is_empty();
+        self.starved |= self.input().is_empty();
         consumed
     }
 
     /// The peer's FIN, after everything before it. Nothing can follow, so a protocol that waits on is finished.
     fn announce_eof(&mut self, visit: &mut Visit<'_>) {
         let consumed = self.tell(Event::Eof, visit);
-        if consumed == 0 && matches!(self.phase, Phase::Open) {
+        if consumed == 0 && self.is_open() {
             self.leave(Phase::Flushing(CloseReason::Eof), visit);
         }
     }
 
     fn resume(&mut self, returned: Returned, visit: &mut Visit<'_>) -> Round {
-        self.phase = Phase::Open;
+        self.phase = None;
         match returned {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
@@ -418,14 +336,14 @@ impl<T: Transport> Connection<T> {
 
     /// Keeps what was not consumed, and no more memory than that takes: it may have to wait for long.
     fn keep(&mut self, input: Vec<u8>, consumed: usize) {
-        if self.listens() {
-            self.input = if consumed == 0 { input } else { input[consumed..].to_vec() };
+        if consumed < input.len() && self.listens() {
+            self.held().input = if consumed == 0 { input } else { input[consumed..].to_vec() };
         }
     }
 
     /// Whether input still matters.
     fn listens(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Working(_) | Phase::Storing(_))
+        matches!(self.phase.as_deref(), None | Some(Phase::Working(_) | Phase::Storing(_)))
     }
 
     /// Calls the protocol, and does what it decides. Returns how much it consumed.
@@ -451,41 +369,40 @@ impl<T: Transport> Connection<T> {
         0
     }
 
-    /// Calls the protocol. New output after none starts the clock of writing.
+    /// Calls the protocol.
     fn ask(
         &mut self,
         visit: &mut Visit<'_>,
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> Result<Reply, Panicked> {
-        if visit.outbox.is_empty() {
-            self.clock.progress = visit.now;
-        }
-        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, self.peer);
+        let peer = self.peer.address();
+        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
         catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked)
     }
 
     fn decide(&mut self, step: Step, available: usize, visit: &mut Visit<'_>) {
-        self.clock.quiet = Time::NEVER;
+        if let Some(held) = &mut self.held {
+            held.quiet = Time::NEVER;
+        }
         match step.then {
-            Then::Again => self.within = Within::Nothing,
+            Then::Again => self.enter(Within::Nothing, visit),
             Then::Wait { .. } if available - step.consumed > UNCONSUMED_BYTES_MAX => {
                 self.leave(Phase::Flushing(CloseReason::Refused("too long")), visit);
             }
             Then::Wait { within, quiet } => {
-                if within == Within::Request && self.within != Within::Request {
-                    self.clock.request = visit.now;
-                }
-                self.within = within;
+                self.enter(within, visit);
                 self.starved = true;
-                self.clock.quiet = visit.now.after_limit(quiet.filter(|quiet| !quiet.is_zero()));
+                if let Some(quiet) = quiet.filter(|quiet| !quiet.is_zero()) {
+                    self.held().quiet = visit.now.after(quiet);
+                }
             }
             Then::Job(job) => {
-                self.phase = Phase::Working(None);
+                self.phase = Some(Box::new(Phase::Working(None)));
                 self.hand_out(job, visit);
             }
             Then::Bulk { to, at_most } => {
-                self.within = Within::Body;
-                self.phase = Phase::Storing(Box::new(Bulk::new(to, at_most)));
+                self.enter(Within::Body, visit);
+                self.phase = Some(Box::new(Phase::Storing(Bulk::new(to, at_most))));
             }
             Then::Finish => {
                 let reason = if self.peer_finished { CloseReason::Eof } else { CloseReason::Finished };
@@ -501,15 +418,15 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it.
-    fn finish_writing(&mut self, reason: CloseReason, visit: &Visit<'_>) -> Round {
+    fn finish_writing(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
-        self.phase = match self.transport.shutdown_write() {
-            Ok(()) if !self.peer_finished => Phase::Lingering(reason),
+        let next = match self.transport.shutdown_write() {
+            Ok(()) if !self.peer_finished => Phase::Lingering(reason, visit.now),
             _ => Phase::Closed(reason),
         };
-        self.clock.finished = visit.now;
+        self.replace_phase(next, visit.buffers);
         Round::Progress
     }
 
@@ -519,23 +436,23 @@ impl<T: Transport> Connection<T> {
         let length = READ_BYTES.min(*budget);
         let round = self.read(&mut buffer[..length], visit, budget).map_or_else(|round| round, |_| Round::Progress);
         visit.read_buffer = buffer;
-        if self.peer_finished || matches!(self.phase, Phase::Closed(_)) {
-            self.phase = Phase::Closed(reason);
+        if self.peer_finished {
+            self.replace_phase(Phase::Closed(reason), visit.buffers);
         }
         round
     }
 
     /// Ends it now, whatever it is doing; the peer sees a reset.
     pub(crate) fn cut(&mut self, reason: CloseReason, buffers: &mut Buffers) {
-        if !matches!(self.phase, Phase::Closed(_)) {
+        if !self.is_over() {
             self.transport.reset_on_close();
             self.replace_phase(Phase::Closed(reason), buffers);
         }
     }
 
     fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
-        let reason = match self.phase {
-            Phase::Flushing(reason) | Phase::Lingering(reason) => reason,
+        let reason = match self.phase.as_deref() {
+            Some(&(Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
             _ => CloseReason::Transport(kind),
         };
         self.leave(Phase::Closed(reason), visit);
@@ -549,26 +466,32 @@ impl<T: Transport> Connection<T> {
         self.replace_phase(phase, visit.buffers);
     }
 
-    fn replace_phase(&mut self, phase: Phase, buffers: &mut Buffers) {
-        self.input = Vec::new();
-        match mem::replace(&mut self.phase, phase) {
-            Phase::Storing(bulk) => self.remains = bulk.abandon(buffers).map(|sink| sink as Box<dyn Any + Send>),
-            Phase::Working(Some(returned)) => self.remains = returned.into_remains(),
+    fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
+        if let Some(held) = &mut self.held {
+            held.input = Vec::new();
+        }
+        let before = match &mut self.phase {
+            Some(phase) => mem::replace(&mut **phase, next),
+            None => return self.phase = Some(Box::new(next)),
+        };
+        match before {
+            Phase::Storing(bulk) => self.hold_remains(bulk.abandon(buffers).map(|sink| sink as Box<dyn Any + Send>)),
+            Phase::Working(Some(returned)) => self.hold_remains(returned.into_remains()),
             _ => {}
         }
     }
 
     /// Takes leave of a connection that is over. The protocol is told, and what may block to drop goes to the last job.
     pub(crate) fn end(self) -> Ended<T> {
-        let reason = match self.phase {
-            Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason) => reason,
+        let reason = match self.phase.as_deref() {
+            Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
             _ => CloseReason::Shutdown,
         };
         let mut protocol = self.protocol;
         let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
         // Even a protocol that panics when it is dropped ends nothing but its own connection.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
-        let last = match (discard, self.remains) {
+        let last = match (discard, self.held.and_then(|held| held.remains)) {
             (None, None) => None,
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };

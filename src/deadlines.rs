@@ -9,15 +9,11 @@ use crate::time::Time;
 /// earlier deadline moves at once, in O(log n). Neither allocates, and a slot never stands in the heap twice.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    heap: Vec<Armed>,
+    /// The heap: times, and beside them the slots they belong to. Apart they take a quarter less memory than together.
+    times: Vec<Time>,
+    slots: Vec<u32>,
     /// Where each slot stands in the heap; [`ABSENT`] for those that do not.
     places: Vec<u32>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Armed {
-    at: Time,
-    slot: u32,
 }
 
 const ABSENT: u32 = u32::MAX;
@@ -33,13 +29,14 @@ impl Deadlines {
             self.places.resize(index + 1, ABSENT);
         }
         if self.places[index] == ABSENT {
-            self.places[index] = self.heap.len() as u32;
-            self.heap.push(Armed { at, slot });
-            self.rise(self.heap.len() - 1);
+            self.places[index] = self.slots.len() as u32;
+            self.times.push(at);
+            self.slots.push(slot);
+            self.rise(self.slots.len() - 1);
         } else {
             let place = self.places[index] as usize;
-            if at < self.heap[place].at {
-                self.heap[place].at = at;
+            if at < self.times[place] {
+                self.times[place] = at;
                 self.rise(place);
             }
         }
@@ -56,44 +53,42 @@ impl Deadlines {
 
     /// The earliest deadline.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.heap.first().map(|armed| armed.at)
+        self.times.first().copied()
     }
 
     /// Takes out a slot whose deadline is `now` or has passed. Its owner says what was due, and arms the next one.
     pub(crate) fn pop(&mut self, now: Time) -> Option<u32> {
-        let armed = *self.heap.first()?;
-        if armed.at > now {
-            return None;
-        }
-        self.remove(0);
-        Some(armed.slot)
+        self.next().filter(|at| *at <= now)?;
+        Some(self.remove(0))
     }
 
     /// How many slots have a deadline.
     pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+        self.slots.len()
     }
 
     /// When `slot` comes up; [`Time::NEVER`] if it has no deadline.
     pub(crate) fn at(&self, slot: u32) -> Time {
         let place = self.places.get(slot as usize).filter(|place| **place != ABSENT);
-        place.map_or(Time::NEVER, |place| self.heap[*place as usize].at)
+        place.map_or(Time::NEVER, |place| self.times[*place as usize])
     }
 
-    fn remove(&mut self, place: usize) {
-        let removed = self.heap.swap_remove(place);
-        self.places[removed.slot as usize] = ABSENT;
-        if let Some(moved) = self.heap.get(place) {
-            self.places[moved.slot as usize] = place as u32;
+    fn remove(&mut self, place: usize) -> u32 {
+        self.times.swap_remove(place);
+        let removed = self.slots.swap_remove(place);
+        self.places[removed as usize] = ABSENT;
+        if let Some(moved) = self.slots.get(place) {
+            self.places[*moved as usize] = place as u32;
             self.rise(place);
             self.sink(place);
         }
+        removed
     }
 
     fn rise(&mut self, mut place: usize) {
         while place > 0 {
             let parent = (place - 1) / 2;
-            if self.heap[parent].at <= self.heap[place].at {
+            if self.times[parent] <= self.times[place] {
                 break;
             }
             self.swap(place, parent);
@@ -104,12 +99,9 @@ impl Deadlines {
     fn sink(&mut self, mut place: usize) {
         loop {
             let left = 2 * place + 1;
-            let Some(left_armed) = self.heap.get(left) else { break };
-            let child = match self.heap.get(left + 1) {
-                Some(right_armed) if right_armed.at < left_armed.at => left + 1,
-                _ => left,
-            };
-            if self.heap[place].at <= self.heap[child].at {
+            let Some(left_time) = self.times.get(left) else { break };
+            let child = if self.times.get(left + 1).is_some_and(|right| right < left_time) { left + 1 } else { left };
+            if self.times[place] <= self.times[child] {
                 break;
             }
             self.swap(place, child);
@@ -118,9 +110,10 @@ impl Deadlines {
     }
 
     fn swap(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        self.places[self.heap[a].slot as usize] = a as u32;
-        self.places[self.heap[b].slot as usize] = b as u32;
+        self.times.swap(a, b);
+        self.slots.swap(a, b);
+        self.places[self.slots[a] as usize] = a as u32;
+        self.places[self.slots[b] as usize] = b as u32;
     }
 }
 

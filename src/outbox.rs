@@ -18,6 +18,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// One without memory.
+    pub(crate) const fn new() -> Self {
+        Self { bytes: Vec::new(), sent: 0 }
+    }
+
     /// Appends `bytes` and gives them back as they stand in the outbox, for a protocol that transforms in place.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> &mut [u8] {
         let start = self.bytes.len();

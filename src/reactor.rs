@@ -11,12 +11,12 @@
 
 mod accept;
 mod invariants;
+mod reap;
 mod stop;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
@@ -27,7 +27,7 @@ pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::bulk::{Buffers, Returned};
 use crate::config::Config;
-use crate::connection::{Connection, Ended, Status, Visit};
+use crate::connection::{Connection, Status, Visit};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
@@ -36,7 +36,7 @@ use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES};
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
-use crate::protocol::{CloseReason, Job, Outcome};
+use crate::protocol::{Job, Outcome};
 use crate::registry::Registry;
 use crate::time::Time;
 
@@ -104,20 +104,20 @@ pub struct Reactor<K: Kernel = Mio> {
     job_log: LogLimit,
 }
 
-/// What the loop owns at one place of its slab.
+/// What the loop owns at one place of its slab. There may be very many, so every byte of it counts.
 struct Slot<K: Kernel> {
     generation: u32,
     /// Whether it stands in the ready queue, or in that of the next turn.
     queued: bool,
     /// Whether it stands in the list of those that wait for a buffer.
     wants_buffer: bool,
-    endpoint: u32,
+    endpoint: u16,
     owner: Owner<K>,
 }
 
 enum Owner<K: Kernel> {
     Listener(Listener<K::Listener>),
-    Mailbox(Mailbox<K::Socket>),
+    Mailbox(Box<Mailbox<K::Socket>>),
     Connection(Connection<K::Stream>),
     /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
     /// is bounded by the number of connections.
@@ -203,14 +203,15 @@ impl<K: Kernel> Reactor<K> {
             job_log: LogLimit::default(),
         };
         for listener in &config.listeners {
+            let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
             let token = reactor.next_token();
             let bound = bind::bind(&mut reactor.kernel, listener, registry, token)?;
             let owner = match bound.socket {
                 bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
-                bind::Socket::Datagram(socket, protocol) => Owner::Mailbox(Mailbox::new(socket, protocol)),
+                bind::Socket::Datagram(socket, protocol) => Owner::Mailbox(Box::new(Mailbox::new(socket, protocol))),
             };
             reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
-            reactor.insert(token, (reactor.endpoints.len() - 1) as u32, owner);
+            reactor.insert(token, index, owner);
         }
         reactor.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
         Ok(reactor)
@@ -349,9 +350,8 @@ impl<K: Kernel> Reactor<K> {
     fn drive_connection(&mut self, key: u32) {
         let Some((Owner::Connection(connection), mut visit)) = self.visit(key) else { return };
         let pending_before = connection.pending_bytes();
-        let status = connection.drive(&mut visit);
+        let (status, deadline) = connection.drive(&mut visit);
         let job = visit.job.take();
-        let deadline = connection.deadline(visit.limits);
         let pending_after = connection.pending_bytes();
         self.pending_bytes = self.pending_bytes + pending_after - pending_before;
         if let Some(job) = job {
@@ -425,73 +425,6 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn reap(&mut self) {
-        while let Some(key) = self.closed.pop() {
-            self.reap_slot(key);
-        }
-        if std::mem::take(&mut self.freed) {
-            let paused = self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
-                Owner::Listener(listener) if listener.paused => Some(key as u32),
-                _ => None,
-            });
-            for key in paused.collect::<Vec<_>>() {
-                self.queue(key);
-            }
-        }
-        debug_assert!(self.outbox.is_empty(), "output of a connection that is gone");
-    }
-
-    /// Ends what owns a slot, and frees the slot unless a worker is still busy for it.
-    fn reap_slot(&mut self, key: u32) {
-        self.deadlines.disarm(key);
-        let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
-            Owner::Connection(connection) => {
-                self.pending_bytes -= connection.pending_bytes();
-                let peer = connection.peer();
-                let Ended { transport, reason, last, job_out } = connection.end();
-                self.kernel.close(transport);
-                self.say_goodbye(key, peer, reason);
-                match last {
-                    last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
-                    Some(job) => self.submit(key, job),
-                    None => self.release(key),
-                }
-            }
-            Owner::Remains(_) => self.release(key),
-            Owner::Listener(listener) => {
-                self.kernel.close_listener(listener.socket);
-                self.slots.remove(key as usize);
-            }
-            Owner::Mailbox(mailbox) => {
-                self.kernel.close_socket(mailbox.socket);
-                self.slots.remove(key as usize);
-            }
-        }
-    }
-
-    /// Frees the slot of a connection, and its place among the others.
-    fn release(&mut self, key: u32) {
-        let slot = self.slots.remove(key as usize);
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        endpoint.places -= 1;
-        self.descriptors -= endpoint.descriptors();
-        self.freed = true;
-    }
-
-    fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason) {
-        let slot = &self.slots[key as usize];
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        endpoint.stats.closed.add(reason.name());
-        endpoint.peers.leave(peer);
-        log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
-        if let CloseReason::Bug(what) = reason
-            && let Some(suppressed) = self.bug_log.allow(self.now)
-        {
-            log::error!("{}: a bug of the protocol: {what} ({suppressed} such lines suppressed)", endpoint.name());
-        }
-    }
-
     /// The owner of a slot, and what it needs for a visit.
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let stopping = self.is_stopping();
@@ -508,6 +441,7 @@ impl<K: Kernel> Reactor<K> {
             wall_clock: self.wall_clock,
             pressed: self.pending_bytes > self.pending_bytes_max,
             stopping,
+            progressed: false,
             job: None,
         };
         Some((&mut slot.owner, visit))
@@ -525,7 +459,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Inserts a new owner, which gets its first visit without an event.
-    fn insert(&mut self, token: Token, endpoint: u32, owner: Owner<K>) {
+    fn insert(&mut self, token: Token, endpoint: u16, owner: Owner<K>) {
         let key = self.slots.insert(Slot {
             generation: token.generation,
             queued: false,

@@ -1,5 +1,6 @@
 //! What must be true of a connection between two visits.
 
+use super::held::Pending;
 use super::{Connection, Phase};
 use crate::kernel::Transport;
 use crate::limits::{Limits, READ_BYTES, UNCONSUMED_BYTES_MAX};
@@ -29,23 +30,24 @@ impl<T: Transport> Connection<T> {
 
     /// Says which rule of waiting is broken, if any. `wakes`: another visit is certain without an edge.
     pub(crate) fn check_waiting(&self, wakes: bool) -> Result<(), &'static str> {
-        let pending = !self.outbox.is_empty();
-        let wants_input = match self.phase {
-            Phase::Open => !self.full,
-            Phase::Storing(_) => !self.job_out,
-            Phase::Lingering(_) => true,
-            Phase::Working(_) | Phase::Flushing(_) | Phase::Closed(_) => false,
+        let Pending { any: pending, full, .. } = self.pending_between_visits();
+        let phase = self.phase.as_deref();
+        let wants_input = match phase {
+            None => !full,
+            Some(Phase::Storing(_)) => !self.job_out,
+            Some(Phase::Lingering(..)) => true,
+            Some(Phase::Working(_) | Phase::Flushing(_) | Phase::Closed(_)) => false,
         };
         let waits_for_input = wants_input && !wakes;
-        let has_seen_all = self.input.is_empty() || (matches!(self.phase, Phase::Open) && self.starved);
+        let has_seen_all = self.input().is_empty() || (self.is_open() && self.starved);
         let rules = [
-            (!matches!(self.phase, Phase::Closed(_)), "it is over and has not been reaped"),
+            (!self.is_over(), "it is over and has not been reaped"),
             (!(waits_for_input && self.ready.readable), "it waits for an edge that nobody owes: readable"),
             (!(waits_for_input && self.peer_finished), "it waits for a peer that has finished"),
             (!waits_for_input || has_seen_all, "it waits for input and has some"),
             (wakes || !(pending && self.ready.writable), "it waits for an edge that nobody owes: writable"),
-            (wakes || pending || !matches!(self.phase, Phase::Flushing(_)), "it has sent all and does not finish"),
-            (wakes || self.job_out || !matches!(self.phase, Phase::Working(_)), "it waits for a job that is not out"),
+            (wakes || pending || !matches!(phase, Some(Phase::Flushing(_))), "it has sent all and does not finish"),
+            (wakes || self.job_out || !matches!(phase, Some(Phase::Working(_))), "it waits for a job that is not out"),
         ];
         first_broken(&rules)
     }
@@ -53,8 +55,9 @@ impl<T: Transport> Connection<T> {
     /// Says which bound is exceeded, if any.
     pub(crate) fn check_bounds(&self, limits: &Limits) -> Result<(), &'static str> {
         first_broken(&[
-            (self.outbox.len() < limits.max_pending_output + ONE_MESSAGE_BYTES_MAX, "its outbox is out of bounds"),
-            (self.input.len() <= UNCONSUMED_BYTES_MAX + READ_BYTES, "it keeps too much input"),
+            (self.pending_bytes() < limits.max_pending_output + ONE_MESSAGE_BYTES_MAX, "its outbox is out of bounds"),
+            (self.input().len() <= UNCONSUMED_BYTES_MAX + READ_BYTES, "it keeps too much input"),
+            (self.held.as_ref().is_none_or(|held| !held.is_nothing()), "it holds nothing and keeps memory for it"),
         ])
     }
 }

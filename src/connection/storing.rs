@@ -1,8 +1,5 @@
 //! Storing: bulk data goes from the socket into buffers, and a worker writes them to a file.
 
-use std::any::Any;
-use std::mem;
-
 use super::{Connection, Phase, Round, Visit};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
@@ -11,31 +8,34 @@ use crate::protocol::Event;
 impl<T: Transport> Connection<T> {
     /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
     pub(super) fn store(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
-        let Phase::Storing(mut bulk) = mem::replace(&mut self.phase, Phase::Open) else { return Round::Progress };
-        let over = bulk.is_full() || (self.peer_finished && self.input.is_empty());
+        // While it is away, what happens to the phase is seen below.
+        let Some(mut phase) = self.phase.take() else { return Round::Progress };
+        let Phase::Storing(bulk) = &mut *phase else { return Round::Progress };
+        let over = bulk.is_full() || (self.peer_finished && self.input().is_empty());
         if let Some(stored) = bulk.ended(over, visit.buffers) {
-            self.clock.active = visit.now;
+            self.active = visit.now;
             self.tell(Event::Stored(stored), visit);
             return Round::Progress;
         }
-        let round = if over { Round::Rest } else { self.fill(&mut bulk, visit, budget) };
-        if matches!(self.phase, Phase::Closed(_)) {
-            self.remains = bulk.abandon(visit.buffers).map(|sink| sink as Box<dyn Any + Send>);
+        let round = if over { Round::Rest } else { self.fill(bulk, visit, budget) };
+        if !self.is_over() {
+            let pausing = !matches!(round, Round::Progress);
+            if let Some(job) = bulk.hand_over(pausing) {
+                self.hand_out(job, visit);
+            }
+            if pausing {
+                bulk.rest(visit.buffers);
+            }
+        }
+        if let Some(closed) = self.phase.replace(phase) {
+            self.replace_phase(*closed, visit.buffers);
             return Round::Progress;
         }
-        let pausing = !matches!(round, Round::Progress);
-        if let Some(job) = bulk.hand_over(pausing) {
-            self.hand_out(job, visit);
-        }
-        if pausing {
-            bulk.rest(visit.buffers);
-        }
-        self.phase = Phase::Storing(bulk);
         round
     }
 
     fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
-        if self.input.is_empty() && !self.ready.readable {
+        if self.input().is_empty() && !self.ready.readable {
             return Round::Rest;
         }
         let room = match bulk.room(visit.buffers) {
@@ -43,11 +43,11 @@ impl<T: Transport> Connection<T> {
             Err(NoRoom::Writing) => return Round::Rest,
             Err(NoRoom::PoolEmpty) => {
                 // It is us who do not read, so the peer is not idle.
-                self.clock.active = visit.now;
+                self.active = visit.now;
                 return Round::WantsBuffer;
             }
         };
-        if self.input.is_empty() {
+        if self.input().is_empty() {
             let length = room.len().min(*budget);
             let room = &mut room[..length];
             match self.read(room, visit, budget) {
@@ -55,13 +55,11 @@ impl<T: Transport> Connection<T> {
                 Err(round) => return round,
             }
         } else {
-            let count = room.len().min(self.input.len());
-            room[..count].copy_from_slice(&self.input[..count]);
+            let input = self.take_input();
+            let count = room.len().min(input.len());
+            room[..count].copy_from_slice(&input[..count]);
             bulk.advance(count);
-            let input = mem::take(&mut self.input);
-            if count < input.len() {
-                self.input = input[count..].to_vec();
-            }
+            self.keep(input, count);
         }
         Round::Progress
     }

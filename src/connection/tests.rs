@@ -4,6 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::Connection;
 use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
@@ -53,6 +54,12 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_connection_that_holds_nothing_takes_72_bytes_with_its_descriptor() {
+    assert_eq!(size_of::<Connection<std::os::fd::RawFd>>(), 72);
 }
 
 #[test]

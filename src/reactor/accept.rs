@@ -99,7 +99,9 @@ impl<K: Kernel> Reactor<K> {
             listener.accepted_while_stopping += 1;
         }
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
-        self.insert(token, index, Owner::Connection(Connection::new(stream, protocol, peer, self.now)));
+        let limits = &self.endpoints[index as usize].limits;
+        let connection = Connection::new(stream, protocol, peer, limits, self.now);
+        self.insert(token, index, Owner::Connection(connection));
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
             connection.open(&mut visit);
             let job = visit.job.take();
@@ -110,7 +112,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn turn_away(&mut self, endpoint: u32, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
+    fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
         let endpoint = &mut self.endpoints[endpoint as usize];
         endpoint.stats.refused.add(reason);
         endpoint.peers.leave(peer);

@@ -77,7 +77,7 @@ impl<'s> Conversation<'s> {
         let peer = ([192, 0, 2, 1], 40_000).into();
         Self {
             script,
-            connection: Connection::new(wire.clone(), protocol, peer, Time::since(origin, origin)),
+            connection: Connection::new(wire.clone(), protocol, peer, &script.limits, Time::since(origin, origin)),
             wire,
             origin,
             elapsed: Duration::ZERO,
@@ -170,7 +170,7 @@ impl<'s> Conversation<'s> {
     /// Drives until the driver waits and no edge and no result is owed. Returns whether the connection is over.
     fn settle(&mut self) -> bool {
         loop {
-            match self.visit(|connection, visit| connection.drive(visit)) {
+            match self.visit(|connection, visit| connection.drive(visit).0) {
                 Status::Closed => return true,
                 Status::Again | Status::WantsBuffer => continue,
                 Status::Waiting => self.check_claim(),
@@ -218,6 +218,7 @@ impl<'s> Conversation<'s> {
             wall_clock: self.script.wall_clock + self.elapsed,
             pressed: self.script.pressed,
             stopping: self.stopping,
+            progressed: false,
             job: None,
         };
         let status = drive(&mut self.connection, &mut visit);

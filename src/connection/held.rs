@@ -1,0 +1,178 @@
+//! What a connection holds between two visits, if it is in the middle of something.
+//!
+//! Most connections of a busy server are idle at any moment, and an idle one holds nothing: the memory of a connection is
+//! that of [`Connection`] without any of this.
+
+use std::any::Any;
+use std::mem;
+
+use super::{Connection, Visit};
+use crate::kernel::Transport;
+use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits};
+use crate::outbox::Outbox;
+use crate::protocol::Within;
+use crate::time::Time;
+
+/// What is held, and since when.
+pub(super) struct Held {
+    /// Received and not consumed.
+    pub(super) input: Vec<u8>,
+    /// Not sent yet.
+    pub(super) outbox: Outbox,
+    /// So much is not sent that the peer is not read from.
+    pub(super) full: bool,
+    /// The last time that the peer took output, or that there was new output after none.
+    pub(super) progress: Time,
+    /// The first byte of the request that the protocol is in the middle of.
+    pub(super) request: Time,
+    /// When silence is to be told to the protocol.
+    pub(super) quiet: Time,
+    /// When the connection has lived for long enough.
+    pub(super) lifetime: Time,
+    /// What has to be dropped on a worker when the connection is over.
+    pub(super) remains: Option<Box<dyn Any + Send>>,
+}
+
+impl Held {
+    /// What one that holds nothing would hold.
+    const NOTHING: Self = Self {
+        input: Vec::new(),
+        outbox: Outbox::new(),
+        full: false,
+        progress: Time::NEVER,
+        request: Time::NEVER,
+        quiet: Time::NEVER,
+        lifetime: Time::NEVER,
+        remains: None,
+    };
+
+    /// Whether it can be forgotten.
+    pub(super) fn is_nothing(&self) -> bool {
+        let waits = [self.request, self.quiet, self.lifetime].iter().any(|at| *at != Time::NEVER);
+        !waits && self.input.is_empty() && self.outbox.is_empty() && self.remains.is_none()
+    }
+}
+
+/// The output that is pending, during a visit or between two.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    /// Whether there is any.
+    pub(super) any: bool,
+    /// Whether it is too much.
+    pub(super) full: bool,
+    /// Since when the peer has taken none of it.
+    pub(super) since: Time,
+}
+
+impl<T: Transport> Connection<T> {
+    /// What it holds; made if it held nothing.
+    pub(super) fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_with(|| Box::new(Held::NOTHING))
+    }
+
+    /// What was received and not consumed. Whoever takes it gives back what is left of it.
+    pub(super) fn take_input(&mut self) -> Vec<u8> {
+        self.held.as_mut().map(|held| mem::take(&mut held.input)).unwrap_or_default()
+    }
+
+    /// What was received and not consumed.
+    pub(super) fn input(&self) -> &[u8] {
+        self.held.as_ref().map_or(&[], |held| &held.input)
+    }
+
+    /// Bytes of output pending between visits.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.outbox.len())
+    }
+
+    /// Begins a visit: what could not be sent stands at the front of the output again.
+    pub(super) fn unstow(&mut self, visit: &mut Visit<'_>) {
+        debug_assert!(visit.outbox.is_empty(), "output of another connection");
+        visit.progressed = true;
+        if let Some(held) = &mut self.held
+            && !held.outbox.is_empty()
+        {
+            mem::swap(&mut held.outbox, visit.outbox);
+            visit.progressed = false;
+        }
+    }
+
+    /// Ends a visit: keeps what could not be sent, and leaves the loop's outbox empty for the next connection. A little
+    /// that is pending does not take the large buffer along.
+    pub(super) fn stow(&mut self, visit: &mut Visit<'_>) {
+        if !visit.outbox.is_empty() {
+            let full = self.is_full(visit);
+            let held = self.held();
+            held.full = full;
+            if visit.progressed {
+                held.progress = visit.now;
+            }
+            held.outbox = Outbox::new();
+            if visit.outbox.capacity() / 2 > visit.outbox.len() {
+                held.outbox.extend_from_slice(visit.outbox.pending());
+                visit.outbox.clear();
+            } else {
+                mem::swap(&mut held.outbox, visit.outbox);
+            }
+        } else if let Some(held) = &mut self.held {
+            held.outbox = Outbox::new();
+            if held.is_nothing() {
+                self.held = None;
+            }
+        }
+        if visit.outbox.capacity() > KEPT_OUTBOX_BYTES_MAX {
+            *visit.outbox = Outbox::new();
+        }
+    }
+
+    /// Too much is pending: until the peer takes some, it is neither read from nor listened to.
+    pub(super) fn is_full(&self, visit: &Visit<'_>) -> bool {
+        visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
+    }
+
+    /// What is pending during a visit.
+    pub(super) fn pending(&self, visit: &Visit<'_>) -> Pending {
+        let before = self.held.as_ref().map_or(Time::NEVER, |held| held.progress);
+        Pending {
+            any: !visit.outbox.is_empty(),
+            full: self.is_full(visit),
+            since: if visit.progressed { visit.now } else { before },
+        }
+    }
+
+    /// What is pending between two visits.
+    pub(super) fn pending_between_visits(&self) -> Pending {
+        let none = Pending { any: false, full: false, since: Time::NEVER };
+        self.held.as_ref().map_or(none, |held| Pending {
+            any: !held.outbox.is_empty(),
+            full: held.full && !held.outbox.is_empty(),
+            since: held.progress,
+        })
+    }
+
+    /// Notes what the protocol is in the middle of.
+    pub(super) fn enter(&mut self, within: Within, visit: &Visit<'_>) {
+        if within == Within::Request && self.within != Within::Request {
+            self.held().request = visit.now;
+        } else if within != Within::Request
+            && let Some(held) = &mut self.held
+        {
+            held.request = Time::NEVER;
+        }
+        self.within = within;
+    }
+
+    /// Keeps what may block to drop for the last job.
+    pub(super) fn hold_remains(&mut self, remains: Option<Box<dyn Any + Send>>) {
+        if remains.is_some() {
+            self.held().remains = remains;
+        }
+    }
+
+    /// A connection that may not live for ever holds the end of its life from the start.
+    pub(super) fn hold_lifetime(&mut self, limits: &Limits, now: Time) {
+        if let Some(lifetime) = limits.lifetime {
+            self.held().lifetime = now.after(lifetime);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Reaping: the only place where a slot is freed.
+
+use std::net::SocketAddr;
+
+use super::{Owner, Reactor, Remains};
+use crate::connection::Ended;
+use crate::kernel::Kernel;
+use crate::protocol::CloseReason;
+
+impl<K: Kernel> Reactor<K> {
+    /// Frees the slots that are over, and wakes the listeners that waited for one.
+    pub(super) fn reap(&mut self) {
+        while let Some(key) = self.closed.pop() {
+            self.reap_slot(key);
+        }
+        if std::mem::take(&mut self.freed) {
+            let paused = self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
+                Owner::Listener(listener) if listener.paused => Some(key as u32),
+                _ => None,
+            });
+            for key in paused.collect::<Vec<_>>() {
+                self.queue(key);
+            }
+        }
+        debug_assert!(self.outbox.is_empty(), "output of a connection that is gone");
+    }
+
+    /// Ends what owns a slot, and frees the slot unless a worker is still busy for it.
+    fn reap_slot(&mut self, key: u32) {
+        self.deadlines.disarm(key);
+        let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
+            Owner::Connection(connection) => {
+                self.pending_bytes -= connection.pending_bytes();
+                let peer = connection.peer();
+                let Ended { transport, reason, last, job_out } = connection.end();
+                self.kernel.close(transport);
+                self.say_goodbye(key, peer, reason);
+                match last {
+                    last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
+                    Some(job) => self.submit(key, job),
+                    None => self.release(key),
+                }
+            }
+            Owner::Remains(_) => self.release(key),
+            Owner::Listener(listener) => {
+                self.kernel.close_listener(listener.socket);
+                self.slots.remove(key as usize);
+            }
+            Owner::Mailbox(mailbox) => {
+                self.kernel.close_socket(mailbox.socket);
+                self.slots.remove(key as usize);
+            }
+        }
+    }
+
+    /// Frees the slot of a connection, and its place among the others.
+    fn release(&mut self, key: u32) {
+        let slot = self.slots.remove(key as usize);
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        endpoint.places -= 1;
+        self.descriptors -= endpoint.descriptors();
+        self.freed = true;
+    }
+
+    fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason) {
+        let slot = &self.slots[key as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        endpoint.stats.closed.add(reason.name());
+        endpoint.peers.leave(peer);
+        log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
+        if let CloseReason::Bug(what) = reason
+            && let Some(suppressed) = self.bug_log.allow(self.now)
+        {
+            log::error!("{}: a bug of the protocol: {what} ({suppressed} such lines suppressed)", endpoint.name());
+        }
+    }
+}
