@@ -41,6 +41,13 @@ fn no_seed_breaks_an_invariant_or_leaves_an_honest_client_waiting() {
     }
 }
 
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 1..20 {
+        assert_eq!(play(seed), play(seed), "seed {seed}");
+    }
+}
+
 /// Tells how much of what the simulation is for really happens.
 #[test]
 fn the_default_seeds_see_every_kind_of_trouble() {

@@ -1,8 +1,11 @@
-//! The defaults are said in four places: code, embedded configuration, schema and documentation. They agree.
+//! The defaults are said in four places: code, embedded configuration, schema and documentation. They agree; and so does
+//! what is written about the limits that cannot be configured.
 
 use serde_json::{Map, json};
 
+use super::units::{Size, Span};
 use super::*;
+use crate::limits;
 
 #[test]
 fn the_embedded_configuration_states_the_defaults_of_the_code() {
@@ -49,36 +52,109 @@ fn the_schema_knows_every_member_and_only_those() {
     }
 }
 
-/// The rows of the tables in `docs/configuration.md` are `| member | default | meaning |`.
-#[test]
-fn the_documented_defaults_are_those_of_the_code() {
-    let registry = Registry::built_in();
-    let documented: BTreeMap<String, String> = include_str!("../../docs/configuration.md")
-        .lines()
-        .filter_map(|line| {
-            let mut cells = line.strip_prefix("| `")?.split(" | ");
-            let name = cells.next()?.trim_end_matches('`');
-            let default = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
-            Some((name.to_owned(), default.to_owned()))
-        })
-        .collect();
+/// The rows of a document that are `| \`name\` | \`value\` | ...`, by name.
+fn stated(document: &str) -> BTreeMap<String, String> {
+    let rows = document.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let name = cells.next()?.trim_end_matches('`');
+        let value = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    rows.collect()
+}
 
-    let mut actual = BTreeMap::new();
+/// The default of every member and option, as a file would say it.
+fn defaults() -> BTreeMap<String, Value> {
+    let mut defaults = BTreeMap::new();
     let mut collect = |prefix: &str, members: &Value| {
         for (name, value) in
             members.as_object().into_iter().flatten().filter(|(_, value)| !value.is_array() && !value.is_object())
         {
-            actual.insert(format!("{prefix}{name}"), value.to_string());
+            defaults.insert(format!("{prefix}{name}"), value.clone());
         }
     };
     let file = serde_json::to_value(FileMembers::default()).unwrap();
     collect("", &file);
     collect("limits.", &file["limits"]);
     collect("", &json!({ "backlog": check::BACKLOG }));
-    for protocol in registry.protocols() {
+    for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
     }
-    assert_eq!(documented, actual);
+    defaults
+}
+
+#[test]
+fn the_documented_defaults_are_those_of_the_code() {
+    let actual: BTreeMap<_, _> = defaults().into_iter().map(|(name, value)| (name, value.to_string())).collect();
+    assert_eq!(stated(include_str!("../../docs/configuration.md")), actual);
+}
+
+/// How a document writes a limit: bytes and times as a configuration does.
+trait Stated {
+    fn stated(self, name: &str) -> String;
+}
+
+impl Stated for usize {
+    fn stated(self, name: &str) -> String {
+        if name.contains("BYTES") { size(self).to_string() } else { self.to_string() }
+    }
+}
+
+impl Stated for u32 {
+    fn stated(self, _: &str) -> String {
+        self.to_string()
+    }
+}
+
+impl Stated for Duration {
+    fn stated(self, _: &str) -> String {
+        Span::new(self).to_string()
+    }
+}
+
+macro_rules! constants {
+    ($($name:ident)*) => {
+        [$((stringify!($name).to_owned(), limits::$name.stated(stringify!($name)))),*]
+    };
+}
+
+/// The parts of the memory that a server of one listener needs at most, all of it by default.
+fn memory() -> [(String, String); 4] {
+    const KIB: usize = 1024;
+    let config = Config::without_listeners();
+    let connections = config.limits.max_connections;
+    let request = Size::bytes(4 * KIB as u64);
+    assert_eq!(Registry::built_in().find("sum").unwrap().default_options()["max_request"], request.to_string());
+    let last_visit = config.limits.max_pending_output + 3 * limits::READ_BYTES;
+    let pending = config.max_pending_output_total + last_visit + connections * 3 * limits::PRESSED_READ_BYTES;
+    let parts = [
+        ("connections", connections * KIB),
+        ("input", connections * (limits::READ_BYTES + bytes(request))),
+        ("output", 2 * pending),
+        ("uploads", limits::BULK_BUFFERS_MAX * limits::BULK_BUFFER_BYTES),
+    ];
+    parts.map(|(part, most)| (format!("memory: {part}"), format!("{}MiB", most.div_ceil(KIB * KIB))))
+}
+
+#[test]
+fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
+    let constants = constants! {
+        READ_BYTES VISIT_BYTES_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
+        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS JOBS_MAX
+        BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
+        REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_RETRY
+    };
+    let in_code = include_str!("../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
+    assert_eq!(constants.len(), in_code, "a constant is missing here");
+
+    let is_quantity = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        value.is_number() || text.parse::<Size>().is_ok() || text.parse::<Span>().is_ok()
+    };
+    let configured = defaults().into_iter().filter(|(_, value)| is_quantity(value));
+    let actual: BTreeMap<_, _> =
+        configured.map(|(name, value)| (name, value.to_string())).chain(constants).chain(memory()).collect();
+    assert_eq!(stated(include_str!("../../docs/reliability.md")), actual);
 }
 
 /// The rows of the tables of options in `docs/protocols.md` are `| option | default | meaning |`, below a heading with

@@ -1,37 +1,112 @@
-//! The table of `docs/reliability.md` is whole, and what it names exists.
+//! `docs/reliability.md` is whole, and what it names exists.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-fn sources(directory: &Path) -> String {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let text = |path: std::path::PathBuf| match path.extension() {
-        _ if path.is_dir() => sources(&path),
-        Some(extension) if extension == "rs" => fs::read_to_string(&path).unwrap(),
-        _ => String::new(),
+const CASES: u32 = 96;
+
+fn document() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md")).unwrap()
+}
+
+/// Every source, with the path of its module: `src/protocol/sum` for that file and for its `tests`.
+fn sources() -> Vec<(String, String)> {
+    let mut sources = Vec::new();
+    let mut directories: Vec<PathBuf> = ["src", "tests"].map(PathBuf::from).into();
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&directory)).unwrap() {
+            let path = directory.join(entry.unwrap().file_name());
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let module = path.with_extension("");
+                let module = if module.ends_with("tests") { module.parent().unwrap() } else { &module };
+                sources.push((module.to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    sources
+}
+
+/// What stands between backticks and is the path of a test.
+fn tests_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_path = |quoted: &&str| {
+        let parts: Vec<_> = quoted.split("::").collect();
+        let is_name =
+            |part: &&str| !part.is_empty() && part.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        parts.len() > 1 && parts.iter().all(is_name)
     };
-    entries.map(text).collect()
+    text.split('`').skip(1).step_by(2).filter(is_path)
+}
+
+fn row(document: &str, case: u32) -> &str {
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let row = rows.into_iter().find(|(number, _)| *number == case.to_string());
+    row.unwrap_or_else(|| panic!("case {case} has no row")).1
+}
+
+/// Each promise, from its number to that of the next one.
+fn promises(document: &str) -> Vec<String> {
+    let (_, rest) = document.split_once("## Promised\n").unwrap();
+    let (promised, _) = rest.split_once("\n## ").unwrap();
+    let mut promises: Vec<String> = Vec::new();
+    for line in promised.lines() {
+        if line.starts_with(|letter: char| letter.is_ascii_digit()) {
+            promises.push(String::new());
+        }
+        *promises.last_mut().unwrap() += &format!("{} ", line.trim());
+    }
+    promises
+}
+
+/// The cases that a promise rests on: `Cases 1-3, 10;`.
+fn cases(promise: &str) -> Vec<u32> {
+    let Some((_, list)) = promise.split_once(" Cases ") else { return Vec::new() };
+    let list = list.split([';', '.']).next().unwrap();
+    let ranges = list.split(", ").map(|range| range.split_once('-').unwrap_or((range, range)));
+    ranges.flat_map(|(first, last)| first.parse().unwrap()..=last.parse().unwrap()).collect()
 }
 
 #[test]
-fn every_case_has_a_row_and_every_test_in_the_table_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let document = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
-    let sources = ["src", "tests"].map(|part| sources(&root.join(part))).concat();
-    let rows: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | ")).collect();
-    for number in 1..=96 {
-        let row = rows.iter().find(|(case, _)| *case == number.to_string());
-        let (_, row) = row.unwrap_or_else(|| panic!("case {number} has no row"));
-        let tests: Vec<_> = row.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
-        assert!(!tests.is_empty() || row.contains("waits: ") || row.contains("open: "), "case {number} has no test");
-        for test in tests {
-            let (_, name) = test.rsplit_once("::").unwrap();
-            assert!(sources.contains(&format!("fn {name}(")), "case {number}: there is no test {name}");
+fn every_test_that_the_document_names_exists_where_it_says() {
+    let (document, sources) = (document(), sources());
+    for test in tests_in(&document) {
+        let (module, name) = test.rsplit_once("::").unwrap();
+        let (module, function) = (format!("/{}", module.replace("::", "/")), format!("fn {name}("));
+        let exists = sources.iter().any(|(path, text)| path.ends_with(&module) && text.contains(&function));
+        assert!(exists, "there is no test {test}");
+    }
+}
+
+#[test]
+fn every_case_has_a_row_with_tests_or_the_reason_why_it_waits() {
+    let (document, sources) = (document(), sources());
+    for case in 1..=CASES {
+        let row = row(&document, case);
+        assert!(tests_in(row).count() > 0 || row.contains("waits: "), "case {case} has no test");
+    }
+    for (_, text) in &sources {
+        for own in text.split("fn case_").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name) {
+            if own.starts_with(|letter: char| letter.is_ascii_digit()) {
+                assert!(document.contains(&format!("::case_{own}`")), "case_{own} is not in the table");
+            }
         }
     }
-    for own in sources.split("fn case_").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name) {
-        if own.starts_with(|letter: char| letter.is_ascii_digit()) {
-            assert!(document.contains(&format!("::case_{own}`")), "case_{own} is not in the table");
-        }
+}
+
+#[test]
+fn every_promise_has_tests_and_every_case_that_is_tried_belongs_to_a_promise() {
+    let document = document();
+    let mut promised = BTreeSet::new();
+    for promise in promises(&document) {
+        let cases = cases(&promise);
+        assert!(!cases.is_empty() || tests_in(&promise).count() > 0, "nothing shows that {promise}");
+        promised.extend(cases);
     }
+    for case in 1..=CASES {
+        let is_tried = tests_in(row(&document, case)).count() > 0;
+        assert!(!is_tried || promised.contains(&case), "case {case} belongs to no promise");
+    }
+    assert!(promised.iter().all(|case| (1..=CASES).contains(case)));
 }
