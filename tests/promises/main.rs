@@ -25,6 +25,9 @@ mod old_clients;
 mod quiet;
 mod readme;
 mod shutdown;
+// It looks into `/proc`.
+#[cfg(target_os = "linux")]
+mod soak;
 mod transcripts;
 mod udp;
 mod uploads;

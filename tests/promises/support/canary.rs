@@ -41,12 +41,13 @@ impl Canary {
         Self { stop, thread: thread::spawn(sing) }
     }
 
-    /// Ends it, and fails if it ever failed or had to wait.
+    /// Ends it, and fails if it ever failed or had to wait. Gives the time that the slowest answer took.
     #[track_caller]
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         let slowest = self.thread.join().expect("the canary is answered");
         assert!(slowest < SLOWEST, "the canary had to wait for {slowest:?}");
+        slowest
     }
 }
 

@@ -1,0 +1,141 @@
+//! Those who keep no rule. What they are told is looked at only where it must be nothing.
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use super::NAMES;
+use crate::support::{Client, Process, Random};
+
+const KIB: usize = 1024;
+
+/// Connections that a mob holds at a time.
+const PEERS_MAX: usize = 60;
+
+/// The time between two acts, at most: with it and [`PEERS_MAX`] many peers stay until their deadlines.
+const PACE_MILLIS: usize = 10;
+
+/// Connections that come and go, and others that stay and drip, half-close, never read, or say nothing.
+pub(super) struct Mob<'a> {
+    process: &'a Process,
+    random: Random,
+    socket: UdpSocket,
+    peers: Vec<Client>,
+}
+
+impl<'a> Mob<'a> {
+    pub(super) fn new(process: &'a Process, seed: u64) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(process.address("sum-udp")).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { process, random: Random::new(seed), socket, peers: Vec::new() }
+    }
+
+    pub(super) fn go_on(&mut self) {
+        match self.random.below(16) {
+            0..=3 if self.peers.len() < PEERS_MAX => self.join(),
+            4..=5 => self.drip(),
+            6 => self.half_close(),
+            7 => self.leave(),
+            8 => self.flood(),
+            9 => self.churn(),
+            _ => {}
+        }
+        thread::park_timeout(Duration::from_millis(self.random.below(PACE_MILLIS) as u64));
+    }
+
+    fn connect(&mut self) -> (&'static str, Client) {
+        let name = NAMES[self.random.below(NAMES.len())];
+        (name, Client::connect_with_little_room(self.process.address(name)))
+    }
+
+    /// Connects, and says nothing, or rubbish, or what has no end or never reads its answers.
+    fn join(&mut self) {
+        let (name, mut peer) = self.connect();
+        let rubbish = self.random.below(100 * KIB);
+        let rubbish = self.random.bytes(rubbish);
+        let opening = match (self.random.below(4), name) {
+            (0, _) => Vec::new(),
+            // No name of a file begins like this.
+            (1, _) => [b"../", &rubbish[..]].concat(),
+            (_, "sum-tcp") => br#"{"A":7,"B":4} "#.repeat(rubbish.len()),
+            (_, "file-tcp") => [b"loose\n", &rubbish[..]].concat(),
+            (_, "file-sized-tcp") => [b"never\n1000000000\n", &rubbish[..]].concat(),
+            (_, "uppercase-tcp") => {
+                peer.send_until_stuck(&[b'a'; 64 * KIB]);
+                Vec::new()
+            }
+            _ => rubbish,
+        };
+        peer.stream().set_nonblocking(true).unwrap();
+        say(&peer, &opening);
+        self.peers.push(peer);
+    }
+
+    fn drip(&mut self) {
+        if let Some(peer) = self.somebody() {
+            say(&self.peers[peer], b"{");
+        }
+    }
+
+    fn half_close(&mut self) {
+        if let Some(peer) = self.somebody() {
+            finish(&self.peers[peer]);
+        }
+    }
+
+    /// With a reset, or with a FIN, which becomes a reset where answers are unread.
+    fn leave(&mut self) {
+        if let Some(peer) = self.somebody() {
+            let peer = self.peers.swap_remove(peer);
+            if self.random.below(2) == 0 {
+                peer.reset();
+            }
+        }
+    }
+
+    fn somebody(&mut self) -> Option<usize> {
+        (!self.peers.is_empty()).then(|| self.random.below(self.peers.len()))
+    }
+
+    /// A burst of datagrams that deserve no answer, and get none.
+    fn flood(&mut self) {
+        for _ in 0..self.random.below(500) {
+            let bytes = self.random.below(600);
+            let rubbish = match self.random.below(4) {
+                0 => Vec::new(),
+                1 => b"{\"Sum\":11}\n".to_vec(),
+                2 => br#"{"A":7,"B":"#.to_vec(),
+                _ => self.random.bytes(bytes),
+            };
+            // The socket may be full.
+            let _ = self.socket.send(&rubbish);
+        }
+        let answer = self.socket.recv(&mut [0; 64]);
+        assert_eq!(answer.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "rubbish is answered");
+    }
+
+    /// Connections that are over before they have begun.
+    fn churn(&mut self) {
+        for _ in 0..self.random.below(50) {
+            let (_, peer) = self.connect();
+            match self.random.below(4) {
+                0 => peer.reset(),
+                1 => finish(&peer),
+                2 => say(&peer, b"{"),
+                _ => drop(peer),
+            }
+        }
+    }
+}
+
+/// Says as much as the server takes at once. It may have cut the connection, and then it takes nothing.
+fn say(peer: &Client, bytes: &[u8]) {
+    let _ = peer.stream().write(bytes);
+}
+
+/// Says that nothing more will be sent, unless the connection is gone.
+fn finish(peer: &Client) {
+    let _ = peer.stream().shutdown(Shutdown::Write);
+}
