@@ -24,7 +24,13 @@ pub(crate) fn connect(poll: &mut Poll, token: Token, url: &Url, timeout: Duratio
     Failure::because(format!("cannot connect to {url}: {}", failures.join("; ")))
 }
 
-fn connect_to(poll: &mut Poll, token: Token, address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+/// The same with an address that is known.
+pub(crate) fn connect_to(
+    poll: &mut Poll,
+    token: Token,
+    address: SocketAddr,
+    timeout: Duration,
+) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     // Otherwise a small request may wait until the server has acknowledged the one before (Nagle's algorithm).
     stream.set_nodelay(true)?;
@@ -43,7 +49,7 @@ fn connect_to(poll: &mut Poll, token: Token, address: SocketAddr, timeout: Durat
 
 /// A socket that connects becomes writable in the end, whether it succeeds or fails (see connect(2), EINPROGRESS).
 /// `SO_ERROR` tells a failure, and only a connected socket has a peer.
-fn is_connected(stream: &TcpStream) -> io::Result<bool> {
+pub(crate) fn is_connected(stream: &TcpStream) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }

@@ -1,0 +1,117 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::options::count;
+use crate::tally::{Kind, Tally};
+
+/// What `--assert` claims, such as `p99<5ms`.
+#[derive(Clone)]
+pub(crate) struct Condition {
+    text: String,
+    quantity: Quantity,
+    comparison: Comparison,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy)]
+enum Quantity {
+    /// The latency that this part of the requests does not exceed.
+    Latency(f64),
+    Rate,
+    Requests,
+    Errors,
+    ErrorsOf(Kind),
+}
+
+#[derive(Clone, Copy)]
+enum Comparison {
+    Below,
+    AtMost,
+    Equal,
+    AtLeast,
+    Above,
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    Span(Duration),
+    Count(u64),
+}
+
+/// The longer ones first, since the others begin them.
+const COMPARISONS: [(&str, Comparison); 5] = [
+    ("<=", Comparison::AtMost),
+    (">=", Comparison::AtLeast),
+    ("<", Comparison::Below),
+    (">", Comparison::Above),
+    ("=", Comparison::Equal),
+];
+
+impl FromStr for Condition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = COMPARISONS.iter().find_map(|&(sign, comparison)| {
+            text.split_once(sign).map(|(name, limit)| (name.trim(), comparison, limit.trim()))
+        });
+        let (name, comparison, limit) = parts.ok_or("expected a condition such as p99<5ms")?;
+        let quantity = Quantity::named(name).ok_or_else(|| format!("nothing called {name:?} is measured"))?;
+        let limit = match quantity {
+            Quantity::Latency(_) => Limit::Span(humantime::parse_duration(limit).map_err(|error| error.to_string())?),
+            _ => Limit::Count(count(limit).ok_or("expected a number such as 0 or 20k")?),
+        };
+        Ok(Self { text: text.trim().into(), quantity, comparison, limit })
+    }
+}
+
+impl Quantity {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "p50" => Self::Latency(0.5),
+            "p90" => Self::Latency(0.9),
+            "p99" => Self::Latency(0.99),
+            "p999" => Self::Latency(0.999),
+            "max" => Self::Latency(1.0),
+            "rate" => Self::Rate,
+            "requests" => Self::Requests,
+            "errors" => Self::Errors,
+            _ => Self::ErrorsOf(Kind::ALL.iter().find(|(_, known)| *known == name)?.0),
+        })
+    }
+}
+
+impl Condition {
+    /// Says what is wrong, if it does not hold.
+    pub(crate) fn failure(&self, tally: &Tally, rate: f64) -> Option<String> {
+        let (holds, actual) = match (self.quantity, self.limit) {
+            (Quantity::Latency(_), _) if tally.requests() == 0 => (false, "unknown, since nothing was answered".into()),
+            (Quantity::Latency(part), Limit::Span(limit)) => {
+                let latency = Duration::from_nanos(tally.latencies.value_at_quantile(part));
+                (self.comparison.holds(&latency, &limit), format!("{latency:.1?}"))
+            }
+            (quantity, Limit::Count(limit)) => {
+                let actual = match quantity {
+                    Quantity::Rate => rate,
+                    Quantity::Errors => tally.errors() as f64,
+                    Quantity::ErrorsOf(kind) => tally.errors_of(kind) as f64,
+                    Quantity::Requests | Quantity::Latency(_) => tally.requests() as f64,
+                };
+                (self.comparison.holds(&actual, &(limit as f64)), format!("{actual:.0}"))
+            }
+            (_, Limit::Span(_)) => (false, "not a latency".into()),
+        };
+        (!holds).then(|| format!("{} does not hold: it is {actual}", self.text))
+    }
+}
+
+impl Comparison {
+    fn holds<T: PartialOrd>(self, actual: &T, limit: &T) -> bool {
+        match self {
+            Self::Below => actual < limit,
+            Self::AtMost => actual <= limit,
+            Self::Equal => actual == limit,
+            Self::AtLeast => actual >= limit,
+            Self::Above => actual > limit,
+        }
+    }
+}

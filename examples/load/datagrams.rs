@@ -1,0 +1,142 @@
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+
+use crate::client::attempt::attempt;
+use crate::client::failure::{Context as _, Result};
+use crate::engine::{Context, News, User, Visit};
+use crate::link::SHORT_READ_DRAINS;
+use crate::options::Cli;
+use crate::printable::printable;
+use crate::tally::{Fault, Kind};
+use crate::tape::Tape;
+
+/// A UDP socket. Its requests may be answered in any order, or never; the answer tells which it belongs to.
+pub(crate) struct Datagrams {
+    socket: UdpSocket,
+    tape: Rc<Tape>,
+    window: usize,
+    /// The variant to ask for next.
+    next: usize,
+    /// The requests without an answer, oldest first.
+    in_flight: VecDeque<Asked>,
+    /// Something has told us that nobody listens there (ICMP: port unreachable), and a request has been lost by that.
+    is_refused: bool,
+}
+
+struct Asked {
+    variant: usize,
+    due: Instant,
+    sent: Instant,
+}
+
+impl Datagrams {
+    pub(crate) fn new(cli: &Cli, registry: &Registry, index: usize, tape: &Rc<Tape>) -> Result<Self> {
+        let address = cli.url.addresses()?[0];
+        let socket = bind(address).and_then(|mut socket| {
+            registry.register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+            Ok(socket)
+        });
+        Ok(Self {
+            socket: socket.context(format_args!("cannot use {}", cli.url))?,
+            tape: Rc::clone(tape),
+            window: cli.pipeline as usize,
+            next: tape.first(index),
+            in_flight: VecDeque::with_capacity(cli.pipeline as usize),
+            is_refused: false,
+        })
+    }
+
+    fn hear(&mut self, cx: &mut Context) -> io::Result<()> {
+        // Without a request in flight nothing more is expected, so that there is no need to hear that nothing has come.
+        while !(SHORT_READ_DRAINS && self.in_flight.is_empty()) {
+            match attempt(|| self.socket.recv(&mut cx.buffer))? {
+                Some(length) => self.settle(length, cx),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, length: usize, cx: &mut Context) {
+        let answer = &cx.buffer[..length];
+        if let Some(index) = self.in_flight.iter().position(|asked| self.tape.answer(asked.variant) == answer) {
+            if let Some(asked) = self.in_flight.remove(index) {
+                cx.tally.answered(asked.due, cx.now);
+            }
+        } else if !self.tape.has_answer(answer) && self.in_flight.pop_front().is_some() {
+            let text = format!("a wrong answer: {:?}", printable(&answer[..length.min(60)]));
+            cx.tally.failed(&Fault::new(Kind::Wrong, text), 1);
+        }
+        // Any other is the late answer to a request that counts as lost, or comes twice.
+    }
+
+    fn ask(&mut self, cx: &mut Context) -> io::Result<()> {
+        while self.has_room()
+            && let Some(due) = cx.pace.take(cx.now)
+        {
+            let request = self.tape.bytes(self.tape.range(self.next, 1));
+            // What the socket has no room for is lost here, as it could be anywhere on its way.
+            attempt(|| self.socket.send(request))?;
+            self.in_flight.push_back(Asked { variant: self.next, due, sent: cx.now });
+            self.next = self.tape.next(self.next);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, outcome: io::Result<()>, cx: &mut Context) {
+        match outcome {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.is_refused = true,
+            Err(error) => cx.tally.failed(&Fault::new(Kind::Io, error.to_string()), 1),
+        }
+    }
+}
+
+impl User for Datagrams {
+    fn turn(&mut self, news: News, cx: &mut Context) -> Visit {
+        if news.is_readable {
+            let heard = self.hear(cx);
+            self.note(heard, cx);
+        }
+        let asked = self.ask(cx);
+        self.note(asked, cx);
+        Visit::Done
+    }
+
+    fn tick(&mut self, cx: &mut Context) -> Visit {
+        while self.in_flight.front().is_some_and(|asked| cx.now.duration_since(asked.sent) > cx.timeout) {
+            self.in_flight.pop_front();
+            let fault = match std::mem::take(&mut self.is_refused) {
+                true => Fault::new(Kind::Refused, "nobody listens there"),
+                false => Fault::new(Kind::Lost, "no answer came in time"),
+            };
+            cx.tally.failed(&fault, 1);
+        }
+        Visit::Done
+    }
+
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < self.window
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+}
+
+/// A connected UDP socket gets datagrams of this one server only, and is told when nobody listens there.
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    socket.connect(address)?;
+    Ok(socket)
+}

@@ -1,0 +1,212 @@
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::{Events, Poll, Registry, Token};
+
+use crate::client::failure::{Context as _, Result};
+use crate::options::Cli;
+use crate::pace::Pace;
+use crate::progress::Progress;
+use crate::report::{Processor, Report};
+use crate::tally::Tally;
+use crate::timer::Timer;
+
+/// How often timeouts are looked for, and connections made again.
+const TICK: Duration = Duration::from_millis(10);
+const TIMER: Token = Token(usize::MAX);
+/// One read takes no more; large enough that hardly anything needs two.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What every user needs for its turn.
+pub(crate) struct Context {
+    pub(crate) registry: Registry,
+    pub(crate) pace: Pace,
+    pub(crate) tally: Tally,
+    /// Read once for each batch of events.
+    pub(crate) now: Instant,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) timeout: Duration,
+}
+
+/// Whoever asks: a connection, or a UDP socket.
+pub(crate) trait User {
+    /// Does all that can be done now: hears answers, asks what is due.
+    fn turn(&mut self, news: News, cx: &mut Context) -> Visit;
+
+    /// Gives up what has waited for too long, and connects again.
+    fn tick(&mut self, cx: &mut Context) -> Visit;
+
+    /// Whether it could ask now.
+    fn has_room(&self) -> bool;
+
+    /// Whether it waits for an answer.
+    fn is_waiting(&self) -> bool;
+}
+
+/// Why a user has a turn.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct News {
+    pub(crate) is_readable: bool,
+    /// More than bytes has come, such as a FIN: a short read then does not prove that nothing is left.
+    pub(crate) is_in_doubt: bool,
+}
+
+/// How a turn ended.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Visit {
+    /// With nothing left to do until something happens.
+    Done,
+    /// Only because others want their turn too.
+    Again,
+}
+
+impl News {
+    fn of(event: &Event) -> Self {
+        let is_in_doubt = event.is_read_closed() || event.is_write_closed() || event.is_error();
+        Self { is_readable: event.is_readable() || is_in_doubt, is_in_doubt }
+    }
+}
+
+struct Seat<U> {
+    user: U,
+    is_idle: bool,
+}
+
+/// The loop.
+pub(crate) struct Engine {
+    poll: Poll,
+    timer: Timer,
+}
+
+impl Engine {
+    pub(crate) fn new() -> Result<Self> {
+        let poll = Poll::new().context("cannot poll")?;
+        let timer = Timer::new(&poll, TIMER).context("cannot make a timer")?;
+        Ok(Self { poll, timer })
+    }
+
+    pub(crate) fn poll(&mut self) -> &mut Poll {
+        &mut self.poll
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// Lets the users ask until the time is over, and then waits for the last answers.
+    pub(crate) fn run<U: User>(mut self, cli: &Cli, users: Vec<U>) -> Result<Report> {
+        let start = Instant::now();
+        let cx = Context {
+            registry: self.poll.registry().try_clone().context("cannot poll")?,
+            pace: Pace::new(cli, start),
+            tally: Tally::new(start + cli.warmup)?,
+            now: start,
+            buffer: vec![0; BUFFER_BYTES],
+            timeout: cli.timeout(),
+        };
+        let mut crowd = Crowd {
+            cx,
+            idle: (0..users.len()).collect(),
+            seats: users.into_iter().map(|user| Seat { user, is_idle: true }).collect(),
+            again: VecDeque::new(),
+        };
+        let mut progress = Progress::new(cli)?;
+        let mut processor = None;
+        let mut events = Events::with_capacity(1024);
+        let mut next_tick = start;
+        while !crowd.is_over() {
+            let until = crowd.wakes_at(next_tick);
+            self.timer.wait(&mut self.poll, &mut events, crowd.cx.now, until).context("cannot wait")?;
+            crowd.cx.now = Instant::now();
+            crowd.turn(&events);
+            if crowd.cx.now >= next_tick {
+                crowd.tick();
+                next_tick = crowd.cx.now + TICK;
+                progress.show(crowd.cx.now, &crowd.cx.tally);
+            }
+            if processor.is_none() && crowd.cx.now >= crowd.cx.tally.start {
+                processor = Some(Processor::start()?);
+            }
+        }
+        let busy = processor.map_or(Ok(0.0), |processor: Processor| processor.busy())?;
+        drop(progress);
+        Ok(Report::new(cli, crowd.cx.tally, &crowd.cx.pace, busy))
+    }
+}
+
+/// All users, and who of them comes next.
+struct Crowd<U> {
+    cx: Context,
+    seats: Vec<Seat<U>>,
+    /// Those who could ask, the one who has waited longest first.
+    idle: VecDeque<usize>,
+    /// Those who had to stop in the middle of their work.
+    again: VecDeque<usize>,
+}
+
+impl<U: User> Crowd<U> {
+    fn turn(&mut self, events: &Events) {
+        for event in events.iter().filter(|event| event.token() != TIMER) {
+            self.visit(event.token().0, News::of(event));
+        }
+        for _ in 0..self.again.len() {
+            if let Some(index) = self.again.pop_front() {
+                self.visit(index, News { is_readable: true, is_in_doubt: true });
+            }
+        }
+        for _ in 0..self.idle.len() {
+            if !self.cx.pace.is_due(self.cx.now) {
+                break;
+            }
+            if let Some(index) = self.idle.pop_front() {
+                self.seats[index].is_idle = false;
+                if self.seats[index].user.has_room() {
+                    self.visit(index, News::default());
+                }
+            }
+        }
+    }
+
+    fn visit(&mut self, index: usize, news: News) {
+        // An event of a connection that only probed has the token of another.
+        let Some(seat) = self.seats.get_mut(index) else { return };
+        let visit = seat.user.turn(news, &mut self.cx);
+        self.seat(index, visit);
+    }
+
+    fn tick(&mut self) {
+        for index in 0..self.seats.len() {
+            let visit = self.seats[index].user.tick(&mut self.cx);
+            self.seat(index, visit);
+        }
+    }
+
+    /// After a visit: remembers whether and why this user should have another.
+    fn seat(&mut self, index: usize, visit: Visit) {
+        if visit == Visit::Again {
+            self.again.push_back(index);
+        }
+        let seat = &mut self.seats[index];
+        if seat.user.has_room() && !seat.is_idle {
+            seat.is_idle = true;
+            self.idle.push_back(index);
+        }
+    }
+
+    fn wakes_at(&self, next_tick: Instant) -> Instant {
+        if !self.again.is_empty() {
+            return self.cx.now;
+        }
+        let due = self.cx.pace.next_due().filter(|_| !self.idle.is_empty());
+        due.into_iter().chain([next_tick]).min().unwrap_or(next_tick)
+    }
+
+    /// After the end nothing is left to wait for, or it has been waited for long enough.
+    fn is_over(&self) -> bool {
+        let end = self.cx.pace.end();
+        let nobody_waits = || !self.seats.iter().any(|seat| seat.user.is_waiting());
+        self.cx.now >= end
+            && (self.cx.pace.is_over(self.cx.now) && nobody_waits() || self.cx.now >= end + 2 * self.cx.timeout)
+    }
+}

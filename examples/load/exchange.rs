@@ -1,0 +1,208 @@
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::client::attempt::attempt;
+use crate::engine::{Context, News, User, Visit};
+use crate::link::{Link, SHORT_READ_DRAINS};
+use crate::options::Cli;
+use crate::printable::printable;
+use crate::tally::{Fault, Kind, Tally};
+use crate::tape::Tape;
+
+/// A connection with requests and answers in order, each a line: sum or uppercase.
+pub(crate) struct Exchange {
+    link: Link,
+    tape: Rc<Tape>,
+    window: usize,
+    connects_each: bool,
+    /// The variant to ask for next.
+    next: usize,
+    /// The part of the tape that is asked for and still to be written.
+    unwritten: Range<usize>,
+    /// When each request that has no answer should have left, oldest first.
+    in_flight: VecDeque<Instant>,
+    /// The variant whose answer comes next, and how many bytes of it have come.
+    awaited: usize,
+    heard: usize,
+    /// The answer that is coming is another one; it is skipped up to its newline.
+    is_wrong: bool,
+    /// The last answer, or the request after which there was one in flight again.
+    moved_at: Instant,
+}
+
+impl Exchange {
+    pub(crate) fn new(cli: &Cli, link: Link, index: usize, tape: &Rc<Tape>) -> Self {
+        let first = tape.first(index);
+        Self {
+            link,
+            tape: Rc::clone(tape),
+            window: cli.pipeline as usize,
+            connects_each: cli.connects_each(),
+            next: first,
+            unwritten: 0..0,
+            in_flight: VecDeque::with_capacity(cli.pipeline as usize),
+            awaited: first,
+            heard: 0,
+            is_wrong: false,
+            moved_at: Instant::now(),
+        }
+    }
+
+    fn exchange(&mut self, news: News, cx: &mut Context) -> Result<(), Fault> {
+        self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        if news.is_readable {
+            self.hear(news.is_in_doubt, cx)?;
+        }
+        self.ask(cx)?;
+        self.write()
+    }
+
+    fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<(), Fault> {
+        while let Some(stream) = self.link.stream() {
+            let length = match attempt(|| stream.read(&mut cx.buffer))? {
+                None => return Ok(()),
+                Some(0) => return Err(Fault::closed()),
+                Some(length) => length,
+            };
+            self.compare(&cx.buffer[..length], cx.now, &mut cx.tally)?;
+            if length < cx.buffer.len() && SHORT_READ_DRAINS && !is_in_doubt {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, mut chunk: &[u8], now: Instant, tally: &mut Tally) -> Result<(), Fault> {
+        while !chunk.is_empty() {
+            let Some(&due) = self.in_flight.front() else {
+                return Err(Fault::new(Kind::Unasked, format!("an answer without a request: {}", sample(chunk))));
+            };
+            let rest = &self.tape.answer(self.awaited)[self.heard..];
+            let length = rest.len().min(chunk.len());
+            if !self.is_wrong && chunk[..length] == rest[..length] {
+                let is_whole = length == rest.len();
+                self.heard += length;
+                chunk = &chunk[length..];
+                if is_whole {
+                    tally.answered(due, now);
+                    self.settle(now);
+                }
+                continue;
+            }
+            if !self.is_wrong {
+                self.is_wrong = true;
+                let text = format!("the answer should go on with {}, but does with {}", sample(rest), sample(chunk));
+                tally.failed(&Fault::new(Kind::Wrong, text), 1);
+            }
+            // The line after this one answers the next request.
+            let Some(end) = memchr::memchr(b'\n', chunk) else { return Ok(()) };
+            chunk = &chunk[end + 1..];
+            self.settle(now);
+        }
+        Ok(())
+    }
+
+    /// The oldest request has had its answer.
+    fn settle(&mut self, now: Instant) {
+        self.in_flight.pop_front();
+        self.awaited = self.tape.next(self.awaited);
+        self.heard = 0;
+        self.is_wrong = false;
+        self.moved_at = now;
+        if self.connects_each && self.in_flight.is_empty() {
+            self.link.reset();
+        }
+    }
+
+    /// Takes the requests that are due, as many as there is room for.
+    fn ask(&mut self, cx: &mut Context) -> Result<(), Fault> {
+        let before = self.in_flight.len();
+        while self.has_room()
+            && let Some(due) = cx.pace.take(cx.now)
+        {
+            self.in_flight.push_back(due);
+        }
+        let count = self.in_flight.len() - before;
+        if count == 0 {
+            return Ok(());
+        }
+        if before == 0 {
+            self.moved_at = cx.now;
+        }
+        self.unwritten = self.tape.range(self.next, count);
+        self.next = (0..count).fold(self.next, |variant, _| self.tape.next(variant));
+        if self.connects_each {
+            self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), Fault> {
+        let Some(stream) = self.link.stream() else { return Ok(()) };
+        while !self.unwritten.is_empty() {
+            match attempt(|| stream.write(self.tape.bytes(self.unwritten.clone())))? {
+                Some(written) => self.unwritten.start += written,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is over, and with it every request that has no answer.
+    fn fail(&mut self, fault: &Fault, cx: &mut Context) {
+        // One that has begun to be answered wrongly has been counted.
+        let unanswered = self.in_flight.len() - usize::from(self.is_wrong);
+        match fault.kind {
+            Kind::Connect | Kind::Unasked => cx.tally.failed(fault, unanswered.max(1) as u64),
+            _ if self.in_flight.is_empty() => cx.tally.reconnects += 1,
+            _ => cx.tally.failed(fault, unanswered as u64),
+        }
+        self.in_flight.clear();
+        self.unwritten = 0..0;
+        self.awaited = self.next;
+        self.heard = 0;
+        self.is_wrong = false;
+        self.link.rest(cx.now);
+    }
+}
+
+impl User for Exchange {
+    fn turn(&mut self, news: News, cx: &mut Context) -> Visit {
+        if let Err(fault) = self.exchange(news, cx) {
+            self.fail(&fault, cx);
+        }
+        Visit::Done
+    }
+
+    fn tick(&mut self, cx: &mut Context) -> Visit {
+        self.link.wake(cx.now);
+        let reconnected = match self.link.is_free() && !self.connects_each {
+            true => self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error)),
+            false => Ok(()),
+        };
+        let is_late = self.is_waiting() && cx.now.duration_since(self.moved_at) > cx.timeout;
+        match reconnected {
+            Err(fault) => self.fail(&fault, cx),
+            Ok(()) if is_late => self.fail(&Fault::timeout(), cx),
+            Ok(()) => {}
+        }
+        Visit::Done
+    }
+
+    fn has_room(&self) -> bool {
+        let can_ask = if self.connects_each { self.link.is_free() } else { self.link.is_open() };
+        // What is written is one part of the tape, so that the next batch begins when this one has left.
+        can_ask && self.unwritten.is_empty() && self.in_flight.len() < self.window
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+}
+
+fn sample(bytes: &[u8]) -> String {
+    format!("{:?}", printable(&bytes[..bytes.len().min(60)]))
+}

@@ -1,0 +1,119 @@
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use socket2::SockRef;
+
+use crate::client::connect::is_connected;
+
+/// How long to wait before the next connection after one that failed: a server that is gone is not worth a full core.
+const REST: Duration = Duration::from_millis(10);
+
+/// Whether a read that fills only a part of the buffer has taken all there was, so that an event will tell of more. True
+/// where the edges are the kernel's, unless an event said that something else than bytes has come.
+pub(crate) const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_poll));
+
+/// A connection that can be made again and again without waiting for it.
+pub(crate) struct Link {
+    token: Token,
+    address: SocketAddr,
+    state: State,
+}
+
+enum State {
+    Closed,
+    /// Closed, and not to be opened before this time.
+    Resting(Instant),
+    Connecting(TcpStream, Instant),
+    Open(TcpStream),
+}
+
+impl Link {
+    pub(crate) fn closed(index: usize, address: SocketAddr) -> Self {
+        Self { token: Token(index), address, state: State::Closed }
+    }
+
+    /// A link over a stream that is connected and registered.
+    pub(crate) fn open(index: usize, address: SocketAddr, stream: TcpStream) -> Self {
+        Self { token: Token(index), address, state: State::Open(stream) }
+    }
+
+    /// Begins to connect. An event tells when [`Link::advance`] has news.
+    pub(crate) fn connect(&mut self, registry: &Registry, now: Instant) -> io::Result<()> {
+        let connecting = TcpStream::connect(self.address).and_then(|mut stream| {
+            stream.set_nodelay(true)?;
+            registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
+            Ok(stream)
+        });
+        match connecting {
+            Ok(stream) => {
+                self.state = State::Connecting(stream, now);
+                Ok(())
+            }
+            Err(error) => {
+                self.rest(now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Finds out whether a connection that is being made has been made, or has failed. Returns whether it has just been.
+    pub(crate) fn advance(&mut self, now: Instant, timeout: Duration) -> io::Result<bool> {
+        let State::Connecting(stream, since) = &self.state else { return Ok(false) };
+        let outcome = match is_connected(stream) {
+            Ok(false) if now.duration_since(*since) > timeout => Err(io::ErrorKind::TimedOut.into()),
+            outcome => outcome,
+        };
+        self.state = match (outcome, std::mem::replace(&mut self.state, State::Closed)) {
+            (Ok(true), State::Connecting(stream, _)) => State::Open(stream),
+            (Ok(_), state) => {
+                self.state = state;
+                return Ok(false);
+            }
+            (Err(error), _) => {
+                self.rest(now);
+                return Err(error);
+            }
+        };
+        Ok(true)
+    }
+
+    pub(crate) fn stream(&mut self) -> Option<&mut TcpStream> {
+        match &mut self.state {
+            State::Open(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// Whether it is closed, and may be opened.
+    pub(crate) fn is_free(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Ends the rest after an error if it is over.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        if matches!(self.state, State::Resting(until) if until <= now) {
+            self.state = State::Closed;
+        }
+    }
+
+    /// Closes, and rests.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        self.state = State::Resting(now + REST);
+    }
+
+    /// Closes with a reset, which leaves no port in TIME-WAIT.
+    pub(crate) fn reset(&mut self) {
+        if let State::Open(stream) = &self.state {
+            // If it fails the connection is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        self.state = State::Closed;
+    }
+}

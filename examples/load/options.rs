@@ -1,0 +1,200 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{Error, ErrorKind};
+use clap::{CommandFactory, Parser, ValueEnum};
+use reactor::config::units::Size;
+
+use crate::client::url::{Transport, Url, url_of};
+use crate::condition::Condition;
+
+/// Requests that are kept ready in memory, all together.
+const TAPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The longest payload of a UDP datagram over IPv4.
+const DATAGRAM_BYTES_MAX: u64 = 65_507;
+
+/// Loads a server with requests, compares every answer, and measures how long they take.
+///
+/// Without --rate the loop is closed: a connection asks again when it has its answer, which finds the capacity but hides
+/// stalls. With --rate it is open: a latency counts from the moment at which the request should have left.
+///
+/// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation.
+///
+/// Exit code: 0; 1 when nothing could be measured or an assertion failed; 2 for wrong usage. Without --assert errors are
+/// only reported.
+#[derive(Parser)]
+#[command(name = "load")]
+pub(crate) struct Cli {
+    /// The protocol that the server speaks there
+    pub(crate) protocol: Protocol,
+
+    /// Where the server listens, such as tcp://127.0.0.1:5656; udp:// for sum only
+    #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
+    pub(crate) url: Url,
+
+    /// Connections; over UDP, sockets
+    #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+
+    /// How long to measure
+    #[arg(short, long, value_name = "SPAN", default_value = "10s", value_parser = span_above_zero)]
+    pub(crate) duration: Duration,
+
+    /// Load for so long before the measurement begins; only errors count then
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub(crate) warmup: Duration,
+
+    /// Requests of each connection that may be without an answer
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) pipeline: u32,
+
+    /// Send so many requests a second, over all connections, whatever the server does [example: 20k]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<u64>,
+
+    /// Bytes of each request, such as 64 or 1KiB; of file and file-sized, of each file
+    ///
+    /// A request of sum is filled up with white space within the object, and is as long as it must be when that is more.
+    /// A request of uppercase is a line of this size. [default: 64 for uppercase, what is needed for sum, 64KiB for files]
+    #[arg(long, value_parser = bytes)]
+    size: Option<u64>,
+
+    /// Make a connection for each request
+    ///
+    /// A latency then includes connecting. The client ends the connection by a reset once it has the answer, so that no
+    /// port is kept (TIME-WAIT) and ports cannot run out.
+    #[arg(long)]
+    connect_each: bool,
+
+    /// Give up a request, or a connection, when nothing has come for so long; over UDP the answer is lost
+    /// [default: 5s, for files 30s]
+    #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
+    timeout: Option<Duration>,
+
+    /// Write the result to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Fail unless all of this holds, such as 'p99<5ms,errors=0,rate>=20k'
+    ///
+    /// One of p50, p90, p99, p999, max, rate, requests, errors or a kind of error; one of <, <=, =, >=, >; a value.
+    #[arg(long = "assert", value_name = "CONDITIONS", value_delimiter = ',')]
+    pub(crate) conditions: Vec<Condition>,
+
+    /// Misbehave with every connection, and connect again when the server closes; over TCP
+    #[arg(long, value_name = "HOW", conflicts_with_all = ["rate", "pipeline", "connect_each", "conditions"])]
+    pub(crate) bad: Option<Mode>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// Numbers in, their sum out
+    Sum,
+    /// Lines in, the same in upper case out
+    Uppercase,
+    /// A connection for each file: a name, then contents that end with the connection
+    File,
+    /// File after file on a connection: a name, a size, then contents of that size
+    FileSized,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Ask without end and never read an answer
+    NeverReads,
+    /// Send a byte every 100 ms
+    Drips,
+    /// Reset the connection in the middle of a request, again and again
+    Resets,
+    /// Send half a request, then FIN
+    HalfCloses,
+    /// Send random bytes
+    Garbage,
+}
+
+impl Cli {
+    /// What clap cannot check: options that do not go together.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let is_udp = self.url.transport == Transport::Udp;
+        let is_file = self.protocol.is_file();
+        let problem = if is_udp && self.protocol != Protocol::Sum {
+            "only sum is spoken over UDP"
+        } else if is_udp && (self.connect_each || self.bad.is_some()) {
+            "over UDP there are no connections"
+        } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
+            "a datagram has 65507 bytes at most"
+        } else if is_file && self.connect_each {
+            "file makes a connection for each request anyway, file-sized never does"
+        } else if self.protocol == Protocol::File && self.bad == Some(Mode::NeverReads) {
+            "the answers to a connection of file are too short to pile up"
+        } else if self.pipeline > 1 && (is_file || self.connect_each) {
+            "only requests of sum and uppercase on a lasting connection can be pipelined"
+        } else if !is_file && self.size().saturating_mul(self.pipeline.into()) > TAPE_BYTES_MAX {
+            "the requests of a connection that may be without an answer have 64MiB at most"
+        } else if self.protocol == Protocol::Uppercase && self.size() < 2 {
+            "a line has two bytes at least"
+        } else {
+            return Ok(());
+        };
+        Err(Self::command().error(ErrorKind::ArgumentConflict, problem))
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.unwrap_or(match self.protocol {
+            Protocol::Sum => 0,
+            Protocol::Uppercase => 64,
+            Protocol::File | Protocol::FileSized => 64 * 1024,
+        })
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(match self.protocol {
+            Protocol::Sum | Protocol::Uppercase => Duration::from_secs(5),
+            Protocol::File | Protocol::FileSized => Duration::from_secs(30),
+        })
+    }
+
+    /// Whether a connection serves one request only.
+    pub(crate) fn connects_each(&self) -> bool {
+        self.connect_each || self.protocol == Protocol::File
+    }
+}
+
+impl Protocol {
+    pub(crate) fn is_file(self) -> bool {
+        matches!(self, Self::File | Self::FileSized)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Uppercase => "uppercase",
+            Self::File => "file",
+            Self::FileSized => "file-sized",
+        }
+    }
+}
+
+/// A number that may be given in thousands or millions.
+pub(crate) fn count(text: &str) -> Option<u64> {
+    let (digits, worth) = match text.strip_suffix('k') {
+        Some(digits) => (digits, 1_000),
+        None => text.strip_suffix('M').map_or((text, 1), |digits| (digits, 1_000_000)),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(worth)
+}
+
+fn rate(text: &str) -> Result<u64, &'static str> {
+    let is_possible = |rate: &u64| (1..=100_000_000).contains(rate);
+    count(text).filter(is_possible).ok_or("expected requests a second such as 500 or 20k")
+}
+
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    text.parse().or_else(|_| text.parse::<Size>().map(Size::as_u64)).map_err(|_| "expected bytes such as 64 or 64KiB")
+}
+
+fn span_above_zero(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if span.is_zero() { Err("expected more than nothing".into()) } else { Ok(span) }
+}

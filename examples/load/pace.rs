@@ -1,0 +1,70 @@
+use std::time::{Duration, Instant};
+
+use crate::options::Cli;
+
+/// When the requests should leave.
+pub(crate) struct Pace {
+    start: Instant,
+    end: Instant,
+    /// Requests a second of an open loop; `None` is a closed loop, in which a request should leave when there is room.
+    rate: Option<u64>,
+    taken: u64,
+}
+
+/// How long after the end an open loop goes on to send what should have left before.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Pace {
+    pub(crate) fn new(cli: &Cli, start: Instant) -> Self {
+        Self { start, end: start + cli.warmup + cli.duration, rate: cli.rate, taken: 0 }
+    }
+
+    pub(crate) fn end(&self) -> Instant {
+        self.end
+    }
+
+    /// Takes the next request if it should leave by now, and gives the moment at which it should.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Instant> {
+        let due = match self.rate {
+            None => now,
+            Some(_) => self.next_due()?,
+        };
+        if due > now || due >= self.end || now >= self.end + GRACE {
+            return None;
+        }
+        self.taken += 1;
+        Some(due)
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        match self.rate {
+            None => now < self.end,
+            Some(_) => now < self.end + GRACE && self.next_due().is_some_and(|due| due <= now),
+        }
+    }
+
+    /// When the next request of an open loop should leave.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let due = self.start + span_of(self.taken, self.rate?);
+        (due < self.end).then_some(due)
+    }
+
+    /// Whether no more requests will be taken, apart from those that are late already.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        now >= self.end && !self.is_due(now)
+    }
+
+    /// Requests that should have left and never did.
+    pub(crate) fn unsent(&self) -> u64 {
+        let Some(rate) = self.rate else { return 0 };
+        let nanoseconds = self.end.duration_since(self.start).as_nanos() * u128::from(rate);
+        let all = nanoseconds.div_ceil(1_000_000_000) as u64;
+        all.saturating_sub(self.taken)
+    }
+}
+
+/// How long `count` requests take at this rate.
+fn span_of(count: u64, rate: u64) -> Duration {
+    let nanoseconds = u128::from(count) * 1_000_000_000 / u128::from(rate);
+    Duration::from_nanos(nanoseconds as u64)
+}

@@ -1,0 +1,223 @@
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::BinaryBytes;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde_json::{Map, Value, json};
+
+use crate::client::failure::{Context as _, Failure, Result};
+use crate::condition::Condition;
+use crate::options::Cli;
+use crate::pace::Pace;
+use crate::printable::printable;
+use crate::tally::{Kind, Tally};
+
+/// Above this part of a processor the client itself may be what limits the rate.
+const BUSY: f64 = 0.9;
+/// Below this part of the rate that was asked for, the rate was not kept.
+const KEPT: f64 = 0.99;
+
+const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
+
+/// How much of a processor this process has had since some moment.
+pub(crate) struct Processor {
+    since: Instant,
+    used: Duration,
+}
+
+impl Processor {
+    pub(crate) fn start() -> Result<Self> {
+        Ok(Self { since: Instant::now(), used: processor_time()? })
+    }
+
+    pub(crate) fn busy(&self) -> Result<f64> {
+        let used = processor_time()?.saturating_sub(self.used);
+        Ok(used.as_secs_f64() / self.since.elapsed().as_secs_f64())
+    }
+}
+
+fn processor_time() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot learn the processor time")?;
+    Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64))
+}
+
+/// What came out.
+pub(crate) struct Report {
+    title: String,
+    setup: Map<String, Value>,
+    tally: Tally,
+    seconds: f64,
+    busy: f64,
+    unsent: u64,
+    is_file: bool,
+    is_bad: bool,
+    notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(cli: &Cli, tally: Tally, pace: &Pace, busy: f64) -> Self {
+        let seconds = tally.last_answer.max(pace.end()).duration_since(tally.start).as_secs_f64();
+        let is_file = cli.protocol.is_file();
+        let model = if cli.rate.is_some() { "open" } else { "closed" };
+        let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{model} loop") };
+        let setup = json!({
+            "protocol": cli.protocol.name(),
+            "url": cli.url.to_string(),
+            "model": model,
+            "connections": cli.connections,
+            "pipeline": cli.pipeline,
+            "size": cli.size(),
+            "asked_rate": cli.rate,
+        });
+        let mut report = Self {
+            title: format!("{} {}: {} connections, {how}", cli.protocol.name(), cli.url, cli.connections),
+            setup: setup.as_object().cloned().unwrap_or_default(),
+            tally,
+            seconds,
+            busy,
+            unsent: pace.unsent(),
+            is_file,
+            is_bad: cli.bad.is_some(),
+            notes: Vec::new(),
+        };
+        report.notes = report.notes(cli.rate);
+        report
+    }
+
+    /// Right answers in a second.
+    fn rate(&self) -> f64 {
+        self.tally.requests() as f64 / self.seconds
+    }
+
+    fn notes(&self, asked: Option<u64>) -> Vec<String> {
+        let mut notes = Vec::new();
+        match asked {
+            None if !self.is_bad => notes.push(
+                "closed loop: while the server stalls nobody asks, so that a stall shows in one request of each \
+                 connection only and the percentiles hide it; --rate shows it"
+                    .into(),
+            ),
+            Some(asked) if self.unsent > 0 || self.rate() < KEPT * asked as f64 => notes.push(format!(
+                "warning: the rate of {asked}/s was not kept, latencies grew with time; {} requests were due and never \
+                 sent",
+                self.unsent
+            )),
+            _ => {}
+        }
+        if self.busy >= BUSY {
+            notes.push(format!(
+                "warning: this client used {:.0} % of a processor, so that it may be the bottleneck itself",
+                self.busy * 100.0
+            ));
+        }
+        notes
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let Self { tally, seconds, .. } = self;
+        let mut text = format!("{}, {seconds:.1} s\n", self.title);
+        // Writing to a string cannot fail.
+        let _ = if self.is_bad { self.tell_harm(&mut text) } else { self.tell_requests(&mut text) };
+        if let Some(error) = &tally.first_error {
+            let _ = writeln!(text, "the first:  {}", printable(error.as_bytes()));
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
+        }
+        text
+    }
+
+    fn tell_requests(&self, text: &mut String) -> std::fmt::Result {
+        let Self { tally, seconds, .. } = self;
+        writeln!(text, "requests    {}, {:.0}/s", tally.requests(), self.rate())?;
+        if self.is_file {
+            let rate = tally.file_bytes as f64 / seconds;
+            writeln!(text, "contents    {}, {}/s", BinaryBytes(tally.file_bytes), BinaryBytes(rate as u64))?;
+        }
+        if tally.requests() > 0 {
+            let latencies = QUANTILES.map(|(name, part)| {
+                let latency = Duration::from_nanos(tally.latencies.value_at_quantile(part));
+                format!("{name} {latency:.1?}")
+            });
+            writeln!(text, "latency     {}", latencies.join(", "))?;
+        }
+        self.tell_errors(text)?;
+        if tally.reconnects > 0 {
+            writeln!(text, "reconnects  {}", tally.reconnects)?;
+        }
+        writeln!(text, "client      {:.0} % of a processor", self.busy * 100.0)
+    }
+
+    fn tell_harm(&self, text: &mut String) -> std::fmt::Result {
+        let harm = &self.tally.harm;
+        writeln!(text, "connections {}", harm.connections)?;
+        writeln!(text, "ended       {} by the server, {} reset by us", harm.closed_by_server, harm.reset_by_us)?;
+        let (sent, received) = (BinaryBytes(harm.bytes_sent), BinaryBytes(harm.bytes_received));
+        writeln!(text, "bytes       {sent} sent, {received} received")?;
+        self.tell_errors(text)
+    }
+
+    fn tell_errors(&self, text: &mut String) -> std::fmt::Result {
+        write!(text, "errors      {}", self.tally.errors())?;
+        for (kind, name) in Kind::ALL.iter().filter(|(kind, _)| self.tally.errors_of(*kind) > 0) {
+            write!(text, ", {name} {}", self.tally.errors_of(*kind))?;
+        }
+        writeln!(text)
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let Self { tally, .. } = self;
+        let kinds = Kind::ALL.iter().map(|(kind, name)| (*name, tally.errors_of(*kind)));
+        let errors: Map<_, _> =
+            kinds.chain([("total", tally.errors())]).map(|(name, count)| (name.into(), count.into())).collect();
+        let latencies: Map<_, _> = QUANTILES
+            .iter()
+            .map(|(name, part)| ((*name).into(), json!(tally.latencies.value_at_quantile(*part) as f64 / 1000.0)))
+            .collect();
+        let mut report = json!({
+            "seconds": self.seconds,
+            "requests": tally.requests(),
+            "rate": self.rate(),
+            "latency_us": latencies,
+            "errors": errors,
+            "first_error": tally.first_error,
+            "reconnects": tally.reconnects,
+            "unsent": self.unsent,
+            "client_busy": self.busy,
+            "notes": self.notes,
+        });
+        if self.is_file {
+            report["bytes"] = json!(tally.file_bytes);
+            report["bytes_per_second"] = json!(tally.file_bytes as f64 / self.seconds);
+        }
+        if self.is_bad {
+            let harm = &tally.harm;
+            report["harm"] = json!({
+                "connections": harm.connections,
+                "closed_by_server": harm.closed_by_server,
+                "reset_by_us": harm.reset_by_us,
+                "bytes_sent": harm.bytes_sent,
+                "bytes_received": harm.bytes_received,
+            });
+        }
+        let setup = self.setup.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let members = report.as_object().cloned().unwrap_or_default();
+        format!("{:#}\n", Value::Object(setup.chain(members).collect()))
+    }
+
+    /// Fails if an assertion does not hold, or if there was nothing to measure.
+    pub(crate) fn judge(&self, conditions: &[Condition]) -> Result<()> {
+        let rate = self.rate();
+        let failures: Vec<_> = conditions.iter().filter_map(|condition| condition.failure(&self.tally, rate)).collect();
+        if !failures.is_empty() {
+            return Failure::because(failures.join("; "));
+        }
+        let nothing = if self.is_bad { self.tally.harm.connections == 0 } else { self.tally.requests() == 0 };
+        if nothing {
+            let why = self.tally.first_error.as_deref().unwrap_or("no request was sent in time");
+            return Failure::because(format!("nothing could be measured: {}", printable(why.as_bytes())));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+use std::io;
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+
+use crate::client::failure::{Context as _, Result};
+
+/// What can go wrong with a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No connection could be made.
+    Connect,
+    /// The server closed before it had answered.
+    Closed,
+    /// The server reset the connection before it had answered.
+    Reset,
+    /// Another error of the socket.
+    Io,
+    /// Nothing came for too long.
+    Timeout,
+    /// No datagram came for too long.
+    Lost,
+    /// An upload that the server refused; over UDP, nobody listened.
+    Refused,
+    /// The answer was another one.
+    Wrong,
+    /// Bytes came that were no answer to any request.
+    Unasked,
+}
+
+impl Kind {
+    pub(crate) const ALL: [(Self, &str); 9] = [
+        (Self::Connect, "connect"),
+        (Self::Closed, "closed"),
+        (Self::Reset, "reset"),
+        (Self::Io, "io"),
+        (Self::Timeout, "timeout"),
+        (Self::Lost, "lost"),
+        (Self::Refused, "refused"),
+        (Self::Wrong, "wrong"),
+        (Self::Unasked, "unasked"),
+    ];
+}
+
+/// Why a connection, or its request, has come to an end.
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    pub(crate) fn connect(error: &io::Error) -> Self {
+        Self::new(Kind::Connect, format!("cannot connect: {error}"))
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(Kind::Closed, "the server closed without an answer")
+    }
+
+    pub(crate) fn timeout() -> Self {
+        Self::new(Kind::Timeout, "the server did not answer in time")
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let kind = match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset => Kind::Reset,
+            _ => Kind::Io,
+        };
+        Self::new(kind, format!("the connection broke: {error}"))
+    }
+}
+
+/// What bad clients did, and what was done to them.
+#[derive(Default)]
+pub(crate) struct Harm {
+    pub(crate) connections: u64,
+    pub(crate) closed_by_server: u64,
+    pub(crate) reset_by_us: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+}
+
+/// Everything that is counted.
+pub(crate) struct Tally {
+    /// In nanoseconds, three digits of which are kept.
+    pub(crate) latencies: Histogram<u64>,
+    /// Requests that should have left earlier are warming up.
+    pub(crate) start: Instant,
+    pub(crate) last_answer: Instant,
+    /// Contents of files that were confirmed.
+    pub(crate) file_bytes: u64,
+    /// Connections that the server closed between requests.
+    pub(crate) reconnects: u64,
+    errors: [u64; Kind::ALL.len()],
+    pub(crate) first_error: Option<String>,
+    pub(crate) harm: Harm,
+}
+
+const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
+
+impl Tally {
+    pub(crate) fn new(start: Instant) -> Result<Self> {
+        Ok(Self {
+            latencies: Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).context("cannot count latencies")?,
+            start,
+            last_answer: start,
+            file_bytes: 0,
+            reconnects: 0,
+            errors: [0; Kind::ALL.len()],
+            first_error: None,
+            harm: Harm::default(),
+        })
+    }
+
+    /// A right answer has come to a request that should have left at `due`.
+    pub(crate) fn answered(&mut self, due: Instant, now: Instant) {
+        if due >= self.start {
+            self.latencies.saturating_record(now.duration_since(due).as_nanos() as u64);
+            self.last_answer = now;
+        }
+    }
+
+    pub(crate) fn uploaded(&mut self, due: Instant, now: Instant, bytes: u64) {
+        self.answered(due, now);
+        if due >= self.start {
+            self.file_bytes += bytes;
+        }
+    }
+
+    /// Counts `count` requests that failed.
+    pub(crate) fn failed(&mut self, fault: &Fault, count: u64) {
+        self.errors[fault.kind as usize] += count;
+        if count > 0 {
+            self.first_error.get_or_insert_with(|| fault.text.clone());
+        }
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.latencies.len()
+    }
+
+    pub(crate) fn errors_of(&self, kind: Kind) -> u64 {
+        self.errors[kind as usize]
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.iter().sum()
+    }
+}

@@ -1,0 +1,87 @@
+use std::ops::Range;
+
+use crate::client::url::Transport;
+use crate::options::{Cli, Protocol};
+
+/// Different requests: enough that one which gets the answer of another is noticed.
+const VARIANTS: usize = 64;
+/// Over UDP the answer alone tells which request it belongs to, so that all in flight must differ.
+const UDP_VARIANTS: usize = 2048;
+/// What the variants may take together, so that large requests come in fewer of them.
+const VARIANTS_BYTES: usize = 4 * 1024 * 1024;
+
+/// All requests with their answers, made in advance: variant after variant, and then from the first again.
+pub(crate) struct Tape {
+    requests: Vec<u8>,
+    /// Where each request starts. There are more than variants, so that a batch can run on beyond the last.
+    starts: Vec<usize>,
+    answers: Vec<Vec<u8>>,
+}
+
+impl Tape {
+    pub(crate) fn new(cli: &Cli) -> Self {
+        let size = cli.size() as usize;
+        let variants = match cli.url.transport {
+            Transport::Tcp => (VARIANTS_BYTES / size.max(1)).clamp(4, VARIANTS),
+            Transport::Udp => UDP_VARIANTS,
+        };
+        let pairs: Vec<_> = (0..variants)
+            .map(|variant| match cli.protocol {
+                Protocol::Sum => sum(variant, size),
+                _ => uppercase(variant, size),
+            })
+            .collect();
+        let mut requests = Vec::new();
+        let mut starts = vec![0];
+        for (request, _) in pairs.iter().cycle().take(variants + cli.pipeline as usize) {
+            requests.extend_from_slice(request);
+            starts.push(requests.len());
+        }
+        Self { requests, starts, answers: pairs.into_iter().map(|(_, answer)| answer).collect() }
+    }
+
+    /// The variant with which a user starts: another one for each of them.
+    pub(crate) fn first(&self, user: usize) -> usize {
+        user * 7 % self.answers.len()
+    }
+
+    pub(crate) fn next(&self, variant: usize) -> usize {
+        (variant + 1) % self.answers.len()
+    }
+
+    /// Where `count` requests are, from a variant on.
+    pub(crate) fn range(&self, variant: usize, count: usize) -> Range<usize> {
+        self.starts[variant]..self.starts[variant + count]
+    }
+
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.requests[range]
+    }
+
+    pub(crate) fn has_answer(&self, answer: &[u8]) -> bool {
+        self.answers.iter().any(|known| known == answer)
+    }
+
+    pub(crate) fn answer(&self, variant: usize) -> &[u8] {
+        &self.answers[variant]
+    }
+}
+
+fn sum(variant: usize, size: usize) -> (Vec<u8>, Vec<u8>) {
+    let (a, b) = (1000 + 7919 * variant, 7);
+    let mut request = format!(r#"{{"A":{a},"B":{b}"#).into_bytes();
+    request.resize(request.len().max(size.saturating_sub(1)), b' ');
+    request.push(b'}');
+    (request, format!("{{\"Sum\":{}}}\n", a + b).into_bytes())
+}
+
+fn uppercase(variant: usize, size: usize) -> (Vec<u8>, Vec<u8>) {
+    let text = format!("{variant:x} ")
+        .into_bytes()
+        .into_iter()
+        .chain(b"how vexingly quick daft zebras jump, ".iter().copied().cycle());
+    let mut line: Vec<u8> = text.take(size - 1).collect();
+    line.push(b'\n');
+    let answer = line.to_ascii_uppercase();
+    (line, answer)
+}

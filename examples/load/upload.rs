@@ -1,0 +1,247 @@
+use std::cell::Cell;
+use std::io::{IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::process;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::client::attempt::attempt;
+use crate::engine::{Context, News, User, Visit};
+use crate::link::{Link, SHORT_READ_DRAINS};
+use crate::options::{Cli, Protocol};
+use crate::printable::printable;
+use crate::tally::{Fault, Kind};
+
+const PATTERN_BYTES: usize = 256 * 1024;
+/// What one visit writes at the most, so that a server which takes everything does not keep the others waiting.
+const VISIT_BYTES_MAX: usize = 4 * PATTERN_BYTES;
+
+/// What all uploads share.
+pub(crate) struct Plan {
+    protocol: Protocol,
+    size: u64,
+    /// What the contents are cut from, again and again.
+    pattern: Vec<u8>,
+    /// What makes the names of this run differ from those of any other.
+    run: String,
+    count: Cell<u64>,
+}
+
+impl Plan {
+    pub(crate) fn new(cli: &Cli) -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+        Self {
+            protocol: cli.protocol,
+            size: cli.size(),
+            pattern: (0..PATTERN_BYTES).map(|index| (index % 251) as u8).collect(),
+            run: format!("load-{}-{time:x}", process::id()),
+            count: Cell::new(0),
+        }
+    }
+
+    /// Writes what goes before the contents of a new file, and the whole answer that it must get.
+    ///
+    /// All is sent at once: with newlines a client need not wait for each `OK`.
+    fn next(&self, head: &mut Vec<u8>, answer: &mut Vec<u8>) {
+        let count = self.count.get();
+        self.count.set(count + 1);
+        let Self { run, size, .. } = self;
+        head.clear();
+        answer.clear();
+        // Writing to a vector cannot fail.
+        let _ = match self.protocol {
+            Protocol::FileSized => {
+                answer.extend_from_slice(b"OK\nOK\nOK\n");
+                write!(head, "{run}-{count}\n{size}\n")
+            }
+            _ => write!(answer, "ok\nsaved {run}-{count} {size}\n").and_then(|()| writeln!(head, "{run}-{count}")),
+        };
+    }
+}
+
+/// A connection that uploads one file after the other.
+pub(crate) struct Upload {
+    link: Link,
+    plan: Rc<Plan>,
+    /// When the upload that is under way should have begun.
+    due: Option<Instant>,
+    head: Vec<u8>,
+    /// Bytes written, of head and contents together.
+    written: u64,
+    answer: Vec<u8>,
+    heard: usize,
+    has_ended: bool,
+    /// Something has been written or read.
+    moved_at: Instant,
+}
+
+impl Upload {
+    pub(crate) fn new(link: Link, plan: &Rc<Plan>) -> Self {
+        Self {
+            link,
+            plan: Rc::clone(plan),
+            due: None,
+            head: Vec::new(),
+            written: 0,
+            answer: Vec::new(),
+            heard: 0,
+            has_ended: false,
+            moved_at: Instant::now(),
+        }
+    }
+
+    fn connects_each(&self) -> bool {
+        self.plan.protocol == Protocol::File
+    }
+
+    fn upload(&mut self, news: News, cx: &mut Context) -> Result<Visit, Fault> {
+        self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        if news.is_readable {
+            self.hear(news.is_in_doubt, cx)?;
+        }
+        self.ask(cx)?;
+        // A server that takes no more may have said why, before that.
+        self.write(cx).or_else(|fault| self.hear(true, cx).and(Err(fault)))
+    }
+
+    fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<(), Fault> {
+        while let Some(stream) = self.link.stream() {
+            let length = match attempt(|| stream.read(&mut cx.buffer))? {
+                None => return Ok(()),
+                Some(0) => return Err(Fault::closed()),
+                Some(length) => length,
+            };
+            self.moved_at = cx.now;
+            let chunk = &cx.buffer[..length];
+            if !self.answer[self.heard..].starts_with(chunk) {
+                return Err(self.judge(chunk));
+            }
+            self.heard += length;
+            if self.heard == self.answer.len() {
+                self.confirm(cx);
+            }
+            if length < cx.buffer.len() && SHORT_READ_DRAINS && !is_in_doubt {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Why an answer is not the right one.
+    fn judge(&self, chunk: &[u8]) -> Fault {
+        let text = printable(chunk.split(|byte| *byte == b'\n').next().unwrap_or(chunk));
+        let kind = match self.due {
+            None => Kind::Unasked,
+            Some(_) if chunk.starts_with(b"error: ") => Kind::Refused,
+            Some(_) => Kind::Wrong,
+        };
+        Fault::new(kind, format!("the server said: {text}"))
+    }
+
+    fn confirm(&mut self, cx: &mut Context) {
+        if let Some(due) = self.due.take() {
+            cx.tally.uploaded(due, cx.now, self.plan.size);
+        }
+        self.clear();
+        if self.connects_each() {
+            self.link.reset();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.due = None;
+        self.head.clear();
+        self.written = 0;
+        self.answer.clear();
+        self.heard = 0;
+        self.has_ended = false;
+    }
+
+    fn ask(&mut self, cx: &mut Context) -> Result<(), Fault> {
+        if !self.has_room() {
+            return Ok(());
+        }
+        self.due = cx.pace.take(cx.now);
+        if self.due.is_some() {
+            self.plan.next(&mut self.head, &mut self.answer);
+            self.moved_at = cx.now;
+            if self.connects_each() {
+                self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, cx: &Context) -> Result<Visit, Fault> {
+        let Some(stream) = self.link.stream() else { return Ok(Visit::Done) };
+        if self.due.is_none() {
+            return Ok(Visit::Done);
+        }
+        let head_length = self.head.len() as u64;
+        let all = head_length + self.plan.size;
+        let mut visit_bytes = 0;
+        while self.written < all {
+            if visit_bytes >= VISIT_BYTES_MAX {
+                return Ok(Visit::Again);
+            }
+            let head = &self.head[self.written.min(head_length) as usize..];
+            let position = self.written.saturating_sub(head_length);
+            let contents = &self.plan.pattern[(position % PATTERN_BYTES as u64) as usize..];
+            let left = (self.plan.size - position).min(contents.len() as u64) as usize;
+            let parts = [IoSlice::new(head), IoSlice::new(&contents[..left])];
+            let Some(written) = attempt(|| stream.write_vectored(&parts))? else { return Ok(Visit::Done) };
+            self.written += written as u64;
+            self.moved_at = cx.now;
+            visit_bytes += written;
+        }
+        if self.plan.protocol == Protocol::File && !self.has_ended {
+            stream.shutdown(Shutdown::Write)?;
+            self.has_ended = true;
+        }
+        Ok(Visit::Done)
+    }
+
+    fn fail(&mut self, fault: &Fault, cx: &mut Context) {
+        match fault.kind {
+            Kind::Closed | Kind::Reset if self.due.is_none() => cx.tally.reconnects += 1,
+            _ => cx.tally.failed(fault, 1),
+        }
+        // An orderly end could make the server keep half a file for a whole one.
+        self.link.reset();
+        self.link.rest(cx.now);
+        self.clear();
+    }
+}
+
+impl User for Upload {
+    fn turn(&mut self, news: News, cx: &mut Context) -> Visit {
+        self.upload(news, cx).unwrap_or_else(|fault| {
+            self.fail(&fault, cx);
+            Visit::Done
+        })
+    }
+
+    fn tick(&mut self, cx: &mut Context) -> Visit {
+        self.link.wake(cx.now);
+        let reconnected = match self.link.is_free() && !self.connects_each() {
+            true => self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error)),
+            false => Ok(()),
+        };
+        let is_late = self.is_waiting() && cx.now.duration_since(self.moved_at) > cx.timeout;
+        match reconnected {
+            Err(fault) => self.fail(&fault, cx),
+            Ok(()) if is_late => self.fail(&Fault::timeout(), cx),
+            Ok(()) => {}
+        }
+        Visit::Done
+    }
+
+    fn has_room(&self) -> bool {
+        let can_ask = if self.connects_each() { self.link.is_free() } else { self.link.is_open() };
+        can_ask && self.due.is_none()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.due.is_some()
+    }
+}
