@@ -1,0 +1,76 @@
+//! The floor: an event loop with nothing in it that could be left out.
+//!
+//! No limits, no deadlines, no error handling, no state: a descriptor is all there is of a connection. It is
+//! registered once, edge-triggered; one large read takes all requests, one write answers them. It trusts that a short
+//! read is the end of what has come, that a read holds whole requests, and that a write takes everything.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollOp, EpollTimeout};
+use nix::sys::socket::{MsgFlags, SockFlag, accept4, recv, send};
+use nix::unistd::close;
+
+const READ_BYTES: usize = 64 * 1024;
+const EVENTS_MAX: usize = 1024;
+
+/// Whether a connection is still there.
+#[derive(PartialEq)]
+enum Life {
+    Open,
+    Closed,
+}
+
+pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(&mut [u8]) -> usize) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let accepts = listener.as_raw_fd();
+    add(&epoll, accepts, EpollFlags::EPOLLIN)?;
+    let mut events = [EpollEvent::empty(); EVENTS_MAX];
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        for event in &events[..count] {
+            let descriptor = event.data() as RawFd;
+            if descriptor == accepts {
+                while let Ok(stream) = accept4(accepts, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
+                    // A client that speaks first has often spoken by now. What comes after the read is told when the
+                    // connection is registered.
+                    if converse(stream, false, &mut buffer, &answer) == Life::Open {
+                        add(&epoll, stream, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP)?;
+                    }
+                }
+            } else {
+                converse(descriptor, event.events().contains(EpollFlags::EPOLLRDHUP), &mut buffer, &answer);
+            }
+        }
+    }
+}
+
+fn converse(stream: RawFd, finished: bool, buffer: &mut [u8], answer: &impl Fn(&mut [u8]) -> usize) -> Life {
+    loop {
+        match recv(stream, buffer, MsgFlags::empty()) {
+            Ok(count @ 1..) => {
+                let length = answer(&mut buffer[..count]);
+                let _ = send(stream, &buffer[..length], MsgFlags::MSG_NOSIGNAL);
+                if count < buffer.len() && !finished {
+                    return Life::Open;
+                }
+            }
+            Err(Errno::EAGAIN) => return Life::Open,
+            Ok(0) | Err(_) => {
+                let _ = close(stream);
+                return Life::Closed;
+            }
+        }
+    }
+}
+
+fn add(epoll: &Epoll, descriptor: RawFd, flags: EpollFlags) -> nix::Result<()> {
+    let mut event = EpollEvent::new(flags | EpollFlags::EPOLLET, descriptor as u64);
+    // What replaces it takes a descriptor with an owner; here the number in the event is all there is.
+    #[expect(deprecated)]
+    nix::sys::epoll::epoll_ctl(epoll.0.as_raw_fd(), EpollOp::EpollCtlAdd, descriptor, &mut event)
+}

@@ -1,0 +1,65 @@
+//! Which peer, and what it answers.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{answer, async_tasks, bare, datagrams, listen, threads, upload};
+
+/// Servers to be measured against.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    peer: Peer,
+}
+
+#[derive(Subcommand)]
+enum Peer {
+    /// A bare loop on epoll: the floor
+    Bare { protocol: Protocol },
+    /// A blocking thread for each connection
+    Threads { protocol: Protocol },
+    /// A task for each connection, on one thread of tokio
+    Tokio { protocol: Protocol },
+    /// Sums over UDP: a system call to receive each datagram, and one to answer it
+    DatagramEach,
+    /// Sums over UDP: a system call to receive many datagrams, and one to answer them all
+    DatagramBatch,
+    /// Stores what a connection sends: read and write, with one buffer
+    Copy {
+        /// Bytes of the buffer
+        #[arg(long, default_value_t = 256 * 1024)]
+        buffer: usize,
+        file: PathBuf,
+    },
+    /// Stores what a connection sends: splice, through a pipe
+    Splice { file: PathBuf },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Protocol {
+    Uppercase,
+    Sum,
+}
+
+pub(crate) fn run() -> io::Result<()> {
+    match Cli::parse().peer {
+        // Functions by their names and not through a pointer, so that they are compiled into the loop.
+        Peer::Bare { protocol: Protocol::Uppercase } => bare::serve(&listen::tcp()?, answer::uppercase),
+        Peer::Bare { protocol: Protocol::Sum } => bare::serve(&listen::tcp()?, answer::sums),
+        Peer::Threads { protocol } => threads::serve(&listen::tcp()?, answer(protocol)),
+        Peer::Tokio { protocol } => async_tasks::serve(listen::tcp()?, answer(protocol)),
+        Peer::DatagramEach => datagrams::each(&listen::udp()?),
+        Peer::DatagramBatch => datagrams::batch(&listen::udp()?),
+        Peer::Copy { buffer, file } => upload::copy(&listen::tcp()?, &file, buffer),
+        Peer::Splice { file } => upload::splice(&listen::tcp()?, &file),
+    }
+}
+
+fn answer(protocol: Protocol) -> answer::Answer {
+    match protocol {
+        Protocol::Uppercase => answer::uppercase,
+        Protocol::Sum => answer::sums,
+    }
+}
