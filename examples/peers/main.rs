@@ -8,25 +8,11 @@
 //! The first line of output is the address. `cargo run --release --example versus` starts them all, and compares.
 
 #[cfg(target_os = "linux")]
-mod answer;
-#[cfg(target_os = "linux")]
-mod async_tasks;
-#[cfg(target_os = "linux")]
-mod bare;
-#[cfg(target_os = "linux")]
-mod command;
-#[cfg(target_os = "linux")]
-mod datagrams;
-#[cfg(target_os = "linux")]
-mod listen;
-#[cfg(target_os = "linux")]
-mod threads;
-#[cfg(target_os = "linux")]
-mod upload;
+mod linux;
 
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {
-    command::run()
+    linux::run()
 }
 
 #[cfg(not(target_os = "linux"))]

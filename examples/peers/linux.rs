@@ -1,11 +1,17 @@
 //! Which peer, and what it answers.
 
+mod answer;
+mod async_tasks;
+mod bare;
+mod datagrams;
+mod listen;
+mod threads;
+mod upload;
+
 use std::io;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-
-use crate::{answer, async_tasks, bare, datagrams, listen, threads, upload};
 
 /// Servers to be measured against.
 #[derive(Parser)]

@@ -6,7 +6,7 @@ use std::net;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::answer::Answer;
+use super::answer::Answer;
 
 const READ_BYTES: usize = 4 * 1024;
 

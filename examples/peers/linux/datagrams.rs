@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
 
-use crate::answer;
+use super::answer;
 
 /// Datagrams received by one call, as many as the reactor takes in one visit.
 const BATCH: usize = 64;
