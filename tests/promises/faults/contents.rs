@@ -1,6 +1,8 @@
 //! H: contents, and what a disk can do to them.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -231,10 +233,14 @@ fn killed_at(call: &str, count: usize, existing: &str) -> bool {
     }
     let mut server = restarted(directory.path(), existing);
     let fault = Fault::on(&server, &[&format!("{call}:signal=SIGKILL:when={count}")]);
-    let mut client = Client::connect(server.address("file-sized-tcp"));
     let head = format!("name\n{}\n", new.len());
-    let sent = [head.as_bytes(), &new].iter().all(|part| std::io::Write::write_all(&mut client.stream(), part).is_ok());
-    let confirmed = sent && client.try_rest_of(STORED.len()).is_ok_and(|answer| answer == STORED.as_bytes());
+    // It may be killed before its client knows that it is connected.
+    let connected = TcpStream::connect(server.address("file-sized-tcp")).map(Client::over);
+    let confirmed = connected.is_ok_and(|mut client| {
+        let parts = [head.as_bytes(), &new];
+        let sent = parts.iter().all(|part| client.stream().write_all(part).is_ok());
+        sent && client.try_rest_of(STORED.len()).is_ok_and(|answer| answer == STORED.as_bytes())
+    });
     drop(fault);
     let survived = confirmed && server.is_running();
     drop(server);

@@ -11,11 +11,15 @@ use nix::unistd::Pid;
 
 use super::{Process, eventually};
 
-/// Time for the tracer to let go of a server that runs.
-const TO_DETACH: Duration = Duration::from_millis(500);
+/// Time for the tracer to let go of a server that runs. Killed before, it would leave a call behind that it has taken away
+/// and not answered: that fails with `ENOSYS`.
+const TO_DETACH: Duration = Duration::from_secs(20);
 
 /// System calls of a server that fail for as long as this lives.
-pub(crate) struct Fault(Child);
+pub(crate) struct Fault {
+    strace: Child,
+    process: u32,
+}
 
 impl Fault {
     /// Each injection is one of `strace(1)`: `accept4:error=EMFILE:when=1+2`, counted for each thread from here on.
@@ -33,9 +37,10 @@ impl Fault {
         for injection in injections {
             command.args(["-e", &format!("inject={injection}")]);
         }
-        let mut fault = Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let strace = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut fault = Self { strace, process };
         eventually("the tracer is attached", || {
-            assert!(fault.0.try_wait().unwrap().is_none(), "strace ended at once");
+            assert!(fault.strace.try_wait().unwrap().is_none(), "strace ended at once");
             is_traced(process)
         });
         fault
@@ -45,14 +50,20 @@ impl Fault {
 impl Drop for Fault {
     fn drop(&mut self) {
         // On SIGTERM it detaches and leaves the server running. If it has killed the server it may wait for ever.
-        let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
+        let _ = kill(Pid::from_raw(self.strace.id() as i32), Signal::SIGTERM);
         let end = Instant::now() + TO_DETACH;
-        while Instant::now() < end && matches!(self.0.try_wait(), Ok(None)) {
+        while Instant::now() < end && is_alive(self.process) && matches!(self.strace.try_wait(), Ok(None)) {
             thread::park_timeout(Duration::from_millis(2));
         }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.strace.kill();
+        let _ = self.strace.wait();
     }
+}
+
+/// Whether a process exists and is more than what its parent has not waited for (`proc_pid_stat(5)`: `state`).
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Whether every thread has a tracer (`proc_pid_status(5)`: `TracerPid`).
