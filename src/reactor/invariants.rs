@@ -42,7 +42,13 @@ impl<K: Kernel> Reactor<K> {
                 return Err(format!("slot {key} stands {queued} times in the ready queue"));
             }
             match &slot.owner {
-                Owner::Listener(_) => census.listeners += 1,
+                Owner::Listener(listener) => {
+                    census.listeners += 1;
+                    let wakes = self.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
+                    if listener.paused && !slot.queued && !wakes {
+                        return Err(format!("slot {key} does not accept, and nothing will change that"));
+                    }
+                }
                 Owner::Mailbox(_) => census.mailboxes += 1,
                 Owner::Remains(_) => {
                     census.remains += 1;
@@ -77,6 +83,18 @@ impl<K: Kernel> Reactor<K> {
                 Some((Token { slot: key as u32, generation: slot.generation }, connection.claim()))
             }
             _ => None,
+        })
+    }
+
+    /// The listeners and UDP sockets that wait because nothing is left, as they believe.
+    pub(crate) fn drained(&self) -> impl Iterator<Item = Token> {
+        self.slots.iter().filter_map(|(key, slot)| {
+            let drained = match &slot.owner {
+                Owner::Listener(listener) => !listener.paused,
+                Owner::Mailbox(mailbox) => mailbox.is_drained(),
+                Owner::Connection(_) | Owner::Remains(_) => false,
+            };
+            (drained && !slot.queued).then_some(Token { slot: key as u32, generation: slot.generation })
         })
     }
 

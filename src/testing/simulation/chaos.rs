@@ -27,7 +27,7 @@ pub(super) struct Chaos {
     pub(super) batch_max: usize,
     /// How long jobs take, at most.
     pub(super) job_millis: u64,
-    /// How long bytes and FINs travel, at most.
+    /// How long bytes, FINs and datagrams travel, at most.
     pub(super) latency_millis: u64,
     /// Descriptors that connections and files may take together, if there is a limit.
     pub(super) descriptors: Option<usize>,

@@ -8,7 +8,7 @@ use super::kernel::SimulatedKernel;
 use super::network::ServerEnd;
 use super::world::World;
 use crate::config::Transport;
-use crate::limits::RESERVED_DESCRIPTORS;
+use crate::limits::{RESERVED_DESCRIPTORS, VISIT_BYTES_MAX};
 use crate::reactor::{Census, Reactor};
 use crate::testing::{Links, MemoryDisk};
 
@@ -42,6 +42,7 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
         return Err(format!("{given} notices were for nobody, but {ignored} were ignored"));
     }
     no_wake_up_is_lost(world, reactor)?;
+    nobody_is_read_beyond_a_budget(world)?;
     nobody_is_borne_for_too_long(world)?;
     confirmed_is_durable(world)
 }
@@ -60,6 +61,27 @@ fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
         }
         if claim.blocked && !link.write_blocked && !link.edge.writable {
             return Err(format!("link {number}: a lost wake-up: there is room to write, and no edge is owed"));
+        }
+    }
+    for token in reactor.drained() {
+        let listener = world.network.listeners.iter().find(|listener| listener.open && listener.token == token);
+        if listener.is_some_and(|it| !it.queue.is_empty() && !it.edge && it.edges_planned == 0) {
+            return Err(format!("{token}: a lost wake-up: somebody waits to be accepted, and no edge is owed"));
+        }
+        let socket = world.network.sockets.iter().find(|socket| socket.open && socket.token == token);
+        if socket.is_some_and(|it| !it.queue.is_empty() && !it.edge.readable && it.edges_planned == 0) {
+            return Err(format!("{token}: a lost wake-up: there is a datagram, and no edge is owed"));
+        }
+    }
+    Ok(())
+}
+
+/// One client has no more of a turn than its share.
+fn nobody_is_read_beyond_a_budget(world: &mut World) -> Result<(), String> {
+    for (number, link) in world.network.links.iter_mut().enumerate() {
+        let read = std::mem::take(&mut link.read_in_turn);
+        if read > VISIT_BYTES_MAX {
+            return Err(format!("link {number}: {read} bytes were read in one turn"));
         }
     }
     Ok(())

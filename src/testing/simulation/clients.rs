@@ -106,7 +106,8 @@ pub(super) struct Client {
     sent: usize,
     pub(super) link: Option<usize>,
     pub(super) received: Vec<u8>,
-    connected_at: Duration,
+    /// When the turn began in which it connected.
+    connected_since: Duration,
     ended: bool,
     pub(super) state: State,
 }
@@ -131,7 +132,7 @@ impl Client {
             sent: 0,
             link: None,
             received: Vec::new(),
-            connected_at: Duration::ZERO,
+            connected_since: Duration::ZERO,
             ended: false,
             state: State::Busy,
         }
@@ -172,7 +173,7 @@ impl Client {
         match network.connect(self.number, address, to, self.plan.whole) {
             Some(link) => {
                 self.link = Some(link);
-                self.connected_at = network.now;
+                self.connected_since = network.turn_began;
                 network.links[link].names = self.plan.service.head(b" ") > 0;
                 if gone {
                     network.hit(link, "the stop of the server");
@@ -236,7 +237,7 @@ impl Client {
                 let in_order = hit && ends_in_order(&self.received, expected);
                 !(right || in_order)
             }
-            Expectation::Time => !is_time_between(&self.received, self.connected_at, network.now),
+            Expectation::Time => !is_time_between(&self.received, self.connected_since, network.now),
             Expectation::Anything => false,
         };
         if wrong {
@@ -366,8 +367,8 @@ fn is_time_between(line: &[u8], earliest: Duration, latest: Duration) -> bool {
     }
     let Ok(text) = str::from_utf8(line) else { return false };
     let Ok(time) = humantime::parse_rfc3339(text.trim_end()) else { return false };
-    // The clock of a turn stands still, so that the server may have read it just before the client came.
-    let earliest = super::world::wall_clock_at(earliest) - Duration::from_millis(500);
+    // It is told in microseconds.
+    let earliest = super::world::wall_clock_at(earliest) - Duration::from_micros(1);
     text.len() == LENGTH && (earliest..=super::world::wall_clock_at(latest)).contains(&time)
 }
 

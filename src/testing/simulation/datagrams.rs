@@ -77,6 +77,7 @@ impl Network {
             let at = self.now + self.random.millis(20);
             let readable = Readiness { readable: true, ..Readiness::default() };
             self.agenda.add(at, Happening::SocketEdge(socket, readable));
+            self.sockets[socket].edges_planned += 1;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let Some(datagram) = self.sockets[socket].queue.pop_front() else {
@@ -99,6 +100,7 @@ impl Network {
             let at = self.now + self.random.millis(20);
             let writable = Readiness { writable: true, ..Readiness::default() };
             self.agenda.add(at, Happening::SocketEdge(socket, writable));
+            self.sockets[socket].edges_planned += 1;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let client = client_at(reply.to);

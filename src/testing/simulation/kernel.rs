@@ -77,6 +77,7 @@ impl Kernel for SimulatedKernel {
             queue: [].into(),
             open: true,
             edge: false,
+            edges_planned: 0,
         });
         Ok((Listener { world: Rc::clone(&self.world), index: network.listeners.len() - 1 }, address))
     }
@@ -84,7 +85,7 @@ impl Kernel for SimulatedKernel {
     fn bind(&mut self, address: SocketAddr, _: &BindOptions, token: Token) -> io::Result<(UdpSocket, SocketAddr)> {
         let network = &mut self.world.borrow_mut().network;
         let edge = Readiness { writable: true, ..Readiness::default() };
-        network.sockets.push(network::Socket { token, open: true, queue: [].into(), edge });
+        network.sockets.push(network::Socket { token, open: true, queue: [].into(), edge, edges_planned: 0 });
         Ok((UdpSocket { world: Rc::clone(&self.world), socket: network.sockets.len() - 1 }, address))
     }
 
@@ -133,6 +134,7 @@ impl Kernel for SimulatedKernel {
             world.collect(notices);
             if !notices.is_empty() || world.is_over() || until.is_some_and(|until| until <= world.network.now) {
                 world.stall();
+                world.network.turn_began = world.network.now;
                 return Ok(());
             }
             let next = world.network.agenda.next().into_iter().chain(until).min();
@@ -210,6 +212,7 @@ impl World {
         if network.strikes(network.chaos.would_block) {
             let at = network.now + network.random.millis(20);
             network.agenda.add(at, Happening::ListenerEdge(listener));
+            network.listeners[listener].edges_planned += 1;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if network.strikes(network.chaos.accept_errors) {

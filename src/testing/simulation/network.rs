@@ -16,6 +16,8 @@ use crate::kernel::{Command, Readiness, Source, Token};
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) now: Duration,
+    /// When the turn began that the server is in: what it takes for the time.
+    pub(super) turn_began: Duration,
     pub(super) chaos: Chaos,
     pub(super) random: Random,
     pub(super) trace: Trace,
@@ -72,6 +74,8 @@ pub(super) struct Listener {
     pub(super) queue: VecDeque<usize>,
     pub(super) open: bool,
     pub(super) edge: bool,
+    /// Edges that are held back for later.
+    pub(super) edges_planned: u32,
 }
 
 /// A UDP socket of the server.
@@ -81,6 +85,8 @@ pub(super) struct Socket {
     pub(super) open: bool,
     pub(super) queue: VecDeque<Datagram>,
     pub(super) edge: Readiness,
+    /// Edges that are held back for later.
+    pub(super) edges_planned: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -133,6 +139,8 @@ pub(super) struct Link {
     pub(super) reset_on_close: bool,
     /// What the server has written.
     pub(super) said: Vec<u8>,
+    /// How many bytes the server has read in this turn.
+    pub(super) read_in_turn: usize,
     /// What happened to it that is not its client's fault.
     pub(super) hit: Option<&'static str>,
     /// Its segments stay whole.
@@ -181,6 +189,7 @@ impl Network {
     pub(super) fn new(chaos: Chaos, random: Random, trace: Trace, clients: usize) -> Self {
         Self {
             now: Duration::ZERO,
+            turn_began: Duration::ZERO,
             chaos,
             random,
             trace,
@@ -260,6 +269,7 @@ impl Network {
             client_closed: false,
             reset_on_close: false,
             said: Vec::new(),
+            read_in_turn: 0,
             hit: None,
             whole,
             names: false,
@@ -369,7 +379,7 @@ impl Network {
             1 + usize::from(self.strikes(self.chaos.datagrams_doubled))
         };
         for _ in 0..copies {
-            let at = self.now + self.random.millis(20);
+            let at = self.now + self.random.millis(self.chaos.latency_millis);
             self.agenda.add(at, Happening::Datagram(socket, datagram.clone()));
         }
     }

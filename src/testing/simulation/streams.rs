@@ -93,6 +93,7 @@ impl Network {
         if let Some(mark) = &mut state.urgent {
             *mark -= count;
         }
+        state.read_in_turn += count;
         if count > 0 {
             self.wake_client_of(link);
             return Ok(count);

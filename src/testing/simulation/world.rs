@@ -54,9 +54,11 @@ pub(super) fn wall_clock_at(now: Duration) -> SystemTime {
 impl World {
     fn new(random: &mut Random, chaos: Chaos, disk: StormyDisk, trace: Trace) -> Self {
         let honest_count = random.within(1..12);
+        // At one door a crowd finds limits that it does not find at six.
+        let crowded = random.strikes(300).then(|| random.pick(&Service::ALL));
         let clients: Vec<_> = (0..honest_count + random.within(0..12))
             .map(|number| {
-                let service = random.pick(&Service::ALL);
+                let service = crowded.unwrap_or_else(|| random.pick(&Service::ALL));
                 let plan = if number < honest_count {
                     honest::plan(service, number, random)
                 } else {
@@ -79,7 +81,7 @@ impl World {
         let mut network = Network::new(chaos, random.split(), trace, everybody);
         let until = network.chaos.until.as_millis() as u64;
         for number in 0..everybody {
-            let latest = if random.flip() { until } else { 10 };
+            let latest = random.pick(&[until, until, 10, 0]);
             let start = random.millis(latest);
             network.wake(number, start);
         }
@@ -187,8 +189,12 @@ impl World {
                 owed.readable |= edge.readable;
                 owed.writable |= edge.writable;
             }
-            Happening::ListenerEdge(listener) => network.listeners[listener].edge = true,
+            Happening::ListenerEdge(listener) => {
+                network.listeners[listener].edges_planned -= 1;
+                network.listeners[listener].edge = true;
+            }
             Happening::SocketEdge(socket, edge) => {
+                network.sockets[socket].edges_planned -= 1;
                 let owed = &mut network.sockets[socket].edge;
                 *owed = Readiness {
                     readable: owed.readable || edge.readable,

@@ -18,6 +18,8 @@ pub(in super::super) struct DatagramClient {
     asked: usize,
     honest: bool,
     port_zero: bool,
+    /// The time between two datagrams, at most; an honest client waits for its answer instead.
+    pace_millis: u64,
     pub(in super::super) done: bool,
 }
 
@@ -37,7 +39,7 @@ impl DatagramClient {
             Question { request, answer: format!("{{\"Sum\":{}}}\n", a + b).into_bytes(), answered: false }
         });
         let questions = questions.collect();
-        Self { number, questions, asked: 0, honest: true, port_zero: false, done: false }
+        Self { number, questions, asked: 0, honest: true, port_zero: false, pace_millis: 0, done: false }
     }
 
     /// One that sends what deserves no answer.
@@ -58,7 +60,7 @@ impl DatagramClient {
             Question { request, answer: Vec::new(), answered: false }
         });
         let questions = questions.collect();
-        Self { number, questions, asked: 0, honest: false, port_zero, done: false }
+        Self { number, questions, asked: 0, honest: false, port_zero, pace_millis: random.pick(&[0, 30]), done: false }
     }
 
     /// Asks, or asks again.
@@ -80,7 +82,7 @@ impl DatagramClient {
         let to = Some(source_for(self.number));
         let datagram = Datagram { from, to, payload: question.request.clone() };
         network.send_datagram(socket, &datagram);
-        network.wake(awaited, if self.honest { PATIENCE } else { random.millis(30) });
+        network.wake(awaited, if self.honest { PATIENCE } else { random.millis(self.pace_millis) });
     }
 
     /// A datagram came. Says what is wrong with it.

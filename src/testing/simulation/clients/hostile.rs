@@ -47,7 +47,9 @@ fn silent(service: Service) -> Plan {
 fn garbage(service: Service, random: &mut Random) -> Plan {
     // No name of a file begins like this, so that nothing is stored.
     let mut bytes = b"../".to_vec();
-    bytes.extend((0..random.pick(&[1, 100, 10_000])).map(|_| random.next() as u8));
+    let printable = random.flip();
+    let byte = |random: &mut Random| if printable { b' ' + random.within(0..95) as u8 } else { random.next() as u8 };
+    bytes.extend((0..random.pick(&[1, 100, 10_000])).map(|_| byte(random)));
     let mut acts = vec![Act::Send(bytes)];
     acts.extend(last_act(random));
     new(service, acts, Expectation::Anything)
