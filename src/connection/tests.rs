@@ -9,7 +9,7 @@ use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
 use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
-use crate::testing::{Edges, Fault, Script, converse, every_fault, every_split};
+use crate::testing::{Edges, Script, converse, every_fault, every_split};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -164,9 +164,11 @@ fn a_lifetime_ends_even_a_busy_connection() {
 
 #[test]
 fn a_late_loop_asks_the_socket_before_it_believes_a_deadline() {
-    let script = Script::new().send("a").pause(29 * SECOND).send("bc\n").fin();
-    let late = script.clone().fault(1, Fault::WouldBlock);
-    assert_eq!(converse(Lines, &late).sent, converse(Lines, &script).sent);
+    let in_time = converse(Lines, &Script::new().send("a").pause(29 * SECOND).send("bc\n").fin());
+    let late = converse(Lines, &Script::new().send("a").hold_up(31 * SECOND).send("bc\n").fin());
+    assert_eq!((late.sent, late.reason), (in_time.sent, CloseReason::Eof));
+    let silent = converse(Lines, &Script::new().send("a").hold_up(31 * SECOND).send(""));
+    assert_eq!((silent.reason, silent.elapsed), (CloseReason::Idle, 31 * SECOND));
 }
 
 #[test]

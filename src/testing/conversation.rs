@@ -120,6 +120,10 @@ impl<'s> Conversation<'s> {
                     over = self.pass(*duration);
                     continue;
                 }
+                Some(Action::HoldUp(duration)) => {
+                    self.elapsed += *duration;
+                    continue;
+                }
                 Some(Action::Stop) => self.stopping = true,
                 Some(Action::Cut) => self.connection.cut(CloseReason::Shutdown, &mut self.buffers),
                 None if self.wire.world(|ends| ends.is_fin_sent() && !ends.is_readable()) => {

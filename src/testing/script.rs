@@ -26,6 +26,7 @@ pub struct Script {
 pub(super) enum Action {
     Send(Vec<u8>),
     Pause(Duration),
+    HoldUp(Duration),
     Fin,
     SendFin(Vec<u8>),
     Reset,
@@ -74,6 +75,13 @@ impl Script {
     #[must_use]
     pub fn pause(mut self, duration: Duration) -> Self {
         self.steps.push(Action::Pause(duration));
+        self
+    }
+
+    /// The loop is held up for that long: it learns only afterwards what time it is and what the next step brought.
+    #[must_use]
+    pub fn hold_up(mut self, duration: Duration) -> Self {
+        self.steps.push(Action::HoldUp(duration));
         self
     }
 
