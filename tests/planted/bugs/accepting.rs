@@ -1,0 +1,77 @@
+//! Whom to let in, and what never to give up for.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::Seeds;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "no-retry-after-emfile",
+        cases: &[1],
+        does: "Out of descriptors, it waits for an edge of its listener that never comes",
+        file: "src/reactor/accept.rs",
+        function: "pause",
+        right: "self.deadlines.arm(key, self.now.after(ERROR_PAUSE));",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "no-accepting-after-a-full-house",
+        cases: &[4],
+        does: "At `max_connections`, it does not go on when one of them closes (Sōzu#422, Sōzu#720)",
+        file: "src/reactor/reap.rs",
+        function: "reap",
+        right: "self.queue(key);",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "an-error-of-accept-ends-the-listener",
+        cases: &[2, 3],
+        does: "It closes its listener at an error that it does not know (mio's example `tcp_server` ends altogether)",
+        file: "src/reactor/accept.rs",
+        function: "drive_listener",
+        right: r#"return self.pause(key, "accept failed", Some(error))"#,
+        wrong: "return self.closed.push(key)",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "emfile-is-met-again-at-once",
+        cases: &[1],
+        does: "Out of descriptors, it accepts again in the next turn, and in the next (libuv#690, bun#32705)",
+        file: "src/reactor/accept.rs",
+        function: "drive_listener",
+        right: r#"return self.pause(key, "accept failed", Some(error))"#,
+        wrong: "{ let _ = error; return self.queue_again(key); }",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-dead-connection-is-an-empty-queue",
+        cases: &[3],
+        does: "After ECONNABORTED it leaves those alone who stand behind in the accept queue",
+        file: "src/reactor/accept.rs",
+        function: "drive_listener",
+        right: r#"log::debug!("a connection was gone before it was accepted: {error}")"#,
+        wrong: "{ let _ = error; return; }",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "what-cannot-be-registered-is-kept",
+        cases: &[10],
+        does: "It never closes a connection that `epoll_ctl` refused",
+        file: "src/reactor/accept.rs",
+        function: "admit",
+        right: r#"return self.turn_away(index, stream, peer, "cannot be registered");"#,
+        wrong: "return std::mem::forget(stream);",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "addresses-are-not-counted-down",
+        cases: &[9],
+        does: "Whoever left still counts against `max_connections_per_ip`",
+        file: "src/reactor/reap.rs",
+        function: "say_goodbye",
+        right: "endpoint.peers.leave(peer);",
+        wrong: "",
+        caught_by: Seeds,
+    },
+];

@@ -1,0 +1,27 @@
+//! Closing: what is still to be sent, and to be read.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::Seeds;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a-close-without-a-flush",
+        cases: &[38],
+        does: "It sends its FIN before what is pending (hyper#4018)",
+        file: "src/connection.rs",
+        function: "finish_writing",
+        right: "!visit.outbox.is_empty()",
+        wrong: "false",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-close-without-lingering",
+        cases: &[30],
+        does: "It closes over unread input, and the reset destroys the last reply (RFC 1122, 4.2.2.13; h2o#2534)",
+        file: "src/connection.rs",
+        function: "finish_writing",
+        right: "!self.peer_finished",
+        wrong: "false",
+        caught_by: Seeds,
+    },
+];

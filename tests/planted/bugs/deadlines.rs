@@ -1,0 +1,73 @@
+//! Deadlines: what extends them, what moves them, and what they are for.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::{Seeds, Unit};
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "any-byte-extends-request-timeout",
+        cases: &[33],
+        does: "A byte now and then keeps a request open for ever (slowloris; hyper#3828)",
+        file: "src/connection/held.rs",
+        function: "enter",
+        right: "within == Within::Request && self.within != Within::Request",
+        wrong: "within == Within::Request",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "silence-is-borne-for-ever",
+        cases: &[33],
+        does: "Whoever connects and says nothing keeps its place",
+        file: "src/connection/expiry.rs",
+        function: "next_expiry",
+        right: "consider(self.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "whoever-takes-nothing-is-borne-for-ever",
+        cases: &[32],
+        does: "Nothing limits the time in which a client takes no output (a zero window)",
+        file: "src/connection/expiry.rs",
+        function: "next_expiry",
+        right: "consider(write, Expired::Write);",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "an-earlier-deadline-does-not-move",
+        cases: &[33],
+        does: "A deadline that has come nearer is noticed only when the old one is over",
+        file: "src/deadlines.rs",
+        function: "arm",
+        right: "at < self.times[place]",
+        wrong: "false",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-deadline-in-the-past-is-armed-again",
+        cases: &[20],
+        does: "A deadline that has passed changes nothing, and comes at once again (hyper#4086, Sōzu#1132)",
+        file: "src/connection.rs",
+        function: "advance",
+        right: "!self.is_due(next, visit, status)",
+        wrong: "true",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-late-loop-blames-the-peer",
+        cases: &[33],
+        does: "It believes a deadline before it has looked at what came while the loop was held up",
+        file: "src/connection.rs",
+        function: "advance",
+        right: "if asked {
+                self.expire(next, visit);
+            } else {
+                // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
+                self.ready.readable = true;
+                asked = true;
+            }",
+        wrong: "self.expire(next, visit);",
+        caught_by: Unit("connection::tests::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
+    },
+];

@@ -1,0 +1,83 @@
+//! The way of an upload to the disk.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::{Seeds, Unit};
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "what-has-the-name-is-opened",
+        cases: &[63],
+        does: "It writes through whatever has the name, a link to elsewhere included (as `open(2)` with O_TRUNC does)",
+        file: "src/kernel/posix_disk.rs",
+        function: "link",
+        right: "self.link_new(name)?",
+        wrong: r#"{
+            let path = |file: &File| format!("/proc/self/fd/{}", file.as_raw_fd());
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
+            let mut existing = options.open(format!("{}/{name}", path(&self.directory)))?;
+            io::copy(&mut File::open(path(&self.file))?, &mut existing)?;
+        }"#,
+        caught_by: Unit("kernel::posix_disk::tests::whatever_has_the_name_stays_untouched"),
+    },
+    Bug {
+        name: "what-was-cut-short-is-kept",
+        cases: &[70],
+        does: "It gives its name to a file that lacks its end (filebrowser#3538)",
+        file: "src/protocol/file/sized.rs",
+        function: "commit",
+        right: "self.upload.size() < self.size",
+        wrong: "false",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-reset-is-the-end-of-a-file",
+        cases: &[70],
+        does: "It stores what came before a reset as if it were all (nodeftpd#105)",
+        file: "src/connection.rs",
+        function: "read",
+        right: "self.fail(error.kind(), visit);",
+        wrong: "let _ = error; self.peer_finished = true; self.ready.readable = false;",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-write-error-is-overlooked",
+        cases: &[73],
+        does: "It goes on after a write that failed, and confirms a file with a hole",
+        file: "src/protocol/file/upload.rs",
+        function: "write_all",
+        right: "self.draft.write_all(bytes)?;",
+        wrong: "let _ = self.draft.write_all(bytes);",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-file-that-failed-keeps-its-name",
+        cases: &[73],
+        does: "It tells its client that the upload failed, and leaves the file there",
+        file: "src/protocol/file/upload.rs",
+        function: "commit",
+        right: "let _ = self.store.directory.remove(name.as_str());",
+        wrong: "",
+        caught_by: Unit("protocol::file::upload::tests::whichever_step_fails_no_file_and_no_draft_stays_behind"),
+    },
+    Bug {
+        name: "ok-before-the-sync",
+        cases: &[74],
+        does: "It confirms a file whose contents a loss of power takes",
+        file: "src/protocol/file/upload.rs",
+        function: "commit",
+        right: "self.draft.sync().map_err(|error| disk_error(&error))?;",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "the-directory-is-not-synced",
+        cases: &[74],
+        does: "It confirms a file whose name a loss of power takes",
+        file: "src/protocol/file/upload.rs",
+        function: "commit",
+        right: "self.store.directory.sync()",
+        wrong: "Ok::<(), io::Error>(())",
+        caught_by: Seeds,
+    },
+];

@@ -1,0 +1,33 @@
+//! The planted bugs, by the room that they are in. Those at one place stand next to each other.
+
+mod accepting;
+mod closing;
+mod deadlines;
+mod disk;
+mod names;
+mod reading;
+mod slots;
+mod stopping;
+mod sum;
+mod udp;
+mod writing;
+
+use crate::bug::Bug;
+
+/// All of them, each under a name of its own.
+pub(crate) fn all() -> Vec<&'static Bug> {
+    let rooms = [
+        accepting::BUGS,
+        slots::BUGS,
+        reading::BUGS,
+        writing::BUGS,
+        closing::BUGS,
+        deadlines::BUGS,
+        stopping::BUGS,
+        udp::BUGS,
+        sum::BUGS,
+        names::BUGS,
+        disk::BUGS,
+    ];
+    rooms.into_iter().flatten().collect()
+}

@@ -1,0 +1,77 @@
+//! Slots, generations, queues: what the loop keeps count of.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::Seeds;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "events-without-a-generation",
+        cases: &[15],
+        does: "An event goes to whoever has the slot by now (CVE-2024-27308; what nginx flips its instance bit against)",
+        file: "src/reactor.rs",
+        function: "slot",
+        right: "self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)",
+        wrong: "self.slots.get_mut(token.slot as usize)",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "results-without-a-generation",
+        cases: &[16],
+        does: "The result of a job goes to whoever has the slot by now",
+        file: "src/reactor.rs",
+        function: "note_done",
+        right: "self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)",
+        wrong: "self.slots.get_mut(token.slot as usize)",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-deadline-outlives-its-owner",
+        cases: &[16],
+        does: "The deadline of a connection that is gone is left to the next one in its slot",
+        file: "src/reactor/reap.rs",
+        function: "reap_slot",
+        right: "self.deadlines.disarm(key);",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-reset-leaks-its-slot",
+        cases: &[31, 40],
+        does: "A connection that its peer reset keeps its place for ever",
+        file: "src/reactor/reap.rs",
+        function: "reap_slot",
+        right: "self.say_goodbye(key, peer, reason);",
+        wrong: "self.say_goodbye(key, peer, reason); if matches!(reason, CloseReason::Transport(_)) { return; }",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "the-last-job-is-forgotten",
+        cases: &[40],
+        does: "A connection whose last job is not handed out keeps its place for ever",
+        file: "src/reactor/reap.rs",
+        function: "reap_slot",
+        right: "self.submit(key, job)",
+        wrong: "drop(job)",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "the-rest-of-a-budget-is-not-queued",
+        cases: &[12],
+        does: "What is left over of a visit waits for an edge that nobody owes (epoll(7): starvation)",
+        file: "src/reactor.rs",
+        function: "drive_connection",
+        right: "self.queue_again(key);",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "what-was-sent-counts-as-pending",
+        cases: &[32],
+        does: "The output of all together only ever grows, until each is treated as if the others never read",
+        file: "src/reactor.rs",
+        function: "drive_connection",
+        right: "self.pending_bytes = self.pending_bytes + pending_after - pending_before;",
+        wrong: "self.pending_bytes += pending_after.saturating_sub(pending_before);",
+        caught_by: Seeds,
+    },
+];

@@ -1,0 +1,37 @@
+//! Stopping: whoever is in the middle, and whoever never ends.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::{Promise, Seeds};
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a-stop-never-cuts",
+        cases: &[82],
+        does: "It goes on past `shutdown_timeout` for as long as anybody is connected",
+        file: "src/reactor.rs",
+        function: "note",
+        right: "until <= self.now",
+        wrong: "false",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "the-second-signal-changes-nothing",
+        cases: &[82],
+        does: "It cannot be told to stop at once",
+        file: "src/reactor/stop.rs",
+        function: "obey",
+        right: "self.cut(Stopped::AtOnce)",
+        wrong: "self.stop_in_order()",
+        caught_by: Promise("shutdown::a_second_signal_ends_the_command_at_once_with_exit_code_1"),
+    },
+    Bug {
+        name: "a-stop-interrupts-requests",
+        cases: &[82],
+        does: "It hangs up on those who are in the middle of a request",
+        file: "src/connection/expiry.rs",
+        function: "may_shut_down",
+        right: "self.within == Within::Nothing",
+        wrong: "true",
+        caught_by: Promise("shutdown::a_request_in_flight_is_finished_and_answered"),
+    },
+];

@@ -1,0 +1,47 @@
+//! Requests: where they end, how long they may be, what they come to.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::{Seeds, Unit};
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a-read-is-a-message",
+        cases: &[36],
+        does: "It throws away the beginning of a request whose end comes with the next read",
+        file: "src/protocol/sum.rs",
+        function: "on_bytes",
+        right: "Ok(Step::wait(Within::Request).consuming(start))",
+        wrong: "Ok(Step::wait(Within::Request).consuming(input.len()))",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-request-without-bound",
+        cases: &[43],
+        does: "It gathers a request for as long as it does not end",
+        file: "src/protocol/sum/scanner.rs",
+        function: "scan",
+        right: "self.scanned == self.bytes_max && !matches!(step, Step::Past)",
+        wrong: "false",
+        caught_by: Unit("protocol::sum::tests::a_request_may_be_exactly_as_long_as_allowed"),
+    },
+    Bug {
+        name: "unconsumed-input-without-bound",
+        cases: &[43],
+        does: "It keeps whatever a protocol leaves unconsumed",
+        file: "src/connection.rs",
+        function: "decide",
+        right: "available - step.consumed > UNCONSUMED_BYTES_MAX",
+        wrong: "false",
+        caught_by: Unit("connection::tests::what_a_protocol_leaves_unconsumed_is_bounded"),
+    },
+    Bug {
+        name: "a-sum-wraps-round",
+        cases: &[44],
+        does: "Two numbers that are too large make one that is wrong",
+        file: "src/protocol/sum.rs",
+        function: "answer",
+        right: "a.checked_add(b)",
+        wrong: "Some(a.wrapping_add(b))",
+        caught_by: Seeds,
+    },
+];
