@@ -260,8 +260,10 @@ impl<K: Kernel> Reactor<K> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let until_deadline = if self.ready.is_empty() {
+            // Counted from the beginning of the last turn: that spares a look at the clock, and whatever is due comes late by
+            // no more than that turn took.
             let next = self.deadlines.next().into_iter().chain(self.stop.deadline()).min();
-            next.map(|at| at.duration_from(Time::since(self.origin, self.kernel.now())))
+            next.map(|at| at.duration_from(self.now))
         } else {
             Some(Duration::ZERO)
         };
@@ -413,6 +415,9 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn wake_buffer_waiters(&mut self) {
+        if self.buffer_waiters.is_empty() {
+            return;
+        }
         let mut free = self.buffers.free();
         while free > 0
             && let Some(token) = self.buffer_waiters.pop_front()

@@ -136,7 +136,7 @@ impl<'a> Honest<'a> {
         count as u64
     }
 
-    fn time(&mut self) -> u64 {
+    fn time(&self) -> u64 {
         let told = ask(self.process.address("time-tcp"), &[""; 0]);
         let line = str::from_utf8(&told).unwrap();
         humantime::parse_rfc3339(line.trim_end()).unwrap_or_else(|error| panic!("{line:?}: {error}"));
