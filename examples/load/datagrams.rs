@@ -70,7 +70,7 @@ impl Datagrams {
                 cx.tally.answered(asked.due, cx.now);
             }
         } else if !self.tape.has_answer(answer) && self.in_flight.pop_front().is_some() {
-            let text = format!("a wrong answer: {:?}", printable(&answer[..length.min(60)]));
+            let text = format!("a wrong answer: {}", printable(&answer[..length.min(60)]));
             cx.tally.failed(&Fault::new(Kind::Wrong, text), 1);
         }
         // Any other is the late answer to a request that counts as lost, or comes twice.

@@ -94,7 +94,7 @@ impl Exchange {
             }
             if !self.is_wrong {
                 self.is_wrong = true;
-                let text = format!("the answer should go on with {}, but does with {}", sample(rest), sample(chunk));
+                let text = format!("expected {} but got {}", sample(rest), sample(chunk));
                 tally.failed(&Fault::new(Kind::Wrong, text), 1);
             }
             // The line after this one answers the next request.
@@ -203,6 +203,8 @@ impl User for Exchange {
     }
 }
 
+/// The first line of it, or the beginning of that.
 fn sample(bytes: &[u8]) -> String {
-    format!("{:?}", printable(&bytes[..bytes.len().min(60)]))
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
+    printable(&line[..line.len().min(60)])
 }

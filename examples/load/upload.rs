@@ -1,9 +1,9 @@
 use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
 use std::net::Shutdown;
-use std::process;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{iter, process};
 
 use crate::client::attempt::attempt;
 use crate::engine::{Context, News, User, Visit};
@@ -127,15 +127,17 @@ impl Upload {
         Ok(())
     }
 
-    /// Why an answer is not the right one.
+    /// Why an answer is not the right one: the first of its lines that differs tells.
     fn judge(&self, chunk: &[u8]) -> Fault {
-        let text = printable(chunk.split(|byte| *byte == b'\n').next().unwrap_or(chunk));
+        let expected = self.answer[self.heard..].split(|byte| *byte == b'\n');
+        let mut lines = chunk.split(|byte| *byte == b'\n').zip(expected.chain(iter::repeat(&b""[..])));
+        let line = lines.find_map(|(line, expected)| (line != expected).then_some(line)).unwrap_or(chunk);
         let kind = match self.due {
             None => Kind::Unasked,
-            Some(_) if chunk.starts_with(b"error: ") => Kind::Refused,
+            Some(_) if line.starts_with(b"error: ") => Kind::Refused,
             Some(_) => Kind::Wrong,
         };
-        Fault::new(kind, format!("the server said: {text}"))
+        Fault::new(kind, format!("the server said: {}", printable(line)))
     }
 
     fn confirm(&mut self, cx: &mut Context) {

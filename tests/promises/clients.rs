@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,15 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::json;
 
-use crate::support::{Scratch, Server, eventually, every_protocol, server};
-
-/// The program of an example; `cargo test` builds it.
-fn program(example: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap().join("examples");
-    let program = directory.join(example);
-    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
-    program
-}
+use crate::support::{Scratch, Server, eventually, every_protocol, program, server};
 
 fn client(example: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program(example));

@@ -19,6 +19,7 @@ mod embedding;
 mod faults;
 mod hostile_peers;
 mod last_reply;
+mod load;
 mod old_clients;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]

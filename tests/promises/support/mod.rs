@@ -12,6 +12,7 @@ mod server;
 mod strace;
 mod trial;
 
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,14 @@ pub(crate) fn watch_for(span: Duration) {
     while let Some(left) = end.checked_duration_since(Instant::now()) {
         thread::park_timeout(left);
     }
+}
+
+/// The program of an example; `cargo test` builds it.
+pub(crate) fn program(example: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap().join("examples");
+    let program = directory.join(example);
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
+    program
 }
 
 /// A listener on a free port of this machine, with default options; its name is `PROTOCOL-SCHEME`.
