@@ -185,7 +185,7 @@ impl User for Bad {
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
         self.link.wake(cx.now);
-        if self.link.is_free() || self.mode == Mode::Drips {
+        if !self.link.is_open() || self.mode == Mode::Drips {
             return self.turn(News::default(), cx);
         }
         Visit::Done

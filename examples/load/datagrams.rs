@@ -52,15 +52,15 @@ impl Datagrams {
         })
     }
 
-    fn hear(&mut self, cx: &mut Context) -> io::Result<()> {
+    fn hear(&mut self, cx: &mut Context) {
         // Without a request in flight nothing more is expected, so that there is no need to hear that nothing has come.
         while !(SHORT_READ_DRAINS && self.in_flight.is_empty()) {
-            match attempt(|| self.socket.recv(&mut cx.buffer))? {
-                Some(length) => self.settle(length, cx),
-                None => break,
+            match attempt(|| self.socket.recv(&mut cx.buffer)) {
+                Ok(Some(length)) => self.settle(length, cx),
+                Ok(None) => break,
+                Err(error) => self.note(&error, cx),
             }
         }
-        Ok(())
     }
 
     fn settle(&mut self, length: usize, cx: &mut Context) {
@@ -76,24 +76,25 @@ impl Datagrams {
         // Any other is the late answer to a request that counts as lost, or comes twice.
     }
 
-    fn ask(&mut self, cx: &mut Context) -> io::Result<()> {
+    fn ask(&mut self, cx: &mut Context) {
         while self.has_room()
             && let Some(due) = cx.pace.take(cx.now)
         {
             let request = self.tape.bytes(self.tape.range(self.next, 1));
             // What the socket has no room for is lost here, as it could be anywhere on its way.
-            attempt(|| self.socket.send(request))?;
+            if let Err(error) = attempt(|| self.socket.send(request)) {
+                self.note(&error, cx);
+            }
             self.in_flight.push_back(Asked { variant: self.next, due, sent: cx.now });
             self.next = self.tape.next(self.next);
         }
-        Ok(())
     }
 
-    fn note(&mut self, outcome: io::Result<()>, cx: &mut Context) {
-        match outcome {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.is_refused = true,
-            Err(error) => cx.tally.failed(&Fault::new(Kind::Io, error.to_string()), 1),
+    /// An error belongs to some request before, not to the call that tells it; and it is told once (udp(7)).
+    fn note(&mut self, error: &io::Error, cx: &mut Context) {
+        match error.kind() {
+            ErrorKind::ConnectionRefused => self.is_refused = true,
+            _ => cx.tally.failed(&Fault::new(Kind::Io, error.to_string()), 1),
         }
     }
 }
@@ -101,11 +102,9 @@ impl Datagrams {
 impl User for Datagrams {
     fn turn(&mut self, news: News, cx: &mut Context) -> Visit {
         if news.is_readable {
-            let heard = self.hear(cx);
-            self.note(heard, cx);
+            self.hear(cx);
         }
-        let asked = self.ask(cx);
-        self.note(asked, cx);
+        self.ask(cx);
         Visit::Done
     }
 

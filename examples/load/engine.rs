@@ -70,7 +70,10 @@ impl News {
 
 struct Seat<U> {
     user: U,
+    /// It stands in the queue of those who could ask.
     is_idle: bool,
+    /// It stands in the queue of those who have more to do.
+    is_again: bool,
 }
 
 /// The loop.
@@ -108,7 +111,7 @@ impl Engine {
         let mut crowd = Crowd {
             cx,
             idle: (0..users.len()).collect(),
-            seats: users.into_iter().map(|user| Seat { user, is_idle: true }).collect(),
+            seats: users.into_iter().map(|user| Seat { user, is_idle: true, is_again: false }).collect(),
             again: VecDeque::new(),
         };
         let mut progress = Progress::new(cli)?;
@@ -152,6 +155,7 @@ impl<U: User> Crowd<U> {
         }
         for _ in 0..self.again.len() {
             if let Some(index) = self.again.pop_front() {
+                self.seats[index].is_again = false;
                 self.visit(index, News { is_readable: true, is_in_doubt: true });
             }
         }
@@ -169,9 +173,7 @@ impl<U: User> Crowd<U> {
     }
 
     fn visit(&mut self, index: usize, news: News) {
-        // An event of a connection that only probed has the token of another.
-        let Some(seat) = self.seats.get_mut(index) else { return };
-        let visit = seat.user.turn(news, &mut self.cx);
+        let visit = self.seats[index].user.turn(news, &mut self.cx);
         self.seat(index, visit);
     }
 
@@ -184,10 +186,11 @@ impl<U: User> Crowd<U> {
 
     /// After a visit: remembers whether and why this user should have another.
     fn seat(&mut self, index: usize, visit: Visit) {
-        if visit == Visit::Again {
+        let seat = &mut self.seats[index];
+        if visit == Visit::Again && !seat.is_again {
+            seat.is_again = true;
             self.again.push_back(index);
         }
-        let seat = &mut self.seats[index];
         if seat.user.has_room() && !seat.is_idle {
             seat.is_idle = true;
             self.idle.push_back(index);
@@ -202,11 +205,8 @@ impl<U: User> Crowd<U> {
         due.into_iter().chain([next_tick]).min().unwrap_or(next_tick)
     }
 
-    /// After the end nothing is left to wait for, or it has been waited for long enough.
+    /// Nobody will ask, and nobody waits: who gets no answer has given up by now.
     fn is_over(&self) -> bool {
-        let end = self.cx.pace.end();
-        let nobody_waits = || !self.seats.iter().any(|seat| seat.user.is_waiting());
-        self.cx.now >= end
-            && (self.cx.pace.is_over(self.cx.now) && nobody_waits() || self.cx.now >= end + 2 * self.cx.timeout)
+        self.cx.pace.is_over(self.cx.now) && !self.seats.iter().any(|seat| seat.user.is_waiting())
     }
 }

@@ -91,6 +91,10 @@ impl Link {
         matches!(self.state, State::Open(_))
     }
 
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting(..))
+    }
+
     /// Whether it is closed, and may be opened.
     pub(crate) fn is_free(&self) -> bool {
         matches!(self.state, State::Closed)

@@ -24,10 +24,10 @@
 //! # Who closes first
 //!
 //! The side that closes first keeps the port for a minute (TIME-WAIT, RFC 9293, section 3.6.1), and after some 28,000
-//! connections to one address none would be left. So with `--connect-each`, and after each upload of `file`, the client
-//! ends the connection by a reset once it has the whole answer (`SO_LINGER` of zero), which leaves nothing behind on
-//! either side; the server counts these connections as reset. In `file` the client's FIN ends the contents, so there the
-//! port is kept if the server's FIN overtakes the reset.
+//! connections to one address none would be left. So with `--connect-each` the client ends the connection by a reset once
+//! it has the whole answer (`SO_LINGER` of zero, socket(7)), which leaves nothing behind on either side; the server counts
+//! these connections as reset. In `file` the client's FIN ends the contents, so it has to be the first: there a port is
+//! kept for each upload, unless the system gives it away again sooner (`tcp_tw_reuse`, tcp(7); on loopback Linux does).
 //!
 //! # Where to read
 //!

@@ -130,8 +130,9 @@ impl Cli {
             "the answers to a connection of file are too short to pile up"
         } else if self.pipeline > 1 && (is_file || self.connect_each) {
             "only requests of sum and uppercase on a lasting connection can be pipelined"
-        } else if !is_file && self.size().saturating_mul(self.pipeline.into()) > TAPE_BYTES_MAX {
-            "the requests of a connection that may be without an answer have 64MiB at most"
+        } else if (!is_file || self.bad.is_some()) && self.size().saturating_mul(self.pipeline.into()) > TAPE_BYTES_MAX
+        {
+            "requests are kept in memory, so that those that may be without an answer have 64MiB at most"
         } else if self.protocol == Protocol::Uppercase && self.size() < 2 {
             "a line has two bytes at least"
         } else {

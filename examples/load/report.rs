@@ -171,10 +171,9 @@ impl Report {
         let kinds = Kind::ALL.iter().map(|(kind, name)| (*name, tally.errors_of(*kind)));
         let errors: Map<_, _> =
             kinds.chain([("total", tally.errors())]).map(|(name, count)| (name.into(), count.into())).collect();
-        let latencies: Map<_, _> = QUANTILES
-            .iter()
-            .map(|(name, part)| ((*name).into(), json!(tally.latencies.value_at_quantile(*part) as f64 / 1000.0)))
-            .collect();
+        // Without an answer there is no latency, which is not the same as none at all.
+        let latency = |part| (tally.requests() > 0).then(|| tally.latencies.value_at_quantile(part) as f64 / 1000.0);
+        let latencies: Map<_, _> = QUANTILES.iter().map(|&(name, part)| (name.into(), json!(latency(part)))).collect();
         let mut report = json!({
             "seconds": self.seconds,
             "requests": tally.requests(),
@@ -215,7 +214,8 @@ impl Report {
         }
         let nothing = if self.is_bad { self.tally.harm.connections == 0 } else { self.tally.requests() == 0 };
         if nothing {
-            let why = self.tally.first_error.as_deref().unwrap_or("no request was sent in time");
+            let why =
+                self.tally.first_error.as_deref().unwrap_or("no request that was due after the warm-up was answered");
             return Failure::because(format!("nothing could be measured: {}", printable(why.as_bytes())));
         }
         Ok(())

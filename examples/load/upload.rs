@@ -225,15 +225,16 @@ impl User for Upload {
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
         self.link.wake(cx.now);
-        let reconnected = match self.link.is_free() && !self.connects_each() {
-            true => self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error)),
-            false => Ok(()),
-        };
-        let is_late = self.is_waiting() && cx.now.duration_since(self.moved_at) > cx.timeout;
-        match reconnected {
-            Err(fault) => self.fail(&fault, cx),
-            Ok(()) if is_late => self.fail(&Fault::timeout(), cx),
-            Ok(()) => {}
+        if self.is_waiting() && cx.now.duration_since(self.moved_at) > cx.timeout {
+            self.fail(&Fault::timeout(), cx);
+        } else if self.link.is_free()
+            && !self.connects_each()
+            && let Err(error) = self.link.connect(&cx.registry, cx.now)
+        {
+            self.fail(&Fault::connect(&error), cx);
+        } else if self.link.is_connecting() {
+            // Nothing but this tells that it takes too long.
+            return self.turn(News::default(), cx);
         }
         Visit::Done
     }

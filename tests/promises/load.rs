@@ -170,6 +170,7 @@ fn the_result_has_the_numbers_that_others_read() {
     let stub = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n")));
     let outcome = stub.load("--rate 1k");
     outcome.assert_good();
+    assert_eq!(outcome.number("/requests"), 300.0, "as many as are due in 300 ms");
     let mut before = 0.0;
     for percentile in ["p50", "p90", "p99", "p999", "max"] {
         let latency = outcome.number(&format!("/latency_us/{percentile}"));
