@@ -417,15 +417,14 @@ impl<T: Transport> Connection<T> {
         visit.job = Some(job);
     }
 
-    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it.
+    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it. If it has, nothing is unread,
+    /// and closing sends ours.
     fn finish_writing(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
-        let next = match self.transport.shutdown_write() {
-            Ok(()) if !self.peer_finished => Phase::Lingering(reason, visit.now),
-            _ => Phase::Closed(reason),
-        };
+        let lingers = !self.peer_finished && self.transport.shutdown_write().is_ok();
+        let next = if lingers { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
         Round::Progress
     }
