@@ -42,6 +42,9 @@ pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(&mut [u8]) -> usize)
                         add(&epoll, stream, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP)?;
                     }
                 }
+            } else if event.events().contains(EpollFlags::EPOLLHUP) {
+                // Finished by both sides, or reset: no reply would arrive.
+                let _ = close(descriptor);
             } else {
                 converse(descriptor, event.events().contains(EpollFlags::EPOLLRDHUP), &mut buffer, &answer);
             }

@@ -1,0 +1,107 @@
+//! What is measured, and in which order.
+
+mod burst;
+mod connections;
+mod crowd;
+mod fairness;
+mod lab;
+mod load;
+mod server;
+mod start;
+mod system_calls;
+mod table;
+mod throughput;
+mod upload;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::failure::{Context as _, Failure, Result, tell};
+use lab::Lab;
+
+/// Compares the reactor with other servers under the same load.
+#[derive(Parser)]
+pub(crate) struct Cli {
+    /// How often each server is measured
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+
+    /// How long one measurement takes
+    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = humantime::parse_duration)]
+    span: Duration,
+
+    /// Only these tables
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Section>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// uppercase, a request at a time
+    Uppercase,
+    /// sum, a request at a time
+    Sum,
+    /// Sixteen requests at a time
+    Pipelined,
+    /// A connection for each request
+    Connect,
+    /// sum over UDP
+    Udp,
+    /// System calls for each request
+    Calls,
+    /// A file of 1 GiB to memory
+    File,
+    /// Memory for each idle connection
+    Memory,
+    /// Busy connections beside 15,000 idle ones
+    Idle,
+    /// Quiet clients beside loud ones
+    Fairness,
+    /// Quiet clients beside everything at once
+    Storm,
+    /// Time to start, size, memory at rest
+    Start,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let cli = Cli::parse();
+    if cfg!(debug_assertions) {
+        return Failure::because("only what is optimised is worth measuring: use --release");
+    }
+    // The servers inherit it.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot learn the limit of descriptors")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit of descriptors")?;
+    let lab = Lab::new(cli.rounds, cli.span)?;
+    let mut failed = 0;
+    for section in Section::value_variants().iter().filter(|section| cli.only.is_empty() || cli.only.contains(section))
+    {
+        match measure(*section, &lab) {
+            Ok(()) => {}
+            Err(Failure::ReaderLeft) => return Err(Failure::ReaderLeft),
+            Err(Failure::Because(text)) => {
+                tell(format_args!("error: {text}"));
+                failed += 1;
+            }
+        }
+    }
+    if failed > 0 { Failure::because(format!("{failed} of the measurements failed")) } else { Ok(()) }
+}
+
+fn measure(section: Section, lab: &Lab) -> Result<()> {
+    match section {
+        Section::Uppercase => throughput::one_at_a_time(lab, "uppercase"),
+        Section::Sum => throughput::one_at_a_time(lab, "sum"),
+        Section::Pipelined => throughput::pipelined(lab),
+        Section::Connect => throughput::connect_each(lab),
+        Section::Udp => throughput::udp(lab).and_then(|()| burst::measure(lab)),
+        Section::Calls => system_calls::measure(lab),
+        Section::File => upload::measure(lab),
+        Section::Memory => crowd::memory(lab),
+        Section::Idle => crowd::beside_idle(lab),
+        Section::Fairness => fairness::measure(lab),
+        Section::Storm => fairness::storm(lab),
+        Section::Start => start::measure(lab),
+    }
+}

@@ -1,0 +1,57 @@
+//! What connections cost that do nothing: memory, and the time of others.
+
+use super::connections;
+use super::lab::Lab;
+use super::server::Server;
+use super::table::{Column, Row, compare, print};
+use super::throughput::sample;
+use crate::failure::{Result, tell};
+
+const CROWD: usize = 15_000;
+
+/// The memory of the server's process; what the kernel needs for a socket is the same for all.
+pub(crate) fn memory(lab: &Lab) -> Result<()> {
+    let contenders = [
+        ("bare epoll", lab.peer(&["bare", "uppercase"])),
+        ("tokio, one thread", lab.peer(&["tokio", "uppercase"])),
+        ("reactor", lab.reactor(&[("uppercase", "tcp")])?),
+    ];
+    let mut rows = Vec::new();
+    for (name, line) in contenders {
+        tell(format_args!("memory of {CROWD} connections: {name}"));
+        let server = Server::start(&line)?;
+        let at_rest = server.private_bytes()?;
+        let crowd = connections::open(server.address()?, CROWD)?;
+        let with_crowd = server.private_bytes()?;
+        drop(crowd);
+        let each = with_crowd.saturating_sub(at_rest) as f64 / CROWD as f64;
+        rows.push(Row { name: name.to_owned(), rounds: vec![vec![each]] });
+    }
+    let title = format!("Memory of the process for each idle connection, of {CROWD}");
+    print(&title, &[Column::plain("bytes", 0)], &rows)
+}
+
+/// The same 50 busy connections with and without a crowd that waits, each of it with a deadline.
+pub(crate) fn beside_idle(lab: &Lab) -> Result<()> {
+    let columns = [
+        Column::compared("requests/s", 0),
+        Column::compared("CPU µs/request", 2),
+        Column::compared("p99 µs", 0),
+        Column::plain("server busy %", 0),
+        Column::plain("errors", 0),
+    ];
+    for (name, line) in
+        [("bare epoll", lab.peer(&["bare", "uppercase"])), ("reactor", lab.reactor(&[("uppercase", "tcp")])?)]
+    {
+        let title = format!("{name}: 50 busy connections beside {CROWD} idle ones");
+        tell(format_args!("{title}: connecting"));
+        let servers = [Server::start(&line)?, Server::start(&line)?];
+        let crowd = connections::open(servers[1].address()?, CROWD)?;
+        let rows = compare(&title, lab.rounds, &["alone", "beside the crowd"], |index| {
+            sample(lab, "uppercase", &servers[index], &["-c", "50", "--size", "64"])
+        })?;
+        drop(crowd);
+        print(&title, &columns, &rows)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What quiet clients notice of loud ones.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::lab::Lab;
+use super::load::{Nuisance, load};
+use super::server::Server;
+use super::table::{Column, Row, compare, median, print, say};
+use crate::failure::{Failure, Result};
+
+/// Ten clients that ask now and then. The loop is open, so that a stall counts for all who would have asked meanwhile.
+const QUIET: [&str; 8] = ["-c", "10", "--size", "64", "--rate", "1k", "--warmup", "500ms"];
+const COLUMNS: [Column; 3] = [Column::plain("p50 µs", 0), Column::compared("p99 µs", 0), Column::plain("errors", 0)];
+const P99: usize = 1;
+const LISTENERS: [(&str, &str); 4] = [("uppercase", "tcp"), ("sum", "tcp"), ("sum", "udp"), ("file", "tcp")];
+
+/// Three thousand requests, so that thirty of them are beyond the p99.
+const SPAN_MIN: Duration = Duration::from_secs(3);
+/// How long the others may take until they are there.
+const GATHERING: Duration = Duration::from_secs(60);
+/// How long the storm goes on before it is looked at: those that never read have filled some of the buffers by then.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// Who else is there: the listener they talk to, and how.
+struct Loud {
+    listener: usize,
+    options: &'static [&'static str],
+    /// Connections that they keep.
+    kept: usize,
+}
+
+const FIREHOSE: Loud = Loud { listener: 0, options: &["-c", "1", "--size", "1MiB", "--pipeline", "16"], kept: 1 };
+const FLOOD: Loud =
+    Loud { listener: 2, options: &["-c", "4", "--rate", "1M", "--pipeline", "1000", "--timeout", "10ms"], kept: 0 };
+const ACCEPTS: Loud = Loud { listener: 1, options: &["-c", "100", "--connect-each"], kept: 0 };
+const UPLOADS: Loud = Loud { listener: 3, options: &["-c", "4", "--size", "64MiB"], kept: 0 };
+const SILENT: Loud = Loud { listener: 0, options: &["-c", "500", "--bad", "never-reads"], kept: 500 };
+const DRIPPING: Loud = Loud { listener: 1, options: &["-c", "500", "--bad", "drips"], kept: 500 };
+const RESETTING: Loud = Loud { listener: 1, options: &["-c", "100", "--bad", "resets"], kept: 0 };
+
+pub(crate) fn measure(lab: &Lab) -> Result<()> {
+    let situations: [(&str, &[Loud]); 5] = [
+        ("alone", &[]),
+        ("beside a firehose", &[FIREHOSE]),
+        ("beside a UDP flood", &[FLOOD]),
+        ("beside an accept storm", &[ACCEPTS]),
+        ("beside four synced uploads", &[UPLOADS]),
+    ];
+    let server = Server::start(&lab.reactor(&LISTENERS)?)?;
+    let own = server.descriptors()?;
+    let title = "Ten quiet clients, 1,000 requests a second together";
+    let names: Vec<_> = situations.iter().map(|(name, _)| *name).collect();
+    let rows = compare(title, lab.rounds, &names, |index| {
+        let mut others = gather(lab, &server, own, situations[index].1)?;
+        sample(lab, &server, &mut others)
+    })?;
+    print(title, &COLUMNS, &rows)?;
+    judge(&rows)
+}
+
+/// The storm takes a while to gather, so here the rounds do not alternate.
+pub(crate) fn storm(lab: &Lab) -> Result<()> {
+    let server = Server::start(&lab.reactor(&LISTENERS)?)?;
+    let (own, at_rest) = (server.descriptors()?, server.resident_bytes()?);
+    let title =
+        "Ten quiet clients beside 500 that never read, 500 that drip, 100 that reset, a flood and an accept storm";
+    let mut rows = compare(title, lab.rounds, &["alone"], |_| sample(lab, &server, &mut []))?;
+    let mut others = gather(lab, &server, own, &[SILENT, DRIPPING, RESETTING, FLOOD, ACCEPTS])?;
+    thread::sleep(SETTLING);
+    rows.extend(compare(title, lab.rounds, &["in the storm"], |_| sample(lab, &server, &mut others))?);
+    drop(others);
+    print(title, &COLUMNS, &rows)?;
+    let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+    say(&format!(
+        "resident memory: {:.1} MiB at rest, {:.1} MiB at most (max_pending_output_total is 256 MiB)",
+        mebibytes(at_rest),
+        mebibytes(server.peak_bytes()?)
+    ))?;
+    judge(&rows)
+}
+
+/// Starts the loud clients, and waits until the server, which had `own` descriptors at rest, has all those that stay.
+fn gather(lab: &Lab, server: &Server, own: usize, others: &[Loud]) -> Result<Vec<Nuisance>> {
+    let mut running = Vec::new();
+    for Loud { listener, options, .. } in others {
+        running.push(Nuisance::start(lab, LISTENERS[*listener].0, &server.urls[*listener], options)?);
+    }
+    let kept: usize = others.iter().map(|loud| loud.kept).sum();
+    let since = Instant::now();
+    while server.descriptors()? < own + kept {
+        if since.elapsed() > GATHERING {
+            return Failure::because("the loud clients do not get connected");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(running)
+}
+
+fn sample(lab: &Lab, server: &Server, others: &mut [Nuisance]) -> Result<Vec<f64>> {
+    let found = load(lab, "uppercase", server.url(), lab.span.max(SPAN_MIN), &QUIET)?;
+    if !others.iter_mut().all(Nuisance::is_running) {
+        return Failure::because("one of the loud clients gave up");
+    }
+    Ok(vec![found.p50_us, found.p99_us, found.errors])
+}
+
+/// Whether all stay within twice what the first row has, and a millisecond.
+fn judge(rows: &[Row]) -> Result<()> {
+    let p99 = |row: &Row| median(row.rounds.iter().map(|round| round[P99]).collect());
+    let Some((alone, others)) = rows.split_first() else { return Ok(()) };
+    let allowed = 2.0 * p99(alone) + 1000.0;
+    let beyond: Vec<_> = others.iter().filter(|row| p99(row) > allowed).map(|row| row.name.as_str()).collect();
+    let verdict = if beyond.is_empty() { "kept by all".to_owned() } else { format!("exceeded {}", beyond.join(", ")) };
+    say(&format!("allowed: twice the p99 alone and 1 ms, {allowed:.0} µs: {verdict}"))
+}

@@ -1,0 +1,100 @@
+//! Where everything is: the programs, a directory for what they write, and how long to measure.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::failure::{Context as _, Failure, Result};
+
+pub(crate) struct Lab {
+    pub(crate) rounds: u32,
+    pub(crate) span: Duration,
+    pub(crate) reactor: PathBuf,
+    pub(crate) load: PathBuf,
+    peers: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Lab {
+    pub(crate) fn new(rounds: u32, span: Duration) -> Result<Self> {
+        build()?;
+        let versus = env::current_exe().context("cannot find the programs")?;
+        let examples = versus.parent().unwrap_or_else(|| Path::new("."));
+        let scratch = env::temp_dir().join(format!("versus-{}", process::id()));
+        fs::create_dir(&scratch).context(scratch.display())?;
+        let lab = Self {
+            rounds,
+            span,
+            reactor: examples.with_file_name("reactor"),
+            load: examples.join("load"),
+            peers: examples.join("peers"),
+            scratch,
+        };
+        for program in [&lab.reactor, &lab.load, &lab.peers] {
+            if !program.exists() {
+                let how = "cargo build --release --all-targets";
+                return Failure::because(format!("{} is missing: {how}", program.display()));
+            }
+        }
+        Ok(lab)
+    }
+
+    /// The command line of a peer.
+    pub(crate) fn peer(&self, arguments: &[&str]) -> Vec<String> {
+        let words = arguments.iter().map(|word| (*word).to_owned());
+        [self.peers.display().to_string()].into_iter().chain(words).collect()
+    }
+
+    /// The command line of a reactor with these listeners. Its limits are the default ones, but for two that would
+    /// refuse the load: so many connections, and so long idle.
+    pub(crate) fn reactor(&self, listeners: &[(&str, &str)]) -> Result<Vec<String>> {
+        let directory = self.scratch.join("received");
+        let listeners: Vec<_> = listeners
+            .iter()
+            .map(|(protocol, scheme)| {
+                let options = if protocol.starts_with("file") { json!({ "directory": directory }) } else { json!({}) };
+                json!({ "listen": format!("{scheme}://127.0.0.1:0"), "protocol": protocol, "options": options })
+            })
+            .collect();
+        self.configured(&json!({
+            "listeners": listeners,
+            "limits": { "max_connections": 20_000, "idle_timeout": "10m" },
+        }))
+    }
+
+    /// The command line of a reactor with this configuration.
+    pub(crate) fn configured(&self, config: &Value) -> Result<Vec<String>> {
+        let path = self.scratch.join("reactor.json");
+        fs::write(&path, config.to_string()).context(path.display())?;
+        Ok(vec![self.reactor.display().to_string(), "-c".to_owned(), path.display().to_string()])
+    }
+
+    /// A file that is gone when everything is over.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // What is left there is in nobody's way.
+        let _ = fs::remove_dir_all(&self.scratch);
+    }
+}
+
+/// Under `cargo run` everything that takes part is brought up to date. The reactor is built on its own, as a user
+/// would: what only examples need changes the features of some of its dependencies.
+fn build() -> Result<()> {
+    let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
+    for what in [&["--bins"][..], &["--example", "load", "--example", "peers"]] {
+        let status = Command::new(&cargo).args(["build", "--release", "--quiet"]).args(what).status();
+        if !status.context("cannot run cargo")?.success() {
+            return Failure::because("the programs cannot be built");
+        }
+    }
+    Ok(())
+}

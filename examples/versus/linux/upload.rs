@@ -1,0 +1,168 @@
+//! A file of 1 GiB to a file system in memory, so that the disk does not decide.
+
+use std::fs;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use serde_json::json;
+
+use super::lab::Lab;
+use super::server::Server;
+use super::table::{Column, compare, print};
+use crate::failure::{Context as _, Failure, Result};
+
+const MEBIBYTES: usize = 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
+const COLUMNS: [Column; 2] = [Column::compared("MiB/s", 0), Column::compared("CPU ms/GiB", 0)];
+/// How long `nc` may take to listen.
+const STARTING: Duration = Duration::from_secs(5);
+
+/// Who stores the file, and how.
+enum Storer {
+    /// A peer: everything that is sent is contents.
+    Peer(Vec<String>),
+    /// `nc`, its output redirected to the file.
+    Netcat,
+    /// The reactor: a name comes first, and a confirmation last.
+    Reactor(Vec<String>),
+}
+
+pub(crate) fn measure(lab: &Lab) -> Result<()> {
+    let directory = Directory::new()?;
+    let file = directory.file().display().to_string();
+    let copy = |buffer: &str| Storer::Peer(lab.peer(&["copy", "--buffer", buffer, &file]));
+    let reactor = lab.configured(&json!({ "listeners": [{
+        "listen": "tcp://127.0.0.1:0",
+        "protocol": "file",
+        "options": { "directory": directory.0 },
+    }]}))?;
+    let storers = [
+        ("copy, 256 KiB", copy("262144")),
+        ("the same again", copy("262144")),
+        ("copy, 64 KiB", copy("65536")),
+        ("copy, 1 MiB", copy("1048576")),
+        ("splice", Storer::Peer(lab.peer(&["splice", &file]))),
+        ("nc -l > file", Storer::Netcat),
+        ("reactor", Storer::Reactor(reactor)),
+    ];
+    let names: Vec<_> = storers.iter().map(|(name, _)| *name).collect();
+    let title = "A file of 1 GiB to memory, the server on both cores";
+    let rows = compare(title, lab.rounds, &names, |index| {
+        let sample = store(&storers[index].1, &directory);
+        fs::remove_file(directory.file()).context("nothing was stored")?;
+        sample
+    })?;
+    print(title, &COLUMNS, &rows)
+}
+
+/// A server of its own for each file: so the processor time is that of children that have ended, which includes all of
+/// their threads.
+fn store(storer: &Storer, directory: &Directory) -> Result<Vec<f64>> {
+    let before = children_time()?;
+    let took = match storer {
+        Storer::Peer(line) | Storer::Reactor(line) => {
+            let server = Server::under(&[], line)?;
+            let stream = TcpStream::connect(server.address()?).context("cannot connect")?;
+            let took = send(stream, matches!(storer, Storer::Reactor(_)))?;
+            server.stop()?;
+            took
+        }
+        Storer::Netcat => netcat(&directory.file())?,
+    };
+    let used = children_time()?.saturating_sub(before);
+    let stored = fs::metadata(directory.file()).context("nothing was stored")?.len();
+    if stored != (MEBIBYTES * CHUNK_BYTES) as u64 {
+        return Failure::because(format!("only {stored} bytes were stored"));
+    }
+    Ok(vec![MEBIBYTES as f64 / took.as_secs_f64(), used.as_secs_f64() * 1000.0])
+}
+
+fn netcat(file: &Path) -> Result<Duration> {
+    let port = free_port()?;
+    let mut child = Command::new("nc")
+        .args(["-l", "127.0.0.1", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(File::create(file).context(file.display())?)
+        .spawn()
+        .context("nc")?;
+    let took = connect_when_possible(port).and_then(|stream| send(stream, false));
+    if took.is_err() {
+        let _ = child.kill();
+    }
+    child.wait().context("nc")?;
+    took
+}
+
+/// The port may be taken by somebody else before `nc` has it; then this measurement fails, and nothing else.
+fn free_port() -> Result<u16> {
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    Ok(address.context("there is no free port")?.port())
+}
+
+fn connect_when_possible(port: u16) -> Result<TcpStream> {
+    let since = Instant::now();
+    loop {
+        match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && since.elapsed() < STARTING => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result.context("cannot connect to nc"),
+        }
+    }
+}
+
+/// Sends the file, and returns how long it took until the server closed.
+fn send(mut stream: TcpStream, is_named: bool) -> Result<Duration> {
+    let chunk = vec![b'x'; CHUNK_BYTES];
+    let since = Instant::now();
+    let mut answer = String::new();
+    let sent = (|| {
+        if is_named {
+            stream.write_all(b"file\n")?;
+        }
+        for _ in 0..MEBIBYTES {
+            stream.write_all(&chunk)?;
+        }
+        stream.shutdown(Shutdown::Write)?;
+        stream.read_to_string(&mut answer)
+    })();
+    sent.context("cannot send the file")?;
+    let took = since.elapsed();
+    if is_named && !answer.contains("saved") {
+        return Failure::because(format!("the file was not confirmed: {answer:?}"));
+    }
+    Ok(took)
+}
+
+fn children_time() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot learn the processor time")?;
+    Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64))
+}
+
+/// In memory, and removed when it goes out of scope.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self> {
+        let path = PathBuf::from(format!("/dev/shm/versus-{}", process::id()));
+        fs::create_dir(&path).context(path.display())?;
+        Ok(Self(path))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("file")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
