@@ -9,6 +9,10 @@ pub const READ_BYTES: usize = 64 * 1024;
 /// everybody else.
 pub const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
 
+/// Connections with a used-up budget that one turn visits, after those with news: a mebibyte between two looks at the
+/// kernel, so that hundreds of peers that send at full speed delay a request by a turn that is short.
+pub const TURN_SPENT_MAX: usize = 4;
+
 /// Connections accepted in one visit of a listener, so that a storm of them does not starve those that are served.
 pub const VISIT_ACCEPTS_MAX: usize = 16;
 

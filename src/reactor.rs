@@ -32,7 +32,7 @@ use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::kernel::{Handle, Kernel, Mio, Notice, Panicked, Token};
-use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES};
+use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES, TURN_SPENT_MAX};
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
@@ -76,8 +76,10 @@ pub struct Reactor<K: Kernel = Mio> {
     endpoints: Vec<Endpoint>,
     /// Slots to visit in this turn, each once.
     ready: VecDeque<u32>,
-    /// Slots that used up their budget, or became ready too late, to be visited in the next turn.
+    /// Slots that became ready too late for this turn, to be visited in the next.
     again: VecDeque<u32>,
+    /// Connections that used up their budget. Each turn visits a few of them, after those with news.
+    spent: VecDeque<u32>,
     /// Slots that are over, to be reaped at the end of this turn.
     closed: Vec<u32>,
     deadlines: Deadlines,
@@ -95,7 +97,9 @@ pub struct Reactor<K: Kernel = Mio> {
     descriptors_max: usize,
     /// Notices that came for owners that are gone.
     stale_notices: u64,
-    /// A descriptor or a place was freed: paused listeners may try again.
+    /// Listeners that wait for a descriptor or a place to be freed.
+    paused: Vec<u32>,
+    /// One was freed in this turn.
     freed: bool,
     stop: Stop,
     shutdown_timeout: Duration,
@@ -183,6 +187,7 @@ impl<K: Kernel> Reactor<K> {
             endpoints: Vec::new(),
             ready: VecDeque::new(),
             again: VecDeque::new(),
+            spent: VecDeque::new(),
             closed: Vec::new(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
@@ -195,6 +200,7 @@ impl<K: Kernel> Reactor<K> {
             descriptors: 0,
             descriptors_max: usize::MAX,
             stale_notices: 0,
+            paused: Vec::new(),
             freed: false,
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
@@ -259,7 +265,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let until_deadline = if self.ready.is_empty() {
+        let until_deadline = if self.ready.is_empty() && self.spent.is_empty() {
             // Counted from the beginning of the last turn: that spares a look at the clock, and whatever is due comes late by
             // no more than that turn took.
             let next = self.deadlines.next().into_iter().chain(self.stop.deadline()).min();
@@ -336,6 +342,8 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
+        let spent = self.spent.len().min(TURN_SPENT_MAX);
+        self.ready.extend(self.spent.drain(..spent));
         while let Some(key) = self.ready.pop_front() {
             let Some(slot) = self.slots.get_mut(key as usize) else { continue };
             slot.queued = false;
@@ -363,7 +371,8 @@ impl<K: Kernel> Reactor<K> {
             Status::Waiting => self.deadlines.arm(key, deadline),
             Status::Again => {
                 self.deadlines.arm(key, deadline);
-                self.queue_again(key);
+                self.slots[key as usize].queued = true;
+                self.spent.push_back(key);
             }
             Status::WantsBuffer => {
                 self.deadlines.arm(key, deadline);

@@ -57,10 +57,13 @@ impl<K: Kernel> Reactor<K> {
     fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
         let slot = &mut self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        if let Owner::Listener(listener) = &mut slot.owner
-            && !std::mem::replace(&mut listener.paused, true)
-        {
-            endpoint.stats.paused.add(reason);
+        if let Owner::Listener(listener) = &mut slot.owner {
+            if !std::mem::replace(&mut listener.paused, true) {
+                endpoint.stats.paused.add(reason);
+            }
+            if !std::mem::replace(&mut listener.waits_for_room, true) {
+                self.paused.push(key);
+            }
         }
         if let Some(error) = error {
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));

@@ -37,15 +37,15 @@ impl<K: Kernel> Reactor<K> {
             ..Census::default()
         };
         for (key, slot) in &self.slots {
-            let queued = self.ready.iter().filter(|ready| **ready as usize == key).count();
+            let queued = self.ready.iter().chain(&self.spent).filter(|ready| **ready as usize == key).count();
             if queued != usize::from(slot.queued) {
-                return Err(format!("slot {key} stands {queued} times in the ready queue"));
+                return Err(format!("slot {key} stands {queued} times in the queues"));
             }
             match &slot.owner {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
                     let wakes = self.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
-                    if listener.paused && !slot.queued && !wakes {
+                    if listener.paused && !slot.queued && !(wakes && listener.waits_for_room) {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
                 }
@@ -102,7 +102,7 @@ impl<K: Kernel> Reactor<K> {
         let lives = |key: &u32| self.slots.contains(*key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
         let rules = [
-            (self.ready.iter().all(lives), "the ready queue names a slot that is free"),
+            (self.ready.iter().chain(&self.spent).all(lives), "a queue names a slot that is free"),
             (self.again.is_empty(), "the queue of the next turn outlived its turn"),
             (self.closed.is_empty(), "a slot that is over was not reaped"),
             (self.outbox.is_empty(), "output is left in the outbox that all share"),

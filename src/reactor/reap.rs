@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Owner, Reactor, Remains};
+use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
 use crate::kernel::Kernel;
 use crate::protocol::CloseReason;
@@ -14,11 +14,10 @@ impl<K: Kernel> Reactor<K> {
             self.reap_slot(key);
         }
         if std::mem::take(&mut self.freed) {
-            let paused = self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
-                Owner::Listener(listener) if listener.paused => Some(key as u32),
-                _ => None,
-            });
-            for key in paused.collect::<Vec<_>>() {
+            while let Some(key) = self.paused.pop() {
+                if let Some(Slot { owner: Owner::Listener(listener), .. }) = self.slots.get_mut(key as usize) {
+                    listener.waits_for_room = false;
+                }
                 self.queue(key);
             }
         }
