@@ -30,6 +30,11 @@ impl Tally {
         self.counts.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
     }
 
+    /// The reasons that came up.
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = &'static str> {
+        self.counts.iter().map(|(reason, _)| *reason)
+    }
+
     /// The sum over all reasons.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -74,13 +74,70 @@ fn the_same_seed_is_the_same_run() {
     }
 }
 
-/// Tells how much of what the simulation is for really happens.
+/// What the simulation is for: faults, limits that are reached, and ends of connections. Only what many seeds see, so
+/// that another draw does not make the test fail.
+const TROUBLE: [&str; 45] = [
+    // The network and the kernel.
+    "a short read",
+    "a short write",
+    "EAGAIN without a reason",
+    "EINTR",
+    "urgent data",
+    "an error of its socket",
+    "an error of accept",
+    "no descriptor",
+    "a failure to register it",
+    "a datagram that is lost",
+    "a datagram that comes twice",
+    "an error about a datagram",
+    // Events and time.
+    "events for nobody",
+    "an event without a reason",
+    "time that passes in a turn",
+    "a loop that is held up",
+    // Workers and the disk.
+    "a worker that cannot be started",
+    "a full queue of jobs",
+    "a panic of its job",
+    "an error of its disk",
+    "a full disk",
+    "the loss of power",
+    // Files.
+    "a file",
+    "a file that is replaced",
+    "a file that gets a number",
+    "file exists",
+    "an upload that waits for a buffer",
+    // Limits.
+    "max_connections",
+    "max_connections_per_ip",
+    "max_pending_output_total",
+    "descriptors",
+    "accept failed",
+    "idle",
+    "request timeout",
+    "write timeout",
+    // Other ends.
+    "eof",
+    "finished",
+    "reset",
+    "not JSON",
+    "cut short",
+    "bad name",
+    "shutdown",
+    "a listener that closed",
+    "a stop in order",
+    "a stop at once",
+];
+
 #[test]
-fn the_default_seeds_see_every_kind_of_trouble() {
-    let reports: Vec<_> = (1..60).map(play).collect();
+fn the_default_seeds_see_every_kind_of_trouble_and_serve_most_honest_clients_all_the_same() {
+    let reports: Vec<_> = SEEDS.map(play).collect();
+    for trouble in TROUBLE {
+        assert!(reports.iter().any(|report| report.seen.contains(trouble)), "nobody saw {trouble}");
+    }
     let sum = |count: fn(&Report) -> usize| reports.iter().map(count).sum::<usize>();
-    assert!(sum(|report| report.served) > 100, "honest clients are served");
-    assert!(sum(|report| report.excused) > 20, "and hit");
-    assert!(sum(|report| report.crashes as usize) > 0, "the power is lost");
-    println!("{} turns, {} calls", sum(|r| r.turns as usize), sum(|r| r.calls as usize));
+    let (served, excused) = (sum(|report| report.served), sum(|report| report.excused));
+    assert!(served > 2 * excused, "{served} were served and {excused} were hit");
+    println!("{} turns, {} calls", sum(|report| report.turns as usize), sum(|report| report.calls as usize));
 }

@@ -1,6 +1,7 @@
 //! What must be true between two turns, whatever happened. A simulation asks after each.
 
 use super::{Owner, Reactor};
+use crate::bulk::Buffers;
 use crate::connection::Claim;
 use crate::kernel::{Kernel, Token};
 use crate::time::Time;
@@ -18,6 +19,8 @@ pub(crate) struct Census {
     pub(crate) deadlines: usize,
     /// Buffers that uploads hold.
     pub(crate) buffers: usize,
+    /// Uploads that wait for a buffer.
+    pub(crate) buffer_waiters: usize,
     /// Bytes of output pending.
     pub(crate) pending_bytes: usize,
     /// Descriptors that connections may take.
@@ -41,6 +44,7 @@ impl<K: Kernel> Reactor<K> {
             if queued != usize::from(slot.queued) {
                 return Err(format!("slot {key} stands {queued} times in the queues"));
             }
+            census.buffer_waiters += usize::from(slot.wants_buffer);
             match &slot.owner {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
@@ -74,6 +78,11 @@ impl<K: Kernel> Reactor<K> {
         }
         self.check_sums(&census)?;
         Ok(census)
+    }
+
+    /// Lets all uploads together have fewer buffers, so that a simulation of few of them runs out.
+    pub(crate) fn limit_buffers(&mut self, most: usize) {
+        self.buffers = Buffers::new(most);
     }
 
     /// What the connections that wait claim of their sockets.

@@ -16,7 +16,7 @@
 //! 2. Then the faults stop, and every honest client that no fault has hit must have its complete and right answer.
 //! 3. At last the server is stopped, and nothing may be left of anything.
 //!
-//! Reading order: `random`, `chaos`, `network`, then the server's side of it (`streams`, `datagrams`, `disk`,
+//! Reading order: `random`, `chaos`, `settings`, `network`, then the server's side of it (`streams`, `datagrams`, `disk`,
 //! `kernel`), the `clients`, and `world` and `checks`, which put it together.
 
 mod chaos;
@@ -27,10 +27,12 @@ mod disk;
 mod kernel;
 mod network;
 mod random;
+mod settings;
 mod streams;
 mod trace;
 mod world;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -50,6 +52,8 @@ pub struct Report {
     pub excused: usize,
     /// Times that the power was lost.
     pub crashes: u32,
+    /// What happened, by kind: faults, limits that were reached, and why connections ended.
+    pub seen: BTreeSet<&'static str>,
     /// The time that passed in the simulation.
     pub elapsed: Duration,
 }

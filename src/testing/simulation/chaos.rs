@@ -7,8 +7,18 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::random::Random;
+use crate::kernel::Command;
+use crate::limits::BULK_BUFFERS_MAX;
 
-/// The weather of one simulation. Rates are per mille of the calls that they concern.
+/// How often a fault strikes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    pub(super) what: &'static str,
+    /// Of the calls that it concerns.
+    pub(super) per_mille: u32,
+}
+
+/// The weather of one simulation.
 #[derive(Debug, Clone)]
 pub(super) struct Chaos {
     /// When the faults stop, and everything has to come right.
@@ -29,40 +39,45 @@ pub(super) struct Chaos {
     pub(super) job_millis: u64,
     /// How long bytes, FINs and datagrams travel, at most.
     pub(super) latency_millis: u64,
+    /// Buffers for all uploads together: of as many as a real server has, so few clients never use up all.
+    pub(super) buffers_max: usize,
     /// Descriptors that connections and files may take together, if there is a limit.
     pub(super) descriptors: Option<usize>,
 
     // Faults that nobody may notice.
-    pub(super) short_reads: u32,
-    pub(super) short_writes: u32,
-    pub(super) would_block: u32,
-    pub(super) interrupted: u32,
-    pub(super) stale_events: u32,
-    pub(super) spurious_events: u32,
+    pub(super) short_reads: Rate,
+    pub(super) short_writes: Rate,
+    pub(super) would_block: Rate,
+    pub(super) interrupted: Rate,
+    pub(super) stale_events: Rate,
+    pub(super) spurious_events: Rate,
     /// Something happens in the middle of a turn.
-    pub(super) preemptions: u32,
+    pub(super) preemptions: Rate,
     /// The loop is held up between two turns.
-    pub(super) stalls: u32,
-    pub(super) datagrams_lost: u32,
-    pub(super) datagrams_doubled: u32,
-    pub(super) datagram_errors: u32,
+    pub(super) stalls: Rate,
+    pub(super) datagrams_lost: Rate,
+    pub(super) datagrams_doubled: Rate,
+    pub(super) datagram_errors: Rate,
     /// No descriptor can be had, whoever asks.
     pub(super) exhaustion: Range<Duration>,
 
     // Faults that those whom they hit may notice, and nobody else.
-    pub(super) stream_errors: u32,
-    pub(super) accept_errors: u32,
-    pub(super) register_errors: u32,
-    pub(super) disk_errors: u32,
-    pub(super) job_panics: u32,
-    pub(super) jobs_refused: u32,
+    pub(super) stream_errors: Rate,
+    pub(super) accept_errors: Rate,
+    pub(super) register_errors: Rate,
+    pub(super) disk_errors: Rate,
+    pub(super) job_panics: Rate,
+    pub(super) jobs_refused: Rate,
+    /// Jobs that the workers take at a time, if there is a limit.
+    pub(super) jobs_max: Option<usize>,
     pub(super) disk_full: Range<Duration>,
 
     // The end of the server.
     /// Power is lost in the middle of this operation of the disk.
     pub(super) crash_at: Option<u64>,
-    /// The server is told to stop, long before everybody is served.
-    pub(super) stop_at: Option<Duration>,
+    /// The server is told to stop, long before everybody is served; and told something once more.
+    pub(super) stop_at: Option<(Duration, Command)>,
+    pub(super) stop_again_at: Option<(Duration, Command)>,
 }
 
 impl Chaos {
@@ -70,51 +85,66 @@ impl Chaos {
         let until = Duration::from_millis(random.within(500..15_000) as u64);
         let nobody_is_hit = random.flip();
         let short_read_drains = random.flip();
+        let stop_at = random.strikes(150).then(|| random.millis(until.as_millis() as u64));
+        let jobs_max = (!nobody_is_hit && random.strikes(200)).then(|| random.within(1..4));
+        let few_buffers = jobs_max.is_none() && random.strikes(400);
+        let buffers_max = if few_buffers { random.within(1..4) } else { BULK_BUFFERS_MAX };
+        let how = [Command::Stop, Command::Terminate, Command::Terminate, Command::Abort];
         Self {
             short_read_drains,
             strict: !short_read_drains && random.flip(),
             writable_from_a_third: random.flip(),
             events_apart: random.flip(),
             batch_max: random.pick(&[1, 3, 1024]),
-            job_millis: random.pick(&[0, 5, 300, 3000]),
+            job_millis: match (jobs_max, buffers_max) {
+                // Only what takes time piles up.
+                (Some(_), _) => 3000,
+                (None, BULK_BUFFERS_MAX) => random.pick(&[0, 5, 300, 3000]),
+                // What a narrow window lets through between two jobs is little, and many take turns.
+                (None, _) => random.pick(&[0, 5, 50]),
+            },
+            buffers_max,
             latency_millis: random.pick(&[0, 2, 40]),
             descriptors: random.strikes(250).then(|| random.within(8..24)),
-            short_reads: knob(random, 400),
-            short_writes: knob(random, 400),
-            would_block: knob(random, 200),
-            interrupted: knob(random, 300),
-            stale_events: knob(random, 300),
-            spurious_events: knob(random, 300),
-            preemptions: knob(random, 200),
-            stalls: knob(random, 100),
-            datagrams_lost: knob(random, 400),
-            datagrams_doubled: knob(random, 400),
-            datagram_errors: knob(random, 200),
+            short_reads: knob(random, "a short read", 400),
+            short_writes: knob(random, "a short write", 400),
+            would_block: knob(random, "EAGAIN without a reason", 200),
+            interrupted: knob(random, "EINTR", 300),
+            stale_events: knob(random, "events for nobody", 300),
+            spurious_events: knob(random, "an event without a reason", 300),
+            preemptions: knob(random, "time that passes in a turn", 200),
+            stalls: knob(random, "a loop that is held up", 100),
+            datagrams_lost: knob(random, "a datagram that is lost", 400),
+            datagrams_doubled: knob(random, "a datagram that comes twice", 400),
+            datagram_errors: knob(random, "an error about a datagram", 200),
             exhaustion: if random.strikes(250) { window(random, until) } else { Duration::ZERO..Duration::ZERO },
-            stream_errors: unless(nobody_is_hit, knob(random, 30)),
-            accept_errors: unless(nobody_is_hit, knob(random, 300)),
-            register_errors: unless(nobody_is_hit, knob(random, 300)),
-            disk_errors: unless(nobody_is_hit, knob(random, 100)),
-            job_panics: unless(nobody_is_hit, knob(random, 100)),
-            jobs_refused: unless(nobody_is_hit, knob(random, 50)),
+            stream_errors: unless(nobody_is_hit, knob(random, "an error of its socket", 30)),
+            accept_errors: unless(nobody_is_hit, knob(random, "an error of accept", 300)),
+            register_errors: unless(nobody_is_hit, knob(random, "a failure to register it", 300)),
+            disk_errors: unless(nobody_is_hit, knob(random, "an error of its disk", 100)),
+            job_panics: unless(nobody_is_hit, knob(random, "a panic of its job", 100)),
+            jobs_refused: unless(nobody_is_hit, knob(random, "a worker that cannot be started", 50)),
+            jobs_max,
             disk_full: if nobody_is_hit || random.strikes(700) {
                 Duration::ZERO..Duration::ZERO
             } else {
                 window(random, until)
             },
             crash_at: (!nobody_is_hit && random.strikes(300)).then(|| random.within(1..60) as u64),
-            stop_at: random.strikes(100).then(|| random.millis(until.as_millis() as u64)),
+            stop_at: stop_at.map(|at| (at, random.pick(&how))),
+            stop_again_at: stop_at.filter(|_| random.flip()).map(|at| (at + random.millis(2000), random.pick(&how))),
             until,
         }
     }
 }
 
-fn knob(random: &mut Random, most: usize) -> u32 {
-    if random.strikes(400) { random.within(1..most + 1) as u32 } else { 0 }
+fn knob(random: &mut Random, what: &'static str, most: usize) -> Rate {
+    let per_mille = if random.strikes(400) { random.within(1..most + 1) as u32 } else { 0 };
+    Rate { what, per_mille }
 }
 
-const fn unless(condition: bool, rate: u32) -> u32 {
-    if condition { 0 } else { rate }
+const fn unless(condition: bool, rate: Rate) -> Rate {
+    Rate { per_mille: if condition { 0 } else { rate.per_mille }, ..rate }
 }
 
 fn window(random: &mut Random, until: Duration) -> Range<Duration> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::clients::{Client, Expectation, State, excerpt};
+use super::clients::{Client, Expectation, State, Upload, excerpt};
 use super::kernel::SimulatedKernel;
 use super::network::ServerEnd;
 use super::world::World;
@@ -41,8 +41,15 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
         let (ignored, given) = (census.stale_notices, network.stale_notices);
         return Err(format!("{given} notices were for nobody, but {ignored} were ignored"));
     }
+    if census.buffer_waiters > 0 {
+        world.network.seen.insert("an upload that waits for a buffer");
+    }
+    if census.pending_bytes > world.settings.max_pending_output_total {
+        world.network.seen.insert("max_pending_output_total");
+    }
     no_wake_up_is_lost(world, reactor)?;
     nobody_is_read_beyond_a_budget(world)?;
+    no_address_has_too_many(world)?;
     nobody_is_borne_for_too_long(world)?;
     confirmed_is_durable(world)
 }
@@ -87,6 +94,21 @@ fn nobody_is_read_beyond_a_budget(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
+fn no_address_has_too_many(world: &World) -> Result<(), String> {
+    let most = match world.settings.max_connections_per_ip {
+        0 => return Ok(()),
+        most => most,
+    };
+    let open = world.network.links.iter().filter(|link| link.server == ServerEnd::Open);
+    for link in open {
+        let service = world.clients[link.client].plan.service;
+        if world.open_from(link.address.ip(), service) > most {
+            return Err(format!("{} has more than {most} connections to {service:?}", link.address.ip()));
+        }
+    }
+    Ok(())
+}
+
 /// Hostile clients are got rid of in time.
 fn nobody_is_borne_for_too_long(world: &World) -> Result<(), String> {
     for (number, link) in world.network.links.iter().enumerate() {
@@ -113,6 +135,12 @@ fn confirmed_is_durable(world: &mut World) -> Result<(), String> {
                         return Err(format!("{} is confirmed, but would not survive a loss of power", upload.name));
                     }
                 }
+                let kind = match upload.before {
+                    Some(_) => "a file that is replaced",
+                    None if upload.name.ends_with(" (2)") => "a file that gets a number",
+                    None => "a file",
+                };
+                world.network.seen.insert(kind);
                 upload.confirmed_at = None;
                 upload.is_confirmed = true;
             }
@@ -129,15 +157,18 @@ pub(super) fn files(world: &World, disk: &MemoryDisk) -> Result<(), String> {
         let Some((client, upload)) = uploads().find(|(_, upload)| upload.name == name) else {
             return Err(format!("a file that nobody sent: {name:?}"));
         };
-        if disk.contents(&name).as_ref() != Some(&upload.contents) {
-            return Err(format!("{name} holds {}", excerpt(&disk.contents(&name).unwrap_or_default())));
+        let contents = disk.contents(&name);
+        let is_old = !upload.is_confirmed && upload.before.is_some() && contents == upload.before;
+        if !is_old && contents.as_ref() != Some(&upload.contents) {
+            return Err(format!("{name} holds {}", excerpt(&contents.unwrap_or_default())));
         }
-        if !client.plan.honest && client.link.is_none() {
+        if !is_old && !upload.is_confirmed && client.link.is_none() {
             return Err(format!("{name} is there before it was sent"));
         }
     }
-    match uploads().find(|(_, upload)| upload.is_confirmed && disk.contents(&upload.name).is_none()) {
-        Some((_, upload)) => Err(format!("{} was confirmed and is gone", upload.name)),
+    let must_be_there = |upload: &Upload| upload.is_confirmed || upload.before.is_some();
+    match uploads().find(|(_, upload)| must_be_there(upload) && disk.contents(&upload.name).is_none()) {
+        Some((_, upload)) => Err(format!("{} was there and is gone", upload.name)),
         None => Ok(()),
     }
 }

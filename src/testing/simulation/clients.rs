@@ -71,6 +71,8 @@ pub(super) enum Expectation {
 #[derive(Debug, Clone)]
 pub(super) struct Upload {
     pub(super) name: String,
+    /// What is under this name from the start, if anything.
+    pub(super) before: Option<Vec<u8>>,
     pub(super) contents: Vec<u8>,
     /// The number of bytes received by which the server has confirmed it; `None` if the client would not know.
     pub(super) confirmed_at: Option<usize>,
@@ -350,8 +352,13 @@ fn ends_in_order(received: &[u8], expected: &[u8]) -> bool {
     const ERROR: &[u8] = b"error: ";
     let same = received.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let rest = &received[same..];
+    // Another error line may have been expected, and begins like this one.
+    let is_error = (0..=ERROR.len().min(same)).any(|back| {
+        let rest = &received[same - back..];
+        rest.starts_with(ERROR) || ERROR.starts_with(rest)
+    });
     let is_split_letter = rest.len() <= 3 && rest.iter().all(|byte| !byte.is_ascii());
-    rest.starts_with(ERROR) || ERROR.starts_with(rest) || is_split_letter || b"EXIT\r".starts_with(rest)
+    is_error || is_split_letter || b"EXIT\r".starts_with(rest)
 }
 
 /// An act that waits for nothing: who does only such things reads nothing either.

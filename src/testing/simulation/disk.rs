@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use super::chaos::Chaos;
+use super::chaos::{Chaos, Rate};
 use super::random::Random;
 use crate::kernel::{Directory, Disk, Draft, Existing};
 use crate::testing::{Links, MemoryDisk};
@@ -22,17 +22,20 @@ pub(super) struct StormyDisk {
 #[derive(Debug)]
 struct Weather {
     random: Random,
-    errors: u32,
-    panics: u32,
+    errors: Rate,
+    panics: Rate,
     /// A job is running, and faults may strike it.
     in_job: bool,
-    /// A call of the job failed.
-    struck: bool,
+    /// What failed in the job.
+    struck: Option<&'static str>,
     operations: u64,
     crash_at: Option<u64>,
     /// What the loss of power left, once it has happened.
     left: Option<MemoryDisk>,
 }
+
+/// The one thing that [`MemoryDisk`] fails of by itself.
+const FULL: &str = "a full disk";
 
 impl StormyDisk {
     pub(super) fn new(memory: MemoryDisk, chaos: &Chaos, random: Random) -> Self {
@@ -41,7 +44,7 @@ impl StormyDisk {
             errors: chaos.disk_errors,
             panics: chaos.job_panics,
             in_job: false,
-            struck: false,
+            struck: None,
             operations: 0,
             crash_at: chaos.crash_at,
             left: None,
@@ -53,11 +56,11 @@ impl StormyDisk {
     pub(super) fn begin_job(&self, stormy: bool) {
         let mut weather = self.weather();
         weather.in_job = stormy;
-        weather.struck = false;
+        weather.struck = None;
     }
 
-    /// The job is over; whether anything on the disk failed.
-    pub(super) fn end_job(&self) -> bool {
+    /// The job is over; what failed in it, if anything.
+    pub(super) fn end_job(&self) -> Option<&'static str> {
         let mut weather = self.weather();
         weather.in_job = false;
         weather.struck
@@ -87,18 +90,20 @@ impl StormyDisk {
         }
         if weather.in_job {
             let (errors, panics) = (weather.errors, weather.panics);
-            if weather.random.strikes(errors) {
-                weather.struck = true;
+            if weather.random.strikes(errors.per_mille) {
+                weather.struck = Some(errors.what);
                 return Err(weather.random.pick(errnos).into());
             }
-            if weather.random.strikes(panics) {
-                weather.struck = true;
+            if weather.random.strikes(panics.per_mille) {
+                weather.struck = Some(panics.what);
                 drop(weather);
                 std::panic::resume_unwind(Box::new("a panic in a job, on purpose"));
             }
         }
         let result = call();
-        weather.struck |= result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists);
+        if result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+            weather.struck = Some(FULL);
+        }
         result
     }
 }
@@ -123,7 +128,9 @@ impl Directory for StormyDirectory {
 
     fn free_space(&self) -> io::Result<u64> {
         let free = self.disk.call(&[Errno::EIO, Errno::ENOSYS], || self.directory.free_space())?;
-        self.disk.weather().struck |= free == 0;
+        if free == 0 {
+            self.disk.weather().struck = Some(FULL);
+        }
         Ok(free)
     }
 
@@ -150,7 +157,7 @@ struct StormyDraft {
 
 impl Draft for StormyDraft {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let errnos = [Errno::ENOSPC, Errno::EDQUOT, Errno::EFBIG, Errno::EIO];
+        let errnos = [Errno::ENOSPC, Errno::EDQUOT, Errno::EFBIG, Errno::EIO, Errno::EROFS];
         self.disk.call(&errnos, || self.draft.write_all(bytes))
     }
 

@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
+use super::clients::Service;
 use super::datagrams::UdpSocket;
 use super::disk::StormyDisk;
 use super::network::{self, Happening, ServerEnd};
@@ -102,7 +103,7 @@ impl Kernel for SimulatedKernel {
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
         let network = &mut self.world.borrow_mut().network;
         if network.strikes(network.chaos.register_errors) {
-            network.hit(stream.link, "a failure to register it");
+            network.hit(stream.link, network.chaos.register_errors.what);
             return Err(network.random.pick(&[Errno::ENOSPC, Errno::ENOMEM]).into());
         }
         network.note(|| format!("link {}: is registered as {token}", stream.link));
@@ -114,6 +115,7 @@ impl Kernel for SimulatedKernel {
     }
 
     fn close(&mut self, stream: Stream) {
+        self.world.borrow_mut().closes_unregistered(stream.link);
         drop(stream);
     }
 
@@ -150,8 +152,14 @@ impl Kernel for SimulatedKernel {
 
     fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
         let world = &mut *self.world.borrow_mut();
+        let chaos = &world.network.chaos;
+        let is_full = world.network.now < chaos.until && chaos.jobs_max.is_some_and(|most| world.jobs.len() >= most);
+        if is_full {
+            world.hit(token, "a full queue of jobs");
+            return Err(job);
+        }
         if world.network.strikes(world.network.chaos.jobs_refused) {
-            world.hit(token, "a worker that cannot be started");
+            world.hit(token, world.network.chaos.jobs_refused.what);
             return Err(job);
         }
         let id = world.jobs_submitted;
@@ -186,8 +194,8 @@ impl SimulatedKernel {
             self.disk.begin_job(stormy);
             let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
             let mut world = self.world.borrow_mut();
-            if self.disk.end_job() {
-                world.hit(token, "a fault of its disk");
+            if let Some(fault) = self.disk.end_job() {
+                world.hit(token, fault);
             }
             world.network.note(|| format!("job for {token} is done: {result:?}"));
             world.network.dark |= self.disk.has_crashed();
@@ -207,6 +215,7 @@ impl World {
         let open = network.links.iter().filter(|link| link.server == ServerEnd::Open).count();
         let exhausted = network.chaos.descriptors.is_some_and(|most| open + drafts >= most);
         if exhausted || network.chaos.exhaustion.contains(&network.now) {
+            network.seen.insert("no descriptor");
             return Err(network.random.pick(&[Errno::EMFILE, Errno::ENFILE]).into());
         }
         if network.strikes(network.chaos.would_block) {
@@ -224,13 +233,39 @@ impl World {
         Ok(link)
     }
 
+    /// A connection that was accepted and is closed before anything else is one too many of its address, unless it was
+    /// hit.
+    fn closes_unregistered(&mut self, link: usize) {
+        let state = &self.network.links[link];
+        if state.token.is_some() || state.hit.is_some() {
+            return;
+        }
+        let others = self.open_from(state.address.ip(), self.clients[state.client].plan.service) - 1;
+        let most = self.settings.max_connections_per_ip;
+        if most > 0 && others >= most {
+            self.network.hit(link, "the limit of its address");
+        } else {
+            self.fail(format!("link {link} is turned away for no reason"));
+        }
+    }
+
+    /// Connections of a service that are open from one address.
+    pub(super) fn open_from(&self, address: IpAddr, service: Service) -> usize {
+        let is_one = |link: &&network::Link| {
+            link.server == ServerEnd::Open
+                && link.address.ip() == address
+                && self.clients[link.client].plan.service == service
+        };
+        self.network.links.iter().filter(is_one).count()
+    }
+
     fn accept_error(&mut self, listener: usize) -> io::Error {
         let network = &mut self.network;
         if network.random.flip() {
             return network.random.pick(&MACHINE_ERRORS).into();
         }
         if let Some(link) = network.listeners[listener].queue.pop_front() {
-            network.hit(link, "an error of accept");
+            network.hit(link, network.chaos.accept_errors.what);
             network.links[link].server = ServerEnd::Closed;
             network.links[link].break_off();
             network.wake_client_of(link);

@@ -2,12 +2,12 @@
 //!
 //! What clients do stands here; what the server calls stands in `streams.rs`, `datagrams.rs` and `kernel.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::chaos::Chaos;
+use super::chaos::{Chaos, Rate};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Command, Readiness, Source, Token};
@@ -33,6 +33,8 @@ pub(super) struct Network {
     pub(super) dark: bool,
     /// Calls that the server has made.
     pub(super) calls: u64,
+    /// What has happened, by kind: faults, and limits that were reached.
+    pub(super) seen: BTreeSet<&'static str>,
     /// Which clients are on the agenda already.
     pub(super) awaited: Vec<bool>,
 }
@@ -201,13 +203,18 @@ impl Network {
             stale_notices: 0,
             dark: false,
             calls: 0,
+            seen: BTreeSet::new(),
             awaited: vec![false; clients],
         }
     }
 
     /// Whether a fault of this rate strikes now.
-    pub(super) fn strikes(&mut self, rate: u32) -> bool {
-        self.now < self.chaos.until && self.random.strikes(rate)
+    pub(super) fn strikes(&mut self, rate: Rate) -> bool {
+        let strikes = self.now < self.chaos.until && self.random.strikes(rate.per_mille);
+        if strikes {
+            self.seen.insert(rate.what);
+        }
+        strikes
     }
 
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
@@ -308,6 +315,7 @@ impl Network {
     pub(super) fn send_urgent(&mut self, link: usize) {
         let state = &mut self.links[link];
         if state.server != ServerEnd::Closed && !state.inbound.finished {
+            self.seen.insert("urgent data");
             state.urgent = Some(state.inbound.bytes.len());
             state.edge = Readiness { readable: true, in_doubt: true, ..state.edge };
             self.note(|| format!("link {link}: client sends urgent data"));
@@ -367,6 +375,7 @@ impl Network {
 
     /// Something that is not its own fault happened to a link: its client is excused.
     pub(super) fn hit(&mut self, link: usize, what: &'static str) {
+        self.seen.insert(what);
         self.links[link].hit.get_or_insert(what);
         self.note(|| format!("link {link}: is hit by {what}"));
     }

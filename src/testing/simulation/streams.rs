@@ -144,7 +144,7 @@ impl Network {
             return Err(Errno::ECONNRESET.into());
         }
         if self.strikes(self.chaos.stream_errors) {
-            self.hit(link, "an error of its socket");
+            self.hit(link, self.chaos.stream_errors.what);
             self.links[link].break_off();
             self.wake_client_of(link);
             return Err(self.random.pick(errnos).into());

@@ -13,13 +13,16 @@ use super::disk::StormyDisk;
 use super::kernel::SimulatedKernel;
 use super::network::{Happening, Network, ServerEnd};
 use super::random::Random;
+use super::settings::Settings;
 use super::trace::Trace;
 use super::{Failure, Report, checks};
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::kernel::{Command, Readiness, Token};
 use crate::protocol::Job;
-use crate::reactor::{Reactor, Turn};
+use crate::reactor::{Reactor, Stopped, Turn};
 use crate::registry::Registry;
+use crate::stats::Tally;
 use crate::testing::MemoryDisk;
 
 /// Turns of the loop in which no time passes: more would be a loop that spins.
@@ -32,6 +35,7 @@ const TURNS_MAX: u64 = 300_000;
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) network: Network,
+    pub(super) settings: Settings,
     pub(super) clients: Vec<Client>,
     pub(super) datagram_clients: Vec<DatagramClient>,
     random: Random,
@@ -52,7 +56,7 @@ pub(super) fn wall_clock_at(now: Duration) -> SystemTime {
 }
 
 impl World {
-    fn new(random: &mut Random, chaos: Chaos, disk: StormyDisk, trace: Trace) -> Self {
+    fn new(random: &mut Random, chaos: Chaos, settings: Settings, disk: StormyDisk, trace: Trace) -> Self {
         let honest_count = random.within(1..12);
         // At one door a crowd finds limits that it does not find at six.
         let crowded = random.strikes(300).then(|| random.pick(&Service::ALL));
@@ -60,13 +64,18 @@ impl World {
             .map(|number| {
                 let service = crowded.unwrap_or_else(|| random.pick(&Service::ALL));
                 let plan = if number < honest_count {
-                    honest::plan(service, number, random)
+                    honest::plan(service, number, settings.existing, random)
                 } else {
-                    hostile::plan(service, number, random)
+                    hostile::plan(service, number, settings.existing, random)
                 };
                 Client::new(number, plan)
             })
             .collect();
+        for upload in clients.iter().flat_map(|client| &client.plan.uploads) {
+            if let Some(contents) = &upload.before {
+                disk.memory.insert(&upload.name, contents);
+            }
+        }
         let honest_datagrams = random.within(0..4);
         let datagram_clients: Vec<_> = (0..honest_datagrams + random.within(0..3))
             .map(|number| {
@@ -85,8 +94,8 @@ impl World {
             let start = random.millis(latest);
             network.wake(number, start);
         }
-        if let Some(at) = network.chaos.stop_at {
-            network.agenda.add(at, Happening::Command(random.pick(&[Command::Stop, Command::Terminate])));
+        for (at, command) in network.chaos.stop_at.into_iter().chain(network.chaos.stop_again_at) {
+            network.agenda.add(at, Happening::Command(command));
         }
         if !network.chaos.disk_full.is_empty() {
             network.agenda.add(network.chaos.disk_full.start, Happening::DiskFull(true));
@@ -96,6 +105,7 @@ impl World {
         network.agenda.add(Duration::from_secs(1), Happening::Command(Command::Report));
         Self {
             network,
+            settings,
             clients,
             datagram_clients,
             random: random.split(),
@@ -260,7 +270,7 @@ fn is_given_up(client: &Client) -> bool {
 
 /// How the life of one server ended.
 enum Life {
-    Stopped,
+    Stopped(Stopped),
     Crashed(MemoryDisk),
 }
 
@@ -268,9 +278,10 @@ enum Life {
 pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     let mut random = Random::new(seed);
     let chaos = Chaos::draw(&mut random);
-    let text = configuration(&mut random);
+    let settings = Settings::draw(&mut random);
+    let text = settings.text();
     let disk = StormyDisk::new(MemoryDisk::new(), &chaos, random.split());
-    let world = World::new(&mut random, chaos, disk, Trace::new(tracing));
+    let world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
     let world = Rc::new(RefCell::new(world));
     let mut report = Report::default();
     let result = catch_unwind(AssertUnwindSafe(|| live(&world, &text, &mut report))).unwrap_or_else(|panic| {
@@ -281,6 +292,7 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     report.calls = world.network.calls;
     report.connections = world.network.links.len();
     report.elapsed = world.network.now;
+    report.seen = std::mem::take(&mut world.network.seen);
     for client in world.clients.iter().filter(|client| client.plan.honest) {
         match client.state {
             State::Served => report.served += 1,
@@ -295,14 +307,27 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
 
 fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
     let registry = Registry::built_in();
+    let buffers_max = world.borrow().network.chaos.buffers_max;
     let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
     let origin = Instant::now();
     loop {
         let disk = world.borrow().disk.clone();
         let kernel = SimulatedKernel { world: Rc::clone(world), disk, origin };
         let mut reactor = Reactor::with_kernel(kernel, &config, &registry).map_err(|error| error.to_string())?;
-        match one_life(world, &mut reactor, report)? {
-            Life::Stopped => return checks::after_the_end(world, &reactor),
+        reactor.limit_buffers(buffers_max);
+        let life = one_life(world, &mut reactor, report)?;
+        for stats in reactor.endpoints().iter().map(Endpoint::stats) {
+            let reasons = [&stats.closed, &stats.refused, &stats.paused].into_iter().flat_map(Tally::reasons);
+            world.borrow_mut().network.seen.extend(reasons);
+        }
+        match life {
+            Life::Stopped(stopped) => {
+                world.borrow_mut().network.seen.insert(match stopped {
+                    Stopped::InOrder => "a stop in order",
+                    Stopped::AtOnce => "a stop at once",
+                });
+                return checks::after_the_end(world, &reactor);
+            }
             Life::Crashed(left) => {
                 report.crashes += 1;
                 world.borrow_mut().excuse_those_that_are_left("the loss of power");
@@ -331,8 +356,8 @@ fn one_life(
             return Ok(Life::Crashed(left));
         }
         checks::after_a_turn(world, reactor)?;
-        if turn != Turn::Running {
-            return Ok(Life::Stopped);
+        if let Turn::Stopped(stopped) = turn {
+            return Ok(Life::Stopped(stopped));
         }
         let mut world = world.borrow_mut();
         if let Some(failure) = world.failure.take() {
@@ -351,33 +376,4 @@ fn one_life(
             world.stopping = true;
         }
     }
-}
-
-/// The configuration of a server: all protocols, and limits drawn so that they are reached.
-fn configuration(random: &mut Random) -> String {
-    let max_connections = random.pick(&[2, 5, 10_000, 10_000]);
-    let per_ip = random.pick(&[0, 10_000]);
-    let max_pending_output = random.pick(&["16B", "1KiB", "256KiB", "256KiB"]);
-    let total = random.pick(&["1KiB", "256MiB", "256MiB"]);
-    let floor = random.pick(&["0B", "0B", "1MiB"]);
-    let files = format!(r#"{{ "directory": "received", "free_space_floor": "{floor}" }}"#);
-    format!(
-        r#"{{
-            "listeners": [
-                {{ "listen": "tcp://127.0.0.1:5656", "protocol": "sum" }},
-                {{ "listen": "udp://127.0.0.1:5656", "protocol": "sum" }},
-                {{ "listen": "tcp://127.0.0.1:8001", "protocol": "uppercase" }},
-                {{ "listen": "tcp://127.0.0.1:8008", "protocol": "file", "options": {files} }},
-                {{ "listen": "tcp://127.0.0.1:8009", "protocol": "file-sized", "options": {files} }},
-                {{ "listen": "tcp://127.0.0.1:8330", "protocol": "time" }},
-                {{ "listen": "tcp://127.0.0.1:7020", "protocol": "greeting" }}
-            ],
-            "limits": {{
-                "max_connections": {max_connections},
-                "max_connections_per_ip": {per_ip},
-                "max_pending_output": "{max_pending_output}"
-            }},
-            "max_pending_output_total": "{total}"
-        }}"#
-    )
 }

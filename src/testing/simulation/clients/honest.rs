@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use super::super::random::Random;
 use super::{Act, Expectation, Plan, Service, Upload};
+use crate::protocol::file::OnExisting;
 
 /// A client of any protocol.
-pub(in super::super) fn plan(service: Service, number: usize, random: &mut Random) -> Plan {
+pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
     let mut plan = match service {
         Service::Sum => sum(random),
         Service::Uppercase => uppercase(random),
-        Service::File => file(number, random),
-        Service::FileSized => file_sized(number, random),
+        Service::File => file(number, existing, random),
+        Service::FileSized => file_sized(number, existing, random),
         Service::Time => time(random),
         Service::Greeting => greeting(random),
     };
@@ -145,67 +146,106 @@ fn contents(random: &mut Random) -> Vec<u8> {
     (0..size).map(|index| (index as u64 ^ salt) as u8).collect()
 }
 
-pub(super) fn file(number: usize, random: &mut Random) -> Plan {
+/// Under which name an upload is saved, and what that name holds before; `None` if the name is taken, and that is refused.
+/// What keeps its name counts as an upload that was confirmed long ago.
+fn saved_as(
+    name: &str,
+    existing: OnExisting,
+    uploads: &mut Vec<Upload>,
+    random: &mut Random,
+) -> Option<(String, Option<Vec<u8>>)> {
+    if !random.strikes(200) {
+        return Some((name.to_owned(), None));
+    }
+    let old = b"what was there before".to_vec();
+    if existing == OnExisting::Replace {
+        return Some((name.to_owned(), Some(old)));
+    }
+    uploads.push(Upload {
+        name: name.to_owned(),
+        before: Some(old.clone()),
+        contents: old,
+        confirmed_at: None,
+        is_confirmed: true,
+    });
+    (existing == OnExisting::Number).then(|| (format!("{name} (2)"), None))
+}
+
+pub(super) fn file(number: usize, existing: OnExisting, random: &mut Random) -> Plan {
     let name = format!("upload-{number}");
-    let contents = contents(random);
-    let mut expected = Vec::new();
-    let mut acts = Vec::new();
     let bare = random.flip();
+    let ending = if bare { "" } else { "\n" };
+    let mut plan = new(Service::File, vec![Act::Send(format!("{name}{ending}").into_bytes())], Vec::new());
+    plan.whole = bare;
+    let Some((saved, before)) = saved_as(&name, existing, &mut plan.uploads, random) else {
+        return refused(plan, Vec::new(), &name);
+    };
+    let contents = contents(random);
+    let mut expected = format!("ok{ending}").into_bytes();
     if bare {
-        acts.push(Act::Send(name.clone().into_bytes()));
-        expected.extend_from_slice(b"ok");
-        acts.push(Act::Await(expected.len()));
-        acts.push(Act::Send(contents.clone()));
+        plan.acts.push(Act::Await(expected.len()));
+        plan.acts.push(Act::Send(contents.clone()));
     } else {
-        expected.extend_from_slice(b"ok\n");
-        acts.push(Act::Send([name.as_bytes(), b"\n", &contents].concat()));
+        plan.acts = vec![Act::Send([name.as_bytes(), b"\n", &contents].concat())];
     }
     // An old client closes at once and reads nothing more.
     let leaves = bare && random.flip();
     if leaves {
-        acts.push(Act::Close);
+        plan.acts.push(Act::Close);
     } else {
-        expected.extend_from_slice(format!("saved {name} {}\n", contents.len()).as_bytes());
-        acts.extend([Act::Finish, Act::End, Act::Close]);
+        expected.extend_from_slice(format!("saved {saved} {}\n", contents.len()).as_bytes());
+        plan.acts.extend([Act::Finish, Act::End, Act::Close]);
     }
     let confirmed_at = (!leaves).then_some(expected.len());
-    let mut plan = new(Service::File, acts, expected);
-    plan.whole = bare;
-    plan.uploads.push(Upload { name, contents, confirmed_at, is_confirmed: false });
+    plan.expectation = Expectation::Exactly(expected);
+    plan.uploads.push(Upload { name: saved, before, contents, confirmed_at, is_confirmed: false });
     plan
 }
 
-pub(super) fn file_sized(number: usize, random: &mut Random) -> Plan {
+pub(super) fn file_sized(number: usize, existing: OnExisting, random: &mut Random) -> Plan {
+    let mut plan = new(Service::FileSized, Vec::new(), Vec::new());
+    plan.whole = random.flip();
     let mut expected = Vec::new();
-    let mut acts = Vec::new();
-    let mut uploads = Vec::new();
-    let bare = random.flip();
     let mut pending = Vec::new();
     for index in 0..random.within(1..4) {
-        let (name, contents) = (format!("sized-{number}-{index}"), contents(random));
-        if bare {
+        let name = format!("sized-{number}-{index}");
+        let Some((saved, before)) = saved_as(&name, existing, &mut plan.uploads, random) else {
+            pending.extend_from_slice(name.as_bytes());
+            pending.extend_from_slice(if plan.whole { b"" } else { b"\n" });
+            plan.acts.push(Act::Send(pending));
+            return refused(plan, expected, &name);
+        };
+        let contents = contents(random);
+        if plan.whole {
             for part in [name.as_bytes(), contents.len().to_string().as_bytes()] {
-                acts.push(Act::Send(part.to_vec()));
+                plan.acts.push(Act::Send(part.to_vec()));
                 expected.extend_from_slice(b"OK");
-                acts.push(Act::Await(expected.len()));
+                plan.acts.push(Act::Await(expected.len()));
             }
             expected.extend_from_slice(b"OK");
-            acts.push(Act::Send(contents.clone()));
-            acts.push(Act::Await(expected.len()));
+            plan.acts.push(Act::Send(contents.clone()));
+            plan.acts.push(Act::Await(expected.len()));
         } else {
             pending.extend_from_slice(format!("{name}\n{}\n", contents.len()).as_bytes());
             pending.extend_from_slice(&contents);
             expected.extend_from_slice(b"OK\nOK\nOK\n");
         }
-        uploads.push(Upload { name, contents, confirmed_at: Some(expected.len()), is_confirmed: false });
+        let confirmed_at = Some(expected.len());
+        plan.uploads.push(Upload { name: saved, before, contents, confirmed_at, is_confirmed: false });
     }
-    if !bare {
-        acts.push(Act::Send(pending));
+    if !plan.whole {
+        plan.acts.push(Act::Send(pending));
     }
-    acts.extend([Act::Finish, Act::End, Act::Close]);
-    let mut plan = new(Service::FileSized, acts, expected);
-    plan.whole = bare;
-    plan.uploads = uploads;
+    plan.acts.extend([Act::Finish, Act::End, Act::Close]);
+    plan.expectation = Expectation::Exactly(expected);
+    plan
+}
+
+/// The end of a conversation whose next name is refused.
+fn refused(mut plan: Plan, mut expected: Vec<u8>, name: &str) -> Plan {
+    expected.extend_from_slice(format!("error: {name} exists already\n").as_bytes());
+    plan.expectation = Expectation::Exactly(expected);
+    plan.acts.extend([Act::End, Act::Close]);
     plan
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::random::Random;
 use super::{Act, Expectation, Plan, Service, honest};
+use crate::protocol::file::OnExisting;
 
 /// The default `idle_timeout`, `request_timeout` and `write_timeout`.
 const IDLE: Duration = Duration::from_secs(30);
@@ -12,13 +13,13 @@ const IDLE: Duration = Duration::from_secs(30);
 const SLACK: Duration = Duration::from_secs(8);
 
 /// A hostile client of any protocol.
-pub(in super::super) fn plan(service: Service, number: usize, random: &mut Random) -> Plan {
+pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
     match random.within(0..6) {
         0 => silent(service),
         1 => garbage(service, random),
         2 => drip(service, random),
         3 => never_reads(service, random),
-        _ => vanishing(service, number, random),
+        _ => vanishing(service, number, existing, random),
     }
 }
 
@@ -86,8 +87,8 @@ fn never_reads(service: Service, random: &mut Random) -> Plan {
 }
 
 /// Begins as an honest client, and breaks off in the middle.
-fn vanishing(service: Service, number: usize, random: &mut Random) -> Plan {
-    let mut plan = honest::plan(service, number, random);
+fn vanishing(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
+    let mut plan = honest::plan(service, number, existing, random);
     plan.honest = false;
     plan.acts.truncate(random.within(0..plan.acts.len()) + 1);
     if let Some(Act::Send(bytes)) = plan.acts.last_mut() {
