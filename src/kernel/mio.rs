@@ -76,16 +76,24 @@ impl Handle {
 }
 
 impl Mio {
-    /// Opens the poll and its waker.
+    /// Opens the poll and its waker, with room for [`EVENTS_MAX`] events.
     ///
     /// # Errors
     /// Descriptors or memory lack.
     pub fn new() -> io::Result<Self> {
+        Self::with_capacity(EVENTS_MAX)
+    }
+
+    /// The same with room for so many events in one turn; what does not fit comes in the next. At least one.
+    ///
+    /// # Errors
+    /// Descriptors or memory lack.
+    pub fn with_capacity(events: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (sender, commands) = mpsc::channel();
         Ok(Self {
-            events: Events::with_capacity(EVENTS_MAX),
+            events: Events::with_capacity(events.max(1)),
             signals: None,
             commands,
             handle: Handle { commands: sender, waker: Arc::clone(&waker) },

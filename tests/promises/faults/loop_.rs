@@ -7,10 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reactor::Registry;
+use reactor::kernel::Mio;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Fault, Over, Random, SUM, Trial, ask, eventually, faults_work, listener, listener_with, watch_for,
+    Client, Fault, Over, Random, SUM, Server, Trial, ask, eventually, faults_work, listener, listener_with, watch_for,
 };
 
 const KIB: usize = 1024;
@@ -19,24 +21,28 @@ fn uppercase() -> [Value; 1] {
     [listener("uppercase", "tcp")]
 }
 
-#[test]
-fn case_12_those_who_stream_at_full_speed_lose_nothing_and_starve_nobody() {
-    const STREAM: usize = 16 * 1024 * KIB;
-    let trial = Trial::start(&uppercase());
-    let address = trial.address("uppercase-tcp");
+/// Two stream at full speed, and others come one after the other.
+#[track_caller]
+fn nobody_loses_anything_or_starves(address: SocketAddr, stream: usize) {
     let over = Over::default();
     thread::scope(|scope| {
         let _end = over.at_the_end();
         let streams: Vec<_> =
-            (0..2).map(|_| scope.spawn(|| ask(address, &vec![[b'a'; 64 * KIB]; STREAM / (64 * KIB)]))).collect();
+            (0..2).map(|_| scope.spawn(|| ask(address, &vec![[b'a'; 64 * KIB]; stream / (64 * KIB)]))).collect();
         scope.spawn(|| {
             while !over.is_over() {
                 assert_eq!(ask(address, &["newcomer"]), b"NEWCOMER");
             }
         });
         let answers: Vec<_> = streams.into_iter().map(|stream| stream.join().unwrap()).collect();
-        assert!(answers.iter().all(|answer| *answer == vec![b'A'; STREAM]));
+        assert!(answers.iter().all(|answer| *answer == vec![b'A'; stream]));
     });
+}
+
+#[test]
+fn case_12_those_who_stream_at_full_speed_lose_nothing_and_starve_nobody() {
+    let trial = Trial::start(&uppercase());
+    nobody_loses_anything_or_starves(trial.address("uppercase-tcp"), 16 * 1024 * KIB);
     trial.end();
 }
 
@@ -149,6 +155,24 @@ fn case_16_a_job_of_one_who_left_does_not_reach_the_next_one_in_his_slot() {
         assert_eq!(fs::read(path).unwrap(), b"new");
     }
     trial.end();
+}
+
+#[test]
+fn case_23_with_room_for_one_event_at_a_time_nothing_is_lost_and_nobody_starves() {
+    let kernel = Mio::with_capacity(1).unwrap();
+    let server = Server::on(kernel, &Registry::built_in(), &json!({ "listeners": uppercase() }));
+    let address = server.address("uppercase-tcp");
+    // While the loop is busy with one of them, all the others become ready.
+    let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+    for round in 0..20 {
+        for client in &mut clients {
+            client.send(format!("round {round}\n"));
+        }
+        for client in &mut clients {
+            client.expect(format!("ROUND {round}\n"));
+        }
+    }
+    nobody_loses_anything_or_starves(address, 4 * 1024 * KIB);
 }
 
 /// Every wait brings these events and no others (`epoll_wait(2)`; on this architecture the structure is packed).

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use reactor::kernel::Mio;
 use reactor::stats::Stats;
 use reactor::{Config, Handle, Reactor, Registry, Stopped, Turn};
 use serde_json::{Value, json};
@@ -40,8 +41,14 @@ pub(crate) fn loopback(protocol: &str) -> (Server, SocketAddr) {
 impl Server {
     #[track_caller]
     pub(crate) fn start(registry: &Registry, config: &Value) -> Self {
+        Self::on(Mio::new().unwrap(), registry, config)
+    }
+
+    /// The same on a kernel of one's own.
+    #[track_caller]
+    pub(crate) fn on(kernel: Mio, registry: &Registry, config: &Value) -> Self {
         let config = Config::parse("test.json", &config.to_string(), registry).unwrap();
-        let mut reactor = Reactor::bind(&config, registry).unwrap();
+        let mut reactor = Reactor::with_kernel(kernel, &config, registry).unwrap();
         let (asks, asked) = mpsc::channel::<mpsc::Sender<_>>();
         Self {
             names: reactor.endpoints().iter().map(|endpoint| endpoint.name().to_owned()).collect(),
