@@ -431,7 +431,11 @@ impl<K: Kernel> Reactor<K> {
         while free > 0
             && let Some(token) = self.buffer_waiters.pop_front()
         {
-            if let Some(slot) = self.slot(token) {
+            // Whoever is over by now leaves its turn to the next.
+            if let Some(slot) = self.slot(token)
+                && let Owner::Connection(connection) = &slot.owner
+                && !connection.is_over()
+            {
                 slot.wants_buffer = false;
                 self.queue_again(token.slot);
                 free -= 1;

@@ -44,7 +44,6 @@ impl<K: Kernel> Reactor<K> {
             if queued != usize::from(slot.queued) {
                 return Err(format!("slot {key} stands {queued} times in the queues"));
             }
-            census.buffer_waiters += usize::from(slot.wants_buffer);
             match &slot.owner {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
@@ -60,6 +59,7 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Owner::Connection(connection) => {
                     census.connections += 1;
+                    census.buffer_waiters += usize::from(slot.wants_buffer);
                     census.jobs += usize::from(connection.awaits_job());
                     census.pending_bytes += connection.pending_bytes();
                     let limits = &self.endpoints[slot.endpoint as usize].limits;
@@ -110,6 +110,7 @@ impl<K: Kernel> Reactor<K> {
     fn check_sums(&self, census: &Census) -> Result<(), String> {
         let lives = |key: &u32| self.slots.contains(*key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
+        let served = census.buffer_waiters == 0 || self.buffers.free() == 0 || !self.ready.is_empty();
         let rules = [
             (self.ready.iter().chain(&self.spent).all(lives), "a queue names a slot that is free"),
             (self.again.is_empty(), "the queue of the next turn outlived its turn"),
@@ -117,6 +118,7 @@ impl<K: Kernel> Reactor<K> {
             (self.outbox.is_empty(), "output is left in the outbox that all share"),
             (self.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),
             (open == census.connections + census.remains, "the open connections do not add up"),
+            (served, "an upload waits for a buffer although there is one, and nobody is about to wake it"),
             (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),
         ];
         match rules.iter().find(|(kept, _)| !kept) {
