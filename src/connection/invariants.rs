@@ -41,7 +41,7 @@ impl<T: Transport> Connection<T> {
         let waits_for_input = wants_input && !wakes;
         let has_seen_all = self.input().is_empty() || (self.is_open() && self.starved);
         let rules = [
-            (!self.is_over(), "it is over and has not been reaped"),
+            (wakes || !self.is_over(), "it is over and has not been reaped"),
             (!(waits_for_input && self.ready.readable), "it waits for an edge that nobody owes: readable"),
             (!(waits_for_input && self.peer_finished), "it waits for a peer that has finished"),
             (!waits_for_input || has_seen_all, "it waits for input and has some"),
