@@ -28,7 +28,7 @@ const MOBS: u64 = 4;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// What the allocator may keep after a storm more than after the first one: far less than any leak in minutes.
-const SLACK: usize = 8 * 1024 * 1024;
+const SLACK: usize = 16 * 1024 * 1024;
 
 /// Deadlines that come within a storm, and that only a stall makes an honest client miss.
 fn listeners() -> Vec<Value> {
