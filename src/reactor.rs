@@ -371,8 +371,7 @@ impl<K: Kernel> Reactor<K> {
             Status::Waiting => self.deadlines.arm(key, deadline),
             Status::Again => {
                 self.deadlines.arm(key, deadline);
-                self.slots[key as usize].queued = true;
-                self.spent.push_back(key);
+                self.queue_spent(key);
             }
             Status::WantsBuffer => {
                 self.deadlines.arm(key, deadline);
@@ -491,20 +490,28 @@ impl<K: Kernel> Reactor<K> {
 
     /// Has a slot visited in this turn.
     fn queue(&mut self, key: u32) {
-        if let Some(slot) = self.slots.get_mut(key as usize)
-            && !std::mem::replace(&mut slot.queued, true)
-        {
+        if self.mark_queued(key) {
             self.ready.push_back(key);
         }
     }
 
     /// Has a slot visited in the next turn.
     fn queue_again(&mut self, key: u32) {
-        if let Some(slot) = self.slots.get_mut(key as usize)
-            && !std::mem::replace(&mut slot.queued, true)
-        {
+        if self.mark_queued(key) {
             self.again.push_back(key);
         }
+    }
+
+    /// Has a connection that used up its budget visited when those have been that did so before.
+    fn queue_spent(&mut self, key: u32) {
+        if self.mark_queued(key) {
+            self.spent.push_back(key);
+        }
+    }
+
+    /// Whether a slot is to be put into a queue: it lives, and stands in none.
+    fn mark_queued(&mut self, key: u32) -> bool {
+        self.slots.get_mut(key as usize).is_some_and(|slot| !std::mem::replace(&mut slot.queued, true))
     }
 
     fn queue_all(&mut self) {

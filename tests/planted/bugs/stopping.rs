@@ -1,7 +1,7 @@
 //! Stopping: whoever is in the middle, and whoever never ends.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::{Promise, Seeds};
+use crate::bug::Catcher::{Promise, Seeds, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -32,6 +32,6 @@ pub(super) const BUGS: &[Bug] = &[
         function: "may_shut_down",
         right: "self.within == Within::Nothing",
         wrong: "true",
-        caught_by: Promise("shutdown::a_request_in_flight_is_finished_and_answered"),
+        caught_by: Unit("connection::tests::a_shutdown_lets_a_request_be_finished"),
     },
 ];
