@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::slice::ChunksExactMut;
 
-use nix::sys::socket::{SockaddrStorage, setsockopt, sockopt};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
@@ -70,12 +70,6 @@ impl DatagramSocket for UdpSocket {
     fn send(&mut self, replies: &Replies) -> io::Result<usize> {
         self.0.try_io(|| calls::send(self.0.as_raw_fd(), replies))
     }
-}
-
-/// An address of IPv4 or IPv6; `None` for any other.
-fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }
 
 #[cfg(test)]

@@ -8,15 +8,15 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
 use std::ptr;
 use std::slice::ChunksExactMut;
 
 use nix::libc;
-use nix::sys::socket::{SockaddrLike, SockaddrStorage};
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
-use super::{Received, Replies, socket_address};
+use super::{Received, Replies};
 use crate::kernel::Source;
 use crate::limits::DATAGRAM_BATCH_MAX;
 
@@ -61,7 +61,7 @@ pub(super) fn receive(
         // SAFETY: the kernel has filled in this header, and with it the name and the control messages that it points to,
         // of the lengths that stand in it.
         let (from, to) = unsafe { (sender(&header.msg_hdr), destination(&header.msg_hdr)) };
-        received.push(Received { length: header.msg_len as usize, from: from.unwrap_or(Received::NOBODY), to });
+        received.push(Received { length: header.msg_len as usize, from, to });
     }
     Ok(())
 }
@@ -69,7 +69,7 @@ pub(super) fn receive(
 /// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none.
 pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
     let mut headers = [no_header(); DATAGRAM_BATCH_MAX];
-    let mut names = [const { MaybeUninit::<SockaddrStorage>::uninit() }; DATAGRAM_BATCH_MAX];
+    let mut names = [const { MaybeUninit::<Name>::uninit() }; DATAGRAM_BATCH_MAX];
     let mut controls = [NO_CONTROL; DATAGRAM_BATCH_MAX];
     let mut parts = [IoSlice::new(&[]); DATAGRAM_BATCH_MAX];
     let mut count = 0;
@@ -80,9 +80,9 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
         *part = IoSlice::new(reply.payload);
         header.msg_iov = ptr::from_mut(part).cast();
         header.msg_iovlen = 1;
-        let name = name.write(SockaddrStorage::from(reply.to));
-        header.msg_name = name.as_ptr().cast_mut().cast();
-        header.msg_namelen = name.len();
+        let (address, length) = Name::of(reply.to);
+        header.msg_name = ptr::from_mut(name.write(address)).cast();
+        header.msg_namelen = length as libc::socklen_t;
         if let Some(source) = reply.source {
             header.msg_control = ptr::from_mut(control).cast();
             header.msg_controllen = size_of::<Control>() as _;
@@ -98,20 +98,58 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
+/// A socket address as the kernel takes it.
+#[repr(C)]
+union Name {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+impl Name {
+    /// That of `address`, and how many bytes of it count.
+    fn of(address: SocketAddr) -> (Self, usize) {
+        match address {
+            SocketAddr::V4(address) => {
+                let v4 = *SockaddrIn::from(address).as_ref();
+                (Self { v4 }, size_of_val(&v4))
+            }
+            SocketAddr::V6(address) => {
+                let v6 = *SockaddrIn6::from(address).as_ref();
+                (Self { v6 }, size_of_val(&v6))
+            }
+        }
+    }
+}
+
 /// A header that points to nothing.
 const fn no_header() -> libc::mmsghdr {
     // SAFETY: `mmsghdr` consists of integers and pointers, for which zero is a value.
     unsafe { mem::zeroed() }
 }
 
-/// Who sent a datagram; `None` if the kernel does not say it as we know it.
+/// Who sent a datagram; nobody, if it is no address of IPv4 or IPv6.
 ///
 /// # Safety
-/// `msg_name` points to a socket address of `msg_namelen` bytes, in memory of the size and alignment of `sockaddr_storage`.
-unsafe fn sender(header: &libc::msghdr) -> Option<SocketAddr> {
-    // SAFETY: as the caller promises; the length is checked against that of the family by `from_raw`.
-    let address = unsafe { SockaddrStorage::from_raw(header.msg_name.cast(), Some(header.msg_namelen)) }?;
-    socket_address(&address)
+/// `msg_name` points to a socket address of `msg_namelen` bytes, aligned for each kind of them.
+unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
+    let length = header.msg_namelen as usize;
+    // SAFETY: as the caller promises; every address begins with its family, and one of a family has the structure of it,
+    // if it is as long.
+    unsafe {
+        match libc::c_int::from(*header.msg_name.cast::<libc::sa_family_t>()) {
+            libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
+                let address = header.msg_name.cast::<libc::sockaddr_in>().read();
+                let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+                SocketAddrV4::new(ip, u16::from_be(address.sin_port)).into()
+            }
+            libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
+                let address = header.msg_name.cast::<libc::sockaddr_in6>().read();
+                let (ip, port) = (Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port));
+                SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into()
+            }
+            _ => Received::NOBODY,
+        }
+    }
 }
 
 /// The address of ours that a datagram was sent to, if the kernel told.

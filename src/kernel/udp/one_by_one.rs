@@ -1,13 +1,13 @@
 //! `recvmsg(2)` and `sendmsg(2)`: one datagram for one system call, where there are no calls for many.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::slice::ChunksExactMut;
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage, recvmsg, sendmsg};
 
-use super::{Received, Replies, socket_address};
+use super::{Received, Replies};
 use crate::kernel::{Reply, Source};
 
 /// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`.
@@ -35,6 +35,12 @@ fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
     let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::NOBODY);
     let to = message.cmsgs()?.find_map(destination);
     Ok(Received { length: message.bytes, from, to })
+}
+
+/// An address of IPv4 or IPv6; `None` for any other.
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }
 
 fn destination(message: ControlMessageOwned) -> Option<Source> {
