@@ -28,7 +28,6 @@ impl Service for Uppercase {
     type Options = NoOptions;
 
     fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        letters::prepare();
         Ok(Self)
     }
 }

@@ -1,6 +1,6 @@
 //! Upper case for bytes that are mostly UTF-8: ASCII in blocks, other characters from a table.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use crate::outbox::Outbox;
 
@@ -10,63 +10,94 @@ const ASCII_BLOCK: usize = 64;
 /// Bytes of other text that are mapped together.
 const TEXT_BLOCK: usize = 512;
 
-/// Makes the table, which takes some milliseconds: for the start of a server, not for a turn of its loop.
-pub(super) fn prepare() {
-    LazyLock::force(&TABLE);
-}
+/// The longest character, in bytes of UTF-8.
+const CHARACTER_BYTES_MAX: usize = 4;
 
 /// Appends `bytes` in upper case; what is not UTF-8 stays as it is.
 pub(super) fn append_uppercase(bytes: &[u8], out: &mut Outbox) {
-    let (ascii, other) = bytes.split_at(ascii_prefix(bytes));
-    out.extend_from_slice(ascii).make_ascii_uppercase();
-    if other.is_empty() {
-        return;
-    }
-    let mut rest = other;
-    while let Err(error) = std::str::from_utf8(rest) {
-        let (valid, invalid) = rest.split_at(error.valid_up_to());
-        append_text(std::str::from_utf8(valid).unwrap_or_default(), out);
-        let (invalid, after) = invalid.split_at(error.error_len().unwrap_or(invalid.len()));
-        out.extend_from_slice(invalid);
-        rest = after;
-    }
-    append_text(std::str::from_utf8(rest).unwrap_or_default(), out);
-}
-
-/// Appends `text` in upper case.
-fn append_text(mut text: &str, out: &mut Outbox) {
-    let table = &*TABLE;
-    let mut block = [0; TEXT_BLOCK];
-    while !text.is_empty() {
-        let (head, rest) = text.split_at(block_len(text));
-        append_block(head, &mut block[..head.len()], table, out);
-        text = rest;
-    }
-}
-
-/// Appends `text` in upper case. It is mapped in place in `block`, which is as long, as far as no length changes.
-fn append_block(text: &str, block: &mut [u8], table: &Table, out: &mut Outbox) {
-    block.copy_from_slice(text.as_bytes());
-    block.make_ascii_uppercase();
-    let mut appended = 0;
-    for (at, character) in text.char_indices().filter(|(_, character)| !character.is_ascii()) {
-        if let Some(upper) = table.same_length(character) {
-            upper.encode_utf8(&mut block[at..]);
-        } else {
-            out.extend_from_slice(&block[appended..at]);
-            character.to_uppercase().for_each(|upper| {
-                out.extend_from_slice(upper.encode_utf8(&mut [0; 4]).as_bytes());
-            });
-            appended = at + character.len_utf8();
+    let mut rest = bytes;
+    loop {
+        let (ascii, other) = rest.split_at(ascii_prefix(rest));
+        out.extend_from_slice(ascii).make_ascii_uppercase();
+        if other.is_empty() {
+            return;
         }
+        rest = &other[append_block(other, out)..];
     }
-    out.extend_from_slice(&block[appended..]);
 }
 
-/// How much of `text` to map next: a block, or a little less so as not to split a character.
-fn block_len(text: &str) -> usize {
-    let end = text.len().min(TEXT_BLOCK);
-    (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(end)
+/// The length of the ASCII that `bytes` begin with, in whole blocks unless it is all of them.
+fn ascii_prefix(bytes: &[u8]) -> usize {
+    let blocks = bytes.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len);
+    blocks.sum()
+}
+
+/// Appends a block from the front of `bytes` in upper case, up to the end of its last character, and gives its length.
+fn append_block(bytes: &[u8], out: &mut Outbox) -> usize {
+    let mut block = [0; TEXT_BLOCK];
+    let block = &mut block[..bytes.len().min(TEXT_BLOCK)];
+    block.copy_from_slice(&bytes[..block.len()]);
+    block.make_ascii_uppercase();
+    let mut done = 0;
+    while done < block.len() {
+        let in_place = done..done + map_in_place(&mut block[done..]);
+        out.extend_from_slice(&block[in_place.clone()]);
+        done = in_place.end + append_first(&bytes[in_place.end..], out);
+    }
+    done
+}
+
+/// Appends the first character of `bytes` in upper case, whatever its length is then, or the first bytes that are none; and
+/// gives their length.
+fn append_first(bytes: &[u8], out: &mut Outbox) -> usize {
+    let Some(chunk) = bytes[..bytes.len().min(CHARACTER_BYTES_MAX)].utf8_chunks().next() else { return 0 };
+    if let Some(character) = chunk.valid().chars().next() {
+        for upper in character.to_uppercase() {
+            out.extend_from_slice(upper.encode_utf8(&mut [0; CHARACTER_BYTES_MAX]).as_bytes());
+        }
+        character.len_utf8()
+    } else {
+        out.extend_from_slice(chunk.invalid());
+        chunk.invalid().len()
+    }
+}
+
+/// Replaces the characters at the front of `text` by their upper case, ASCII aside, up to one whose length changes or what is
+/// no character; and gives their length.
+///
+/// It decodes by itself. Where words of other letters alternate with ASCII the processor guesses most ends of words wrong; a
+/// text that the standard library had checked before would pay for each of them twice.
+fn map_in_place(text: &mut [u8]) -> usize {
+    let mut done = 0;
+    loop {
+        let replaced = match text.get(done) {
+            Some(..0x80) => Some(1),
+            Some(0xc2..=0xdf) => replace::<2>(&mut text[done..]),
+            Some(0xe0..=0xef) => replace::<3>(&mut text[done..]),
+            Some(0xf0..=0xf4) => replace::<4>(&mut text[done..]),
+            _ => None,
+        };
+        let Some(len) = replaced else { return done };
+        done += len;
+    }
+}
+
+/// Replaces the character at the front of `text`, whose first byte says that it has `LEN` bytes, by its upper case, and gives
+/// `LEN`; or leaves it alone if that has another length, or if it is no character (RFC 3629, section 4).
+fn replace<const LEN: usize>(text: &mut [u8]) -> Option<usize> {
+    let bytes = text.first_chunk_mut::<LEN>()?;
+    let (first, tail) = bytes.split_first()?;
+    let code = tail.iter().fold(u32::from(first & 0x7f >> LEN), |code, byte| code << 6 | u32::from(byte & 0x3f));
+    // The shortest form is the only one, and surrogates have none.
+    let character = char::from_u32(code).filter(|character| character.len_utf8() == LEN)?;
+    if !tail.iter().all(|byte| matches!(byte, 0x80..=0xbf)) {
+        return None;
+    }
+    if let Some(page) = page(character) {
+        let upper = page[character as usize % PAGE]?;
+        bytes.copy_from_slice(&upper[..LEN]);
+    }
+    Some(LEN)
 }
 
 /// The length of an incomplete code point at the end, at most three bytes: one that more bytes could complete.
@@ -79,56 +110,37 @@ pub(super) fn unfinished_code_point(bytes: &[u8]) -> usize {
     if bytes.last().is_none_or(u8::is_ascii) { 0 } else { (1..=3).find(is_unfinished).unwrap_or(0) }
 }
 
-/// The length of the ASCII that `bytes` begin with, in whole blocks unless it is all of them.
-fn ascii_prefix(bytes: &[u8]) -> usize {
-    let blocks = bytes.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len);
-    blocks.sum()
-}
-
-/// The upper case of every character for which it is one character of as many bytes. The standard library searches its tables for each
-/// character, which takes longer than receiving it.
-struct Table {
-    /// For every 256 characters, the number of their page; 0 if none of them has an upper case.
-    numbers: [u8; PAGES],
-    /// Page 1 and those that follow.
-    pages: Vec<Page>,
-}
-
-/// The upper case of 256 characters, where it is one character of as many bytes.
-type Page = [Option<char>; PAGE];
+/// The upper case of 256 characters as UTF-8, where it has the length of the character. The standard library searches its
+/// tables for each character, which takes longer than receiving it.
+type Page = [Option<[u8; CHARACTER_BYTES_MAX]>; PAGE];
 
 const PAGE: usize = 256;
 
 /// Planes 0 and 1 of Unicode; those above have ideographs, tags and private characters, which have no case.
 const PAGES: usize = 0x2_0000 / PAGE;
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut table = Table { numbers: [0; PAGES], pages: Vec::new() };
-    for (number, first) in table.numbers.iter_mut().zip((0_u32..).step_by(PAGE)) {
-        let characters = || (first..).take(PAGE).map(|code| char::from_u32(code).unwrap_or_default());
-        if characters().any(|character| !character.to_uppercase().eq([character])) {
-            let mut page = [None; PAGE];
-            for (entry, character) in page.iter_mut().zip(characters()) {
-                let mut upper = character.to_uppercase();
-                let first = upper.next().filter(|first| first.len_utf8() == character.len_utf8());
-                *entry = first.filter(|_| upper.next().is_none());
-            }
-            table.pages.push(page);
-            *number = u8::try_from(table.pages.len()).expect("Unicode has case in far fewer pages");
-        }
-    }
-    table
-});
+/// The page of `character`, if any character there has an upper case. Each is made when it is first needed, which takes some
+/// microseconds: a text needs few of them.
+fn page(character: char) -> Option<&'static Page> {
+    static TABLE: [OnceLock<Option<Box<Page>>>; PAGES] = [const { OnceLock::new() }; PAGES];
+    let number = character as usize / PAGE;
+    TABLE.get(number)?.get_or_init(|| make_page(number)).as_deref()
+}
 
-impl Table {
-    /// The upper case of `character`, unless it is several characters or longer or shorter.
-    fn same_length(&self, character: char) -> Option<char> {
-        let code = character as usize;
-        match self.numbers.get(code / PAGE) {
-            None | Some(0) => Some(character),
-            Some(number) => self.pages[usize::from(*number) - 1][code % PAGE],
+fn make_page(number: usize) -> Option<Box<Page>> {
+    let codes = (number * PAGE) as u32..;
+    let characters = || codes.clone().take(PAGE).map(|code| char::from_u32(code).unwrap_or_default());
+    if characters().all(|character| character.to_uppercase().eq([character])) {
+        return None;
+    }
+    let mut page = Box::new([None; PAGE]);
+    for (entry, character) in page.iter_mut().zip(characters()) {
+        let upper: String = character.to_uppercase().collect();
+        if upper.len() == character.len_utf8() {
+            entry.insert([0; CHARACTER_BYTES_MAX])[..upper.len()].copy_from_slice(upper.as_bytes());
         }
     }
+    Some(page)
 }
 
 #[cfg(test)]
@@ -143,18 +155,38 @@ mod tests {
 
     #[test]
     fn every_character_is_mapped_as_the_standard_library_maps_it_to_at_most_three_times_its_bytes() {
-        for character in '\0'..=char::MAX {
-            let expected: String = character.to_uppercase().collect();
-            let same_length = TABLE.same_length(character).map(String::from);
-            assert_eq!(same_length.as_ref().unwrap_or(&expected), &expected);
-            assert!(
-                same_length.is_some() || expected.len() != character.len_utf8() || expected.chars().count() > 1,
-                "{character:?}"
-            );
+        for character in '\u{80}'..=char::MAX {
+            let expected = character.to_uppercase().to_string().into_bytes();
             assert!(expected.len() <= 3 * character.len_utf8(), "{character:?}");
+            let mut in_place = character.to_string().into_bytes();
+            let done = map_in_place(&mut in_place);
+            if expected.len() == in_place.len() {
+                assert_eq!((done, in_place), (expected.len(), expected), "{character:?}");
+            } else {
+                assert_eq!((done, in_place), (0, character.to_string().into_bytes()), "{character:?}");
+            }
         }
         let all: String = ('\0'..=char::MAX).collect();
         assert!(uppercase(all.as_bytes()) == all.to_uppercase().into_bytes());
+    }
+
+    #[test]
+    fn any_four_bytes_are_read_as_the_standard_library_reads_them() {
+        let edges = [
+            0x00, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
+            0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
+        ];
+        let mut bytes = Vec::new();
+        for first in edges {
+            for second in edges {
+                for third in edges {
+                    bytes.extend(edges.iter().flat_map(|fourth| [first, second, third, *fourth, b'a']));
+                }
+            }
+        }
+        let expected =
+            bytes.utf8_chunks().flat_map(|chunk| [chunk.valid().to_uppercase().as_bytes(), chunk.invalid()].concat());
+        assert!(uppercase(&bytes) == expected.collect::<Vec<_>>());
     }
 
     #[test]
