@@ -27,16 +27,26 @@ impl Request {
         }
     }
 
-    /// Reads the request at the front of `input` if it is as plain as most are, `{"A":7,"B":4}` with or without white
-    /// space; gives its length too. `None` says nothing about the input.
+    /// Reads the request at the front of `input` if it is as plain as most are, `{"A":7,"B":4}` in either order and with or
+    /// without white space; gives its length too. `None` says nothing about the input.
     pub(super) fn parse_plain(input: &[u8]) -> Option<(Self, usize)> {
-        let rest = token(token(token(input, b"{")?, br#""A""#)?, b":")?;
-        let (a, rest) = integer(rest)?;
-        let rest = token(token(token(rest, b",")?, br#""B""#)?, b":")?;
-        let (b, rest) = integer(rest)?;
+        let (first, rest) = plain_member(token(input, b"{")?)?;
+        let (second, rest) = plain_member(token(rest, b",")?)?;
         let rest = token(rest, b"}")?;
-        Some((Self { a, b }, input.len() - rest.len()))
+        let request = match (first, second) {
+            ((b'A', a), (b'B', b)) | ((b'B', b), (b'A', a)) => Self { a, b },
+            _ => return None,
+        };
+        Some((request, input.len() - rest.len()))
     }
+}
+
+/// The member at the front of `text`, if its name is one letter and its value an integer, and what follows it. The letter is
+/// upper-cased.
+fn plain_member(text: &[u8]) -> Option<((u8, i64), &[u8])> {
+    let ([b'"', name, b'"'], rest) = skip_white_space(text).split_first_chunk()? else { return None };
+    let (value, rest) = integer(token(rest, b":")?)?;
+    Some(((name.to_ascii_uppercase(), value), rest))
 }
 
 /// What follows `token`, if `text` begins with it, white space aside.
@@ -163,16 +173,17 @@ mod tests {
         let mut read = 0;
         for a in numbers {
             for b in numbers {
-                let text = format!(r#"{{"A":{a},"B":{b}}}"#);
-                for tail in ["", "}", "oops"] {
-                    if let Some((request, len)) = Request::parse_plain([&text, tail].concat().as_bytes()) {
-                        read += 1;
-                        assert_eq!((Ok(request), len), (Request::parse(text.as_bytes()), text.len()), "{text}");
+                for text in [format!(r#"{{"A":{a},"B":{b}}}"#), format!(r#"{{"b":{b},"a":{a}}}"#)] {
+                    for tail in ["", "}", "oops"] {
+                        if let Some((request, len)) = Request::parse_plain([&text, tail].concat().as_bytes()) {
+                            read += 1;
+                            assert_eq!((Ok(request), len), (Request::parse(text.as_bytes()), text.len()), "{text}");
+                        }
                     }
                 }
             }
         }
-        assert_eq!(read, 8 * 8 * 3, "each pair of valid numbers");
+        assert_eq!(read, 8 * 8 * 2 * 3, "each pair of valid numbers");
     }
 
     #[test]
@@ -183,7 +194,7 @@ mod tests {
             let at = chance.below(text.len());
             text.replace_range(
                 at..=at,
-                chance.one_of(&["", "0", "-", "\"", "A", "B", "a", " ", "\u{c}", "}", ",", "12"]),
+                chance.one_of(&["", "0", "-", "\"", "A", "B", "a", "c", " ", "\u{c}", "}", ",", "12"]),
             );
             if let Some((request, len)) = Request::parse_plain(text.as_bytes()) {
                 assert_eq!(Ok(request), Request::parse(&text.as_bytes()[..len]), "{text}");
