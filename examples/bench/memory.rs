@@ -1,0 +1,160 @@
+//! A kernel without an operating system: peers whose requests are always there, and who take every answer at once.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::slice::ChunksExactMut;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use reactor::kernel::{
+    BindOptions, DatagramSocket, Disk, Kernel, ListenOptions, Notice, Readiness, Received, Replies, Token, Transport,
+};
+use reactor::protocol::Job;
+use reactor::testing::MemoryDisk;
+
+/// What the peers do.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers {
+    /// How many connect.
+    pub(crate) count: usize,
+    /// How many of them, in rotation, have sent something each time that the loop waits.
+    pub(crate) active: usize,
+    /// What that is: less than one read, so that the connection is drained by it.
+    pub(crate) input: Rc<[u8]>,
+    /// How much time each wait takes once all are connected, by a clock that nothing else moves.
+    pub(crate) turn_time: Duration,
+}
+
+/// The kernel.
+pub(crate) struct Memory {
+    peers: Peers,
+    now: Instant,
+    /// The connections, in the order in which they were accepted.
+    tokens: Vec<Token>,
+    /// The first of those that send next.
+    next: usize,
+    answered_bytes: Rc<Cell<usize>>,
+}
+
+impl Memory {
+    pub(crate) fn new(peers: Peers) -> Self {
+        Self { peers, now: Instant::now(), tokens: Vec::new(), next: 0, answered_bytes: Rc::default() }
+    }
+
+    /// Counts the bytes of all answers.
+    pub(crate) fn answered_bytes(&self) -> Rc<Cell<usize>> {
+        Rc::clone(&self.answered_bytes)
+    }
+}
+
+/// One of the connections.
+pub(crate) struct Connection {
+    input: Rc<[u8]>,
+    answered_bytes: Rc<Cell<usize>>,
+}
+
+impl Transport for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        buffer[..self.input.len()].copy_from_slice(&self.input);
+        Ok(self.input.len())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.answered_bytes.set(self.answered_bytes.get() + bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reset_on_close(&mut self) {}
+
+    fn short_read_drains(&self) -> bool {
+        true
+    }
+}
+
+impl Kernel for Memory {
+    type Listener = ();
+    type Stream = Connection;
+    type Socket = NoSocket;
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn listen(&mut self, address: SocketAddr, _: &ListenOptions, _: Token) -> io::Result<((), SocketAddr)> {
+        Ok(((), address))
+    }
+
+    fn bind(&mut self, _: SocketAddr, _: &BindOptions, _: Token) -> io::Result<(NoSocket, SocketAddr)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn accept(&mut self, (): &()) -> io::Result<(Connection, SocketAddr)> {
+        if self.tokens.len() == self.peers.count {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let stream =
+            Connection { input: Rc::clone(&self.peers.input), answered_bytes: Rc::clone(&self.answered_bytes) };
+        Ok((stream, ([192, 0, 2, 1], 40_000).into()))
+    }
+
+    fn register(&mut self, _: &mut Connection, token: Token) -> io::Result<()> {
+        self.tokens.push(token);
+        Ok(())
+    }
+
+    fn close(&mut self, _: Connection) {}
+
+    fn close_listener(&mut self, (): ()) {}
+
+    fn close_socket(&mut self, socket: NoSocket) {
+        match socket.0 {}
+    }
+
+    fn wait(&mut self, notices: &mut Vec<Notice>, _: Option<Duration>) -> io::Result<()> {
+        let readable = Readiness { readable: true, ..Readiness::default() };
+        let (before, after) = self.tokens.split_at(self.next);
+        let active = after.iter().chain(before).take(self.peers.active);
+        notices.extend(active.map(|token| Notice::Ready(*token, readable)));
+        if self.tokens.len() == self.peers.count {
+            self.next = (self.next + self.peers.active) % self.peers.count;
+            self.now += self.peers.turn_time;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, _: Token, job: Job) -> Result<(), Job> {
+        Err(job)
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(MemoryDisk::default())
+    }
+
+    fn descriptors_free(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// UDP, which these peers do not speak.
+pub(crate) struct NoSocket(Infallible);
+
+impl DatagramSocket for NoSocket {
+    fn receive(&mut self, _: ChunksExactMut<'_, u8>, _: &mut Vec<Received>) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    fn send(&mut self, _: &Replies) -> io::Result<usize> {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,139 @@
+//! In steady state a request costs no memory: from one answer to the next the loop allocates nothing.
+//!
+//! This is the bound on speed that every change has to pass, because it is the one that no noise disturbs: allocations are
+//! counted, and in the turns of the loop alone. Instructions and times depend on the machine, the compiler and the C
+//! library, so that a bound on them would break by itself; `cargo bench --bench parts` measures them instead.
+//!
+//! On mio's fallback over `poll(2)` it is mio that allocates.
+#![cfg(not(mio_unsupported_force_poll_poll))]
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use allocation_counter::measure;
+use reactor::{Config, Reactor, Registry, Turn};
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+
+/// How long an answer may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Rounds in which buffers grow to their size and tables are made.
+const ROUNDS_BEFORE: usize = 10;
+
+/// Rounds that are counted.
+const ROUNDS: usize = 1000;
+
+/// A request and its answer.
+type Exchange = (&'static str, &'static str);
+
+const SUM: Exchange = (r#"{"A":1234567890123456789,"B":-1234567890123456788}"#, "{\"Sum\":1}\n");
+
+/// One that has to be read the long way.
+const UNUSUAL_SUM: Exchange = (r#"{"id":"17","b":4,"A":7}"#, "{\"Sum\":11}\n");
+
+const LINE: Exchange = (
+    "a line of 64 bytes, which is what most people measure with: 3,4\n",
+    "A LINE OF 64 BYTES, WHICH IS WHAT MOST PEOPLE MEASURE WITH: 3,4\n",
+);
+
+/// Letters from several pages of the table, and one that gets longer.
+const OTHER_LINE: Exchange = ("größe ŉ ελληνικά русский\n", "GRÖSSE ʼN ΕΛΛΗΝΙΚΆ РУССКИЙ\n");
+
+/// A server, and one client that has been answered often enough for everything to have its size. Both are on this
+/// thread: the client never waits, and only the server's turns are counted.
+struct Pair {
+    reactor: Reactor,
+    client: Socket,
+    messages: Vec<Vec<u8>>,
+    answer: String,
+}
+
+impl Pair {
+    /// The client sends `messages` in each round, and gets `answer` for all of them.
+    fn new(protocol: &str, transport: &str, messages: Vec<Vec<u8>>, answer: String) -> Self {
+        let listener = json!({ "protocol": protocol, "listen": format!("{transport}://127.0.0.1:0") });
+        let registry = Registry::built_in();
+        let config = Config::parse("test.json", &json!({ "listeners": [listener] }).to_string(), &registry).unwrap();
+        let reactor = Reactor::bind(&config, &registry).unwrap();
+        let kind = if transport == "udp" { Type::DGRAM } else { Type::STREAM };
+        let client = Socket::new(Domain::IPV4, kind, None).unwrap();
+        client.connect(&reactor.endpoints()[0].address().into()).unwrap();
+        client.set_nonblocking(true).unwrap();
+        Self { reactor, client, messages, answer }
+    }
+
+    /// How many allocations the loop makes in [`ROUNDS`] rounds.
+    fn allocations(mut self) -> u64 {
+        for _ in 0..ROUNDS_BEFORE {
+            self.round();
+        }
+        (0..ROUNDS).map(|_| self.round()).sum()
+    }
+
+    /// Turns the loop until everything is answered, and gives how often it allocated.
+    fn round(&mut self) -> u64 {
+        for message in &self.messages {
+            self.client.write_all(message).unwrap();
+        }
+        let (start, mut allocations, mut received) = (Instant::now(), 0, Vec::new());
+        while received.len() < self.answer.len() {
+            assert!(start.elapsed() < PATIENCE, "no answer after {PATIENCE:?}");
+            let turn = || assert_eq!(self.reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
+            allocations += measure(turn).count_total;
+            let mut room = [0; 4096];
+            loop {
+                match self.client.read(&mut room) {
+                    Ok(0) => panic!("the server has finished"),
+                    Ok(count) => received.extend_from_slice(&room[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        assert_eq!(String::from_utf8(received).unwrap(), self.answer);
+        allocations
+    }
+}
+
+/// The client sends one request and waits for its answer, again and again.
+fn one_by_one(protocol: &str, (request, answer): Exchange) -> u64 {
+    Pair::new(protocol, "tcp", vec![request.into()], answer.into()).allocations()
+}
+
+/// The client sends sixteen requests at once.
+fn pipelined(protocol: &str, (request, answer): Exchange) -> u64 {
+    Pair::new(protocol, "tcp", vec![request.repeat(16).into()], answer.repeat(16)).allocations()
+}
+
+/// The client sends sixteen datagrams one after the other.
+fn datagrams((request, answer): Exchange) -> u64 {
+    Pair::new("sum", "udp", vec![request.into(); 16], answer.repeat(16)).allocations()
+}
+
+#[test]
+fn sum_over_tcp_allocates_nothing() {
+    for exchange in [SUM, UNUSUAL_SUM] {
+        assert_eq!((one_by_one("sum", exchange), pipelined("sum", exchange)), (0, 0), "{}", exchange.0);
+    }
+}
+
+#[test]
+fn sum_over_udp_allocates_nothing() {
+    assert_eq!((datagrams(SUM), datagrams(UNUSUAL_SUM)), (0, 0));
+}
+
+#[test]
+fn uppercase_allocates_nothing() {
+    for exchange in [LINE, OTHER_LINE] {
+        assert_eq!((one_by_one("uppercase", exchange), pipelined("uppercase", exchange)), (0, 0), "{}", exchange.0);
+    }
+}
+
+/// The count is no zero that nobody counted.
+#[test]
+fn a_connection_is_seen_to_allocate() {
+    let mut pair = Pair::new("sum", "tcp", vec![SUM.0.into()], SUM.1.into());
+    assert_ne!(pair.round(), 0);
+}
