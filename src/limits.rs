@@ -47,6 +47,10 @@ pub const EVENTS_MAX: usize = 1024;
 /// queue at the same disk.
 pub const WORKERS: usize = 4;
 
+/// By how much worker threads are nicer than the loop (`sched(7)`): where both want the same core they get a tenth of it, and
+/// all of it while the loop sleeps.
+pub const WORKER_NICE: i32 = 10;
+
 /// Jobs handed out and not finished. A connection has at most one, so only a limit of more connections than this could
 /// reach it.
 pub const JOBS_MAX: usize = 65_536;

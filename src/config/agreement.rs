@@ -106,6 +106,12 @@ impl Stated for u32 {
     }
 }
 
+impl Stated for i32 {
+    fn stated(self, _: &str) -> String {
+        self.to_string()
+    }
+}
+
 impl Stated for Duration {
     fn stated(self, _: &str) -> String {
         Span::new(self).to_string()
@@ -140,7 +146,7 @@ fn memory() -> [(String, String); 4] {
 fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
     let constants = constants! {
         READ_BYTES VISIT_BYTES_MAX TURN_SPENT_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
-        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS JOBS_MAX
+        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKER_NICE JOBS_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_RETRY
     };

@@ -9,6 +9,8 @@ use std::thread;
 use ::mio::Waker;
 
 use super::{Panicked, Token};
+#[cfg(target_os = "linux")]
+use crate::limits::WORKER_NICE;
 use crate::limits::{JOBS_MAX, WORKERS};
 use crate::protocol::{Job, Outcome};
 
@@ -65,6 +67,7 @@ impl Offload {
     fn start(&self) -> io::Result<()> {
         let (queue, report, waker) = (Arc::clone(&self.queue), self.report.clone(), Arc::clone(&self.waker));
         let work = move || {
+            give_way_to_the_loop();
             while let Some((token, job)) = next(&queue) {
                 let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
                 if report.send((token, result)).is_err() || waker.wake().is_err() {
@@ -73,6 +76,15 @@ impl Offload {
             }
         };
         thread::Builder::new().name("reactor-worker".into()).spawn(work).map(drop)
+    }
+}
+
+/// Lets the loop go first where both want the same core: it has many peers waiting, and a job keeps one. On Linux the nice
+/// value is that of a thread (`setpriority(2)`); elsewhere it is that of the process, and left alone.
+fn give_way_to_the_loop() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(WORKER_NICE) {
+        log::debug!("a worker thread keeps its priority: {error}");
     }
 }
 
