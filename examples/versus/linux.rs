@@ -4,8 +4,10 @@ mod burst;
 mod connections;
 mod crowd;
 mod fairness;
+mod growth;
 mod lab;
 mod load;
+mod plot;
 mod server;
 mod start;
 mod system_calls;
@@ -13,6 +15,7 @@ mod table;
 mod throughput;
 mod upload;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -35,6 +38,10 @@ pub(crate) struct Cli {
     /// Only these tables
     #[arg(long, value_delimiter = ',')]
     only: Vec<Section>,
+
+    /// Write the plots of growth to this directory, as SVG: growth-connections.svg and growth-size.svg
+    #[arg(long, value_name = "DIRECTORY")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +52,8 @@ enum Section {
     Sum,
     /// Sixteen requests at a time
     Pipelined,
+    /// Processor time by connections, and by message size
+    Growth,
     /// A connection for each request
     Connect,
     /// sum over UDP
@@ -77,7 +86,7 @@ pub(crate) fn run() -> Result<()> {
     let mut failed = 0;
     for section in Section::value_variants().iter().filter(|section| cli.only.is_empty() || cli.only.contains(section))
     {
-        match measure(*section, &lab) {
+        match measure(*section, &lab, cli.svg.as_deref()) {
             Ok(()) => {}
             Err(Failure::ReaderLeft) => return Err(Failure::ReaderLeft),
             Err(Failure::Because(text)) => {
@@ -89,11 +98,12 @@ pub(crate) fn run() -> Result<()> {
     if failed > 0 { Failure::because(format!("{failed} of the measurements failed")) } else { Ok(()) }
 }
 
-fn measure(section: Section, lab: &Lab) -> Result<()> {
+fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
     match section {
         Section::Uppercase => throughput::one_at_a_time(lab, "uppercase"),
         Section::Sum => throughput::one_at_a_time(lab, "sum"),
         Section::Pipelined => throughput::pipelined(lab),
+        Section::Growth => growth::measure(lab, svg),
         Section::Connect => throughput::connect_each(lab),
         Section::Udp => throughput::udp(lab).and_then(|()| burst::measure(lab)),
         Section::Calls => system_calls::measure(lab),

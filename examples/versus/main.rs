@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release --example versus
 //! cargo run --release --example versus -- --only uppercase,udp --rounds 5
+//! cargo run --release --example versus -- --only growth --svg plots
 //! ```
 //!
 //! # How to read the tables
@@ -14,6 +15,9 @@
 //!
 //! Each server has core 0 to itself and the client core 1. Where the server is not busy all the time, it was the client
 //! that limited the rate: then the processor time for each request tells more than the rate does.
+//!
+//! In the tables of `growth`, which `--svg` also draws, connecting and closing is taken out of the processor time, so that
+//! many connections do not cost more only for being made.
 //!
 //! A server whose `p99` is to be judged needs a machine that does nothing else.
 //!

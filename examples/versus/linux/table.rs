@@ -9,17 +9,30 @@ use crate::failure::{Context as _, Failure, Result, tell};
 pub(crate) struct Column {
     name: &'static str,
     digits: usize,
-    /// Whether its ratio to the first row means something.
-    compared: bool,
+    shown: Shown,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    /// The median.
+    Plain,
+    /// The median, then the ratio to the first row with its spread.
+    Compared,
+    /// The median with its spread.
+    Spread,
 }
 
 impl Column {
     pub(crate) const fn compared(name: &'static str, digits: usize) -> Self {
-        Self { name, digits, compared: true }
+        Self { name, digits, shown: Shown::Compared }
     }
 
     pub(crate) const fn plain(name: &'static str, digits: usize) -> Self {
-        Self { name, digits, compared: false }
+        Self { name, digits, shown: Shown::Plain }
+    }
+
+    pub(crate) const fn spread(name: &'static str, digits: usize) -> Self {
+        Self { name, digits, shown: Shown::Spread }
     }
 }
 
@@ -27,6 +40,13 @@ impl Column {
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) rounds: Vec<Vec<f64>>,
+}
+
+impl Row {
+    /// What each round came to in one column.
+    pub(crate) fn column(&self, index: usize) -> Vec<f64> {
+        self.rounds.iter().map(|round| round[index]).collect()
+    }
 }
 
 /// Measures each of `names` once in every round: A B C, C B A, A B C, and so on.
@@ -51,17 +71,21 @@ pub(crate) fn print(title: &str, columns: &[Column], rows: &[Row]) -> Result<()>
     let mut lines = vec![vec![String::new()]];
     for column in columns {
         lines[0].push(column.name.to_owned());
-        if column.compared {
+        if column.shown == Shown::Compared {
             lines[0].push("ratio".to_owned());
         }
     }
     for row in rows {
         let mut line = vec![row.name.clone()];
         for (index, column) in columns.iter().enumerate() {
-            let values = row.rounds.iter().map(|round| round[index]).collect();
+            let values = row.column(index);
+            if column.shown == Shown::Spread {
+                line.push(spread(values, column.digits));
+                continue;
+            }
             let value = median(values);
             line.push(if value.is_nan() { String::new() } else { format!("{value:.*}", column.digits) });
-            if column.compared {
+            if column.shown == Shown::Compared {
                 line.push(ratio(row, &rows[0], index));
             }
         }
@@ -75,13 +99,24 @@ fn ratio(row: &Row, first: &Row, column: usize) -> String {
     if std::ptr::eq(row, first) {
         return "1".to_owned();
     }
-    let ratios: Vec<_> = row.rounds.iter().zip(&first.rounds).map(|(own, first)| own[column] / first[column]).collect();
-    let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let highest = ratios.iter().copied().fold(0.0, f64::max);
-    match ratios[..] {
-        [only] => format!("{only:.2}"),
-        _ => format!("{:.2} ({lowest:.2}–{highest:.2})", median(ratios)),
+    let rounds = row.rounds.iter().zip(&first.rounds);
+    spread(rounds.map(|(own, first)| own[column] / first[column]).collect(), 2)
+}
+
+/// The median, and the lowest and highest of several.
+fn spread(values: Vec<f64>, digits: usize) -> String {
+    let (lowest, highest) = range(&values);
+    match values[..] {
+        [only] => format!("{only:.digits$}"),
+        _ => format!("{:.digits$} ({lowest:.digits$}–{highest:.digits$})", median(values)),
     }
+}
+
+/// The lowest and the highest.
+pub(crate) fn range(values: &[f64]) -> (f64, f64) {
+    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = values.iter().copied().fold(0.0, f64::max);
+    (lowest, highest)
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
