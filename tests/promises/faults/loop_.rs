@@ -175,13 +175,14 @@ fn case_23_with_room_for_one_event_at_a_time_nothing_is_lost_and_nobody_starves(
     nobody_loses_anything_or_starves(address, 4 * 1024 * KIB);
 }
 
-/// Every wait brings these events and no others (`epoll_wait(2)`; on this architecture the structure is packed).
+/// One wait in three brings these events and no others (`epoll_wait(2)`; on this architecture the structure is packed). After
+/// twenty waits no more of them do: a tracer that lets go of a call which it has taken away makes it fail with `ENOSYS`.
 #[cfg(target_arch = "x86_64")]
-fn forged(first: u32, events: &[(u32, u64)]) -> String {
+fn forged(events: &[(u32, u64)]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let forge = |(kinds, token): &(u32, u64)| hex(&kinds.to_le_bytes()) + &hex(&token.to_le_bytes());
     let batch: String = events.iter().map(forge).collect();
-    format!("epoll_wait:retval={}:poke_exit=@arg2={batch}:when={first}+3", events.len())
+    format!("epoll_wait:retval={}:poke_exit=@arg2={batch}:when=1..20+3", events.len())
 }
 
 /// Readable, writable, both closed, and an error: whatever can be said about a socket.
@@ -199,7 +200,7 @@ fn case_17_events_for_nobody_are_ignored() {
     // Slots that exist under generations that do not, and the other way round.
     events.extend((0..4).map(|slot| (EVERYTHING, 0xFFFF << 32 | slot)));
     events.extend((0..4).map(|generation| (EVERYTHING, generation << 32 | 0xFFFF)));
-    let fault = Fault::on(&trial, &[&forged(1, &events)]);
+    let fault = Fault::on(&trial, &[&forged(&events)]);
     for _ in 0..20 {
         assert_eq!(ask(trial.address("uppercase-tcp"), &["a", "b"]), b"AB");
     }
@@ -218,7 +219,7 @@ fn case_18_readiness_that_is_not_true_does_no_harm() {
     client.ask("a", "A");
     // The listeners have the first slots and generations, the canary and the client the next.
     let events: Vec<_> = (0..5).map(|slot: u64| (EVERYTHING, (slot + 1) << 32 | slot)).collect();
-    let fault = Fault::on(&trial, &[&forged(1, &events)]);
+    let fault = Fault::on(&trial, &[&forged(&events)]);
     for _ in 0..20 {
         client.ask("b", "B");
         assert_eq!(ask(trial.address("uppercase-tcp"), &["c"]), b"C");
