@@ -14,10 +14,10 @@ pub const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
 pub const TURN_SPENT_MAX: usize = 4;
 
 /// Connections accepted in one visit of a listener, so that a storm of them does not starve those that are served.
-pub const VISIT_ACCEPTS_MAX: usize = 16;
+pub const VISIT_ACCEPTS_MAX: usize = 4;
 
 /// Datagrams handled in one visit of a UDP socket.
-pub const VISIT_DATAGRAMS_MAX: usize = 64;
+pub const VISIT_DATAGRAMS_MAX: usize = 32;
 
 /// Datagrams that one system call receives or sends.
 pub const DATAGRAM_BATCH_MAX: usize = 32;
