@@ -189,7 +189,7 @@ impl<T: Transport> Connection<T> {
 
     /// Writes until nothing is left or the kernel takes no more.
     fn flush(&mut self, visit: &mut Visit<'_>) {
-        if visit.outbox.is_empty() || !self.ready.writable {
+        if visit.outbox.is_empty() || !self.ready.writable || self.is_over() {
             return;
         }
         let was_full = self.is_full(visit);

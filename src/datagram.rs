@@ -13,6 +13,8 @@ use crate::protocol::{Context, DatagramProtocol, Dropped};
 pub(crate) struct Mailbox<S> {
     pub(crate) socket: S,
     protocol: Box<dyn DatagramProtocol>,
+    /// The longest payload that can be a request.
+    payload_bytes_max: usize,
     ready: Readiness,
     /// What the datagrams of the current batch are; empty between visits.
     received: Vec<Received>,
@@ -26,7 +28,16 @@ pub(crate) struct Mailbox<S> {
 impl<S: DatagramSocket> Mailbox<S> {
     pub(crate) fn new(socket: S, protocol: Box<dyn DatagramProtocol>) -> Self {
         let ready = Readiness { readable: true, writable: true, in_doubt: false };
-        Self { socket, protocol, ready, received: Vec::new(), replies: Replies::default(), failing: false }
+        let payload_bytes_max = protocol.payload_bytes_max();
+        Self {
+            socket,
+            protocol,
+            payload_bytes_max,
+            ready,
+            received: Vec::new(),
+            replies: Replies::default(),
+            failing: false,
+        }
     }
 
     /// An event came for this socket.
@@ -63,7 +74,7 @@ impl<S: DatagramSocket> Mailbox<S> {
             }
             let buffer = mem::take(&mut visit.read_buffer);
             // One byte more than a request may have, so that a longer one shows.
-            let room = (self.protocol.payload_bytes_max() + 1).min(buffer.len());
+            let room = self.payload_bytes_max.saturating_add(1).min(buffer.len());
             let rooms = (buffer.len() / room).min(DATAGRAM_BATCH_MAX).min(budget);
             let batch = &mut buffer[..rooms * room];
             match attempt(|| self.socket.receive(batch.chunks_exact_mut(room), &mut self.received)) {
@@ -93,7 +104,7 @@ impl<S: DatagramSocket> Mailbox<S> {
         visit.stats.received_bytes += payload.len() as u64;
         let result = if received.from.port() == 0 {
             Err(Dropped("source port 0"))
-        } else if payload.len() > self.protocol.payload_bytes_max() {
+        } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
             let mut cx =

@@ -139,7 +139,7 @@ pub trait Transport {
 pub trait DatagramSocket {
     /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends what they are to
     /// `received`. What does not fit its room is lost. Fewer datagrams than rooms prove nothing: an error in the middle
-    /// ends a batch too, and shows at the next call (`recvmmsg(2)`).
+    /// ends a batch too, and may show at the next call (`recvmmsg(2)`).
     ///
     /// # Errors
     /// `WouldBlock` if nothing has arrived; others are about an earlier datagram and leave the socket in order. Nothing

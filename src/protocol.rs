@@ -400,7 +400,8 @@ pub trait DatagramProtocol: Send {
     /// server for ever (CVE-2024-2169).
     fn on_datagram(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped>;
 
-    /// The longest payload that can be a request; longer ones are dropped as `too long` before they get here.
+    /// The longest payload that can be a request; longer ones are dropped as `too long` before they get here. It is asked
+    /// for once, when the socket is bound.
     fn payload_bytes_max(&self) -> usize {
         crate::limits::DATAGRAM_BYTES_MAX
     }

@@ -2,10 +2,10 @@
 //!
 //! One [turn](Reactor::turn) is *wait, note, run, reap*:
 //!
-//! - **wait** for events; not at all while a slot is ready, else until the next deadline.
+//! - **wait** for events; not at all while a slot is queued, else until the next deadline.
 //! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs here, so nothing can
 //!   change while the batch is being read.
-//! - **run** the ready slots, each within its budget. What a slot leaves over is for the next turn.
+//! - **run** the ready slots, each within its budget. What a slot leaves over is for a later turn.
 //! - **reap** the slots that are over. This is the only place where a slot is freed, so an event can never meet a
 //!   newer owner of its slot within a turn; across turns the generation in the token sees to it.
 
@@ -111,7 +111,7 @@ pub struct Reactor<K: Kernel = Mio> {
 /// What the loop owns at one place of its slab. There may be very many, so every byte of it counts.
 struct Slot<K: Kernel> {
     generation: u32,
-    /// Whether it stands in the ready queue, or in that of the next turn.
+    /// Whether it stands in one of the queues.
     queued: bool,
     /// Whether it stands in the list of those that wait for a buffer.
     wants_buffer: bool,
@@ -266,10 +266,8 @@ impl<K: Kernel> Reactor<K> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let until_deadline = if self.ready.is_empty() && self.spent.is_empty() {
-            // Counted from the beginning of the last turn: that spares a look at the clock, and whatever is due comes late by
-            // no more than that turn took.
             let next = self.deadlines.next().into_iter().chain(self.stop.deadline()).min();
-            next.map(|at| at.duration_from(self.now))
+            next.map(|at| at.duration_from(Time::since(self.origin, self.kernel.now())))
         } else {
             Some(Duration::ZERO)
         };

@@ -110,7 +110,8 @@ impl<K: Kernel> Reactor<K> {
     fn check_sums(&self, census: &Census) -> Result<(), String> {
         let lives = |key: &u32| self.slots.contains(*key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
-        let served = census.buffer_waiters == 0 || self.buffers.free() == 0 || !self.ready.is_empty();
+        let visits = !self.ready.is_empty() || !self.spent.is_empty();
+        let served = census.buffer_waiters == 0 || self.buffers.free() == 0 || visits;
         let rules = [
             (self.ready.iter().chain(&self.spent).all(lives), "a queue names a slot that is free"),
             (self.again.is_empty(), "the queue of the next turn outlived its turn"),

@@ -133,6 +133,9 @@ const fn no_header() -> libc::mmsghdr {
 /// `msg_name` points to a socket address of `msg_namelen` bytes, aligned for each kind of them.
 unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
     let length = header.msg_namelen as usize;
+    if length < size_of::<libc::sa_family_t>() {
+        return Received::NOBODY;
+    }
     // SAFETY: as the caller promises; every address begins with its family, and one of a family has the structure of it,
     // if it is as long.
     unsafe {
@@ -216,7 +219,9 @@ unsafe fn put<T>(header: &mut libc::msghdr, level: libc::c_int, kind: libc::c_in
     // the data after it, which `CMSG_DATA` gives the place of.
     unsafe {
         let message = libc::CMSG_FIRSTHDR(header);
-        message.write(libc::cmsghdr { cmsg_len: libc::CMSG_LEN(size) as _, cmsg_level: level, cmsg_type: kind });
+        (*message).cmsg_len = libc::CMSG_LEN(size) as _;
+        (*message).cmsg_level = level;
+        (*message).cmsg_type = kind;
         libc::CMSG_DATA(message).cast::<T>().write_unaligned(data);
         header.msg_controllen = libc::CMSG_SPACE(size) as _;
     }

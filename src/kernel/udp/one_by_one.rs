@@ -45,7 +45,7 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 
 fn destination(message: ControlMessageOwned) -> Option<Source> {
     match message {
-        #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "netbsd"))]
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             Some(Source::v4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))))
         }
@@ -79,7 +79,7 @@ fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<()> {
     };
     let Some(source) = reply.source else { return send(&[]) };
     match source.address {
-        #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "netbsd"))]
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
         IpAddr::V4(address) => send(&[ControlMessage::Ipv4PacketInfo(&nix::libc::in_pktinfo {
             ipi_ifindex: 0,
             ipi_spec_dst: nix::libc::in_addr { s_addr: u32::from(address).to_be() },
