@@ -151,7 +151,8 @@ fn allow_descriptors(connections: u32) -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot learn the limit of descriptors")?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit of descriptors")?;
     let needed = u64::from(connections) + OTHERS;
-    if most < needed {
+    // `rlim_t` has a sign on FreeBSD.
+    if i128::from(most) < i128::from(needed) {
         return Failure::because(format!("{needed} descriptors are needed, but only {most} allowed (ulimit -Hn)"));
     }
     Ok(())
