@@ -122,7 +122,8 @@ fn write_out(sink: &mut impl Write, mut lines: &[u8]) {
             Ok(0) => return,
             Ok(count) => lines = &lines[count..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody who shares this terminal or pipe made it non-blocking.
+            // Somebody who shares this terminal or pipe made it non-blocking. This thread has nothing else to do, and the loop
+            // does not wait for it.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOG_RETRY),
             Err(_) => return,
         }

@@ -2,14 +2,19 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::Connection;
+use super::{Connection, Ended, Status, Visit};
+use crate::bulk::Buffers;
+use crate::kernel::{Readiness, Transport};
 use crate::limits::{
-    BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
+    BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
+use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
+use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
+use crate::time::Time;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,6 +59,67 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits
+}
+
+/// A peer that has sent something, and takes nothing before it is told to.
+struct Gate {
+    arriving: &'static [u8],
+    open: bool,
+    taken: Vec<u8>,
+}
+
+impl Transport for Gate {
+    fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
+        match std::mem::take(&mut self.arriving) {
+            [] => Err(io::ErrorKind::WouldBlock.into()),
+            arriving => io::Write::write(&mut buffer, arriving),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open { io::Write::write(&mut self.taken, bytes) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reset_on_close(&mut self) {}
+
+    fn short_read_drains(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
+    let (limits, origin) = (Limits::default(), Instant::now());
+    let now = Time::since(origin, origin);
+    let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
+    let mut connection = Connection::new(gate, Box::new(Lines), ([192, 0, 2, 1], 40_000).into(), &limits, now);
+    let mut visit = Visit {
+        read_buffer: &mut [0; READ_BYTES],
+        outbox: &mut Outbox::default(),
+        buffers: &mut Buffers::default(),
+        stats: &mut Stats::default(),
+        limits: &limits,
+        now,
+        instant: origin,
+        wall_clock: SystemTime::UNIX_EPOCH,
+        pressed: false,
+        stopping: false,
+        progressed: false,
+        job: None,
+    };
+    assert_eq!(connection.drive(&mut visit).0, Status::Waiting);
+    assert_eq!(connection.pending_bytes(), b"pending\n".len());
+
+    connection.transport.open = true;
+    connection.note_ready(Readiness { writable: true, ..Readiness::default() });
+    connection.cut(CloseReason::Shutdown, visit.buffers);
+    assert_eq!(connection.drive(&mut visit).0, Status::Closed);
+    let Ended { transport, reason, .. } = connection.end();
+    assert_eq!((transport.taken, reason), (Vec::new(), CloseReason::Shutdown));
 }
 
 #[test]

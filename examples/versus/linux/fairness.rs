@@ -67,6 +67,7 @@ pub(crate) fn storm(lab: &Lab) -> Result<()> {
         "Ten quiet clients beside 500 that never read, 500 that drip, 100 that reset, a flood and an accept storm";
     let mut rows = compare(title, lab.rounds, &["alone"], |_| sample(lab, &server, &mut []))?;
     let mut others = gather(lab, &server, own, &[SILENT, DRIPPING, RESETTING, FLOOD, ACCEPTS])?;
+    // Nothing tells when buffers are full enough: this only chooses the moment at which it is looked.
     thread::sleep(SETTLING);
     rows.extend(compare(title, lab.rounds, &["in the storm"], |_| sample(lab, &server, &mut others))?);
     drop(others);
@@ -92,6 +93,7 @@ fn gather(lab: &Lab, server: &Server, own: usize, others: &[Loud]) -> Result<Vec
         if since.elapsed() > GATHERING {
             return Failure::because("the loud clients do not get connected");
         }
+        // The descriptors of another process can only be counted again.
         thread::sleep(Duration::from_millis(10));
     }
     Ok(running)

@@ -114,6 +114,7 @@ fn run(lab: &Lab, server: &Server, span: Duration, step: &Step) -> Result<(Durat
         if since.elapsed() > CLOSING {
             return Failure::because("the server does not close");
         }
+        // The descriptors of another process can only be counted again.
         thread::sleep(Duration::from_millis(1));
     }
     Ok((server.processor_time()?.saturating_sub(before), found))

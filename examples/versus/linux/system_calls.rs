@@ -80,6 +80,7 @@ fn total_calls(path: &Path) -> Result<f64> {
         if let Some(total) = total {
             return Ok(total);
         }
+        // Nobody tells when the file is whole.
         thread::sleep(Duration::from_millis(10));
     }
     Failure::because("strace has counted nothing")

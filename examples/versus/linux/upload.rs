@@ -111,6 +111,7 @@ fn connect_when_possible(port: u16) -> Result<TcpStream> {
     loop {
         match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused && since.elapsed() < STARTING => {
+                // `nc` does not say when it listens.
                 thread::sleep(Duration::from_millis(1));
             }
             result => return result.context("cannot connect to nc"),
