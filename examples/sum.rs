@@ -12,6 +12,8 @@
 //! belongs to.
 
 mod client;
+#[path = "client/datagram.rs"]
+mod datagram;
 #[path = "client/inbox.rs"]
 mod inbox;
 #[path = "client/outbox.rs"]

@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use mio::{Interest, Registry, Token};
 
 use crate::client::attempt::attempt;
 use crate::client::failure::{Context as _, Result};
+use crate::datagram::connect_to;
 use crate::engine::{Context, News, User, Visit};
 use crate::link::SHORT_READ_DRAINS;
 use crate::options::Cli;
@@ -38,7 +38,7 @@ struct Asked {
 impl Datagrams {
     pub(crate) fn new(cli: &Cli, registry: &Registry, index: usize, tape: &Rc<Tape>) -> Result<Self> {
         let address = cli.url.addresses()?[0];
-        let socket = bind(address).and_then(|mut socket| {
+        let socket = connect_to(address).and_then(|mut socket| {
             registry.register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             Ok(socket)
         });
@@ -127,15 +127,4 @@ impl User for Datagrams {
     fn is_waiting(&self) -> bool {
         !self.in_flight.is_empty()
     }
-}
-
-/// A connected UDP socket gets datagrams of this one server only, and is told when nobody listens there.
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match address {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
-    socket.connect(address)?;
-    Ok(socket)
 }

@@ -178,17 +178,11 @@ impl User for Exchange {
     }
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
-        self.link.wake(cx.now);
-        if self.is_waiting() && cx.now.duration_since(self.moved_at) > cx.timeout {
-            self.fail(&Fault::timeout(), cx);
-        } else if self.link.is_free()
-            && !self.connects_each
-            && let Err(error) = self.link.connect(&cx.registry, cx.now)
-        {
-            self.fail(&Fault::connect(&error), cx);
-        } else if self.link.is_connecting() {
-            // Nothing but this tells that it takes too long.
-            return self.turn(News::default(), cx);
+        let waits_since = self.is_waiting().then_some(self.moved_at);
+        match self.link.tick(waits_since, !self.connects_each, cx) {
+            Ok(true) => return self.turn(News::default(), cx),
+            Ok(false) => {}
+            Err(fault) => self.fail(&fault, cx),
         }
         Visit::Done
     }

@@ -7,6 +7,8 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use crate::client::connect::is_connected;
+use crate::engine::Context;
+use crate::tally::Fault;
 
 /// How long to wait before the next connection after one that failed: a server that is gone is not worth a full core.
 const REST: Duration = Duration::from_millis(10);
@@ -89,6 +91,19 @@ impl Link {
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
+    }
+
+    /// What time alone asks for: gives up what has waited for too long, connects again if the connection `stays`. Gives
+    /// whether a turn is due, since nothing but that tells that connecting takes too long.
+    pub(crate) fn tick(&mut self, waits_since: Option<Instant>, stays: bool, cx: &Context) -> Result<bool, Fault> {
+        self.wake(cx.now);
+        if waits_since.is_some_and(|since| cx.now.duration_since(since) > cx.timeout) {
+            return Err(Fault::timeout());
+        }
+        if self.is_free() && stays {
+            self.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+        }
+        Ok(self.is_connecting())
     }
 
     pub(crate) fn is_connecting(&self) -> bool {

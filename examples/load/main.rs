@@ -39,6 +39,8 @@ mod bad;
 #[path = "../client/mod.rs"]
 mod client;
 mod condition;
+#[path = "../client/datagram.rs"]
+mod datagram;
 mod datagrams;
 mod engine;
 mod exchange;

@@ -1,6 +1,4 @@
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
@@ -12,6 +10,7 @@ use crate::client::failure::{Context, Failure, Result, tell};
 use crate::client::output::Output;
 use crate::client::url::Url;
 use crate::client::wait::{after, is_past, wait};
+use crate::datagram::connect_to;
 use crate::pace::Pace;
 use crate::printable::printable;
 use crate::question::{Questions, Reply};
@@ -55,16 +54,6 @@ fn connect(url: &Url) -> Result<UdpSocket> {
         }
     }
     Failure::because(format!("cannot connect to {url}: {}", failures.join("; ")))
-}
-
-fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = match address {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
-    socket.connect(address)?;
-    Ok(socket)
 }
 
 struct Client {
