@@ -1,11 +1,12 @@
 //! Making TCP sockets, and what mio's do not offer: options, and reset on close.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
 use nix::sys::resource::{Resource, getrlimit};
+use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::{ListenOptions, Transport};
@@ -46,6 +47,13 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// How bytes are sent: a connection that is gone is an error of `send(2)` and no SIGPIPE. Where there is no such flag, that
+/// signal is ignored, as it is in every Rust program.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
 /// A TCP connection of the operating system.
 #[derive(Debug)]
 pub struct Stream(TcpStream);
@@ -67,11 +75,12 @@ impl Stream {
 
 impl Transport for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        // Past the C library, whose wrapper makes every call a point where threads can be cancelled.
+        self.0.try_io(|| Ok(net::recv(&self.0, buffer, RecvFlags::empty())?.1))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.try_io(|| Ok(net::send(&self.0, bytes, SEND)?))
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
