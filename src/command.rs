@@ -132,7 +132,7 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
             .map_err(|reason| Failure::new(Exit::Usage, format!("--listen {}: {reason}", listen.escape_debug())))?;
     }
 
-    let log = LogWriter::new(io::stderr()).map_err(|error| Failure::new(Exit::Failure, error))?;
+    let log = LogWriter::new(io::stderr());
     log_to(log.clone());
     let _last = Drained(log);
     // The hook of the standard library writes to stderr and would wait for it, on the loop's thread.

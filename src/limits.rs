@@ -95,6 +95,9 @@ pub const LOG_QUEUE_BYTES_MAX: usize = 256 * 1024;
 /// Time at exit for log lines to reach a slow stderr.
 pub const LOG_FLUSH: Duration = Duration::from_millis(200);
 
+/// How long the thread that writes the log waits for another line before it ends.
+pub const LOG_IDLE: Duration = Duration::from_secs(1);
+
 /// How long the thread that writes the log leaves a stderr alone that is non-blocking and full.
 pub const LOG_RETRY: Duration = Duration::from_millis(10);
 

@@ -6,19 +6,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::limits::{LOG_FLUSH, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
+use crate::limits::{LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
 
 /// A sink that takes log lines at once and gives them to a thread, which may block on the real sink.
 ///
 /// Too many lines waiting: the next ones are dropped, and the log says how many. The lock is held only to append to or to
 /// swap a buffer, never while anything is written.
-#[derive(Debug, Clone)]
+///
+/// The thread is there only while there is something to write and for a while after that. As long as a process has one
+/// thread, the kernel looks up its descriptors without counting references, which every system call of the loop gains by.
+#[derive(Clone)]
 pub(crate) struct LogWriter {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
 struct Shared {
+    /// Only the thread takes this lock.
+    sink: Mutex<Box<dyn Write + Send>>,
     queue: Mutex<Queue>,
     /// Lines have come.
     filled: Condvar,
@@ -30,19 +34,28 @@ struct Shared {
 struct Queue {
     lines: Vec<u8>,
     dropped_lines: u64,
+    has_thread: bool,
     is_writing: bool,
 }
 
 impl LogWriter {
-    /// A writer in front of `sink`, with a thread of its own.
-    ///
-    /// # Errors
-    /// There is no thread to be had.
-    pub(crate) fn new(sink: impl Write + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let writer = Self { shared: Arc::clone(&shared) };
-        thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(sink))?;
-        Ok(writer)
+    /// A writer in front of `sink`.
+    pub(crate) fn new(sink: impl Write + Send + 'static) -> Self {
+        let shared = Shared {
+            sink: Mutex::new(Box::new(sink)),
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts the thread. If there is none to be had, the next line tries again.
+    fn start(&self) {
+        let shared = Arc::clone(&self.shared);
+        if thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_lines()).is_err() {
+            self.shared.lock().has_thread = false;
+        }
     }
 
     /// Waits until everything is written, but no longer than a slow sink is worth: 200 ms.
@@ -68,8 +81,13 @@ impl Write for LogWriter {
         } else {
             queue.lines.extend_from_slice(line);
         }
+        let has_thread = mem::replace(&mut queue.has_thread, true);
         drop(queue);
-        self.shared.filled.notify_one();
+        if has_thread {
+            self.shared.filled.notify_one();
+        } else {
+            self.start();
+        }
         Ok(line.len())
     }
 
@@ -89,34 +107,39 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_to(&self, mut sink: impl Write) {
+    /// The thread: writes until no lines have come for a while.
+    fn write_lines(&self) {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
-        loop {
-            let dropped_lines = self.take(&mut lines);
+        while let Some(dropped_lines) = self.take(&mut lines) {
             if dropped_lines > 0 {
                 lines.extend_from_slice(format!("{dropped_lines} log lines dropped\n").as_bytes());
             }
-            write_out(&mut sink, &lines);
+            write_out(&mut *sink, &lines);
             lines.clear();
         }
     }
 
-    /// Waits for lines and takes all of them; says how many were dropped after them.
-    fn take(&self, lines: &mut Vec<u8>) -> u64 {
+    /// Waits for lines and takes all of them; says how many were dropped after them. `None` if none came: whoever writes the
+    /// next one has to start a thread.
+    fn take(&self, lines: &mut Vec<u8>) -> Option<u64> {
         let mut queue = self.lock();
         queue.is_writing = false;
-        while queue.is_drained() {
+        if queue.is_drained() {
             self.drained.notify_all();
-            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.filled.wait_timeout_while(queue, LOG_IDLE, |queue| queue.is_drained());
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue.is_writing = true;
+        queue.has_thread = !queue.is_drained();
+        queue.is_writing = queue.has_thread;
         mem::swap(&mut queue.lines, lines);
-        mem::take(&mut queue.dropped_lines)
+        let dropped_lines = mem::take(&mut queue.dropped_lines);
+        queue.has_thread.then_some(dropped_lines)
     }
 }
 
 /// Writes what can be written. There is nobody to tell that a log cannot be written.
-fn write_out(sink: &mut impl Write, mut lines: &[u8]) {
+fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
     while !lines.is_empty() {
         match sink.write(lines) {
             Ok(0) => return,
@@ -158,7 +181,7 @@ mod tests {
     fn gated() -> (LogWriter, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>) {
         let (begun, writes) = mpsc::channel();
         let (open, go) = mpsc::channel();
-        (LogWriter::new(Gate { begun, go }).unwrap(), writes, open)
+        (LogWriter::new(Gate { begun, go }), writes, open)
     }
 
     #[test]
@@ -195,6 +218,19 @@ mod tests {
         writer.write_all(b"more\n").unwrap();
         writer.drain();
         assert!(writer.shared.lock().is_drained());
+    }
+
+    #[test]
+    fn a_log_at_rest_has_no_thread_and_the_next_line_starts_one() {
+        let (mut writer, writes, open) = gated();
+        drop(open);
+        for line in [b"one\n", b"two\n"] {
+            writer.write_all(line).unwrap();
+            assert_eq!(writes.recv().unwrap(), line);
+            // The thread holds the sink for as long as it lives.
+            drop(writer.shared.sink.lock().unwrap());
+            assert!(!writer.shared.lock().has_thread);
+        }
     }
 
     #[test]
