@@ -227,6 +227,9 @@ impl<T: Transport> Connection<T> {
             self.announce_eof(visit);
             return Round::Progress;
         }
+        if !self.ready.readable {
+            return Round::Rest;
+        }
         let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
         let buffer = mem::take(&mut visit.read_buffer);
         let round = match self.read(&mut buffer[..most.min(*budget)], visit, budget) {

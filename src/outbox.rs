@@ -44,7 +44,7 @@ impl Outbox {
     /// Whether everything has been sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.sent == self.bytes.len()
     }
 
     /// What has not been sent yet.

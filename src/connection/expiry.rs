@@ -24,13 +24,13 @@ impl<T: Transport> Connection<T> {
 
     /// What comes first, given what output is pending.
     pub(super) fn next_expiry(&self, limits: &Limits, pending: Pending) -> (Time, Expired) {
-        let write = pending.since.after(limits.write_timeout);
+        let write = || pending.since.after(limits.write_timeout);
         let lifetime = self.held.as_ref().map_or(Time::NEVER, |held| held.lifetime);
         match self.phase.as_deref() {
             Some(Phase::Closed(_)) => (Time::NEVER, Expired::Linger),
             Some(Phase::Lingering(_, since)) => (since.after(limits.linger_timeout), Expired::Linger),
             // A peer that takes a little now and then does not outlive its lifetime by more than one `write_timeout`.
-            Some(Phase::Flushing(_)) => (write.min(lifetime.after(limits.write_timeout)), Expired::Write),
+            Some(Phase::Flushing(_)) => (write().min(lifetime.after(limits.write_timeout)), Expired::Write),
             phase @ (None | Some(Phase::Working(_) | Phase::Storing(_))) => {
                 let mut next = (lifetime, Expired::Order(CloseReason::Lifetime));
                 let mut consider = |at: Time, expired| {
@@ -39,7 +39,7 @@ impl<T: Transport> Connection<T> {
                     }
                 };
                 if pending.any {
-                    consider(write, Expired::Write);
+                    consider(write(), Expired::Write);
                 } else if !self.job_out {
                     consider(self.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));
                 }

@@ -56,12 +56,18 @@ impl Connection {
 
     /// Where the first line begins that is exactly `exit`, newline included.
     fn exit_line(&self, input: &[u8]) -> Option<usize> {
-        let first = self.at_line_start.then_some(0);
-        let later = LATER_EXIT.find_iter(input).map(|newline| newline + 1);
-        first.into_iter().chain(later).find(|start| {
-            let line = &input[*start..];
-            line.starts_with(b"exit\n") || line.starts_with(b"exit\r\n")
-        })
+        let is_exit = |start: usize| input[start..].starts_with(b"exit\n") || input[start..].starts_with(b"exit\r\n");
+        if self.at_line_start && is_exit(0) {
+            return Some(0);
+        }
+        let mut start = 0;
+        while let Some(newline) = LATER_EXIT.find(&input[start..]) {
+            start += newline + 1;
+            if is_exit(start) {
+                return Some(start);
+            }
+        }
+        None
     }
 
     /// The length of the last line, if more bytes could make it an `exit` line.
