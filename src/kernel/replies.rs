@@ -32,6 +32,20 @@ pub struct Reply<'a> {
     pub source: Option<Source>,
 }
 
+/// Replies that stand behind each other and go the same way, of one length but for the last, which may be shorter: the
+/// kernel can cut them out of one payload itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run<'a> {
+    /// What they say, one behind the other.
+    pub(crate) payloads: &'a [u8],
+    /// The length of each but the last.
+    pub(crate) length: usize,
+    /// How many they are.
+    pub(crate) count: usize,
+    pub(crate) to: SocketAddr,
+    pub(crate) source: Option<Source>,
+}
+
 impl Replies {
     /// Appends one.
     pub(crate) fn push(&mut self, reply: Reply<'_>) {
@@ -41,11 +55,38 @@ impl Replies {
 
     /// Those that have not been sent, the next one first.
     pub fn unsent(&self) -> impl Iterator<Item = Reply<'_>> {
-        let start_of_first = self.done.checked_sub(1).map_or(0, |last| self.envelopes[last].end);
-        self.envelopes[self.done..].iter().scan(start_of_first, |start, envelope| {
+        self.envelopes[self.done..].iter().scan(self.start(), |start, envelope| {
             let payload = &self.payloads[std::mem::replace(start, envelope.end)..envelope.end];
             Some(Reply { payload, to: envelope.to, source: envelope.source })
         })
+    }
+
+    /// Those that have not been sent, in runs as long as they can be. Replies of more than `longest` bytes, and empty ones,
+    /// are runs of their own.
+    pub(crate) fn runs(&self, longest: usize) -> impl Iterator<Item = Run<'_>> {
+        let mut unsent = self.unsent().peekable();
+        let mut start = self.start();
+        std::iter::from_fn(move || {
+            let Reply { payload, to, source } = unsent.next()?;
+            let (length, mut end, mut count) = (payload.len(), start + payload.len(), 1);
+            let mut last = length;
+            let fits = |bytes: usize| length <= longest && (1..=length).contains(&bytes);
+            while last == length
+                && let Some(next) =
+                    unsent.next_if(|next| next.to == to && next.source == source && fits(next.payload.len()))
+            {
+                last = next.payload.len();
+                end += last;
+                count += 1;
+            }
+            let payloads = &self.payloads[std::mem::replace(&mut start, end)..end];
+            Some(Run { payloads, length, count, to, source })
+        })
+    }
+
+    /// Where the payloads begin that have not been sent.
+    fn start(&self) -> usize {
+        self.done.checked_sub(1).map_or(0, |last| self.envelopes[last].end)
     }
 
     /// Whether all have been sent.
@@ -86,5 +127,44 @@ mod tests {
         assert!(replies.is_empty());
         replies.push(Reply { payload: b"next", to: to(4), source: None });
         assert_eq!(replies.unsent().map(|reply| reply.payload).collect::<Vec<_>>(), [b"next"]);
+    }
+
+    #[test]
+    fn a_run_is_of_one_length_to_one_peer_and_only_its_last_may_be_shorter() {
+        let to = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let mut replies = Replies::default();
+        for (payload, port) in [
+            (&b"first"[..], 1),
+            (b"aa", 1),
+            (b"bb", 1),
+            (b"c", 1),
+            (b"d", 1),
+            (b"e", 2),
+            (b"", 2),
+            (b"f", 2),
+            (b"long", 2),
+            (b"long", 2),
+            (b"end", 2),
+        ] {
+            replies.push(Reply { payload, to: to(port), source: None });
+        }
+        let runs = |replies: &Replies, longest| {
+            let runs = replies.runs(longest).map(|run| (run.payloads.to_vec(), run.length, run.count, run.to.port()));
+            runs.collect::<Vec<_>>()
+        };
+        replies.advance(1);
+        let expected = [
+            (b"aabbc".to_vec(), 2, 3, 1),
+            (b"d".to_vec(), 1, 1, 1),
+            (b"e".to_vec(), 1, 1, 2),
+            (b"".to_vec(), 0, 1, 2),
+            (b"f".to_vec(), 1, 1, 2),
+            (b"long".to_vec(), 4, 1, 2),
+            (b"long".to_vec(), 4, 1, 2),
+            (b"end".to_vec(), 3, 1, 2),
+        ];
+        assert_eq!(runs(&replies, 3), expected);
+        assert_eq!(runs(&replies, 4)[5..], [(b"longlongend".to_vec(), 4, 3, 2)]);
+        assert!(runs(&replies, 0).iter().all(|(.., count, _)| *count == 1), "no runs if none are wanted");
     }
 }

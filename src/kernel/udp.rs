@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::slice::ChunksExactMut;
 
+use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -19,9 +20,17 @@ use self::mmsg as calls;
 use self::one_by_one as calls;
 use super::{BindOptions, DatagramSocket, Received, Replies};
 
+/// The longest replies that leave in runs: such a datagram fits the smallest packet that every link has to take (RFC 8200,
+/// section 5: 1280 bytes), less 48 for its headers.
+const SEGMENT_BYTES_MAX: usize = 1232;
+
 /// A UDP socket of the operating system.
 #[derive(Debug)]
-pub struct UdpSocket(::mio::net::UdpSocket);
+pub struct UdpSocket {
+    socket: ::mio::net::UdpSocket,
+    /// The longest replies that the kernel cuts out of runs by itself; 0 if it does not.
+    segment_bytes_max: usize,
+}
 
 impl UdpSocket {
     pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
@@ -39,12 +48,33 @@ impl UdpSocket {
         socket.bind(&address.into())?;
         let socket = ::mio::net::UdpSocket::from_std(socket.into());
         let local = socket.local_addr()?;
-        Ok((Self(socket), local))
+        let segment_bytes_max = if segments(&socket) { SEGMENT_BYTES_MAX } else { 0 };
+        Ok((Self { socket, segment_bytes_max }, local))
     }
 
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
-        &mut self.0
+        &mut self.socket
     }
+
+    /// Whether an error says that the run of replies which stands first cannot leave as one: its datagrams are too long for
+    /// this link, or the device leaves checksums to us (`EIO`).
+    fn refuses_run(&self, error: &io::Error, replies: &Replies) -> bool {
+        let refused = [Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE].map(|errno| Some(errno as i32));
+        refused.contains(&error.raw_os_error())
+            && replies.runs(self.segment_bytes_max).next().is_some_and(|run| run.count > 1)
+    }
+}
+
+/// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
+#[cfg(target_os = "linux")]
+fn segments(socket: &::mio::net::UdpSocket) -> bool {
+    setsockopt(socket, sockopt::UdpGsoSegment, &0).is_ok()
+}
+
+/// No other system has it.
+#[cfg(not(target_os = "linux"))]
+fn segments(_: &::mio::net::UdpSocket) -> bool {
+    false
 }
 
 /// Asks for the address that each datagram was sent to, so that its reply leaves from there: `ip(7)` `IP_PKTINFO`,
@@ -64,11 +94,18 @@ fn ask_for_destinations(socket: &Socket, ipv6: bool) -> io::Result<()> {
 
 impl DatagramSocket for UdpSocket {
     fn receive(&mut self, rooms: ChunksExactMut<'_, u8>, received: &mut Vec<Received>) -> io::Result<()> {
-        self.0.try_io(|| calls::receive(self.0.as_raw_fd(), rooms, received))
+        self.socket.try_io(|| calls::receive(self.socket.as_raw_fd(), rooms, received))
     }
 
     fn send(&mut self, replies: &Replies) -> io::Result<usize> {
-        self.0.try_io(|| calls::send(self.0.as_raw_fd(), replies))
+        let send = |longest| self.socket.try_io(|| calls::send(self.socket.as_raw_fd(), replies, longest));
+        match send(self.segment_bytes_max) {
+            Err(error) if self.refuses_run(&error, replies) => {
+                self.segment_bytes_max = 0;
+                send(0)
+            }
+            result => result,
+        }
     }
 }
 

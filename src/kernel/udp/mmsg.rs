@@ -20,7 +20,8 @@ use super::{Received, Replies};
 use crate::kernel::Source;
 use crate::limits::DATAGRAM_BATCH_MAX;
 
-/// Room for the one control message of a datagram: `struct in6_pktinfo` is the largest, with its header 40 bytes.
+/// Room for the control messages of a datagram, each with its header: 40 bytes for a `struct in6_pktinfo` at most, 24 for the
+/// length of segments.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([MaybeUninit<u8>; 64]);
@@ -67,35 +68,42 @@ pub(super) fn receive(
 }
 
 /// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none.
-pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
+///
+/// Runs of replies of up to `longest` bytes leave as one message each, which the kernel cuts into datagrams where it leaves
+/// (`udp(7)`: `UDP_SEGMENT`): a burst from one peer goes through the layers of the network once.
+pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::Result<usize> {
     let mut headers = [no_header(); DATAGRAM_BATCH_MAX];
     let mut names = [const { MaybeUninit::<Name>::uninit() }; DATAGRAM_BATCH_MAX];
     let mut controls = [NO_CONTROL; DATAGRAM_BATCH_MAX];
     let mut parts = [IoSlice::new(&[]); DATAGRAM_BATCH_MAX];
     let mut count = 0;
-    for (reply, (((header, name), control), part)) in
-        replies.unsent().zip(headers.iter_mut().zip(&mut names).zip(&mut controls).zip(&mut parts))
+    for (run, (((header, name), control), part)) in
+        replies.runs(longest).zip(headers.iter_mut().zip(&mut names).zip(&mut controls).zip(&mut parts))
     {
         let header = &mut header.msg_hdr;
-        *part = IoSlice::new(reply.payload);
+        *part = IoSlice::new(run.payloads);
         header.msg_iov = ptr::from_mut(part).cast();
         header.msg_iovlen = 1;
-        let (address, length) = Name::of(reply.to);
+        let (address, length) = Name::of(run.to);
         header.msg_name = ptr::from_mut(name.write(address)).cast();
         header.msg_namelen = length as libc::socklen_t;
-        if let Some(source) = reply.source {
-            header.msg_control = ptr::from_mut(control).cast();
-            header.msg_controllen = size_of::<Control>() as _;
-            // SAFETY: the header points to room for a control message and says how much.
+        header.msg_control = ptr::from_mut(control).cast();
+        if let Some(source) = run.source {
+            // SAFETY: the header points to room for both control messages, of which none is there yet.
             unsafe { put_source(header, source) };
+        }
+        if run.count > 1 {
+            // SAFETY: the header points to room for both control messages, of which the other one may be there.
+            unsafe { put(header, libc::SOL_UDP, libc::UDP_SEGMENT, run.length as u16) };
         }
         count += 1;
     }
     // SAFETY: the first `count` headers were filled in above. Their pointers lead to initialized elements of `names` and
-    // `parts` and, where `msg_controllen` is not zero, to a control message of that length; all of them outlive the
+    // `parts` and to control messages of `msg_controllen` bytes together, if that is not zero; all of them outlive the
     // call. `IoSlice` has the layout of `iovec`, and the kernel only reads.
     let result = unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _) };
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+    let sent = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+    Ok(replies.runs(longest).take(sent).map(|run| run.count).sum())
 }
 
 /// A socket address as the kernel takes it.
@@ -182,10 +190,10 @@ unsafe fn destination(header: &libc::msghdr) -> Option<Source> {
     None
 }
 
-/// Writes the control message that has a datagram leave from `source`, and its length into the header.
+/// Writes the control message that has a datagram leave from `source` behind those that the header counts.
 ///
 /// # Safety
-/// `msg_control` points to `msg_controllen` writable bytes, at least 40, aligned for the header of a control message.
+/// As for [`put`]: 40 bytes are enough.
 unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
     match source.address {
         IpAddr::V4(address) => {
@@ -208,21 +216,21 @@ unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
     }
 }
 
-/// Writes one control message, and its length into the header.
+/// Writes one control message behind those that the header counts, and counts it.
 ///
 /// # Safety
-/// `msg_control` points to `msg_controllen` writable bytes, at least `CMSG_SPACE(size_of::<T>())`, aligned for the header
-/// of a control message.
+/// `msg_control` points to writable bytes, aligned for the header of a control message, of which `msg_controllen` are taken by
+/// whole control messages and `CMSG_SPACE(size_of::<T>())` are free behind those.
 unsafe fn put<T>(header: &mut libc::msghdr, level: libc::c_int, kind: libc::c_int, data: T) {
     let size = size_of::<T>() as libc::c_uint;
-    // SAFETY: there is room for a header, so `CMSG_FIRSTHDR` gives the start of the room, which is aligned for it; and for
-    // the data after it, which `CMSG_DATA` gives the place of.
+    // SAFETY: what is taken is a multiple of the alignment (`cmsg(3)`: `CMSG_SPACE`), so a header can stand behind it; there
+    // is room for it and for the data after it, which `CMSG_DATA` gives the place of.
     unsafe {
-        let message = libc::CMSG_FIRSTHDR(header);
+        let message = header.msg_control.byte_add(header.msg_controllen as usize).cast::<libc::cmsghdr>();
         (*message).cmsg_len = libc::CMSG_LEN(size) as _;
         (*message).cmsg_level = level;
         (*message).cmsg_type = kind;
         libc::CMSG_DATA(message).cast::<T>().write_unaligned(data);
-        header.msg_controllen = libc::CMSG_SPACE(size) as _;
+        header.msg_controllen += libc::CMSG_SPACE(size) as usize;
     }
 }

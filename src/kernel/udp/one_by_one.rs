@@ -58,8 +58,9 @@ fn destination(message: ControlMessageOwned) -> Option<Source> {
     }
 }
 
-/// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none.
-pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
+/// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none. There are
+/// no runs.
+pub(super) fn send(descriptor: RawFd, replies: &Replies, _longest: usize) -> io::Result<usize> {
     let mut sent = 0;
     for reply in replies.unsent() {
         match send_one(descriptor, reply) {
