@@ -64,23 +64,24 @@ impl Replies {
     /// Those that have not been sent, in runs as long as they can be. Replies of more than `longest` bytes, and empty ones,
     /// are runs of their own.
     pub(crate) fn runs(&self, longest: usize) -> impl Iterator<Item = Run<'_>> {
-        let mut unsent = self.unsent().peekable();
+        let mut rest = &self.envelopes[self.done..];
         let mut start = self.start();
         std::iter::from_fn(move || {
-            let Reply { payload, to, source } = unsent.next()?;
-            let (length, mut end, mut count) = (payload.len(), start + payload.len(), 1);
-            let mut last = length;
-            let fits = |bytes: usize| length <= longest && (1..=length).contains(&bytes);
-            while last == length
-                && let Some(next) =
-                    unsent.next_if(|next| next.to == to && next.source == source && fits(next.payload.len()))
+            let first = rest.first()?;
+            let length = first.end - start;
+            let mut count = 1;
+            // As long as the last one was no shorter than the others.
+            while length <= longest
+                && rest[count - 1].end == start + count * length
+                && let Some(next) = rest.get(count).filter(|next| next.to == first.to && next.source == first.source)
+                && (1..=length).contains(&(next.end - rest[count - 1].end))
             {
-                last = next.payload.len();
-                end += last;
                 count += 1;
             }
+            let end = rest[count - 1].end;
+            rest = &rest[count..];
             let payloads = &self.payloads[std::mem::replace(&mut start, end)..end];
-            Some(Run { payloads, length, count, to, source })
+            Some(Run { payloads, length, count, to: first.to, source: first.source })
         })
     }
 

@@ -76,6 +76,7 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
     let mut names = [const { MaybeUninit::<Name>::uninit() }; DATAGRAM_BATCH_MAX];
     let mut controls = [NO_CONTROL; DATAGRAM_BATCH_MAX];
     let mut parts = [IoSlice::new(&[]); DATAGRAM_BATCH_MAX];
+    let mut counts = [0; DATAGRAM_BATCH_MAX];
     let mut count = 0;
     for (run, (((header, name), control), part)) in
         replies.runs(longest).zip(headers.iter_mut().zip(&mut names).zip(&mut controls).zip(&mut parts))
@@ -92,6 +93,7 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
             // SAFETY: the header points to room for both control messages, of which none is there yet.
             unsafe { put_source(header, source) };
         }
+        counts[count] = run.count;
         if run.count > 1 {
             // SAFETY: the header points to room for both control messages, of which the other one may be there.
             unsafe { put(header, libc::SOL_UDP, libc::UDP_SEGMENT, run.length as u16) };
@@ -101,9 +103,10 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
     // SAFETY: the first `count` headers were filled in above. Their pointers lead to initialized elements of `names` and
     // `parts` and to control messages of `msg_controllen` bytes together, if that is not zero; all of them outlive the
     // call. `IoSlice` has the layout of `iovec`, and the kernel only reads.
-    let result = unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _) };
+    let result =
+        unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT as _) };
     let sent = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
-    Ok(replies.runs(longest).take(sent).map(|run| run.count).sum())
+    Ok(counts[..sent].iter().sum())
 }
 
 /// A socket address as the kernel takes it.
@@ -223,14 +226,16 @@ unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
 /// whole control messages and `CMSG_SPACE(size_of::<T>())` are free behind those.
 unsafe fn put<T>(header: &mut libc::msghdr, level: libc::c_int, kind: libc::c_int, data: T) {
     let size = size_of::<T>() as libc::c_uint;
+    // Some C libraries count in `size_t`, others in `socklen_t`.
+    let taken: usize = header.msg_controllen as _;
     // SAFETY: what is taken is a multiple of the alignment (`cmsg(3)`: `CMSG_SPACE`), so a header can stand behind it; there
     // is room for it and for the data after it, which `CMSG_DATA` gives the place of.
     unsafe {
-        let message = header.msg_control.byte_add(header.msg_controllen as usize).cast::<libc::cmsghdr>();
+        let message = header.msg_control.byte_add(taken).cast::<libc::cmsghdr>();
         (*message).cmsg_len = libc::CMSG_LEN(size) as _;
         (*message).cmsg_level = level;
         (*message).cmsg_type = kind;
         libc::CMSG_DATA(message).cast::<T>().write_unaligned(data);
-        header.msg_controllen += libc::CMSG_SPACE(size) as usize;
+        header.msg_controllen = (taken + libc::CMSG_SPACE(size) as usize) as _;
     }
 }
