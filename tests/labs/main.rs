@@ -1,0 +1,79 @@
+//! The labs of the book: what its pages print is what one sees.
+//!
+//! A block of `docs/*.md` whose fence says `console lab=NAME` is typed on a machine of its own, and what it prints is
+//! compared; `docs/labs.md` tells how they are written. Each is a test named `page::NAME`.
+//!
+//! - `cargo test --test labs ten-minutes::` does those of one page;
+//! - `LABS_REFRESH=1 cargo test --test labs` writes what is seen into the pages.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+mod difference;
+mod lab;
+mod markdown;
+mod own;
+mod pages;
+mod play;
+mod processes;
+mod terminal;
+mod tools;
+mod varies;
+
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::lab::Lab;
+use crate::play::{LAB_TIME_MAX, Mode};
+
+/// Labs that run at the same time.
+const AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).min(AT_ONCE));
+    // On mio's fallback over poll(2) the server makes other system calls than the pages show.
+    let labs = if cfg!(mio_unsupported_force_poll_poll) { Ok(Vec::new()) } else { pages::labs() };
+    let mut trials = own::trials();
+    match labs {
+        Ok(labs) => trials.extend(labs.into_iter().map(trial)),
+        Err(problem) => trials.push(Trial::test("every_lab_can_be_read", move || Err(problem.into()))),
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(lab: Lab) -> Trial {
+    let lacks = lacks(&lab);
+    let (title, is_ci) = (lab.title(), std::env::var_os("CI").is_some());
+    if let Some(lacks) = lacks.as_ref().filter(|_| !is_ci) {
+        eprintln!("SKIPPED: {title}, since this machine lacks {lacks}");
+    }
+    let is_skipped = lacks.is_some() && !is_ci;
+    Trial::test(title, move || match lacks {
+        Some(lacks) => Err(format!("this machine lacks {lacks}").into()),
+        None => run(&lab),
+    })
+    .with_ignored_flag(is_skipped)
+}
+
+/// What a lab needs and this machine has not.
+fn lacks(lab: &Lab) -> Option<String> {
+    static NAMESPACES: OnceLock<Result<(), String>> = OnceLock::new();
+    if let Err(problem) = NAMESPACES.get_or_init(own::namespaces_work) {
+        return Some(format!("namespaces for a machine of its own: {problem}"));
+    }
+    let missing = tools::missing(lab);
+    (!missing.is_empty()).then(|| format!("what is in the packages {}", missing.join(", ")))
+}
+
+fn run(lab: &Lab) -> Result<(), Failed> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    BUILT.get_or_init(tools::build).clone()?;
+    if std::env::var_os("LABS_REFRESH").is_some() {
+        let seen = play::play(lab, Mode::Refresh, LAB_TIME_MAX)?;
+        return Ok(pages::refresh(lab, &seen)?);
+    }
+    play::play(lab, Mode::Compare, LAB_TIME_MAX)?;
+    Ok(())
+}

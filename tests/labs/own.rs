@@ -1,0 +1,121 @@
+//! What the runner of the labs promises, tried on pages of its own.
+
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::lab::{self, Lab};
+use crate::pages::refreshed;
+use crate::play::{LAB_TIME_MAX, Mode, play};
+
+type Claim = fn() -> Result<(), Failed>;
+
+const CLAIMS: [(&str, Claim); 8] = [
+    ("a_lab_that_shows_what_it_prints_passes", passes),
+    ("output_that_differs_fails_and_the_difference_is_shown", differs),
+    ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
+    ("a_refresh_rewrites_only_what_differs", refreshes),
+    ("a_refresh_keeps_a_page_in_which_only_what_may_vary_differs", keeps),
+    ("a_program_is_typed_to_and_interrupted", is_typed_to),
+    ("two_terminals_are_on_one_machine_and_two_labs_are_not", terminals),
+    ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let works = namespaces_work();
+    let is_skipped = works.is_err() && std::env::var_os("CI").is_none();
+    let trial = |(name, claim): (&str, Claim)| {
+        let works = works.clone();
+        Trial::test(format!("runner::{name}"), move || works.map_err(Failed::from).and_then(|()| claim()))
+            .with_ignored_flag(is_skipped)
+    };
+    CLAIMS.into_iter().map(trial).collect()
+}
+
+/// Whether this user can have a machine of its own.
+pub(crate) fn namespaces_work() -> Result<(), String> {
+    play(&only_lab("a", "$ true\n"), Mode::Compare, LAB_TIME_MAX).map(|_| ())
+}
+
+fn page(body: &str) -> String {
+    format!("Before.\n\n<!-- varies: time -->\n```console lab=one\n{body}```\n\nAfter.\n")
+}
+
+fn only_lab(name: &str, body: &str) -> Lab {
+    lab::labs(&format!("own-{name}"), &page(body)).unwrap().remove(0)
+}
+
+fn try_lab(name: &str, body: &str) -> Result<Vec<Vec<String>>, String> {
+    play(&only_lab(name, body), Mode::Compare, LAB_TIME_MAX)
+}
+
+fn fails_with(result: Result<Vec<Vec<String>>, String>, parts: &[&str]) -> Result<(), Failed> {
+    let problem = result.err().ok_or("it passed")?;
+    match parts.iter().find(|part| !problem.contains(**part)) {
+        Some(part) => Err(format!("no {part:?} in:\n{problem}").into()),
+        None => Ok(()),
+    }
+}
+
+fn passes() -> Result<(), Failed> {
+    let lines =
+        "$ printf 'one\\ntwo\\nthree\\n'\none\n…\n$ cat <<'END' | tr a-z A-Z\n> at 11:22:33\n> END\nAT 00:00:00\n";
+    try_lab("passes", lines)?;
+    Ok(())
+}
+
+fn differs() -> Result<(), Failed> {
+    fails_with(
+        try_lab("differs", "$ printf 'a\\nb\\nc\\n'\na\nB\nc\n$ echo not reached\n"),
+        &["docs/own-differs.md:5: ", "$ printf", "  a\n- B\n+ b\n  c\n"],
+    )?;
+    fails_with(try_lab("more", "$ printf 'a\\nb\\n'\na\n"), &["  a\n+ b\n"])?;
+    fails_with(try_lab("less", "$ echo a\na\nb\n"), &["  a\n- b\n"])
+}
+
+fn hangs() -> Result<(), Failed> {
+    let lab = only_lab("hangs", "$ (setsid sleep 86461 &) ; sleep 86461\n$ echo\n");
+    fails_with(play(&lab, Mode::Compare, Duration::from_secs(2)), &["it took too long", "sleep 86461"])?;
+    let runs = std::process::Command::new("pgrep").args(["-f", "^sleep 86461"]).status()?.success();
+    if runs { Err("it still runs".into()) } else { Ok(()) }
+}
+
+fn refreshes() -> Result<(), Failed> {
+    let before = page("$ echo 01:02:03; echo kept with a hole; echo new\n00:00:00\nkept …\nold\n$ echo x\nx\n");
+    let lab = lab::labs("own-refreshes", &before).unwrap().remove(0);
+    let seen = play(&lab, Mode::Refresh, LAB_TIME_MAX)?;
+    let after = page("$ echo 01:02:03; echo kept with a hole; echo new\n01:02:03\nkept …\nnew\n$ echo x\nx\n");
+    same(&refreshed(&before, &lab, &seen), &after)
+}
+
+fn keeps() -> Result<(), Failed> {
+    let before = page("$ date +%T\n00:00:00\n$ seq 9\n1\n…\n9\n");
+    let lab = lab::labs("own-keeps", &before).unwrap().remove(0);
+    same(&refreshed(&before, &lab, &play(&lab, Mode::Refresh, LAB_TIME_MAX)?), &before)
+}
+
+fn is_typed_to() -> Result<(), Failed> {
+    try_lab("typed", "$ cat\none⏎\none\n^C\n$ cat\ntwo⏎\ntwo\n^D\n$ (trap 'echo caught' INT; cat)\n^C\ncaught\n")?;
+    Ok(())
+}
+
+fn terminals() -> Result<(), Failed> {
+    let lines = "# terminal 1\n$ nc -l 127.0.0.1 7001\n\n# terminal 2\n$ nc -N 127.0.0.1 7001\nhello⏎\n\n\
+                 # terminal 1\nhello\n\n# terminal 2\n^D\n\n# terminal 1\n$ echo \"$?\"\n0\n";
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| try_lab("terminals-other", lines));
+        let this = try_lab("terminals", lines);
+        other.join().unwrap().and(this)
+    })?;
+    Ok(())
+}
+
+fn unended() -> Result<(), Failed> {
+    try_lab("unended", "$ printf hello\nhello⊣\n")?;
+    fails_with(try_lab("unended", "$ printf hello\nhello\n"), &["- hello\n+ hello⊣"])?;
+    fails_with(try_lab("unended", "$ echo hello\nhello⊣\n"), &["- hello⊣\n+ hello"])
+}
+
+fn same(seen: &str, expected: &str) -> Result<(), Failed> {
+    if seen == expected { Ok(()) } else { Err(format!("{seen}\ninstead of\n{expected}").into()) }
+}

@@ -1,0 +1,273 @@
+//! A terminal: a pseudo-terminal with a shell on it, as a reader sees it (`pty(7)`).
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::pty::{Winsize, openpty};
+use nix::unistd::tcgetpgrp;
+
+use crate::processes::{self, Glance};
+
+/// Columns of a terminal: some programs format for them.
+const COLUMNS: u16 = 100;
+
+/// What one terminal may print in all; more is thrown away, and fails the lab.
+const PRINTED_BYTES_MAX: usize = 1 << 20;
+
+/// How often a state is looked at that tells nobody when it changes.
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// Stands before the prompt for a command, and before that for more of a command, in place of nothing.
+const PROMPT: &str = "\u{1e}$ ";
+const MORE: &str = "\u{1d}> ";
+
+pub(crate) struct Terminal {
+    keyboard: File,
+    screen: Arc<Screen>,
+    reader: Option<JoinHandle<()>>,
+    child: Child,
+    /// The process group of the shell.
+    shell: i32,
+    /// How much of the screen is done with.
+    done: usize,
+    /// The shell has asked for a command, and none was typed since.
+    is_at_prompt: bool,
+    /// The last look at what runs here.
+    glance: Option<Glance>,
+}
+
+#[derive(Default)]
+struct Screen {
+    printed: Mutex<Printed>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Printed {
+    bytes: Vec<u8>,
+    is_over: bool,
+}
+
+/// What has been printed since the last step was done with.
+pub(crate) struct Pending {
+    /// Whole lines; the last one may be without an end, and has [`UNENDED`](crate::varies::UNENDED) then.
+    pub(crate) lines: Vec<String>,
+    /// The shell asks for the next command, or is gone.
+    pub(crate) prompt: bool,
+}
+
+impl Screen {
+    fn lock(&self) -> MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Collects what is printed until nobody has the terminal open any more.
+    fn collect(&self, mut master: File) {
+        let mut buffer = [0; 4096];
+        loop {
+            let count = match master.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // Once nobody has the other side open, Linux says EIO.
+                Err(_) | Ok(0) => break,
+                Ok(count) => count,
+            };
+            let mut printed = self.lock();
+            if printed.bytes.len() < PRINTED_BYTES_MAX {
+                printed.bytes.extend_from_slice(&buffer[..count]);
+            }
+            self.changed.notify_all();
+        }
+        self.lock().is_over = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Terminal {
+    /// Opens a terminal with `docs/lab` on it, and waits for its first prompt.
+    pub(crate) fn open(machine: &Path, deadline: Instant) -> Result<Self, String> {
+        let size = Winsize { ws_row: 50, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).map_err(|error| format!("no pseudo-terminal: {error}"))?;
+        let (master, slave) = (File::from(pty.master), File::from(pty.slave));
+        let duplicate = |file: &File| file.try_clone().map_err(|error| error.to_string());
+        let child = Command::new("setsid")
+            .args(["--ctty", concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lab")])
+            .env("LAB", machine)
+            .env("PROGRAMS", crate::tools::programs())
+            .env("TERM", "dumb")
+            .stdin(duplicate(&slave)?)
+            .stdout(duplicate(&slave)?)
+            .stderr(slave)
+            .spawn()
+            .map_err(|error| format!("setsid(1): {error}"))?;
+        let screen = Arc::new(Screen::default());
+        let (reader, collector) = (duplicate(&master)?, Arc::clone(&screen));
+        let reader = Some(thread::spawn(move || collector.collect(reader)));
+        let mut terminal =
+            Self { keyboard: master, screen, reader, child, shell: 0, done: 0, is_at_prompt: false, glance: None };
+        terminal.wait(deadline, |terminal| terminal.text().ends_with("$ ").then_some(()))?;
+        terminal.press(b"PS1=$'\\036$ ' PS2=$'\\035> '\n");
+        terminal.wait(deadline, |terminal| terminal.text().ends_with(PROMPT).then_some(()))?;
+        terminal.skip_prompt();
+        terminal.shell = tcgetpgrp(&terminal.keyboard).map_err(|error| error.to_string())?.as_raw();
+        Ok(terminal)
+    }
+
+    /// Waits until something is so, looking again whenever something is printed, and now and then.
+    pub(crate) fn wait<T>(
+        &mut self,
+        deadline: Instant,
+        mut look: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Result<T, String> {
+        loop {
+            if let Some(found) = look(self) {
+                return Ok(found);
+            }
+            let screen = Arc::clone(&self.screen);
+            let printed = screen.lock();
+            if printed.is_over {
+                drop(printed);
+                return look(self).ok_or_else(|| format!("the terminal was closed:\n{}", self.text()));
+            }
+            if printed.bytes.len() >= PRINTED_BYTES_MAX {
+                return Err(format!("more than {PRINTED_BYTES_MAX} bytes were printed"));
+            }
+            if Instant::now() >= deadline {
+                drop(printed);
+                return Err(format!("it took too long; what is seen:\n{}", self.text()));
+            }
+            drop(screen.changed.wait_timeout(printed, LOOK));
+        }
+    }
+
+    /// Types a command, line by line, as the shell asks for them. What ran before must end, and show nothing more.
+    pub(crate) fn command(&mut self, lines: &[String], deadline: Instant) -> Result<(), String> {
+        if !self.is_at_prompt {
+            let ended = self.wait(deadline, |terminal| Some(terminal.pending()).filter(|pending| pending.prompt))?;
+            if !ended.lines.is_empty() {
+                return Err(format!("before this, more was seen:\n{}", ended.lines.join("\n")));
+            }
+            self.skip_prompt();
+        }
+        self.is_at_prompt = false;
+        for (index, line) in lines.iter().enumerate() {
+            if index > 0 {
+                self.wait(deadline, |terminal| terminal.text().ends_with(MORE).then_some(()))?;
+                self.done = self.length();
+            }
+            self.line(line, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Types a line. The terminal shows it; that is no output.
+    pub(crate) fn line(&mut self, line: &str, deadline: Instant) -> Result<(), String> {
+        let echo = format!("{line}\n");
+        self.press(echo.as_bytes());
+        self.wait(deadline, |terminal| {
+            let shown = terminal.text().starts_with(&echo);
+            shown.then(|| terminal.advance_text(&echo))
+        })
+        .map_err(|error| format!("{line:?} was typed, but {error}"))
+    }
+
+    /// Presses a key, which the terminal may show as `^C`.
+    pub(crate) fn key(&mut self, key: u8) {
+        self.press(&[key]);
+        self.glance = None;
+    }
+
+    fn press(&mut self, bytes: &[u8]) {
+        // A terminal that was closed takes nothing; waiting for what it shows tells so.
+        let _ = self.keyboard.write_all(bytes);
+        self.glance = None;
+    }
+
+    fn length(&self) -> usize {
+        self.screen.lock().bytes.len()
+    }
+
+    /// What has been printed and is not done with, with one byte for the end of a line.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().bytes[self.done..]).replace("\r\n", "\n")
+    }
+
+    /// Is done with text that begins what is pending.
+    fn advance_text(&mut self, text: &str) {
+        let printed = self.screen.lock();
+        let mut rest = &printed.bytes[self.done..];
+        for byte in text.bytes() {
+            rest = if byte == b'\n' { rest.strip_prefix(b"\r").unwrap_or(rest) } else { rest };
+            rest = rest.get(1..).unwrap_or_default();
+        }
+        self.done = printed.bytes.len() - rest.len();
+    }
+
+    pub(crate) fn pending(&self) -> Pending {
+        let text = self.text();
+        let (output, prompt) = match text.split_once(PROMPT) {
+            Some((output, _)) => (output, true),
+            None => (text.as_str(), self.screen.lock().is_over),
+        };
+        Pending { lines: lines(output), prompt }
+    }
+
+    /// Is done with so many lines.
+    pub(crate) fn skip_lines(&mut self, count: usize) {
+        let text: String = self.text().split_inclusive('\n').take(count).collect();
+        let text = text.split(PROMPT).next().unwrap_or_default().to_owned();
+        self.advance_text(&text);
+    }
+
+    /// Is done with everything up to the prompt.
+    pub(crate) fn skip_prompt(&mut self) {
+        let text = self.text();
+        let end = text.find(PROMPT).map_or(text.len(), |start| start + PROMPT.len());
+        self.advance_text(&text[..end]);
+        self.is_at_prompt = true;
+    }
+
+    /// Is done with `^C`, if a key was shown so, and the line that the shell ends behind it.
+    pub(crate) fn skip_key(&mut self, key: u8) {
+        let shown = format!("^{}", char::from(key | 0x40));
+        for shown in [format!("{shown}\n"), shown] {
+            if self.text().starts_with(&shown) {
+                return self.advance_text(&shown);
+            }
+        }
+    }
+
+    /// Whether a command runs here and has been asleep since the last look: it waits for something.
+    pub(crate) fn is_asleep(&mut self) -> bool {
+        let group = tcgetpgrp(&self.keyboard).map_or(0, |group| group.as_raw());
+        let glance = (group != self.shell).then(|| processes::glance(group, self.shell));
+        let unchanged = glance.is_some() && glance == self.glance;
+        let asleep = unchanged && glance.as_ref().is_some_and(Glance::is_asleep);
+        self.glance = glance;
+        asleep
+    }
+
+    /// Ends what was started for this terminal.
+    pub(crate) fn close(mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        drop(self.keyboard);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Lines as a page prints them: without blanks at the end, and with a mark if the last one has no end.
+fn lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<_> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+    if let Some(last) = lines.last_mut().filter(|_| !text.ends_with('\n')) {
+        last.push(crate::varies::UNENDED);
+    }
+    lines
+}
