@@ -1,7 +1,7 @@
 //! What a lab says: steps of typing and seeing, in the blocks of a page that carry its name.
 
 use crate::markdown::{self, Block};
-use crate::varies::Varies;
+use crate::varies::{UNENDED, Varies};
 
 /// The blocks of one page with the same `lab=NAME`.
 pub(crate) struct Lab {
@@ -78,7 +78,8 @@ pub(crate) fn lab_name(info: &str) -> Option<&str> {
 fn steps(block: &Block, number: usize) -> Result<Vec<Step>, String> {
     let mut steps: Vec<Step> = Vec::new();
     let (mut terminal, mut lead) = (1, Vec::new());
-    let mut lines = block.body.lines().enumerate().peekable();
+    let lines: Vec<_> = block.body.lines().enumerate().flat_map(|(offset, line)| apart(offset, line)).collect();
+    let mut lines = lines.iter().map(|(offset, line)| (*offset, line.as_str())).peekable();
     while let Some((offset, line)) = lines.next() {
         let before_header = line.is_empty() && lines.peek().is_some_and(|(_, next)| header(next).is_some());
         if let Some(named) = header(line) {
@@ -131,6 +132,17 @@ fn key(line: &str) -> Option<u8> {
     matches!(letter, b"C" | b"D" | b"Z" | b"\\").then(|| letter[0] & 0x1f)
 }
 
+/// A line that a program has begun and the key that is shown behind it, as in `read(0, ^C`, are two things.
+fn apart(offset: usize, line: &str) -> Vec<(usize, String)> {
+    let split = line.len().checked_sub(2).and_then(|at| line.split_at_checked(at));
+    match split {
+        Some((begun, shown)) if !begun.is_empty() && !begun.starts_with("$ ") && key(shown).is_some() => {
+            vec![(offset, format!("{}{UNENDED}", begun.trim_end())), (offset, shown.to_owned())]
+        }
+        _ => vec![(offset, line.to_owned())],
+    }
+}
+
 impl Lab {
     /// The test's name.
     pub(crate) fn title(&self) -> String {
@@ -152,9 +164,14 @@ impl Lab {
         let count = self.steps.last().map_or(0, |step| step.block + 1);
         let mut bodies = vec![String::new(); count];
         for (step, seen) in self.steps.iter().zip(seen) {
+            let body = &mut bodies[step.block];
+            if matches!(step.input, Input::Key(_)) && step.lead.is_empty() && body.ends_with("⊣\n") {
+                body.truncate(body.len() - "⊣\n".len());
+                body.push(' ');
+            }
             for line in step.lead.iter().chain(&step.typed).chain(seen) {
-                bodies[step.block].push_str(line);
-                bodies[step.block].push('\n');
+                body.push_str(line);
+                body.push('\n');
             }
         }
         bodies

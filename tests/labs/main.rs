@@ -25,7 +25,7 @@ use std::sync::OnceLock;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::lab::Lab;
-use crate::play::{LAB_TIME_MAX, Mode};
+use crate::play::{LAB_TIME_MAX, Mode, REFRESH_TIME_MAX};
 
 /// Labs that run at the same time.
 const AT_ONCE: usize = 4;
@@ -71,7 +71,7 @@ fn run(lab: &Lab) -> Result<(), Failed> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     BUILT.get_or_init(tools::build).clone()?;
     if std::env::var_os("LABS_REFRESH").is_some() {
-        let seen = play::play(lab, Mode::Refresh, LAB_TIME_MAX)?;
+        let seen = play::play(lab, Mode::Refresh, REFRESH_TIME_MAX)?;
         return Ok(pages::refresh(lab, &seen)?);
     }
     play::play(lab, Mode::Compare, LAB_TIME_MAX)?;

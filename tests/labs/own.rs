@@ -111,8 +111,8 @@ fn terminals() -> Result<(), Failed> {
 }
 
 fn unended() -> Result<(), Failed> {
-    try_lab("unended", "$ printf hello\nhello⊣\n")?;
-    fails_with(try_lab("unended", "$ printf hello\nhello\n"), &["- hello\n+ hello⊣"])?;
+    try_lab("unended", "$ printf hello\nhello⊣\n$ printf hello; cat\nhello ^C\n")?;
+    fails_with(try_lab("unended", "$ printf hello\nhel…\n"), &["- hel…\n+ hello⊣"])?;
     fails_with(try_lab("unended", "$ echo hello\nhello⊣\n"), &["- hello⊣\n+ hello"])
 }
 

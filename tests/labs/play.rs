@@ -7,13 +7,16 @@ use crate::difference;
 use crate::lab::{Input, Lab, Step};
 use crate::terminal::{LOOK, Pending, Terminal};
 use crate::tools;
-use crate::varies::Agreement;
+use crate::varies::{Agreement, UNENDED};
 
 /// How long a lab may take. Labs take a second or two; only one that waits for what never comes gets there.
 pub(crate) const LAB_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// The same while an author waits for a transcript.
+pub(crate) const REFRESH_TIME_MAX: Duration = Duration::from_secs(20);
+
 /// How long a command that only looks is repeated until it sees what is printed.
-const LOOKING_TIME_MAX: Duration = Duration::from_secs(20);
+const LOOKING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// For a transcript that is written anew nobody can say when a program has printed all: when it has slept for so long.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -100,7 +103,7 @@ fn take(
     let looking = Instant::now() + if mode == Mode::Compare { LOOKING_TIME_MAX } else { SETTLED };
     loop {
         type_in(step, terminal, deadline)?;
-        let seen = see(lab, step, terminal, end, mode, deadline)?;
+        let seen = see(lab, index, terminal, end, mode, deadline)?;
         if mode == Mode::Refresh || lab.varies.agreement(&step.seen, &seen.lines) == Agreement::Whole {
             return Ok(seen.lines);
         }
@@ -138,18 +141,24 @@ fn type_in(step: &Step, terminal: &mut Terminal, deadline: Instant) -> Result<()
 /// Waits until a step has shown what is printed, or cannot any more.
 fn see(
     lab: &Lab,
-    step: &Step,
+    index: usize,
     terminal: &mut Terminal,
     end: End,
     mode: Mode,
     deadline: Instant,
 ) -> Result<Pending, String> {
+    let step = &lab.steps[index];
+    let key_follows = lab
+        .steps
+        .get(index + 1)
+        .is_some_and(|next| next.terminal == step.terminal && matches!(next.input, Input::Key(_)));
     let mut slept_since = None;
     let result = terminal.wait(deadline, |terminal| {
-        if let Input::Key(key) = step.input {
-            terminal.skip_key(key);
+        let mut pending = terminal.pending();
+        if matches!(step.input, Input::Key(_)) && pending.prompt {
+            // The shell ends the line on which a program was interrupted, even if it is empty.
+            pending.lines.pop_if(|line| line.is_empty());
         }
-        let pending = terminal.pending();
         // The fewest lines that are what is printed; what comes after them belongs to a later step.
         let whole = |count: &usize| lab.varies.agreement(&step.seen, &pending.lines[..*count]) == Agreement::Whole;
         let enough = (0..=pending.lines.len()).find(whole);
@@ -173,7 +182,7 @@ fn see(
             }
         }
         let hopeless = enough.is_none() && {
-            let ended = pending.lines.iter().take_while(|line| !line.ends_with(crate::varies::UNENDED));
+            let ended = pending.lines.iter().take_while(|line| !line.ends_with(UNENDED));
             let ended: Vec<_> = ended.cloned().collect();
             lab.varies.agreement(&step.seen, &ended) == Agreement::None
         };
@@ -184,6 +193,11 @@ fn see(
             Mode::Refresh => settled && end != End::Prompt,
         };
         give_up.then(|| {
+            let is_ended = |lines: &[String]| lines.last().is_none_or(|line| !line.ends_with(UNENDED));
+            // A line that has only begun is for the step that sees its end, unless a key is pressed behind it.
+            if mode == Mode::Refresh && !key_follows && !is_ended(&pending.lines) {
+                pending.lines.pop();
+            }
             terminal.skip_lines(pending.lines.len());
             Pending { prompt: false, ..pending }
         })

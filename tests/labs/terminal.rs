@@ -1,20 +1,24 @@
 //! A terminal: a pseudo-terminal with a shell on it, as a reader sees it (`pty(7)`).
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::pty::{Winsize, openpty};
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::unistd::tcgetpgrp;
 
 use crate::processes::{self, Glance};
 
-/// Columns of a terminal: some programs format for them.
-const COLUMNS: u16 = 100;
+/// What the shell is told first: the size of the terminal, for which some programs format, and prompts that no program
+/// prints.
+const PREPARATION: &str = "stty rows 24 cols 80; PS1=$'\\036$ ' PS2=$'\\035> '\n";
 
 /// What one terminal may print in all; more is thrown away, and fails the lab.
 const PRINTED_BYTES_MAX: usize = 1 << 20;
@@ -37,6 +41,8 @@ pub(crate) struct Terminal {
     done: usize,
     /// The shell has asked for a command, and none was typed since.
     is_at_prompt: bool,
+    /// A key that the terminal shows before anything else, as `^C`.
+    key: Option<u8>,
     /// The last look at what runs here.
     glance: Option<Glance>,
 }
@@ -90,9 +96,7 @@ impl Screen {
 impl Terminal {
     /// Opens a terminal with `docs/lab` on it, and waits for its first prompt.
     pub(crate) fn open(machine: &Path, deadline: Instant) -> Result<Self, String> {
-        let size = Winsize { ws_row: 50, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(&size, None).map_err(|error| format!("no pseudo-terminal: {error}"))?;
-        let (master, slave) = (File::from(pty.master), File::from(pty.slave));
+        let (master, slave) = pair().map_err(|error| format!("no pseudo-terminal: {error}"))?;
         let duplicate = |file: &File| file.try_clone().map_err(|error| error.to_string());
         let child = Command::new("setsid")
             .args(["--ctty", concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lab")])
@@ -107,10 +111,19 @@ impl Terminal {
         let screen = Arc::new(Screen::default());
         let (reader, collector) = (duplicate(&master)?, Arc::clone(&screen));
         let reader = Some(thread::spawn(move || collector.collect(reader)));
-        let mut terminal =
-            Self { keyboard: master, screen, reader, child, shell: 0, done: 0, is_at_prompt: false, glance: None };
+        let mut terminal = Self {
+            keyboard: master,
+            screen,
+            reader,
+            child,
+            shell: 0,
+            done: 0,
+            is_at_prompt: false,
+            key: None,
+            glance: None,
+        };
         terminal.wait(deadline, |terminal| terminal.text().ends_with("$ ").then_some(()))?;
-        terminal.press(b"PS1=$'\\036$ ' PS2=$'\\035> '\n");
+        terminal.press(PREPARATION.as_bytes());
         terminal.wait(deadline, |terminal| terminal.text().ends_with(PROMPT).then_some(()))?;
         terminal.skip_prompt();
         terminal.shell = tcgetpgrp(&terminal.keyboard).map_err(|error| error.to_string())?.as_raw();
@@ -178,7 +191,7 @@ impl Terminal {
     /// Presses a key, which the terminal may show as `^C`.
     pub(crate) fn key(&mut self, key: u8) {
         self.press(&[key]);
-        self.glance = None;
+        self.key = Some(key);
     }
 
     fn press(&mut self, bytes: &[u8]) {
@@ -193,12 +206,27 @@ impl Terminal {
 
     /// What has been printed and is not done with, with one byte for the end of a line.
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().bytes[self.done..]).replace("\r\n", "\n")
+        let text = String::from_utf8_lossy(&self.screen.lock().bytes[self.done..]).replace("\r\n", "\n");
+        text[self.shown_key(&text).len()..].to_owned()
     }
 
-    /// Is done with text that begins what is pending.
+    /// How a key is shown at the beginning of a text, with the end of line that the shell or a program puts behind it.
+    fn shown_key<'a>(&self, text: &'a str) -> &'a str {
+        let Some(key) = self.key else { return "" };
+        let shown = format!("^{}", char::from(key | 0x40));
+        match text.strip_prefix(&shown) {
+            Some(rest) if rest.starts_with('\n') => &text[..=shown.len()],
+            Some(_) => &text[..shown.len()],
+            None => "",
+        }
+    }
+
+    /// Is done with text that begins what is pending, and with the key before it.
     fn advance_text(&mut self, text: &str) {
         let printed = self.screen.lock();
+        let all = String::from_utf8_lossy(&printed.bytes[self.done..]).replace("\r\n", "\n");
+        let text = format!("{}{text}", self.shown_key(&all));
+        self.key = None;
         let mut rest = &printed.bytes[self.done..];
         for byte in text.bytes() {
             rest = if byte == b'\n' { rest.strip_prefix(b"\r").unwrap_or(rest) } else { rest };
@@ -231,16 +259,6 @@ impl Terminal {
         self.is_at_prompt = true;
     }
 
-    /// Is done with `^C`, if a key was shown so, and the line that the shell ends behind it.
-    pub(crate) fn skip_key(&mut self, key: u8) {
-        let shown = format!("^{}", char::from(key | 0x40));
-        for shown in [format!("{shown}\n"), shown] {
-            if self.text().starts_with(&shown) {
-                return self.advance_text(&shown);
-            }
-        }
-    }
-
     /// Whether a command runs here and has been asleep since the last look: it waits for something.
     pub(crate) fn is_asleep(&mut self) -> bool {
         let group = tcgetpgrp(&self.keyboard).map_or(0, |group| group.as_raw());
@@ -261,6 +279,16 @@ impl Terminal {
             let _ = reader.join();
         }
     }
+}
+
+/// The two sides of a new pseudo-terminal. Programs inherit neither.
+fn pair() -> std::io::Result<(File, File)> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let slave =
+        OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(ptsname_r(&master)?)?;
+    Ok((File::from(OwnedFd::from(master)), slave))
 }
 
 /// Lines as a page prints them: without blanks at the end, and with a mark if the last one has no end.

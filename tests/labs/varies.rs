@@ -68,6 +68,9 @@ impl Varies {
 
     /// Whether a line is the one that is printed.
     pub(crate) fn same_line(&self, printed: &str, seen: &str) -> bool {
+        if printed.ends_with(UNENDED) != seen.ends_with(UNENDED) {
+            return false;
+        }
         let (printed, seen) = (self.masked(printed), self.masked(seen));
         let mut pieces = printed.split(HOLE);
         let Some(mut rest) = pieces.next().and_then(|first| seen.strip_prefix(first)) else { return false };

@@ -1,0 +1,64 @@
+//! The book as mdBook makes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use regex_lite::Regex;
+
+use crate::root;
+
+/// Builds the book into `target/book`, if mdBook is here.
+fn build() -> Option<PathBuf> {
+    let book = root().join("target/book");
+    let mdbook = Command::new("mdbook").arg("build").arg(root().join("docs")).arg("--dest-dir").arg(&book).output();
+    let Ok(built) = mdbook else {
+        assert!(std::env::var_os("CI").is_none(), "mdbook is missing");
+        eprintln!("SKIPPED: mdbook is missing (cargo install mdbook), so the book has not been built");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&built.stderr).into_owned();
+    assert!(built.status.success() && !said.contains("WARN"), "{said}");
+    Some(book)
+}
+
+/// Every page of HTML in a directory, by its path there.
+fn html(directory: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "html"))
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+fn matches(regex: &str, text: &str) -> BTreeSet<String> {
+    let regex = Regex::new(regex).unwrap();
+    regex.captures_iter(text).map(|found| found[1].replace("&amp;", "&")).collect()
+}
+
+#[test]
+fn every_link_of_the_built_book_leads_somewhere_and_there_is_a_search() {
+    let Some(book) = build() else { return };
+    let pages = html(&book);
+    assert!(pages.contains_key("index.html") && pages.contains_key("ten-minutes.html"));
+    let anchors: BTreeMap<_, _> =
+        pages.iter().map(|(name, text)| (name.as_str(), matches(r#"\bid="([^"]*)""#, text))).collect();
+    let mut broken = Vec::new();
+    for (name, text) in &pages {
+        for link in matches(r#"\b(?:href|src)="([^"]*)""#, text) {
+            if link.starts_with("https://") || link.starts_with("data:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let file = if file.is_empty() { name } else { file };
+            let anchored = anchor.is_empty() || anchors.get(file).is_some_and(|anchors| anchors.contains(anchor));
+            if !book.join(file).is_file() || !anchored {
+                broken.push(format!("{name}: {link}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    let index = fs::read_dir(&book).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(index.into_iter().any(|name| name.starts_with("searchindex")), "no index to search in");
+}

@@ -1,0 +1,58 @@
+//! Code in the book is that of the sources. Before a block stands `<!-- code: FILE:ITEM -->`, or `FILE` alone for all of
+//! it; the block is what that says.
+
+use std::fs;
+
+use crate::item;
+use crate::markdown::{self, Block};
+use crate::{pages, root};
+
+/// What a block has to contain, if a comment says so.
+fn code_of(block: &Block) -> Option<Result<String, String>> {
+    let (_, place) = block.comments.iter().rfind(|(keyword, _)| keyword == "code")?;
+    Some(find(place).map_err(|problem| format!("line {}: {place}: {problem}", block.line)))
+}
+
+fn find(place: &str) -> Result<String, String> {
+    let (file, item) = place.split_once(':').unwrap_or((place, ""));
+    let source = fs::read_to_string(root().join(file)).map_err(|error| error.to_string())?;
+    if item.is_empty() { Ok(source) } else { item::find(&source, item) }
+}
+
+#[test]
+fn code_in_the_book_is_that_of_the_sources() {
+    let refresh = std::env::var_os("LABS_REFRESH").is_some();
+    let mut problems = Vec::new();
+    for page in pages() {
+        let mut renewed = page.text.clone();
+        for block in markdown::blocks(&page.text).iter().rev() {
+            match code_of(block) {
+                None => {}
+                Some(Ok(code)) if code == block.body => {}
+                Some(Ok(code)) if refresh => renewed.replace_range(block.range.clone(), &code),
+                Some(Ok(code)) => problems.push(format!(
+                    "docs/{}:{}: the source says instead, and LABS_REFRESH=1 takes it over:\n{code}",
+                    page.name, block.line
+                )),
+                Some(Err(problem)) => problems.push(format!("docs/{}: {problem}", page.name)),
+            }
+        }
+        if renewed != page.text {
+            fs::write(&page.path, renewed).unwrap();
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn every_block_of_rust_says_where_it_comes_from_unless_it_is_marked_as_a_sketch() {
+    let mut without = Vec::new();
+    for page in pages() {
+        for block in markdown::blocks(&page.text) {
+            if block.info == "rust" && code_of(&block).is_none() {
+                without.push(format!("docs/{}:{}", page.name, block.line));
+            }
+        }
+    }
+    assert!(without.is_empty(), "code without a source: {without:?}; a sketch is `rust,ignore`");
+}

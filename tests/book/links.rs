@@ -1,0 +1,68 @@
+//! Links as a code host follows them: from page to page.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+use crate::{pages, root};
+
+/// Where the links and images of a page lead.
+pub(crate) fn of(page: &str) -> Vec<String> {
+    let destination = |event| match event {
+        Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => Some(dest_url.into_string()),
+        _ => None,
+    };
+    Parser::new_ext(page, Options::ENABLE_TABLES).filter_map(destination).collect()
+}
+
+/// The anchors that a code host and mdBook give to the headings of a page: the words in small letters with hyphens
+/// between them, and a number behind those that are there already.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut anchors = BTreeSet::new();
+    let mut heading: Option<String> = None;
+    for event in Parser::new_ext(page, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::Text(text) | Event::Code(text) => {
+                if let Some(heading) = &mut heading {
+                    heading.push_str(&text);
+                }
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                let text = heading.take().unwrap_or_default();
+                let kept = text.to_lowercase().replace(' ', "-");
+                let anchor: String =
+                    kept.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect();
+                let count = counts.entry(anchor.clone()).or_default();
+                anchors.insert(if *count == 0 { anchor } else { format!("{anchor}-{count}") });
+                *count += 1;
+            }
+            _ => {}
+        }
+    }
+    anchors
+}
+
+#[test]
+fn every_link_leads_to_a_page_an_anchor_or_the_web() {
+    let pages = pages();
+    let anchors: BTreeMap<_, _> = pages.iter().map(|page| (page.name.as_str(), anchors(&page.text))).collect();
+    let mut broken = Vec::new();
+    for page in &pages {
+        for link in of(&page.text) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let file = if file.is_empty() { &page.name } else { file };
+            // What is outside of docs/ is not part of the book that mdBook makes.
+            let exists = !file.starts_with("..") && root().join("docs").join(file).is_file();
+            let anchored = anchor.is_empty() || anchors.get(file).is_some_and(|anchors| anchors.contains(anchor));
+            if !exists || !anchored {
+                broken.push(format!("docs/{}: {link}", page.name));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}

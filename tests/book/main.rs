@@ -1,0 +1,43 @@
+//! The book is whole: its code is that of the sources, its links lead somewhere, and mdBook makes of it what it should.
+//!
+//! `LABS_REFRESH=1 cargo test --test book` writes the code into the pages anew. What else the pages print is tried by
+//! `cargo test --test labs`.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
+
+mod built;
+mod code;
+mod item;
+mod links;
+#[path = "../labs/markdown.rs"]
+mod markdown;
+mod summary;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A page of the book.
+struct Page {
+    path: PathBuf,
+    /// The name of its file.
+    name: String,
+    text: String,
+}
+
+/// Every page, and what lists them.
+fn pages() -> Vec<Page> {
+    let entries = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> = entries
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            Page { text: fs::read_to_string(&path).unwrap(), path, name }
+        })
+        .collect();
+    pages.sort_by(|a, b| a.name.cmp(&b.name));
+    pages
+}
