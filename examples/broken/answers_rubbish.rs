@@ -1,0 +1,33 @@
+//! A polite server: whoever sends what is no request is told so. One forged datagram, which seems to come from another
+//! server of this kind, is enough for the two to keep each other and the line busy for ever.
+//!
+//! ```sh
+//! cargo run --example broken -- answers-rubbish 8000
+//! echo '{"Error":"not two integers"}' | nc -u -w1 127.0.0.1 8000        # {"Error":"not two integers"}, and so on
+//! ```
+//!
+//! Prevented by the contract of `sum` over UDP (`docs/protocols.md`; CVE-2024-2169): rubbish meets silence, no answer is longer
+//! than its request, and none is a request. Done right in `src/protocol/sum.rs`; `docs/reliability.md`, promise 8.
+
+use std::io::Result;
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use reactor::limits::DATAGRAM_BYTES_MAX;
+
+use crate::client::attempt::attempt;
+use crate::sum;
+
+pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1);
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
+    loop {
+        attempt(|| poll.poll(&mut events, None))?;
+        while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
+            let answer = sum::answer(&buffer[..count]).unwrap_or_else(|| sum::error("not two integers"));
+            let _ = socket.send_to(answer.as_bytes(), from);
+        }
+    }
+}

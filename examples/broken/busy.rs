@@ -1,0 +1,24 @@
+//! Everybody is served at once, and well. But the fan is loud: the server needs a whole processor, also when nobody is there.
+//!
+//! ```sh
+//! cargo run --example broken -- busy 8000
+//! ps -o %cpu= -C broken                                                 # nearly 100
+//! ```
+//!
+//! Prevented by the first step of a turn (`docs/design.md`, *one turn of the loop*: wait). Done right in `src/reactor.rs`,
+//! `wait`: with nothing to do it sleeps in the kernel until an event or the next deadline.
+
+use std::io::Result;
+
+use mio::net::TcpListener;
+
+use crate::right::{Uppercase, newcomers};
+
+pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
+    let mut connections = Vec::new();
+    loop {
+        connections.extend(newcomers(listener).map(Uppercase::new));
+        // Who has nothing to say answers `WouldBlock`, and is asked again in the next round.
+        connections.retain_mut(Uppercase::stays);
+    }
+}

@@ -1,0 +1,32 @@
+//! A server that says what it does, until somebody who started it with `| less` scrolls up to read that: from then on nobody
+//! is served. When that reader leaves, the server does, too.
+//!
+//! ```sh
+//! cargo run --example broken -- chatty 8000 | sleep 60
+//! yes letters | nc -N 127.0.0.1 8000 > /dev/null                        # after a second, echo hello | nc ... has no answer
+//! ```
+//!
+//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread: no full stderr*. Done right in
+//! `src/log_writer.rs`: lines go to a bounded queue, another thread writes them, and what does not fit is counted.
+
+use std::io::Result;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use crate::right::{Connection, Next, Uppercase};
+
+pub(crate) struct Chatty(Uppercase);
+
+impl Chatty {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self(Uppercase::new(stream))
+    }
+}
+
+impl Connection for Chatty {
+    fn on_event(&mut self, event: &Event) -> Result<Next> {
+        println!("connection {}: {event:?}", event.token().0);
+        self.0.converse()
+    }
+}

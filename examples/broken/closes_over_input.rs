@@ -1,0 +1,57 @@
+//! A wrong request gets an error line, and then the server closes: that works by hand. A client that has sent more than that,
+//! and still waits for answers to what was right, gets a part of them and `Connection reset by peer`; the error line is lost.
+//!
+//! ```sh
+//! cargo run --example broken -- closes-over-input 8000
+//! (yes '{"A":7,"B":4}' | head -n 200000; yes oops | head -c 1M) | nc -N 127.0.0.1 8000 | (sleep 1; tail -n 1)     # a sum
+//! ```
+//!
+//! Prevented by rule 7 of `docs/design.md`: our FIN, and then input is discarded until the peer's. A close over unread input
+//! makes the kernel send a reset, and what it has not sent by then it forgets (RFC 1122, 4.2.2.13). Done right in
+//! `src/connection.rs`, `finish_writing` and `Phase::Lingering`.
+
+use std::io::{Read, Result};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use crate::client::attempt::attempt;
+use crate::client::outbox::Outbox;
+use crate::right::{Connection, Next, READ_BYTES};
+use crate::sum::{Front, take};
+
+pub(crate) struct ClosesOverInput {
+    stream: TcpStream,
+    input: Vec<u8>,
+    outbox: Outbox,
+}
+
+impl ClosesOverInput {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, input: Vec::new(), outbox: Outbox::default() }
+    }
+}
+
+impl Connection for ClosesOverInput {
+    fn on_event(&mut self, _: &Event) -> Result<Next> {
+        let mut buffer = [0; READ_BYTES];
+        self.outbox.flush(&mut self.stream)?;
+        while self.outbox.is_empty() {
+            match take(&mut self.input) {
+                Front::Request(answer) => self.outbox.push(answer.as_bytes()),
+                Front::Incomplete => match attempt(|| self.stream.read(&mut buffer))? {
+                    None => break,
+                    Some(0) => return Ok(Next::Close),
+                    Some(count) => self.input.extend_from_slice(&buffer[..count]),
+                },
+                Front::Garbage(error) => {
+                    self.outbox.push(error.as_bytes());
+                    self.outbox.flush(&mut self.stream)?;
+                    return Ok(Next::Close);
+                }
+            }
+            self.outbox.flush(&mut self.stream)?;
+        }
+        Ok(Next::Wait)
+    }
+}

@@ -1,0 +1,40 @@
+//! A good server, on days on which not too many clients come. With the first that is one too many it ends, and all the
+//! others lose their connections.
+//!
+//! ```sh
+//! (ulimit -n 20; target/debug/examples/broken dies-of-emfile 8000)
+//! for i in $(seq 20); do sleep 60 | nc 127.0.0.1 8000 & done            # error: Too many open files
+//! ```
+//!
+//! Prevented by rule 5 of `docs/design.md`: running out of descriptors pauses accepting, and whoever leaves makes room. Done
+//! right in `src/listener.rs`, which sorts the errors of accept(2), and in `src/reactor/accept.rs`, which pauses.
+
+use std::io::Result;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::client::attempt::attempt;
+use crate::right::{BOTH, LISTENER, Uppercase};
+
+pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(256);
+    let mut connections: Slab<Uppercase> = Slab::new();
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    loop {
+        attempt(|| poll.poll(&mut events, None))?;
+        for event in &events {
+            let Token(key) = event.token();
+            let Some(connection) = connections.get_mut(key) else { continue };
+            if !connection.stays() {
+                connections.remove(key);
+            }
+        }
+        while let Some((mut stream, _)) = attempt(|| listener.accept())? {
+            poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH)?;
+            connections.insert(Uppercase::new(stream));
+        }
+    }
+}

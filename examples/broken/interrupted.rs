@@ -1,0 +1,40 @@
+//! A good server. But when it was stopped with Ctrl-Z and is to go on with `fg`, it ends; under a debugger it ends, too, and
+//! sometimes when the machine wakes up from sleep.
+//!
+//! ```sh
+//! cargo run --example broken -- interrupted 8000                        # Ctrl-Z, then: fg
+//! ```
+//!
+//! Prevented by the one place that knows such errors (`docs/design.md`, *rooms*: `attempt.rs`). A wait that a signal interrupts
+//! returns `EINTR` (signal(7): also after SIGCONT, without any handler), and that is no failure. Done right in
+//! `src/kernel/mio.rs`, `wait`, and in `src/attempt.rs` for all other calls.
+
+use std::io::Result;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::right::{BOTH, LISTENER, Uppercase, newcomers};
+
+pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(256);
+    let mut connections: Slab<Uppercase> = Slab::new();
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    loop {
+        poll.poll(&mut events, None)?;
+        for event in &events {
+            let Token(key) = event.token();
+            let Some(connection) = connections.get_mut(key) else { continue };
+            if !connection.stays() {
+                connections.remove(key);
+            }
+        }
+        for mut stream in newcomers(&listener) {
+            if poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok() {
+                connections.insert(Uppercase::new(stream));
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! One client after the other is served. Of many that come at the same time some are not: they are connected, they have
+//! sent, and nothing comes back. When somebody else connects, one of them is served.
+//!
+//! ```sh
+//! cargo run --example broken -- one-accept 8000
+//! for i in $(seq 100); do echo $i | nc -N 127.0.0.1 8000 & done; wait   # does not return
+//! ```
+//!
+//! Prevented by rule 1 of `docs/design.md`, *waiting is a claim*, which holds for listeners, too: one edge may stand for many
+//! clients. Done right in `src/listener.rs`: it accepts until `WouldBlock`, or is visited again.
+
+use std::io::Result;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::client::attempt::attempt;
+use crate::right::{BOTH, LISTENER, Uppercase};
+
+pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(256);
+    let mut connections: Slab<Uppercase> = Slab::new();
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    loop {
+        attempt(|| poll.poll(&mut events, None))?;
+        for event in &events {
+            if event.token() == LISTENER
+                && let Ok(Some((mut stream, _))) = attempt(|| listener.accept())
+                && poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok()
+            {
+                connections.insert(Uppercase::new(stream));
+            }
+            let Token(key) = event.token();
+            let Some(connection) = connections.get_mut(key) else { continue };
+            if !connection.stays() {
+                connections.remove(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Sums over UDP without a fault, for the pieces that receive datagrams.
+
+use std::io;
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use reactor::limits::DATAGRAM_BYTES_MAX;
+
+use crate::client::attempt::attempt;
+use crate::sum;
+
+pub(crate) fn serve(mut socket: UdpSocket) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(1);
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
+    loop {
+        attempt(|| poll.poll(&mut events, None))?;
+        while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
+            if let Some(answer) = sum::answer(&buffer[..count]) {
+                // A datagram may always be lost, so one that cannot be sent is no reason to end.
+                let _ = socket.send_to(answer.as_bytes(), from);
+            }
+        }
+    }
+}

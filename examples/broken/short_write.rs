@@ -1,0 +1,41 @@
+//! Short answers are right, and so are long ones to a client that reads fast. To one that reads slowly, pieces are missing
+//! in the middle, without any error on either side.
+//!
+//! ```sh
+//! cargo run --example broken -- short-write 8000
+//! yes letters | head -c 40M | nc -N 127.0.0.1 8000 | (sleep 1; wc -c)     # fewer than 41943040
+//! ```
+//!
+//! Prevented by rule 3 of `docs/design.md`, *output is written first*, together with an outbox that keeps what was not
+//! taken. Done right in `src/connection.rs`, `flush`, and `src/outbox.rs`, `advance`: only what `write(2)` says it has taken
+//! is gone.
+
+use std::io::{Read, Result, Write};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use crate::client::attempt::attempt;
+use crate::right::{Connection, Next, READ_BYTES};
+
+pub(crate) struct ShortWrite(TcpStream);
+
+impl ShortWrite {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self(stream)
+    }
+}
+
+impl Connection for ShortWrite {
+    fn on_event(&mut self, _: &Event) -> Result<Next> {
+        let mut buffer = [0; READ_BYTES];
+        while let Some(count) = attempt(|| self.0.read(&mut buffer))? {
+            if count == 0 {
+                return Ok(Next::Close);
+            }
+            buffer[..count].make_ascii_uppercase();
+            attempt(|| self.0.write(&buffer[..count]))?;
+        }
+        Ok(Next::Wait)
+    }
+}

@@ -1,0 +1,55 @@
+//! What is short is answered. Of what is long and comes at once, the beginning is; the rest only when the client sends
+//! something more, and that again not to the end. The server is idle meanwhile.
+//!
+//! ```sh
+//! cargo run --example broken -- waits-after-budget 8000
+//! head -c 1M /dev/zero | tr '\0' a | nc -N 127.0.0.1 8000 | wc -c     # does not return
+//! ```
+//!
+//! Prevented by rule 1 of `docs/design.md`, *waiting is a claim*: the connection that has used up its budget goes back into
+//! the ready queue. Done right in `src/connection.rs`, `Status::Again`, and in `src/reactor.rs`, `queue_spent`.
+
+use std::io::{Read, Result};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use crate::client::attempt::attempt;
+use crate::client::outbox::Outbox;
+use crate::right::{Connection, Next};
+
+/// Reads for one event, so that nobody who sends much keeps the others waiting.
+const READS_MAX: usize = 4;
+
+pub(crate) struct WaitsAfterBudget {
+    stream: TcpStream,
+    outbox: Outbox,
+}
+
+impl WaitsAfterBudget {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, outbox: Outbox::default() }
+    }
+}
+
+impl Connection for WaitsAfterBudget {
+    fn on_event(&mut self, _: &Event) -> Result<Next> {
+        let mut buffer = [0; 4 * 1024];
+        self.outbox.flush(&mut self.stream)?;
+        for _ in 0..READS_MAX {
+            if !self.outbox.is_empty() {
+                break;
+            }
+            match attempt(|| self.stream.read(&mut buffer))? {
+                None => break,
+                Some(0) => return Ok(Next::Close),
+                Some(count) => {
+                    buffer[..count].make_ascii_uppercase();
+                    self.outbox.push(&buffer[..count]);
+                    self.outbox.flush(&mut self.stream)?;
+                }
+            }
+        }
+        Ok(Next::Wait)
+    }
+}
