@@ -18,17 +18,18 @@ use mio::net::TcpStream;
 use crate::client::attempt::attempt;
 use crate::client::outbox::Outbox;
 use crate::right::{Connection, Next, READ_BYTES};
-use crate::sum::{Front, take};
+use crate::sum;
 
 pub(crate) struct ClosesOverInput {
     stream: TcpStream,
     input: Vec<u8>,
     outbox: Outbox,
+    is_refused: bool,
 }
 
 impl ClosesOverInput {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, input: Vec::new(), outbox: Outbox::default() }
+        Self { stream, input: Vec::new(), outbox: Outbox::default(), is_refused: false }
     }
 }
 
@@ -37,19 +38,17 @@ impl Connection for ClosesOverInput {
         let mut buffer = [0; READ_BYTES];
         self.outbox.flush(&mut self.stream)?;
         while self.outbox.is_empty() {
-            match take(&mut self.input) {
-                Front::Request(answer) => self.outbox.push(answer.as_bytes()),
-                Front::Incomplete => match attempt(|| self.stream.read(&mut buffer))? {
-                    None => break,
-                    Some(0) => return Ok(Next::Close),
-                    Some(count) => self.input.extend_from_slice(&buffer[..count]),
-                },
-                Front::Garbage(error) => {
-                    self.outbox.push(error.as_bytes());
-                    self.outbox.flush(&mut self.stream)?;
-                    return Ok(Next::Close);
-                }
+            if self.is_refused {
+                return Ok(Next::Close);
             }
+            match attempt(|| self.stream.read(&mut buffer))? {
+                None => break,
+                Some(0) => return Ok(Next::Close),
+                Some(count) => self.input.extend_from_slice(&buffer[..count]),
+            }
+            let (answers, error) = sum::take(&mut self.input);
+            self.is_refused = error.is_some();
+            self.outbox.push((answers + &error.unwrap_or_default()).as_bytes());
             self.outbox.flush(&mut self.stream)?;
         }
         Ok(Next::Wait)

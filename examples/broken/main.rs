@@ -52,7 +52,7 @@ mod write_all;
 
 use std::io::{Result, Write, stdout};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process;
+use std::process::{self, ExitCode};
 
 use clap::{Parser, ValueEnum};
 use mio::net::UdpSocket;
@@ -121,8 +121,17 @@ enum Piece {
     AnswersRubbish,
 }
 
-fn main() -> Result<()> {
-    let Cli { piece, port } = Cli::parse();
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(&Cli { piece, port }: &Cli) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match piece {
         Piece::RightUdp => right_udp::serve(udp(address)?),

@@ -25,7 +25,7 @@ use crate::right::{BOTH, LISTENER, Next, READ_BYTES, newcomers};
 const WORKER: Token = Token(usize::MAX - 1);
 
 /// Stands for work: a look-up, a file, a long sum.
-const WORK: Duration = Duration::from_millis(5);
+const WORK: Duration = Duration::from_millis(2);
 
 struct Asker {
     stream: TcpStream,

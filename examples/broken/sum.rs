@@ -4,30 +4,22 @@ use serde_json::{Deserializer, Value};
 
 const REQUEST_BYTES_MAX: usize = 4096;
 
-/// What stands at the front of a stream.
-pub(crate) enum Front {
-    /// A request, which has been taken away, and its answer.
-    Request(String),
-    /// The beginning of a request, or nothing.
-    Incomplete,
-    /// No request, and no telling where the next one begins.
-    Garbage(String),
-}
-
-/// Takes a request from the front of what has been received.
-pub(crate) fn take(input: &mut Vec<u8>) -> Front {
+/// Takes all whole requests from the front of what has been received. Gives their answers; and an error line if what follows
+/// is none, so that there is no telling where the next one begins.
+pub(crate) fn take(input: &mut Vec<u8>) -> (String, Option<String>) {
     let mut values = Deserializer::from_slice(input).into_iter::<Value>();
-    let value = values.next();
-    let end = values.byte_offset();
-    match value {
-        Some(Ok(value)) => {
-            input.drain(..end);
-            Front::Request(answer_to(&value).unwrap_or_else(|| error("not two integers")))
+    let mut answers = String::new();
+    let refusal = loop {
+        match values.next() {
+            Some(Ok(value)) => answers += &answer_to(&value).unwrap_or_else(|| error("not two integers")),
+            Some(Err(mistake)) if !mistake.is_eof() => break Some(error("not JSON")),
+            _ => break None,
         }
-        Some(Err(error)) if !error.is_eof() => Front::Garbage(self::error("not JSON")),
-        _ if input.len() > REQUEST_BYTES_MAX => Front::Garbage(error("too long")),
-        _ => Front::Incomplete,
-    }
+    };
+    let end = values.byte_offset();
+    input.drain(..end);
+    let too_long = input.len() > REQUEST_BYTES_MAX;
+    (answers, refusal.or_else(|| too_long.then(|| error("too long"))))
 }
 
 /// The answer to what must be a request and nothing else.

@@ -1,0 +1,83 @@
+//! A client over UDP.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::miss::{Miss, Verdict, excerpt};
+use crate::peer::{left, told};
+use crate::protocol::Protocol;
+
+/// After so long a question counts as lost, and is asked again.
+const LOST: Duration = Duration::from_millis(500);
+
+static ASKED: AtomicUsize = AtomicUsize::new(1000);
+
+/// A socket that is connected to the address that is asked: an answer from another one would not come in.
+pub(crate) struct Asker {
+    socket: UdpSocket,
+    deadline: Instant,
+}
+
+impl Asker {
+    pub(crate) fn new(address: SocketAddr, deadline: Instant) -> Result<Self, Miss> {
+        let connected = || -> io::Result<UdpSocket> {
+            let any: IpAddr =
+                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+            socket.connect(address)?;
+            Ok(socket)
+        };
+        connected()
+            .map(|socket| Self { socket, deadline })
+            .map_err(|error| Miss::new("nothing", error.to_string(), "a socket for the checker"))
+    }
+
+    /// Sends a datagram that may be lost, or refused.
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let _ = self.socket.send(bytes);
+    }
+
+    pub(crate) fn ask(&self) -> Verdict {
+        self.ask_after(&[])
+    }
+
+    /// Asks, and is answered; and that answer is the first that comes after `before` was sent, which deserves none.
+    pub(crate) fn ask_after(&self, before: &[u8]) -> Verdict {
+        let number = ASKED.fetch_add(1, Ordering::Relaxed);
+        let (question, answer) = (Protocol::Sum.question(number), Protocol::Sum.answer(number));
+        self.exchange(&question, &answer, before)
+    }
+
+    /// Sends a question, again if nothing comes, and gets the answer.
+    pub(crate) fn exchange(&self, question: &[u8], answer: &[u8], before: &[u8]) -> Verdict {
+        let sent = if before.is_empty() {
+            excerpt(question)
+        } else {
+            format!("{}, then {}", excerpt(before), excerpt(question))
+        };
+        loop {
+            self.send(question);
+            let came = match self.receive() {
+                Ok(came) if came == answer => return Ok(()),
+                Ok(came) => excerpt(&came),
+                Err(error) if left(self.deadline).is_ok() && is_silence(&error) => continue,
+                Err(error) => told(&error),
+            };
+            return Err(Miss::new(sent, came, excerpt(answer)));
+        }
+    }
+
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; 64 * 1024];
+        self.socket.set_read_timeout(Some(left(self.deadline)?.min(LOST)))?;
+        let count = self.socket.recv(&mut buffer)?;
+        buffer.truncate(count);
+        Ok(buffer)
+    }
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}

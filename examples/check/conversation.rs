@@ -1,0 +1,86 @@
+//! One client and its questions.
+
+use crate::client::url::Transport;
+use crate::demand::Demand;
+use crate::miss::Verdict;
+use crate::peer::Reading;
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+const MANY_QUESTIONS: usize = 1000;
+const GLUED_QUESTIONS: usize = 500;
+const BURST_BYTES: usize = 1024 * 1024;
+
+pub(crate) const DEMANDS: &[Demand] = &[
+    demand("answers", "whoever asks is answered, and may ask again", Protocol::ALL, answers),
+    demand("steady", "after 1000 questions on a connection it still answers", Protocol::ASKED, steady),
+    demand("glued", "500 questions in one write get 500 answers, in order", Protocol::STREAMS, glued),
+    demand("split", "a question may come in pieces, down to single bytes", Protocol::STREAMS, split),
+    demand("burst", "a megabyte of questions at once is answered to the end", Protocol::STREAMS, burst),
+    demand(
+        "late-reader",
+        "a client that reads late gets all answers, whole and in order",
+        Protocol::STREAMS,
+        late_reader,
+    ),
+];
+
+const fn demand(
+    name: &'static str,
+    text: &'static str,
+    protocols: &'static [Protocol],
+    run: fn(&Trial) -> Verdict,
+) -> Demand {
+    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+}
+
+fn answers(trial: &Trial) -> Verdict {
+    let mut client = trial.connect()?;
+    trial.ask(&mut client)?;
+    if trial.protocol == Protocol::Time {
+        // It tells the time once, and then waits for the client to leave.
+        client.send(b"whatever")?;
+        client.finish()?;
+        return client.expect_end();
+    }
+    trial.ask(&mut client)
+}
+
+fn steady(trial: &Trial) -> Verdict {
+    let mut client = trial.connect()?;
+    (0..MANY_QUESTIONS).try_for_each(|_| trial.ask(&mut client))
+}
+
+fn glued(trial: &Trial) -> Verdict {
+    let mut client = trial.acquaintance()?;
+    let questions: Vec<_> = (0..GLUED_QUESTIONS).flat_map(|number| trial.protocol.question(number)).collect();
+    let answers: Vec<_> = (0..GLUED_QUESTIONS).flat_map(|number| trial.protocol.answer(number)).collect();
+    client.send(&questions)?;
+    client.expect(&answers)
+}
+
+fn split(trial: &Trial) -> Verdict {
+    let mut client = trial.acquaintance()?;
+    let [first, second, third] = [1, 2, 3].map(|number| trial.protocol.question(number));
+    let [one, two, three] = [1, 2, 3].map(|number| trial.protocol.answer(number));
+    // The first answer shows that the first half of the second question has been read.
+    let half = second.len() / 2;
+    client.send(&[&first, &second[..half]].concat())?;
+    client.expect(&one)?;
+    client.send(&second[half..])?;
+    client.expect(&two)?;
+    third.iter().try_for_each(|byte| client.send(&[*byte]))?;
+    client.expect(&three)
+}
+
+fn burst(trial: &Trial) -> Verdict {
+    let mut client = trial.acquaintance()?;
+    let (questions, answers) = trial.protocol.questions(BURST_BYTES);
+    client.exchange(&questions, false, &answers, Reading::AtOnce)
+}
+
+fn late_reader(trial: &Trial) -> Verdict {
+    let mut client = trial.connect_narrow()?;
+    let (questions, answers) = trial.protocol.questions(BURST_BYTES);
+    client.exchange(&questions, false, &answers, Reading::Late)
+}

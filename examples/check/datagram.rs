@@ -1,0 +1,83 @@
+//! Datagrams: each is whole or nothing, and most that may come deserve no answer.
+
+use crate::client::url::Transport;
+use crate::demand::Demand;
+use crate::miss::Verdict;
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+const ASKERS: usize = 20;
+
+/// No datagram over IPv4 has more (65,535 bytes less the headers of IP and UDP: RFC 791, RFC 768).
+const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// Lengths between the buffers that servers tend to have.
+const LENGTHS: [usize; 6] = [300, 600, 1200, 2000, 5000, 60_000];
+
+pub(crate) const DEMANDS: &[Demand] = &[
+    demand("answers", "whoever asks is answered, and may ask again", answers),
+    demand("many", "each of twenty that ask at the same time gets its own answer", many),
+    demand("silence", "what is no question gets no answer, least of all an answer", silence),
+    demand("whole", "a datagram is taken as a whole: no question that goes on with rubbish is answered", whole),
+    demand("large", "the largest datagram there is does no harm", large),
+    demand("empty", "an empty datagram does no harm", empty),
+];
+
+const fn demand(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
+    let protocols = &[Protocol::Sum];
+    Demand { name, text, protocols, transport: Transport::Udp, needs_process: false, is_fine: false, run }
+}
+
+fn answers(trial: &Trial) -> Verdict {
+    let asker = trial.asker()?;
+    asker.ask()?;
+    asker.ask()
+}
+
+fn many(trial: &Trial) -> Verdict {
+    let askers: Result<Vec<_>, _> = (0..ASKERS).map(|_| trial.asker()).collect();
+    askers?.iter().try_for_each(|asker| asker.ask())
+}
+
+fn silence(trial: &Trial) -> Verdict {
+    let rubbish: [&[u8]; 7] = [
+        b"hello",
+        b"[1]",
+        b"{}",
+        br#"{"A":1}"#,
+        b"{\"Sum\":11}\n",
+        b"{\"Error\":\"not two integers\"}\n",
+        &[0xff; 100],
+    ];
+    for text in rubbish {
+        let asker = trial.asker()?;
+        asker.send(text);
+        asker.ask_after(text)?;
+    }
+    Ok(())
+}
+
+fn whole(trial: &Trial) -> Verdict {
+    for length in LENGTHS {
+        let mut datagram = Protocol::Sum.question(1);
+        datagram.resize(length, b' ');
+        datagram.extend(b"and more");
+        let asker = trial.asker()?;
+        asker.send(&datagram);
+        asker.ask_after(&datagram)?;
+    }
+    Ok(())
+}
+
+fn large(trial: &Trial) -> Verdict {
+    let datagram = [b'x'; DATAGRAM_BYTES_MAX];
+    let asker = trial.asker()?;
+    asker.send(&datagram);
+    asker.ask_after(&datagram)
+}
+
+fn empty(trial: &Trial) -> Verdict {
+    let asker = trial.asker()?;
+    asker.send(b"");
+    asker.ask().map_err(|miss| miss.when("an empty datagram has come, and then somebody asks"))
+}

@@ -1,0 +1,52 @@
+//! What is demanded, of whom.
+
+use crate::client::url::Transport;
+use crate::miss::Verdict;
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+use crate::{conversation, datagram, ending, finer, neighbour};
+
+/// A demand, and how it is tried.
+pub(crate) struct Demand {
+    pub(crate) name: &'static str,
+    /// What a server does that meets it.
+    pub(crate) text: &'static str,
+    pub(crate) protocols: &'static [Protocol],
+    pub(crate) transport: Transport,
+    /// It can only be tried by somebody who may watch the server's process and send it signals.
+    pub(crate) needs_process: bool,
+    /// It is about this protocol, and not about I/O.
+    pub(crate) is_fine: bool,
+    pub(crate) run: fn(&Trial) -> Verdict,
+}
+
+/// What is to be checked.
+pub(crate) struct Scope {
+    pub(crate) protocol: Protocol,
+    pub(crate) transport: Transport,
+    pub(crate) full: bool,
+}
+
+impl Demand {
+    pub(crate) fn applies(&self, scope: &Scope) -> bool {
+        self.protocols.contains(&scope.protocol) && self.transport == scope.transport && (scope.full || !self.is_fine)
+    }
+
+    /// For whom it is demanded.
+    pub(crate) fn when(&self) -> String {
+        let names: Vec<_> = self.protocols.iter().map(|protocol| protocol.name()).collect();
+        let transport = if self.transport == Transport::Tcp { "TCP" } else { "UDP" };
+        let process = if self.needs_process { ", with --pid" } else { "" };
+        let fine = if self.is_fine { ", with --full" } else { "" };
+        format!("{} over {transport}{process}{fine}", names.join(", "))
+    }
+}
+
+/// Every demand, in the order in which they are tried: first what all others rest on, last what a server may not survive.
+pub(crate) fn all() -> impl Iterator<Item = &'static Demand> {
+    let streams = conversation::DEMANDS.iter().chain(ending::DEMANDS).chain(neighbour::DEMANDS);
+    let tcp_and_udp = streams.chain(datagram::DEMANDS).chain(finer::DEMANDS);
+    #[cfg(target_os = "linux")]
+    let tcp_and_udp = tcp_and_udp.chain(crate::linux::DEMANDS);
+    tcp_and_udp
+}

@@ -1,0 +1,80 @@
+//! How a conversation ends.
+
+use crate::client::url::Transport;
+use crate::demand::Demand;
+use crate::miss::{Miss, Verdict, excerpt};
+use crate::peer::{Reading, told};
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+/// How often a client tries what depends on what arrives together.
+const ROUNDS: usize = 20;
+
+/// More than the kernels of both sides hold when the client has little room.
+const PENDING_BYTES: usize = 1024 * 1024;
+
+/// Input that the server need not have read when it refuses.
+const UNREAD_BYTES: usize = 64 * 1024;
+
+pub(crate) const DEMANDS: &[Demand] = &[
+    demand("fin", "a question is answered that arrives together with the client's FIN", Protocol::ASKED, fin),
+    demand(
+        "half-close",
+        "after the client's FIN all its questions are still answered, then comes the end",
+        Protocol::STREAMS,
+        half_close,
+    ),
+    demand(
+        "refusal",
+        "what is asked before a mistake is answered, and the mistake is told, before the end",
+        &[Protocol::Sum],
+        refusal,
+    ),
+];
+
+const fn demand(
+    name: &'static str,
+    text: &'static str,
+    protocols: &'static [Protocol],
+    run: fn(&Trial) -> Verdict,
+) -> Demand {
+    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+}
+
+fn fin(trial: &Trial) -> Verdict {
+    for _ in 0..ROUNDS {
+        let mut client = trial.connect()?;
+        let number = trial.number();
+        client.send_with_fin(&trial.protocol.question(number))?;
+        client.expect(&trial.protocol.answer(number))?;
+        client.expect_end()?;
+    }
+    Ok(())
+}
+
+fn half_close(trial: &Trial) -> Verdict {
+    let mut client = trial.connect_narrow()?;
+    let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    client.exchange(&questions, true, &answers, Reading::Late)?;
+    client.expect_end()
+}
+
+fn refusal(trial: &Trial) -> Verdict {
+    let mut client = trial.connect_narrow()?;
+    let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    let mut bytes = questions;
+    bytes.extend(b"oops".repeat(UNREAD_BYTES / 4));
+    client.exchange(&bytes, true, &answers, Reading::Late)?;
+    let (rest, end) = client.rest(UNREAD_BYTES);
+    let is_told = rest.starts_with(b"{\"Error\":") && rest.ends_with(b"\n");
+    if is_told && end.is_none() {
+        return Ok(());
+    }
+    let then = end.map_or_else(|| "the end".to_owned(), |error| told(&error));
+    let sent = "many questions, a mistake, and more";
+    Err(Miss::new(
+        sent,
+        format!("the answers, {}, then {then}", excerpt(&rest)),
+        "the answers, an error line, then the end",
+    ))
+}

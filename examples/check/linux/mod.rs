@@ -1,0 +1,139 @@
+//! What can only be tried by somebody who may watch the server's process and send it signals.
+
+mod process;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub(crate) use self::process::Process;
+use crate::client::url::Transport;
+use crate::demand::Demand;
+use crate::miss::{Miss, Verdict};
+use crate::peer::left;
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+/// Over this span the processor is measured.
+const SPAN: Duration = Duration::from_millis(500);
+
+/// More than a runtime needs for its housekeeping, and far less than a loop that does not wait.
+const REST_MAX: Duration = Duration::from_millis(50);
+
+/// What a client sends that does not read.
+const PENDING_BYTES: usize = 1024 * 1024;
+
+/// Clients that come together, and descriptors if those are to be too few.
+const CLIENTS: usize = 20;
+const PLACES: u64 = 5;
+
+/// How often a server is stopped and continued.
+const ROUNDS: usize = 3;
+
+pub(crate) const DEMANDS: &[Demand] = &[
+    demand("rest", "with nothing to do it does nothing, whoever is connected", Protocol::ALL, Transport::Tcp, rest),
+    demand("rest", "with nothing to do it does nothing", &[Protocol::Sum], Transport::Udp, rest_of_datagrams),
+    demand("stopped", "a server that was stopped goes on when it is continued", Protocol::ALL, Transport::Tcp, stopped),
+    demand(
+        "stopped",
+        "a server that was stopped goes on when it is continued",
+        &[Protocol::Sum],
+        Transport::Udp,
+        stopped,
+    ),
+    demand("crowd", "clients that come while it is held up are all served", Protocol::ALL, Transport::Tcp, crowd),
+    demand(
+        "descriptors",
+        "clients for whom there are no descriptors are served when there are",
+        Protocol::ALL,
+        Transport::Tcp,
+        descriptors,
+    ),
+];
+
+const fn demand(
+    name: &'static str,
+    text: &'static str,
+    protocols: &'static [Protocol],
+    transport: Transport,
+    run: fn(&Trial) -> Verdict,
+) -> Demand {
+    Demand { name, text, protocols, transport, needs_process: true, is_fine: false, run }
+}
+
+fn rest(trial: &Trial) -> Verdict {
+    rests(trial, "nobody is connected")?;
+    let _idle = trial.acquaintance()?;
+    rests(trial, "somebody is connected and says nothing")?;
+    let mut client = trial.acquaintance()?;
+    let question = trial.protocol.question(trial.number());
+    client.send(&question[..question.len() / 2])?;
+    rests(trial, "somebody is in the middle of a question")?;
+    if Protocol::STREAMS.contains(&trial.protocol) {
+        let mut deaf = trial.connect_narrow()?;
+        deaf.send_until_stuck(&trial.protocol.questions(64 * 1024).0, PENDING_BYTES);
+        rests(trial, "somebody does not read the answers")?;
+    }
+    Ok(())
+}
+
+fn rest_of_datagrams(trial: &Trial) -> Verdict {
+    trial.asker()?.ask()?;
+    rests(trial, "nobody asks")
+}
+
+/// There is a span of time, within the deadline, in which the server does not want the processor.
+fn rests(trial: &Trial, when: &'static str) -> Verdict {
+    let Some(process) = trial.process() else { return Ok(()) };
+    loop {
+        let before = process.wanted();
+        let start = Instant::now();
+        while let Some(rest) = SPAN.checked_sub(start.elapsed()) {
+            thread::park_timeout(rest);
+        }
+        let wanted = process.wanted().saturating_sub(before);
+        if wanted <= REST_MAX {
+            return Ok(());
+        }
+        if left(trial.deadline).is_err() {
+            let came = format!("it wanted the processor for {wanted:.0?} of {SPAN:?}");
+            return Err(Miss::new("nothing", came, "that it waits").when(when));
+        }
+    }
+}
+
+fn stopped(trial: &Trial) -> Verdict {
+    let Some(process) = trial.process() else { return Ok(()) };
+    for _ in 0..ROUNDS {
+        // In the middle of a wait, if it waits.
+        process.settle(SPAN);
+        process.stop(trial.deadline)?;
+        process.proceed()?;
+        trial.others_are_served("it was stopped and continued (SIGSTOP, SIGCONT), and somebody asks")?;
+    }
+    Ok(())
+}
+
+fn crowd(trial: &Trial) -> Verdict {
+    let Some(process) = trial.process() else { return Ok(()) };
+    process.settle(SPAN);
+    process.stop(trial.deadline)?;
+    // The kernel makes the connections, as far as the backlog goes.
+    let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    process.proceed()?;
+    let came = "it was held up for a moment, in which clients came, and each of them asks";
+    clients?.iter_mut().try_for_each(|client| trial.ask(client)).map_err(|miss| miss.when(came))
+}
+
+fn descriptors(trial: &Trial) -> Verdict {
+    let Some(process) = trial.process() else { return Ok(()) };
+    trial.anybody_is_served()?;
+    let limit = process.limit_descriptors(PLACES)?;
+    let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    // Each leaves when it has been served, which makes room for the next.
+    for mut client in clients? {
+        let crowd = "more are connected than there are descriptors, and they leave one by one";
+        trial.ask(&mut client).map_err(|miss| miss.when(crowd))?;
+    }
+    drop(limit);
+    trial.others_are_served("the descriptors have run out once, and somebody asks")
+}

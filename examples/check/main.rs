@@ -1,0 +1,174 @@
+//! Tries what the book demands of a server, in whatever language it is written, and tells how it failed.
+//!
+//! ```sh
+//! cargo run --example check -- --list
+//! cargo run --example check -- uppercase tcp://127.0.0.1:8001
+//! cargo run --example check -- sum udp://127.0.0.1:5656 --full
+//! cargo run --example check -- sum tcp://127.0.0.1:5656 --only split,glued
+//! cargo run --example check -- sum tcp://127.0.0.1:5656 --pid $(pidof reactor)
+//! ```
+//!
+//! A demand is about non-blocking I/O and holds for every protocol it can be said in; `--full` adds what `docs/protocols.md`
+//! says about this protocol alone. With the number of its process, on Linux, the server is also watched (processor,
+//! memory), stopped and continued, and given fewer descriptors for a moment.
+//!
+//! # Where to read
+//!
+//! `demand.rs` lists the demands; they stand in `conversation.rs`, `ending.rs`, `neighbour.rs`, `datagram.rs`, `finer.rs` and, for
+//! those that need the process, `linux/`. `trial.rs` is what a demand is given, `client.rs` and `asker.rs` are its peers,
+//! `protocol.rs` is what they say, `miss.rs` is how a demand was missed. All of it blocks, with a deadline: whoever
+//! checks a server has nothing else to do meanwhile.
+
+#[path = "../client"]
+mod client {
+    pub(crate) mod failure;
+    pub(crate) mod url;
+}
+
+mod asker;
+mod conversation;
+mod datagram;
+mod demand;
+mod ending;
+mod finer;
+#[cfg(target_os = "linux")]
+mod linux;
+mod miss;
+mod neighbour;
+mod peer;
+mod protocol;
+mod trial;
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Error};
+
+use crate::client::failure::{Context, Failure, Result, finish};
+use crate::client::url::{Transport, Url, url_of};
+use crate::demand::{Demand, Scope};
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+/// Tries what the book demands of a server, and tells how it failed.
+///
+/// Exit code: 0 when every demand that was tried is met, 1 when one is not or nobody answers, 2 for wrong usage.
+#[derive(Parser)]
+#[command(name = "check")]
+struct Cli {
+    /// What the server speaks
+    #[arg(required_unless_present = "list")]
+    protocol: Option<Protocol>,
+
+    /// Where it listens, such as tcp://127.0.0.1:8000; udp:// for sum only
+    #[arg(required_unless_present = "list", value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
+    url: Option<Url>,
+
+    /// Tell what is demanded, and try nothing
+    #[arg(long)]
+    list: bool,
+
+    /// Try these demands only
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Leave these demands out
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    skip: Vec<String>,
+
+    /// Try also what the page of this protocol says, beyond non-blocking I/O
+    #[arg(long)]
+    full: bool,
+
+    /// The server's process, to be watched, stopped, continued and given fewer descriptors; on Linux
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pid: Option<i32>,
+
+    /// How long each demand may take
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    finish(match (cli.protocol, &cli.url) {
+        (Some(protocol), Some(url)) => run(&cli, protocol, url),
+        _ => list(demand::all()),
+    })
+}
+
+fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
+    let scope = Scope { protocol, transport: url.transport, full: cli.full };
+    let known: Vec<_> = demand::all().filter(|demand| demand.applies(&scope)).collect();
+    for name in cli.only.iter().chain(&cli.skip) {
+        if known.iter().all(|demand| demand.name != name) {
+            usage(&format!("nothing with the name {name} is demanded here; --list tells the names"));
+        }
+    }
+    if known.is_empty() {
+        usage("this protocol is not spoken over this transport");
+    }
+    let is_wanted = |name: &str| {
+        (cli.only.is_empty() || cli.only.iter().any(|only| only == name)) && !cli.skip.iter().any(|skip| skip == name)
+    };
+    let wanted = known.into_iter().filter(|demand| is_wanted(demand.name));
+    if cli.list { list(wanted) } else { examine(cli, &scope, url, wanted) }
+}
+
+fn usage(text: &str) -> ! {
+    Error::raw(ErrorKind::ValueValidation, format!("{text}\n")).format(&mut Cli::command()).exit()
+}
+
+/// Prints a line. `println!` would panic when whoever reads has left.
+fn say(line: impl Display) -> Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+fn list(demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
+    for demand in demands {
+        say(format_args!("{:<14}{}", demand.name, demand.text))?;
+        say(format_args!("{:<14}for {}", "", demand.when()))?;
+    }
+    Ok(())
+}
+
+/// Tries one demand after the other, and says what came of it.
+fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
+    let address = url.addresses()?[0];
+    let trial = || Trial::new(address, scope, Instant::now() + cli.timeout, cli.pid);
+    let (mut met, mut missed) = (0, 0);
+    let mut is_gone = trial().anybody_is_served().is_err();
+    if is_gone {
+        say(format_args!("nobody is answered at {url}"))?;
+    }
+    for demand in demands {
+        if is_gone {
+            say(format_args!("-       {:<14}not tried: the server does not answer", demand.name))?;
+            continue;
+        }
+        if demand.needs_process && cli.pid.is_none() {
+            say(format_args!("-       {:<14}not tried: it needs --pid", demand.name))?;
+            continue;
+        }
+        match (demand.run)(&trial()) {
+            Ok(()) => {
+                say(format_args!("ok      {:<14}{}", demand.name, demand.text))?;
+                met += 1;
+            }
+            Err(miss) => {
+                say(format_args!("MISSED  {:<14}{}\n{miss}", demand.name, demand.text))?;
+                missed += 1;
+                is_gone = trial().anybody_is_served().is_err();
+            }
+        }
+    }
+    say(format_args!("{met} met, {missed} missed"))?;
+    if missed > 0 || is_gone { Failure::because("not all that is demanded is met") } else { Ok(()) }
+}

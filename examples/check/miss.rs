@@ -1,0 +1,57 @@
+//! How a demand was missed.
+
+use std::fmt::{self, Display, Formatter};
+
+/// What a demand comes to.
+pub(crate) type Verdict = Result<(), Miss>;
+
+/// The bytes of an excerpt.
+const EXCERPT_BYTES: usize = 60;
+
+/// What was sent, what came and what should have come, in words.
+pub(crate) struct Miss {
+    when: Option<&'static str>,
+    sent: String,
+    came: String,
+    expected: String,
+}
+
+impl Miss {
+    pub(crate) fn new(sent: impl Into<String>, came: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { when: None, sent: sent.into(), came: came.into(), expected: expected.into() }
+    }
+
+    /// Says in what situation that was.
+    pub(crate) fn when(mut self, situation: &'static str) -> Self {
+        self.when.get_or_insert(situation);
+        self
+    }
+}
+
+impl Display for Miss {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(when) = self.when {
+            writeln!(f, "          when      {when}")?;
+        }
+        writeln!(f, "          sent      {}", self.sent)?;
+        writeln!(f, "          came      {}", self.came)?;
+        write!(f, "          expected  {}", self.expected)
+    }
+}
+
+/// Bytes as they are shown: escaped, and only the first of them if they are many.
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
+    match bytes.len() {
+        0 => "nothing".to_owned(),
+        length if length > EXCERPT_BYTES => format!("{}... ({length} bytes)", escaped(&bytes[..EXCERPT_BYTES])),
+        _ => escaped(bytes),
+    }
+}
+
+/// Quotation marks are left as they are: JSON has many.
+fn escaped(bytes: &[u8]) -> String {
+    let escape = |byte: &u8| {
+        if matches!(byte, b'"' | b'\'') { char::from(*byte).to_string() } else { byte.escape_ascii().to_string() }
+    };
+    bytes.iter().map(escape).collect()
+}

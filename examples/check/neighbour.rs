@@ -1,0 +1,138 @@
+//! Many clients, of which some do not behave: what one does, or fails to do, is no trouble for another.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::client::url::Transport;
+use crate::demand::Demand;
+use crate::miss::{Miss, Verdict, excerpt};
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+const CLIENTS: usize = 100;
+
+/// How often somebody leaves before the answer comes, and somebody else takes the place.
+const HEIRS: u32 = 20;
+const MOMENT: Duration = Duration::from_micros(100);
+
+/// More than both kernels may hold for a connection (tcp(7), `tcp_rmem` and `tcp_wmem`), so that the rest is in the server.
+const TAKEN_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+pub(crate) const DEMANDS: &[Demand] = &[
+    demand("many", "a hundred clients that come at the same time are all served", Protocol::ALL, many),
+    demand("silent", "a client that stops in the middle of a question holds up nobody", Protocol::ALL, silent),
+    demand("reset", "a client that is reset, at whatever moment, takes nobody with it", Protocol::ALL, reset),
+    demand(
+        "deaf",
+        "of a client that does not read only so much is taken, and it holds up nobody",
+        Protocol::STREAMS,
+        deaf,
+    ),
+    demand("garbage", "whatever bytes come, others are served", Protocol::ALL, garbage),
+    demand("heir", "an answer does not go to somebody else when the one who asked has left", Protocol::ASKED, heir),
+];
+
+const fn demand(
+    name: &'static str,
+    text: &'static str,
+    protocols: &'static [Protocol],
+    run: fn(&Trial) -> Verdict,
+) -> Demand {
+    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+}
+
+fn many(trial: &Trial) -> Verdict {
+    let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    let mut clients = clients?;
+    let asked = "a hundred are connected, and each asks";
+    clients.iter_mut().try_for_each(|client| trial.ask(client)).map_err(|miss| miss.when(asked))
+}
+
+fn silent(trial: &Trial) -> Verdict {
+    let mut client = trial.acquaintance()?;
+    let number = trial.number();
+    let question = trial.protocol.question(number);
+    let (first, second) = question.split_at(question.len() / 2);
+    client.send(first)?;
+    trial.others_are_served("one client is in the middle of a question, and another one asks")?;
+    client.send(second)?;
+    if trial.protocol == Protocol::Greeting || trial.protocol == Protocol::Time {
+        return Ok(());
+    }
+    client.expect(&trial.protocol.answer(number))
+}
+
+fn deaf(trial: &Trial) -> Verdict {
+    #[cfg(target_os = "linux")]
+    let watched = trial.process().map(|process| (process.resident_bytes(), process));
+    let mut client = trial.acquaintance()?;
+    let (questions, _) = trial.protocol.questions(64 * 1024);
+    let taken = client.send_until_stuck(&questions, TAKEN_BYTES_MAX);
+    if taken >= TAKEN_BYTES_MAX {
+        let came = format!("{} MiB were taken, and there was no end", TAKEN_BYTES_MAX / 1024 / 1024);
+        return Err(Miss::new(
+            "questions, without reading the answers",
+            came,
+            "that it stops taking them at some point",
+        ));
+    }
+    #[cfg(target_os = "linux")]
+    if let Some((before, process)) = watched {
+        let grown = process.resident_bytes().saturating_sub(before);
+        if grown > TAKEN_BYTES_MAX {
+            let came = format!("the server has grown by {grown} bytes");
+            return Err(Miss::new(format!("{taken} bytes, without reading"), came, "that it stays within a bound"));
+        }
+    }
+    trial.others_are_served("one client does not read its answers, and another one asks")?;
+    client.reset();
+    trial.others_are_served("one client has left without reading its answers, and another one asks")
+}
+
+fn garbage(trial: &Trial) -> Verdict {
+    let everything: Vec<u8> = (0..=255).cycle().take(64 * 1024).collect();
+    let texts: [&[u8]; 6] = [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03],
+        &[0; 1000],
+        &[0xff; 1000],
+        &b"[".repeat(10_000),
+        &everything,
+    ];
+    for text in texts {
+        let mut client = trial.connect()?;
+        // It may be refused before all of it has been sent, and by a reset: that is this client's affair.
+        let _ = client.send(text).and_then(|()| client.finish());
+        let (came, end) = client.rest(1024 * 1024);
+        if end
+            .is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
+        {
+            return Err(Miss::new(format!("{}, and FIN", excerpt(text)), excerpt(&came), "an end, of whatever kind"));
+        }
+        trial.others_are_served("one client has sent garbage, and another one asks")?;
+    }
+    Ok(())
+}
+
+fn heir(trial: &Trial) -> Verdict {
+    for round in 0..HEIRS {
+        let mut leaves = trial.acquaintance()?;
+        leaves.send(&trial.protocol.question(trial.number()))?;
+        // A server may work on the answer for some time, and each round looks into it at another moment.
+        thread::park_timeout(round * MOMENT);
+        leaves.reset();
+        trial.others_are_served("one client has left before its answer came, and another one asks")?;
+    }
+    Ok(())
+}
+
+fn reset(trial: &Trial) -> Verdict {
+    let question = trial.protocol.question(trial.number());
+    for bytes in [&[][..], &question[..question.len() / 2], &question.repeat(100)] {
+        let mut client = trial.acquaintance()?;
+        client.send(bytes)?;
+        client.reset();
+        trial.others_are_served("one client was reset, and another one asks")?;
+    }
+    Ok(())
+}

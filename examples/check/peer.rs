@@ -1,0 +1,260 @@
+//! A TCP client that waits for as long as the demand has time, and tells what it saw.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::miss::{Miss, Verdict, excerpt};
+use crate::trial::STUCK;
+
+const READ_BYTES: usize = 64 * 1024;
+
+/// How much a client can take without reading.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Room {
+    /// What the kernel gives by default.
+    Ample,
+    /// A few segments; and as these are short, the server's kernel has little room for what it cannot send, too (tcp(7),
+    /// `TCP_MAXSEG`).
+    Little,
+}
+
+/// When the answers to what is sent are read.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Reading {
+    AtOnce,
+    /// When everything is sent, or the server takes nothing more.
+    Late,
+}
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    deadline: Instant,
+    /// What was sent last, in words.
+    sent: String,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr, room: Room, deadline: Instant) -> Result<Self, Miss> {
+        Self::try_connect(address, room, deadline)
+            .map(|stream| Self { stream, deadline, sent: "nothing".to_owned() })
+            .map_err(|error| Miss::new("a SYN", told(&error), "a connection"))
+    }
+
+    fn try_connect(address: SocketAddr, room: Room, deadline: Instant) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if room == Room::Little {
+            socket.set_recv_buffer_size(4096)?;
+            // What our own kernel holds back has not been taken by the server.
+            socket.set_send_buffer_size(4096)?;
+            socket.set_tcp_mss(500)?;
+        }
+        socket.connect_timeout(&address.into(), left(deadline)?)?;
+        let stream = TcpStream::from(socket);
+        // Each write is a segment of its own, as far as the kernel is concerned.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Verdict {
+        self.sent = excerpt(bytes);
+        let result = write_all(&self.stream, bytes, self.deadline, &AtomicUsize::new(0));
+        result.map_err(|error| Miss::new(&*self.sent, told(&error), "that it is taken"))
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn finish(&self) -> Verdict {
+        let result = self.stream.shutdown(Shutdown::Write);
+        result.map_err(|error| Miss::new("FIN", told(&error), "that it is taken"))
+    }
+
+    /// Sends bytes and FIN so that they arrive together, in one segment if they fit into one.
+    pub(crate) fn send_with_fin(&mut self, bytes: &[u8]) -> Verdict {
+        // Where there is no such option, the two are still close to each other (tcp(7), `TCP_CORK`).
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(&self.stream).set_tcp_cork(true);
+        self.send(bytes)?;
+        self.sent.push_str(", and FIN");
+        self.finish()
+    }
+
+    /// Goes away by a reset (socket(7), `SO_LINGER` of zero).
+    pub(crate) fn reset(self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    /// The next bytes must be these.
+    pub(crate) fn expect(&mut self, expected: &[u8]) -> Verdict {
+        let mut seen = 0;
+        let mut buffer = vec![0; READ_BYTES];
+        while seen < expected.len() {
+            let most = buffer.len().min(expected.len() - seen);
+            let count = match self.read(&mut buffer[..most]) {
+                Ok(0) => return Err(self.short(&expected[..seen], expected, "the end")),
+                Ok(count) => count,
+                Err(error) => return Err(self.short(&expected[..seen], expected, &told(&error))),
+            };
+            if let Some(wrong) = (0..count).find(|index| buffer[*index] != expected[seen + index]) {
+                let came = format!("from byte {} on: {}", seen + wrong + 1, excerpt(&buffer[wrong..count]));
+                return Err(Miss::new(&*self.sent, came, excerpt(&expected[seen + wrong..])));
+            }
+            seen += count;
+        }
+        Ok(())
+    }
+
+    fn short(&self, seen: &[u8], expected: &[u8], then: &str) -> Miss {
+        Miss::new(&*self.sent, format!("{}, then {then}", excerpt(seen)), excerpt(expected))
+    }
+
+    /// Nothing but the end may come.
+    pub(crate) fn expect_end(&mut self) -> Verdict {
+        let mut buffer = [0; 256];
+        let came = match self.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => excerpt(&buffer[..count]),
+            Err(error) => told(&error),
+        };
+        Err(Miss::new(&*self.sent, came, "the end"))
+    }
+
+    /// A time, as in RFC 3339, and a newline.
+    pub(crate) fn expect_time(&mut self) -> Verdict {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        let then = loop {
+            match self.read(&mut byte) {
+                Ok(0) => break "the end".to_owned(),
+                Ok(_) => line.push(byte[0]),
+                Err(error) => break told(&error),
+            }
+            if byte == *b"\n" || line.len() > 64 {
+                break "more".to_owned();
+            }
+        };
+        let text = String::from_utf8_lossy(&line);
+        match humantime::parse_rfc3339(text.trim_end_matches('\n')) {
+            Ok(_) if text.ends_with('\n') => Ok(()),
+            _ => Err(Miss::new(
+                "nothing",
+                format!("{}, then {then}", excerpt(&line)),
+                "a time as in RFC 3339, a newline",
+            )),
+        }
+    }
+
+    /// Everything up to the end, and what the end was: `None` is a FIN. No more than so many bytes.
+    pub(crate) fn rest(&mut self, bytes_max: usize) -> (Vec<u8>, Option<io::Error>) {
+        let mut rest = Vec::new();
+        let mut buffer = vec![0; READ_BYTES];
+        while rest.len() < bytes_max {
+            match self.read(&mut buffer) {
+                Ok(0) => return (rest, None),
+                Ok(count) => rest.extend_from_slice(&buffer[..count]),
+                Err(error) => return (rest, Some(error)),
+            }
+        }
+        (rest, Some(io::Error::other("more than that")))
+    }
+
+    /// Sends bytes, then FIN if that is wanted, and gets those that are expected, in time.
+    pub(crate) fn exchange(&mut self, bytes: &[u8], ends: bool, expected: &[u8], reading: Reading) -> Verdict {
+        self.sent = format!("{}{}", excerpt(bytes), if ends { ", and FIN" } else { "" });
+        let taken = AtomicUsize::new(0);
+        let (stream, deadline) = (self.clone_of_stream()?, self.deadline);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                write_all(&stream, bytes, deadline, &taken)?;
+                if ends { stream.shutdown(Shutdown::Write) } else { Ok(()) }
+            });
+            if reading == Reading::Late {
+                wait_until_stuck(&taken, || writer.is_finished());
+            }
+            let verdict = self.expect(expected);
+            if verdict.is_err() {
+                // The writer may wait for a server that has given up.
+                let _ = self.stream.shutdown(Shutdown::Both);
+            }
+            // What it could not write shows in what came.
+            let _ = writer.join();
+            verdict
+        })
+    }
+
+    /// Sends for as long as anything is taken, up to so many bytes, and reads nothing. Gives how much that was.
+    pub(crate) fn send_until_stuck(&mut self, chunk: &[u8], bytes_max: usize) -> usize {
+        let mut taken = 0;
+        let _ = self.stream.set_write_timeout(Some(STUCK));
+        while taken < bytes_max
+            && Instant::now() < self.deadline
+            && let Ok(count @ 1..) = (&self.stream).write(chunk)
+        {
+            taken += count;
+        }
+        self.sent = format!("{taken} bytes, without reading");
+        taken
+    }
+
+    fn clone_of_stream(&self) -> Result<TcpStream, Miss> {
+        self.stream.try_clone().map_err(|error| Miss::new("nothing", error.to_string(), "a descriptor for the checker"))
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_read_timeout(Some(left(self.deadline)?))?;
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+fn write_all(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant, taken: &AtomicUsize) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(left(deadline)?))?;
+        match stream.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                taken.fetch_add(count, Ordering::Relaxed);
+                bytes = &bytes[count..];
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Returns when all is taken, or nothing was for a while. No event tells the latter.
+fn wait_until_stuck(taken: &AtomicUsize, is_finished: impl Fn() -> bool) {
+    let (mut before, mut since) = (0, Instant::now());
+    while !is_finished() && since.elapsed() < STUCK {
+        thread::park_timeout(Duration::from_millis(5));
+        let now = taken.load(Ordering::Relaxed);
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// The time that is left, which is never nothing: for the kernel that would mean for ever.
+pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
+    deadline
+        .checked_duration_since(Instant::now())
+        .filter(|left| !left.is_zero())
+        .ok_or_else(|| ErrorKind::TimedOut.into())
+}
+
+/// An error as somebody says it who waited for bytes.
+pub(crate) fn told(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "nothing more in time".to_owned(),
+        ErrorKind::ConnectionReset => "a reset".to_owned(),
+        _ => error.to_string(),
+    }
+}

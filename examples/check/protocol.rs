@@ -1,0 +1,58 @@
+//! What is said, and what is answered.
+
+use clap::ValueEnum;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    Sum,
+    Uppercase,
+    Greeting,
+    Time,
+}
+
+impl Protocol {
+    pub(crate) const STREAMS: &[Self] = &[Self::Sum, Self::Uppercase];
+    pub(crate) const ASKED: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting];
+    pub(crate) const ALL: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Uppercase => "uppercase",
+            Self::Greeting => "greeting",
+            Self::Time => "time",
+        }
+    }
+
+    /// A question of its own for each number, so that each answer shows to what it belongs.
+    pub(crate) fn question(self, number: usize) -> Vec<u8> {
+        match self {
+            Self::Sum => format!(r#"{{"A":{number},"B":1}}"#).into_bytes(),
+            Self::Uppercase => format!("question {number}\n").into_bytes(),
+            Self::Greeting => b"hello socket".to_vec(),
+            Self::Time => Vec::new(),
+        }
+    }
+
+    pub(crate) fn answer(self, number: usize) -> Vec<u8> {
+        match self {
+            Self::Sum => format!("{{\"Sum\":{}}}\n", number + 1).into_bytes(),
+            Self::Uppercase => format!("QUESTION {number}\n").into_bytes(),
+            Self::Greeting => b"This is Server\n".to_vec(),
+            Self::Time => Vec::new(),
+        }
+    }
+
+    /// Questions of so many bytes together, or a little more, and their answers.
+    pub(crate) fn questions(self, bytes: usize) -> (Vec<u8>, Vec<u8>) {
+        let (mut questions, mut answers) = (Vec::new(), Vec::new());
+        for number in 1.. {
+            if questions.len() >= bytes {
+                break;
+            }
+            questions.extend(self.question(number));
+            answers.extend(self.answer(number));
+        }
+        (questions, answers)
+    }
+}

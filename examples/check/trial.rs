@@ -1,0 +1,87 @@
+//! What a demand is given: the server, and the time it has.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::asker::Asker;
+use crate::client::url::Transport;
+use crate::demand::Scope;
+use crate::miss::{Miss, Verdict};
+use crate::peer::{Client, Room};
+use crate::protocol::Protocol;
+
+/// A server takes nothing more when it has taken nothing for so long.
+pub(crate) const STUCK: Duration = Duration::from_millis(500);
+
+/// Questions asked so far, by whomever.
+static ASKED: AtomicUsize = AtomicUsize::new(1000);
+
+/// One demand on trial.
+pub(crate) struct Trial {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: Protocol,
+    transport: Transport,
+    pub(crate) deadline: Instant,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "a process is looked at where there is `/proc`"))]
+    pid: Option<i32>,
+}
+
+impl Trial {
+    pub(crate) fn new(address: SocketAddr, scope: &Scope, deadline: Instant, pid: Option<i32>) -> Self {
+        Self { address, protocol: scope.protocol, transport: scope.transport, deadline, pid }
+    }
+
+    pub(crate) fn connect(&self) -> Result<Client, Miss> {
+        Client::connect(self.address, Room::Ample, self.deadline)
+    }
+
+    /// A client that can take only little without reading.
+    pub(crate) fn connect_narrow(&self) -> Result<Client, Miss> {
+        Client::connect(self.address, Room::Little, self.deadline)
+    }
+
+    /// A client that has been answered, so that the server knows it.
+    pub(crate) fn acquaintance(&self) -> Result<Client, Miss> {
+        let mut client = self.connect()?;
+        self.ask(&mut client)?;
+        Ok(client)
+    }
+
+    /// A number for a question, which nobody else has.
+    pub(crate) fn number(&self) -> usize {
+        ASKED.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks a question, and is answered.
+    pub(crate) fn ask(&self, client: &mut Client) -> Verdict {
+        if self.protocol == Protocol::Time {
+            return client.expect_time();
+        }
+        let number = self.number();
+        client.send(&self.protocol.question(number))?;
+        client.expect(&self.protocol.answer(number))
+    }
+
+    /// Somebody who comes now is served.
+    pub(crate) fn anybody_is_served(&self) -> Verdict {
+        match self.transport {
+            Transport::Tcp => self.acquaintance().map(drop),
+            Transport::Udp => self.asker()?.ask(),
+        }
+    }
+
+    /// The same, while something is going on.
+    pub(crate) fn others_are_served(&self, meanwhile: &'static str) -> Verdict {
+        self.anybody_is_served().map_err(|miss| miss.when(meanwhile))
+    }
+
+    pub(crate) fn asker(&self) -> Result<Asker, Miss> {
+        Asker::new(self.address, self.deadline)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn process(&self) -> Option<crate::linux::Process> {
+        self.pid.map(crate::linux::Process::new)
+    }
+}
