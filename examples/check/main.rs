@@ -144,9 +144,10 @@ fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'
     let address = url.addresses()?[0];
     let trial = || Trial::new(address, scope, Instant::now() + cli.timeout, cli.pid);
     let (mut met, mut missed) = (0, 0);
-    let mut is_gone = trial().anybody_is_served().is_err();
-    if is_gone {
-        say(format_args!("nobody is answered at {url}"))?;
+    let before = trial().anybody_is_served();
+    let mut is_gone = before.is_err();
+    if let Err(miss) = before {
+        say(format_args!("nobody is answered at {url}\n{miss}"))?;
     }
     for demand in demands {
         if is_gone {

@@ -1,0 +1,91 @@
+//! Servers in processes of their own: pieces of the museum, and the real one.
+
+use std::io::{BufRead, BufReader, sink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread;
+
+/// What becomes of the output of a server, once it has told where it listens.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Output {
+    Read,
+    /// Until the pipe is full.
+    Unread,
+}
+
+/// A running server, ended when it goes out of scope.
+pub(crate) struct Server {
+    child: Child,
+    /// Its protocol and its address.
+    spoken: [String; 2],
+    /// The ends of pipes that are not read from. Without them there would be nobody to write for.
+    _pipes: (Option<BufReader<ChildStdout>>, Option<ChildStderr>),
+}
+
+impl Server {
+    /// A piece of the museum.
+    #[track_caller]
+    pub(crate) fn start(piece: &str, output: Output) -> Self {
+        Self::spawn(Command::new(program("broken")).args([piece, "0"]), output)
+    }
+
+    /// The real server, which tells more than anybody reads.
+    #[track_caller]
+    pub(crate) fn real(protocol: &str, scheme: &str, output: Output) -> Self {
+        let listen = format!("{protocol}={scheme}://127.0.0.1:0");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
+        Self::spawn(command.args(["--listen", &listen]).env("RUST_LOG", "debug"), output)
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command, output: Output) -> Self {
+        let stderr = if output == Output::Read { Stdio::inherit() } else { Stdio::piped() };
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let mut words = line.split_whitespace().rev();
+        let [url, protocol] = [words.next(), words.next()].map(|word| word.unwrap().to_owned());
+        let stderr = child.stderr.take();
+        let unread = if output == Output::Read {
+            thread::spawn(move || std::io::copy(&mut stdout, &mut sink()).unwrap());
+            None
+        } else {
+            Some(stdout)
+        };
+        Self { child, spoken: [protocol, url], _pipes: (unread, stderr) }
+    }
+
+    pub(crate) fn spoken(&self) -> [&str; 2] {
+        self.spoken.each_ref().map(String::as_str)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end, which has been seen from outside; gives its exit code.
+    pub(crate) fn wait(&mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program of an example; `cargo test` builds it.
+pub(crate) fn program(example: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap().join("examples");
+    let program = directory.join(example);
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
+    program
+}
