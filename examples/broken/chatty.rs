@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example broken -- chatty 8000 | sleep 60
-//! yes letters | nc -N 127.0.0.1 8000 > /dev/null                        # after a second, echo hello | nc ... has no answer
+//! cargo run --example check -- uppercase tcp://127.0.0.1:8000 --only steady
 //! ```
 //!
 //! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread: no full stderr*. Done right in

@@ -3,7 +3,7 @@
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{Reading, told};
+use crate::peer::{Reading, Room, told};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -53,14 +53,14 @@ fn fin(trial: &Trial) -> Verdict {
 }
 
 fn half_close(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_narrow()?;
+    let mut client = trial.connect_with(Room::Little)?;
     let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
     client.exchange(&questions, true, &answers, Reading::Late)?;
     client.expect_end()
 }
 
 fn refusal(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_narrow()?;
+    let mut client = trial.connect_with(Room::Little)?;
     let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
     let mut bytes = questions;
     bytes.extend(b"oops".repeat(UNREAD_BYTES / 4));

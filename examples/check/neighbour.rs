@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict, excerpt};
+use crate::peer::Room;
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -15,7 +16,8 @@ const CLIENTS: usize = 100;
 const HEIRS: u32 = 20;
 const MOMENT: Duration = Duration::from_micros(100);
 
-/// More than both kernels may hold for a connection (tcp(7), `tcp_rmem` and `tcp_wmem`), so that the rest is in the server.
+/// More than both kernels hold of what is sent (tcp(7): at most `tcp_wmem` here and `tcp_rmem` there, 36 MiB on Linux 6.18), so
+/// that the rest is in the server.
 const TAKEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
@@ -65,7 +67,8 @@ fn silent(trial: &Trial) -> Verdict {
 fn deaf(trial: &Trial) -> Verdict {
     #[cfg(target_os = "linux")]
     let watched = trial.process().map(|process| (process.resident_bytes(), process));
-    let mut client = trial.acquaintance()?;
+    let mut client = trial.connect_with(Room::LittleToReceive)?;
+    trial.ask(&mut client)?;
     let (questions, _) = trial.protocol.questions(64 * 1024);
     let taken = client.send_until_stuck(&questions, TAKEN_BYTES_MAX);
     if taken >= TAKEN_BYTES_MAX {

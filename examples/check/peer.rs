@@ -18,6 +18,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(crate) enum Room {
     /// What the kernel gives by default.
     Ample,
+    /// A few thousand bytes of answers. What it sends has ample room.
+    LittleToReceive,
     /// A few segments; and as these are short, the server's kernel has little room for what it cannot send, too (tcp(7),
     /// `TCP_MAXSEG`).
     Little,
@@ -47,8 +49,10 @@ impl Client {
 
     fn try_connect(address: SocketAddr, room: Room, deadline: Instant) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        if room == Room::Little {
+        if room != Room::Ample {
             socket.set_recv_buffer_size(4096)?;
+        }
+        if room == Room::Little {
             // What our own kernel holds back has not been taken by the server.
             socket.set_send_buffer_size(4096)?;
             socket.set_tcp_mss(500)?;

@@ -33,12 +33,11 @@ impl Trial {
     }
 
     pub(crate) fn connect(&self) -> Result<Client, Miss> {
-        Client::connect(self.address, Room::Ample, self.deadline)
+        self.connect_with(Room::Ample)
     }
 
-    /// A client that can take only little without reading.
-    pub(crate) fn connect_narrow(&self) -> Result<Client, Miss> {
-        Client::connect(self.address, Room::Little, self.deadline)
+    pub(crate) fn connect_with(&self, room: Room) -> Result<Client, Miss> {
+        Client::connect(self.address, room, self.deadline)
     }
 
     /// A client that has been answered, so that the server knows it.

@@ -9,7 +9,7 @@ pub(crate) use self::process::Process;
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict};
-use crate::peer::left;
+use crate::peer::{Room, left};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -69,7 +69,7 @@ fn rest(trial: &Trial) -> Verdict {
     client.send(&question[..question.len() / 2])?;
     rests(trial, "somebody is in the middle of a question")?;
     if Protocol::STREAMS.contains(&trial.protocol) {
-        let mut deaf = trial.connect_narrow()?;
+        let mut deaf = trial.connect_with(Room::Little)?;
         deaf.send_until_stuck(&trial.protocol.questions(64 * 1024).0, PENDING_BYTES);
         rests(trial, "somebody does not read the answers")?;
     }
