@@ -52,7 +52,7 @@ mod write_all;
 
 use std::io::{Result, Write, stdout};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use mio::net::UdpSocket;
@@ -186,9 +186,7 @@ fn udp(address: SocketAddr) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Says where it listens, and how the same is said to `check`.
+/// Says what it speaks and where: the arguments of `check`.
 fn announce(protocol: &str, url: &str) -> Result<()> {
-    let id = process::id();
-    writeln!(stdout(), "listening {protocol} {url}")?;
-    writeln!(stdout(), "to try it: cargo run --example check -- {protocol} {url} --pid {id}")
+    writeln!(stdout(), "listening {protocol} {url}")
 }

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, sink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
-use std::thread;
+use std::sync::LazyLock;
+use std::{env, thread};
 
 /// What becomes of the output of a server, once it has told where it listens.
 #[derive(Clone, Copy, PartialEq)]
@@ -82,10 +83,24 @@ impl Drop for Server {
     }
 }
 
-/// The program of an example; `cargo test` builds it.
+/// The program of an example. They are built here, because `cargo test --test museum` alone builds none.
 pub(crate) fn program(example: &str) -> PathBuf {
-    let directory = Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap().join("examples");
-    let program = directory.join(example);
-    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
-    program
+    static BUILT: LazyLock<()> = LazyLock::new(build);
+    LazyLock::force(&BUILT);
+    programs().join("examples").join(example)
+}
+
+/// Where cargo puts the programs of this package.
+fn programs() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap()
+}
+
+fn build() {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--example", "broken", "--example", "check", "--target-dir"]);
+    cargo.arg(programs().parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if programs().ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "the examples do not build");
 }
