@@ -44,27 +44,24 @@ fn main() -> ExitCode {
 }
 
 fn trial(lab: Lab) -> Trial {
-    let lacks = lacks(&lab);
-    let (title, is_ci) = (lab.title(), std::env::var_os("CI").is_some());
-    if let Some(lacks) = lacks.as_ref().filter(|_| !is_ci) {
-        eprintln!("SKIPPED: {title}, since this machine lacks {lacks}");
-    }
-    let is_skipped = lacks.is_some() && !is_ci;
-    Trial::test(title, move || match lacks {
-        Some(lacks) => Err(format!("this machine lacks {lacks}").into()),
-        None => run(&lab),
-    })
-    .with_ignored_flag(is_skipped)
+    let lacks = own::no_machine().or_else(|| {
+        let missing = tools::missing(&lab);
+        (!missing.is_empty()).then(|| format!("what is in the packages {}", missing.join(", ")))
+    });
+    tried(lab.title(), lacks, move || run(&lab))
 }
 
-/// What a lab needs and this machine has not.
-fn lacks(lab: &Lab) -> Option<String> {
-    static NAMESPACES: OnceLock<Result<(), String>> = OnceLock::new();
-    if let Err(problem) = NAMESPACES.get_or_init(own::namespaces_work) {
-        return Some(format!("namespaces for a machine of its own: {problem}"));
+/// A test, which is skipped where this machine lacks something, and fails there if it runs for everybody.
+fn tried(title: String, lacks: Option<String>, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+    let is_skipped = lacks.is_some() && std::env::var_os("CI").is_none();
+    if let Some(lacks) = lacks.as_ref().filter(|_| is_skipped) {
+        eprintln!("SKIPPED: {title}, since this machine lacks {lacks}");
     }
-    let missing = tools::missing(lab);
-    (!missing.is_empty()).then(|| format!("what is in the packages {}", missing.join(", ")))
+    let test = move || match lacks {
+        Some(lacks) => Err(format!("this machine lacks {lacks}").into()),
+        None => test(),
+    };
+    Trial::test(title, test).with_ignored_flag(is_skipped)
 }
 
 fn run(lab: &Lab) -> Result<(), Failed> {
