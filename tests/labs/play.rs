@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::difference;
 use crate::lab::{Input, Lab, Step};
-use crate::terminal::{LOOK, Pending, Terminal};
+use crate::terminal::{LOOK, Pending, Rest, Terminal};
 use crate::tools;
 use crate::varies::{Agreement, UNENDED};
 
@@ -18,8 +18,8 @@ pub(crate) const REFRESH_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long a command that only looks is repeated until it sees what is printed.
 const LOOKING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// For a transcript that is written anew nobody can say when a program has printed all: when it has slept for so long.
-const SETTLED: Duration = Duration::from_secs(1);
+/// For a transcript that is written anew nobody can say when a program has printed all: when it was silent for so long.
+const SETTLED: Duration = Duration::from_millis(1500);
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Mode {
@@ -152,7 +152,8 @@ fn see(
         .steps
         .get(index + 1)
         .is_some_and(|next| next.terminal == step.terminal && matches!(next.input, Input::Key(_)));
-    let mut slept_since = None;
+    // What was seen last, and since when.
+    let mut last: Option<(Vec<String>, Instant)> = None;
     let result = terminal.wait(deadline, |terminal| {
         let mut pending = terminal.pending();
         if matches!(step.input, Input::Key(_)) && pending.prompt {
@@ -169,12 +170,12 @@ fn see(
                 return Some(pending);
             }
         }
-        let asleep = terminal.is_asleep();
+        let rest = terminal.rest();
         if let Some(count) = enough {
             let stays = match end {
                 End::Prompt => false,
-                End::GoesOn => count > 0 || asleep,
-                End::Either => asleep,
+                End::GoesOn => count > 0 || rest == Rest::Asleep,
+                End::Either => rest == Rest::Asleep || (count > 0 && rest == Rest::Idle),
             };
             if stays {
                 terminal.skip_lines(count);
@@ -186,8 +187,10 @@ fn see(
             let ended: Vec<_> = ended.cloned().collect();
             lab.varies.agreement(&step.seen, &ended) == Agreement::None
         };
-        slept_since = slept_since.filter(|_| asleep).or_else(|| asleep.then(Instant::now));
-        let settled = slept_since.is_some_and(|since: Instant| since.elapsed() >= SETTLED);
+        if last.as_ref().is_none_or(|(lines, _)| *lines != pending.lines) {
+            last = Some((pending.lines.clone(), Instant::now()));
+        }
+        let settled = last.as_ref().is_some_and(|(_, since)| since.elapsed() >= SETTLED);
         let give_up = match mode {
             Mode::Compare => hopeless && end != End::Prompt,
             Mode::Refresh => settled && end != End::Prompt,

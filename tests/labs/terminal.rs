@@ -67,6 +67,17 @@ pub(crate) struct Pending {
     pub(crate) prompt: bool,
 }
 
+/// What a command does that runs.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Rest {
+    /// It works, or there is none.
+    None,
+    /// It waits for something, if only for a moment.
+    Idle,
+    /// It has waited for a while.
+    Asleep,
+}
+
 impl Screen {
     fn lock(&self) -> MutexGuard<'_, Printed> {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -259,14 +270,18 @@ impl Terminal {
         self.is_at_prompt = true;
     }
 
-    /// Whether a command runs here and has been asleep since the last look: it waits for something.
-    pub(crate) fn is_asleep(&mut self) -> bool {
+    /// Looks at what runs here. A command that waits for something is idle; it sleeps if it has done nothing at all since
+    /// the last look.
+    pub(crate) fn rest(&mut self) -> Rest {
         let group = tcgetpgrp(&self.keyboard).map_or(0, |group| group.as_raw());
         let glance = (group != self.shell).then(|| processes::glance(group, self.shell));
-        let unchanged = glance.is_some() && glance == self.glance;
-        let asleep = unchanged && glance.as_ref().is_some_and(Glance::is_asleep);
+        let rest = match &glance {
+            Some(now) if now.is_asleep() && glance == self.glance => Rest::Asleep,
+            Some(now) if now.is_asleep() => Rest::Idle,
+            _ => Rest::None,
+        };
         self.glance = glance;
-        asleep
+        rest
     }
 
     /// Ends what was started for this terminal.
