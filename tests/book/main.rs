@@ -1,6 +1,6 @@
 //! The book is whole: its code is that of the sources, its links lead somewhere, and mdBook makes of it what it should.
 //!
-//! `LABS_REFRESH=1 cargo test --test book` writes the code into the pages anew. What else the pages print is tried by
+//! `LABS_REFRESH=1 cargo test --test book code` writes the code into the pages anew. What else the pages print is tried by
 //! `cargo test --test labs`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
