@@ -34,6 +34,12 @@
 //! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
 //!
 //! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
+//!
+//! # The book
+//!
+//! `docs/` is a book on non-blocking I/O, for somebody who has never called `poll`. It shows this server at work, in
+//! transcripts that a test types again after every change, and its code. `mdbook build docs` puts it [beside this
+//! page](../book/index.html); its last pages [lead back here](../book/map.html).
 
 mod attempt;
 mod bind;

@@ -51,7 +51,8 @@ fn every_link_leads_to_a_page_an_anchor_or_the_web() {
     let mut broken = Vec::new();
     for page in &pages {
         for link in of(&page.text) {
-            if link.starts_with("https://") {
+            // The map leads to the documentation of the crate, which only the built book has beside it.
+            if link.starts_with("https://") || (page.name == "map.md" && link.starts_with("../reactor/")) {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
