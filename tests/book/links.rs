@@ -65,5 +65,8 @@ fn every_link_leads_to_a_page_an_anchor_or_the_web() {
             }
         }
     }
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let local = of(&readme).into_iter().filter(|link| !link.starts_with("https://"));
+    broken.extend(local.filter(|link| !root().join(link).is_file()).map(|link| format!("README.md: {link}")));
     assert!(broken.is_empty(), "{broken:#?}");
 }

@@ -11,6 +11,7 @@ mod item;
 mod links;
 #[path = "../labs/markdown.rs"]
 mod markdown;
+mod pictures;
 mod summary;
 
 use std::fs;
