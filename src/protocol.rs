@@ -14,6 +14,7 @@
 mod chance;
 pub mod file;
 pub mod greeting;
+mod service;
 pub mod sum;
 pub mod time;
 pub mod uppercase;
@@ -23,14 +24,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use crate::kernel::Disk;
+pub use self::service::{NoOptions, OptionError, Service, Setup, SetupError, StreamService};
 pub use crate::outbox::Outbox;
 use crate::stats::Tally;
 
@@ -38,6 +34,27 @@ use crate::stats::Tally;
 ///
 /// The driver calls, in this order: [`on_open`](Self::on_open) once; [`on_bytes`](Self::on_bytes) and
 /// [`on_event`](Self::on_event) as things happen; [`on_close`](Self::on_close) once, whatever ended the connection.
+///
+/// ```
+/// use reactor::protocol::{Context, Reply, Step, StreamProtocol, Within};
+/// use reactor::testing::{Script, converse};
+///
+/// /// Answers each line by its length.
+/// struct Lengths;
+///
+/// impl StreamProtocol for Lengths {
+///     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+///         let Some(length) = input.iter().position(|byte| *byte == b'\n') else {
+///             return Ok(Step::wait(Within::Request));
+///         };
+///         cx.out.extend_from_slice(format!("{length}\n").as_bytes());
+///         Ok(Step::again(length + 1))
+///     }
+/// }
+///
+/// let heard = converse(Lengths, &Script::new().send("one\nth").send("ree\n").fin());
+/// assert_eq!(heard.sent, b"3\n5\n");
+/// ```
 pub trait StreamProtocol: Send {
     /// The connection has been accepted. A protocol in which the server speaks first appends to `cx.out` here.
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
@@ -269,6 +286,14 @@ pub trait Sink: Any + Send {
 /// Work that may block: a file, a lookup, heavy computation. Runs on a worker thread.
 ///
 /// A connection has at most one job at a time, so its jobs stay in order. A panic in a job ends its connection.
+///
+/// ```
+/// use reactor::protocol::Job;
+///
+/// let job = Job::new(|| (1..=1000_u64).sum::<u64>());
+/// // A worker runs it, and what it returns comes back as an event of the connection that has asked for it.
+/// assert_eq!(job.run().downcast().ok(), Some(500_500_u64));
+/// ```
 pub struct Job(Box<dyn FnOnce() -> Outcome + Send>);
 
 impl Job {
@@ -391,6 +416,27 @@ impl fmt::Display for CloseReason {
 }
 
 /// A protocol over UDP: one request, at most one reply.
+///
+/// ```
+/// use reactor::protocol::{Context, DatagramProtocol, Dropped};
+/// use reactor::testing::ask;
+///
+/// /// Answers a datagram by its first byte.
+/// struct First;
+///
+/// impl DatagramProtocol for First {
+///     fn on_datagram(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped> {
+///         let first = payload.first().ok_or(Dropped("empty"))?;
+///         cx.out.push(*first);
+///         Ok(())
+///     }
+/// }
+///
+/// let peer = "192.0.2.1:4000".parse()?;
+/// assert_eq!(ask(&mut First, b"abc", peer), Ok(b"a".to_vec()));
+/// assert_eq!(ask(&mut First, b"", peer), Err(Dropped("empty")));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 pub trait DatagramProtocol: Send {
     /// Handles one datagram. What is appended to `cx.out` is sent to `cx.peer` as one datagram; nothing appended, nothing
     /// sent.
@@ -410,104 +456,3 @@ pub trait DatagramProtocol: Send {
 /// A datagram that gets no answer; the name of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped(pub &'static str);
-
-/// What a listener serves: made once, from its options.
-pub trait Service: Send + Sized + 'static {
-    /// The name by which a configuration chooses it.
-    const NAME: &'static str;
-    /// One sentence on what it does.
-    const ABOUT: &'static str;
-    /// One line of shell that tries it.
-    const TRY: &'static str;
-    /// What `options` in the configuration may say. Use `#[serde(default, deny_unknown_fields)]`; [`NoOptions`] for none.
-    type Options: Serialize + DeserializeOwned + JsonSchema + Default;
-
-    /// Checks what the type of an option cannot say. Opens and creates nothing.
-    ///
-    /// # Errors
-    /// Everything that is wrong, each with the path of its option.
-    fn check(options: &Self::Options) -> Result<(), Vec<OptionError>> {
-        let _ = options;
-        Ok(())
-    }
-
-    /// Makes the service; called once for each listener, before anything is served.
-    ///
-    /// # Errors
-    /// What it needs cannot be had: a directory, say.
-    fn open(options: Self::Options, setup: &Setup<'_>) -> Result<Self, SetupError>;
-}
-
-/// A service over TCP.
-pub trait StreamService: Service {
-    /// File descriptors that one connection may need besides its socket.
-    const DESCRIPTORS: usize = 0;
-
-    /// The protocol for a connection that has just been accepted.
-    fn connect(&self, peer: SocketAddr) -> Box<dyn StreamProtocol>;
-}
-
-/// An option that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionError {
-    /// Which one, such as `max_request`.
-    pub path: String,
-    /// What was expected, and what was found.
-    pub message: String,
-}
-
-impl OptionError {
-    /// The option at `path` is wrong, as `message` says.
-    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
-    }
-}
-
-/// What a service is given when it opens.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Setup<'a> {
-    /// The name of the listener.
-    pub name: &'a str,
-    /// The disk; every call on it may block, so use it in jobs once the service is open.
-    pub disk: Arc<dyn Disk>,
-}
-
-impl<'a> Setup<'a> {
-    /// What a service named `name` gets, with its files on `disk`.
-    #[must_use]
-    pub fn new(name: &'a str, disk: Arc<dyn Disk>) -> Self {
-        Self { name, disk }
-    }
-}
-
-/// A service that cannot be opened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// A directory cannot be used.
-    Directory {
-        /// Which one.
-        path: std::path::PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Anything else.
-    Other(String),
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory { path, source } => write!(f, "cannot use the directory {}: {source}", path.display()),
-            Self::Other(message) => f.write_str(message),
-        }
-    }
-}
-
-impl std::error::Error for SetupError {}
-
-/// The options of a protocol that has none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NoOptions {}

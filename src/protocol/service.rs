@@ -1,0 +1,114 @@
+//! What a listener serves, and its options.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::StreamProtocol;
+use crate::kernel::Disk;
+
+/// What a listener serves: made once, from its options.
+pub trait Service: Send + Sized + 'static {
+    /// The name by which a configuration chooses it.
+    const NAME: &'static str;
+    /// One sentence on what it does.
+    const ABOUT: &'static str;
+    /// One line of shell that tries it.
+    const TRY: &'static str;
+    /// What `options` in the configuration may say. Use `#[serde(default, deny_unknown_fields)]`; [`NoOptions`] for none.
+    type Options: Serialize + DeserializeOwned + JsonSchema + Default;
+
+    /// Checks what the type of an option cannot say. Opens and creates nothing.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with the path of its option.
+    fn check(options: &Self::Options) -> Result<(), Vec<OptionError>> {
+        let _ = options;
+        Ok(())
+    }
+
+    /// Makes the service; called once for each listener, before anything is served.
+    ///
+    /// # Errors
+    /// What it needs cannot be had: a directory, say.
+    fn open(options: Self::Options, setup: &Setup<'_>) -> Result<Self, SetupError>;
+}
+
+/// A service over TCP.
+pub trait StreamService: Service {
+    /// File descriptors that one connection may need besides its socket.
+    const DESCRIPTORS: usize = 0;
+
+    /// The protocol for a connection that has just been accepted.
+    fn connect(&self, peer: SocketAddr) -> Box<dyn StreamProtocol>;
+}
+
+/// An option that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionError {
+    /// Which one, such as `max_request`.
+    pub path: String,
+    /// What was expected, and what was found.
+    pub message: String,
+}
+
+impl OptionError {
+    /// The option at `path` is wrong, as `message` says.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// What a service is given when it opens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Setup<'a> {
+    /// The name of the listener.
+    pub name: &'a str,
+    /// The disk; every call on it may block, so use it in jobs once the service is open.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl<'a> Setup<'a> {
+    /// What a service named `name` gets, with its files on `disk`.
+    #[must_use]
+    pub fn new(name: &'a str, disk: Arc<dyn Disk>) -> Self {
+        Self { name, disk }
+    }
+}
+
+/// A service that cannot be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// A directory cannot be used.
+    Directory {
+        /// Which one.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory { path, source } => write!(f, "cannot use the directory {}: {source}", path.display()),
+            Self::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
+
+/// The options of a protocol that has none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoOptions {}
