@@ -18,6 +18,7 @@ mod processes;
 mod terminal;
 mod tools;
 mod varies;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;

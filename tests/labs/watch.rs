@@ -1,0 +1,110 @@
+//! Watching a terminal until a step has shown what is printed, or cannot any more.
+
+use std::time::{Duration, Instant};
+
+use crate::lab::{Input, Lab, Step};
+use crate::play::Mode;
+use crate::terminal::{Pending, Rest, Terminal};
+use crate::varies::{Agreement, UNENDED};
+
+/// For a transcript that is written anew nobody can say when a program has printed all: when it was silent for so long.
+pub(crate) const SETTLED: Duration = Duration::from_millis(1500);
+
+/// What becomes of the command at the end of a step.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// It ends: the next thing typed is another command there.
+    Prompt,
+    /// It goes on: later something is typed to it, or more is seen of it.
+    GoesOn,
+    /// It has ended, or it waits for something that is done elsewhere, or for nothing any more.
+    Either,
+}
+
+pub(crate) struct Watch<'a> {
+    lab: &'a Lab,
+    step: &'a Step,
+    mode: Mode,
+    end: End,
+    /// A key is pressed next, maybe behind a line that has only begun.
+    key_follows: bool,
+    /// What was seen last, and since when.
+    last: (Vec<String>, Instant),
+}
+
+impl<'a> Watch<'a> {
+    /// Watches for what a step shows, which has just been typed.
+    pub(crate) fn new(lab: &'a Lab, index: usize, mode: Mode) -> Self {
+        let step = &lab.steps[index];
+        let next_here = lab.steps.get(index + 1).filter(|next| next.terminal == step.terminal);
+        let end = match lab.next_in_terminal(index).map(|next| &next.input) {
+            Some(Input::Command(_)) if next_here.is_some() => End::Prompt,
+            Some(Input::Command(_)) | None => End::Either,
+            Some(_) => End::GoesOn,
+        };
+        let key_follows = next_here.is_some_and(|next| matches!(next.input, Input::Key(_)));
+        Self { lab, step, mode, end, key_follows, last: (Vec::new(), Instant::now()) }
+    }
+
+    /// Looks at the terminal. Gives what belongs to the step, once that is decided, and is done with it.
+    pub(crate) fn look(&mut self, terminal: &mut Terminal) -> Option<Pending> {
+        let mut pending = terminal.pending();
+        if matches!(self.step.input, Input::Key(_)) && pending.prompt {
+            // The shell ends the line on which a program was interrupted, even if it is empty.
+            pending.lines.pop_if(|line| line.is_empty());
+        }
+        let enough = self.enough(&pending.lines);
+        let more_comes_later = self.end == End::GoesOn && enough.is_some_and(|count| count < pending.lines.len());
+        if pending.prompt && !more_comes_later {
+            terminal.skip_prompt();
+            return Some(pending);
+        }
+        let rest = terminal.rest();
+        let count = match enough.filter(|count| self.may_stay(*count, rest)) {
+            Some(count) => count,
+            None if self.gives_up(&pending.lines, enough.is_none(), rest) => self.given_up(&pending.lines),
+            None => return None,
+        };
+        terminal.skip_lines(count);
+        pending.lines.truncate(count);
+        Some(Pending { prompt: false, ..pending })
+    }
+
+    /// The fewest lines that are what is printed; what comes after them belongs to a later step.
+    fn enough(&self, lines: &[String]) -> Option<usize> {
+        (0..=lines.len()).find(|count| self.lab.varies.agrees(&self.step.seen, &lines[..*count]))
+    }
+
+    /// Whether a command that has shown all that is printed may be left running.
+    fn may_stay(&self, shown: usize, rest: Rest) -> bool {
+        match self.end {
+            End::Prompt => false,
+            End::GoesOn => shown > 0 || rest == Rest::Asleep,
+            End::Either => rest == Rest::Asleep || (shown > 0 && rest == Rest::Idle),
+        }
+    }
+
+    fn gives_up(&mut self, lines: &[String], is_wanting: bool, rest: Rest) -> bool {
+        if self.last.0 != lines {
+            self.last = (lines.to_vec(), Instant::now());
+        }
+        match self.mode {
+            Mode::Compare => is_wanting && self.is_hopeless(lines) && (self.end != End::Prompt || rest == Rest::Asleep),
+            Mode::Refresh => self.end != End::Prompt && self.last.1.elapsed() >= SETTLED,
+        }
+    }
+
+    /// Whether nothing that could follow makes it what is printed.
+    fn is_hopeless(&self, lines: &[String]) -> bool {
+        let ended = lines.iter().take_while(|line| !line.ends_with(UNENDED)).count();
+        self.lab.varies.agreement(&self.step.seen, &lines[..ended]) == Agreement::None
+    }
+
+    /// How many lines are taken nevertheless. For a transcript, a line that has only begun is left to the step that sees its
+    /// end.
+    fn given_up(&self, lines: &[String]) -> usize {
+        let has_begun = lines.last().is_some_and(|line| line.ends_with(UNENDED));
+        let is_left = self.mode == Mode::Refresh && !self.key_follows && has_begun;
+        lines.len() - usize::from(is_left)
+    }
+}
