@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example broken -- closes-over-input 8000
-//! (yes '{"A":7,"B":4}' | head -n 200000; yes oops | head -c 1M) | nc -N 127.0.0.1 8000 | (sleep 1; tail -n 1)     # a sum
+//! cargo run --example check -- sum tcp://127.0.0.1:8000 --only refusal
 //! ```
 //!
 //! Prevented by rule 7 of `docs/design.md`: our FIN, and then input is discarded until the peer's. A close over unread input

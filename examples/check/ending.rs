@@ -13,6 +13,9 @@ const ROUNDS: usize = 20;
 /// More than the kernels of both sides hold when the client has little room.
 const PENDING_BYTES: usize = 1024 * 1024;
 
+/// Questions whose answers the kernels hold, so that all of them are under way when the server comes to the mistake.
+const UNDER_WAY_BYTES: usize = 128 * 1024;
+
 /// Input that the server need not have read when it refuses.
 const UNREAD_BYTES: usize = 64 * 1024;
 
@@ -61,7 +64,7 @@ fn half_close(trial: &Trial) -> Verdict {
 
 fn refusal(trial: &Trial) -> Verdict {
     let mut client = trial.connect_with(Room::Little)?;
-    let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    let (questions, answers) = trial.protocol.questions(UNDER_WAY_BYTES);
     let mut bytes = questions;
     bytes.extend(b"oops".repeat(UNREAD_BYTES / 4));
     client.exchange(&bytes, true, &answers, Reading::Late)?;

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 pub(crate) type Verdict = Result<(), Miss>;
 
 /// The bytes of an excerpt.
-const EXCERPT_BYTES: usize = 60;
+pub(crate) const EXCERPT_BYTES: usize = 60;
 
 /// What was sent, what came and what should have come, in words.
 pub(crate) struct Miss {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::miss::{Miss, Verdict, excerpt};
+use crate::miss::{EXCERPT_BYTES, Miss, Verdict, excerpt};
 use crate::trial::STUCK;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -102,13 +102,22 @@ impl Client {
                 Ok(count) => count,
                 Err(error) => return Err(self.short(&expected[..seen], expected, &told(&error))),
             };
-            if let Some(wrong) = (0..count).find(|index| buffer[*index] != expected[seen + index]) {
-                let came = format!("from byte {} on: {}", seen + wrong + 1, excerpt(&buffer[wrong..count]));
-                return Err(Miss::new(&*self.sent, came, excerpt(&expected[seen + wrong..])));
+            if buffer[..count] != expected[seen..seen + count] {
+                return Err(self.wrong(seen, &buffer[..count], expected));
             }
             seen += count;
         }
         Ok(())
+    }
+
+    /// After so many bytes that are right came some that are not.
+    fn wrong(&self, seen: usize, came: &[u8], expected: &[u8]) -> Miss {
+        if seen + came.len() <= EXCERPT_BYTES {
+            return Miss::new(&*self.sent, excerpt(&[&expected[..seen], came].concat()), excerpt(expected));
+        }
+        let right = came.iter().zip(&expected[seen..]).take_while(|(came, expected)| came == expected).count();
+        let came = format!("from byte {} on: {}", seen + right + 1, excerpt(&came[right..]));
+        Miss::new(&*self.sent, came, excerpt(&expected[seen + right..]))
     }
 
     fn short(&self, seen: &[u8], expected: &[u8], then: &str) -> Miss {
