@@ -32,6 +32,7 @@ use crate::kernel::{Panicked, Readiness, Transport};
 use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
+use crate::xray::{self, Call};
 
 /// One TCP connection and its protocol.
 ///
@@ -252,7 +253,7 @@ impl<T: Transport> Connection<T> {
         if *budget == 0 || room.is_empty() {
             return Err(Round::Spent);
         }
-        match attempt(|| self.transport.read(room)) {
+        match attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 })) {
             Attempt::Done(0) => {
                 self.peer_finished = true;
                 self.ready.readable = false;

@@ -62,6 +62,7 @@ mod registry;
 pub mod stats;
 pub mod testing;
 mod time;
+pub mod xray;
 
 pub use bind::BindError;
 pub use command::command;

@@ -101,6 +101,9 @@ pub const LOG_IDLE: Duration = Duration::from_secs(1);
 /// How long the thread that writes the log leaves a stderr alone that is non-blocking and full.
 pub const LOG_RETRY: Duration = Duration::from_millis(10);
 
+/// Records that the X-ray of a loop keeps, 40 bytes each: a second of a busy server, an hour of a quiet one.
+pub const XRAY_RECORDS_MAX: usize = 65_536;
+
 /// The bounds of a listener and of its connections, as configured: see `docs/configuration.md` for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,0 +1,103 @@
+//! What a system call gave, as `strace(1)` writes it.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+
+/// What a system call gave: a number, or an errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer(i32);
+
+impl Answer {
+    /// The number that it gave; `None` if it failed.
+    #[must_use]
+    pub fn count(self) -> Option<u32> {
+        u32::try_from(self.0).ok()
+    }
+
+    /// Why it failed (`errno(3)`); `None` if it did not.
+    #[must_use]
+    pub fn errno(self) -> Option<i32> {
+        (self.0 < 0).then_some(-self.0)
+    }
+
+    /// Whether it could not be done now (`EAGAIN`).
+    #[must_use]
+    pub fn would_block(self) -> bool {
+        self.errno() == Some(Errno::EAGAIN as i32)
+    }
+}
+
+/// What a call gives when it succeeds.
+pub(crate) trait Gives {
+    /// The number that strace would show.
+    fn number(&self) -> i32;
+}
+
+impl Gives for () {
+    fn number(&self) -> i32 {
+        0
+    }
+}
+
+impl Gives for i32 {
+    fn number(&self) -> i32 {
+        *self
+    }
+}
+
+/// No call on a socket gives as much as an `i32` cannot hold.
+impl Gives for usize {
+    fn number(&self) -> i32 {
+        i32::try_from(*self).unwrap_or(i32::MAX)
+    }
+}
+
+impl<T: Gives> From<&io::Result<T>> for Answer {
+    fn from(result: &io::Result<T>) -> Self {
+        match result {
+            Ok(given) => Self(given.number()),
+            Err(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<&io::Error> for Answer {
+    /// An error that has no errno was made up by a simulation, which knows only these.
+    fn from(error: &io::Error) -> Self {
+        let made_up = || match error.kind() {
+            io::ErrorKind::WouldBlock => Errno::EAGAIN,
+            io::ErrorKind::Interrupted => Errno::EINTR,
+            io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
+            io::ErrorKind::NotConnected => Errno::ENOTCONN,
+            _ => Errno::EIO,
+        };
+        Self(-error.raw_os_error().unwrap_or_else(|| made_up() as i32))
+    }
+}
+
+/// `5`, or `-1 EAGAIN`.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.errno() {
+            None => write!(f, "{}", self.0),
+            Some(errno) => write!(f, "-1 {:?}", Errno::from_raw(errno)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_read_as_those_of_strace() {
+        assert_eq!(Answer::from(&Ok(5_usize)).to_string(), "5");
+        assert_eq!(Answer::from(&Ok(())).to_string(), "0");
+        let failed = |error: io::Error| Answer::from(&Err::<(), _>(error));
+        assert_eq!(failed(io::ErrorKind::WouldBlock.into()).to_string(), "-1 EAGAIN");
+        assert_eq!(failed(Errno::EPIPE.into()).to_string(), "-1 EPIPE");
+        assert!(failed(Errno::EAGAIN.into()).would_block());
+    }
+}

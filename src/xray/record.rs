@@ -1,0 +1,366 @@
+//! The vocabulary: what a loop does, one record for each thing.
+
+use std::net::{Ipv6Addr, SocketAddr};
+
+use super::answer::Answer;
+use crate::kernel::{Readiness, Token};
+use crate::protocol::Within;
+
+/// One thing that a loop did: 40 bytes.
+///
+/// What [takes time](What::takes_time) began when the record before it was made, and ended at its own time. Everything else
+/// has the time of the record before it, so that a clock is read only where time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
+    pub at: u64,
+    /// Whose it is: a listener, a UDP socket or a connection. Its generation is its number, which no other has; it is
+    /// [`NOBODY`] for what the loop does for itself.
+    pub who: Token,
+    /// What it did.
+    pub what: What,
+}
+
+/// Stands for the loop itself.
+pub const NOBODY: Token = Token { slot: u32::MAX, generation: 0 };
+
+/// What a loop did.
+///
+/// Between one [`What::Turn`] and the next stand the records of a turn, and after each [`What::Visit`] those of that visit,
+/// up to its [`What::Left`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// A turn begins.
+    Turn {
+        /// Counts from 1; what comes before the first turn is the start of the server.
+        number: u64,
+        /// Connections that are open.
+        connections: u32,
+        /// Bytes of output that are pending for all of them.
+        pending: u32,
+    },
+    /// An event came for a slot: what its socket may be ready for.
+    Event(Readiness),
+    /// An event or a result came for an owner that is gone, and is ignored.
+    Stale,
+    /// The deadline of a slot came up. Its owner says what was due, if anything: see [`What::Expired`].
+    Due,
+    /// A connection has been accepted. Its number stands at this record; the descriptor is the answer of the
+    /// [`Call::Accept`] before it.
+    Accepted {
+        /// Who is at the other end.
+        peer: Peer,
+        /// Which of [`Recording::endpoints`](super::Recording::endpoints) accepted it.
+        endpoint: u16,
+    },
+    /// The loop turns to a slot.
+    Visit,
+    /// It leaves the slot again.
+    Left {
+        /// What the slot waits for now.
+        status: Waits,
+        /// Bytes of its output that are pending.
+        pending: u32,
+        /// Nanoseconds until its deadline: `u64::MAX` if it has none.
+        deadline: u64,
+    },
+    /// A system call, and its answer.
+    Call {
+        /// Which one.
+        call: Call,
+        /// What it gave.
+        answer: Answer,
+    },
+    /// A protocol was called.
+    Asked {
+        /// Why.
+        ask: Ask,
+        /// Bytes that it was shown.
+        input: u32,
+        /// How many of them it consumed.
+        consumed: u32,
+        /// Bytes of output that it appended.
+        output: u32,
+        /// What it decided.
+        decision: Decision,
+    },
+    /// A connection enters a phase. Phases that end it say why: that text is empty for the others.
+    Phase(Phase, &'static str),
+    /// A datagram was dropped; the name of the counter.
+    Dropped(&'static str),
+    /// Back-pressure: so much output is pending that the connection is neither read from nor listened to.
+    Full {
+        /// Bytes that are pending.
+        pending: u32,
+    },
+    /// Back-pressure is over: the peer took enough.
+    Relieved {
+        /// Bytes that are still pending.
+        pending: u32,
+    },
+    /// A deadline passed and was acted on; which one.
+    Expired(&'static str),
+    /// A job was handed to a worker; or not, because there was none to be had.
+    JobOut {
+        /// Whether a worker takes it.
+        taken: bool,
+    },
+    /// The result of a job came back.
+    JobBack {
+        /// Whether the job panicked instead of returning.
+        panicked: bool,
+    },
+    /// Accepting is paused; why.
+    Paused(&'static str),
+    /// The server begins to stop; or cuts what is left.
+    Stopping {
+        /// Whether connections are cut.
+        cut: bool,
+    },
+    /// The slots that are over are reaped from here on.
+    Reap,
+    /// A connection is over; why.
+    Closed(&'static str),
+}
+
+impl What {
+    /// Whether it takes time: a system call or a protocol. A clock is read when it ends.
+    #[must_use]
+    pub const fn takes_time(&self) -> bool {
+        matches!(self, Self::Call { .. } | Self::Asked { .. })
+    }
+}
+
+/// A system call on a socket, or the wait of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Call {
+    /// `epoll_wait(2)`; the answer is the number of events.
+    Wait {
+        /// Milliseconds at most: -1 for ever.
+        timeout: i32,
+    },
+    /// `socket(2)`; the answer is the descriptor.
+    Socket {
+        /// Whether it is for IPv6.
+        ipv6: bool,
+        /// Whether it is for UDP.
+        datagram: bool,
+    },
+    /// `fcntl(2)` with `F_GETFL`; the answer are the flags.
+    GetFlags,
+    /// `fcntl(2)` with `F_SETFL`: the same flags and `O_NONBLOCK`.
+    SetNonblocking,
+    /// `setsockopt(2)`.
+    SetOption {
+        /// Which one.
+        option: SocketOption,
+        /// Its value.
+        value: u32,
+    },
+    /// `bind(2)`.
+    Bind,
+    /// `listen(2)`.
+    Listen {
+        /// The backlog.
+        backlog: u32,
+    },
+    /// `getsockname(2)`.
+    GetName,
+    /// `epoll_ctl(2)` with `EPOLL_CTL_ADD`.
+    Register {
+        /// What for.
+        interest: Interest,
+    },
+    /// `accept4(2)`; the answer is the descriptor.
+    Accept,
+    /// `recvfrom(2)`; the answer is the number of bytes, 0 at the peer's FIN.
+    Read {
+        /// Bytes that were asked for.
+        asked: u32,
+    },
+    /// `sendto(2)`; the answer is the number of bytes.
+    Write {
+        /// Bytes that were offered.
+        offered: u32,
+    },
+    /// `recvmmsg(2)`; the answer is the number of datagrams.
+    Receive {
+        /// Datagrams that there was room for.
+        rooms: u32,
+        /// Bytes of those that came.
+        bytes: u32,
+    },
+    /// `sendmmsg(2)`; the answer is the number of datagrams.
+    Send {
+        /// Datagrams that were offered.
+        offered: u32,
+        /// Bytes of those that were taken.
+        bytes: u32,
+    },
+    /// `shutdown(2)` with `SHUT_WR`.
+    Shutdown,
+    /// `close(2)`.
+    Close,
+}
+
+/// An option of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketOption {
+    /// `SO_REUSEADDR` (`socket(7)`).
+    ReuseAddress,
+    /// `IPV6_V6ONLY` (`ipv6(7)`).
+    OnlyV6,
+    /// `TCP_NODELAY` (`tcp(7)`).
+    NoDelay,
+    /// `SO_KEEPALIVE` (`socket(7)`).
+    KeepAlive,
+    /// `TCP_KEEPIDLE` (`tcp(7)`), in seconds.
+    KeepIdle,
+    /// `SO_RCVBUF` (`socket(7)`), in bytes.
+    ReceiveBuffer,
+    /// `IP_PKTINFO` (`ip(7)`), or what the system has instead.
+    PacketInfo,
+    /// `IPV6_RECVPKTINFO` (`ipv6(7)`).
+    PacketInfoV6,
+    /// `SO_LINGER` with a time of zero (`socket(7)`): closing will reset the connection.
+    Linger,
+}
+
+/// What a socket is registered for; always edge-triggered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Reading: a listener.
+    Read,
+    /// Reading and writing: a UDP socket.
+    ReadWrite,
+    /// Reading, writing and, where the system can tell, urgent data: a connection.
+    ReadWriteUrgent,
+}
+
+/// Why a protocol is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// The connection was accepted: `on_open`.
+    Open,
+    /// Bytes came: `on_bytes`.
+    Bytes,
+    /// [`Event::Eof`](crate::protocol::Event::Eof).
+    Eof,
+    /// [`Event::Quiet`](crate::protocol::Event::Quiet).
+    Quiet,
+    /// [`Event::Done`](crate::protocol::Event::Done).
+    Done,
+    /// [`Event::Stored`](crate::protocol::Event::Stored).
+    Stored,
+    /// [`Event::Closing`](crate::protocol::Event::Closing).
+    Closing,
+    /// The connection is over: `on_close`.
+    Close,
+    /// A datagram came: `on_datagram`.
+    Datagram,
+}
+
+/// What a protocol decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// A message is done with; it is called again if input is left.
+    Again,
+    /// It waits for more bytes, in the middle of this.
+    Wait(Within),
+    /// It rests until a job is done.
+    Job,
+    /// The next bytes go to a file.
+    Bulk,
+    /// What is pending is sent, then the connection closes.
+    Finish,
+    /// It refused what the peer sent. What it appended is sent, then the connection closes.
+    Refused,
+    /// It panicked, or broke a rule; the connection closes.
+    Bug,
+    /// A datagram is dealt with, be it by an answer or by silence.
+    Dealt,
+    /// A datagram deserves no answer.
+    Dropped,
+    /// Nothing was left to decide.
+    Nothing,
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Bytes go to the protocol.
+    Conversing,
+    /// The protocol rests until its job is done.
+    Working,
+    /// Bytes go to a file.
+    Storing,
+    /// What is pending is sent; then comes our FIN.
+    Flushing,
+    /// Our FIN was sent; input is discarded until the peer's.
+    Lingering,
+    /// It is over.
+    Closed,
+}
+
+/// What a slot waits for when it is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waits {
+    /// An edge, a result or a deadline.
+    Event,
+    /// Its next visit: its budget is used up.
+    Turn,
+    /// A buffer of the pool.
+    Buffer,
+    /// To be reaped.
+    Reaping,
+}
+
+/// The address of a peer, in 18 bytes: that of IPv4 in its mapped form (RFC 4291, 2.5.5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    octets: [u8; 16],
+    port: u16,
+}
+
+impl Peer {
+    /// The address. That of IPv4 is given as such; the scope of one that is only unique on its link is lost.
+    #[must_use]
+    pub fn address(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.octets).to_canonical(), self.port)
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        let octets = match address {
+            SocketAddr::V4(v4) => v4.ip().to_ipv6_mapped().octets(),
+            SocketAddr::V6(v6) => v6.ip().octets(),
+        };
+        Self { octets, port: address.port() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_forty_bytes() {
+        assert_eq!(size_of::<Record>(), 40);
+    }
+
+    #[test]
+    fn a_peer_keeps_its_address() {
+        for text in ["192.0.2.1:80", "[2001:db8::1]:65535"] {
+            let address: SocketAddr = text.parse().expect("an address");
+            assert_eq!(Peer::from(address).address(), address);
+        }
+    }
+}

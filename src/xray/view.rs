@@ -1,0 +1,60 @@
+//! How a recording is shown.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Recording;
+use super::text;
+
+/// A way to write a recording down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum View {
+    /// `.txt`: one line for each record, as terse as `strace(1)`.
+    Text,
+}
+
+impl View {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Text];
+
+    /// The ending of a file that is written in this way, without the dot.
+    #[must_use]
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+        }
+    }
+
+    /// The way that the ending of `path` stands for.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| path.extension() == Some(OsStr::new(view.ending())))
+    }
+
+    /// Writes `recording` to `to`.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write(self, recording: &Recording, to: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Text => text::write(recording, to),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_chooses_the_view() {
+        for view in View::ALL {
+            assert_eq!(View::of(&Path::new("a.b/c").with_extension(view.ending())), Some(view));
+        }
+        for path in ["x", "txt", ".txt", "x.TXT", "x.txt.gz"] {
+            assert_eq!(View::of(Path::new(path)), None, "{path}");
+        }
+    }
+}
