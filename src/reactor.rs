@@ -39,7 +39,6 @@ use crate::outbox::Outbox;
 use crate::protocol::{Job, Outcome};
 use crate::registry::Registry;
 use crate::time::Time;
-use crate::xray::{self, What};
 
 /// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
 ///
@@ -261,7 +260,6 @@ impl<K: Kernel> Reactor<K> {
         self.wait(timeout)?;
         self.note();
         self.run_ready();
-        xray::record(|| What::Reap);
         self.reap();
         Ok(self.outcome())
     }

@@ -1,7 +1,7 @@
 //! See the loop think: a flight recorder of what it does, and views of it.
 //!
 //! The recorder belongs to a thread, and a thread runs one loop. So nothing has to be carried through the loop, the drivers
-//! and the kernel for it: whoever does a thing says so in one line, [`record`], at the one place where it is done. While the
+//! and the kernel for it: whoever does a thing says so in one line at the one place where it is done. While the
 //! recorder is off that line is a load and a branch that is always predicted; the record is not even made.
 
 mod answer;
@@ -14,7 +14,7 @@ mod view;
 
 pub use self::answer::Answer;
 pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Peer, Phase, Record, SocketOption, Waits, What};
-pub(crate) use self::recorder::{answered, record};
+pub(crate) use self::recorder::answered;
 pub use self::recorder::{recording, start, stop};
 pub use self::recording::{Open, Recording, Served};
 pub use self::view::View;

@@ -26,8 +26,9 @@ pub const NOBODY: Token = Token { slot: u32::MAX, generation: 0 };
 
 /// What a loop did.
 ///
-/// Between one [`What::Turn`] and the next stand the records of a turn, and after each [`What::Visit`] those of that visit,
-/// up to its [`What::Left`].
+/// Between one [`What::Turn`] and the next stand the records of a turn. After a [`What::Visit`] or a [`What::Reap`] stand
+/// those of one slot, until something is recorded for another one or the next turn begins; the visit of a connection or a
+/// UDP socket ends with a [`What::Left`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
@@ -39,6 +40,8 @@ pub enum What {
         connections: u32,
         /// Bytes of output that are pending for all of them.
         pending: u32,
+        /// Whether that is more than `max_pending_output_total`, so that all of them feel back-pressure.
+        pressed: bool,
     },
     /// An event came for a slot: what its socket may be ready for.
     Event(Readiness),
@@ -118,7 +121,7 @@ pub enum What {
         /// Whether connections are cut.
         cut: bool,
     },
-    /// The slots that are over are reaped from here on.
+    /// The loop takes leave of a slot that is over.
     Reap,
     /// A connection is over; why.
     Closed(&'static str),

@@ -71,7 +71,7 @@ pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> C
 
 /// Records what `what` says, if this thread records.
 #[inline(always)]
-pub(crate) fn record(what: impl FnOnce() -> What) {
+fn record(what: impl FnOnce() -> What) {
     if ON.get() {
         push(what());
     }
