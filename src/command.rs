@@ -1,6 +1,7 @@
 //! The `reactor` command: arguments, configuration, run, exit code.
 
 mod protocols;
+mod xray;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use log::{debug, error, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use self::xray::{Target, Xray};
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
 use crate::log_writer::LogWriter;
@@ -53,6 +55,14 @@ struct Run {
     /// Listen here, with default options, besides what FILE says; may be repeated
     #[arg(long, value_name = "PROTOCOL=URL")]
     listen: Vec<String>,
+    /// Record what the loop does, and write it to FILE when the server stops and on SIGUSR1. The ending of FILE chooses
+    /// how it is shown: .txt. With - it is text on stderr, as it happens
+    #[arg(long, value_name = "FILE")]
+    xray: Option<Target>,
+    /// Stop the loop after each turn, show it on stderr, and go on when Enter is pressed: for classrooms, because nobody is
+    /// served meanwhile. At the end of stdin it goes on without stopping
+    #[arg(long)]
+    step: bool,
 }
 
 /// What the exit code tells (`sysexits.h` from 65 on).
@@ -140,6 +150,8 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
     // limited rate that it happened.
     std::panic::set_hook(Box::new(|panic| debug!("{}", panic.to_string().escape_debug())));
     raise_descriptor_limit();
+    let _xray =
+        Xray::start(arguments.xray.as_ref(), arguments.step).map_err(|message| Failure::new(Exit::Failure, message))?;
     serve(&config, registry)
 }
 
@@ -171,7 +183,9 @@ fn serve(config: &Config, registry: &Registry) -> Result<Exit, Failure> {
         warn!("{}", failure.message);
     }
 
-    match reactor.run() {
+    let ended = reactor.run();
+    reactor.save_last_xray();
+    match ended {
         Ok(Stopped::InOrder) => Ok(Exit::Clean),
         Ok(Stopped::AtOnce) => {
             warn!("stopped at once by a second signal");

@@ -12,6 +12,7 @@ mod expiry;
 mod held;
 mod invariants;
 mod peer;
+mod recording;
 mod storing;
 mod visit;
 
@@ -32,7 +33,7 @@ use crate::kernel::{Panicked, Readiness, Transport};
 use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
-use crate::xray::{self, Call};
+use crate::xray::{self, Ask, Call, What};
 
 /// One TCP connection and its protocol.
 ///
@@ -116,7 +117,7 @@ impl<T: Transport> Connection<T> {
     /// Lets the protocol speak first.
     pub(crate) fn open(&mut self, visit: &mut Visit<'_>) {
         self.unstow(visit);
-        self.call(visit, &[], |protocol, cx| protocol.on_open(cx));
+        self.call(visit, Ask::Open, &[], |protocol, cx| protocol.on_open(cx));
         self.stow(visit);
     }
 
@@ -195,7 +196,9 @@ impl<T: Transport> Connection<T> {
         }
         let was_full = self.is_full(visit);
         while !visit.outbox.is_empty() && self.ready.writable {
-            match attempt(|| self.transport.write(visit.outbox.pending())) {
+            let pending = visit.outbox.pending();
+            let offered = pending.len() as u32;
+            match attempt(|| xray::answered(self.transport.write(pending), || Call::Write { offered })) {
                 Attempt::Done(0) => return self.fail(io::ErrorKind::WriteZero, visit),
                 Attempt::Done(count) => {
                     visit.outbox.advance(count);
@@ -209,8 +212,11 @@ impl<T: Transport> Connection<T> {
                 Attempt::Failed(error) => return self.fail(error.kind(), visit),
             }
         }
-        if was_full && !self.is_full(visit) && self.within == Within::Request {
-            self.held().request = visit.now;
+        if was_full && !self.is_full(visit) {
+            self.note_full(false, visit);
+            if self.within == Within::Request {
+                self.held().request = visit.now;
+            }
         }
     }
 
@@ -297,7 +303,8 @@ impl<T: Transport> Connection<T> {
     fn deliver(&mut self, bytes: &[u8], visit: &mut Visit<'_>) -> usize {
         let mut done = 0;
         while done < bytes.len() && !self.starved && self.is_open() && !self.is_full(visit) {
-            let consumed = self.call(visit, &bytes[done..], |protocol, cx| protocol.on_bytes(&bytes[done..], cx));
+            let rest = &bytes[done..];
+            let consumed = self.call(visit, Ask::Bytes, rest, |protocol, cx| protocol.on_bytes(rest, cx));
             if consumed == 0 && !self.starved && self.is_open() {
                 self.leave(Phase::Closed(CloseReason::Bug("it asked to go on without consuming anything")), visit);
             }
@@ -311,7 +318,7 @@ impl<T: Transport> Connection<T> {
     fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
         let input = self.take_input();
         self.starved = false;
-        let consumed = self.call(visit, &input, |protocol, cx| protocol.on_event(event, &input, cx));
+        let consumed = self.call(visit, Ask::of(&event), &input, |protocol, cx| protocol.on_event(event, &input, cx));
         self.keep(input, consumed);
         self.starved |= self.input().is_empty();
         consumed
@@ -327,6 +334,7 @@ impl<T: Transport> Connection<T> {
 
     fn resume(&mut self, returned: Returned, visit: &mut Visit<'_>) -> Round {
         self.phase = None;
+        xray::record(|| What::Phase(xray::Phase::Conversing, ""));
         match returned {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
@@ -354,10 +362,11 @@ impl<T: Transport> Connection<T> {
     fn call(
         &mut self,
         visit: &mut Visit<'_>,
+        ask: Ask,
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        match self.ask(visit, call) {
+        match self.ask(visit, ask, input.len(), call) {
             Ok(Ok(step)) if step.consumed <= input.len() => {
                 let consumed = step.consumed;
                 self.decide(step, input.len(), visit);
@@ -377,11 +386,16 @@ impl<T: Transport> Connection<T> {
     fn ask(
         &mut self,
         visit: &mut Visit<'_>,
+        ask: Ask,
+        input: usize,
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> Result<Reply, Panicked> {
         let peer = self.peer.address();
+        let pending = visit.outbox.len();
         let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
-        catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked)
+        let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked);
+        xray::record(|| recording::asked(ask, input, visit.outbox.len() - pending, &reply));
+        reply
     }
 
     fn decide(&mut self, step: Step, available: usize, visit: &mut Visit<'_>) {
@@ -402,11 +416,13 @@ impl<T: Transport> Connection<T> {
             }
             Then::Job(job) => {
                 self.phase = Some(Box::new(Phase::Working(None)));
+                xray::record(|| What::Phase(xray::Phase::Working, ""));
                 self.hand_out(job, visit);
             }
             Then::Bulk { to, at_most } => {
                 self.enter(Within::Body, visit);
                 self.phase = Some(Box::new(Phase::Storing(Bulk::new(to, at_most))));
+                xray::record(|| What::Phase(xray::Phase::Storing, ""));
             }
             Then::Finish => {
                 let reason = if self.peer_finished { CloseReason::Eof } else { CloseReason::Finished };
@@ -427,7 +443,7 @@ impl<T: Transport> Connection<T> {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
-        let lingers = !self.peer_finished && self.transport.shutdown_write().is_ok();
+        let lingers = !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok();
         let next = if lingers { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
         Round::Progress
@@ -470,6 +486,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
+        xray::record(|| next.recorded());
         if let Some(held) = &mut self.held {
             held.input = Vec::new();
         }
@@ -492,6 +509,7 @@ impl<T: Transport> Connection<T> {
         };
         let mut protocol = self.protocol;
         let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
+        xray::record(|| recording::told_to_close(discard.is_some()));
         // Even a protocol that panics when it is dropped ends nothing but its own connection.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
         let last = match (discard, self.held.and_then(|held| held.remains)) {

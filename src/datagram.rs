@@ -8,6 +8,7 @@ use crate::connection::{Status, Visit};
 use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply};
 use crate::limits::{DATAGRAM_BATCH_MAX, VISIT_DATAGRAMS_MAX};
 use crate::protocol::{Context, DatagramProtocol, Dropped};
+use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
 pub(crate) struct Mailbox<S> {
@@ -110,7 +111,10 @@ impl<S: DatagramSocket> Mailbox<S> {
             let mut cx =
                 Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, received.from);
             let protocol = &mut self.protocol;
-            catch_unwind(AssertUnwindSafe(|| protocol.on_datagram(payload, &mut cx))).unwrap_or(Err(Dropped("bug")))
+            let result = catch_unwind(AssertUnwindSafe(|| protocol.on_datagram(payload, &mut cx)));
+            let result = result.unwrap_or(Err(Dropped("bug")));
+            xray::record(|| asked(payload.len(), visit.outbox.len(), result));
+            result
         };
         match result {
             Ok(()) if visit.outbox.is_empty() => {}
@@ -118,7 +122,10 @@ impl<S: DatagramSocket> Mailbox<S> {
                 let reply = Reply { payload: visit.outbox.pending(), to: received.from, source: received.to };
                 self.replies.push(reply);
             }
-            Err(Dropped(reason)) => visit.stats.refused.add(reason),
+            Err(Dropped(reason)) => {
+                xray::record(|| What::Dropped(reason));
+                visit.stats.refused.add(reason);
+            }
         }
         visit.outbox.clear();
     }
@@ -142,4 +149,11 @@ impl<S: DatagramSocket> Mailbox<S> {
             }
         }
     }
+}
+
+/// What a protocol did with a datagram.
+fn asked(input: usize, output: usize, result: Result<(), Dropped>) -> What {
+    let (input, output) = (input as u32, output as u32);
+    let decision = if result.is_ok() { Decision::Dealt } else { Decision::Dropped };
+    What::Asked { ask: Ask::Datagram, input, consumed: input, output, decision }
 }

@@ -26,6 +26,7 @@ pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
 use crate::protocol::{Job, Outcome};
+use crate::xray::Gives;
 
 /// What the loop needs of an operating system.
 ///
@@ -167,6 +168,13 @@ pub struct Received {
 impl Received {
     /// Where a datagram is from if the kernel does not say it; nobody answers port 0.
     pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+}
+
+/// One datagram.
+impl Gives for Received {
+    fn number(&self) -> i32 {
+        1
+    }
 }
 
 /// An address of this machine from which a reply shall leave.

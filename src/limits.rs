@@ -104,6 +104,15 @@ pub const LOG_RETRY: Duration = Duration::from_millis(10);
 /// Records that the X-ray of a loop keeps, 40 bytes each: a second of a busy server, an hour of a quiet one.
 pub const XRAY_RECORDS_MAX: usize = 65_536;
 
+/// Records that go to a live view at a time: most turns are shorter.
+pub const XRAY_BATCH_RECORDS_MAX: usize = 1024;
+
+/// Such batches that wait for a live view; what comes while they are too many is lost to it and counted.
+pub const XRAY_BATCHES_MAX: usize = 64;
+
+/// Records that are logged after a panic in a protocol.
+pub const XRAY_LAST_RECORDS: usize = 64;
+
 /// The bounds of a listener and of its connections, as configured: see `docs/configuration.md` for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -139,7 +139,7 @@ impl Shared {
 }
 
 /// Writes what can be written. There is nobody to tell that a log cannot be written.
-fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
+pub(crate) fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
     while !lines.is_empty() {
         match sink.write(lines) {
             Ok(0) => return,

@@ -405,6 +405,16 @@ impl CloseReason {
     }
 }
 
+impl CloseReason {
+    /// The same in a few words that say of a bug what it is.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Bug(what) => what,
+            _ => self.name(),
+        }
+    }
+}
+
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,6 +12,7 @@
 mod accept;
 mod invariants;
 mod reap;
+mod recording;
 mod stop;
 
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ use crate::outbox::Outbox;
 use crate::protocol::{Job, Outcome};
 use crate::registry::Registry;
 use crate::time::Time;
+use crate::xray::{self, What};
 
 /// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
 ///
@@ -211,12 +213,14 @@ impl<K: Kernel> Reactor<K> {
         for listener in &config.listeners {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
             let token = reactor.next_token();
+            xray::about(token, || What::Visit);
             let bound = bind::bind(&mut reactor.kernel, listener, registry, token)?;
             let owner = match bound.socket {
                 bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
                 bind::Socket::Datagram(socket, protocol) => Owner::Mailbox(Box::new(Mailbox::new(socket, protocol))),
             };
             reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
+            xray::serves(|| reactor.served(token));
             reactor.insert(token, index, owner);
         }
         reactor.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
@@ -257,6 +261,7 @@ impl<K: Kernel> Reactor<K> {
         if let Turn::Stopped(stopped) = self.outcome() {
             return Ok(Turn::Stopped(stopped));
         }
+        xray::turn(|number| self.turn_begins(number));
         self.wait(timeout)?;
         self.note();
         self.run_ready();
@@ -286,8 +291,10 @@ impl<K: Kernel> Reactor<K> {
                 Notice::Ready(token, readiness) => {
                     let Some(slot) = self.slot(token) else {
                         self.stale_notices += 1;
+                        xray::about(token, || What::Stale);
                         continue;
                     };
+                    xray::about(token, || What::Event(readiness));
                     match &mut slot.owner {
                         Owner::Connection(connection) => connection.note_ready(readiness),
                         Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
@@ -301,6 +308,7 @@ impl<K: Kernel> Reactor<K> {
         }
         self.notices = notices;
         while let Some(slot) = self.deadlines.pop(self.now) {
+            xray::about(self.token(slot), || What::Due);
             self.queue(slot);
         }
         if let Stop::Orderly(until) = self.stop
@@ -316,8 +324,9 @@ impl<K: Kernel> Reactor<K> {
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
             self.stale_notices += 1;
-            return;
+            return xray::about(token, || What::Stale);
         };
+        xray::about(token, || What::JobBack { panicked: result.is_err() });
         match &mut slot.owner {
             Owner::Connection(connection) => {
                 connection.note_done(result, self.now, buffers);
@@ -361,6 +370,7 @@ impl<K: Kernel> Reactor<K> {
         let (status, deadline) = connection.drive(&mut visit);
         let job = visit.job.take();
         let pending_after = connection.pending_bytes();
+        xray::record(|| recording::left(status, pending_after, deadline, visit.now));
         self.pending_bytes = self.pending_bytes + pending_after - pending_before;
         if let Some(job) = job {
             self.submit(key, job);
@@ -386,6 +396,7 @@ impl<K: Kernel> Reactor<K> {
     fn drive_mailbox(&mut self, key: u32) {
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
         let status = mailbox.drive(&mut visit);
+        xray::record(|| recording::left(status, 0, Time::NEVER, visit.now));
         let over = visit.stopping && mailbox.is_drained();
         let failing = mailbox.is_failing();
         if over || self.is_cut() {
@@ -400,7 +411,9 @@ impl<K: Kernel> Reactor<K> {
     fn submit(&mut self, key: u32, job: Job) {
         let slot = &mut self.slots[key as usize];
         let token = Token { slot: key, generation: slot.generation };
-        if self.kernel.submit(token, job).is_err() {
+        let submitted = self.kernel.submit(token, job);
+        xray::record(|| What::JobOut { taken: submitted.is_ok() });
+        if submitted.is_err() {
             if let Some(suppressed) = self.job_log.allow(self.now) {
                 log::error!(
                     "no worker takes a job: the queue is full or no thread can be started ({suppressed} such lines suppressed)"
@@ -444,6 +457,7 @@ impl<K: Kernel> Reactor<K> {
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let stopping = self.is_stopping();
         let slot = self.slots.get_mut(key as usize)?;
+        xray::about(Token { slot: key, generation: slot.generation }, || What::Visit);
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         let visit = Visit {
             read_buffer: &mut self.read_buffer,
@@ -465,6 +479,12 @@ impl<K: Kernel> Reactor<K> {
     /// The slot that a token means, unless its owner is gone.
     fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
         self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
+    }
+
+    /// The token of the owner of a slot; one that nobody has, if nobody owns it.
+    fn token(&self, key: u32) -> Token {
+        let generation = self.slots.get(key as usize).map_or(0, |slot| slot.generation);
+        Token { slot: key, generation }
     }
 
     /// The token of the next slot to be inserted.

@@ -5,16 +5,25 @@
 //! recorder is off that line is a load and a branch that is always predicted; the record is not even made.
 
 mod answer;
+mod file;
+mod live;
 mod record;
 mod recorder;
 mod recording;
 mod ring;
 mod text;
 mod view;
+mod words;
 
 pub use self::answer::Answer;
+pub(crate) use self::answer::Gives;
+pub(crate) use self::file::Writer;
+pub(crate) use self::live::Written;
 pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Peer, Phase, Record, SocketOption, Waits, What};
-pub(crate) use self::recorder::answered;
-pub use self::recorder::{recording, start, stop};
+pub(crate) use self::recorder::{
+    Told, about, answered, last, nanoseconds, record, recording, save, save_last, save_to, serves, step, tell, turn,
+    watch,
+};
+pub use self::recorder::{start, stop};
 pub use self::recording::{Open, Recording, Served};
 pub use self::view::View;

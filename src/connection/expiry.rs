@@ -6,6 +6,7 @@ use crate::kernel::{Panicked, Transport};
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Event, Within};
 use crate::time::Time;
+use crate::xray::{self, Ask, What};
 
 /// A deadline that has passed.
 #[derive(Clone, Copy)]
@@ -14,6 +15,18 @@ pub(super) enum Expired {
     Order(CloseReason),
     Write,
     Linger,
+}
+
+impl Expired {
+    /// The limit that was reached.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Order(reason) => reason.name(),
+            Self::Write => "write timeout",
+            Self::Linger => "linger timeout",
+        }
+    }
 }
 
 impl<T: Transport> Connection<T> {
@@ -71,6 +84,7 @@ impl<T: Transport> Connection<T> {
         if at > visit.now {
             return self.close_in_order(CloseReason::Shutdown, visit);
         }
+        xray::record(|| What::Expired(expired.name()));
         match expired {
             Expired::Quiet => {
                 self.tell(Event::Quiet, visit);
@@ -92,7 +106,8 @@ impl<T: Transport> Connection<T> {
     fn close_in_order(&mut self, reason: CloseReason, visit: &mut Visit<'_>) {
         if self.is_open() {
             let input = self.take_input();
-            match self.ask(visit, |protocol, cx| protocol.on_event(Event::Closing, &input, cx)) {
+            let length = input.len();
+            match self.ask(visit, Ask::Closing, length, |protocol, cx| protocol.on_event(Event::Closing, &input, cx)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
                     visit.outbox.extend_from_slice(error.reply.as_bytes());

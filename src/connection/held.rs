@@ -12,6 +12,7 @@ use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits};
 use crate::outbox::Outbox;
 use crate::protocol::Within;
 use crate::time::Time;
+use crate::xray::{self, What};
 
 /// What is held, and since when.
 pub(super) struct Held {
@@ -101,9 +102,8 @@ impl<T: Transport> Connection<T> {
     /// that is pending does not take the large buffer along.
     pub(super) fn stow(&mut self, visit: &mut Visit<'_>) {
         if !visit.outbox.is_empty() {
-            let full = self.is_full(visit);
+            self.note_full(self.is_full(visit), visit);
             let held = self.held();
-            held.full = full;
             if visit.progressed {
                 held.progress = visit.now;
             }
@@ -114,7 +114,9 @@ impl<T: Transport> Connection<T> {
             } else {
                 mem::swap(&mut held.outbox, visit.outbox);
             }
-        } else if let Some(held) = &mut self.held {
+        } else if self.held.is_some() {
+            self.note_full(false, visit);
+            let held = self.held();
             held.outbox = Outbox::new();
             if held.is_nothing() {
                 self.held = None;
@@ -128,6 +130,15 @@ impl<T: Transport> Connection<T> {
     /// Too much is pending: until the peer takes some, it is neither read from nor listened to.
     pub(super) fn is_full(&self, visit: &Visit<'_>) -> bool {
         visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
+    }
+
+    /// Notes whether too much is pending.
+    pub(super) fn note_full(&mut self, full: bool, visit: &Visit<'_>) {
+        if self.held.as_ref().is_some_and(|held| held.full) != full {
+            self.held().full = full;
+            let pending = visit.outbox.len() as u32;
+            xray::record(|| if full { What::Full { pending } } else { What::Relieved { pending } });
+        }
     }
 
     /// What is pending during a visit.

@@ -4,6 +4,7 @@ use super::{Connection, Phase, Round, Visit};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
 use crate::protocol::Event;
+use crate::xray::{self, What};
 
 impl<T: Transport> Connection<T> {
     /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
@@ -13,6 +14,7 @@ impl<T: Transport> Connection<T> {
         let Phase::Storing(bulk) = &mut *phase else { return Round::Progress };
         let over = bulk.is_full() || (self.peer_finished && self.input().is_empty());
         if let Some(stored) = bulk.ended(over, visit.buffers) {
+            xray::record(|| What::Phase(xray::Phase::Conversing, ""));
             self.active = visit.now;
             self.tell(Event::Stored(stored), visit);
             return Round::Progress;

@@ -18,6 +18,7 @@ use super::sockets::{self, Stream};
 use super::{BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket};
 use crate::limits::EVENTS_MAX;
 use crate::protocol::Job;
+use crate::xray::{self, Answer, Call, What};
 
 /// The token of the waker and that of the signals: no slot gets that far.
 const WAKER: ::mio::Token = ::mio::Token(usize::MAX);
@@ -158,8 +159,9 @@ impl Kernel for Mio {
         token: Token,
     ) -> io::Result<(TcpListener, SocketAddr)> {
         let mut listener = sockets::listen(address, options)?;
-        let local = listener.local_addr()?;
-        self.poll.registry().register(&mut listener, pack(token), Interest::READABLE)?;
+        let local = xray::answered(listener.local_addr(), || Call::GetName)?;
+        let registered = self.poll.registry().register(&mut listener, pack(token), Interest::READABLE);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
         Ok((listener, local))
     }
 
@@ -170,29 +172,32 @@ impl Kernel for Mio {
         token: Token,
     ) -> io::Result<(UdpSocket, SocketAddr)> {
         let (mut socket, local) = UdpSocket::bind(address, options)?;
-        self.poll.registry().register(socket.source(), pack(token), Interest::READABLE | Interest::WRITABLE)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
         Ok((socket, local))
     }
 
     fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
-        let (stream, peer) = listener.accept()?;
+        let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
         Ok((Stream::accepted(stream), peer))
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
-        self.poll.registry().register(stream.source(), pack(token), CONNECTION)
+        let registered = self.poll.registry().register(stream.source(), pack(token), CONNECTION);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWriteUrgent })
     }
 
-    fn close(&mut self, mut stream: Stream) {
-        self.forget(stream.source());
+    fn close(&mut self, stream: Stream) {
+        self.end(stream.into_source());
     }
 
-    fn close_listener(&mut self, mut listener: TcpListener) {
-        self.forget(&mut listener);
+    fn close_listener(&mut self, listener: TcpListener) {
+        self.end(listener);
     }
 
-    fn close_socket(&mut self, mut socket: UdpSocket) {
-        self.forget(socket.source());
+    fn close_socket(&mut self, socket: UdpSocket) {
+        self.end(socket.into_source());
     }
 
     fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
@@ -204,7 +209,9 @@ impl Kernel for Mio {
                 timeout = Some(Duration::ZERO);
             }
         }
-        match self.poll.poll(&mut self.events, timeout) {
+        let polled = self.poll.poll(&mut self.events, timeout);
+        xray::record(|| waited(timeout, &polled, &self.events));
+        match polled {
             Ok(()) => self.note(notices),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -226,14 +233,16 @@ impl Kernel for Mio {
 }
 
 impl Mio {
-    /// epoll and kqueue forget a descriptor when it is closed, which saves a system call for each connection. mio's
-    /// fallback on `poll(2)` has to be told, or it goes on asking about whatever gets the same number next.
-    fn forget(&self, source: &mut impl ::mio::event::Source) {
+    /// Closes a socket. epoll and kqueue forget a descriptor when it is closed, which saves a system call for each
+    /// connection. mio's fallback on `poll(2)` has to be told, or it goes on asking about whatever gets the same number next.
+    fn end(&self, mut source: impl ::mio::event::Source) {
         if !sockets::EDGES_ARE_THE_KERNELS
-            && let Err(error) = self.poll.registry().deregister(source)
+            && let Err(error) = self.poll.registry().deregister(&mut source)
         {
             log::debug!("cannot deregister a socket: {error}");
         }
+        drop(source);
+        xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
     }
 }
 
@@ -241,6 +250,15 @@ impl fmt::Debug for Mio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mio").field("poll", &self.poll).field("offload", &self.offload).finish_non_exhaustive()
     }
+}
+
+/// The wait, and how many events came of it.
+fn waited(timeout: Option<Duration>, polled: &io::Result<()>, events: &Events) -> What {
+    let answer = match polled {
+        Ok(()) => Answer::from(&Ok(events.iter().count())),
+        Err(error) => Answer::from(error),
+    };
+    What::Call { call: Call::wait(timeout), answer }
 }
 
 /// What a signal asks for.

@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit};
 use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::{ListenOptions, Transport};
+use crate::xray::{self, Call, Gives, SocketOption};
 
 /// Whether edges come from the kernel (epoll, kqueue) and are not emulated by mio on `poll(2)`.
 pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
@@ -32,19 +35,45 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 /// Opens a listener. What connections inherit from it (`TCP_NODELAY`, keep-alive) is set here, once, and costs no
 /// system call when they are accepted.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
+    let socket = open(address, Type::STREAM, Protocol::TCP)?;
+    set(socket.set_reuse_address(true), SocketOption::ReuseAddress, 1)?;
     if address.is_ipv6() {
-        socket.set_only_v6(!options.both_families)?;
+        only_v6(&socket, !options.both_families)?;
     }
-    socket.set_tcp_nodelay(true)?;
+    set(socket.set_tcp_nodelay(true), SocketOption::NoDelay, 1)?;
     if let Some(quiet) = options.keepalive {
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX)))?;
+        let quiet = quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX);
+        let result = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(quiet));
+        // One call of the library, two of the system.
+        set(result, SocketOption::KeepAlive, 1)?;
+        set(Ok(()), SocketOption::KeepIdle, quiet.as_secs() as u32)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    xray::answered(socket.bind(&address.into()), || Call::Bind)?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    xray::answered(socket.listen(backlog), || Call::Listen { backlog: options.backlog })?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Opens a socket that does not block.
+pub(super) fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let datagram = kind == Type::DGRAM;
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol));
+    let socket = xray::answered(socket, || Call::Socket { ipv6: address.is_ipv6(), datagram })?;
+    let flags = fcntl(&socket, FcntlArg::F_GETFL).map_err(io::Error::from);
+    let flags = OFlag::from_bits_retain(xray::answered(flags, || Call::GetFlags)?) | OFlag::O_NONBLOCK;
+    let set = fcntl(&socket, FcntlArg::F_SETFL(flags)).map_err(io::Error::from);
+    xray::answered(set, || Call::SetNonblocking)?;
+    Ok(socket)
+}
+
+/// Whether a socket for IPv6 leaves IPv4 alone.
+pub(super) fn only_v6(socket: &Socket, only: bool) -> io::Result<()> {
+    set(socket.set_only_v6(only), SocketOption::OnlyV6, only.into())
+}
+
+/// Records that an option was set.
+pub(super) fn set(result: io::Result<()>, option: SocketOption, value: u32) -> io::Result<()> {
+    xray::answered(result, || Call::SetOption { option, value })
 }
 
 /// How bytes are sent: a connection that is gone is an error of `send(2)` and no SIGPIPE. Where there is no such flag, that
@@ -63,13 +92,17 @@ impl Stream {
     /// is gone already will say so when it is read.
     pub(super) fn accepted(stream: TcpStream) -> Self {
         if !cfg!(any(target_os = "linux", target_os = "freebsd")) {
-            let _ = stream.set_nodelay(true);
+            let _ = set(stream.set_nodelay(true), SocketOption::NoDelay, 1);
         }
         Self(stream)
     }
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
         &mut self.0
+    }
+
+    pub(super) fn into_source(self) -> TcpStream {
+        self.0
     }
 }
 
@@ -88,13 +121,34 @@ impl Transport for Stream {
     }
 
     fn reset_on_close(&mut self) {
-        if let Err(error) = SockRef::from(&self.0).set_linger(Some(Duration::ZERO)) {
+        if let Err(error) = set(SockRef::from(&self.0).set_linger(Some(Duration::ZERO)), SocketOption::Linger, 0) {
             log::debug!("cannot make closing reset the connection: {error}");
         }
     }
 
     fn short_read_drains(&self) -> bool {
         EDGES_ARE_THE_KERNELS
+    }
+}
+
+/// The descriptor of a new socket.
+impl Gives for Socket {
+    fn number(&self) -> i32 {
+        self.as_raw_fd()
+    }
+}
+
+/// That of a connection that was accepted.
+impl Gives for (TcpStream, SocketAddr) {
+    fn number(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+/// That is what `getsockname(2)` returns beside the address.
+impl Gives for SocketAddr {
+    fn number(&self) -> i32 {
+        0
     }
 }
 

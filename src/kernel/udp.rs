@@ -12,13 +12,14 @@ use std::slice::ChunksExactMut;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Protocol, Socket, Type};
 
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 use self::mmsg as calls;
 #[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 use self::one_by_one as calls;
-use super::{BindOptions, DatagramSocket, Received, Replies};
+use super::{BindOptions, DatagramSocket, Received, Replies, sockets};
+use crate::xray::{self, Call, SocketOption};
 
 /// The longest replies that leave in runs: such a datagram fits the smallest packet that every link has to take (RFC 8200,
 /// section 5: 1280 bytes), less 48 for its headers.
@@ -34,26 +35,29 @@ pub struct UdpSocket {
 
 impl UdpSocket {
     pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
+        let socket = sockets::open(address, Type::DGRAM, Protocol::UDP)?;
         if address.is_ipv6() {
-            socket.set_only_v6(!options.both_families)?;
+            sockets::only_v6(&socket, !options.both_families)?;
         }
         if let Some(bytes) = options.receive_buffer_bytes {
-            socket.set_recv_buffer_size(bytes)?;
+            sockets::set(socket.set_recv_buffer_size(bytes), SocketOption::ReceiveBuffer, bytes as u32)?;
         }
         if address.ip().is_unspecified() {
             ask_for_destinations(&socket, address.is_ipv6())?;
         }
-        socket.bind(&address.into())?;
+        xray::answered(socket.bind(&address.into()), || Call::Bind)?;
         let socket = ::mio::net::UdpSocket::from_std(socket.into());
-        let local = socket.local_addr()?;
+        let local = xray::answered(socket.local_addr(), || Call::GetName)?;
         let segment_bytes_max = if segments(&socket) { SEGMENT_BYTES_MAX } else { 0 };
         Ok((Self { socket, segment_bytes_max }, local))
     }
 
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
         &mut self.socket
+    }
+
+    pub(super) fn into_source(self) -> ::mio::net::UdpSocket {
+        self.socket
     }
 
     /// Whether an error says that the run of replies which stands first cannot leave as one: its datagrams are too long for
@@ -68,7 +72,8 @@ impl UdpSocket {
 /// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
 #[cfg(target_os = "linux")]
 fn segments(socket: &::mio::net::UdpSocket) -> bool {
-    setsockopt(socket, sockopt::UdpGsoSegment, &0).is_ok()
+    let asked = setsockopt(socket, sockopt::UdpGsoSegment, &0);
+    sockets::set(asked.map_err(io::Error::from), SocketOption::Segment, 0).is_ok()
 }
 
 /// No other system has it.
@@ -82,14 +87,14 @@ fn segments(_: &::mio::net::UdpSocket) -> bool {
 /// none of it.
 fn ask_for_destinations(socket: &Socket, ipv6: bool) -> io::Result<()> {
     if ipv6 {
-        setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-    } else {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
-        setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
-        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
-        setsockopt(socket, sockopt::Ipv4RecvDstAddr, &true)?;
+        let asked = setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true);
+        return sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfoV6, 1);
     }
-    Ok(())
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
+    let asked = setsockopt(socket, sockopt::Ipv4PacketInfo, &true);
+    #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+    let asked = setsockopt(socket, sockopt::Ipv4RecvDstAddr, &true);
+    sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfo, 1)
 }
 
 impl DatagramSocket for UdpSocket {

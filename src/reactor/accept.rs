@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::kernel::Kernel;
 use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
 use crate::listener::Accepted;
+use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
     /// Accepts within the budget of a visit.
@@ -17,6 +18,7 @@ impl<K: Kernel> Reactor<K> {
             return self.closed.push(key);
         }
         for _ in 0..VISIT_ACCEPTS_MAX {
+            xray::about(self.token(key), || What::Visit);
             if let Some(reason) = self.no_room(key) {
                 return self.pause(key, reason, None);
             }
@@ -55,6 +57,7 @@ impl<K: Kernel> Reactor<K> {
     /// Stops accepting until something is freed; after an error also until [`ERROR_PAUSE`] is over, since what lacks may
     /// be freed by somebody else. The accept queue holds those who come meanwhile.
     fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
+        xray::record(|| What::Paused(reason));
         let slot = &mut self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         if let Owner::Listener(listener) = &mut slot.owner {
@@ -75,6 +78,8 @@ impl<K: Kernel> Reactor<K> {
 
     fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) {
         let index = self.slots[listener as usize].endpoint;
+        let token = self.next_token();
+        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
         let endpoint = &mut self.endpoints[index as usize];
         if let Some(most) = endpoint.limits.max_connections_per_ip
             && !endpoint.peers.admit(peer, most)
@@ -82,7 +87,6 @@ impl<K: Kernel> Reactor<K> {
             endpoint.stats.refused.add("max_connections_per_ip");
             return self.kernel.close(stream);
         }
-        let token = self.next_token();
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("a connection cannot be registered: {error}");
             return self.turn_away(index, stream, peer, "cannot be registered");

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Token};
 use crate::protocol::CloseReason;
+use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
     /// Frees the slots that are over, and wakes the listeners that waited for one.
@@ -27,6 +28,7 @@ impl<K: Kernel> Reactor<K> {
     /// Ends what owns a slot, and frees the slot unless a worker is still busy for it.
     fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
+        xray::about(self.token(key), || What::Reap);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
@@ -67,11 +69,15 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         endpoint.stats.closed.add(reason.name());
         endpoint.peers.leave(peer);
+        xray::record(|| What::Closed(reason.text()));
         log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
         if let CloseReason::Bug(what) = reason
             && let Some(suppressed) = self.bug_log.allow(self.now)
         {
             log::error!("{}: a bug of the protocol: {what} ({suppressed} such lines suppressed)", endpoint.name());
+            if let Some(last) = xray::last(Some(Token { slot: key, generation: slot.generation })) {
+                log::error!("its last records:\n{last}");
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Stopping: in order, within a time, or at once.
 
 use super::{Owner, Reactor, Turn};
-use crate::kernel::{Command, Kernel};
+use crate::kernel::{Command, Kernel, Token};
 use crate::limits::CUT_GRACE;
 use crate::protocol::CloseReason;
 use crate::time::Time;
+use crate::xray::{self, NOBODY, What};
 
 /// How far a stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,10 @@ impl<K: Kernel> Reactor<K> {
     /// Does what a signal or a [`Handle`](crate::Handle) asks for.
     pub(super) fn obey(&mut self, command: Command) {
         match command {
-            Command::Report => self.report(),
+            Command::Report => {
+                self.report();
+                self.save_xray();
+            }
             Command::Stop => self.stop_in_order(),
             Command::Terminate if self.stop == Stop::No => self.stop_in_order(),
             Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
@@ -50,6 +54,7 @@ impl<K: Kernel> Reactor<K> {
     /// request that they are in the middle of.
     fn stop_in_order(&mut self) {
         if self.stop == Stop::No {
+            xray::about(NOBODY, || What::Stopping { cut: false });
             log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
             // What is cut has to be discarded, and that belongs to the time as well.
             let grace = CUT_GRACE.min(self.shutdown_timeout / 10);
@@ -64,8 +69,10 @@ impl<K: Kernel> Reactor<K> {
             return;
         }
         self.stop = Stop::Cut(self.now.after(CUT_GRACE), stopped);
-        for (_, slot) in &mut self.slots {
+        xray::about(NOBODY, || What::Stopping { cut: true });
+        for (key, slot) in &mut self.slots {
             if let Owner::Connection(connection) = &mut slot.owner {
+                xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
                 connection.cut(CloseReason::Shutdown, &mut self.buffers);
             }
         }

@@ -1,18 +1,20 @@
 //! A conversation between a scripted peer and a protocol, through the real driver, without a socket.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::script::{Action, Script};
 use super::wire::Wire;
 use crate::bulk::Buffers;
 use crate::connection::{Claim, Connection, Ended, Status, Visit};
-use crate::kernel::Panicked;
+use crate::kernel::{Panicked, Token};
 use crate::limits::READ_BYTES;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
+use crate::xray::{self, Told, What};
 
 /// What came of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +47,23 @@ pub struct Transcript {
 /// With *lost wake-up* if the driver waits although it could go on, and if the driver or the protocol break another of
 /// their rules.
 pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Transcript {
+    let _xray = Xray(Told::start());
     Conversation::new(Box::new(protocol), script).run()
 }
+
+/// What the driver does; told if it or the wire breaks a rule.
+struct Xray(#[expect(dead_code, reason = "it records for as long as it lives")] Told);
+
+impl Drop for Xray {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("X-ray of the connection:\n{}", xray::last(None).unwrap_or_default());
+        }
+    }
+}
+
+/// The connection, in its X-ray.
+const TOKEN: Token = Token { slot: 0, generation: 1 };
 
 struct Conversation<'s> {
     script: &'s Script,
@@ -191,7 +208,10 @@ impl<'s> Conversation<'s> {
                 self.wire.world(|ends| ends.open_window(window));
             }
             match self.wire.world(|ends| ends.take_edges()) {
-                Some(readiness) => self.connection.note_ready(readiness),
+                Some(readiness) => {
+                    xray::about(TOKEN, || What::Event(readiness));
+                    self.connection.note_ready(readiness);
+                }
                 None => return false,
             }
         }
@@ -211,6 +231,8 @@ impl<'s> Conversation<'s> {
 
     fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Status) -> Status {
         let instant = self.origin + self.elapsed;
+        xray::tell(self.elapsed);
+        xray::about(TOKEN, || What::Visit);
         let mut visit = Visit {
             read_buffer: &mut self.read_buffer,
             outbox: &mut self.outbox,

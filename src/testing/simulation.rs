@@ -70,6 +70,8 @@ pub struct Failure {
     pub what: String,
     /// The last steps before.
     pub steps: Vec<String>,
+    /// What the loop did last: its X-ray.
+    pub xray: String,
 }
 
 impl fmt::Display for Failure {
@@ -77,6 +79,7 @@ impl fmt::Display for Failure {
         for step in &self.steps {
             writeln!(f, "{step}")?;
         }
+        writeln!(f, "X-ray of the loop:\n{}", self.xray)?;
         write!(f, "REACTOR_SEED={}: after {} turns: {}", self.seed, self.turn, self.what)
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::kernel::{Readiness, Transport};
+use crate::xray::{self, Answer, Call, SocketOption, What};
 
 /// Something that goes wrong, or nearly, at one call of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +239,8 @@ impl Transport for Wire {
 
     fn reset_on_close(&mut self) {
         self.0.borrow_mut().reset_on_close = true;
+        let call = Call::SetOption { option: SocketOption::Linger, value: 0 };
+        xray::record(|| What::Call { call, answer: Answer::ZERO });
     }
 
     fn short_read_drains(&self) -> bool {

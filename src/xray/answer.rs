@@ -10,6 +10,9 @@ use nix::errno::Errno;
 pub struct Answer(i32);
 
 impl Answer {
+    /// That of a call which succeeds and has nothing to tell.
+    pub(crate) const ZERO: Self = Self(0);
+
     /// The number that it gave; `None` if it failed.
     #[must_use]
     pub fn count(self) -> Option<u32> {

@@ -1,6 +1,7 @@
 //! The vocabulary: what a loop does, one record for each thing.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use super::answer::Answer;
 use crate::kernel::{Readiness, Token};
@@ -195,9 +196,10 @@ pub enum Call {
         /// Bytes of those that came.
         bytes: u32,
     },
-    /// `sendmmsg(2)`; the answer is the number of datagrams.
+    /// `sendmmsg(2)`; the answer is the number of messages. One message is a datagram, or a run of them that the kernel cuts
+    /// (`udp(7)`: `UDP_SEGMENT`).
     Send {
-        /// Datagrams that were offered.
+        /// Messages that were offered.
         offered: u32,
         /// Bytes of those that were taken.
         bytes: u32,
@@ -206,6 +208,15 @@ pub enum Call {
     Shutdown,
     /// `close(2)`.
     Close,
+}
+
+impl Call {
+    /// A wait as the kernel sees it: in whole milliseconds, rounded up as mio does it.
+    pub(crate) fn wait(timeout: Option<Duration>) -> Self {
+        let milliseconds =
+            |timeout: Duration| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        Self::Wait { timeout: timeout.map_or(-1, milliseconds) }
+    }
 }
 
 /// An option of a socket.
@@ -228,6 +239,8 @@ pub enum SocketOption {
     PacketInfo,
     /// `IPV6_RECVPKTINFO` (`ipv6(7)`).
     PacketInfoV6,
+    /// `UDP_SEGMENT` (`udp(7)`).
+    Segment,
     /// `SO_LINGER` with a time of zero (`socket(7)`): closing will reset the connection.
     Linger,
 }

@@ -1,44 +1,91 @@
-//! The recorder of a thread.
+//! The recorder of a thread, and the lines that the loop, the drivers and the kernel call.
 
 use std::cell::{Cell, RefCell};
-use std::io;
-use std::time::{Instant, SystemTime};
+use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
+use std::sync::mpsc::TrySendError;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Gives};
+use super::file::{self, Recordings, Writer};
+use super::live::{self, Live, Written};
 use super::record::{Call, NOBODY, Record, What};
-use super::recording::Recording;
+use super::recording::{Open, Recording, Served};
 use super::ring::Ring;
+use super::text;
+use super::view::View;
 use crate::kernel::Token;
-use crate::limits::XRAY_RECORDS_MAX;
+use crate::limits::{XRAY_LAST_RECORDS, XRAY_RECORDS_MAX};
 
 thread_local! {
-    /// Whether this thread records.
+    /// Whether this thread records. It stands apart from the recorder so that looking at it is a load and nothing else.
     static ON: Cell<bool> = const { Cell::new(false) };
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
 /// What a thread remembers of its loop.
 struct Recorder {
-    origin: Instant,
+    clock: Clock,
     began: SystemTime,
     /// The time of the last record.
     at: u64,
-    /// Whose turn it is.
+    /// Whom the next records are about.
     who: Token,
+    turns: u64,
     ring: Ring,
+    endpoints: Vec<Served>,
+    /// Who watches as it happens.
+    live: Option<Live>,
+    /// Who writes what was recorded to a file.
+    file: Option<Recordings>,
 }
 
-/// Starts to record what the loop on this thread does, with room for [`XRAY_RECORDS_MAX`] records; what was recorded
-/// before is forgotten. Start before [`Reactor::bind`](crate::Reactor::bind) to see the sockets being opened too.
+/// What tells the time.
+enum Clock {
+    /// The monotonic clock, since the recording began.
+    Real(Instant),
+    /// Whoever simulates the world: see [`tell`].
+    Told,
+}
+
+impl Recorder {
+    fn new(clock: Clock, most: usize) -> Self {
+        Self {
+            clock,
+            began: SystemTime::now(),
+            at: 0,
+            who: NOBODY,
+            turns: 0,
+            ring: Ring::new(most),
+            endpoints: Vec::new(),
+            live: None,
+            file: None,
+        }
+    }
+
+    fn push(&mut self, what: What) {
+        if what.takes_time()
+            && let Clock::Real(origin) = self.clock
+        {
+            self.at = nanoseconds(origin.elapsed());
+        }
+        let record = Record { at: self.at, who: self.who, what };
+        self.ring.push(record);
+        if let Some(live) = &mut self.live {
+            live.push(record);
+        }
+    }
+}
+
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Starts to record what the loop on this thread does; what was recorded before is forgotten. It keeps the last
+/// [`XRAY_RECORDS_MAX`] records. Whoever starts before [`Reactor::bind`](crate::Reactor::bind) sees the sockets being
+/// opened too.
 pub fn start() {
-    let recorder = Recorder {
-        origin: Instant::now(),
-        began: SystemTime::now(),
-        at: 0,
-        who: NOBODY,
-        ring: Ring::new(XRAY_RECORDS_MAX),
-    };
-    RECORDER.set(Some(recorder));
+    RECORDER.set(Some(Recorder::new(Clock::Real(Instant::now()), XRAY_RECORDS_MAX)));
     ON.set(true);
 }
 
@@ -48,42 +95,178 @@ pub fn stop() {
     RECORDER.set(None);
 }
 
-/// What was recorded on this thread; `None` if nothing is.
-#[must_use]
-pub fn recording() -> Option<Recording> {
-    RECORDER.with_borrow(|recorder| {
-        recorder.as_ref().map(|recorder| Recording {
-            began: recorder.began,
-            records: recorder.ring.records().copied().collect(),
-            overwritten: recorder.ring.overwritten(),
-            endpoints: Vec::new(),
-            connections: Vec::new(),
-        })
-    })
+/// Records a simulated world, whose time is [told](tell), until it is dropped. It keeps as many records as
+/// [`last`] gives.
+pub(crate) struct Told {
+    /// What this thread recorded before.
+    before: Option<Recorder>,
 }
 
-/// Records a system call and its answer, if this thread records, and passes the answer on.
+impl Told {
+    pub(crate) fn start() -> Self {
+        let before = RECORDER.replace(Some(Recorder::new(Clock::Told, XRAY_LAST_RECORDS)));
+        ON.set(true);
+        Self { before }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        ON.set(self.before.is_some());
+        RECORDER.set(self.before.take());
+    }
+}
+
+/// Says what time it is in a world whose time is told.
+#[inline(always)]
+pub(crate) fn tell(at: Duration) {
+    with(|recorder| recorder.at = nanoseconds(at));
+}
+
+/// Writes to `sink` what is recorded from here on, as text; the loop does not wait for it.
+///
+/// # Errors
+/// There is no thread to be had.
+pub(crate) fn watch(sink: impl Write + Send + 'static) -> io::Result<Written> {
+    let (live, written) = live::to_thread(sink)?;
+    with(|recorder| recorder.live = Some(live));
+    Ok(written)
+}
+
+/// Shows each turn on `output`, and has the loop wait for a line of `input` before the next one.
+pub(crate) fn step(input: impl BufRead + 'static, output: impl Write + 'static) {
+    with(|recorder| recorder.live = Some(live::step(input, output)));
+}
+
+/// Has every recording that is [saved](save) written to `path`.
+///
+/// # Errors
+/// There is no thread to be had.
+pub(crate) fn save_to(path: PathBuf, view: View) -> io::Result<Writer> {
+    let (recordings, writer) = file::to_file(path, view)?;
+    with(|recorder| recorder.file = Some(recordings));
+    Ok(writer)
+}
+
+/// Records what `what` says.
+#[inline(always)]
+pub(crate) fn record(what: impl FnOnce() -> What) {
+    with(|recorder| recorder.push(what()));
+}
+
+/// The same, about `who`; so is everything that follows until somebody else is named.
+#[inline(always)]
+pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
+    with(|recorder| {
+        recorder.who = who;
+        recorder.push(what());
+    });
+}
+
+/// Records a system call and its answer, and passes the answer on.
 #[inline(always)]
 pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
     record(|| What::Call { call: call(), answer: Answer::from(&result) });
     result
 }
 
-/// Records what `what` says, if this thread records.
+/// Records the beginning of a turn, of which `what` makes the record when it is told the number. Who watches live gets
+/// everything before it now.
 #[inline(always)]
-fn record(what: impl FnOnce() -> What) {
+pub(crate) fn turn(what: impl FnOnce(u64) -> What) {
+    with(|recorder| {
+        recorder.who = NOBODY;
+        if let Some(live) = &mut recorder.live {
+            live.end_turn();
+        }
+        recorder.turns += 1;
+        let what = what(recorder.turns);
+        recorder.push(what);
+    });
+}
+
+/// Tells the name of what a listener or a UDP socket serves.
+#[inline(always)]
+pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) {
+    with(|recorder| {
+        let Some(served) = served() else { return };
+        if let Some(live) = &mut recorder.live {
+            live.serves(served.clone());
+        }
+        recorder.endpoints.push(served);
+    });
+}
+
+/// What was recorded on this thread, while `connections` are open; `None` if nothing is being recorded.
+pub(crate) fn recording(connections: impl FnOnce() -> Vec<Open>) -> Option<Recording> {
+    let mut recording = None;
+    with(|recorder| recording = Some(recorder.recording(connections())));
+    recording
+}
+
+/// Writes what was recorded to the file, if there is one, while `connections` are open.
+#[inline(always)]
+pub(crate) fn save(connections: impl FnOnce() -> Vec<Open>) {
+    with(|recorder| recorder.save(connections));
+}
+
+/// The same when the loop is over: waits for the one before.
+pub(crate) fn save_last(connections: impl FnOnce() -> Vec<Open>) {
+    with(|recorder| {
+        if let Some(file) = &recorder.file {
+            // Whoever would write it has said already why it does not.
+            let _ = file.send(recorder.recording(connections()));
+        }
+    });
+}
+
+/// The last [`XRAY_LAST_RECORDS`] records as text, those of `who` if somebody is named; `None` if nothing is being recorded.
+pub(crate) fn last(who: Option<Token>) -> Option<String> {
+    let mut last = None;
+    with(|recorder| last = Some(recorder.last(who)));
+    last
+}
+
+impl Recorder {
+    fn recording(&self, connections: Vec<Open>) -> Recording {
+        Recording {
+            began: self.began,
+            records: self.ring.records().copied().collect(),
+            overwritten: self.ring.overwritten(),
+            endpoints: self.endpoints.clone(),
+            connections,
+        }
+    }
+
+    fn save(&self, connections: impl FnOnce() -> Vec<Open>) {
+        let Some(file) = &self.file else { return };
+        if let Err(TrySendError::Full(_)) = file.try_send(self.recording(connections())) {
+            log::warn!("the X-ray is not written: the one before is still being written");
+        }
+    }
+
+    fn last(&self, who: Option<Token>) -> String {
+        let is_meant = |record: &&Record| who.is_none_or(|who| record.who == who);
+        let mut records: Vec<_> = self.ring.records().rev().filter(is_meant).take(XRAY_LAST_RECORDS).copied().collect();
+        records.reverse();
+        text::lines(&records)
+    }
+}
+
+/// Does `use_it` with the recorder, if this thread has one that is on.
+#[inline(always)]
+fn with(use_it: impl FnOnce(&mut Recorder)) {
     if ON.get() {
-        push(what());
+        with_recorder(use_it);
     }
 }
 
 #[cold]
-fn push(what: What) {
+#[inline(never)]
+fn with_recorder(use_it: impl FnOnce(&mut Recorder)) {
     RECORDER.with_borrow_mut(|recorder| {
-        let Some(recorder) = recorder else { return };
-        if what.takes_time() {
-            recorder.at = recorder.origin.elapsed().as_nanos() as u64;
+        if let Some(recorder) = recorder {
+            use_it(recorder);
         }
-        recorder.ring.push(Record { at: recorder.at, who: recorder.who, what });
     });
 }

@@ -1,13 +1,95 @@
-//! The text view: one line for each record.
+//! The text view: one line for each record, grouped by turn.
+//!
+//! ```text
+//! 1.000231 s: turn 4: 1 connections, 0 bytes pending
+//!      998.2    epoll_wait(30000) = 1
+//!            #5 event: readable, writable
+//!            #5 visit
+//!        2.1 #5 recvfrom(65536) = 6
+//! ```
 
+use std::collections::HashMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
-use super::Recording;
+use super::record::{NOBODY, Record, What};
+use super::recording::{Open, Recording, Served};
+use crate::kernel::Token;
 
 /// Writes `recording` to `to`.
 pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()> {
-    for record in &recording.records {
-        writeln!(to, "{record:?}")?;
+    let mut text = Text::default();
+    let began = humantime::format_rfc3339_micros(recording.began);
+    writeln!(to, "# X-ray of reactor {}, which began at {began}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(
+        to,
+        "# turns: seconds since then; lines: microseconds since the line before, where time passed; #N: a socket"
+    )?;
+    for served in &recording.endpoints {
+        text.serves(served, to)?;
     }
-    Ok(())
+    for open in &recording.connections {
+        text.unknown.insert(open.who, *open);
+    }
+    if recording.overwritten > 0 {
+        writeln!(to, "# {} older records were overwritten", recording.overwritten)?;
+        text.at = recording.records.first().map_or(0, |record| record.at);
+    }
+    recording.records.iter().try_for_each(|record| text.record(record, to))
+}
+
+/// A few records, without anything around them.
+pub(super) fn lines(records: &[Record]) -> String {
+    let mut text = Text { at: records.first().map_or(0, |record| record.at), ..Text::default() };
+    let mut lines = Vec::new();
+    // Nothing that is written to memory can fail.
+    let _ = records.iter().try_for_each(|record| text.record(record, &mut lines));
+    String::from_utf8_lossy(&lines).into_owned()
+}
+
+/// Writes records down as they come.
+#[derive(Debug, Default)]
+pub(super) struct Text {
+    /// The time of the record before.
+    at: u64,
+    /// `NAME (PROTOCOL)` of each endpoint.
+    endpoints: Vec<String>,
+    /// Connections that were accepted before the first record, until they come up.
+    unknown: HashMap<Token, Open>,
+}
+
+impl Text {
+    /// Introduces a listener or a UDP socket.
+    pub(super) fn serves(&mut self, served: &Served, to: &mut dyn Write) -> io::Result<()> {
+        let Served { who, name, protocol, url } = served;
+        self.endpoints.push(format!("{name} ({protocol})"));
+        writeln!(to, "# #{} is {name} ({protocol}) at {url}", who.generation)
+    }
+
+    pub(super) fn record(&mut self, record: &Record, to: &mut dyn Write) -> io::Result<()> {
+        let took = record.at.saturating_sub(std::mem::replace(&mut self.at, record.at));
+        if let What::Turn { .. } = record.what {
+            return writeln!(to, "\n{:.6} s: {}", Duration::from_nanos(record.at).as_secs_f64(), record.what);
+        }
+        if let Some(open) = self.unknown.remove(&record.who) {
+            let endpoint = self.endpoint(open.endpoint);
+            writeln!(to, "# #{} is {} at {endpoint}", open.who.generation, open.peer)?;
+        }
+        match took {
+            0 => write!(to, "{:10} ", "")?,
+            took => write!(to, "{:10.1} ", took as f64 / 1000.0)?,
+        }
+        match record.who {
+            NOBODY => write!(to, "   ")?,
+            who => write!(to, "#{:<2} ", who.generation)?,
+        }
+        match record.what {
+            What::Accepted { endpoint, .. } => writeln!(to, "{} at {}", record.what, self.endpoint(endpoint)),
+            what => writeln!(to, "{what}"),
+        }
+    }
+
+    fn endpoint(&self, index: u16) -> &str {
+        self.endpoints.get(index as usize).map_or("?", String::as_str)
+    }
 }

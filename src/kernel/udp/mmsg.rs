@@ -19,6 +19,7 @@ use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 use super::{Received, Replies};
 use crate::kernel::Source;
 use crate::limits::DATAGRAM_BATCH_MAX;
+use crate::xray::{self, Call};
 
 /// Room for the control messages of a datagram, each with its header: 40 bytes for a `struct in6_pktinfo` at most, 24 for the
 /// length of segments.
@@ -57,7 +58,8 @@ pub(super) fn receive(
     // each holds a room that is borrowed exclusively until this function returns.
     let result =
         unsafe { libc::recvmmsg(descriptor, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
-    let filled = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+    let filled = usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    let filled = xray::answered(filled, || Call::Receive { rooms: count, bytes: bytes(&headers, result) })?;
     for header in &headers[..filled] {
         // SAFETY: the kernel has filled in this header, and with it the name and the control messages that it points to,
         // of the lengths that stand in it.
@@ -105,8 +107,15 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
     // call. `IoSlice` has the layout of `iovec`, and the kernel only reads.
     let result =
         unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT as _) };
-    let sent = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+    let sent = usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    let sent = xray::answered(sent, || Call::Send { offered: count as u32, bytes: bytes(&headers, result) })?;
     Ok(counts[..sent].iter().sum())
+}
+
+/// How many bytes the first `count` messages hold, as the kernel says.
+fn bytes(headers: &[libc::mmsghdr], count: libc::c_int) -> u32 {
+    let count = usize::try_from(count).unwrap_or(0);
+    headers[..count].iter().map(|header| header.msg_len).sum()
 }
 
 /// A socket address as the kernel takes it.

@@ -9,6 +9,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, S
 
 use super::{Received, Replies};
 use crate::kernel::{Reply, Source};
+use crate::xray::{self, Call};
 
 /// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`.
 pub(super) fn receive(
@@ -18,7 +19,9 @@ pub(super) fn receive(
 ) -> io::Result<()> {
     let before = received.len();
     for room in rooms {
-        match receive_one(descriptor, room) {
+        let result = receive_one(descriptor, room);
+        let bytes = result.as_ref().map_or(0, |datagram| datagram.length as u32);
+        match xray::answered(result, || Call::Receive { rooms: 1, bytes }) {
             Ok(datagram) => received.push(datagram),
             Err(_) if received.len() > before => break,
             Err(error) => return Err(error),
@@ -63,8 +66,9 @@ fn destination(message: ControlMessageOwned) -> Option<Source> {
 pub(super) fn send(descriptor: RawFd, replies: &Replies, _longest: usize) -> io::Result<usize> {
     let mut sent = 0;
     for reply in replies.unsent() {
-        match send_one(descriptor, reply) {
-            Ok(()) => sent += 1,
+        let bytes = reply.payload.len() as u32;
+        match xray::answered(send_one(descriptor, reply), || Call::Send { offered: 1, bytes }) {
+            Ok(count) => sent += count,
             Err(_) if sent > 0 => break,
             Err(error) => return Err(error),
         }
@@ -72,11 +76,12 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, _longest: usize) -> io:
     Ok(sent)
 }
 
-fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<()> {
+/// Sends a datagram: one, if it can be sent.
+fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<usize> {
     let parts = [IoSlice::new(reply.payload)];
     let to = SockaddrStorage::from(reply.to);
     let send = |control: &[ControlMessage<'_>]| {
-        sendmsg(descriptor, &parts, control, MsgFlags::MSG_DONTWAIT, Some(&to)).map(drop).map_err(io::Error::from)
+        sendmsg(descriptor, &parts, control, MsgFlags::MSG_DONTWAIT, Some(&to)).map(|_| 1).map_err(io::Error::from)
     };
     let Some(source) = reply.source else { return send(&[]) };
     match source.address {

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use super::network::{Datagram, Happening, Network};
 use super::world::World;
 use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Source};
+use crate::xray::{self, Call};
 
 /// Datagrams that a socket holds; more are lost.
 const QUEUE_MAX: usize = 32;
@@ -30,7 +31,8 @@ impl DatagramSocket for UdpSocket {
         for room in rooms {
             let result = world.network.server_receives(self.socket, room);
             world.network.note(|| format!("socket {}: receive -> {result:?}", self.socket));
-            match result {
+            let bytes = result.as_ref().map_or(0, |datagram| datagram.length as u32);
+            match xray::answered(result, || Call::Receive { rooms: 1, bytes }) {
                 Ok(datagram) => received.push(datagram),
                 // As with the kernel, what went wrong in the middle of a batch shows at the next call, if it lasts.
                 Err(_) if received.len() > before => break,
@@ -46,8 +48,9 @@ impl DatagramSocket for UdpSocket {
         for reply in replies.unsent() {
             let result = world.network.server_sends(self.socket, reply);
             world.network.note(|| format!("socket {}: send to {} -> {result:?}", self.socket, reply.to));
-            match result {
-                Ok(()) => sent += 1,
+            let bytes = reply.payload.len() as u32;
+            match xray::answered(result.map(|()| 1_usize), || Call::Send { offered: 1, bytes }) {
+                Ok(count) => sent += count,
                 Err(_) if sent > 0 => break,
                 Err(error) => return Err(error),
             }

@@ -21,6 +21,7 @@ use super::streams::Stream;
 use super::world::World;
 use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Notice, Panicked, Readiness, Token};
 use crate::protocol::Job;
+use crate::xray::{self, Answer, Call, Interest, What};
 
 /// The kernel under a simulated server.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl Kernel for SimulatedKernel {
     fn accept(&mut self, listener: &Listener) -> io::Result<(Stream, SocketAddr)> {
         let mut world = self.world.borrow_mut();
         world.preempt();
-        let result = world.accept(listener.index, self.disk.memory.drafts());
+        let result = xray::answered(world.accept(listener.index, self.disk.memory.drafts()), || Call::Accept);
         world.network.note(|| format!("listener {}: accept -> {result:?}", listener.index));
         let link = result?;
         let address = world.network.links[link].address;
@@ -101,22 +102,14 @@ impl Kernel for SimulatedKernel {
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
-        let network = &mut self.world.borrow_mut().network;
-        if network.strikes(network.chaos.register_errors) {
-            network.hit(stream.link, network.chaos.register_errors.what);
-            return Err(network.random.pick(&[Errno::ENOSPC, Errno::ENOMEM]).into());
-        }
-        network.note(|| format!("link {}: is registered as {token}", stream.link));
-        let state = &mut network.links[stream.link];
-        state.token = Some(token);
-        let readable = !state.inbound.bytes.is_empty() || state.in_doubt();
-        state.edge = Readiness { readable, writable: true, in_doubt: state.in_doubt() };
-        Ok(())
+        let registered = self.world.borrow_mut().network.register(stream.link, token);
+        xray::answered(registered, || Call::Register { interest: Interest::ReadWriteUrgent })
     }
 
     fn close(&mut self, stream: Stream) {
         self.world.borrow_mut().closes_unregistered(stream.link);
         drop(stream);
+        xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
     }
 
     fn close_listener(&mut self, listener: Listener) {
@@ -128,26 +121,9 @@ impl Kernel for SimulatedKernel {
     }
 
     fn wait(&mut self, notices: &mut Vec<Notice>, timeout: Option<Duration>) -> io::Result<()> {
-        let until = timeout.map(|timeout| self.world.borrow().network.now.saturating_add(timeout));
-        loop {
-            self.world.borrow_mut().play_what_is_due();
-            self.run_jobs(notices);
-            let mut world = self.world.borrow_mut();
-            world.collect(notices);
-            if !notices.is_empty() || world.is_over() || until.is_some_and(|until| until <= world.network.now) {
-                world.stall();
-                world.network.turn_began = world.network.now;
-                return Ok(());
-            }
-            let next = world.network.agenda.next().into_iter().chain(until).min();
-            match next {
-                Some(next) => world.network.now = next,
-                None => {
-                    world.fail("the server sleeps for ever: nothing will ever happen".to_owned());
-                    return Ok(());
-                }
-            }
-        }
+        self.pass_time(notices, timeout);
+        xray::tell(self.world.borrow().network.now);
+        xray::answered(Ok(notices.len()), || Call::wait(timeout)).map(drop)
     }
 
     fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
@@ -181,6 +157,30 @@ impl Kernel for SimulatedKernel {
 }
 
 impl SimulatedKernel {
+    /// Lets time pass until there is something to tell, or `timeout` is over.
+    fn pass_time(&self, notices: &mut Vec<Notice>, timeout: Option<Duration>) {
+        let until = timeout.map(|timeout| self.world.borrow().network.now.saturating_add(timeout));
+        loop {
+            self.world.borrow_mut().play_what_is_due();
+            self.run_jobs(notices);
+            let mut world = self.world.borrow_mut();
+            world.collect(notices);
+            if !notices.is_empty() || world.is_over() || until.is_some_and(|until| until <= world.network.now) {
+                world.stall();
+                world.network.turn_began = world.network.now;
+                return;
+            }
+            let next = world.network.agenda.next().into_iter().chain(until).min();
+            match next {
+                Some(next) => world.network.now = next,
+                None => {
+                    world.fail("the server sleeps for ever: nothing will ever happen".to_owned());
+                    return;
+                }
+            }
+        }
+    }
+
     /// Runs the jobs whose time has come. What one does on the disk may fail; then the client that it worked for is
     /// excused.
     fn run_jobs(&self, notices: &mut Vec<Notice>) {
@@ -325,6 +325,20 @@ impl World {
 }
 
 impl network::Network {
+    /// `epoll_ctl(2)`: what is there already makes an edge.
+    fn register(&mut self, link: usize, token: Token) -> io::Result<()> {
+        if self.strikes(self.chaos.register_errors) {
+            self.hit(link, self.chaos.register_errors.what);
+            return Err(self.random.pick(&[Errno::ENOSPC, Errno::ENOMEM]).into());
+        }
+        self.note(|| format!("link {link}: is registered as {token}"));
+        let state = &mut self.links[link];
+        state.token = Some(token);
+        let readable = !state.inbound.bytes.is_empty() || state.in_doubt();
+        state.edge = Readiness { readable, writable: true, in_doubt: state.in_doubt() };
+        Ok(())
+    }
+
     fn put_back(&mut self, token: Token, edge: Readiness) {
         if let Some(link) = self.links.iter_mut().find(|link| link.token == Some(token)) {
             link.edge = edge;

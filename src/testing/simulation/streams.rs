@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::network::{Happening, Network, ServerEnd};
 use super::world::World;
 use crate::kernel::{Readiness, Transport};
+use crate::xray::{self, Answer, Call, SocketOption, What};
 
 /// A connection as the loop holds it. Dropping it closes it, as with a descriptor.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ impl Transport for Stream {
 
     fn reset_on_close(&mut self) {
         self.world.borrow_mut().network.links[self.link].reset_on_close = true;
+        let call = Call::SetOption { option: SocketOption::Linger, value: 0 };
+        xray::record(|| What::Call { call, answer: Answer::ZERO });
     }
 
     fn short_read_drains(&self) -> bool {

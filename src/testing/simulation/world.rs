@@ -24,6 +24,7 @@ use crate::reactor::{Reactor, Stopped, Turn};
 use crate::registry::Registry;
 use crate::stats::Tally;
 use crate::testing::MemoryDisk;
+use crate::xray::{self, Told};
 
 /// Turns of the loop in which no time passes: more would be a loop that spins.
 const TURNS_IN_NO_TIME_MAX: u32 = 5000;
@@ -284,6 +285,7 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     let world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
     let world = Rc::new(RefCell::new(world));
     let mut report = Report::default();
+    let recorder = tracing.then(Told::start);
     let result = catch_unwind(AssertUnwindSafe(|| live(&world, &text, &mut report))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("a panic: {}", text.unwrap_or("without a text")))
@@ -301,7 +303,11 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     }
     match result {
         Ok(()) => Ok(report),
-        Err(what) => Err(Failure { seed, turn: report.turns, what, steps: world.network.trace.take() }),
+        Err(what) => {
+            let (steps, xray) = (world.network.trace.take(), xray::last(None).unwrap_or_default());
+            drop(recorder);
+            Err(Failure { seed, turn: report.turns, what, steps, xray })
+        }
     }
 }
 

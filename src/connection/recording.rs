@@ -1,0 +1,59 @@
+//! What a connection says of itself to the X-ray.
+
+use super::Phase;
+use crate::kernel::Panicked;
+use crate::protocol::{Event, Reply, Then};
+use crate::xray::{self, Ask, Decision, What};
+
+impl Phase {
+    /// It begins.
+    pub(super) fn recorded(&self) -> What {
+        match self {
+            Self::Working(_) => What::Phase(xray::Phase::Working, ""),
+            Self::Storing(_) => What::Phase(xray::Phase::Storing, ""),
+            Self::Flushing(reason) => What::Phase(xray::Phase::Flushing, reason.text()),
+            Self::Lingering(reason, _) => What::Phase(xray::Phase::Lingering, reason.text()),
+            Self::Closed(reason) => What::Phase(xray::Phase::Closed, reason.text()),
+        }
+    }
+}
+
+impl Ask {
+    /// To tell this.
+    pub(super) fn of(event: &Event) -> Self {
+        match event {
+            Event::Eof => Self::Eof,
+            Event::Quiet => Self::Quiet,
+            Event::Done(_) => Self::Done,
+            Event::Stored(_) => Self::Stored,
+            Event::Closing => Self::Closing,
+        }
+    }
+}
+
+/// What a protocol answered when it was shown `input` bytes and appended `output`.
+pub(super) fn asked(ask: Ask, input: usize, output: usize, reply: &Result<Reply, Panicked>) -> What {
+    let (consumed, said, decision) = match reply {
+        Ok(Ok(step)) if step.consumed > input => (0, 0, Decision::Bug),
+        Ok(Ok(step)) => (step.consumed, 0, decision(&step.then)),
+        Ok(Err(error)) => (0, error.reply.len(), Decision::Refused),
+        Err(Panicked) => (0, 0, Decision::Bug),
+    };
+    What::Asked { ask, input: input as u32, consumed: consumed as u32, output: (output + said) as u32, decision }
+}
+
+fn decision(then: &Then) -> Decision {
+    match then {
+        Then::Again => Decision::Again,
+        Then::Wait { within, .. } => Decision::Wait(*within),
+        Then::Job(_) => Decision::Job,
+        Then::Bulk { .. } => Decision::Bulk,
+        Then::Finish => Decision::Finish,
+    }
+}
+
+/// The protocol was told that the connection is over.
+pub(super) fn told_to_close(left_a_job: bool) -> What {
+    let decision = if left_a_job { Decision::Job } else { Decision::Nothing };
+    What::Asked { ask: Ask::Close, input: 0, consumed: 0, output: 0, decision }
+}

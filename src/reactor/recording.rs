@@ -1,0 +1,82 @@
+//! What the loop says of itself to its X-ray.
+
+use super::{Owner, Reactor, xray};
+use crate::connection::Status;
+use crate::kernel::{Kernel, Token};
+use crate::time::Time;
+use crate::xray::{Open, Recording, Served, Waits, What};
+
+impl<K: Kernel> Reactor<K> {
+    /// What was recorded on this thread since [`xray::start`](crate::xray::start), which must be the one that runs the
+    /// loop; `None` if nothing is being recorded.
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        xray::recording(|| self.open_connections())
+    }
+
+    /// Has the X-ray written to its file, if there is one.
+    pub(crate) fn save_xray(&self) {
+        xray::save(|| self.open_connections());
+    }
+
+    /// The same when it is over, however long the file takes.
+    pub(crate) fn save_last_xray(&self) {
+        xray::save_last(|| self.open_connections());
+    }
+
+    fn open_connections(&self) -> Vec<Open> {
+        let mut open: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|(key, slot)| match &slot.owner {
+                Owner::Connection(connection) => {
+                    Some(Open { who: self.token(key as u32), peer: connection.peer(), endpoint: slot.endpoint })
+                }
+                _ => None,
+            })
+            .collect();
+        open.sort_by_key(|open| open.who.generation);
+        open
+    }
+
+    pub(super) fn turn_begins(&self, number: u64) -> What {
+        let connections: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
+        What::Turn {
+            number,
+            connections: connections as u32,
+            pending: bytes(self.pending_bytes),
+            pressed: self.pending_bytes > self.pending_bytes_max,
+        }
+    }
+
+    /// The endpoint that was made last, whose socket is that of `who`.
+    pub(super) fn served(&self, who: Token) -> Option<Served> {
+        let endpoint = self.endpoints.last()?;
+        Some(Served {
+            who,
+            name: endpoint.name().to_owned(),
+            protocol: endpoint.protocol().to_owned(),
+            url: endpoint.url(),
+        })
+    }
+}
+
+/// What a visit came to.
+pub(super) fn left(status: Status, pending: usize, deadline: Time, now: Time) -> What {
+    let status = match status {
+        Status::Waiting => Waits::Event,
+        Status::Again => Waits::Turn,
+        Status::WantsBuffer => Waits::Buffer,
+        Status::Closed => Waits::Reaping,
+    };
+    let deadline = match deadline {
+        Time::NEVER => u64::MAX,
+        at => xray::nanoseconds(at.duration_from(now)),
+    };
+    What::Left { status, pending: bytes(pending), deadline }
+}
+
+/// A number of bytes; more than four gibibytes are shown as that.
+fn bytes(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

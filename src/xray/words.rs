@@ -1,0 +1,216 @@
+//! The words for what a loop does: system calls as `strace(1)` writes them, the rest as the documentation says it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::record::{Ask, Call, Decision, Interest, Phase, SocketOption, Waits, What};
+use crate::kernel::Readiness;
+use crate::protocol::Within;
+
+/// mio waits and registers through `poll(2)` where it is told to, and through kqueue where there is no epoll.
+const FALLBACK: bool = cfg!(mio_unsupported_force_poll_poll);
+const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+impl Call {
+    /// The name of the system call that is really made.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Wait { .. } if FALLBACK => "poll",
+            Self::Wait { .. } if LINUX => "epoll_wait",
+            Self::Wait { .. } => "kevent",
+            Self::Socket { .. } => "socket",
+            Self::GetFlags | Self::SetNonblocking => "fcntl",
+            Self::SetOption { .. } => "setsockopt",
+            Self::Bind => "bind",
+            Self::Listen { .. } => "listen",
+            Self::GetName => "getsockname",
+            Self::Register { .. } if LINUX => "epoll_ctl",
+            Self::Register { .. } => "kevent",
+            Self::Accept if cfg!(target_vendor = "apple") => "accept",
+            Self::Accept => "accept4",
+            Self::Read { .. } => "recvfrom",
+            Self::Write { .. } => "sendto",
+            Self::Receive { .. } if LINUX && !FALLBACK => "recvmmsg",
+            Self::Receive { .. } => "recvmsg",
+            Self::Send { .. } if LINUX && !FALLBACK => "sendmmsg",
+            Self::Send { .. } => "sendmsg",
+            Self::Shutdown => "shutdown",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// The call and what matters of its arguments: `recvfrom(65536)`.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match *self {
+            Self::Wait { timeout } => write!(f, "{name}({timeout})"),
+            Self::Socket { ipv6, datagram } => {
+                let family = if ipv6 { "AF_INET6" } else { "AF_INET" };
+                let kind = if datagram { "SOCK_DGRAM" } else { "SOCK_STREAM" };
+                write!(f, "{name}({family}, {kind})")
+            }
+            Self::GetFlags => write!(f, "{name}(F_GETFL)"),
+            Self::SetNonblocking => write!(f, "{name}(F_SETFL, O_NONBLOCK)"),
+            Self::SetOption { option, value } => write!(f, "{name}({option}, {value})"),
+            Self::Listen { backlog } => write!(f, "{name}({backlog})"),
+            Self::Register { interest } => write!(f, "{name}({interest})"),
+            Self::Read { asked: size } | Self::Write { offered: size } => write!(f, "{name}({size})"),
+            Self::Receive { rooms: size, .. } | Self::Send { offered: size, .. } => write!(f, "{name}({size})"),
+            Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
+            Self::Bind | Self::GetName | Self::Accept | Self::Close => write!(f, "{name}()"),
+        }
+    }
+}
+
+impl fmt::Display for SocketOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ReuseAddress => "SO_REUSEADDR",
+            Self::OnlyV6 => "IPV6_V6ONLY",
+            Self::NoDelay => "TCP_NODELAY",
+            Self::KeepAlive => "SO_KEEPALIVE",
+            Self::KeepIdle => "TCP_KEEPIDLE",
+            Self::ReceiveBuffer => "SO_RCVBUF",
+            Self::PacketInfo => "IP_PKTINFO",
+            Self::PacketInfoV6 => "IPV6_RECVPKTINFO",
+            Self::Segment => "UDP_SEGMENT",
+            Self::Linger => "SO_LINGER",
+        })
+    }
+}
+
+/// What mio asks for.
+impl fmt::Display for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read if LINUX => "EPOLL_CTL_ADD, EPOLLIN|EPOLLRDHUP|EPOLLET",
+            Self::ReadWrite if LINUX => "EPOLL_CTL_ADD, EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET",
+            Self::ReadWriteUrgent if LINUX => "EPOLL_CTL_ADD, EPOLLIN|EPOLLPRI|EPOLLOUT|EPOLLRDHUP|EPOLLET",
+            Self::Read => "EV_ADD|EV_CLEAR, EVFILT_READ",
+            Self::ReadWrite | Self::ReadWriteUrgent => "EV_ADD|EV_CLEAR, EVFILT_READ, EVFILT_WRITE",
+        })
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "on_open",
+            Self::Bytes => "on_bytes",
+            Self::Eof => "on_event Eof",
+            Self::Quiet => "on_event Quiet",
+            Self::Done => "on_event Done",
+            Self::Stored => "on_event Stored",
+            Self::Closing => "on_event Closing",
+            Self::Close => "on_close",
+            Self::Datagram => "on_datagram",
+        })
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Again => "again",
+            Self::Wait(Within::Nothing) => "wait, between requests",
+            Self::Wait(Within::Request) => "wait, within a request",
+            Self::Wait(Within::Body) => "wait, within contents",
+            Self::Job => "job",
+            Self::Bulk => "bulk",
+            Self::Finish => "finish",
+            Self::Refused => "refused",
+            Self::Bug => "bug",
+            Self::Dealt => "dealt with",
+            Self::Dropped => "dropped",
+            Self::Nothing => "nothing",
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Conversing => "conversing",
+            Self::Working => "working",
+            Self::Storing => "storing",
+            Self::Flushing => "flushing",
+            Self::Lingering => "lingering",
+            Self::Closed => "closed",
+        })
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Event => "waits for an event",
+            Self::Turn => "waits for its next visit: its budget is used up",
+            Self::Buffer => "waits for a buffer",
+            Self::Reaping => "is over",
+        })
+    }
+}
+
+/// The record without its time and its owner, on one line.
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Turn { number, connections, pending, pressed } => {
+                let pressed = if pressed { ", too many: all feel back-pressure" } else { "" };
+                write!(f, "turn {number}: {connections} connections, {pending} bytes pending{pressed}")
+            }
+            Self::Event(readiness) => write!(f, "event: {}", readiness_words(readiness)),
+            Self::Stale => f.write_str("event for an owner that is gone"),
+            Self::Due => f.write_str("deadline came up"),
+            Self::Accepted { peer, .. } => write!(f, "accepted {}", peer.address()),
+            Self::Visit => f.write_str("visit"),
+            Self::Left { status, pending, deadline } => {
+                write!(f, "{status}")?;
+                if pending > 0 {
+                    write!(f, "; {pending} bytes pending")?;
+                }
+                if deadline < u64::MAX {
+                    write!(f, "; deadline in {:.3} s", Duration::from_nanos(deadline).as_secs_f64())?;
+                }
+                Ok(())
+            }
+            Self::Call { call, answer } => {
+                write!(f, "{call} = {answer}")?;
+                match (call, answer.count()) {
+                    (Call::Read { .. }, Some(0)) => f.write_str(" (FIN)"),
+                    (Call::Write { offered }, Some(count)) if count < offered => f.write_str(" (short)"),
+                    (Call::Receive { bytes, .. } | Call::Send { bytes, .. }, Some(_)) => write!(f, " ({bytes} bytes)"),
+                    _ => Ok(()),
+                }
+            }
+            Self::Asked { ask, input, consumed, output, decision } => {
+                write!(f, "{ask}({input}) = {decision}; {consumed} consumed, {output} out")
+            }
+            Self::Phase(phase, "") => write!(f, "phase: {phase}"),
+            Self::Phase(phase, why) => write!(f, "phase: {phase} ({why})"),
+            Self::Dropped(why) => write!(f, "dropped: {why}"),
+            Self::Full { pending } => write!(f, "back-pressure on: {pending} bytes pending, so nothing is read"),
+            Self::Relieved { pending } => write!(f, "back-pressure off: {pending} bytes pending"),
+            Self::Expired(which) => write!(f, "deadline passed: {which}"),
+            Self::JobOut { taken: true } => f.write_str("job handed to a worker"),
+            Self::JobOut { taken: false } => f.write_str("job refused: there is no worker to be had"),
+            Self::JobBack { panicked: false } => f.write_str("job is back"),
+            Self::JobBack { panicked: true } => f.write_str("job is back: it panicked"),
+            Self::Paused(why) => write!(f, "accepting is paused: {why}"),
+            Self::Stopping { cut: false } => f.write_str("stopping in order"),
+            Self::Stopping { cut: true } => f.write_str("stopping: connections are cut"),
+            Self::Reap => f.write_str("reap"),
+            Self::Closed(why) => write!(f, "closed: {why}"),
+        }
+    }
+}
+
+/// What a socket may be ready for.
+fn readiness_words(readiness: Readiness) -> String {
+    let Readiness { readable, writable, in_doubt } = readiness;
+    let words = [(readable, "readable"), (writable, "writable"), (in_doubt, "a short read proves nothing")];
+    words.into_iter().filter_map(|(is, word)| is.then_some(word)).collect::<Vec<_>>().join(", ")
+}
