@@ -149,6 +149,8 @@ fn wrong_usage_is_exit_code_2_and_says_why() {
         (&["--listen", "sum"], "--listen sum: expected PROTOCOL=URL"),
         (&["--listen", "smu=tcp://:0"], "unknown protocol \"smu\"; did you mean \"sum\"?"),
         (&["run", "--listen", "time=udp://:0"], "which is for TCP"),
+        (&["--xray", "x.pdf"], "the ending chooses how it is shown: .txt"),
+        (&["run", "--xray", ""], "the ending chooses how it is shown: .txt"),
         (&["--listen", "time=tcp://:0", "--listen", "time=tcp://:99999"], "expected a port from 0 to 65535"),
         (&["--listen", "time=tcp://:9", "--listen", "time=tcp://:9"], "found that of the listener time-tcp"),
     ] {

@@ -3,7 +3,10 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
+use std::iter;
 use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread;
 
@@ -33,7 +36,11 @@ struct Batch {
 #[derive(Debug)]
 enum Watcher {
     /// A thread that writes them down. The loop does not wait for it: what does not fit the channel is lost.
-    Thread(SyncSender<Batch>),
+    Thread {
+        batches: SyncSender<Batch>,
+        /// How many were lost after the last batch.
+        lost_at_the_end: Arc<AtomicU64>,
+    },
     /// Somebody who wants to see each turn before the next one.
     Step(Box<Step>),
 }
@@ -62,8 +69,8 @@ impl Live {
         let batch = mem::take(&mut self.batch);
         match &mut self.watcher {
             Watcher::Step(step) => step.show(&batch),
-            Watcher::Thread(thread) => {
-                if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = thread.try_send(batch) {
+            Watcher::Thread { batches, .. } => {
+                if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = batches.try_send(batch) {
                     self.batch.lost = batch.lost + batch.records.len() as u64;
                     self.batch.served = batch.served;
                 }
@@ -75,6 +82,9 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.hand_over();
+        if let Watcher::Thread { lost_at_the_end, .. } = &self.watcher {
+            lost_at_the_end.store(self.batch.lost, Ordering::Release);
+        }
     }
 }
 
@@ -105,11 +115,14 @@ impl Written {
 /// There is no thread to be had.
 pub(super) fn to_thread(mut sink: impl Write + Send + 'static) -> io::Result<(Live, Written)> {
     let (sender, batches) = mpsc::sync_channel::<Batch>(XRAY_BATCHES_MAX);
+    let lost_at_the_end = Arc::new(AtomicU64::new(0));
+    let lost = Arc::clone(&lost_at_the_end);
     let (alive, end) = mpsc::channel();
     let write = move || {
         let _alive: mpsc::Sender<()> = alive;
         let (mut text, mut lines) = (Text::default(), Vec::new());
-        for batch in batches {
+        let the_end = iter::once_with(|| Batch { lost: lost.load(Ordering::Acquire), ..Batch::default() });
+        for batch in batches.into_iter().chain(the_end) {
             // Nothing that is written to memory can fail.
             let _ = batch.write(&mut text, &mut lines);
             write_out(&mut sink, &lines);
@@ -117,7 +130,8 @@ pub(super) fn to_thread(mut sink: impl Write + Send + 'static) -> io::Result<(Li
         }
     };
     thread::Builder::new().name("xray".to_owned()).spawn(write)?;
-    Ok((Live { batch: Batch::default(), watcher: Watcher::Thread(sender) }, Written(end)))
+    let watcher = Watcher::Thread { batches: sender, lost_at_the_end };
+    Ok((Live { batch: Batch::default(), watcher }, Written(end)))
 }
 
 /// Shows each turn on `output`, and waits for a line of `input` before the next one.
@@ -151,5 +165,83 @@ impl Step {
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Step").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::xray::record::{NOBODY, What};
+
+    fn record(at: u64) -> Record {
+        Record { at, who: NOBODY, what: What::Reap }
+    }
+
+    /// Writes to a channel, when it is let.
+    struct Gate {
+        go: Receiver<()>,
+        lines: mpsc::Sender<Vec<u8>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.go.recv();
+            let _ = self.lines.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stuck_sink_loses_records_that_are_counted_and_holds_nobody_up() {
+        let (open, go) = mpsc::channel();
+        let (lines, written) = mpsc::channel();
+        let (mut live, end) = to_thread(Gate { go, lines }).expect("a thread");
+        let batches = 2 * XRAY_BATCHES_MAX;
+        for at in 0..batches * XRAY_BATCH_RECORDS_MAX {
+            live.push(record(at as u64));
+        }
+        drop(live);
+        drop(open);
+        let text = String::from_utf8(written.into_iter().flatten().collect()).expect("text");
+        end.wait();
+        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" records lost"));
+        let lost: usize = told.map(|count| count.parse::<usize>().expect("a number")).sum();
+        let shown = text.lines().filter(|line| line.contains("reap")).count();
+        assert!(lost >= (batches - XRAY_BATCHES_MAX - 2) * XRAY_BATCH_RECORDS_MAX, "{lost}");
+        assert_eq!(lost + shown, batches * XRAY_BATCH_RECORDS_MAX);
+    }
+
+    /// What is written to it can be looked at meanwhile.
+    #[derive(Clone, Default)]
+    struct Page(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_turn_is_shown_and_waits_for_a_line_until_there_are_no_more() {
+        let page = Page::default();
+        let mut live = step(&b"\nnext\n"[..], page.clone());
+        for prompts in [1, 2, 3, 3, 3] {
+            live.push(record(0));
+            live.end_turn();
+            let text = String::from_utf8(page.0.borrow().clone()).expect("text");
+            assert_eq!(text.matches("Enter").count(), prompts);
+        }
+        assert_eq!(page.0.borrow().windows(4).filter(|word| word == b"reap").count(), 5);
     }
 }

@@ -270,3 +270,72 @@ fn with_recorder(use_it: impl FnOnce(&mut Recorder)) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xray::record::Waits;
+
+    const FIRST: Token = Token { slot: 3, generation: 1 };
+    const SECOND: Token = Token { slot: 3, generation: 2 };
+
+    #[test]
+    fn nothing_is_recorded_nor_even_made_while_nobody_asked() {
+        record(|| panic!("a record is made"));
+        about(FIRST, || panic!("a record is made"));
+        assert_eq!(answered(Ok(7_usize), || panic!("a record is made")).expect("what was given"), 7);
+        assert!(recording(Vec::new).is_none() && last(None).is_none());
+        start();
+        record(|| What::Reap);
+        stop();
+        record(|| panic!("a record is made"));
+        assert!(recording(Vec::new).is_none());
+    }
+
+    #[test]
+    fn what_is_recorded_belongs_to_whoever_was_named_last_and_to_this_thread() {
+        start();
+        about(FIRST, || What::Visit);
+        let failed = answered(Err::<usize, _>(io::ErrorKind::WouldBlock.into()), || Call::Read { asked: 1 });
+        assert!(failed.is_err(), "the answer is passed on");
+        about(SECOND, || What::Visit);
+        turn(|number| What::Turn { number, connections: 0, pending: 0, pressed: false });
+        let elsewhere = std::thread::spawn(|| recording(Vec::new).is_none()).join();
+        assert!(elsewhere.expect("no panic"));
+        let recording = recording(Vec::new).expect("a recording");
+        let who: Vec<_> = recording.records.iter().map(|record| record.who).collect();
+        assert_eq!(who, [FIRST, FIRST, SECOND, NOBODY]);
+        assert!(matches!(recording.records[3].what, What::Turn { number: 1, .. }));
+        assert!(recording.records.is_sorted_by_key(|record| record.at));
+        stop();
+    }
+
+    #[test]
+    fn the_last_records_are_those_of_one_connection_if_it_is_named() {
+        start();
+        about(FIRST, || What::Closed("first"));
+        for _ in 0..2 * XRAY_LAST_RECORDS {
+            about(SECOND, || What::Closed("second"));
+        }
+        let of_first = last(Some(FIRST)).expect("it records");
+        assert!(of_first.contains("closed: first") && !of_first.contains("second"));
+        let of_all = last(None).expect("it records");
+        assert_eq!(of_all.matches("closed: second").count(), XRAY_LAST_RECORDS);
+        stop();
+    }
+
+    #[test]
+    fn a_world_whose_time_is_told_leaves_the_recording_around_it_alone() {
+        start();
+        record(|| What::Reap);
+        {
+            let _told = Told::start();
+            tell(Duration::from_secs(5));
+            record(|| What::Left { status: Waits::Event, pending: 0, deadline: 0 });
+            let records = recording(Vec::new).expect("a recording").records;
+            assert_eq!(records.iter().map(|record| record.at).collect::<Vec<_>>(), [5_000_000_000]);
+        }
+        assert!(matches!(recording(Vec::new).expect("a recording").records[..], [Record { what: What::Reap, .. }]));
+        stop();
+    }
+}

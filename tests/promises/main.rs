@@ -32,3 +32,4 @@ mod soak;
 mod transcripts;
 mod udp;
 mod uploads;
+mod xray;

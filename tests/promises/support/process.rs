@@ -33,9 +33,15 @@ impl Process {
     /// The same at the end of another command line, which must become `reactor` by `exec`.
     #[track_caller]
     pub(crate) fn under(prefix: &[&str], config: &Value) -> Self {
+        Self::with(prefix, &[], config)
+    }
+
+    /// The same, with some arguments more.
+    #[track_caller]
+    pub(crate) fn with(prefix: &[&str], arguments: &[&str], config: &Value) -> Self {
         let directory = Scratch::new();
         fs::write(directory.path().join("reactor.json"), config.to_string()).unwrap();
-        Self::spawn(prefix, &["-c", "reactor.json"], directory)
+        Self::spawn(prefix, &[&["-c", "reactor.json"], arguments].concat(), directory)
     }
 
     /// `reactor --listen PROTOCOL=URL ...`, ready.

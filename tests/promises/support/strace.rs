@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Process, Scratch};
+use super::{Process, Scratch, eventually};
 
 /// Whether `strace` can be used. Says so loudly if it cannot; where `CI` is set that is a failure, since a promise that
 /// is never tried is none.
@@ -31,20 +31,32 @@ impl Strace {
     /// The real command under `strace` with some `options`. With `-D` the server stays our child, and the tracer is its.
     #[track_caller]
     pub(crate) fn start(options: &[&str], config: &Value) -> Self {
+        Self::with(options, &[], config)
+    }
+
+    /// The same, with some arguments more for the command.
+    #[track_caller]
+    pub(crate) fn with(options: &[&str], arguments: &[&str], config: &Value) -> Self {
         let directory = Scratch::new();
         let trace = directory.path().join("trace").into_os_string().into_string().unwrap();
         let prefix = [&["strace", "-D", "-f", "-y", "-o", &trace], options].concat();
-        Self { process: Process::under(&prefix, config), directory }
+        Self { process: Process::with(&prefix, arguments, config), directory }
     }
 
     /// The lines written so far. The trace is live.
     pub(crate) fn lines(&self) -> Vec<Line> {
-        let trace = fs::read_to_string(self.directory.path().join("trace")).unwrap();
-        let split = |line: &str| {
-            let (thread, text) = line.split_once(' ')?;
-            Some(Line { thread: thread.parse().ok()?, text: text.trim_start().to_owned() })
-        };
-        trace.lines().filter_map(split).collect()
+        read(&self.directory)
+    }
+
+    /// Waits for the end of the server, and gives the whole trace.
+    #[track_caller]
+    pub(crate) fn wait(self) -> Vec<Line> {
+        let Self { process, directory } = self;
+        let server = process.id();
+        process.wait();
+        let is_whole = || read(&directory).iter().any(|line| line.thread == server && line.text.starts_with("+++"));
+        eventually("the tracer has written that it ended", is_whole);
+        read(&directory)
     }
 
     /// Whether every thread of the server is in the middle of a call that waits.
@@ -54,6 +66,16 @@ impl Strace {
         let waiting = last.values().filter(|call| waits(call) && !call.contains(") = ")).count();
         waiting == self.process.threads()
     }
+}
+
+/// The trace in `directory`.
+fn read(directory: &Scratch) -> Vec<Line> {
+    let trace = fs::read_to_string(directory.path().join("trace")).unwrap();
+    let split = |line: &str| {
+        let (thread, text) = line.split_once(' ')?;
+        Some(Line { thread: thread.parse().ok()?, text: text.trim_start().to_owned() })
+    };
+    trace.lines().filter_map(split).collect()
 }
 
 /// A line of a trace: a call; or the beginning or the end of one, where those of several threads overlap.

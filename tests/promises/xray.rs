@@ -1,0 +1,123 @@
+//! The X-ray shows what the loop does: all of it, in order, and when it is asked to.
+
+// It compares with the system calls of epoll.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod strace;
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Client, Process, Scratch, eventually, listener, listener_with};
+
+/// A server whose X-ray goes to a file that outlives it.
+struct Recorded {
+    process: Process,
+    directory: Scratch,
+}
+
+impl Recorded {
+    #[track_caller]
+    fn start(listener: &serde_json::Value) -> Self {
+        let directory = Scratch::new();
+        let file = directory.path().join("xray.txt");
+        let arguments = ["--xray", file.to_str().unwrap()];
+        Self { process: Process::with(&[], &arguments, &json!({ "listeners": [listener] })), directory }
+    }
+
+    /// Stops it, and gives the lines of its X-ray.
+    #[track_caller]
+    fn stop(self) -> Vec<String> {
+        self.process.signal(Signal::SIGTERM);
+        let (status, log) = self.process.wait();
+        assert!(status.success(), "{log}");
+        assert_eq!(self.directory.names(), ["xray.txt"], "and nothing unfinished");
+        lines(&self.directory)
+    }
+}
+
+fn lines(directory: &Scratch) -> Vec<String> {
+    let text = fs::read_to_string(directory.path().join("xray.txt")).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// That there is a line for each of `wanted`, in this order.
+#[track_caller]
+fn assert_order(lines: &[String], wanted: &[(&str, &str)]) {
+    let mut rest = lines.iter();
+    for (begin, end) in wanted {
+        let found = rest.any(|line| line.contains(begin) && line.ends_with(end));
+        assert!(found, "no {begin} … {end} where it belongs: {lines:#?}");
+    }
+}
+
+#[test]
+fn back_pressure_shows_from_the_short_write_to_the_last_byte() {
+    // Anything pending is too much, so that back-pressure is over when all of it is written.
+    let limits = json!({ "limits": { "max_pending_output": "1B" } });
+    let server = Recorded::start(&listener_with("uppercase", &limits));
+    let mut client = Client::connect_with_little_room(server.process.address("uppercase-tcp"));
+    let sent = client.send_until_stuck(&[b'a'; 64 * 1024]);
+    assert!(client.try_rest_of(sent).unwrap().iter().all(|byte| *byte == b'A'));
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    let wanted = [
+        ("recvfrom(", ""),
+        ("on_bytes(", ""),
+        ("sendto(", "(short)"),
+        ("sendto(", "= -1 EAGAIN"),
+        ("back-pressure on: ", "so nothing is read"),
+        ("waits for an event; ", ""),
+        ("event: ", "writable"),
+        ("sendto(", ""),
+        ("back-pressure off: 0 bytes pending", ""),
+        ("recvfrom(", "= 0 (FIN)"),
+        ("closed: eof", ""),
+    ];
+    assert_order(&server.stop(), &wanted);
+}
+
+#[test]
+fn the_file_is_written_on_sigusr1_and_anew_when_the_server_stops() {
+    let server = Recorded::start(&listener("uppercase", "tcp"));
+    assert_eq!(server.directory.names(), [""; 0], "nobody asked yet");
+    let mut client = Client::connect(server.process.address("uppercase-tcp"));
+    client.ask("one", "ONE");
+    server.process.signal(Signal::SIGUSR1);
+    eventually("it is written", || server.directory.names() == ["xray.txt"]);
+    assert_order(&lines(&server.directory), &[("accepted 127.0.0.1:", "(uppercase)"), ("sendto(3)", "= 3")]);
+    client.ask("more", "MORE");
+    drop(client);
+    assert_order(&server.stop(), &[("sendto(3)", "= 3"), ("sendto(4)", "= 4"), ("stopping", ""), ("close()", "= 0")]);
+}
+
+#[test]
+fn a_live_x_ray_goes_to_stderr_turn_by_turn() {
+    let server = Process::with(&[], &["--xray", "-"], &json!({ "listeners": [listener("uppercase", "tcp")] }));
+    let mut client = Client::connect(server.address("uppercase-tcp"));
+    client.ask("one", "ONE");
+    eventually("it shows", || server.log().contains("sendto(3) = 3"));
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    server.signal(Signal::SIGTERM);
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    let lines: Vec<_> = log.lines().map(str::to_owned).collect();
+    let wanted = [("socket(AF_INET", ""), ("turn 1:", ""), ("accept4", ""), ("closed: eof", ""), ("close()", "= 0")];
+    assert_order(&lines, &wanted);
+}
+
+#[test]
+fn stepping_shows_every_turn_and_goes_on_when_stdin_has_ended() {
+    let server = Process::with(&[], &["--step"], &json!({ "listeners": [listener("uppercase", "tcp")] }));
+    let mut client = Client::connect(server.address("uppercase-tcp"));
+    client.ask("one", "ONE");
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    server.signal(Signal::SIGTERM);
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert_eq!(log.matches("-- Enter for the next turn").count(), 1, "{log}");
+    assert!(log.contains("sendto(3) = 3"), "{log}");
+}

@@ -1,0 +1,127 @@
+//! The X-ray beside what `strace(1)` sees of the same run.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::net::UdpSocket;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::lines;
+use crate::support::{Client, Line, PATIENCE, Scratch, Strace, ask, every_protocol, strace_works};
+
+/// The name of a system call, and what it gave.
+type Call = (String, String);
+
+#[test]
+fn every_system_call_on_a_socket_is_in_it_with_the_same_answer_in_the_same_order() {
+    if !strace_works() {
+        return;
+    }
+    let (received, directory) = (Scratch::new(), Scratch::new());
+    let file = directory.path().join("xray.txt");
+    let config = json!({ "listeners": every_protocol(&received) });
+    let server = Strace::with(&["-e", "trace=network,desc"], &["--xray", file.to_str().unwrap()], &config);
+
+    let tcp = |name: &str, pieces: &[&[u8]]| ask(server.process.address(name), pieces);
+    assert_eq!(tcp("sum-tcp", &[b"{\"A\":7,", b"\"B\":4}{\"A\":1,\"B\":1}"]), b"{\"Sum\":11}\n{\"Sum\":2}\n");
+    assert!(tcp("sum-tcp", &[b"nonsense"]).starts_with(b"{\"Error\":"));
+    assert_eq!(tcp("uppercase-tcp", &[b"one", b"two\nexit\n"]), b"ONETWO\n");
+    assert_eq!(tcp("uppercase-tcp", &[&[b'a'; 300_000]]).len(), 300_000);
+    assert_eq!(tcp("file-tcp", &[b"x.txt\n", &[b'x'; 300_000]]), b"ok\nsaved x.txt 300000\n");
+    assert_eq!(tcp("file-sized-tcp", &[b"y\n3\n", b"abc"]), b"OK\nOK\nOK\n");
+    assert!(!tcp("time-tcp", &[]).is_empty());
+    assert!(!tcp("greeting-tcp", &[b"hi"]).is_empty());
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"{\"A\":7,\"B\":4}", server.process.address("sum-udp")).unwrap();
+    assert_eq!(client.recv(&mut [0; 100]).unwrap(), 11);
+    Client::connect(server.process.address("uppercase-tcp")).reset();
+    // One that a stop finds in the middle of its request is waited for, and the second signal cuts it.
+    let mut held = Client::connect(server.process.address("sum-tcp"));
+    held.ask("{\"A\":7,\"B\":4}{", "{\"Sum\":11}\n");
+    server.process.signal(Signal::SIGTERM);
+    crate::support::eventually("it stops", || server.process.log().contains("stopping"));
+    server.process.signal(Signal::SIGTERM);
+    assert!(held.try_rest().is_err(), "it is cut");
+
+    let seen = calls_by_socket(&server.wait());
+    let recorded = recorded_by_socket(&lines(&directory));
+    assert_eq!(recorded.len(), seen.len());
+    for (number, (recorded, seen)) in recorded.iter().zip(&seen).enumerate() {
+        assert_eq!(recorded, seen, "the calls of socket #{}", number + 1);
+    }
+    let names: Vec<_> = seen.iter().flatten().map(|(name, _)| name.as_str()).collect();
+    for name in ["accept4", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt", "shutdown", "epoll_ctl"] {
+        assert!(names.contains(&name), "{name} was not tried");
+    }
+}
+
+/// What the X-ray says, socket by socket in the order in which they were opened.
+fn recorded_by_socket(lines: &[String]) -> Vec<Vec<Call>> {
+    let mut sockets: BTreeMap<u32, Vec<Call>> = BTreeMap::new();
+    for line in lines {
+        let Some((number, what)) = line.trim_start().split_once('#').and_then(|(_, rest)| rest.split_once(' ')) else {
+            continue;
+        };
+        let Some((call, answer)) = what.split_once(") = ") else { continue };
+        let Some((name, _)) = call.trim_start().split_once('(') else { continue };
+        if name.starts_with("on_") {
+            continue;
+        }
+        let answer = answer.split_once(" (").map_or(answer, |(answer, _)| answer);
+        sockets.entry(number.parse().unwrap()).or_default().push((name.to_owned(), answer.to_owned()));
+    }
+    sockets.into_values().collect()
+}
+
+/// What strace says, in the same form: the sockets of the Internet and what is done with them. There is another pair of
+/// sockets in the process, which brings signals to the loop.
+fn calls_by_socket(lines: &[Line]) -> Vec<Vec<Call>> {
+    let mut sockets: Vec<(String, Vec<Call>)> = Vec::new();
+    for text in whole_calls(lines) {
+        let Some((call, answer)) = text.rsplit_once(" = ") else { continue };
+        let Some((name, arguments)) = call.split_once('(') else { continue };
+        // The standard library looks, in a debug build, whether a descriptor that it closes is open.
+        if arguments.contains("F_GETFD") {
+            continue;
+        }
+        let made = socket(answer).filter(|_| name == "accept4" || arguments.starts_with("AF_INET"));
+        let answer = answer.split(['<', '(']).next().unwrap().trim_end();
+        let answer = match answer.strip_prefix("0x") {
+            Some(flags) => u64::from_str_radix(flags, 16).unwrap().to_string(),
+            None => answer.to_owned(),
+        };
+        let done = (name.to_owned(), answer);
+        if let Some((_, calls)) = sockets.iter_mut().find(|(known, _)| socket(arguments) == Some(known)) {
+            calls.push(done.clone());
+        }
+        if let Some(made) = made {
+            let calls = if name == "socket" { vec![done] } else { Vec::new() };
+            sockets.push((made.to_owned(), calls));
+        }
+    }
+    sockets.into_iter().map(|(_, calls)| calls).collect()
+}
+
+/// The first socket that a text names: `socket:[INODE]`.
+fn socket(text: &str) -> Option<&str> {
+    let begin = text.find("<socket:[")?;
+    text[begin..].split_once('>').map(|(name, _)| name)
+}
+
+/// Calls whose beginning and end stand apart, because other threads made theirs meanwhile, put together again.
+fn whole_calls(lines: &[Line]) -> Vec<String> {
+    let mut begun: HashMap<u32, String> = HashMap::new();
+    let mut calls = Vec::new();
+    for Line { thread, text } in lines {
+        if let Some(beginning) = text.strip_suffix(" <unfinished ...>") {
+            begun.insert(*thread, beginning.to_owned());
+        } else if let Some((_, end)) = text.split_once(" resumed>") {
+            calls.push(begun.remove(thread).unwrap_or_default() + end);
+        } else {
+            calls.push(text.clone());
+        }
+    }
+    calls
+}
