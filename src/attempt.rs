@@ -13,7 +13,9 @@ pub(crate) enum Attempt<T> {
     Failed(io::Error),
 }
 
-/// Makes `call` until it is not interrupted by a signal (`EINTR`, `signal(7)`).
+/// Makes `call` until it is not interrupted by a signal (`EINTR`, `signal(7)`). It stands on the way of every byte, and
+/// inlined it needs no result in memory.
+#[inline(always)]
 pub(crate) fn attempt<T>(mut call: impl FnMut() -> io::Result<T>) -> Attempt<T> {
     loop {
         match call() {

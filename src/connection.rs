@@ -198,7 +198,7 @@ impl<T: Transport> Connection<T> {
         while !visit.outbox.is_empty() && self.ready.writable {
             let pending = visit.outbox.pending();
             let offered = pending.len() as u32;
-            match attempt(|| xray::answered(self.transport.write(pending), || Call::Write { offered })) {
+            match attempt(|| xray::answered(self.transport.write(pending), move || Call::Write { offered })) {
                 Attempt::Done(0) => return self.fail(io::ErrorKind::WriteZero, visit),
                 Attempt::Done(count) => {
                     visit.outbox.advance(count);
@@ -394,7 +394,8 @@ impl<T: Transport> Connection<T> {
         let pending = visit.outbox.len();
         let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
         let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked);
-        xray::record(|| recording::asked(ask, input, visit.outbox.len() - pending, &reply));
+        let (output, replied) = (visit.outbox.len() - pending, &reply);
+        xray::record(move || recording::asked(ask, input, output, replied));
         reply
     }
 

@@ -294,7 +294,7 @@ impl<K: Kernel> Reactor<K> {
                         xray::about(token, || What::Stale);
                         continue;
                     };
-                    xray::about(token, || What::Event(readiness));
+                    xray::about(token, move || What::Event(readiness));
                     match &mut slot.owner {
                         Owner::Connection(connection) => connection.note_ready(readiness),
                         Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
@@ -370,7 +370,8 @@ impl<K: Kernel> Reactor<K> {
         let (status, deadline) = connection.drive(&mut visit);
         let job = visit.job.take();
         let pending_after = connection.pending_bytes();
-        xray::record(|| recording::left(status, pending_after, deadline, visit.now));
+        let now = visit.now;
+        xray::record(move || recording::left(status, pending_after, deadline, now));
         self.pending_bytes = self.pending_bytes + pending_after - pending_before;
         if let Some(job) = job {
             self.submit(key, job);
@@ -454,6 +455,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// The owner of a slot, and what it needs for a visit.
+    #[inline]
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let stopping = self.is_stopping();
         let slot = self.slots.get_mut(key as usize)?;

@@ -17,7 +17,6 @@ mod words;
 
 pub use self::answer::Answer;
 pub(crate) use self::answer::Gives;
-pub(crate) use self::file::Writer;
 pub(crate) use self::live::Written;
 pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Peer, Phase, Record, SocketOption, Waits, What};
 pub(crate) use self::recorder::{

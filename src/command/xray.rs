@@ -8,7 +8,7 @@ use std::thread;
 
 use log::error;
 
-use crate::xray::{self, View, Writer, Written};
+use crate::xray::{self, View, Written};
 
 /// What `--xray` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,6 @@ impl FromStr for Target {
 /// The recorder of the loop on this thread, from before its sockets are opened until it is over.
 #[derive(Debug)]
 pub(super) struct Xray {
-    file: Option<Writer>,
     live: Option<Written>,
 }
 
@@ -49,7 +48,7 @@ impl Xray {
     /// # Errors
     /// The file cannot be written, or there is no thread to be had.
     pub(super) fn start(target: Option<&Target>, step: bool) -> Result<Self, String> {
-        let mut it = Self { file: None, live: None };
+        let mut it = Self { live: None };
         if target.is_none() && !step {
             return Ok(it);
         }
@@ -63,7 +62,7 @@ impl Xray {
             Some(Target::Live) => it.live = Some(xray::watch(stderr()).map_err(cannot("start the X-ray"))?),
             Some(Target::File(path, view)) => {
                 let what = format!("write the X-ray to {}", path.display());
-                it.file = Some(xray::save_to(path.clone(), *view).map_err(cannot(what))?);
+                xray::save_to(path.clone(), *view).map_err(cannot(what))?;
             }
             None => {}
         }
@@ -86,9 +85,6 @@ impl Drop for Xray {
         xray::stop();
         if let Some(live) = self.live.take() {
             live.wait();
-        }
-        if let Some(file) = self.file.take() {
-            file.wait();
         }
     }
 }

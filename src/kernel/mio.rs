@@ -18,7 +18,7 @@ use super::sockets::{self, Stream};
 use super::{BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket};
 use crate::limits::EVENTS_MAX;
 use crate::protocol::Job;
-use crate::xray::{self, Answer, Call, What};
+use crate::xray::{self, Answer, Call, Gives, What};
 
 /// The token of the waker and that of the signals: no slot gets that far.
 const WAKER: ::mio::Token = ::mio::Token(usize::MAX);
@@ -209,10 +209,9 @@ impl Kernel for Mio {
                 timeout = Some(Duration::ZERO);
             }
         }
-        let polled = self.poll.poll(&mut self.events, timeout);
-        xray::record(|| waited(timeout, &polled, &self.events));
-        match polled {
-            Ok(()) => self.note(notices),
+        let polled = self.poll.poll(&mut self.events, timeout).map(|()| &self.events);
+        match xray::answered(polled, move || Call::wait(timeout)) {
+            Ok(_) => self.note(notices),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -252,13 +251,11 @@ impl fmt::Debug for Mio {
     }
 }
 
-/// The wait, and how many events came of it.
-fn waited(timeout: Option<Duration>, polled: &io::Result<()>, events: &Events) -> What {
-    let answer = match polled {
-        Ok(()) => Answer::from(&Ok(events.iter().count())),
-        Err(error) => Answer::from(error),
-    };
-    What::Call { call: Call::wait(timeout), answer }
+/// What `epoll_wait(2)` returns.
+impl Gives for &Events {
+    fn number(&self) -> i32 {
+        self.iter().count().number()
+    }
 }
 
 /// What a signal asks for.

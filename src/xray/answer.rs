@@ -13,6 +13,11 @@ impl Answer {
     /// That of a call which succeeds and has nothing to tell.
     pub(crate) const ZERO: Self = Self(0);
 
+    /// That of a call which succeeds and gives this.
+    pub(super) const fn given(number: i32) -> Self {
+        Self(number)
+    }
+
     /// The number that it gave; `None` if it failed.
     #[must_use]
     pub fn count(self) -> Option<u32> {
@@ -39,6 +44,7 @@ pub(crate) trait Gives {
 }
 
 impl Gives for () {
+    #[inline(always)]
     fn number(&self) -> i32 {
         0
     }
@@ -52,6 +58,7 @@ impl Gives for i32 {
 
 /// No call on a socket gives as much as an `i32` cannot hold.
 impl Gives for usize {
+    #[inline(always)]
     fn number(&self) -> i32 {
         i32::try_from(*self).unwrap_or(i32::MAX)
     }
@@ -67,16 +74,19 @@ impl<T: Gives> From<&io::Result<T>> for Answer {
 }
 
 impl From<&io::Error> for Answer {
-    /// An error that has no errno was made up by a simulation, which knows only these.
     fn from(error: &io::Error) -> Self {
-        let made_up = || match error.kind() {
-            io::ErrorKind::WouldBlock => Errno::EAGAIN,
-            io::ErrorKind::Interrupted => Errno::EINTR,
-            io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
-            io::ErrorKind::NotConnected => Errno::ENOTCONN,
-            _ => Errno::EIO,
-        };
-        Self(-error.raw_os_error().unwrap_or_else(|| made_up() as i32))
+        Self(-error.raw_os_error().unwrap_or_else(|| made_up(error.kind()) as i32))
+    }
+}
+
+/// The errno for an error that has none: a simulation made it up.
+fn made_up(kind: io::ErrorKind) -> Errno {
+    match kind {
+        io::ErrorKind::WouldBlock => Errno::EAGAIN,
+        io::ErrorKind::Interrupted => Errno::EINTR,
+        io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
+        io::ErrorKind::NotConnected => Errno::ENOTCONN,
+        _ => Errno::EIO,
     }
 }
 

@@ -1,56 +1,78 @@
-//! An X-ray on its way to a file: written by a thread, and there completely or not at all.
+//! An X-ray on its way to a file: written off the loop's thread, and there completely or not at all.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 
-use super::Recording;
+use super::recording::Recording;
 use super::view::View;
 
-/// Where a recorder sends what is to be written. There is room for one that waits while another one is being written.
-pub(super) type Recordings = SyncSender<Recording>;
-
-/// A thread that writes recordings to one file, each over the one before.
+/// The file that recordings are written to, each over the one before.
 #[derive(Debug)]
-pub(crate) struct Writer(JoinHandle<()>);
+pub(super) struct File {
+    path: PathBuf,
+    view: View,
+    /// Who is writing, if anybody is. A thread that only waits for something to write would make every system call of the
+    /// loop dearer: the kernel has less to guard where there is one thread.
+    writer: Option<JoinHandle<()>>,
+}
 
-impl Writer {
-    /// Waits until all is written.
-    pub(crate) fn wait(self) {
-        if self.0.join().is_err() {
+impl File {
+    /// Looks whether it can be written: better now than after a day.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(super) fn new(path: PathBuf, view: View) -> io::Result<Self> {
+        let temporary = temporary(&path);
+        fs::File::create(&temporary).and_then(|_| fs::remove_file(&temporary))?;
+        Ok(Self { path, view, writer: None })
+    }
+
+    /// Has a thread write what `recording` gives, unless one is still writing the one before.
+    pub(super) fn write(&mut self, recording: impl FnOnce() -> Recording) {
+        if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
+            return log::warn!("the X-ray is not written: the one before is still being written");
+        }
+        let (path, view, recording) = (self.path.clone(), self.view, recording());
+        let write = move || write(&path, view, &recording);
+        match thread::Builder::new().name("xray".to_owned()).spawn(write) {
+            Ok(writer) => self.writer = Some(writer),
+            Err(error) => log::error!("the X-ray is not written: {error}"),
+        }
+    }
+
+    /// Writes the last one here and now, after the one before.
+    pub(super) fn write_last(&mut self, recording: &Recording) {
+        self.wait();
+        write(&self.path, self.view, recording);
+    }
+
+    fn wait(&mut self) {
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             log::error!("the X-ray was not written: its view panicked");
         }
     }
 }
 
-/// A thread that writes what it is given to `path`, until nobody gives it anything any more.
-///
-/// # Errors
-/// It cannot be written to, or there is no thread to be had.
-pub(super) fn to_file(path: PathBuf, view: View) -> io::Result<(Recordings, Writer)> {
-    // Better now than after a day.
-    let temporary = temporary(&path);
-    File::create(&temporary).and_then(|_| fs::remove_file(&temporary))?;
-    let (sender, recordings) = mpsc::sync_channel::<Recording>(1);
-    let write = move || {
-        for recording in recordings {
-            match replace(&path, |file| view.write(&recording, file)) {
-                Ok(()) => log::info!("the X-ray is in {}", path.display()),
-                Err(error) => log::error!("cannot write the X-ray to {}: {error}", path.display()),
-            }
-        }
-    };
-    let thread = thread::Builder::new().name("xray".to_owned()).spawn(write)?;
-    Ok((sender, Writer(thread)))
+impl Drop for File {
+    fn drop(&mut self) {
+        self.wait();
+    }
+}
+
+fn write(path: &Path, view: View, recording: &Recording) {
+    match replace(path, |file| view.write(recording, file)) {
+        Ok(()) => log::info!("the X-ray is in {}", path.display()),
+        Err(error) => log::error!("cannot write the X-ray to {}: {error}", path.display()),
+    }
 }
 
 /// Has the file at `path` hold what `write` writes, in one step (`rename(2)`): who reads it meanwhile sees the old one.
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary(path);
     let result = (|| {
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(fs::File::create(&temporary)?);
         write(&mut file)?;
         file.into_inner()?;
         fs::rename(&temporary, path)

@@ -1,13 +1,13 @@
 //! The recorder of a thread, and the lines that the loop, the drivers and the kernel call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
-use std::sync::mpsc::TrySendError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Gives};
-use super::file::{self, Recordings, Writer};
+use super::file::File;
 use super::live::{self, Live, Written};
 use super::record::{Call, NOBODY, Record, What};
 use super::recording::{Open, Recording, Served};
@@ -17,9 +17,11 @@ use super::view::View;
 use crate::kernel::Token;
 use crate::limits::{XRAY_LAST_RECORDS, XRAY_RECORDS_MAX};
 
+/// How many threads record. A loop that is not recorded pays for nothing but a look at this: to look at a thread's own
+/// variable costs what a function call costs, as the compiler of a library sees it.
+static RECORDERS: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
-    /// Whether this thread records. It stands apart from the recorder so that looking at it is a load and nothing else.
-    static ON: Cell<bool> = const { Cell::new(false) };
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
@@ -36,8 +38,8 @@ struct Recorder {
     endpoints: Vec<Served>,
     /// Who watches as it happens.
     live: Option<Live>,
-    /// Who writes what was recorded to a file.
-    file: Option<Recordings>,
+    /// Where it is saved.
+    file: Option<File>,
 }
 
 /// What tells the time.
@@ -81,18 +83,28 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Has this thread record with `recorder`, and gives the one that it had.
+fn install(recorder: Option<Recorder>) -> Option<Recorder> {
+    let more = recorder.is_some();
+    let before = RECORDER.replace(recorder);
+    match (before.is_some(), more) {
+        (false, true) => drop(RECORDERS.fetch_add(1, Ordering::Relaxed)),
+        (true, false) => drop(RECORDERS.fetch_sub(1, Ordering::Relaxed)),
+        _ => {}
+    }
+    before
+}
+
 /// Starts to record what the loop on this thread does; what was recorded before is forgotten. It keeps the last
 /// [`XRAY_RECORDS_MAX`] records. Whoever starts before [`Reactor::bind`](crate::Reactor::bind) sees the sockets being
 /// opened too.
 pub fn start() {
-    RECORDER.set(Some(Recorder::new(Clock::Real(Instant::now()), XRAY_RECORDS_MAX)));
-    ON.set(true);
+    install(Some(Recorder::new(Clock::Real(Instant::now()), XRAY_RECORDS_MAX)));
 }
 
 /// Stops recording on this thread, and gives the memory back.
 pub fn stop() {
-    ON.set(false);
-    RECORDER.set(None);
+    install(None);
 }
 
 /// Records a simulated world, whose time is [told](tell), until it is dropped. It keeps as many records as
@@ -104,23 +116,14 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn start() -> Self {
-        let before = RECORDER.replace(Some(Recorder::new(Clock::Told, XRAY_LAST_RECORDS)));
-        ON.set(true);
-        Self { before }
+        Self { before: install(Some(Recorder::new(Clock::Told, XRAY_LAST_RECORDS))) }
     }
 }
 
 impl Drop for Told {
     fn drop(&mut self) {
-        ON.set(self.before.is_some());
-        RECORDER.set(self.before.take());
+        install(self.before.take());
     }
-}
-
-/// Says what time it is in a world whose time is told.
-#[inline(always)]
-pub(crate) fn tell(at: Duration) {
-    with(|recorder| recorder.at = nanoseconds(at));
 }
 
 /// Writes to `sink` what is recorded from here on, as text; the loop does not wait for it.
@@ -141,52 +144,19 @@ pub(crate) fn step(input: impl BufRead + 'static, output: impl Write + 'static) 
 /// Has every recording that is [saved](save) written to `path`.
 ///
 /// # Errors
-/// There is no thread to be had.
-pub(crate) fn save_to(path: PathBuf, view: View) -> io::Result<Writer> {
-    let (recordings, writer) = file::to_file(path, view)?;
-    with(|recorder| recorder.file = Some(recordings));
-    Ok(writer)
+/// It cannot be written.
+pub(crate) fn save_to(path: PathBuf, view: View) -> io::Result<()> {
+    let file = File::new(path, view)?;
+    with(|recorder| recorder.file = Some(file));
+    Ok(())
 }
 
-/// Records what `what` says.
-#[inline(always)]
-pub(crate) fn record(what: impl FnOnce() -> What) {
-    with(|recorder| recorder.push(what()));
+/// Says what time it is in a world whose time is told.
+pub(crate) fn tell(at: Duration) {
+    with(|recorder| recorder.at = nanoseconds(at));
 }
 
-/// The same, about `who`; so is everything that follows until somebody else is named.
-#[inline(always)]
-pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
-    with(|recorder| {
-        recorder.who = who;
-        recorder.push(what());
-    });
-}
-
-/// Records a system call and its answer, and passes the answer on.
-#[inline(always)]
-pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
-    record(|| What::Call { call: call(), answer: Answer::from(&result) });
-    result
-}
-
-/// Records the beginning of a turn, of which `what` makes the record when it is told the number. Who watches live gets
-/// everything before it now.
-#[inline(always)]
-pub(crate) fn turn(what: impl FnOnce(u64) -> What) {
-    with(|recorder| {
-        recorder.who = NOBODY;
-        if let Some(live) = &mut recorder.live {
-            live.end_turn();
-        }
-        recorder.turns += 1;
-        let what = what(recorder.turns);
-        recorder.push(what);
-    });
-}
-
-/// Tells the name of what a listener or a UDP socket serves.
-#[inline(always)]
+/// Tells what a listener or a UDP socket serves.
 pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) {
     with(|recorder| {
         let Some(served) = served() else { return };
@@ -199,32 +169,131 @@ pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) {
 
 /// What was recorded on this thread, while `connections` are open; `None` if nothing is being recorded.
 pub(crate) fn recording(connections: impl FnOnce() -> Vec<Open>) -> Option<Recording> {
-    let mut recording = None;
-    with(|recorder| recording = Some(recorder.recording(connections())));
-    recording
+    with(|recorder| recorder.recording(connections()))
 }
 
 /// Writes what was recorded to the file, if there is one, while `connections` are open.
-#[inline(always)]
 pub(crate) fn save(connections: impl FnOnce() -> Vec<Open>) {
     with(|recorder| recorder.save(connections));
 }
 
-/// The same when the loop is over: waits for the one before.
+/// The same when the loop is over: returns when it is written.
 pub(crate) fn save_last(connections: impl FnOnce() -> Vec<Open>) {
     with(|recorder| {
-        if let Some(file) = &recorder.file {
-            // Whoever would write it has said already why it does not.
-            let _ = file.send(recorder.recording(connections()));
+        if let Some(mut file) = recorder.file.take() {
+            file.write_last(&recorder.recording(connections()));
         }
     });
 }
 
 /// The last [`XRAY_LAST_RECORDS`] records as text, those of `who` if somebody is named; `None` if nothing is being recorded.
 pub(crate) fn last(who: Option<Token>) -> Option<String> {
-    let mut last = None;
-    with(|recorder| last = Some(recorder.last(who)));
-    last
+    with(|recorder| recorder.last(who))
+}
+
+/// Does `use_it` with the recorder of this thread, if it has one.
+fn with<R>(use_it: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
+    if is_off() {
+        return None;
+    }
+    RECORDER.with_borrow_mut(|recorder| recorder.as_mut().map(use_it))
+}
+
+/// Whether this thread does not record.
+#[inline(always)]
+fn is_off() -> bool {
+    RECORDERS.load(Ordering::Relaxed) == 0 || is_off_here()
+}
+
+/// The same, when some thread does.
+#[cold]
+#[inline(never)]
+fn is_off_here() -> bool {
+    RECORDER.with_borrow(Option::is_none)
+}
+
+/// Records what `what` says. This and the next three are on the way of every request: off, they are a load and a branch,
+/// and what is recorded is not even found out. A closure there takes what it needs by value (`move`): what it borrowed would
+/// have to stand in memory for it, whether anything is recorded or not.
+#[inline(always)]
+pub(crate) fn record(what: impl FnOnce() -> What) {
+    if !is_off() {
+        push(what());
+    }
+}
+
+/// The same, about `who`; so is everything that follows until somebody else is named.
+#[inline(always)]
+pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
+    if !is_off() {
+        push_about(who, what());
+    }
+}
+
+/// Records a system call and its answer, and passes the answer on.
+#[inline(always)]
+pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
+    // Taken apart and put together again it can stay in registers.
+    match result {
+        Ok(given) => {
+            if !is_off() {
+                push_answer(call(), given.number());
+            }
+            Ok(given)
+        }
+        Err(error) => Err(if is_off() { error } else { push_error(call(), error) }),
+    }
+}
+
+/// Records the beginning of a turn, of which `what` makes the record when it is told the number. Who watches live gets
+/// everything before it now.
+#[inline(always)]
+pub(crate) fn turn(what: impl FnOnce(u64) -> What) {
+    if !is_off() {
+        push_turn(what);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn push(what: What) {
+    with(|recorder| recorder.push(what));
+}
+
+#[cold]
+#[inline(never)]
+fn push_about(who: Token, what: What) {
+    with(|recorder| {
+        recorder.who = who;
+        recorder.push(what);
+    });
+}
+
+#[cold]
+#[inline(never)]
+fn push_answer(call: Call, given: i32) {
+    push(What::Call { call, answer: Answer::given(given) });
+}
+
+#[cold]
+#[inline(never)]
+fn push_error(call: Call, error: io::Error) -> io::Error {
+    push(What::Call { call, answer: Answer::from(&error) });
+    error
+}
+
+#[cold]
+#[inline(never)]
+fn push_turn(what: impl FnOnce(u64) -> What) {
+    with(|recorder| {
+        recorder.who = NOBODY;
+        if let Some(live) = &mut recorder.live {
+            live.end_turn();
+        }
+        recorder.turns += 1;
+        let what = what(recorder.turns);
+        recorder.push(what);
+    });
 }
 
 impl Recorder {
@@ -238,10 +307,10 @@ impl Recorder {
         }
     }
 
-    fn save(&self, connections: impl FnOnce() -> Vec<Open>) {
-        let Some(file) = &self.file else { return };
-        if let Err(TrySendError::Full(_)) = file.try_send(self.recording(connections())) {
-            log::warn!("the X-ray is not written: the one before is still being written");
+    fn save(&mut self, connections: impl FnOnce() -> Vec<Open>) {
+        if let Some(mut file) = self.file.take() {
+            file.write(|| self.recording(connections()));
+            self.file = Some(file);
         }
     }
 
@@ -253,24 +322,6 @@ impl Recorder {
     }
 }
 
-/// Does `use_it` with the recorder, if this thread has one that is on.
-#[inline(always)]
-fn with(use_it: impl FnOnce(&mut Recorder)) {
-    if ON.get() {
-        with_recorder(use_it);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn with_recorder(use_it: impl FnOnce(&mut Recorder)) {
-    RECORDER.with_borrow_mut(|recorder| {
-        if let Some(recorder) = recorder {
-            use_it(recorder);
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,15 +331,15 @@ mod tests {
     const SECOND: Token = Token { slot: 3, generation: 2 };
 
     #[test]
-    fn nothing_is_recorded_nor_even_made_while_nobody_asked() {
-        record(|| panic!("a record is made"));
-        about(FIRST, || panic!("a record is made"));
-        assert_eq!(answered(Ok(7_usize), || panic!("a record is made")).expect("what was given"), 7);
+    fn nothing_is_recorded_nor_even_found_out_while_nobody_asked() {
+        record(|| What::Reap);
+        record(|| panic!("it is found out"));
+        assert_eq!(answered(Ok(7_usize), || Call::Close).expect("what was given"), 7);
         assert!(recording(Vec::new).is_none() && last(None).is_none());
         start();
         record(|| What::Reap);
         stop();
-        record(|| panic!("a record is made"));
+        record(|| panic!("it is found out"));
         assert!(recording(Vec::new).is_none());
     }
 
