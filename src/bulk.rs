@@ -118,6 +118,16 @@ impl Bulk {
         self.received == self.at_most || self.failure.is_some()
     }
 
+    /// Bytes received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether a worker is writing what has been received.
+    pub(crate) fn is_away(&self) -> bool {
+        self.sink.is_none()
+    }
+
     /// Where the next bytes go: never empty, never more than are wanted.
     pub(crate) fn room(&mut self, buffers: &mut Buffers) -> Result<&mut [u8], NoRoom> {
         if self.filling.is_none() {

@@ -15,6 +15,7 @@ mod peer;
 mod recording;
 mod storing;
 mod visit;
+mod why;
 
 use std::any::Any;
 use std::io;
@@ -406,6 +407,7 @@ impl<T: Transport> Connection<T> {
         match step.then {
             Then::Again => self.enter(Within::Nothing, visit),
             Then::Wait { .. } if available - step.consumed > UNCONSUMED_BYTES_MAX => {
+                log::debug!("{}: it may not leave so much unconsumed: {:#}", self.peer(), self.why_until(visit));
                 self.leave(Phase::Flushing(CloseReason::Refused("too long")), visit);
             }
             Then::Wait { within, quiet } => {

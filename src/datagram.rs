@@ -52,6 +52,11 @@ impl<S: DatagramSocket> Mailbox<S> {
         !self.ready.readable && self.replies.is_empty()
     }
 
+    /// How many replies wait for room in the send buffer.
+    pub(crate) fn unsent(&self) -> usize {
+        self.replies.unsent().count()
+    }
+
     /// Whether nothing but errors came of the last visit: no passing ones, so the next visit had better wait for a while.
     pub(crate) fn is_failing(&self) -> bool {
         self.failing

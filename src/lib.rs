@@ -41,8 +41,10 @@
 //! transcripts that a test types again after every change, and its code. `mdbook build docs` puts it [beside this
 //! page](../book/index.html); its last pages [lead back here](../book/map.html).
 
+mod amounts;
 mod attempt;
 mod bind;
+mod births;
 mod bulk;
 mod command;
 pub mod config;

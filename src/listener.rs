@@ -14,12 +14,21 @@ pub(crate) struct Listener<L> {
     pub(crate) socket: L,
     /// Nobody is accepted until a connection closes or the pause is over: the kernel owes no edge, so that is what
     /// wakes us.
-    pub(crate) paused: bool,
+    pub(crate) paused: Option<Pause>,
     /// Whether it stands in the list of those that are visited when a connection closes.
     pub(crate) waits_for_room: bool,
     /// Connections accepted since the server began to stop. A server that stops serves what is in the accept queue, and
     /// that is at most a backlog.
     pub(crate) accepted_while_stopping: u32,
+}
+
+/// Why nobody is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// A limit is reached.
+    Full(&'static str),
+    /// What `accept(2)` said.
+    Failed(Errno),
 }
 
 /// What a try to accept came to.
@@ -36,7 +45,7 @@ pub(crate) enum Accepted<S> {
 
 impl<L> Listener<L> {
     pub(crate) fn new(socket: L) -> Self {
-        Self { socket, paused: false, waits_for_room: false, accepted_while_stopping: 0 }
+        Self { socket, paused: None, waits_for_room: false, accepted_while_stopping: 0 }
     }
 
     pub(crate) fn accept<K: Kernel<Listener = L>>(&self, kernel: &mut K) -> Accepted<K::Stream> {

@@ -11,8 +11,10 @@
 
 mod accept;
 mod invariants;
+mod ledger;
 mod reap;
 mod recording;
+mod report;
 mod stop;
 
 use std::collections::VecDeque;
@@ -23,9 +25,11 @@ use std::time::{Duration, Instant, SystemTime};
 use slab::Slab;
 
 pub(crate) use self::invariants::Census;
+use self::ledger::Ledger;
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
+use crate::births::Births;
 use crate::bulk::{Buffers, Returned};
 use crate::config::Config;
 use crate::connection::{Connection, Status, Visit};
@@ -75,6 +79,8 @@ pub struct Reactor<K: Kernel = Mio> {
     wall_clock: SystemTime,
     slots: Slab<Slot<K>>,
     generation: u32,
+    births: Births,
+    ledger: Ledger,
     endpoints: Vec<Endpoint>,
     /// Slots to visit in this turn, each once.
     ready: VecDeque<u32>,
@@ -162,7 +168,7 @@ impl Reactor {
         self.kernel.handle()
     }
 
-    /// Lets SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 log its counters.
+    /// Lets SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report).
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -186,6 +192,8 @@ impl<K: Kernel> Reactor<K> {
             kernel,
             slots: Slab::new(),
             generation: 0,
+            births: Births::default(),
+            ledger: Ledger::default(),
             endpoints: Vec::new(),
             ready: VecDeque::new(),
             again: VecDeque::new(),
@@ -367,12 +375,15 @@ impl<K: Kernel> Reactor<K> {
     fn drive_connection(&mut self, key: u32) {
         let Some((Owner::Connection(connection), mut visit)) = self.visit(key) else { return };
         let pending_before = connection.pending_bytes();
+        let (received, sent) = (visit.stats.received_bytes, visit.stats.sent_bytes);
         let (status, deadline) = connection.drive(&mut visit);
+        let (received, sent) = (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent);
         let job = visit.job.take();
         let pending_after = connection.pending_bytes();
         let now = visit.now;
         xray::record(move || recording::left(status, pending_after, deadline, now));
         self.pending_bytes = self.pending_bytes + pending_after - pending_before;
+        self.ledger.add(key, received, sent);
         if let Some(job) = job {
             self.submit(key, job);
         }
@@ -492,6 +503,7 @@ impl<K: Kernel> Reactor<K> {
     /// The token of the next slot to be inserted.
     fn next_token(&mut self) -> Token {
         self.generation = self.generation.wrapping_add(1);
+        self.births.note(self.generation, self.now);
         Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
     }
 

@@ -150,6 +150,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
+        REPORT_ROWS_MAX
     };
     let in_code = include_str!("../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
     assert_eq!(constants.len(), in_code, "a constant is missing here");

@@ -9,7 +9,7 @@ use crate::time::Time;
 use crate::xray::{self, Ask, What};
 
 /// A deadline that has passed.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expired {
     Quiet,
     Order(CloseReason),
@@ -85,6 +85,9 @@ impl<T: Transport> Connection<T> {
             return self.close_in_order(CloseReason::Shutdown, visit);
         }
         xray::record(|| What::Expired(expired.name()));
+        if expired != Expired::Quiet {
+            log::debug!("{}: its time is over: {}", self.peer(), self.why_until(visit));
+        }
         match expired {
             Expired::Quiet => {
                 self.tell(Event::Quiet, visit);

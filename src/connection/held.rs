@@ -24,6 +24,8 @@ pub(super) struct Held {
     pub(super) full: bool,
     /// The last time that the peer took output, or that there was new output after none.
     pub(super) progress: Time,
+    /// The write that said `WouldBlock` after the last edge.
+    pub(super) blocked: Time,
     /// The first byte of the request that the protocol is in the middle of.
     pub(super) request: Time,
     /// When silence is to be told to the protocol.
@@ -41,6 +43,7 @@ impl Held {
         outbox: Outbox::new(),
         full: false,
         progress: Time::NEVER,
+        blocked: Time::NEVER,
         request: Time::NEVER,
         quiet: Time::NEVER,
         lifetime: Time::NEVER,
@@ -95,6 +98,9 @@ impl<T: Transport> Connection<T> {
         {
             mem::swap(&mut held.outbox, visit.outbox);
             visit.progressed = false;
+            if self.ready.writable {
+                held.blocked = Time::NEVER;
+            }
         }
     }
 
@@ -107,6 +113,7 @@ impl<T: Transport> Connection<T> {
             if visit.progressed {
                 held.progress = visit.now;
             }
+            held.blocked = held.blocked.min(visit.now);
             held.outbox = Outbox::new();
             if visit.outbox.capacity() / 2 > visit.outbox.len() {
                 held.outbox.extend_from_slice(visit.outbox.pending());
@@ -118,6 +125,7 @@ impl<T: Transport> Connection<T> {
             self.note_full(false, visit);
             let held = self.held();
             held.outbox = Outbox::new();
+            held.blocked = Time::NEVER;
             if held.is_nothing() {
                 self.held = None;
             }

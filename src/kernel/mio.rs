@@ -61,7 +61,8 @@ impl Handle {
         self.send(Command::Abort);
     }
 
-    /// Logs the counters of every listener, as SIGUSR1 does.
+    /// Logs the counters of every listener, and for whom each connection waits, as SIGUSR1 does: see
+    /// `docs/configuration.md`.
     pub fn report(&self) {
         self.send(Command::Report);
     }

@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nix::errno::Errno;
+
 use super::{Owner, Reactor, Slot};
 use crate::connection::Connection;
 use crate::kernel::Kernel;
 use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
-use crate::listener::Accepted;
+use crate::listener::{Accepted, Pause};
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
@@ -29,7 +31,7 @@ impl<K: Kernel> Reactor<K> {
             if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint as usize].backlog {
                 return self.closed.push(key);
             }
-            listener.paused = false;
+            listener.paused = None;
             match listener.accept(&mut self.kernel) {
                 Accepted::Connection(stream, peer) => self.admit(key, stream, peer),
                 Accepted::Nobody if stopping => return self.closed.push(key),
@@ -61,7 +63,8 @@ impl<K: Kernel> Reactor<K> {
         let slot = &mut self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         if let Owner::Listener(listener) = &mut slot.owner {
-            if !std::mem::replace(&mut listener.paused, true) {
+            let errno = error.as_ref().map(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()));
+            if listener.paused.replace(errno.map_or(Pause::Full(reason), Pause::Failed)).is_none() {
                 endpoint.stats.paused.add(reason);
             }
             if !std::mem::replace(&mut listener.waits_for_room, true) {
@@ -84,6 +87,7 @@ impl<K: Kernel> Reactor<K> {
         if let Some(most) = endpoint.limits.max_connections_per_ip
             && !endpoint.peers.admit(peer, most)
         {
+            log::debug!("{}: closed {peer}: its address has {most} connections already", endpoint.name());
             endpoint.stats.refused.add("max_connections_per_ip");
             return self.kernel.close(stream);
         }
@@ -105,6 +109,7 @@ impl<K: Kernel> Reactor<K> {
         {
             listener.accepted_while_stopping += 1;
         }
+        self.ledger.open(token.slot);
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
         let limits = &self.endpoints[index as usize].limits;
         let connection = Connection::new(stream, protocol, peer, limits, self.now);

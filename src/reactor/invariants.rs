@@ -48,7 +48,7 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
                     let wakes = self.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
-                    if listener.paused && !slot.queued && !(wakes && listener.waits_for_room) {
+                    if listener.paused.is_some() && !slot.queued && !(wakes && listener.waits_for_room) {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
                 }
@@ -99,7 +99,7 @@ impl<K: Kernel> Reactor<K> {
     pub(crate) fn drained(&self) -> impl Iterator<Item = Token> {
         self.slots.iter().filter_map(|(key, slot)| {
             let drained = match &slot.owner {
-                Owner::Listener(listener) => !listener.paused,
+                Owner::Listener(listener) => listener.paused.is_none(),
                 Owner::Mailbox(mailbox) => mailbox.is_drained(),
                 Owner::Connection(_) | Owner::Remains(_) => false,
             };

@@ -41,7 +41,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Report => {
-                self.report();
+                self.report_all();
                 self.save_xray();
             }
             Command::Stop => self.stop_in_order(),
@@ -73,6 +73,9 @@ impl<K: Kernel> Reactor<K> {
         for (key, slot) in &mut self.slots {
             if let Owner::Connection(connection) = &mut slot.owner {
                 xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
+                let limits = &self.endpoints[slot.endpoint as usize].limits;
+                let why = connection.why(limits, self.now, slot.wants_buffer);
+                log::debug!("{}: cut: {why:#}", connection.peer());
                 connection.cut(CloseReason::Shutdown, &mut self.buffers);
             }
         }

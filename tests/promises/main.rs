@@ -32,4 +32,5 @@ mod soak;
 mod transcripts;
 mod udp;
 mod uploads;
+mod why;
 mod xray;

@@ -1,0 +1,61 @@
+//! Amounts as a person reads them, in lines of the log: `256 KiB`, `3.2 s`. Two or three digits tell enough there.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+/// A stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+const BYTE_UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thousands = (self.0.max(1).ilog2() / 10).min(BYTE_UNITS.len() as u32 - 1);
+        let (unit, name) = (1_u64 << (10 * thousands), BYTE_UNITS[thousands as usize]);
+        let whole = self.0.is_multiple_of(unit) || self.0 / unit >= 10;
+        f.pad(&format!("{:.*} {name}", usize::from(!whole), self.0 as f64 / unit as f64))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        f.pad(&match seconds {
+            0 if self.0 < Duration::from_millis(1) => format!("{} µs", self.0.as_micros()),
+            0 => format!("{} ms", self.0.as_millis()),
+            1..120 => format!("{:.1} s", self.0.as_secs_f64()),
+            120..7_200 => format!("{} min", seconds / 60),
+            7_200..172_800 => format!("{} h", seconds / 3_600),
+            _ => format!("{} d", seconds / 86_400),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_in_the_largest_unit_of_which_there_is_one() {
+        let told = |bytes| Bytes(bytes).to_string();
+        assert_eq!([told(0), told(1023), told(1024), told(1536)], ["0 B", "1023 B", "1 KiB", "1.5 KiB"]);
+        assert_eq!([told(256 << 10), told(300_000), told(u64::MAX)], ["256 KiB", "293 KiB", "16777216 TiB"]);
+    }
+
+    #[test]
+    fn a_stretch_of_time_is_told_to_two_digits_or_more() {
+        let told = |milliseconds| Span(Duration::from_millis(milliseconds)).to_string();
+        assert_eq!([told(0), told(999), told(3_200), told(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
+        assert_eq!([told(120_000), told(7_200_000), told(172_800_000)], ["2 min", "2 h", "2 d"]);
+    }
+
+    #[test]
+    fn they_take_the_width_of_a_column() {
+        assert_eq!(format!("{:>8}|{:>8}", Bytes(10), Span(Duration::from_secs(2))), "    10 B|   2.0 s");
+    }
+}

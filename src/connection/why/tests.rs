@@ -1,0 +1,262 @@
+//! Each sentence, from a connection that is driven into its state.
+
+use std::time::{Instant, SystemTime};
+use std::{io, mem};
+
+use super::*;
+use crate::bulk::Buffers;
+use crate::connection::Status;
+use crate::kernel::Readiness;
+use crate::limits::READ_BYTES;
+use crate::outbox::Outbox;
+use crate::protocol::{Context, Job, Reply, Sink, Step, StreamProtocol};
+use crate::stats::Stats;
+
+/// A peer that takes `window` bytes.
+#[derive(Default)]
+struct Peer {
+    arrived: Vec<u8>,
+    finished: bool,
+    window: usize,
+}
+
+impl Transport for Peer {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.arrived.is_empty() && !self.finished {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let arrived = mem::take(&mut self.arrived);
+        buffer[..arrived.len()].copy_from_slice(&arrived);
+        Ok(arrived.len())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match mem::take(&mut self.window).min(bytes.len()) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => {
+                self.window = usize::MAX - count;
+                Ok(count)
+            }
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reset_on_close(&mut self) {}
+
+    fn short_read_drains(&self) -> bool {
+        true
+    }
+}
+
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Does what a letter tells it.
+struct Puppet;
+
+impl StreamProtocol for Puppet {
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        Ok(match input[0] {
+            b'r' => Step::wait(Within::Request),
+            b'b' => Step::wait(Within::Body),
+            b'q' => Step::wait_quiet(Within::Request, Duration::from_millis(50)),
+            b'j' => Step::job(Job::new(|| ())).consuming(1),
+            b'u' => Step::bulk(Box::new(Nowhere), 1 << 30).consuming(1),
+            b'f' => Step::finish(),
+            b'o' => {
+                cx.out.extend_from_slice(&[b'o'; 256 * 1024]);
+                Step::again(1)
+            }
+            b'F' => {
+                cx.out.extend_from_slice(&[b'F'; 1024]);
+                Step::finish()
+            }
+            _ => {
+                cx.out.extend_from_slice(b".");
+                Step::again(1)
+            }
+        })
+    }
+}
+
+/// A connection whose life began ten seconds ago.
+struct Stage {
+    connection: Connection<Peer>,
+    limits: Limits,
+    origin: Instant,
+    pressed: bool,
+}
+
+impl Stage {
+    fn new(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let origin = Instant::now();
+        let start = Time::since(origin, origin);
+        let peer = Peer { window: 0, ..Peer::default() };
+        let connection = Connection::new(peer, Box::new(Puppet), ([192, 0, 2, 1], 40_000).into(), &limits, start);
+        Self { connection, limits, origin, pressed: false }
+    }
+
+    /// Lets `bytes` arrive so many milliseconds after the start.
+    fn at(mut self, milliseconds: u64, bytes: &[u8]) -> Self {
+        self.connection.transport.arrived = bytes.to_vec();
+        self.connection.note_ready(Readiness { readable: true, ..Readiness::default() });
+        self.drive(milliseconds);
+        self
+    }
+
+    fn drive(&mut self, milliseconds: u64) -> Status {
+        let mut visit = Visit {
+            read_buffer: &mut [0; READ_BYTES],
+            outbox: &mut Outbox::default(),
+            buffers: &mut Buffers::default(),
+            stats: &mut Stats::default(),
+            limits: &self.limits,
+            now: self.time(milliseconds),
+            instant: self.origin,
+            wall_clock: SystemTime::UNIX_EPOCH,
+            pressed: self.pressed,
+            stopping: false,
+            progressed: false,
+            job: None,
+        };
+        self.connection.drive(&mut visit).0
+    }
+
+    fn time(&self, milliseconds: u64) -> Time {
+        Time::since(self.origin, self.origin + Duration::from_millis(milliseconds))
+    }
+
+    /// What is said ten seconds after the start.
+    fn why(&self) -> String {
+        self.connection.why(&self.limits, self.time(10_000), false).to_string()
+    }
+}
+
+fn stage() -> Stage {
+    Stage::new(|_| {})
+}
+
+#[test]
+fn who_waits_for_a_request_or_the_rest_of_it_says_since_when_and_for_how_long() {
+    assert_eq!(stage().why(), "idle for 10.0 s, closed in 20.0 s unless a request comes");
+    assert_eq!(
+        stage().at(1_000, b"r").at(8_000, b"more").why(),
+        "in the middle of a request: its first byte came 9.0 s ago, the last 2.0 s ago, closed in 21.0 s unless it is \
+         complete"
+    );
+    assert_eq!(
+        stage().at(1_000, b"b").why(),
+        "in the middle of a body: the last byte came 9.0 s ago, closed in 21.0 s unless more comes"
+    );
+    assert_eq!(
+        stage().at(9_990, b"q").why(),
+        "waiting for a pause to end the message: the last byte came 10 ms ago, the protocol is told in 40 ms unless \
+         more comes"
+    );
+}
+
+#[test]
+fn who_waits_for_a_reader_says_how_much_is_pending_and_when_the_last_write_said_eagain() {
+    assert_eq!(
+        stage().at(6_800, b"o").why(),
+        "waiting for the peer to read: 256 KiB pending, the last write said EAGAIN 3.2 s ago, closed in 26.8 s unless \
+         it reads"
+    );
+    assert_eq!(
+        stage().at(6_800, b"x").why(),
+        "waiting for the peer to read, or to send more: 1 B pending, the last write said EAGAIN 3.2 s ago, closed in \
+         26.8 s unless it reads"
+    );
+    let mut pressed = stage();
+    pressed.pressed = true;
+    assert_eq!(
+        pressed.at(6_800, b"x").why(),
+        "waiting for the peer to read, because all together have too much output: 1 B pending, the last write said \
+         EAGAIN 3.2 s ago, closed in 26.8 s unless it reads"
+    );
+}
+
+#[test]
+fn an_edge_after_which_nothing_is_taken_renews_the_eagain_and_not_the_deadline() {
+    let mut stage = stage().at(1_000, b"o");
+    stage.connection.note_ready(Readiness { writable: true, ..Readiness::default() });
+    stage.drive(9_000);
+    assert_eq!(
+        stage.why(),
+        "waiting for the peer to read: 256 KiB pending, the last write said EAGAIN 1.0 s ago, closed in 21.0 s unless \
+         it reads"
+    );
+}
+
+#[test]
+fn who_waits_for_a_worker_says_so_and_no_deadline_runs_but_the_lifetime() {
+    assert_eq!(
+        stage().at(1_000, b"j").why(),
+        "waiting for a worker to do a job: nothing else for 9.0 s, however long it takes"
+    );
+    let mortal = Stage::new(|limits| limits.lifetime = Some(Duration::from_secs(60)));
+    assert_eq!(
+        mortal.at(1_000, b"j").why(),
+        "waiting for a worker to do a job: nothing else for 9.0 s, closed in 50.0 s whatever happens"
+    );
+    assert_eq!(
+        stage().at(1_000, b"xj").why(),
+        "waiting for a worker to do a job: nothing else for 9.0 s, closed in 21.0 s unless the peer reads; 1 B of \
+         output pending"
+    );
+}
+
+#[test]
+fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
+    assert_eq!(
+        stage().at(1_000, b"u").why(),
+        "waiting for more of an upload: 0 B so far, the last 9.0 s ago, closed in 21.0 s unless more comes"
+    );
+    let mut writing = stage().at(1_000, b"ucontents");
+    assert_eq!(writing.why(), "waiting for more of an upload: 8 B so far, the last 9.0 s ago, however long it takes");
+    let starved = writing.connection.why(&writing.limits, writing.time(10_000), true).to_string();
+    assert_eq!(starved, "waiting for a buffer, of which other uploads have all: 8 B so far, however long it takes");
+    writing.connection.transport.finished = true;
+    assert_eq!(
+        writing.at(2_000, b"").why(),
+        "waiting for a worker to write an upload: 8 B so far, the last 9.0 s ago, however long it takes; its FIN has come"
+    );
+}
+
+#[test]
+fn who_is_over_says_why_and_what_is_still_missing() {
+    assert_eq!(
+        stage().at(6_800, b"F").why(),
+        "over (finished) but for 1 KiB pending: the last write said EAGAIN 3.2 s ago, closed in 26.8 s unless the peer \
+         reads"
+    );
+    assert_eq!(
+        stage().at(9_500, b"f").why(),
+        "over (finished) but for the peer's FIN: ours went out 500 ms ago, closed in 1.5 s at the latest"
+    );
+    assert_eq!(stage().at(9_500, b"f").at(11_500, b"").why(), "over (finished)");
+}
+
+#[test]
+fn a_deadline_that_has_passed_closes_now() {
+    let stage = stage().at(1_000, b"o");
+    let why = stage.connection.why(&stage.limits, stage.time(31_000), false);
+    assert_eq!(
+        why.to_string(),
+        "waiting for the peer to read: 256 KiB pending, the last write said EAGAIN 30.0 s ago, closed now"
+    );
+    assert_eq!(
+        format!("{why:#}"),
+        "waiting for the peer to read: 256 KiB pending, the last write said EAGAIN 30.0 s ago"
+    );
+}
