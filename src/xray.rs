@@ -5,13 +5,19 @@
 //! recorder is off that line is a load and a branch that is always predicted; the record is not even made.
 
 mod answer;
+mod answers;
 mod file;
+mod kind;
 mod live;
+mod page;
 mod record;
 mod recorder;
 mod recording;
 mod ring;
+#[cfg(test)]
+mod sample;
 mod text;
+mod trace_events;
 mod view;
 mod words;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::Recording;
-use super::text;
+use super::{page, text, trace_events};
 
 /// A way to write a recording down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,17 +13,23 @@ use super::text;
 pub enum View {
     /// `.txt`: one line for each record, as terse as `strace(1)`.
     Text,
+    /// `.json`: trace events, which Perfetto and Chrome open.
+    TraceEvents,
+    /// `.html`: a page with a timeline, which any browser opens.
+    Page,
 }
 
 impl View {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Text];
+    pub const ALL: [Self; 3] = [Self::Text, Self::TraceEvents, Self::Page];
 
     /// The ending of a file that is written in this way, without the dot.
     #[must_use]
     pub const fn ending(self) -> &'static str {
         match self {
             Self::Text => "txt",
+            Self::TraceEvents => "json",
+            Self::Page => "html",
         }
     }
 
@@ -40,6 +46,8 @@ impl View {
     pub fn write(self, recording: &Recording, to: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Text => text::write(recording, to),
+            Self::TraceEvents => trace_events::write(recording, to),
+            Self::Page => page::write(recording, to),
         }
     }
 }

@@ -1,0 +1,45 @@
+//! Which read brought a request, and which write took its answer.
+
+use std::collections::HashMap;
+
+use super::kind::Kind;
+use super::record::{Record, What};
+use crate::kernel::Token;
+
+/// The places of two records: the read that brought a request, and the write that took the first of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) read: usize,
+    pub(super) write: usize,
+}
+
+/// What a connection is about to answer.
+#[derive(Default)]
+struct Requests {
+    /// The last read that brought bytes.
+    read: Option<usize>,
+    /// The reads to which the protocol has appended an answer that has not been written.
+    answered: Vec<usize>,
+}
+
+/// All requests of which both ends are on record, in the order of their writes.
+pub(super) fn answers(records: &[Record]) -> Vec<Answered> {
+    let mut answers = Vec::new();
+    let mut requests: HashMap<Token, Requests> = HashMap::new();
+    for (place, record) in records.iter().enumerate() {
+        match (Kind::of(&record.what), record.what) {
+            (Kind::Read, _) => requests.entry(record.who).or_default().read = Some(place),
+            (Kind::Protocol, What::Asked { output: 1.., .. }) => {
+                let requests = requests.entry(record.who).or_default();
+                requests.answered.extend(requests.read.take());
+            }
+            (Kind::Write | Kind::Short, _) => {
+                let requests = requests.entry(record.who).or_default();
+                answers.extend(requests.answered.drain(..).map(|read| Answered { read, write: place }));
+            }
+            (Kind::Closed, _) => drop(requests.remove(&record.who)),
+            _ => {}
+        }
+    }
+    answers
+}

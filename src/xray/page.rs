@@ -1,0 +1,217 @@
+//! The page: a timeline in one file, which any browser opens and no network is needed for.
+//!
+//! Style, script and recording stand in the page itself. A policy in it forbids the browser to load anything else, and the
+//! script shows what came from outside as text only, never as markup.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::answers::answers;
+use super::kind::Kind;
+use super::record::{NOBODY, What};
+use super::recording::Recording;
+use crate::kernel::Token;
+
+const PAGE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+/// In the order in which they need each other.
+const SCRIPTS: [&str; 4] = [
+    include_str!("page/recording.js"),
+    include_str!("page/kinds.js"),
+    include_str!("page/timeline.js"),
+    include_str!("page/page.js"),
+];
+
+/// A recording as the script wants it: a column for each member of a record, because there are many of them.
+#[derive(Serialize)]
+struct Columns<'a> {
+    version: &'static str,
+    began: String,
+    overwritten: u64,
+    /// Names of kinds, which `kind` counts from 0.
+    kinds: Vec<&'static str>,
+    lanes: Vec<Lane>,
+    /// Different texts of records, which `text` counts from 0.
+    texts: Vec<String>,
+    /// Nanoseconds since the recording began.
+    at: Vec<u64>,
+    kind: Vec<u8>,
+    lane: Vec<u32>,
+    text: Vec<u32>,
+    turns: Vec<Turn>,
+    /// Places of a read that brought a request, and of the write that took its answer.
+    answers: Vec<[usize; 2]>,
+    #[serde(skip)]
+    lane_of: HashMap<Token, u32>,
+    #[serde(skip)]
+    text_of: HashMap<String, u32>,
+    #[serde(skip)]
+    recording: &'a Recording,
+}
+
+/// The loop, a listener, a UDP socket or a connection.
+#[derive(Serialize)]
+struct Lane {
+    number: String,
+    /// What it is.
+    sort: &'static str,
+    /// Its address, or that of its peer.
+    address: String,
+    /// The name and the protocol of the listener.
+    serves: String,
+}
+
+#[derive(Serialize)]
+struct Turn {
+    /// Its first record.
+    place: usize,
+    number: u64,
+    connections: u32,
+    pending: u32,
+}
+
+/// Writes `recording` to `to`.
+pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()> {
+    // Inside a string of JSON this is the same letter, and outside there is none: nothing can end the element around it.
+    let data = serde_json::to_string(&Columns::new(recording))?.replace('<', "\\u003c");
+    let scripts = SCRIPTS.concat();
+    let parts = [("{{style}}", STYLE), ("{{recording}}", &data), ("{{script}}", &scripts)];
+    // In the order of the page, so that a mark in a recording is only text.
+    let mut page = PAGE;
+    for (mark, part) in parts {
+        let Some((before, after)) = page.split_once(mark) else { continue };
+        to.write_all(before.as_bytes())?;
+        to.write_all(part.as_bytes())?;
+        page = after;
+    }
+    to.write_all(page.as_bytes())
+}
+
+impl<'a> Columns<'a> {
+    fn new(recording: &'a Recording) -> Self {
+        let mut columns = Self {
+            version: env!("CARGO_PKG_VERSION"),
+            began: humantime::format_rfc3339_micros(recording.began).to_string(),
+            overwritten: recording.overwritten,
+            kinds: Kind::ALL.map(Kind::name).to_vec(),
+            lanes: Vec::new(),
+            texts: Vec::new(),
+            at: Vec::new(),
+            kind: Vec::new(),
+            lane: Vec::new(),
+            text: Vec::new(),
+            turns: Vec::new(),
+            answers: answers(&recording.records).iter().map(|answered| [answered.read, answered.write]).collect(),
+            lane_of: HashMap::new(),
+            text_of: HashMap::new(),
+            recording,
+        };
+        columns.lane(NOBODY);
+        for (index, served) in recording.endpoints.iter().enumerate() {
+            let lane = columns.lane(served.who);
+            columns.describe(lane, "listener", served.url.clone(), index);
+        }
+        for open in &recording.connections {
+            let lane = columns.lane(open.who);
+            columns.describe(lane, "connection", open.peer.to_string(), open.endpoint.into());
+        }
+        for (place, record) in recording.records.iter().enumerate() {
+            let lane = columns.lane(record.who);
+            match record.what {
+                What::Turn { number, connections, pending, .. } => {
+                    columns.turns.push(Turn { place, number, connections, pending });
+                }
+                What::Accepted { peer, endpoint } => {
+                    columns.describe(lane, "connection", peer.address().to_string(), endpoint.into());
+                }
+                _ => {}
+            }
+            let text = columns.text(record.what.to_string());
+            columns.at.push(record.at);
+            columns.kind.push(Kind::of(&record.what) as u8);
+            columns.lane.push(lane);
+            columns.text.push(text);
+        }
+        columns
+    }
+
+    /// The lane of `who`; a new one, if it has none.
+    fn lane(&mut self, who: Token) -> u32 {
+        let next = self.lanes.len() as u32;
+        *self.lane_of.entry(who).or_insert_with(|| {
+            let (number, sort) =
+                if who == NOBODY { (String::new(), "loop") } else { (format!("#{}", who.generation), "connection") };
+            self.lanes.push(Lane { number, sort, address: String::new(), serves: String::new() });
+            next
+        })
+    }
+
+    fn describe(&mut self, lane: u32, sort: &'static str, address: String, endpoint: usize) {
+        let lane = &mut self.lanes[lane as usize];
+        lane.sort = sort;
+        lane.address = address;
+        // The protocol, unless the listener is called like it.
+        lane.serves = self.recording.endpoints.get(endpoint).map_or(String::new(), |served| match served {
+            served if served.name == served.protocol => served.name.clone(),
+            served => format!("{} ({})", served.name, served.protocol),
+        });
+    }
+
+    fn text(&mut self, text: String) -> u32 {
+        let next = self.texts.len() as u32;
+        let texts = &mut self.texts;
+        *self.text_of.entry(text).or_insert_with_key(|text| {
+            texts.push(text.clone());
+            next
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::xray::sample;
+
+    fn page() -> String {
+        let mut page = Vec::new();
+        write(&sample::recording(), &mut page).unwrap();
+        String::from_utf8(page).unwrap()
+    }
+
+    #[test]
+    fn what_came_from_outside_cannot_end_its_element_and_is_read_as_it_was() {
+        let page = page();
+        let (_, rest) = page.split_once("type=\"application/json\">").unwrap();
+        let (data, _) = rest.split_once("</script>").unwrap();
+        assert!(!data.contains('<'));
+        let data: Value = serde_json::from_str(data).unwrap();
+        let serves = data["lanes"][1]["serves"].as_str().unwrap();
+        assert_eq!(serves, format!("{} (uppercase)", sample::NAME));
+    }
+
+    #[test]
+    fn the_page_has_all_its_parts_and_loads_none() {
+        let page = page();
+        assert!(!page.contains("{{"), "a part is missing");
+        assert!(page.contains("default-src 'none'"));
+        for outside in ["src=\"", "href=\"", "url(", "@import", "fetch(", "http:", "https:", "eval(", "innerHTML"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn each_record_has_an_entry_in_every_column() {
+        let recording = sample::recording();
+        let columns = Columns::new(&recording);
+        let count = recording.records.len();
+        assert_eq!([columns.at.len(), columns.kind.len(), columns.lane.len(), columns.text.len()], [count; 4]);
+        assert_eq!(columns.turns.len(), 3);
+        assert_eq!(columns.lanes.len(), 5);
+        assert_eq!(columns.lanes[3].address, "192.0.2.1:39999");
+        assert_eq!(columns.lanes[4].address, "192.0.2.1:40000");
+    }
+}

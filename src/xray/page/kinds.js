@@ -1,0 +1,144 @@
+/** How each kind of thing looks, and what it teaches. What lasts has taken the time since the thing before it. */
+const KINDS = {
+  turn: { letter: 'T', colour: 'grey', shape: 'mark', name: 'turn',
+    means: 'A turn of the loop begins: it waits, notes what happened, visits who is ready, and reaps who is over.' },
+  wait: { letter: '…', colour: 'grey', shape: 'box', fill: 'hollow', lasts: true, name: 'waiting',
+    means: 'The loop sleeps in the kernel until a socket may be ready or a deadline comes. It costs nothing meanwhile.' },
+  event: { letter: 'e', colour: 'blue', shape: 'down', name: 'event',
+    means: 'The kernel says that a socket may be ready. It is edge-triggered: it says so once, when that becomes true.' },
+  visit: { letter: 'v', colour: 'grey', shape: 'mark', name: 'visit',
+    means: 'The loop turns to this socket, and does for it what can be done without waiting, within a budget.' },
+  left: { letter: '○', colour: 'grey', shape: 'ring', name: 'left, and waiting',
+    means: 'The loop leaves this socket. To wait is a claim: whatever it still wants said EAGAIN, so an event will come.' },
+  read: { letter: 'R', colour: 'sky', shape: 'box', lasts: true, name: 'read',
+    means: 'Bytes came from the socket. Fewer than were asked for prove that nothing is left, with epoll and kqueue.' },
+  fin: { letter: 'F', colour: 'sky', shape: 'box', fill: 'bars', lasts: true, name: 'FIN read',
+    means: 'A read of 0 bytes: the peer has finished sending. It may still read.' },
+  write: { letter: 'W', colour: 'green', shape: 'box', lasts: true, name: 'write',
+    means: 'The kernel took all the bytes that it was offered. It sends them when the peer has room.' },
+  short: { letter: 'S', colour: 'green', shape: 'box', fill: 'half', lasts: true, name: 'short write',
+    means: 'The kernel took a part of the bytes: its send buffer is full, because the peer does not read fast enough.' },
+  again: { letter: 'E', colour: 'yellow', shape: 'box', fill: 'stripes', lasts: true, name: 'EAGAIN',
+    means: 'Nothing to read, or no room to write. No error: it is the promise that an event comes when that changes.' },
+  failed: { letter: '×', colour: 'ink', shape: 'box', lasts: true, name: 'failed call',
+    means: 'A system call failed. Most often the peer has reset the connection.' },
+  protocol: { letter: 'P', colour: 'purple', shape: 'box', fill: 'dots', lasts: true, name: 'protocol',
+    means: 'The protocol was shown the bytes. It consumed some, appended output, and decided how to go on.' },
+  call: { letter: 'c', colour: 'grey', shape: 'box', lasts: true, name: 'other system call',
+    means: 'What else touches a socket: options, registration, shutdown, close.' },
+  accepted: { letter: 'A', colour: 'blue', shape: 'down', name: 'accepted',
+    means: 'A new connection was taken from the accept queue. It is read at once, without waiting for an event.' },
+  phase: { letter: 'p', colour: 'ink', shape: 'diamond', name: 'phase',
+    means: 'The connection enters another part of its life: working, storing, flushing, lingering.' },
+  full: { letter: 'B', colour: 'vermillion', shape: 'diamond', name: 'back-pressure on',
+    means: 'So much output is pending that the peer is not read from any more. TCP passes that on: it has to wait.' },
+  relieved: { letter: 'b', colour: 'vermillion', shape: 'diamond', fill: 'hollow', name: 'back-pressure off',
+    means: 'The peer took enough of the output. It is read from again.' },
+  deadline: { letter: 'D', colour: 'orange', shape: 'diamond', name: 'deadline',
+    means: 'A time has come up. The socket is asked once more before anybody is blamed.' },
+  'job out': { letter: 'J', colour: 'orange', shape: 'down', name: 'job handed out',
+    means: 'What may block, a file for example, goes to a worker thread. The loop does not wait for it.' },
+  'job back': { letter: 'j', colour: 'orange', shape: 'up', name: 'job back',
+    means: 'The worker is done, and the connection goes on with the result.' },
+  trouble: { letter: '!', colour: 'vermillion', shape: 'diamond', name: 'dropped, paused or stale',
+    means: 'A datagram was dropped, accepting was paused, a job failed, or an event came for an owner that is gone.' },
+  reap: { letter: 'r', colour: 'grey', shape: 'mark', name: 'reaping',
+    means: 'The end of a turn: the only time at which a slot is freed, so no event can meet its next owner.' },
+  closed: { letter: 'C', colour: 'ink', shape: 'diamond', name: 'closed',
+    means: 'The connection is over. The reason is counted.' },
+  stopping: { letter: 'X', colour: 'vermillion', shape: 'diamond', name: 'stopping',
+    means: 'The server was asked to stop: requests are finished, the others are closed.' },
+};
+
+/** What goes on in a lane for a while. */
+const BAND_MEANS = {
+  waiting: 'The broken line: waiting for an event, a result or a deadline.',
+  full: 'The hatched band: the peer has to read before it is read from.',
+  job: 'The dotted line: a thread beside the loop works for this connection.',
+};
+
+/** What the style says, so that a theme needs no word here. */
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const names = ['sky', 'green', 'yellow', 'blue', 'vermillion', 'purple', 'orange', 'grey',
+    'paper', 'raised', 'ink', 'soft', 'line', 'band', 'chosen'];
+  return Object.fromEntries(names.map(name => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+/** Lines over a rectangle, so that a colour is not all that tells things apart. */
+function hatch(pen, x, y, width, height, step, lean) {
+  pen.save();
+  pen.beginPath();
+  pen.rect(x, y, width, height);
+  pen.clip();
+  pen.beginPath();
+  for (let at = x - (x % step) - height; at < x + width + height; at += step) {
+    pen.moveTo(at, y + height);
+    pen.lineTo(at + lean * height, y);
+  }
+  pen.stroke();
+  pen.restore();
+}
+
+/** Draws the sign of a kind into a rectangle; a box fills it, the others stand at its left edge. */
+function drawSign(pen, colours, kind, x, y, width, height, label) {
+  const { colour, shape, fill, letter } = KINDS[kind];
+  pen.fillStyle = pen.strokeStyle = colours[colour];
+  pen.lineWidth = 1;
+  if (shape === 'box') return drawBox(pen, colours, KINDS[kind], x, y, width, height, label);
+  const half = Math.min(height / 2, 8), middle = y + height / 2;
+  pen.beginPath();
+  if (shape === 'mark') pen.rect(x, y, 1.5, height);
+  if (shape === 'ring') pen.arc(x + half, middle, half / 2, 0, 2 * Math.PI);
+  if (shape === 'down') polygon(pen, [[x, middle - half], [x + 2 * half, middle - half], [x + half, middle + half]]);
+  if (shape === 'up') polygon(pen, [[x, middle + half], [x + 2 * half, middle + half], [x + half, middle - half]]);
+  if (shape === 'diamond') {
+    polygon(pen, [[x, middle], [x + half, middle - half], [x + 2 * half, middle], [x + half, middle + half]]);
+  }
+  if (shape === 'ring' || fill === 'hollow') { pen.lineWidth = 1.5; pen.stroke(); } else pen.fill();
+  if (shape === 'mark' || shape === 'ring' || width < 12) return;
+  pen.fillStyle = fill === 'hollow' ? colours.ink : inkOn(colours, colour);
+  pen.font = '600 9px system-ui, sans-serif';
+  pen.textAlign = 'center';
+  pen.fillText(letter, x + half, middle + (shape === 'down' ? 0.5 : shape === 'up' ? 5 : 3));
+}
+
+function polygon(pen, points) {
+  points.forEach(([x, y], index) => (index ? pen.lineTo(x, y) : pen.moveTo(x, y)));
+  pen.closePath();
+}
+
+function drawBox(pen, colours, { colour, fill, letter }, x, y, width, height, label) {
+  if (fill === 'hollow') {
+    pen.setLineDash([3, 2]);
+    pen.strokeRect(x + 0.5, y + 0.5, Math.max(width - 1, 0.5), height - 1);
+    pen.setLineDash([]);
+  } else {
+    pen.fillRect(x, y, width, height);
+  }
+  pen.strokeStyle = 'rgb(0 0 0 / 45%)';
+  if (fill === 'stripes') hatch(pen, x, y, width, height, 5, 1);
+  if (fill === 'bars') hatch(pen, x, y, width, height, 4, 0);
+  if (fill === 'half') hatch(pen, x + width / 2, y, width / 2, height, 4, -1);
+  if (fill === 'dots') {
+    pen.fillStyle = 'rgb(0 0 0 / 30%)';
+    for (let dot = x + 2; dot < x + width - 1; dot += 4) pen.fillRect(dot, y + height - 3, 1.5, 1.5);
+  }
+  if (width < 9) return;
+  pen.fillStyle = fill === 'hollow' ? colours.soft : inkOn(colours, colour);
+  pen.font = '600 11px system-ui, sans-serif';
+  pen.textAlign = 'center';
+  if (!label || width < 60) return pen.fillText(letter, x + width / 2, y + height / 2 + 4);
+  pen.save();
+  pen.beginPath();
+  pen.rect(x, y, width - 3, height);
+  pen.clip();
+  pen.textAlign = 'left';
+  pen.fillText(`${letter}  ${label}`, x + 5, y + height / 2 + 4);
+  pen.restore();
+}
+
+/** Letters that can be read on a colour. */
+function inkOn(colours, colour) {
+  return colour === 'ink' ? colours.paper : colour === 'blue' && colours.blue === '#0072b2' ? '#fff' : '#111';
+}

@@ -1,0 +1,81 @@
+'use strict';
+
+/** What the page was made from, with what a picture needs to know besides. */
+class Recording {
+  constructor(columns) {
+    Object.assign(this, columns);
+    this.count = this.at.length;
+    this.placesOf = this.lanes.map(() => []);
+    this.bandsOf = this.lanes.map(() => []);
+    this.turnOf = new Int32Array(this.count).fill(-1);
+    this.arrowsOf = this.lanes.map(() => []);
+    let turn = -1;
+    for (let place = 0; place < this.count; place++) {
+      if (turn + 1 < this.turns.length && this.turns[turn + 1].place === place) turn++;
+      this.turnOf[place] = turn;
+      this.placesOf[this.lane[place]].push(place);
+    }
+    for (const [read, write] of this.answers) this.arrowsOf[this.lane[read]].push([read, write]);
+    this.placesOf.forEach((places, lane) => this.findBands(places, this.bandsOf[lane]));
+  }
+
+  kindOf(place) { return this.kinds[this.kind[place]]; }
+  textOf(place) { return this.texts[this.text[place]]; }
+  laneOf(place) { return this.lanes[this.lane[place]]; }
+
+  /** When it began: what takes time began when what stands before it ended. */
+  begin(place) { return KINDS[this.kindOf(place)].lasts && place > 0 ? this.at[place - 1] : this.at[place]; }
+
+  /** The places of a turn; -1 is what came before the first one. */
+  turnBounds(turn) {
+    const from = turn < 0 ? 0 : this.turns[turn].place;
+    const to = turn + 1 < this.turns.length ? this.turns[turn + 1].place : this.count;
+    return [from, to];
+  }
+
+  /** What goes on in a lane for a while: from one place to another, or to the end. */
+  findBands(places, bands) {
+    const open = {};
+    const end = (sort, place) => {
+      if (open[sort] !== undefined) bands.push({ sort, from: open[sort], to: place });
+      delete open[sort];
+    };
+    for (const place of places) {
+      switch (this.kindOf(place)) {
+        case 'visit': case 'reap': end('waiting', place); end('visit', place); open.visit = place; break;
+        case 'left': end('visit', place); open.waiting = place; break;
+        case 'full': open.full = place; break;
+        case 'relieved': end('full', place); break;
+        case 'job out': open.job = place; break;
+        case 'job back': end('job', place); break;
+        case 'closed': end('full', place); end('waiting', place); break;
+      }
+    }
+    const last = places.length ? places[places.length - 1] : 0;
+    end('visit', last);
+    for (const sort of Object.keys(open)) end(sort, this.count - 1);
+  }
+}
+
+/** The first index of a sorted list whose value is not below `value`. */
+function firstFrom(list, value) {
+  let low = 0, high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle] < value) low = middle + 1; else high = middle;
+  }
+  return low;
+}
+
+/** A span of nanoseconds as a person reads it. */
+function span(nanoseconds) {
+  if (nanoseconds < 1e3) return `${nanoseconds} ns`;
+  if (nanoseconds < 1e6) return `${(nanoseconds / 1e3).toFixed(1)} µs`;
+  if (nanoseconds < 1e9) return `${(nanoseconds / 1e6).toFixed(1)} ms`;
+  return `${(nanoseconds / 1e9).toFixed(2)} s`;
+}
+
+function bytes(count) {
+  if (count < 1024) return `${count} B`;
+  return count < 1 << 20 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / (1 << 20)).toFixed(1)} MiB`;
+}
