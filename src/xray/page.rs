@@ -52,15 +52,16 @@ struct Columns<'a> {
 }
 
 /// The loop, a listener, a UDP socket or a connection.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Lane {
     number: String,
     /// What it is.
     sort: &'static str,
     /// Its address, or that of its peer.
     address: String,
-    /// The name and the protocol of the listener.
-    serves: String,
+    /// The name of the listener, and its protocol.
+    listener: String,
+    protocol: String,
 }
 
 #[derive(Serialize)]
@@ -143,7 +144,7 @@ impl<'a> Columns<'a> {
         *self.lane_of.entry(who).or_insert_with(|| {
             let (number, sort) =
                 if who == NOBODY { (String::new(), "loop") } else { (format!("#{}", who.generation), "connection") };
-            self.lanes.push(Lane { number, sort, address: String::new(), serves: String::new() });
+            self.lanes.push(Lane { number, sort, ..Lane::default() });
             next
         })
     }
@@ -152,11 +153,10 @@ impl<'a> Columns<'a> {
         let lane = &mut self.lanes[lane as usize];
         lane.sort = sort;
         lane.address = address;
-        // The protocol, unless the listener is called like it.
-        lane.serves = self.recording.endpoints.get(endpoint).map_or(String::new(), |served| match served {
-            served if served.name == served.protocol => served.name.clone(),
-            served => format!("{} ({})", served.name, served.protocol),
-        });
+        if let Some(served) = self.recording.endpoints.get(endpoint) {
+            lane.listener.clone_from(&served.name);
+            lane.protocol.clone_from(&served.protocol);
+        }
     }
 
     fn text(&mut self, text: String) -> u32 {
@@ -189,8 +189,7 @@ mod tests {
         let (data, _) = rest.split_once("</script>").unwrap();
         assert!(!data.contains('<'));
         let data: Value = serde_json::from_str(data).unwrap();
-        let serves = data["lanes"][1]["serves"].as_str().unwrap();
-        assert_eq!(serves, format!("{} (uppercase)", sample::NAME));
+        assert_eq!(data["lanes"][1]["listener"], sample::NAME);
     }
 
     #[test]

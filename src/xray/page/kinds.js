@@ -96,7 +96,9 @@ function drawSign(pen, colours, kind, x, y, width, height, label) {
     polygon(pen, [[x, middle], [x + half, middle - half], [x + 2 * half, middle], [x + half, middle + half]]);
   }
   if (shape === 'ring' || fill === 'hollow') { pen.lineWidth = 1.5; pen.stroke(); } else pen.fill();
-  if (shape === 'mark' || shape === 'ring' || width < 12) return;
+  if (width < 12 || shape === 'mark') return;
+  if (label && width > 60) write(pen, colours.soft, label, x + 2 * half + 4, y, width - 2 * half - 4, height);
+  if (shape === 'ring') return;
   pen.fillStyle = fill === 'hollow' ? colours.ink : inkOn(colours, colour);
   pen.font = '600 9px system-ui, sans-serif';
   pen.textAlign = 'center';
@@ -129,12 +131,19 @@ function drawBox(pen, colours, { colour, fill, letter }, x, y, width, height, la
   pen.font = '600 11px system-ui, sans-serif';
   pen.textAlign = 'center';
   if (!label || width < 60) return pen.fillText(letter, x + width / 2, y + height / 2 + 4);
+  write(pen, pen.fillStyle, `${letter}  ${label}`, x + 5, y, width - 8, height);
+}
+
+/** Writes as much of a text as there is room for. */
+function write(pen, colour, text, x, y, width, height) {
   pen.save();
   pen.beginPath();
-  pen.rect(x, y, width - 3, height);
+  pen.rect(x, y, width, height);
   pen.clip();
+  pen.fillStyle = colour;
+  pen.font = '600 11px system-ui, sans-serif';
   pen.textAlign = 'left';
-  pen.fillText(`${letter}  ${label}`, x + 5, y + height / 2 + 4);
+  pen.fillText(text, x, y + height / 2 + 4);
   pen.restore();
 }
 

@@ -18,13 +18,15 @@ function summarize() {
   const lost = overwritten ? ` ${plural(overwritten, 'older record')} were overwritten.` : '';
   const lasted = count ? span(at[count - 1] - at[0]) : 'no time';
   $('summary').textContent = `${plural(turns.length, 'turn')}${numbers}, ${plural(count, 'record')}, ` +
-    `${plural(lanes.length - 1, 'socket')} in ${lasted}.${lost} The recording of reactor ${version} began at ${began}.`;
+    `${plural(lanes.length - 1, 'socket')} in ${lasted}.${lost}`;
+  $('origin').textContent = `Recorded by reactor ${version}, ${began.slice(0, 19).replace('T', ' ')} UTC`;
 }
 
 /** The line of the lane that a person asks for. */
-function introduce({ number, sort, address, serves }) {
+function introduce({ number, sort, address, listener, protocol }) {
   if (sort === 'loop') return 'The loop itself';
-  return `${sort[0].toUpperCase()}${sort.slice(1)} ${number}${address && ` · ${address}`}${serves && ` · ${serves}`}`;
+  const served = listener === protocol ? listener : `${listener} (${protocol})`;
+  return [`${sort[0].toUpperCase()}${sort.slice(1)} ${number}`, address, listener && served].filter(Boolean).join(' · ');
 }
 
 function took(place) { return recording.at[place] - recording.begin(place); }
@@ -117,10 +119,11 @@ const KEYS = {
 };
 
 document.addEventListener('keydown', event => {
-  const key = KEYS[event.key], moves = event.key.length > 1;
+  const key = KEYS[event.key];
   if (!key || !timeline || event.ctrlKey || event.metaKey || event.altKey || $('keys').open) return;
-  // A focused list or button keeps its own keys.
-  if (moves && document.activeElement !== document.body && document.activeElement !== $('timeline')) return;
+  // Elsewhere the keys that move scroll the page, as they always do.
+  const at = document.activeElement, moves = event.key.length > 1;
+  if (moves && at !== document.body && at !== $('timeline') && !$('lines').contains(at)) return;
   event.preventDefault();
   key();
 });

@@ -40,19 +40,27 @@ class Recording {
       if (open[sort] !== undefined) bands.push({ sort, from: open[sort], to: place });
       delete open[sort];
     };
+    let before = 0, over = false;
     for (const place of places) {
+      // A listener is left without a word.
+      if (open.visit !== undefined && this.turnOf[place] !== this.turnOf[before]) {
+        end('visit', before);
+        if (!over) open.waiting = before;
+      }
+      before = place;
       switch (this.kindOf(place)) {
-        case 'visit': case 'reap': end('waiting', place); end('visit', place); open.visit = place; break;
+        case 'reap': over = true; // Its visit is the last.
+        case 'visit': end('waiting', place); end('visit', place); open.visit = place; break;
         case 'left': end('visit', place); open.waiting = place; break;
         case 'full': open.full = place; break;
         case 'relieved': end('full', place); break;
         case 'job out': open.job = place; break;
         case 'job back': end('job', place); break;
-        case 'closed': end('full', place); end('waiting', place); break;
+        case 'closed': end('visit', place); end('full', place); end('waiting', place); break;
       }
     }
-    const last = places.length ? places[places.length - 1] : 0;
-    end('visit', last);
+    if (open.visit !== undefined && !over) open.waiting = before;
+    end('visit', before);
     for (const sort of Object.keys(open)) end(sort, this.count - 1);
   }
 }

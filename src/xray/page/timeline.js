@@ -6,7 +6,8 @@ class Timeline {
     Object.assign(this, { recording, canvas, overview, scroll, spacer });
     this.trueTime = false;
     this.chosen = 0;
-    this.show(0, Math.min(recording.count, 80));
+    scroll.style.maxHeight = `${RULER + recording.lanes.length * LANE + 14}px`;
+    this.show(0, Math.max((canvas.clientWidth - this.gutter) / 24, 12));
   }
 
   /** Where a thing begins and ends on the axis: its place in the order, or its time. */
@@ -67,7 +68,7 @@ class Timeline {
     });
   }
 
-  get gutter() { return this.canvas.clientWidth < 700 ? 92 : 230; }
+  get gutter() { return this.canvas.clientWidth < 700 ? 110 : 230; }
   x(axis) { return this.gutter + (axis - this.from) / (this.to - this.from) * (this.canvas.clientWidth - this.gutter); }
   axisAt(x) { return this.from + (x - this.gutter) / (this.canvas.clientWidth - this.gutter) * (this.to - this.from); }
 
@@ -224,7 +225,18 @@ class Timeline {
       } else if (shape !== 'mark') {
         drawSign(pen, colours, kind, left - 4, y - 3, 8, 8);
       }
+      if (kind === 'wait' && !this.trueTime && width > 8) this.drawSleep(pen, place, left + width + 4, y);
     }
+  }
+
+  /** How long the loop slept, if there is room for it in the rest of the turn. */
+  drawSleep(pen, place, x, y) {
+    const [, end] = this.recording.turnBounds(this.recording.turnOf[place]);
+    const time = span(this.recording.at[place] - this.recording.begin(place));
+    pen.font = '11px system-ui, sans-serif';
+    pen.textAlign = 'left';
+    pen.fillStyle = this.colours.soft;
+    if (x + pen.measureText(time).width < this.x(end)) pen.fillText(time, x, y + BOX / 2 + 4);
   }
 
   /** From the read that brought a request to the write that took its answer. */
@@ -234,6 +246,7 @@ class Timeline {
     if (seen.length > 150) return;
     for (const arrow of seen) {
       const [from, to] = arrow.map(place => this.x((this.start(place) + this.end(place)) / 2));
+      if (to - from < 14) continue;
       const chosen = arrow.includes(this.chosen);
       pen.strokeStyle = pen.fillStyle = chosen ? this.colours.chosen : this.colours.soft;
       pen.lineWidth = chosen ? 2 : 1;
@@ -270,16 +283,15 @@ class Timeline {
     pen.clip();
     pen.textAlign = 'left';
     for (let lane = firstLane; lane < lastLane; lane++) {
-      const { number, address, serves } = recording.lanes[lane], y = top(lane) + LANE / 2 + 4;
+      const { number, address, listener, sort } = recording.lanes[lane], y = top(lane) + LANE / 2 + 4;
       pen.font = '600 12px system-ui, sans-serif';
       pen.fillStyle = recording.lane[this.chosen] === lane ? colours.chosen : colours.ink;
-      const name = number || address;
+      const name = sort === 'loop' ? 'the loop' : number;
       pen.fillText(name, 10, y);
       const after = 10 + Math.max(pen.measureText(name).width + 6, 30);
       pen.font = '12px system-ui, sans-serif';
       pen.fillStyle = colours.soft;
-      const narrow = width < 700;
-      if (number) pen.fillText(narrow ? serves || address : `${address}  ${serves}`, after, y);
+      pen.fillText(width < 700 || sort === 'listener' ? listener : `${listener}  ${address}`, after, y);
     }
     pen.restore();
     pen.fillStyle = colours.line;
@@ -310,13 +322,13 @@ class Timeline {
       pen.lineTo(width, y);
       return most;
     };
-    const pending = curve('pending', height - 12, height - 24);
+    const pending = curve('pending', height - 12, height - 30);
     pen.lineTo(width, height - 12);
     pen.globalAlpha = 0.35;
     pen.fillStyle = colours.vermillion;
     pen.fill();
     pen.globalAlpha = 1;
-    const connections = curve('connections', height - 12, height - 24);
+    const connections = curve('connections', height - 12, height - 30);
     pen.strokeStyle = colours.blue;
     pen.lineWidth = 1.5;
     pen.stroke();
