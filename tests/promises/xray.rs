@@ -3,6 +3,7 @@
 // It compares with the system calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod strace;
+mod views;
 
 use std::fs;
 

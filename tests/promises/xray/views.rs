@@ -1,0 +1,166 @@
+//! The views of one recording agree, and the page works in a browser.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc;
+use std::thread;
+
+use reactor::xray::{self, Recording, View};
+use reactor::{Config, Reactor, Registry};
+use serde_json::{Value, json};
+
+use crate::support::{Client, PATIENCE, Scratch, chromium_works, every_protocol, open};
+
+/// What a loop did while all kinds of clients were served, a slow reader among them.
+#[track_caller]
+fn record() -> Recording {
+    let directory = Scratch::new();
+    let config = json!({ "listeners": every_protocol(&directory) }).to_string();
+    let (ready, started) = mpsc::channel();
+    let server = thread::spawn(move || {
+        xray::start();
+        let registry = Registry::built_in();
+        let config = Config::parse("test.json", &config, &registry).unwrap();
+        let mut reactor = Reactor::bind(&config, &registry).unwrap();
+        let named = reactor.endpoints().iter().map(|endpoint| (endpoint.name().to_owned(), endpoint.address()));
+        ready.send((named.collect::<HashMap<String, SocketAddr>>(), reactor.handle())).unwrap();
+        reactor.run().unwrap();
+        reactor.recording().unwrap()
+    });
+    let (addresses, handle) = started.recv().unwrap();
+
+    let mut sum = Client::connect(addresses["sum-tcp"]);
+    sum.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+    let mut slow = Client::connect_with_little_room(addresses["uppercase-tcp"]);
+    let sent = slow.send_until_stuck(&[b'a'; 64 * 1024]);
+    let mut upload = Client::connect(addresses["file-sized-tcp"]);
+    upload.ask("upload.bin\n", "OK\n");
+    upload.ask("600000\n", "OK\n");
+    upload.ask([b'u'; 600_000], "OK\n");
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    datagrams.set_read_timeout(Some(PATIENCE)).unwrap();
+    datagrams.send_to(br#"{"A":7,"B":4}"#, addresses["sum-udp"]).unwrap();
+    assert_eq!(datagrams.recv(&mut [0; 100]).unwrap(), 11);
+    assert_eq!(slow.try_rest_of(sent).unwrap().len(), sent);
+    for mut client in [sum, slow, upload] {
+        client.finish();
+        assert_eq!(client.rest(), b"");
+    }
+    handle.stop();
+    server.join().unwrap()
+}
+
+fn view(recording: &Recording, view: View) -> String {
+    let mut text = Vec::new();
+    view.write(recording, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// The data in a page, and what they say of each record: its kind and its text.
+fn data(page: &str) -> (Value, Vec<(String, String)>) {
+    let (_, rest) = page.split_once("type=\"application/json\">").unwrap();
+    let data: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
+    let place = |number: &Value| usize::try_from(number.as_u64().unwrap()).unwrap();
+    let name = |list: &str, number: &Value| data[list][place(number)].as_str().unwrap().to_owned();
+    let columns = data["kind"].as_array().unwrap().iter().zip(data["text"].as_array().unwrap());
+    let records = columns.map(|(kind, text)| (name("kinds", kind), name("texts", text))).collect();
+    (data, records)
+}
+
+/// What trace events say, in order: the texts of slices, of instants, and of what a visit left.
+fn told(events: &[Value]) -> Vec<String> {
+    let text = |event: &Value| {
+        let text = match (event["ph"].as_str()?, event["cat"].as_str()) {
+            ("B", Some(kind @ ("visit" | "reap"))) => kind,
+            ("B", _) => event["args"]["text"].as_str()?,
+            ("i", _) => event["name"].as_str()?,
+            ("E", _) => event["args"]["left"].as_str()?,
+            _ => return None,
+        };
+        Some(text.to_owned())
+    };
+    events.iter().filter_map(text).collect()
+}
+
+#[test]
+fn text_trace_events_and_page_tell_the_same_of_one_recording() {
+    let recording = record();
+    let (data, records) = data(&view(&recording, View::Page));
+    assert_eq!(records.len(), recording.records.len());
+
+    let text = view(&recording, View::Text);
+    let lines: Vec<_> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(lines.len(), records.len());
+    for (line, (_, text)) in lines.iter().zip(&records) {
+        assert!(line.contains(text), "{line}: {text}");
+    }
+
+    let trace: Value = serde_json::from_str(&view(&recording, View::TraceEvents)).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let texts: Vec<_> = records.iter().map(|(_, text)| text.clone()).collect();
+    assert_eq!(told(events), texts);
+
+    let arrows = |ph: &str| events.iter().filter(|event| event["ph"] == ph).count();
+    let answers = data["answers"].as_array().unwrap().len();
+    assert!(answers > 3, "each kind of client was answered");
+    assert_eq!((arrows("s"), arrows("f")), (answers, answers));
+    for kind in ["short", "again", "full", "relieved", "job out", "job back", "fin", "protocol", "accepted", "closed"] {
+        assert!(records.iter().any(|(known, _)| known == kind), "{kind} was not tried");
+    }
+}
+
+#[test]
+fn the_page_shows_every_turn_in_a_browser_and_nothing_goes_wrong() {
+    if !chromium_works() {
+        return;
+    }
+    let recording = record();
+    let page = view(&recording, View::Page);
+    let (data, records) = data(&page);
+    let directory = Scratch::new();
+    let file = directory.path().join("xray.html");
+    fs::write(&file, &page).unwrap();
+
+    let turns = data["turns"].as_array().unwrap().len();
+    let full = records.iter().position(|(kind, _)| kind == "full").unwrap();
+    let shown = open(&file, &full.to_string());
+    assert_eq!(shown.complaints, [""; 0]);
+    let summary = format!("{turns} turns (1 to {turns}), ");
+    assert!(shown.text("summary").starts_with(&summary), "{}", shown.text("summary"));
+    assert_eq!(shown.text("what"), records[full].1);
+    assert!(shown.text("meaning").starts_with("Back-pressure on: "), "{}", shown.text("meaning"));
+}
+
+#[test]
+fn the_keys_of_the_page_step_through_the_recording() {
+    if !chromium_works() {
+        return;
+    }
+    let recording = record();
+    let page = view(&recording, View::Page);
+    let (data, records) = data(&page);
+    let directory = Scratch::new();
+    let place_of_turn = |turn: usize| usize::try_from(data["turns"][turn]["place"].as_u64().unwrap()).unwrap();
+    let next = |kind: &str, after: usize| after + records[after..].iter().position(|(known, _)| known == kind).unwrap();
+    let first = place_of_turn(0);
+    let cases: [(&[&str], usize); 6] = [
+        (&["ArrowRight", "ArrowRight", "ArrowLeft"], first + 1),
+        (&["PageDown", "PageDown", "PageUp"], place_of_turn(1)),
+        (&["End"], records.len() - 1),
+        (&["End", "Home"], 0),
+        (&["e", "+", "-", "0", "t", "+", "t", "d", "d"], next("again", first)),
+        (&["b", "e", "?"], next("again", next("full", first))),
+    ];
+    for (number, (keys, place)) in cases.into_iter().enumerate() {
+        let press: String = keys
+            .iter()
+            .map(|key| format!("document.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}));"))
+            .collect();
+        let file = directory.path().join(format!("{number}.html"));
+        fs::write(&file, page.replace("</body>", &format!("<script>{press}</script></body>"))).unwrap();
+        let shown = open(&file, "");
+        assert_eq!(shown.complaints, [""; 0], "{keys:?}");
+        assert_eq!(shown.text("what"), records[place].1, "{keys:?}");
+    }
+}
