@@ -114,6 +114,12 @@ impl<'a> Columns<'a> {
             let lane = columns.lane(served.who);
             columns.describe(lane, "listener", served.url.clone(), index);
         }
+        let open = recording.connections.iter().map(|open| open.who);
+        let mut connections: Vec<_> = recording.records.iter().map(|record| record.who).chain(open).collect();
+        connections.sort_unstable_by_key(|who| who.generation);
+        for who in connections {
+            columns.lane(who);
+        }
         for open in &recording.connections {
             let lane = columns.lane(open.who);
             columns.describe(lane, "connection", open.peer.to_string(), open.endpoint.into());

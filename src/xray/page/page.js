@@ -26,7 +26,8 @@ function summarize() {
 function introduce({ number, sort, address, listener, protocol }) {
   if (sort === 'loop') return 'The loop itself';
   const served = listener === protocol ? listener : `${listener} (${protocol})`;
-  return [`${sort[0].toUpperCase()}${sort.slice(1)} ${number}`, address, listener && served].filter(Boolean).join(' · ');
+  const parts = [`${sort[0].toUpperCase()}${sort.slice(1)} ${number}`, address || 'accepted earlier', listener && served];
+  return parts.filter(Boolean).join(' · ');
 }
 
 function took(place) { return recording.at[place] - recording.begin(place); }

@@ -1,4 +1,6 @@
 const RULER = 38, LANE = 26, BOX = 18;
+/** What one looks for in a long recording. */
+const TROUBLES = ['again', 'full', 'short', 'failed', 'trouble'];
 
 /** The picture: lanes of what happened, and above them the whole recording at a glance. */
 class Timeline {
@@ -210,11 +212,16 @@ class Timeline {
 
   drawThings(pen, firstLane, lastLane, top) {
     const { colours, recording } = this, [first, last] = this.visible;
+    const drawn = new Int32Array(recording.lanes.length).fill(-1);
     for (let place = first; place < last; place++) {
       const lane = recording.lane[place];
       if (lane < firstLane || lane >= lastLane) continue;
       const kind = recording.kindOf(place), { lasts, shape } = KINDS[kind];
       const left = this.x(this.start(place)), width = this.x(this.end(place)) - left;
+      // One thing for each point of the picture is enough, unless it is one that is looked for.
+      const point = Math.round(left);
+      if (width < 1 && drawn[lane] === point && !TROUBLES.includes(kind)) continue;
+      drawn[lane] = point;
       const y = top(lane) + (LANE - BOX) / 2;
       if (lasts || !this.trueTime) {
         if (width > 2.5) drawSign(pen, colours, kind, left + 0.5, y, width - 1, BOX, recording.textOf(place));
@@ -291,7 +298,7 @@ class Timeline {
       const after = 10 + Math.max(pen.measureText(name).width + 6, 30);
       pen.font = '12px system-ui, sans-serif';
       pen.fillStyle = colours.soft;
-      pen.fillText(width < 700 || sort === 'listener' ? listener : `${listener}  ${address}`, after, y);
+      pen.fillText(width < 700 || sort === 'listener' ? listener : [listener, address].filter(Boolean).join('  '), after, y);
     }
     pen.restore();
     pen.fillStyle = colours.line;
@@ -309,14 +316,14 @@ class Timeline {
     const width = overview.clientWidth, height = overview.clientHeight, [first, last] = this.whole;
     const x = axis => (axis - first) / (last - first) * width;
     const curve = (member, bottom, room) => {
-      const most = Math.max(...recording.turns.map(turn => turn[member]), 1);
+      const most = recording.turns.reduce((most, turn) => Math.max(most, turn[member]), 0);
       pen.beginPath();
       pen.moveTo(0, bottom);
       let y = bottom;
       for (const turn of recording.turns) {
         const at = x(this.start(turn.place));
         pen.lineTo(at, y);
-        y = bottom - turn[member] / most * room;
+        y = bottom - turn[member] / Math.max(most, 1) * room;
         pen.lineTo(at, y);
       }
       pen.lineTo(width, y);
@@ -334,7 +341,7 @@ class Timeline {
     pen.stroke();
     for (let place = 0, drawn = -1; place < recording.count; place++) {
       const kind = recording.kindOf(place), at = Math.round(x(this.start(place)));
-      if (at === drawn || !['again', 'full', 'short', 'failed', 'trouble'].includes(kind)) continue;
+      if (at === drawn || !TROUBLES.includes(kind)) continue;
       pen.fillStyle = colours[KINDS[kind].colour];
       pen.fillRect(at, height - 9, 1.5, 9);
       drawn = at;
