@@ -70,7 +70,7 @@ class Timeline {
     });
   }
 
-  get gutter() { return this.canvas.clientWidth < 700 ? 110 : 230; }
+  get gutter() { return this.canvas.clientWidth < 700 ? 110 : 245; }
   x(axis) { return this.gutter + (axis - this.from) / (this.to - this.from) * (this.canvas.clientWidth - this.gutter); }
   axisAt(x) { return this.from + (x - this.gutter) / (this.canvas.clientWidth - this.gutter) * (this.to - this.from); }
 
