@@ -373,17 +373,20 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn drive_connection(&mut self, key: u32) {
+        let counts = self.ledger.is_open();
         let Some((Owner::Connection(connection), mut visit)) = self.visit(key) else { return };
         let pending_before = connection.pending_bytes();
         let (received, sent) = (visit.stats.received_bytes, visit.stats.sent_bytes);
         let (status, deadline) = connection.drive(&mut visit);
-        let (received, sent) = (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent);
+        let moved = counts.then(|| (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent));
         let job = visit.job.take();
         let pending_after = connection.pending_bytes();
         let now = visit.now;
         xray::record(move || recording::left(status, pending_after, deadline, now));
         self.pending_bytes = self.pending_bytes + pending_after - pending_before;
-        self.ledger.add(key, received, sent);
+        if let Some((received, sent)) = moved {
+            self.ledger.add(key, received, sent);
+        }
         if let Some(job) = job {
             self.submit(key, job);
         }

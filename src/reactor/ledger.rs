@@ -26,6 +26,11 @@ impl Ledger {
         self.since.get_or_insert((now, generation)).0
     }
 
+    /// Whether the books are open.
+    pub(super) fn is_open(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Whether an owner is older than the books, which do not tell all of its bytes then.
     pub(super) fn is_younger_than(&self, generation: u32) -> bool {
         self.since.is_none_or(|(_, newest)| newest.wrapping_sub(generation) as i32 >= 0)
@@ -40,14 +45,12 @@ impl Ledger {
 
     /// A visit of the slot received and sent so much.
     pub(super) fn add(&mut self, slot: u32, received: u64, sent: u64) {
-        if self.since.is_some() && received + sent > 0 {
-            if self.accounts.len() <= slot as usize {
-                self.accounts.resize(slot as usize + 1, Account::default());
-            }
-            let account = &mut self.accounts[slot as usize];
-            account.received += received;
-            account.sent += sent;
+        if self.accounts.len() <= slot as usize {
+            self.accounts.resize(slot as usize + 1, Account::default());
         }
+        let account = &mut self.accounts[slot as usize];
+        account.received += received;
+        account.sent += sent;
     }
 
     /// The account of the connection that has the slot.
@@ -63,13 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_kept_before_somebody_asks_and_a_new_connection_begins_at_zero() {
+    fn the_books_are_closed_until_somebody_asks_and_a_new_connection_begins_at_zero() {
         let origin = Instant::now();
         let mut ledger = Ledger::default();
-        ledger.add(3, 10, 20);
-        assert_eq!(ledger.accounts.capacity(), 0);
+        assert!(!ledger.is_open());
         ledger.begin(Time::since(origin, origin), 7);
-        assert!(ledger.is_younger_than(7) && !ledger.is_younger_than(8));
+        assert!(ledger.is_open() && ledger.is_younger_than(7) && !ledger.is_younger_than(8));
         ledger.add(3, 1, 2);
         ledger.add(3, 1, 2);
         assert_eq!(ledger.account(3), Account { received: 2, sent: 4 });
