@@ -1,0 +1,79 @@
+//! A protocol that counts lines, and tells how many they were once there are no more.
+//!
+//! ```text
+//! cargo run --example count -- --listen count=tcp://127.0.0.1:9002
+//! seq 5 | nc -N 127.0.0.1 9002
+//! ```
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use memchr::memchr_iter;
+use reactor::Registry;
+use reactor::protocol::{
+    Context, Event, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+};
+
+#[derive(Default)]
+struct Count {
+    lines: u64,
+}
+
+impl StreamProtocol for Count {
+    fn on_bytes(&mut self, input: &[u8], _cx: &mut Context<'_>) -> Reply {
+        self.lines += memchr_iter(b'\n', input).count() as u64;
+        Ok(Step::wait(Within::Nothing).consuming(input.len()))
+    }
+
+    fn on_event(&mut self, event: Event, _rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        if let Event::Eof | Event::Closing = event {
+            let _ = writeln!(cx.out, "{} lines", self.lines); // An outbox takes everything.
+        }
+        Ok(Step::finish())
+    }
+}
+
+impl Service for Count {
+    const NAME: &'static str = "count";
+    const ABOUT: &'static str = "Counts lines until the client has no more.";
+    const TRY: &'static str = "seq 5 | nc -N 127.0.0.1 9002";
+    type Options = NoOptions;
+
+    fn open(_options: NoOptions, _setup: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self::default())
+    }
+}
+
+impl StreamService for Count {
+    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(Self::default())
+    }
+}
+
+fn main() -> ExitCode {
+    let mut registry = Registry::built_in();
+    registry.stream::<Count>();
+    reactor::command(registry)
+}
+
+#[cfg(test)]
+mod tests {
+    use reactor::protocol::CloseReason;
+    use reactor::testing::{Script, converse, every_fault, same_for_every_split};
+
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_however_they_arrive_and_whatever_fails() {
+        assert_eq!(same_for_every_split(Count::default, b"a\n\nb\nrest").sent, b"3 lines\n");
+        every_fault(Count::default, &Script::new().send("a\nb").send("\n").fin());
+    }
+
+    #[test]
+    fn who_falls_silent_is_told_how_far_it_got() {
+        let transcript = converse(Count::default(), &Script::new().send("a\n"));
+        assert_eq!(transcript.sent, b"1 lines\n");
+        assert_eq!(transcript.reason, CloseReason::Idle);
+    }
+}
