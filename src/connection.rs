@@ -392,11 +392,10 @@ impl<T: Transport> Connection<T> {
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> Result<Reply, Panicked> {
         let peer = self.peer.address();
-        let pending = visit.outbox.len();
+        let before = visit.outbox.len();
         let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
         let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked);
-        let (output, replied) = (visit.outbox.len() - pending, &reply);
-        xray::record(move || recording::asked(ask, input, output, replied));
+        xray::record(|| recording::asked(ask, input, visit.outbox.len() - before, &reply));
         reply
     }
 

@@ -127,6 +127,13 @@ struct Slot<K: Kernel> {
     owner: Owner<K>,
 }
 
+impl<K: Kernel> Slot<K> {
+    /// Whether it is to be put into a queue: it stands in none so far.
+    fn mark_queued(&mut self) -> bool {
+        !std::mem::replace(&mut self.queued, true)
+    }
+}
+
 enum Owner<K: Kernel> {
     Listener(Listener<K::Listener>),
     Mailbox(Box<Mailbox<K::Socket>>),
@@ -308,7 +315,9 @@ impl<K: Kernel> Reactor<K> {
                         Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
                         Owner::Listener(_) | Owner::Remains(_) => {}
                     }
-                    self.queue(token.slot);
+                    if slot.mark_queued() {
+                        self.ready.push_back(token.slot);
+                    }
                 }
                 Notice::Done(token, result) => self.note_done(token, result),
                 Notice::Command(command) => self.obey(command),
@@ -448,10 +457,14 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Has uploads go on that wait for a buffer. Hardly ever is there one, and every visit asks.
     fn wake_buffer_waiters(&mut self) {
-        if self.buffer_waiters.is_empty() {
-            return;
+        if !self.buffer_waiters.is_empty() {
+            self.hand_out_buffers();
         }
+    }
+
+    fn hand_out_buffers(&mut self) {
         let mut free = self.buffers.free();
         while free > 0
             && let Some(token) = self.buffer_waiters.pop_front()
@@ -546,7 +559,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Whether a slot is to be put into a queue: it lives, and stands in none.
     fn mark_queued(&mut self, key: u32) -> bool {
-        self.slots.get_mut(key as usize).is_some_and(|slot| !std::mem::replace(&mut slot.queued, true))
+        self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued)
     }
 
     fn queue_all(&mut self) {
