@@ -26,9 +26,8 @@ impl<K: Kernel> Reactor<K> {
         self.report();
         let since = self.ledger.begin(self.now, self.generation);
         if log::log_enabled!(log::Level::Info) {
-            for line in self.table(since) {
-                log::info!("{line}");
-            }
+            // One record, so that nothing gets between its lines, and the thread that writes is woken once.
+            log::info!("who is waited for:\n{}", self.table(since).join("\n"));
         }
     }
 

@@ -5,14 +5,19 @@ use serde_json::json;
 
 use crate::support::{Client, Process, deaf_clients, eventually, listener, listener_with};
 
-/// What the server logs when it is asked, without what the logger puts before each line.
+/// The table that the server logs when it is asked.
 #[track_caller]
 fn report(server: &Process) -> Vec<String> {
     let before = server.log().len();
     server.signal(Signal::SIGUSR1);
     let log = || server.log()[before..].to_owned();
-    eventually("the report is complete", || log().contains("] in all "));
-    log().lines().filter_map(|line| line.split_once("] ")).map(|(_, text)| text.to_owned()).collect()
+    eventually("the report is complete", || log().contains("    in all "));
+    log()
+        .lines()
+        .skip_while(|line| !line.ends_with("who is waited for:"))
+        .skip(1)
+        .map(|line| line.trim_start().to_owned())
+        .collect()
 }
 
 /// The row of a connection.
