@@ -1,0 +1,55 @@
+//! A protocol with a bug, for the book: it answers each line with a hundred divided by the number on it, and panics at `0`.
+//!
+//! ```text
+//! cargo run --example fragile -- --listen hundred=tcp://127.0.0.1:9000
+//! echo 7 | nc -N 127.0.0.1 9000
+//! ```
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use reactor::Registry;
+use reactor::protocol::{
+    Context, NoOptions, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+};
+
+/// The longest line, in bytes.
+const LINE_BYTES_MAX: usize = 16;
+
+struct Hundred;
+
+impl StreamProtocol for Hundred {
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        let not_a_number = || ProtocolError::new("no number", "expected a number\n");
+        let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
+            return if input.len() > LINE_BYTES_MAX { Err(not_a_number()) } else { Ok(Step::wait(Within::Request)) };
+        };
+        let number: u32 =
+            str::from_utf8(&input[..end]).ok().and_then(|line| line.parse().ok()).ok_or_else(not_a_number)?;
+        cx.out.extend_from_slice(format!("{}\n", 100 / number).as_bytes());
+        Ok(Step::again(end + 1))
+    }
+}
+
+impl Service for Hundred {
+    const NAME: &'static str = "hundred";
+    const ABOUT: &'static str = "Divides a hundred by the number on a line.";
+    const TRY: &'static str = "echo 7 | nc -N 127.0.0.1 9000";
+    type Options = NoOptions;
+
+    fn open(_options: NoOptions, _setup: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self)
+    }
+}
+
+impl StreamService for Hundred {
+    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(Self)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut registry = Registry::built_in();
+    registry.stream::<Hundred>();
+    reactor::command(registry)
+}
