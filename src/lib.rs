@@ -32,6 +32,7 @@
 //! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
 //! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
 //! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
+//! 7. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
 //!
 //! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
 //!

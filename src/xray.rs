@@ -1,8 +1,32 @@
 //! See the loop think: a flight recorder of what it does, and views of it.
 //!
 //! The recorder belongs to a thread, and a thread runs one loop. So nothing has to be carried through the loop, the drivers
-//! and the kernel for it: whoever does a thing says so in one line at the one place where it is done. While the
-//! recorder is off that line is a load and a branch that is always predicted; the record is not even made.
+//! and the kernel for it: whoever does a thing says so in one line at the one place where it is done. While nobody records
+//! that line is a load and a branch that is always predicted, and what it would say is not even found out.
+//!
+//! `reactor run --xray FILE` and `--step` use it; `docs/xray.md` shows how to read what they show. A program that embeds a
+//! [`Reactor`](crate::Reactor) starts it on the thread that turns the loop:
+//!
+//! ```
+//! use reactor::xray::{self, View, What};
+//! use reactor::{Config, Reactor, Registry};
+//!
+//! let registry = Registry::built_in();
+//! let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "time" }] }"#;
+//! let config = Config::parse("inline.json", text, &registry)?;
+//!
+//! xray::start();
+//! let mut reactor = Reactor::bind(&config, &registry)?;
+//! reactor.turn(Some(std::time::Duration::ZERO))?;
+//! let recording = reactor.recording().expect("it was started on this thread");
+//! assert!(recording.records.iter().any(|record| matches!(record.what, What::Turn { number: 1, .. })));
+//!
+//! let mut text = Vec::new();
+//! View::Text.write(&recording, &mut text)?;
+//! assert!(String::from_utf8(text)?.contains("listen(1024) = 0"));
+//! xray::stop();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod answer;
 mod answers;
