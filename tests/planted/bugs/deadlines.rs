@@ -30,7 +30,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "Nothing limits the time in which a client takes no output (a zero window)",
         file: "src/connection/expiry.rs",
         function: "next_expiry",
-        right: "consider(write, Expired::Write);",
+        right: "consider(write(), Expired::Write);",
         wrong: "",
         caught_by: Seeds,
     },
