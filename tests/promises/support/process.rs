@@ -190,6 +190,15 @@ impl Process {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
+    /// Whether a thread has this name. That of the log is there only while there is something to write, and for a while after.
+    pub(crate) fn has_thread(&self, name: &str) -> bool {
+        let mut threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        threads.any(|thread| {
+            let comm = fs::read_to_string(thread.unwrap().path().join("comm"));
+            comm.is_ok_and(|comm| comm.trim_end() == name)
+        })
+    }
+
     pub(crate) fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }

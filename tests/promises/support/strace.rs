@@ -59,8 +59,11 @@ impl Strace {
         read(&directory)
     }
 
-    /// Whether every thread of the server is in the middle of a call that waits.
+    /// Whether every thread of the server is in the middle of a call that waits, and none is about to end.
     pub(crate) fn is_at_rest(&self) -> bool {
+        if self.process.has_thread("log") {
+            return false;
+        }
         let last: HashMap<_, _> = self.lines().into_iter().map(|line| (line.thread, line.text)).collect();
         let waits = |call: &&String| ["epoll_wait(", "futex("].iter().any(|name| call.starts_with(name));
         let waiting = last.values().filter(|call| waits(call) && !call.contains(") = ")).count();
