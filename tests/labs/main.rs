@@ -68,7 +68,7 @@ fn tried(title: String, lacks: Option<String>, test: impl FnOnce() -> Result<(),
 fn run(lab: &Lab) -> Result<(), Failed> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     BUILT.get_or_init(tools::build).clone()?;
-    if std::env::var_os("LABS_REFRESH").is_some() {
+    if std::env::var_os("LABS_REFRESH").is_some_and(|set| !set.is_empty()) {
         let seen = play::play(lab, Mode::Refresh, REFRESH_TIME_MAX)?;
         return Ok(pages::refresh(lab, &seen)?);
     }

@@ -30,6 +30,9 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
                 let start = page[range.start..].find('\n').map_or(page.len(), |end| range.start + end + 1);
                 open = Some((info.to_string(), start..start));
             }
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
+                assert!(!info.contains("lab="), "a lab in a list or a quotation would not be found: {info}");
+            }
             Event::Text(_) => {
                 if let Some((_, body)) = &mut open {
                     body.end = range.end;

@@ -138,6 +138,9 @@ fn shown(lab: &Lab, step: &Step, seen: &[String]) -> String {
 fn only_looks(input: &Input) -> bool {
     let Input::Command(lines) = input else { return false };
     let [line] = &lines[..] else { return false };
+    // What stands in quotes is the matter of a program and not of the shell.
+    let outside: Vec<_> = line.split('\'').step_by(2).collect();
+    let outside = outside.join(" ");
     let looks = |stage: &str| stage.split_whitespace().next().is_some_and(|word| tools::LOOKING.contains(&word));
-    !line.contains(['>', ';', '&', '`', '(']) && line.split('|').all(looks)
+    !outside.contains(['>', ';', '&', '`', '(']) && outside.split('|').all(looks)
 }

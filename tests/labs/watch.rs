@@ -89,7 +89,8 @@ impl<'a> Watch<'a> {
             self.last = (lines.to_vec(), Instant::now());
         }
         match self.mode {
-            Mode::Compare => is_wanting && self.is_hopeless(lines) && (self.end != End::Prompt || rest == Rest::Asleep),
+            // A command that ends does so soon, and is maybe asked again then; so only one that waits is given up.
+            Mode::Compare => is_wanting && self.is_hopeless(lines) && (self.end == End::GoesOn || rest == Rest::Asleep),
             Mode::Refresh => self.end != End::Prompt && self.last.1.elapsed() >= SETTLED,
         }
     }
