@@ -385,7 +385,7 @@ impl<K: Kernel> Reactor<K> {
         let counts = self.ledger.is_open();
         let Some((Owner::Connection(connection), mut visit)) = self.visit(key) else { return };
         let pending_before = connection.pending_bytes();
-        let before = counts.then(|| (visit.stats.received_bytes, visit.stats.sent_bytes));
+        let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let (status, deadline) = connection.drive(&mut visit);
         let moved =
             before.map(|(received, sent)| (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent));
