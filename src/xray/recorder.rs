@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::answer::{Answer, Gives};
 use super::file::File;
@@ -44,8 +46,8 @@ struct Recorder {
 
 /// What tells the time.
 enum Clock {
-    /// The monotonic clock, since the recording began.
-    Real(Instant),
+    /// The monotonic clock, in nanoseconds since it said this.
+    Real(u64),
     /// Whoever simulates the world: see [`tell`].
     Told,
 }
@@ -69,7 +71,7 @@ impl Recorder {
         if what.takes_time()
             && let Clock::Real(origin) = self.clock
         {
-            self.at = nanoseconds(origin.elapsed());
+            self.at = monotonic().saturating_sub(origin);
         }
         let record = Record { at: self.at, who: self.who, what };
         self.ring.push(record);
@@ -77,6 +79,13 @@ impl Recorder {
             live.push(record);
         }
     }
+}
+
+/// What the monotonic clock says, in nanoseconds (`clock_gettime(2)`). An `Instant` says the same, but its arithmetic takes
+/// longer than to read the clock, and that is done for every system call.
+fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
@@ -99,7 +108,7 @@ fn install(recorder: Option<Recorder>) -> Option<Recorder> {
 /// [`XRAY_RECORDS_MAX`] records. Whoever starts before [`Reactor::bind`](crate::Reactor::bind) sees the sockets being
 /// opened too.
 pub fn start() {
-    install(Some(Recorder::new(Clock::Real(Instant::now()), XRAY_RECORDS_MAX)));
+    install(Some(Recorder::new(Clock::Real(monotonic()), XRAY_RECORDS_MAX)));
 }
 
 /// Stops recording on this thread, and gives the memory back.
@@ -193,7 +202,7 @@ pub(crate) fn last(who: Option<Token>) -> Option<String> {
 
 /// Does `use_it` with the recorder of this thread, if it has one.
 fn with<R>(use_it: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
-    if is_off() {
+    if RECORDERS.load(Ordering::Relaxed) == 0 {
         return None;
     }
     RECORDER.with_borrow_mut(|recorder| recorder.as_mut().map(use_it))
