@@ -56,7 +56,7 @@ struct Run {
     #[arg(long, value_name = "PROTOCOL=URL")]
     listen: Vec<String>,
     /// Record what the loop does, and write it to FILE when the server stops and on SIGUSR1. The ending of FILE chooses
-    /// how it is shown: .txt. With - it is text on stderr, as it happens
+    /// how it is shown: .txt as text, .json for Perfetto, .html as a page. With - it is text on stderr, as it happens
     #[arg(long, value_name = "FILE")]
     xray: Option<Target>,
     /// Stop the loop after each turn, show it on stderr, and go on when Enter is pressed: for classrooms, because nobody is

@@ -26,7 +26,7 @@ impl Chatty {
 
 impl Connection for Chatty {
     fn on_event(&mut self, event: &Event) -> Result<Next> {
-        println!("connection {}: {event:?}", event.token().0);
+        println!("connection {}: {event:#?}", event.token().0);
         self.0.converse()
     }
 }

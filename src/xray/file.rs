@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::thread::{self, JoinHandle};
 
 use super::recording::Recording;
@@ -22,10 +23,14 @@ impl File {
     /// Looks whether it can be written: better now than after a day.
     ///
     /// # Errors
-    /// It cannot.
+    /// It cannot, or something is there that is no file and would be replaced by one.
     pub(super) fn new(path: PathBuf, view: View) -> io::Result<Self> {
+        match fs::symlink_metadata(&path) {
+            Ok(there) if !there.is_file() => return Err(io::Error::other("what is there is no regular file")),
+            _ => {}
+        }
         let temporary = temporary(&path);
-        fs::File::create(&temporary).and_then(|_| fs::remove_file(&temporary))?;
+        create(&temporary).and_then(|_| fs::remove_file(&temporary))?;
         Ok(Self { path, view, writer: None })
     }
 
@@ -34,6 +39,7 @@ impl File {
         if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
             return log::warn!("the X-ray is not written: the one before is still being written");
         }
+        self.wait();
         let (path, view, recording) = (self.path.clone(), self.view, recording());
         let write = move || write(&path, view, &recording);
         match thread::Builder::new().name("xray".to_owned()).spawn(write) {
@@ -71,10 +77,10 @@ fn write(path: &Path, view: View, recording: &Recording) {
 /// Has the file at `path` hold what `write` writes, in one step (`rename(2)`): who reads it meanwhile sees the old one.
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary(path);
+    let mut file = BufWriter::new(create(&temporary)?);
     let result = (|| {
-        let mut file = BufWriter::new(fs::File::create(&temporary)?);
         write(&mut file)?;
-        file.into_inner()?;
+        file.flush()?;
         fs::rename(&temporary, path)
     })();
     if result.is_err() {
@@ -83,9 +89,14 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     result
 }
 
-/// What a file is called until it is complete.
+/// A file that was not there: nothing else is written over or waited for (`open(2)`: `O_EXCL`).
+fn create(path: &Path) -> io::Result<fs::File> {
+    fs::File::create_new(path)
+}
+
+/// What the file of this process is called until it is complete.
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
+    name.push(format!(".{}", process::id()));
     name.into()
 }

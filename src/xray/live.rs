@@ -156,7 +156,7 @@ impl Step {
     fn wait(&mut self) {
         let Some(input) = &mut self.input else { return };
         let _ = self.output.write_all(b"-- Enter for the next turn").and_then(|()| self.output.flush());
-        if !input.read_until(b'\n', &mut Vec::new()).is_ok_and(|count| count > 0) {
+        if !input.skip_until(b'\n').is_ok_and(|count| count > 0) {
             self.input = None;
         }
     }
