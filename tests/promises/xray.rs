@@ -1,5 +1,6 @@
 //! The X-ray shows what the loop does: all of it, in order, and when it is asked to.
 
+mod panic;
 // It compares with the system calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod strace;

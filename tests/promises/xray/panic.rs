@@ -1,0 +1,94 @@
+//! A protocol that panics leaves its last records in the log.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::thread;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use reactor::protocol::{
+    Context, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+};
+use reactor::{Config, Reactor, Registry, xray};
+use serde_json::json;
+
+use crate::support::{Client, eventually, listener};
+
+/// Waits for the first bytes, and panics over the next ones.
+struct Fragile {
+    touched: bool,
+}
+
+impl Service for Fragile {
+    const NAME: &'static str = "fragile";
+    const ABOUT: &'static str = "Panics when it is touched twice.";
+    const TRY: &'static str = "echo hello | nc -N 127.0.0.1 9000";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self { touched: false })
+    }
+}
+
+impl StreamService for Fragile {
+    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(Self { touched: false })
+    }
+}
+
+impl StreamProtocol for Fragile {
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        assert!(!std::mem::replace(&mut self.touched, true), "touched twice");
+        cx.out.push(b'1');
+        Ok(Step::wait(Within::Nothing).consuming(input.len()))
+    }
+}
+
+/// The errors that this process has logged.
+struct Errors(Mutex<String>);
+
+static ERRORS: Errors = Errors(Mutex::new(String::new()));
+
+impl Log for Errors {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.0.lock().unwrap().push_str(&format!("{}\n", record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_protocol_that_panics_leaves_its_last_records_in_the_log_and_nobody_elses() {
+    log::set_logger(&ERRORS).unwrap();
+    log::set_max_level(LevelFilter::Error);
+    let mut registry = Registry::built_in();
+    registry.stream::<Fragile>();
+    let text = json!({ "listeners": [listener("fragile", "tcp"), listener("uppercase", "tcp")] }).to_string();
+    let config = Config::parse("panic", &text, &registry).unwrap();
+    let mut reactor = Reactor::bind(&config, &registry).unwrap();
+    let addresses: Vec<_> = reactor.endpoints().iter().map(|endpoint| endpoint.address()).collect();
+    let handle = reactor.handle();
+    let server = thread::spawn(move || {
+        xray::start();
+        reactor.run().unwrap();
+    });
+
+    Client::connect(addresses[1]).ask("somebody else", "SOMEBODY ELSE");
+    let mut client = Client::connect(addresses[0]);
+    client.ask("four", "1");
+    client.send("eleven more");
+    assert_eq!(client.rest(), b"");
+    let errors = || ERRORS.0.lock().unwrap().clone();
+    eventually("it is logged", || errors().contains("its last records"));
+    let (_, last) = errors().split_once("its last records").map(|(begin, end)| (begin.len(), end.to_owned())).unwrap();
+    for wanted in ["recvfrom(65536) = 4", "sendto(1) = 1", "recvfrom(65536) = 11", "on_bytes(11) = bug", "it panicked"]
+    {
+        assert!(last.contains(wanted), "no {wanted} in {last}");
+    }
+    assert!(!last.contains("(13)"), "that was somebody else: {last}");
+    handle.stop();
+    server.join().unwrap();
+}
