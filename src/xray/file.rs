@@ -100,3 +100,27 @@ fn temporary(path: &Path) -> PathBuf {
     name.push(format!(".{}", process::id()));
     name.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_neither_replaced_nor_written_through() {
+        let directory = std::env::temp_dir().join(format!("reactor-xray-{}", process::id()));
+        fs::create_dir_all(directory.join("taken.txt")).unwrap();
+        assert!(File::new(directory.join("taken.txt"), View::Text).is_err(), "a directory");
+
+        let (path, precious) = (directory.join("x.txt"), directory.join("precious"));
+        fs::write(&precious, "still here").unwrap();
+        std::os::unix::fs::symlink(&precious, temporary(&path)).unwrap();
+        assert!(File::new(path.clone(), View::Text).is_err(), "a link where the new file would be");
+        assert!(replace(&path, |file| file.write_all(b"lost")).is_err());
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "still here");
+
+        fs::remove_file(temporary(&path)).unwrap();
+        replace(&path, |file| file.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}
