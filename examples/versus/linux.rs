@@ -52,6 +52,8 @@ enum Section {
     Sum,
     /// Sixteen requests at a time
     Pipelined,
+    /// The recorder of the X-ray, off and on
+    Xray,
     /// Processor time by connections, and by message size
     Growth,
     /// A connection for each request
@@ -103,6 +105,7 @@ fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
         Section::Uppercase => throughput::one_at_a_time(lab, "uppercase"),
         Section::Sum => throughput::one_at_a_time(lab, "sum"),
         Section::Pipelined => throughput::pipelined(lab),
+        Section::Xray => throughput::recorded(lab),
         Section::Growth => growth::measure(lab, svg),
         Section::Connect => throughput::connect_each(lab),
         Section::Udp => throughput::udp(lab).and_then(|()| burst::measure(lab)),

@@ -47,6 +47,19 @@ pub(crate) fn udp(lab: &Lab) -> Result<()> {
     run(lab, "sum over UDP, 64 bytes, 50 senders, 4 datagrams each at a time", "sum", &over_udp(lab)?, &options)
 }
 
+/// What it costs to be X-rayed, and what that costs which is not on.
+pub(crate) fn recorded(lab: &Lab) -> Result<()> {
+    let off = lab.reactor(&[("uppercase", "tcp")])?;
+    let file = lab.scratch("xray.txt").display().to_string();
+    let on = [off.clone(), vec!["--xray".to_owned(), file]].concat();
+    let contenders = [("recorder off", off), ("recorder on", on)];
+    for (title, pipeline) in [("one at a time", "1"), ("16 at a time", "16")] {
+        let title = format!("The X-ray: uppercase, 64 bytes, {title}, 50 connections");
+        run(lab, &title, "uppercase", &contenders, &["-c", "50", "--size", "64", "--pipeline", pipeline])?;
+    }
+    Ok(())
+}
+
 pub(crate) fn over_tcp(lab: &Lab, protocol: &str) -> Result<Vec<Contender>> {
     Ok(vec![
         ("bare epoll", lab.peer(&["bare", protocol])),
