@@ -327,7 +327,7 @@ impl Recorder {
         let is_meant = |record: &&Record| who.is_none_or(|who| record.who == who);
         let mut records: Vec<_> = self.ring.records().rev().filter(is_meant).take(XRAY_LAST_RECORDS).copied().collect();
         records.reverse();
-        text::lines(&records)
+        text::lines(&records, &self.endpoints, who.is_some())
     }
 }
 

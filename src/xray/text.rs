@@ -38,9 +38,10 @@ pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()>
     recording.records.iter().try_for_each(|record| text.record(record, to))
 }
 
-/// A few records, without anything around them.
-pub(super) fn lines(records: &[Record]) -> String {
-    let mut text = Text { at: records.first().map_or(0, |record| record.at), ..Text::default() };
+/// A few records, without anything around them. With `gaps`, others stood between them.
+pub(super) fn lines(records: &[Record], endpoints: &[Served], gaps: bool) -> String {
+    let at = records.first().map_or(0, |record| record.at);
+    let mut text = Text { at, gaps, endpoints: endpoints.iter().map(called).collect(), ..Text::default() };
     let mut lines = Vec::new();
     // Nothing that is written to memory can fail.
     let _ = records.iter().try_for_each(|record| text.record(record, &mut lines));
@@ -52,6 +53,8 @@ pub(super) fn lines(records: &[Record]) -> String {
 pub(super) struct Text {
     /// The time of the record before.
     at: u64,
+    /// Records are left out: what passed since the one before passed in them, unless this one takes time.
+    gaps: bool,
     /// `NAME (PROTOCOL)` of each endpoint.
     endpoints: Vec<String>,
     /// Connections that were accepted before the first record, until they come up.
@@ -61,9 +64,10 @@ pub(super) struct Text {
 impl Text {
     /// Introduces a listener or a UDP socket.
     pub(super) fn serves(&mut self, served: &Served, to: &mut dyn Write) -> io::Result<()> {
-        let Served { who, name, protocol, url } = served;
-        self.endpoints.push(format!("{name} ({protocol})"));
-        writeln!(to, "# #{} is {name} ({protocol}) at {url}", who.generation)
+        let called = called(served);
+        writeln!(to, "# #{} is {called} at {}", served.who.generation, served.url)?;
+        self.endpoints.push(called);
+        Ok(())
     }
 
     pub(super) fn record(&mut self, record: &Record, to: &mut dyn Write) -> io::Result<()> {
@@ -76,6 +80,7 @@ impl Text {
             writeln!(to, "# #{} is {} at {endpoint}", open.who.generation, open.peer)?;
         }
         match took {
+            _ if self.gaps && !record.what.takes_time() => write!(to, "{:10} ", "")?,
             0 => write!(to, "{:10} ", "")?,
             took => write!(to, "{:10.1} ", took as f64 / 1000.0)?,
         }
@@ -91,5 +96,29 @@ impl Text {
 
     fn endpoint(&self, index: u16) -> &str {
         self.endpoints.get(index as usize).map_or("?", String::as_str)
+    }
+}
+
+/// `NAME (PROTOCOL)`.
+fn called(served: &Served) -> String {
+    format!("{} ({})", served.name, served.protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xray::sample;
+
+    #[test]
+    fn the_records_of_one_connection_name_its_listener_and_show_only_the_time_that_they_took() {
+        let recording = sample::recording();
+        let is_accepted = |record: &&Record| matches!(record.what, What::Accepted { .. });
+        let who = recording.records.iter().find(is_accepted).expect("somebody is accepted").who;
+        let own: Vec<_> = recording.records.iter().filter(|record| record.who == who).copied().collect();
+        let text = lines(&own, &recording.endpoints, true);
+        assert!(text.contains(&format!("accepted 192.0.2.1:40000 at {} (uppercase)", sample::NAME)), "{text}");
+        for (line, record) in text.lines().zip(&own) {
+            assert_eq!(!line[..10].trim().is_empty(), record.what.takes_time(), "{line}");
+        }
     }
 }
