@@ -2,16 +2,21 @@
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use crate::attempt::{Attempt, attempt};
+use crate::bug_log::BugLog;
 use crate::connection::{Status, Visit};
-use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply};
+use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Token};
 use crate::limits::{DATAGRAM_BATCH_MAX, VISIT_DATAGRAMS_MAX};
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
 pub(crate) struct Mailbox<S> {
+    token: Token,
+    /// Its name in the configuration.
+    name: String,
     pub(crate) socket: S,
     protocol: Box<dyn DatagramProtocol>,
     /// The longest payload that can be a request.
@@ -24,13 +29,16 @@ pub(crate) struct Mailbox<S> {
     replies: Replies,
     /// The last visit met nothing but errors.
     failing: bool,
+    bug_log: BugLog,
 }
 
 impl<S: DatagramSocket> Mailbox<S> {
-    pub(crate) fn new(socket: S, protocol: Box<dyn DatagramProtocol>) -> Self {
+    pub(crate) fn new(token: Token, name: &str, socket: S, protocol: Box<dyn DatagramProtocol>) -> Self {
         let ready = Readiness { readable: true, writable: true, in_doubt: false };
         let payload_bytes_max = protocol.payload_bytes_max();
         Self {
+            token,
+            name: name.to_owned(),
             socket,
             protocol,
             payload_bytes_max,
@@ -38,6 +46,7 @@ impl<S: DatagramSocket> Mailbox<S> {
             received: Vec::new(),
             replies: Replies::default(),
             failing: false,
+            bug_log: BugLog::default(),
         }
     }
 
@@ -117,9 +126,11 @@ impl<S: DatagramSocket> Mailbox<S> {
                 Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, received.from);
             let protocol = &mut self.protocol;
             let result = catch_unwind(AssertUnwindSafe(|| protocol.on_datagram(payload, &mut cx)));
-            let result = result.unwrap_or(Err(Dropped("bug")));
-            xray::record(|| asked(payload.len(), visit.outbox.len(), result));
-            result
+            xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
+            result.unwrap_or_else(|_| {
+                self.bug_log.write(visit.now, &self.name, self.token, "it panicked");
+                Err(Dropped("bug"))
+            })
         };
         match result {
             Ok(()) if visit.outbox.is_empty() => {}
@@ -157,8 +168,12 @@ impl<S: DatagramSocket> Mailbox<S> {
 }
 
 /// What a protocol did with a datagram.
-fn asked(input: usize, output: usize, result: Result<(), Dropped>) -> What {
+fn asked(input: usize, output: usize, result: &thread::Result<Result<(), Dropped>>) -> What {
     let (input, output) = (input as u32, output as u32);
-    let decision = if result.is_ok() { Decision::Dealt } else { Decision::Dropped };
+    let decision = match result {
+        Ok(Ok(())) => Decision::Dealt,
+        Ok(Err(_)) => Decision::Dropped,
+        Err(_) => Decision::Bug,
+    };
     What::Asked { ask: Ask::Datagram, input, consumed: input, output, decision }
 }

@@ -30,6 +30,7 @@ use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
+use crate::bug_log::BugLog;
 use crate::bulk::{Buffers, Returned};
 use crate::config::Config;
 use crate::connection::{Connection, Status, Visit};
@@ -112,7 +113,7 @@ pub struct Reactor<K: Kernel = Mio> {
     stop: Stop,
     shutdown_timeout: Duration,
     accept_log: LogLimit,
-    bug_log: LogLimit,
+    bug_log: BugLog,
     job_log: LogLimit,
 }
 
@@ -222,7 +223,7 @@ impl<K: Kernel> Reactor<K> {
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
             accept_log: LogLimit::default(),
-            bug_log: LogLimit::default(),
+            bug_log: BugLog::default(),
             job_log: LogLimit::default(),
         };
         for listener in &config.listeners {
@@ -232,7 +233,9 @@ impl<K: Kernel> Reactor<K> {
             let bound = bind::bind(&mut reactor.kernel, listener, registry, token)?;
             let owner = match bound.socket {
                 bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
-                bind::Socket::Datagram(socket, protocol) => Owner::Mailbox(Box::new(Mailbox::new(socket, protocol))),
+                bind::Socket::Datagram(socket, protocol) => {
+                    Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
+                }
             };
             reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
             xray::serves(|| reactor.served(token));

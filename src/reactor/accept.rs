@@ -88,8 +88,7 @@ impl<K: Kernel> Reactor<K> {
             && !endpoint.peers.admit(peer, most)
         {
             log::debug!("{}: closed {peer}: its address has {most} connections already", endpoint.name());
-            endpoint.stats.refused.add("max_connections_per_ip");
-            return self.kernel.close(stream);
+            return self.refuse(index, stream, "max_connections_per_ip");
         }
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("a connection cannot be registered: {error}");
@@ -98,8 +97,10 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &mut self.endpoints[index as usize];
         let service = endpoint.service.as_ref();
         let connect = || service.map(|service| service.connector.connect(peer));
-        let Some(protocol) = catch_unwind(AssertUnwindSafe(connect)).unwrap_or(None) else {
-            return self.turn_away(index, stream, peer, "bug");
+        let Ok(Some(protocol)) = catch_unwind(AssertUnwindSafe(connect)) else {
+            self.turn_away(index, stream, peer, "bug");
+            let endpoint = &self.endpoints[index as usize];
+            return self.bug_log.write(self.now, endpoint.name(), token, "it panicked when somebody connected");
         };
         endpoint.stats.accepted += 1;
         endpoint.places += 1;
@@ -124,10 +125,16 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Refuses somebody who counts among the connections of its address already.
     fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
-        let endpoint = &mut self.endpoints[endpoint as usize];
-        endpoint.stats.refused.add(reason);
-        endpoint.peers.leave(peer);
+        self.endpoints[endpoint as usize].peers.leave(peer);
+        self.refuse(endpoint, stream, reason);
+    }
+
+    /// Closes what was accepted and will not be served.
+    fn refuse(&mut self, endpoint: u16, stream: K::Stream, reason: &'static str) {
+        self.endpoints[endpoint as usize].stats.refused.add(reason);
         self.kernel.close(stream);
+        xray::record(|| What::Closed(reason));
     }
 }

@@ -71,13 +71,9 @@ impl<K: Kernel> Reactor<K> {
         endpoint.peers.leave(peer);
         xray::record(|| What::Closed(reason.text()));
         log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
-        if let CloseReason::Bug(what) = reason
-            && let Some(suppressed) = self.bug_log.allow(self.now)
-        {
-            log::error!("{}: a bug of the protocol: {what} ({suppressed} such lines suppressed)", endpoint.name());
-            if let Some(last) = xray::last(Some(Token { slot: key, generation: slot.generation })) {
-                log::error!("its last records:\n{last}");
-            }
+        if let CloseReason::Bug(what) = reason {
+            let who = Token { slot: key, generation: slot.generation };
+            self.bug_log.write(self.now, endpoint.name(), who, what);
         }
     }
 }
