@@ -242,6 +242,10 @@ impl<K: Kernel> Reactor<K> {
             reactor.insert(token, index, owner);
         }
         reactor.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
+        if xray::is_on() {
+            // Whoever looks so closely may want a report as well, and has paid for more than counting.
+            reactor.ledger.begin(reactor.now, reactor.generation);
+        }
         Ok(reactor)
     }
 

@@ -1,4 +1,4 @@
-//! What each connection has received and sent, from the moment that somebody asks.
+//! What each connection has received and sent, from the moment that somebody asks; from the start, if an X-ray runs then.
 
 use crate::time::Time;
 

@@ -39,6 +39,7 @@ pub enum Stopped {
 impl<K: Kernel> Reactor<K> {
     /// Does what a signal or a [`Handle`](crate::Handle) asks for.
     pub(super) fn obey(&mut self, command: Command) {
+        xray::about(NOBODY, || What::Command(command));
         match command {
             Command::Report => {
                 self.report_all();

@@ -28,12 +28,13 @@ pub(super) enum Kind {
     Trouble,
     Reap,
     Closed,
+    Command,
     Stopping,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Turn,
         Self::Wait,
         Self::Event,
@@ -57,6 +58,7 @@ impl Kind {
         Self::Trouble,
         Self::Reap,
         Self::Closed,
+        Self::Command,
         Self::Stopping,
     ];
 
@@ -90,6 +92,7 @@ impl Kind {
             | What::Dropped(_)
             | What::Paused(_)
             | What::Stale => Self::Trouble,
+            What::Command(_) => Self::Command,
             What::Stopping { .. } => Self::Stopping,
             What::Reap => Self::Reap,
         }
@@ -121,6 +124,7 @@ impl Kind {
             Self::Trouble => "trouble",
             Self::Reap => "reap",
             Self::Closed => "closed",
+            Self::Command => "command",
             Self::Stopping => "stopping",
         }
     }

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::answer::Answer;
-use crate::kernel::{Readiness, Token};
+use crate::kernel::{Command, Readiness, Token};
 use crate::protocol::Within;
 
 /// One thing that a loop did: 40 bytes.
@@ -117,6 +117,8 @@ pub enum What {
     },
     /// Accepting is paused; why.
     Paused(&'static str),
+    /// A signal or a [`Handle`](crate::Handle) asked for something.
+    Command(Command),
     /// The server begins to stop; or cuts what is left.
     Stopping {
         /// Whether connections are cut.

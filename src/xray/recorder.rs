@@ -208,6 +208,11 @@ fn with<R>(use_it: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
     RECORDER.with_borrow_mut(|recorder| recorder.as_mut().map(use_it))
 }
 
+/// Whether this thread records.
+pub(crate) fn is_on() -> bool {
+    !is_off()
+}
+
 /// Whether this thread does not record.
 #[inline(always)]
 fn is_off() -> bool {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::record::{Ask, Call, Decision, Interest, Phase, SocketOption, Waits, What};
-use crate::kernel::Readiness;
+use crate::kernel::{Command, Readiness};
 use crate::protocol::Within;
 
 /// mio waits and registers through `poll(2)` where it is told to, and through kqueue where there is no epoll.
@@ -200,6 +200,10 @@ impl fmt::Display for What {
             Self::JobBack { panicked: false } => f.write_str("job is back"),
             Self::JobBack { panicked: true } => f.write_str("job is back: it panicked"),
             Self::Paused(why) => write!(f, "accepting is paused: {why}"),
+            Self::Command(Command::Report) => f.write_str("asked for a report"),
+            Self::Command(Command::Stop) => f.write_str("asked to stop in order"),
+            Self::Command(Command::Terminate) => f.write_str("a signal asks to stop"),
+            Self::Command(Command::Abort) => f.write_str("asked to stop at once"),
             Self::Stopping { cut: false } => f.write_str("stopping in order"),
             Self::Stopping { cut: true } => f.write_str("stopping: connections are cut"),
             Self::Reap => f.write_str("reap"),

@@ -88,10 +88,31 @@ fn the_file_is_written_on_sigusr1_and_anew_when_the_server_stops() {
     client.ask("one", "ONE");
     server.process.signal(Signal::SIGUSR1);
     eventually("it is written", || server.directory.names() == ["xray.txt"]);
-    assert_order(&lines(&server.directory), &[("accepted 127.0.0.1:", "(uppercase)"), ("sendto(3)", "= 3")]);
+    let wanted = [("accepted 127.0.0.1:", "(uppercase)"), ("sendto(3)", "= 3"), ("asked for a report", "")];
+    assert_order(&lines(&server.directory), &wanted);
     client.ask("more", "MORE");
     drop(client);
-    assert_order(&server.stop(), &[("sendto(3)", "= 3"), ("sendto(4)", "= 4"), ("stopping", ""), ("close()", "= 0")]);
+    let wanted = [
+        ("sendto(3)", "= 3"),
+        ("sendto(4)", "= 4"),
+        ("a signal asks to stop", ""),
+        ("stopping", ""),
+        ("close()", "= 0"),
+    ];
+    assert_order(&server.stop(), &wanted);
+}
+
+#[test]
+fn the_first_report_has_all_bytes_of_a_connection_when_it_is_recorded() {
+    let server = Recorded::start(&listener("uppercase", "tcp"));
+    let mut client = Client::connect(server.process.address("uppercase-tcp"));
+    client.ask("one", "ONE");
+    let peer = client.stream().local_addr().unwrap().to_string();
+    server.process.signal(Signal::SIGUSR1);
+    eventually("the report is complete", || server.process.log().contains("    in all "));
+    let log = server.process.log();
+    let row = log.lines().find(|line| line.contains(&format!(" {peer} "))).unwrap();
+    assert_eq!(row.split("  ").filter(|field| field.trim() == "3 B").count(), 2, "{row}");
 }
 
 #[test]

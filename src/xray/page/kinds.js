@@ -46,6 +46,8 @@ const KINDS = {
     means: 'The end of a turn: the only time at which a slot is freed, so no event can meet its next owner.' },
   closed: { letter: 'C', colour: 'ink', shape: 'diamond', name: 'closed',
     means: 'The connection is over. The reason is counted.' },
+  command: { letter: 'i', colour: 'ink', shape: 'down', name: 'command',
+    means: 'A signal came, or another thread asked for something: a report, or the end.' },
   stopping: { letter: 'X', colour: 'vermillion', shape: 'diamond', name: 'stopping',
     means: 'The server was asked to stop: requests are finished, the others are closed.' },
 };
