@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*, a peer least of all. Done right in
-//! `src/attempt.rs`, where a call that cannot be done now says so instead of waiting.
+//! `src/reactor.rs`, where the loop waits for everybody at once.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
