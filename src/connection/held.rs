@@ -140,9 +140,14 @@ impl<T: Transport> Connection<T> {
         visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
     }
 
+    /// Whether it is under back-pressure between two visits, as [`note_full`](Self::note_full) has noted.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.full)
+    }
+
     /// Notes whether too much is pending.
     pub(super) fn note_full(&mut self, full: bool, visit: &Visit<'_>) {
-        if self.held.as_ref().is_some_and(|held| held.full) != full {
+        if self.is_held_back() != full {
             self.held().full = full;
             let pending = visit.outbox.len() as u32;
             xray::record(|| if full { What::Full { pending } } else { What::Relieved { pending } });

@@ -29,9 +29,12 @@ impl<K: Kernel> Reactor<K> {
             .slots
             .iter()
             .filter_map(|(key, slot)| match &slot.owner {
-                Owner::Connection(connection) => {
-                    Some(Open { who: self.token(key as u32), peer: connection.peer(), endpoint: slot.endpoint })
-                }
+                Owner::Connection(connection) => Some(Open {
+                    who: self.token(key as u32),
+                    peer: connection.peer(),
+                    endpoint: slot.endpoint,
+                    full: connection.is_held_back(),
+                }),
                 _ => None,
             })
             .collect();

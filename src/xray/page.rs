@@ -62,6 +62,8 @@ struct Lane {
     /// The name of the listener, and its protocol.
     listener: String,
     protocol: String,
+    /// Whether it was under back-pressure already at the first record.
+    full: bool,
 }
 
 #[derive(Serialize)]
@@ -123,6 +125,10 @@ impl<'a> Columns<'a> {
         for open in &recording.connections {
             let lane = columns.lane(open.who);
             columns.describe(lane, "connection", open.peer.to_string(), open.endpoint.into());
+        }
+        for who in recording.full_before() {
+            let lane = columns.lane(who);
+            columns.lanes[lane as usize].full = true;
         }
         for (place, record) in recording.records.iter().enumerate() {
             let lane = columns.lane(record.who);
@@ -218,5 +224,6 @@ mod tests {
         assert_eq!(columns.lanes.len(), 5);
         assert_eq!(columns.lanes[3].address, "192.0.2.1:39999");
         assert_eq!(columns.lanes[4].address, "192.0.2.1:40000");
+        assert!(columns.lanes[3].full && !columns.lanes[4].full);
     }
 }

@@ -13,7 +13,7 @@ use crate::protocol::Within;
 
 const LISTENER: Token = Token { slot: 0, generation: 1 };
 const MAILBOX: Token = Token { slot: 1, generation: 2 };
-/// It was accepted before the first record.
+/// It was accepted before the first record, and has been under back-pressure since then.
 const EARLY: Token = Token { slot: 2, generation: 3 };
 const SLOW: Token = Token { slot: 3, generation: 4 };
 
@@ -135,6 +135,6 @@ pub(super) fn recording() -> Recording {
             served(LISTENER, NAME, "uppercase", "tcp://127.0.0.1:8001"),
             served(MAILBOX, "sum", "sum", "udp://127.0.0.1:5656"),
         ],
-        connections: vec![Open { who: EARLY, peer: ([192, 0, 2, 1], 39_999).into(), endpoint: 0 }],
+        connections: vec![Open { who: EARLY, peer: ([192, 0, 2, 1], 39_999).into(), endpoint: 0, full: true }],
     }
 }

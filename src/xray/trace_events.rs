@@ -104,11 +104,15 @@ impl<'a> Trace<'a> {
         let endpoints: HashSet<_> = self.recording.endpoints.iter().map(|served| served.who).collect();
         let accepted = |record: &Record| matches!(record.what, What::Accepted { .. }).then_some(record.who);
         let accepted: HashSet<_> = self.recording.records.iter().filter_map(accepted).collect();
+        let full = self.recording.full_before();
         let mut known = HashSet::from([NOBODY]);
         let open = self.recording.connections.iter().map(|open| open.who);
         for who in self.recording.records.iter().map(|record| record.who).chain(open) {
             if known.insert(who) && !endpoints.contains(&who) && !accepted.contains(&who) {
                 self.begin_aside(LIFE, who)?;
+                if full.contains(&who) {
+                    self.begin_aside(BACK_PRESSURE, who)?;
+                }
             }
         }
         Ok(())

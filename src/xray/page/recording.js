@@ -16,7 +16,7 @@ class Recording {
       this.placesOf[this.lane[place]].push(place);
     }
     for (const [read, write] of this.answers) this.arrowsOf[this.lane[read]].push([read, write]);
-    this.placesOf.forEach((places, lane) => this.findBands(places, this.bandsOf[lane]));
+    this.placesOf.forEach((places, lane) => this.findBands(places, this.bandsOf[lane], this.lanes[lane].full));
   }
 
   kindOf(place) { return this.kinds[this.kind[place]]; }
@@ -34,8 +34,8 @@ class Recording {
   }
 
   /** What goes on in a lane for a while: from one place to another, or to the end. */
-  findBands(places, bands) {
-    const open = {};
+  findBands(places, bands, full) {
+    const open = full ? { full: 0 } : {};
     const end = (sort, place) => {
       if (open[sort] !== undefined) bands.push({ sort, from: open[sort], to: place });
       delete open[sort];

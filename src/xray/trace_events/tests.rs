@@ -85,7 +85,7 @@ fn lives_and_jobs_and_back_pressure_begin_and_end_once() {
         }
     }
     let names: Vec<_> = aside.keys().map(|(name, id)| (name.as_str(), *id)).collect();
-    assert_eq!(names, [("back-pressure", 4), ("connection", 3), ("connection", 4), ("job", 3)]);
+    assert_eq!(names, [("back-pressure", 3), ("back-pressure", 4), ("connection", 3), ("connection", 4), ("job", 3)]);
     assert!(aside.values().all(|ends| ends == "be"), "{aside:?}");
 }
 
