@@ -84,7 +84,7 @@ pub const LOG_LINES_MAX: u32 = 20;
 pub const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// Connections that one report lists, those that wait longest for somebody first: at 250 bytes each they fit into half of
-/// [`LOG_QUEUE_BYTES_MAX`], and cost a loop with ten thousand connections two milliseconds.
+/// [`LOG_QUEUE_BYTES_MAX`].
 pub const REPORT_ROWS_MAX: usize = 500;
 
 /// Problems of a configuration that are reported in one run: finding each takes a pass over the text.
