@@ -114,7 +114,8 @@ impl<'a> Columns<'a> {
         columns.lane(NOBODY);
         for (index, served) in recording.endpoints.iter().enumerate() {
             let lane = columns.lane(served.who);
-            columns.describe(lane, "listener", served.url.clone(), index);
+            let sort = if served.url.starts_with("udp") { "UDP socket" } else { "listener" };
+            columns.describe(lane, sort, served.url.clone(), index);
         }
         let open = recording.connections.iter().map(|open| open.who);
         let mut connections: Vec<_> = recording.records.iter().map(|record| record.who).chain(open).collect();

@@ -111,6 +111,7 @@ fn take(
         }
         let again = seen.prompt && only_looks(&step.input) && Instant::now() < looking;
         match mode {
+            // The kernel tells nobody that what the command looks at has changed.
             _ if again => std::thread::sleep(LOOK),
             Mode::Refresh => return Ok(seen.lines),
             Mode::Compare => return Err(format!("this is seen instead:\n\n{}", shown(lab, step, &seen.lines))),

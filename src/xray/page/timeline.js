@@ -298,7 +298,7 @@ class Timeline {
       const after = 10 + Math.max(pen.measureText(name).width + 6, 30);
       pen.font = '12px system-ui, sans-serif';
       pen.fillStyle = colours.soft;
-      pen.fillText(width < 700 || sort === 'listener' ? listener : [listener, address].filter(Boolean).join('  '), after, y);
+      pen.fillText(width < 700 || sort !== 'connection' ? listener : [listener, address].filter(Boolean).join('  '), after, y);
     }
     pen.restore();
     pen.fillStyle = colours.line;
