@@ -11,10 +11,12 @@
 
 mod accept;
 mod invariants;
+mod jobs;
 mod ledger;
 mod reap;
 mod recording;
 mod report;
+mod slots;
 mod stop;
 
 use std::collections::VecDeque;
@@ -26,23 +28,23 @@ use slab::Slab;
 
 pub(crate) use self::invariants::Census;
 use self::ledger::Ledger;
+use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
 use crate::bug_log::BugLog;
-use crate::bulk::{Buffers, Returned};
+use crate::bulk::Buffers;
 use crate::config::Config;
-use crate::connection::{Connection, Status, Visit};
+use crate::connection::{Status, Visit};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
-use crate::kernel::{Handle, Kernel, Mio, Notice, Panicked, Token};
+use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
 use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES, TURN_SPENT_MAX};
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
-use crate::protocol::{Job, Outcome};
 use crate::registry::Registry;
 use crate::time::Time;
 use crate::xray::{self, What};
@@ -115,41 +117,6 @@ pub struct Reactor<K: Kernel = Mio> {
     accept_log: LogLimit,
     bug_log: BugLog,
     job_log: LogLimit,
-}
-
-/// What the loop owns at one place of its slab. There may be very many, so every byte of it counts.
-struct Slot<K: Kernel> {
-    generation: u32,
-    /// Whether it stands in one of the queues.
-    queued: bool,
-    /// Whether it stands in the list of those that wait for a buffer.
-    wants_buffer: bool,
-    endpoint: u16,
-    owner: Owner<K>,
-}
-
-impl<K: Kernel> Slot<K> {
-    /// Whether it is to be put into a queue: it stands in none so far.
-    fn mark_queued(&mut self) -> bool {
-        !std::mem::replace(&mut self.queued, true)
-    }
-}
-
-enum Owner<K: Kernel> {
-    Listener(Listener<K::Listener>),
-    Mailbox(Box<Mailbox<K::Socket>>),
-    Connection(Connection<K::Stream>),
-    /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
-    /// is bounded by the number of connections.
-    Remains(Remains),
-}
-
-/// What the worker is at, that a connection left behind.
-enum Remains {
-    /// A job whose result nobody wants any more. Then comes the last job, if there is one.
-    Unwanted(Option<Job>),
-    /// The last job. Nothing comes after it, whatever it returns.
-    Last,
 }
 
 /// Whether another turn is to come.
@@ -343,35 +310,6 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn note_done(&mut self, token: Token, result: Result<Outcome, Panicked>) {
-        let buffers = &mut self.buffers;
-        let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
-        else {
-            self.stale_notices += 1;
-            return xray::about(token, || What::Stale);
-        };
-        xray::about(token, || What::JobBack { panicked: result.is_err() });
-        match &mut slot.owner {
-            Owner::Connection(connection) => {
-                connection.note_done(result, self.now, buffers);
-                self.queue(token.slot);
-            }
-            Owner::Remains(Remains::Last) => self.closed.push(token.slot),
-            Owner::Remains(remains @ Remains::Unwanted(_)) => {
-                let last = match std::mem::replace(remains, Remains::Last) {
-                    Remains::Unwanted(last) => last,
-                    Remains::Last => None,
-                };
-                match Returned::new(result, buffers).into_remains() {
-                    None if last.is_none() => self.closed.push(token.slot),
-                    unwanted => self.submit(token.slot, Job::discarding(unwanted, last)),
-                }
-            }
-            Owner::Listener(_) | Owner::Mailbox(_) => {}
-        }
-        self.wake_buffer_waiters();
-    }
-
     fn run_ready(&mut self) {
         let spent = self.spent.len().min(TURN_SPENT_MAX);
         self.ready.extend(self.spent.drain(..spent));
@@ -440,55 +378,6 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn submit(&mut self, key: u32, job: Job) {
-        let slot = &mut self.slots[key as usize];
-        let token = Token { slot: key, generation: slot.generation };
-        let submitted = self.kernel.submit(token, job);
-        xray::record(|| What::JobOut { taken: submitted.is_ok() });
-        if submitted.is_err() {
-            if let Some(suppressed) = self.job_log.allow(self.now) {
-                log::error!(
-                    "no worker takes a job: the queue is full or no thread can be started ({suppressed} such lines suppressed)"
-                );
-            }
-            match &mut slot.owner {
-                Owner::Connection(connection) => {
-                    // One that ended in the visit which made the job is about to be reaped already.
-                    let was_over = connection.is_over();
-                    connection.note_done(Err(Panicked), self.now, &mut self.buffers);
-                    if !was_over {
-                        self.queue(key);
-                    }
-                }
-                _ => self.closed.push(key),
-            }
-        }
-    }
-
-    /// Has uploads go on that wait for a buffer. Hardly ever is there one, and every visit asks.
-    fn wake_buffer_waiters(&mut self) {
-        if !self.buffer_waiters.is_empty() {
-            self.hand_out_buffers();
-        }
-    }
-
-    fn hand_out_buffers(&mut self) {
-        let mut free = self.buffers.free();
-        while free > 0
-            && let Some(token) = self.buffer_waiters.pop_front()
-        {
-            // Whoever is over by now leaves its turn to the next.
-            if let Some(slot) = self.slot(token)
-                && let Owner::Connection(connection) = &slot.owner
-                && !connection.is_over()
-            {
-                slot.wants_buffer = false;
-                self.queue_again(token.slot);
-                free -= 1;
-            }
-        }
-    }
-
     /// The owner of a slot, and what it needs for a visit.
     #[inline]
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
@@ -511,69 +400,6 @@ impl<K: Kernel> Reactor<K> {
             job: None,
         };
         Some((&mut slot.owner, visit))
-    }
-
-    /// The slot that a token means, unless its owner is gone.
-    fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
-        self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
-    }
-
-    /// The token of the owner of a slot; one that nobody has, if nobody owns it.
-    fn token(&self, key: u32) -> Token {
-        let generation = self.slots.get(key as usize).map_or(0, |slot| slot.generation);
-        Token { slot: key, generation }
-    }
-
-    /// The token of the next slot to be inserted.
-    fn next_token(&mut self) -> Token {
-        self.generation = self.generation.wrapping_add(1);
-        self.births.note(self.generation, self.now);
-        Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
-    }
-
-    /// Inserts a new owner, which gets its first visit without an event.
-    fn insert(&mut self, token: Token, endpoint: u16, owner: Owner<K>) {
-        let key = self.slots.insert(Slot {
-            generation: token.generation,
-            queued: false,
-            wants_buffer: false,
-            endpoint,
-            owner,
-        });
-        debug_assert_eq!(key, token.slot as usize, "the token was made for this slot");
-        self.queue(token.slot);
-    }
-
-    /// Has a slot visited in this turn.
-    fn queue(&mut self, key: u32) {
-        if self.mark_queued(key) {
-            self.ready.push_back(key);
-        }
-    }
-
-    /// Has a slot visited in the next turn.
-    fn queue_again(&mut self, key: u32) {
-        if self.mark_queued(key) {
-            self.again.push_back(key);
-        }
-    }
-
-    /// Has a connection that used up its budget visited when those have been that did so before.
-    fn queue_spent(&mut self, key: u32) {
-        if self.mark_queued(key) {
-            self.spent.push_back(key);
-        }
-    }
-
-    /// Whether a slot is to be put into a queue: it lives, and stands in none.
-    fn mark_queued(&mut self, key: u32) -> bool {
-        self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued)
-    }
-
-    fn queue_all(&mut self) {
-        for key in self.slots.iter().map(|(key, _)| key as u32).collect::<Vec<_>>() {
-            self.queue(key);
-        }
     }
 }
 

@@ -1,0 +1,111 @@
+//! The slab: who owns which slot, and the queues in which a slot waits for its visit.
+//!
+//! A slot stands in one queue at a time: in `ready` for this turn, in `again` for the next, in `spent` if it used up its
+//! budget.
+
+use super::Reactor;
+use crate::connection::Connection;
+use crate::datagram::Mailbox;
+use crate::kernel::{Kernel, Token};
+use crate::listener::Listener;
+use crate::protocol::Job;
+
+/// What the loop owns at one place of its slab. There may be very many, so every byte of it counts.
+pub(super) struct Slot<K: Kernel> {
+    pub(super) generation: u32,
+    /// Whether it stands in one of the queues.
+    pub(super) queued: bool,
+    /// Whether it stands in the list of those that wait for a buffer.
+    pub(super) wants_buffer: bool,
+    pub(super) endpoint: u16,
+    pub(super) owner: Owner<K>,
+}
+
+impl<K: Kernel> Slot<K> {
+    /// Whether it is to be put into a queue: it stands in none so far.
+    pub(super) fn mark_queued(&mut self) -> bool {
+        !std::mem::replace(&mut self.queued, true)
+    }
+}
+
+pub(super) enum Owner<K: Kernel> {
+    Listener(Listener<K::Listener>),
+    Mailbox(Box<Mailbox<K::Socket>>),
+    Connection(Connection<K::Stream>),
+    /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
+    /// is bounded by the number of connections.
+    Remains(Remains),
+}
+
+/// What the worker is at, that a connection left behind.
+pub(super) enum Remains {
+    /// A job whose result nobody wants any more. Then comes the last job, if there is one.
+    Unwanted(Option<Job>),
+    /// The last job. Nothing comes after it, whatever it returns.
+    Last,
+}
+
+impl<K: Kernel> Reactor<K> {
+    /// The slot that a token means, unless its owner is gone.
+    pub(super) fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
+        self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
+    }
+
+    /// The token of the owner of a slot; one that nobody has, if nobody owns it.
+    pub(super) fn token(&self, key: u32) -> Token {
+        let generation = self.slots.get(key as usize).map_or(0, |slot| slot.generation);
+        Token { slot: key, generation }
+    }
+
+    /// The token of the next slot to be inserted.
+    pub(super) fn next_token(&mut self) -> Token {
+        self.generation = self.generation.wrapping_add(1);
+        self.births.note(self.generation, self.now);
+        Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
+    }
+
+    /// Inserts a new owner, which gets its first visit without an event.
+    pub(super) fn insert(&mut self, token: Token, endpoint: u16, owner: Owner<K>) {
+        let key = self.slots.insert(Slot {
+            generation: token.generation,
+            queued: false,
+            wants_buffer: false,
+            endpoint,
+            owner,
+        });
+        debug_assert_eq!(key, token.slot as usize, "the token was made for this slot");
+        self.queue(token.slot);
+    }
+
+    /// Has a slot visited in this turn.
+    pub(super) fn queue(&mut self, key: u32) {
+        if self.mark_queued(key) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Has a slot visited in the next turn.
+    pub(super) fn queue_again(&mut self, key: u32) {
+        if self.mark_queued(key) {
+            self.again.push_back(key);
+        }
+    }
+
+    /// Has a connection that used up its budget visited when those have been that did so before.
+    pub(super) fn queue_spent(&mut self, key: u32) {
+        if self.mark_queued(key) {
+            self.spent.push_back(key);
+        }
+    }
+
+    /// Whether a slot is to be put into a queue: it lives, and stands in none.
+    pub(super) fn mark_queued(&mut self, key: u32) -> bool {
+        self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued)
+    }
+
+    pub(super) fn queue_all(&mut self) {
+        for key in self.slots.iter().map(|(key, _)| key as u32).collect::<Vec<_>>() {
+            self.queue(key);
+        }
+    }
+}
