@@ -12,12 +12,12 @@ mod expiry;
 mod held;
 mod invariants;
 mod peer;
+mod phase;
 mod recording;
 mod storing;
 mod visit;
 mod why;
 
-use std::any::Any;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
 use self::peer::Peer;
+use self::phase::Phase;
 use self::visit::Round;
 pub(crate) use self::visit::{Ended, Status, Visit};
 use crate::attempt::{Attempt, attempt};
@@ -52,26 +53,9 @@ pub(crate) struct Connection<T> {
     within: Within,
     protocol: Box<dyn StreamProtocol>,
     peer: Peer,
-    /// `None` while bytes go to the protocol.
-    phase: Option<Box<Phase>>,
     /// The last byte received, job finished, or output drained.
     active: Time,
     held: Option<Box<Held>>,
-}
-
-/// Where a connection is in its life, when it is not in conversation.
-enum Phase {
-    /// The protocol rests until its job is done; then the result stands here.
-    Working(Option<Returned>),
-    /// Bytes go to a file.
-    Storing(Bulk),
-    /// What is pending is sent; then comes our FIN.
-    Flushing(CloseReason),
-    /// Our FIN was sent at this time. Input is discarded until the peer's FIN, because closing over unread input resets
-    /// the connection and can destroy the reply on its way (RFC 1122, 4.2.2.13).
-    Lingering(CloseReason, Time),
-    /// It is over.
-    Closed(CloseReason),
 }
 
 impl<T: Transport> Connection<T> {
@@ -93,7 +77,6 @@ impl<T: Transport> Connection<T> {
             within: Within::Nothing,
             protocol,
             peer: Peer::from(peer),
-            phase: None,
             active: now,
             held: None,
         };
@@ -103,16 +86,6 @@ impl<T: Transport> Connection<T> {
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer.address()
-    }
-
-    /// Whether bytes go to the protocol.
-    fn is_open(&self) -> bool {
-        self.phase.is_none()
-    }
-
-    /// Whether it waits for nothing but to be reaped.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase.as_deref(), Some(Phase::Closed(_)))
     }
 
     /// Lets the protocol speak first.
@@ -134,7 +107,7 @@ impl<T: Transport> Connection<T> {
         self.job_out = false;
         self.active = now;
         let returned = Returned::new(result, buffers);
-        match (self.phase.as_deref_mut(), returned) {
+        match (self.phase_mut(), returned) {
             (Some(Phase::Working(done)), returned) => *done = Some(returned),
             (Some(Phase::Storing(bulk)), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
             // No worker took it: the contents are gone, and the sink with them.
@@ -159,7 +132,7 @@ impl<T: Transport> Connection<T> {
         let mut asked = false;
         loop {
             self.flush(visit);
-            let round = match self.phase.as_deref_mut() {
+            let round = match self.phase_mut() {
                 None => self.converse(visit, &mut budget),
                 Some(Phase::Working(done)) => match done.take() {
                     Some(returned) => self.resume(returned, visit),
@@ -334,7 +307,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn resume(&mut self, returned: Returned, visit: &mut Visit<'_>) -> Round {
-        self.phase = None;
+        self.take_phase();
         xray::record(|| What::Phase(xray::Phase::Conversing, ""));
         match returned {
             Returned::Job(outcome) => {
@@ -352,11 +325,6 @@ impl<T: Transport> Connection<T> {
         if consumed < input.len() && self.listens() {
             self.held().input = if consumed == 0 { input } else { input[consumed..].to_vec() };
         }
-    }
-
-    /// Whether input still matters.
-    fn listens(&self) -> bool {
-        matches!(self.phase.as_deref(), None | Some(Phase::Working(_) | Phase::Storing(_)))
     }
 
     /// Calls the protocol, and does what it decides. Returns how much it consumed.
@@ -417,14 +385,12 @@ impl<T: Transport> Connection<T> {
                 }
             }
             Then::Job(job) => {
-                self.phase = Some(Box::new(Phase::Working(None)));
-                xray::record(|| What::Phase(xray::Phase::Working, ""));
+                self.begin(Phase::Working(None));
                 self.hand_out(job, visit);
             }
             Then::Bulk { to, at_most } => {
                 self.enter(Within::Body, visit);
-                self.phase = Some(Box::new(Phase::Storing(Bulk::new(to, at_most))));
-                xray::record(|| What::Phase(xray::Phase::Storing, ""));
+                self.begin(Phase::Storing(Bulk::new(to, at_most)));
             }
             Then::Finish => {
                 let reason = if self.peer_finished { CloseReason::Eof } else { CloseReason::Finished };
@@ -437,88 +403,6 @@ impl<T: Transport> Connection<T> {
         debug_assert!(visit.job.is_none() && !self.job_out, "one job at a time");
         self.job_out = true;
         visit.job = Some(job);
-    }
-
-    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it. If it has, nothing is unread,
-    /// and closing sends ours.
-    fn finish_writing(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
-        if !visit.outbox.is_empty() {
-            return Round::Rest;
-        }
-        let lingers = !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok();
-        let next = if lingers { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
-        self.replace_phase(next, visit.buffers);
-        Round::Progress
-    }
-
-    /// Reads and forgets, until the peer's FIN.
-    fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
-        let buffer = mem::take(&mut visit.read_buffer);
-        let length = READ_BYTES.min(*budget);
-        let round = self.read(&mut buffer[..length], visit, budget).map_or_else(|round| round, |_| Round::Progress);
-        visit.read_buffer = buffer;
-        if self.peer_finished {
-            self.replace_phase(Phase::Closed(reason), visit.buffers);
-        }
-        round
-    }
-
-    /// Ends it now, whatever it is doing; the peer sees a reset.
-    pub(crate) fn cut(&mut self, reason: CloseReason, buffers: &mut Buffers) {
-        if !self.is_over() {
-            self.transport.reset_on_close();
-            self.replace_phase(Phase::Closed(reason), buffers);
-        }
-    }
-
-    fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
-        let reason = match self.phase.as_deref() {
-            Some(&(Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
-            _ => CloseReason::Transport(kind),
-        };
-        self.leave(Phase::Closed(reason), visit);
-    }
-
-    /// Leaves the conversation for good: input does not matter any more, and a closed connection sends nothing.
-    fn leave(&mut self, phase: Phase, visit: &mut Visit<'_>) {
-        if matches!(phase, Phase::Closed(_)) {
-            visit.outbox.clear();
-        }
-        self.replace_phase(phase, visit.buffers);
-    }
-
-    fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
-        xray::record(|| next.recorded());
-        if let Some(held) = &mut self.held {
-            held.input = Vec::new();
-        }
-        let before = match &mut self.phase {
-            Some(phase) => mem::replace(&mut **phase, next),
-            None => return self.phase = Some(Box::new(next)),
-        };
-        match before {
-            Phase::Storing(bulk) => self.hold_remains(bulk.abandon(buffers).map(|sink| sink as Box<dyn Any + Send>)),
-            Phase::Working(Some(returned)) => self.hold_remains(returned.into_remains()),
-            _ => {}
-        }
-    }
-
-    /// Takes leave of a connection that is over. The protocol is told, and what may block to drop goes to the last job.
-    pub(crate) fn end(self) -> Ended<T> {
-        let reason = match self.phase.as_deref() {
-            Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
-            _ => CloseReason::Shutdown,
-        };
-        let mut protocol = self.protocol;
-        let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
-        xray::record(|| recording::told_to_close(discard.is_some()));
-        // Even a protocol that panics when it is dropped ends nothing but its own connection.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
-        let last = match (discard, self.held.and_then(|held| held.remains)) {
-            (None, None) => None,
-            (discard, remains) => Some(Job::discarding(remains, discard)),
-        };
-        Ended { transport: self.transport, reason, last, job_out: self.job_out }
     }
 }
 

@@ -39,7 +39,7 @@ impl<T: Transport> Connection<T> {
     pub(super) fn next_expiry(&self, limits: &Limits, pending: Pending) -> (Time, Expired) {
         let write = || pending.since.after(limits.write_timeout);
         let lifetime = self.held.as_ref().map_or(Time::NEVER, |held| held.lifetime);
-        match self.phase.as_deref() {
+        match self.phase() {
             Some(Phase::Closed(_)) => (Time::NEVER, Expired::Linger),
             Some(Phase::Lingering(_, since)) => (since.after(limits.linger_timeout), Expired::Linger),
             // A peer that takes a little now and then does not outlive its lifetime by more than one `write_timeout`.
@@ -98,7 +98,7 @@ impl<T: Transport> Connection<T> {
                 self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
             }
             Expired::Linger => {
-                if let Some(&Phase::Lingering(reason, _)) = self.phase.as_deref() {
+                if let Some(&Phase::Lingering(reason, _)) = self.phase() {
                     self.replace_phase(Phase::Closed(reason), visit.buffers);
                 }
             }

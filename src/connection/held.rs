@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::mem;
 
+use super::phase::Phase;
 use super::{Connection, Visit};
 use crate::kernel::Transport;
 use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits};
@@ -32,6 +33,8 @@ pub(super) struct Held {
     pub(super) quiet: Time,
     /// When the connection has lived for long enough.
     pub(super) lifetime: Time,
+    /// Where the connection is in its life, when it is not in conversation.
+    pub(super) phase: Option<Box<Phase>>,
     /// What has to be dropped on a worker when the connection is over.
     pub(super) remains: Option<Box<dyn Any + Send>>,
 }
@@ -47,13 +50,14 @@ impl Held {
         request: Time::NEVER,
         quiet: Time::NEVER,
         lifetime: Time::NEVER,
+        phase: None,
         remains: None,
     };
 
     /// Whether it can be forgotten.
     pub(super) fn is_nothing(&self) -> bool {
         let waits = [self.request, self.quiet, self.lifetime].iter().any(|at| *at != Time::NEVER);
-        !waits && self.input.is_empty() && self.outbox.is_empty() && self.remains.is_none()
+        !waits && self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none() && self.remains.is_none()
     }
 }
 

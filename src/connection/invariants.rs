@@ -31,7 +31,7 @@ impl<T: Transport> Connection<T> {
     /// Says which rule of waiting is broken, if any. `wakes`: another visit is certain without an edge.
     pub(crate) fn check_waiting(&self, wakes: bool) -> Result<(), &'static str> {
         let Pending { any: pending, full, .. } = self.pending_between_visits();
-        let phase = self.phase.as_deref();
+        let phase = self.phase();
         let wants_input = match phase {
             None => !full,
             Some(Phase::Storing(_)) => !self.job_out,

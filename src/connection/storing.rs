@@ -10,7 +10,7 @@ impl<T: Transport> Connection<T> {
     /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
     pub(super) fn store(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
         // While it is away, what happens to the phase is seen below.
-        let Some(mut phase) = self.phase.take() else { return Round::Progress };
+        let Some(mut phase) = self.take_phase() else { return Round::Progress };
         let Phase::Storing(bulk) = &mut *phase else { return Round::Progress };
         let over = bulk.is_full() || (self.peer_finished && self.input().is_empty());
         if let Some(stored) = bulk.ended(over, visit.buffers) {
@@ -29,7 +29,7 @@ impl<T: Transport> Connection<T> {
                 bulk.rest(visit.buffers);
             }
         }
-        if let Some(closed) = self.phase.replace(phase) {
+        if let Some(closed) = self.held().phase.replace(phase) {
             self.replace_phase(*closed, visit.buffers);
             return Round::Progress;
         }

@@ -124,8 +124,8 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
 
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn a_connection_that_holds_nothing_takes_72_bytes_with_its_descriptor() {
-    assert_eq!(size_of::<Connection<std::os::fd::RawFd>>(), 72);
+fn a_connection_that_holds_nothing_takes_64_bytes_with_its_descriptor() {
+    assert_eq!(size_of::<Connection<std::os::fd::RawFd>>(), 64);
 }
 
 #[test]

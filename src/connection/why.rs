@@ -83,7 +83,7 @@ impl<T: Transport> Connection<T> {
         let held = self.held.as_deref();
         let silent = now.duration_from(self.active);
         let blocked = now.duration_from(held.map_or(now, |held| held.blocked.min(now)));
-        let (wait, waited) = match self.phase.as_deref() {
+        let (wait, waited) = match self.phase() {
             Some(Phase::Closed(reason)) => (Wait::Reaper(*reason), Duration::ZERO),
             Some(Phase::Lingering(reason, since)) => (Wait::Fin(*reason), now.duration_from(*since)),
             Some(Phase::Flushing(reason)) => (Wait::Flushing(*reason), blocked),

@@ -1,0 +1,147 @@
+//! The life of a connection beyond conversation: at work, storing, and the steps by which it ends.
+
+use std::any::Any;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::visit::Round;
+use super::{Connection, Ended, Visit, recording};
+use crate::bulk::{Buffers, Bulk, Returned};
+use crate::kernel::Transport;
+use crate::limits::READ_BYTES;
+use crate::protocol::{CloseReason, Job};
+use crate::time::Time;
+use crate::xray::{self, Call};
+
+/// Where a connection is in its life, when it is not in conversation.
+pub(super) enum Phase {
+    /// The protocol rests until its job is done; then the result stands here.
+    Working(Option<Returned>),
+    /// Bytes go to a file.
+    Storing(Bulk),
+    /// What is pending is sent; then comes our FIN.
+    Flushing(CloseReason),
+    /// Our FIN was sent at this time. Input is discarded until the peer's FIN, because closing over unread input resets
+    /// the connection and can destroy the reply on its way (RFC 1122, 4.2.2.13).
+    Lingering(CloseReason, Time),
+    /// It is over.
+    Closed(CloseReason),
+}
+
+impl<T: Transport> Connection<T> {
+    /// Where it is in its life; `None` while bytes go to the protocol.
+    pub(super) fn phase(&self) -> Option<&Phase> {
+        self.held.as_ref()?.phase.as_deref()
+    }
+
+    pub(super) fn phase_mut(&mut self) -> Option<&mut Phase> {
+        self.held.as_mut()?.phase.as_deref_mut()
+    }
+
+    /// Whether bytes go to the protocol.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase().is_none()
+    }
+
+    /// Whether it waits for nothing but to be reaped.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Closed(_)))
+    }
+
+    /// Whether input still matters.
+    pub(super) fn listens(&self) -> bool {
+        matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_)))
+    }
+
+    /// The protocol rests until this is done.
+    pub(super) fn begin(&mut self, phase: Phase) {
+        xray::record(|| phase.recorded());
+        self.held().phase = Some(Box::new(phase));
+    }
+
+    /// What the protocol rested for; it is in conversation again.
+    pub(super) fn take_phase(&mut self) -> Option<Box<Phase>> {
+        self.held.as_mut()?.phase.take()
+    }
+
+    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it. If it has, nothing is unread,
+    /// and closing sends ours.
+    pub(super) fn finish_writing(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
+        if !visit.outbox.is_empty() {
+            return Round::Rest;
+        }
+        let lingers = !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok();
+        let next = if lingers { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
+        self.replace_phase(next, visit.buffers);
+        Round::Progress
+    }
+
+    /// Reads and forgets, until the peer's FIN.
+    pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+        let buffer = mem::take(&mut visit.read_buffer);
+        let length = READ_BYTES.min(*budget);
+        let round = self.read(&mut buffer[..length], visit, budget).map_or_else(|round| round, |_| Round::Progress);
+        visit.read_buffer = buffer;
+        if self.peer_finished {
+            self.replace_phase(Phase::Closed(reason), visit.buffers);
+        }
+        round
+    }
+
+    /// Ends it now, whatever it is doing; the peer sees a reset.
+    pub(crate) fn cut(&mut self, reason: CloseReason, buffers: &mut Buffers) {
+        if !self.is_over() {
+            self.transport.reset_on_close();
+            self.replace_phase(Phase::Closed(reason), buffers);
+        }
+    }
+
+    pub(super) fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
+        let reason = match self.phase() {
+            Some(&(Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
+            _ => CloseReason::Transport(kind),
+        };
+        self.leave(Phase::Closed(reason), visit);
+    }
+
+    /// Leaves the conversation for good: input does not matter any more, and a closed connection sends nothing.
+    pub(super) fn leave(&mut self, phase: Phase, visit: &mut Visit<'_>) {
+        if matches!(phase, Phase::Closed(_)) {
+            visit.outbox.clear();
+        }
+        self.replace_phase(phase, visit.buffers);
+    }
+
+    /// Goes on to the next phase of the end; what the one before it held is given back.
+    pub(super) fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
+        xray::record(|| next.recorded());
+        let held = self.held();
+        held.input = Vec::new();
+        match held.phase.replace(Box::new(next)).map(|before| *before) {
+            Some(Phase::Storing(bulk)) => {
+                self.hold_remains(bulk.abandon(buffers).map(|sink| sink as Box<dyn Any + Send>))
+            }
+            Some(Phase::Working(Some(returned))) => self.hold_remains(returned.into_remains()),
+            _ => {}
+        }
+    }
+
+    /// Takes leave of a connection that is over. The protocol is told, and what may block to drop goes to the last job.
+    pub(crate) fn end(self) -> Ended<T> {
+        let reason = match self.phase() {
+            Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
+            _ => CloseReason::Shutdown,
+        };
+        let mut protocol = self.protocol;
+        let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
+        xray::record(|| recording::told_to_close(discard.is_some()));
+        // Even a protocol that panics when it is dropped ends nothing but its own connection.
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
+        let last = match (discard, self.held.and_then(|held| held.remains)) {
+            (None, None) => None,
+            (discard, remains) => Some(Job::discarding(remains, discard)),
+        };
+        Ended { transport: self.transport, reason, last, job_out: self.job_out }
+    }
+}
