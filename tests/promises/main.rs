@@ -15,6 +15,7 @@ mod clients;
 mod crowd;
 mod embedding;
 // It looks into `/proc` and injects faults with `strace`, into the calls of epoll among others.
+mod fairness;
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod faults;
 mod hostile_peers;

@@ -1,7 +1,7 @@
 //! Reading: when a socket is drained, and what a FIN means.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::{Seeds, Unit};
+use crate::bug::Catcher::{Promise, Seeds, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -73,6 +73,36 @@ pub(super) const BUGS: &[Bug] = &[
         right: "VISIT_BYTES_MAX",
         wrong: "usize::MAX",
         caught_by: Seeds,
+    },
+    Bug {
+        name: "all-spent-at-once",
+        cases: &[12],
+        does: "A turn visits all who used up their budget, so that hundreds at full speed make it last",
+        file: "src/reactor.rs",
+        function: "run_ready",
+        right: "self.spent.len().min(TURN_SPENT_MAX)",
+        wrong: "self.spent.len()",
+        caught_by: Promise("fairness::of_those_who_send_without_end_a_turn_visits_a_few"),
+    },
+    Bug {
+        name: "accepts-without-a-budget",
+        cases: &[8],
+        does: "It accepts for as long as somebody waits (what HAProxy bounds by tune.maxaccept)",
+        file: "src/reactor/accept.rs",
+        function: "drive_listener",
+        right: "0..VISIT_ACCEPTS_MAX",
+        wrong: "0..usize::MAX",
+        caught_by: Promise("fairness::a_turn_accepts_a_few_of_those_who_wait_and_the_next_turns_the_others"),
+    },
+    Bug {
+        name: "datagrams-without-a-budget",
+        cases: &[58],
+        does: "It answers datagrams for as long as some wait, and nobody else (ponyc#5644)",
+        file: "src/datagram.rs",
+        function: "drive",
+        right: "budget -= self.received.len();",
+        wrong: "",
+        caught_by: Promise("fairness::a_turn_answers_a_few_of_the_datagrams_that_wait_and_the_next_turns_the_others"),
     },
     Bug {
         name: "eintr-is-an-error",
