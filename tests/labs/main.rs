@@ -34,14 +34,33 @@ const AT_ONCE: usize = 4;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).min(AT_ONCE));
-    // On mio's fallback over poll(2) the server makes other system calls than the pages show.
-    let labs = if cfg!(mio_unsupported_force_poll_poll) { Ok(Vec::new()) } else { pages::labs() };
     let mut trials = own::trials();
-    match labs {
-        Ok(labs) => trials.extend(labs.into_iter().map(trial)),
-        Err(problem) => trials.push(Trial::test("every_lab_can_be_read", move || Err(problem.into()))),
+    // On mio's fallback over poll(2) the server makes other system calls than the pages show.
+    if !cfg!(mio_unsupported_force_poll_poll) {
+        trials.extend(pages::labs().into_iter().flat_map(|(chapter, labs)| page(&chapter, labs)));
+    }
+    if let Some(chapter) = arguments.filter.as_deref().and_then(|filter| unknown_page(filter, &trials)) {
+        eprintln!("{chapter}:: names no lab: there is none in docs/{chapter}.md, or no such page");
+        // Cargo gives a filter to all tests, and it may mean a module of another one; but no module has such a name.
+        if chapter.contains('-') {
+            return ExitCode::FAILURE;
+        }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The labs of a page. One that cannot be read fails in their place, under a name that is chosen by the same filter.
+fn page(chapter: &str, labs: Result<Vec<Lab>, String>) -> Vec<Trial> {
+    match labs {
+        Ok(labs) => labs.into_iter().map(trial).collect(),
+        Err(problem) => vec![Trial::test(format!("{chapter}::can_be_read"), move || Err(problem.into()))],
+    }
+}
+
+/// The page in the filter `PAGE::`, if it has no lab.
+fn unknown_page<'a>(filter: &'a str, trials: &[Trial]) -> Option<&'a str> {
+    let chapter = filter.strip_suffix("::")?;
+    trials.iter().all(|trial| !trial.name().contains(filter)).then_some(chapter)
 }
 
 fn trial(lab: Lab) -> Trial {

@@ -8,16 +8,19 @@ use libtest_mimic::{Failed, Trial};
 use crate::lab::{self, Lab};
 use crate::pages::refreshed;
 use crate::play::{LAB_TIME_MAX, Mode, play};
-use crate::tried;
+use crate::{tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 8] = [
+const CLAIMS: [(&str, Claim); 11] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
     ("a_refresh_rewrites_only_what_differs", refreshes),
     ("a_refresh_keeps_a_page_in_which_only_what_may_vary_differs", keeps),
+    ("a_refresh_waits_for_a_last_command_that_is_silent_at_first", waits),
+    ("a_page_that_cannot_be_read_fails_among_its_own_labs", is_unreadable),
+    ("a_filter_for_a_page_without_labs_is_noticed", names_no_page),
     ("a_program_is_typed_to_and_interrupted", is_typed_to),
     ("two_terminals_are_on_one_machine_and_two_labs_are_not", terminals),
     ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
@@ -92,6 +95,24 @@ fn keeps() -> Result<(), Failed> {
     let before = page("$ date +%T\n00:00:00\n$ seq 9\n1\n…\n9\n");
     let lab = lab::labs("own-keeps", &before).unwrap().remove(0);
     same(&refreshed(&before, &lab, &play(&lab, Mode::Refresh, LAB_TIME_MAX)?), &before)
+}
+
+fn waits() -> Result<(), Failed> {
+    let before = page("$ sleep 2; echo late\n?\n");
+    let lab = lab::labs("own-waits", &before).unwrap().remove(0);
+    same(&refreshed(&before, &lab, &play(&lab, Mode::Refresh, LAB_TIME_MAX)?), &page("$ sleep 2; echo late\nlate\n"))
+}
+
+fn is_unreadable() -> Result<(), Failed> {
+    let trials = crate::page("own", lab::labs("own", &page("")));
+    let names: Vec<_> = trials.iter().map(Trial::name).collect();
+    same(&names.join(" "), "own::can_be_read")
+}
+
+fn names_no_page() -> Result<(), Failed> {
+    let trials = vec![Trial::test("ten-minutes::first-words", || Ok(()))];
+    let unknown = ["ten-minutes::", "ten-minuets::", "ten", "inbox::tests"].map(|filter| unknown_page(filter, &trials));
+    if unknown == [None, Some("ten-minuets"), None, None] { Ok(()) } else { Err(format!("{unknown:?}").into()) }
 }
 
 fn is_typed_to() -> Result<(), Failed> {

@@ -14,16 +14,17 @@ pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
 }
 
-/// Every lab of the book.
-pub(crate) fn labs() -> Result<Vec<Lab>, String> {
-    let mut labs = Vec::new();
-    let entries = fs::read_dir(directory()).map_err(|error| error.to_string())?;
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        let Some(chapter) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".md")) else { continue };
-        let page = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        labs.append(&mut lab::labs(chapter, &page)?);
-    }
-    Ok(labs)
+/// The labs of each page, or what is wrong with it.
+pub(crate) fn labs() -> Vec<(String, Result<Vec<Lab>, String>)> {
+    let entries = fs::read_dir(directory()).unwrap();
+    let pages = entries.filter_map(|entry| {
+        let path = entry.unwrap().path();
+        let chapter = path.file_name()?.to_str()?.strip_suffix(".md")?.to_owned();
+        let page = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()));
+        let labs = page.and_then(|page| lab::labs(&chapter, &page));
+        Some((chapter, labs))
+    });
+    pages.collect()
 }
 
 /// Writes what was seen into the page, unless it is what the page prints.

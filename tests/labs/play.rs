@@ -13,7 +13,7 @@ use crate::watch::{SETTLED, Watch};
 pub(crate) const LAB_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The same while an author waits for a transcript.
-pub(crate) const REFRESH_TIME_MAX: Duration = Duration::from_secs(20);
+pub(crate) const REFRESH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a command that only looks is repeated until it sees what is printed.
 const LOOKING_TIME_MAX: Duration = Duration::from_secs(10);

@@ -10,6 +10,9 @@ use crate::varies::{Agreement, UNENDED};
 /// For a transcript that is written anew nobody can say when a program has printed all: when it was silent for so long.
 pub(crate) const SETTLED: Duration = Duration::from_millis(1500);
 
+/// The same while less has been seen than the page prints: a command may be silent for some seconds before it tells.
+const AWAITED: Duration = Duration::from_secs(6);
+
 /// What becomes of the command at the end of a step.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
@@ -91,14 +94,24 @@ impl<'a> Watch<'a> {
         match self.mode {
             // A command that ends does so soon, and is maybe asked again then; so only one that waits is given up.
             Mode::Compare => is_wanting && self.is_hopeless(lines) && (self.end == End::GoesOn || rest == Rest::Asleep),
-            Mode::Refresh => self.end != End::Prompt && self.last.1.elapsed() >= SETTLED,
+            Mode::Refresh => self.end != End::Prompt && self.last.1.elapsed() >= self.patience(lines),
         }
+    }
+
+    /// How long silence has to last before a transcript is written without what could follow.
+    fn patience(&self, lines: &[String]) -> Duration {
+        if self.so_far(lines) == Agreement::Part { AWAITED } else { SETTLED }
     }
 
     /// Whether nothing that could follow makes it what is printed.
     fn is_hopeless(&self, lines: &[String]) -> bool {
+        self.so_far(lines) == Agreement::None
+    }
+
+    /// How far the lines that have an end agree with what is printed.
+    fn so_far(&self, lines: &[String]) -> Agreement {
         let ended = lines.iter().take_while(|line| !line.ends_with(UNENDED)).count();
-        self.lab.varies.agreement(&self.step.seen, &lines[..ended]) == Agreement::None
+        self.lab.varies.agreement(&self.step.seen, &lines[..ended])
     }
 
     /// How many lines are taken nevertheless. For a transcript, a line that has only begun is left to the step that sees its
