@@ -12,7 +12,7 @@ const GLUED_QUESTIONS: usize = 500;
 const BURST_BYTES: usize = 1024 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("answers", "whoever asks is answered, and may ask again", Protocol::ALL, answers),
+    demand("answers", "whoever asks is answered, and may ask again", Protocol::TALKING, answers),
     demand("steady", "after 1000 questions on a connection it still answers", Protocol::ASKED, steady),
     demand("glued", "500 questions in one write get 500 answers, in order", Protocol::STREAMS, glued),
     demand("split", "a question may come in pieces, down to single bytes", Protocol::STREAMS, split),

@@ -1,10 +1,11 @@
 //! What is demanded, of whom.
 
 use crate::client::url::Transport;
+use crate::files::Files;
 use crate::miss::Verdict;
 use crate::protocol::Protocol;
 use crate::trial::Trial;
-use crate::{conversation, datagram, ending, finer, neighbour};
+use crate::{conversation, datagram, ending, finer, neighbour, upload};
 
 /// A demand, and how it is tried.
 pub(crate) struct Demand {
@@ -25,6 +26,7 @@ pub(crate) struct Scope {
     pub(crate) protocol: Protocol,
     pub(crate) transport: Transport,
     pub(crate) full: bool,
+    pub(crate) files: Files,
 }
 
 impl Demand {
@@ -44,7 +46,7 @@ impl Demand {
 
 /// Every demand, in the order in which they are tried: first what all others rest on, last what a server may not survive.
 pub(crate) fn all() -> impl Iterator<Item = &'static Demand> {
-    let streams = conversation::DEMANDS.iter().chain(ending::DEMANDS).chain(neighbour::DEMANDS);
+    let streams = conversation::DEMANDS.iter().chain(ending::DEMANDS).chain(upload::DEMANDS).chain(neighbour::DEMANDS);
     let tcp_and_udp = streams.chain(datagram::DEMANDS).chain(finer::DEMANDS);
     #[cfg(target_os = "linux")]
     let tcp_and_udp = tcp_and_udp.chain(crate::linux::DEMANDS);

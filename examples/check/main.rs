@@ -5,6 +5,7 @@
 //! cargo run --example check -- uppercase tcp://127.0.0.1:8001
 //! cargo run --example check -- sum udp://127.0.0.1:5656 --full
 //! cargo run --example check -- sum tcp://127.0.0.1:5656 --only split,glued
+//! cargo run --example check -- file tcp://127.0.0.1:8008 --directory received
 //! cargo run --example check -- sum tcp://127.0.0.1:5656 --pid $(pidof reactor)
 //! ```
 //!
@@ -12,12 +13,15 @@
 //! says about this protocol alone. With the number of its process, on Linux, the server is also watched (processor,
 //! memory), stopped and continued, and given fewer descriptors for a moment.
 //!
+//! A server of files is left with some, whose names begin with `check-`. Over the wire one only hears that they are saved; with
+//! `--directory` they are looked at.
+//!
 //! # Where to read
 //!
-//! `demand.rs` lists the demands; they stand in `conversation.rs`, `ending.rs`, `neighbour.rs`, `datagram.rs`, `finer.rs` and, for
-//! those that need the process, `linux/`. `trial.rs` is what a demand is given, `client.rs` and `asker.rs` are its peers,
-//! `protocol.rs` is what they say, `miss.rs` is how a demand was missed. All of it blocks, with a deadline: whoever
-//! checks a server has nothing else to do meanwhile.
+//! `demand.rs` lists the demands; they stand in `conversation.rs`, `ending.rs`, `neighbour.rs`, `upload.rs`, `datagram.rs`,
+//! `finer.rs` and, for those that need the process, `linux/`. `trial.rs` is what a demand is given, `peer.rs` and `asker.rs` are
+//! its clients, `protocol.rs` is what they say, `files.rs` is what they find, `miss.rs` is how a demand was missed. All of it
+//! blocks, with a deadline: whoever checks a server has nothing else to do meanwhile.
 
 #[path = "../client"]
 mod client {
@@ -30,6 +34,7 @@ mod conversation;
 mod datagram;
 mod demand;
 mod ending;
+mod files;
 mod finer;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -38,9 +43,11 @@ mod neighbour;
 mod peer;
 mod protocol;
 mod trial;
+mod upload;
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -51,6 +58,7 @@ use clap::{CommandFactory, Error};
 use crate::client::failure::{Context, Failure, Result, finish};
 use crate::client::url::{Transport, Url, url_of};
 use crate::demand::{Demand, Scope};
+use crate::files::{Existing, Files};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -88,6 +96,14 @@ struct Cli {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pid: Option<i32>,
 
+    /// Where a server of files saves them, to look at what is there
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+
+    /// What a server of files makes of a name that exists
+    #[arg(long, value_name = "POLICY", default_value = "refuse")]
+    existing: Existing,
+
     /// How long each demand may take
     #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -102,7 +118,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
-    let scope = Scope { protocol, transport: url.transport, full: cli.full };
+    if cli.directory.is_some() && protocol != Protocol::File {
+        usage("--directory is for file");
+    }
+    let files = Files { directory: cli.directory.clone(), existing: cli.existing };
+    let scope = Scope { protocol, transport: url.transport, full: cli.full, files };
     let known: Vec<_> = demand::all().filter(|demand| demand.applies(&scope)).collect();
     for name in cli.only.iter().chain(&cli.skip) {
         if known.iter().all(|demand| demand.name != name) {

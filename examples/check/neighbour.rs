@@ -22,7 +22,7 @@ const TAKEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
     demand("many", "a hundred clients that come at the same time are all served", Protocol::ALL, many),
-    demand("silent", "a client that stops in the middle of a question holds up nobody", Protocol::ALL, silent),
+    demand("silent", "a client that stops in the middle of a question holds up nobody", Protocol::TALKING, silent),
     demand("reset", "a client that is reset, at whatever moment, takes nobody with it", Protocol::ALL, reset),
     demand(
         "deaf",

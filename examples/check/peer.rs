@@ -88,6 +88,11 @@ impl Client {
 
     /// Goes away by a reset (socket(7), `SO_LINGER` of zero).
     pub(crate) fn reset(self) {
+        self.leave_by_reset();
+    }
+
+    /// Goes away by a reset when the time comes, unless both sides have ended before.
+    pub(crate) fn leave_by_reset(&self) {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 

@@ -1,6 +1,15 @@
 //! What is said, and what is answered.
 
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::ValueEnum;
+
+/// Begins the names of this run's files, so that none of them exists.
+static RUN: LazyLock<String> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("check-{:x}", since.as_nanos())
+});
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Protocol {
@@ -8,12 +17,14 @@ pub(crate) enum Protocol {
     Uppercase,
     Greeting,
     Time,
+    File,
 }
 
 impl Protocol {
     pub(crate) const STREAMS: &[Self] = &[Self::Sum, Self::Uppercase];
     pub(crate) const ASKED: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting];
-    pub(crate) const ALL: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time];
+    pub(crate) const TALKING: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time];
+    pub(crate) const ALL: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time, Self::File];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -21,6 +32,7 @@ impl Protocol {
             Self::Uppercase => "uppercase",
             Self::Greeting => "greeting",
             Self::Time => "time",
+            Self::File => "file",
         }
     }
 
@@ -31,6 +43,7 @@ impl Protocol {
             Self::Uppercase => format!("question {number}\n").into_bytes(),
             Self::Greeting => b"hello socket".to_vec(),
             Self::Time => Vec::new(),
+            Self::File => format!("{}\n", file_name(number)).into_bytes(),
         }
     }
 
@@ -40,6 +53,7 @@ impl Protocol {
             Self::Uppercase => format!("QUESTION {number}\n").into_bytes(),
             Self::Greeting => b"This is Server\n".to_vec(),
             Self::Time => Vec::new(),
+            Self::File => b"ok\n".to_vec(),
         }
     }
 
@@ -55,4 +69,9 @@ impl Protocol {
         }
         (questions, answers)
     }
+}
+
+/// A name that no other file has.
+pub(crate) fn file_name(number: usize) -> String {
+    format!("{}-{number}.txt", *RUN)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::asker::Asker;
 use crate::client::url::Transport;
 use crate::demand::Scope;
+use crate::files::Files;
 use crate::miss::{Miss, Verdict};
 use crate::peer::{Client, Room};
 use crate::protocol::Protocol;
@@ -23,13 +24,15 @@ pub(crate) struct Trial {
     pub(crate) protocol: Protocol,
     transport: Transport,
     pub(crate) deadline: Instant,
+    pub(crate) files: Files,
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "a process is looked at where there is `/proc`"))]
     pid: Option<i32>,
 }
 
 impl Trial {
     pub(crate) fn new(address: SocketAddr, scope: &Scope, deadline: Instant, pid: Option<i32>) -> Self {
-        Self { address, protocol: scope.protocol, transport: scope.transport, deadline, pid }
+        let files = scope.files.clone();
+        Self { address, protocol: scope.protocol, transport: scope.transport, deadline, files, pid }
     }
 
     pub(crate) fn connect(&self) -> Result<Client, Miss> {
@@ -37,7 +40,12 @@ impl Trial {
     }
 
     pub(crate) fn connect_with(&self, room: Room) -> Result<Client, Miss> {
-        Client::connect(self.address, room, self.deadline)
+        let client = Client::connect(self.address, room, self.deadline)?;
+        if self.protocol == Protocol::File {
+            // The end would save what has been sent so far.
+            client.leave_by_reset();
+        }
+        Ok(client)
     }
 
     /// A client that has been answered, so that the server knows it.

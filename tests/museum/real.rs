@@ -67,10 +67,11 @@ fn nobody_there_is_told_and_is_a_failure() {
 fn every_demand_is_listed_and_a_name_that_is_none_is_wrong_usage() {
     let Report { code, text } = run(&["--list"]);
     assert_eq!(code, 0, "{text}");
-    for name in ["answers", "late-reader", "exit", "descriptors", "silence"] {
+    for name in ["answers", "late-reader", "exit", "descriptors", "silence", "half"] {
         assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}: {text}");
     }
     assert_eq!(run(&["sum", "tcp://127.0.0.1:1", "--only", "nothing"]).code, 2);
     assert_eq!(run(&["time", "udp://127.0.0.1:1"]).code, 2);
     assert_eq!(run(&["sum"]).code, 2);
+    assert_eq!(run(&["sum", "tcp://127.0.0.1:1", "--directory", "received"]).code, 2);
 }

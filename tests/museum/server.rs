@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, sink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
-use std::{env, thread};
+use std::{env, fs, thread};
 
 /// What becomes of the output of a server, once it has told where it listens.
 #[derive(Clone, Copy, PartialEq)]
@@ -36,6 +36,16 @@ impl Server {
         let listen = format!("{protocol}={scheme}://127.0.0.1:0");
         let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
         Self::spawn(command.args(["--listen", &listen]).env("RUST_LOG", "debug"), output)
+    }
+
+    /// The real server of files. They are in `received`.
+    #[track_caller]
+    pub(crate) fn of_files(directory: &Path, existing: &str) -> Self {
+        let options = format!(r#"{{"directory": "received", "existing": "{existing}"}}"#);
+        let listener = format!(r#"{{"listen": "tcp://127.0.0.1:0", "protocol": "file", "options": {options}}}"#);
+        fs::write(directory.join("reactor.json"), format!(r#"{{"listeners": [{listener}]}}"#)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
+        Self::spawn(command.args(["-c", "reactor.json"]).current_dir(directory), Output::Read)
     }
 
     #[track_caller]

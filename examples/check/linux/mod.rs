@@ -44,7 +44,8 @@ pub(crate) const DEMANDS: &[Demand] = &[
     demand(
         "descriptors",
         "clients for whom there are no descriptors are served when there are",
-        Protocol::ALL,
+        // A file needs a descriptor of its own.
+        Protocol::TALKING,
         Transport::Tcp,
         descriptors,
     ),

@@ -1,0 +1,51 @@
+//! The files that a server saves, as far as the checker may look at them.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::miss::{Miss, Verdict, excerpt};
+
+/// What the server makes of a name that exists.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Existing {
+    /// It is refused
+    Refuse,
+    /// The new file takes the place of the old one
+    Replace,
+    /// The new file gets a number behind its name
+    Number,
+}
+
+#[derive(Clone)]
+pub(crate) struct Files {
+    /// Where they are, if that is known. Otherwise only what the server says is judged.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) existing: Existing,
+}
+
+impl Files {
+    /// This file is there, byte for byte.
+    pub(crate) fn has(&self, name: &str, contents: &[u8]) -> Verdict {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let came = match fs::read(directory.join(name)) {
+            Ok(bytes) if bytes == contents => return Ok(()),
+            Ok(bytes) => format!("in the file: {}", excerpt(&bytes)),
+            Err(error) => format!("no file: {error}"),
+        };
+        Err(Miss::new(format!("a file {name}"), came, excerpt(contents)))
+    }
+
+    /// Nothing with this name is there.
+    pub(crate) fn lacks(&self, name: &str) -> Verdict {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let came = match fs::symlink_metadata(directory.join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => error.to_string(),
+            Ok(found) => format!("a file of {} bytes", found.len()),
+        };
+        Err(Miss::new(format!("a part of the file {name}"), came, "no file with this name"))
+    }
+}

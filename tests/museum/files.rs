@@ -1,0 +1,125 @@
+//! Demands on servers of files: the real one meets them whatever it does with a name that exists, and one that saves as
+//! most do at first misses those that it should.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use crate::checker::{Report, check, run};
+use crate::server::Server;
+
+/// A directory that is gone at the end of a test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    #[track_caller]
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("museum-{name}-{}", std::process::id()));
+        fs::create_dir_all(path.join("received")).unwrap();
+        Self(path)
+    }
+
+    fn received(&self) -> String {
+        self.0.join("received").into_os_string().into_string().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn meets_every_demand(existing: &str) {
+    let scratch = Scratch::new(existing);
+    let received = scratch.received();
+    let server = Server::of_files(&scratch.0, existing);
+    let options = ["--full", "--existing", existing, "--directory", &received, "--timeout", "50s"];
+    let Report { code, text } = check(&server, &options);
+    assert_eq!(code, 0, "{existing}: {text}");
+    assert!(text.ends_with(" met, 0 missed\n") && !text.contains("not tried"), "{text}");
+}
+
+#[test]
+fn files_meet_every_demand_when_a_name_that_exists_is_refused() {
+    meets_every_demand("refuse");
+}
+
+#[test]
+fn files_meet_every_demand_when_a_name_that_exists_is_replaced() {
+    meets_every_demand("replace");
+}
+
+#[test]
+fn files_meet_every_demand_when_a_name_that_exists_gets_a_number() {
+    meets_every_demand("number");
+}
+
+#[test]
+fn another_policy_than_the_one_that_is_said_is_a_miss() {
+    let scratch = Scratch::new("policy");
+    let server = Server::of_files(&scratch.0, "refuse");
+    let Report { code, text } =
+        check(&server, &["--existing", "replace", "--only", "existing,race", "--timeout", "50s"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("MISSED  existing") && text.contains("MISSED  race"), "{text}");
+}
+
+#[test]
+fn a_file_that_is_not_where_it_should_be_is_a_miss() {
+    let scratch = Scratch::new("elsewhere");
+    let server = Server::of_files(&scratch.0, "refuse");
+    let elsewhere = scratch.0.to_str().unwrap();
+    let Report { code, text } = check(&server, &["--directory", elsewhere, "--only", "answers", "--timeout", "50s"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("MISSED  answers") && text.contains("came      no file: "), "{text}");
+}
+
+#[test]
+fn a_server_that_saves_under_the_final_name_misses_what_is_said_about_half_files_and_existing_ones() {
+    let scratch = Scratch::new("naive");
+    let url = format!("tcp://{}", naive(PathBuf::from(scratch.received())));
+    let received = scratch.received();
+    let told = |demand: &str, timeout: &str| {
+        let Report { code, text } =
+            run(&["file", &url, "--only", demand, "--directory", &received, "--timeout", timeout]);
+        (code, text)
+    };
+    let (code, text) = told("answers,together,split,empty,burst,silent", "50s");
+    assert_eq!(code, 0, "{text}");
+    for (demand, words) in
+        [("half", "came      a file of "), ("existing", "a file with this name"), ("race", "somebody else")]
+    {
+        let (code, text) = told(demand, "4s");
+        assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")) && text.contains(words), "{text}");
+    }
+}
+
+/// Serves for as long as the test runs. Gives the address.
+fn naive(directory: PathBuf) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let directory = Arc::new(directory);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let directory = Arc::clone(&directory);
+            thread::spawn(move || save(stream.unwrap(), &directory));
+        }
+    });
+    address
+}
+
+fn save(mut stream: TcpStream, directory: &Path) -> io::Result<()> {
+    let mut input = BufReader::new(stream.try_clone()?);
+    let mut name = String::new();
+    input.read_line(&mut name)?;
+    let name = name.trim_end();
+    let mut file = File::create(directory.join(name))?;
+    stream.write_all(b"ok\n")?;
+    let saved = io::copy(&mut input, &mut file)?;
+    writeln!(stream, "saved {name} {saved}")
+}
