@@ -1,5 +1,5 @@
-//! A polite server: whoever sends what is no request is told so. One forged datagram, which seems to come from another
-//! server of this kind, is enough for the two to keep each other and the line busy for ever.
+//! Whoever sends what is no request is told so. One forged datagram, which seems to come from another server of this kind,
+//! is enough for the two to answer each other for ever.
 //!
 //! ```sh
 //! cargo run --example broken -- answers-rubbish 8000

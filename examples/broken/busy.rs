@@ -1,4 +1,4 @@
-//! Everybody is served at once, and well. But the fan is loud: the server needs a whole processor, also when nobody is there.
+//! Everybody is served at once. But the server needs a whole processor, also when nobody is connected.
 //!
 //! ```sh
 //! cargo run --example broken -- busy 8000

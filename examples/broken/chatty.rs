@@ -1,5 +1,5 @@
-//! A server that says what it does, until somebody who started it with `| less` scrolls up to read that: from then on nobody
-//! is served. When that reader leaves, the server does, too.
+//! The server logs what it does to standard output. When that is a pipe from which nobody reads, such as `less` that shows
+//! an earlier page, nobody is served any more. When the reader of the pipe leaves, the server ends.
 //!
 //! ```sh
 //! cargo run --example broken -- chatty 8000 | sleep 60

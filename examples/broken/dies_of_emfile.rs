@@ -1,5 +1,5 @@
-//! A good server, on days on which not too many clients come. With the first that is one too many it ends, and all the
-//! others lose their connections.
+//! Every client is served, as long as there are not too many. With the first that is one too many the server ends, and all
+//! the others lose their connections.
 //!
 //! ```sh
 //! (ulimit -n 20; target/debug/examples/broken dies-of-emfile 8000)

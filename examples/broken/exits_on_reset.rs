@@ -1,5 +1,5 @@
-//! A good server, for as long as all its clients behave. One that goes away by a reset, as a program does that crashes or
-//! closes over unread input, takes the server with it, and every other client.
+//! Every client is served, as long as each of them ends with a FIN. When one goes away by a reset, as a program does that
+//! crashes or closes over unread input, the server ends, and all the others lose their connections.
 //!
 //! ```sh
 //! cargo run --example broken -- exits-on-reset 8000

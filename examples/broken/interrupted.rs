@@ -1,5 +1,5 @@
-//! A good server. But when it was stopped with Ctrl-Z and is to go on with `fg`, it ends; under a debugger it ends, too, and
-//! sometimes when the machine wakes up from sleep.
+//! Every client is served. But when the server was stopped with Ctrl-Z and is continued with `fg`, it ends; so it does under
+//! a debugger, and sometimes when the machine wakes up from sleep.
 //!
 //! ```sh
 //! cargo run --example broken -- interrupted 8000                        # Ctrl-Z, then: fg

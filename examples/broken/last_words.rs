@@ -1,4 +1,4 @@
-//! Whoever asks much, says that this was all, and then reads at leisure, does not get the end of the answer.
+//! A client that asks much, sends its FIN, and then reads slowly, does not get the end of the answer.
 //!
 //! ```sh
 //! cargo run --example broken -- last-words 8000
