@@ -118,8 +118,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
-    if cli.directory.is_some() && protocol != Protocol::File {
-        usage("--directory is for file");
+    if cli.directory.is_some() && !Protocol::FILES.contains(&protocol) {
+        usage("--directory is for file and file-sized");
     }
     let files = Files { directory: cli.directory.clone(), existing: cli.existing };
     let scope = Scope { protocol, transport: url.transport, full: cli.full, files };

@@ -18,13 +18,16 @@ pub(crate) enum Protocol {
     Greeting,
     Time,
     File,
+    FileSized,
 }
 
 impl Protocol {
     pub(crate) const STREAMS: &[Self] = &[Self::Sum, Self::Uppercase];
     pub(crate) const ASKED: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting];
     pub(crate) const TALKING: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time];
-    pub(crate) const ALL: &[Self] = &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time, Self::File];
+    pub(crate) const FILES: &[Self] = &[Self::File, Self::FileSized];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Sum, Self::Uppercase, Self::Greeting, Self::Time, Self::File, Self::FileSized];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -33,6 +36,7 @@ impl Protocol {
             Self::Greeting => "greeting",
             Self::Time => "time",
             Self::File => "file",
+            Self::FileSized => "file-sized",
         }
     }
 
@@ -43,7 +47,7 @@ impl Protocol {
             Self::Uppercase => format!("question {number}\n").into_bytes(),
             Self::Greeting => b"hello socket".to_vec(),
             Self::Time => Vec::new(),
-            Self::File => format!("{}\n", file_name(number)).into_bytes(),
+            Self::File | Self::FileSized => format!("{}\n", file_name(number)).into_bytes(),
         }
     }
 
@@ -54,6 +58,7 @@ impl Protocol {
             Self::Greeting => b"This is Server\n".to_vec(),
             Self::Time => Vec::new(),
             Self::File => b"ok\n".to_vec(),
+            Self::FileSized => b"OK\n".to_vec(),
         }
     }
 

@@ -41,7 +41,7 @@ impl Trial {
 
     pub(crate) fn connect_with(&self, room: Room) -> Result<Client, Miss> {
         let client = Client::connect(self.address, room, self.deadline)?;
-        if self.protocol == Protocol::File {
+        if Protocol::FILES.contains(&self.protocol) {
             // The end would save what has been sent so far.
             client.leave_by_reset();
         }

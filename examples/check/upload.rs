@@ -17,102 +17,130 @@ const HALF_BYTES: usize = 100_000;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("answers", "a name is answered with ok, and at FIN it is told what is saved", answers),
-    demand("together", "name, contents and FIN may arrive together", together),
-    demand("split", "name and contents may come in pieces, down to single bytes", split),
-    demand("empty", "a name and nothing else saves an empty file", empty),
-    demand("burst", "four megabytes at once are saved whole", burst),
-    demand("silent", "a client that stops in the middle of a file holds up nobody, and may go on", silent),
-    demand("refused", "what is no name of a file is refused, and not repeated", refused),
-    demand("existing", "a name that exists is treated as --existing says", existing),
-    demand("race", "the same for two that upload one name at the same time", race),
-    demand("half", "half a file, whose client was reset, is never seen under its name", half),
-    Demand {
-        is_fine: true,
-        ..demand("nothing", "FIN before any byte is no request", |trial| {
-            let client = trial.connect()?;
-            client.finish()?;
-            expect_end(client)
-        })
-    },
-    Demand {
-        is_fine: true,
-        ..demand("pause", "a pause ends a name that has no newline, and then ok has none either", |trial| {
-            let name = file_name(trial.number());
-            let mut client = trial.connect()?;
-            client.send(name.as_bytes())?;
-            client.expect(b"ok")?;
-            client.send_with_fin(b"contents")?;
-            saved(trial, client, &name, b"contents")
-        })
-    },
-    Demand {
-        is_fine: true,
-        ..demand("return", "a carriage return before the newline is no part of the name", |trial| {
-            let name = file_name(trial.number());
-            let mut client = trial.connect()?;
-            client.send_with_fin(format!("{name}\r\ncontents").as_bytes())?;
-            client.expect(b"ok\n")?;
-            saved(trial, client, &name, b"contents")
-        })
-    },
+    both("answers", "each thing is answered before the next is sent, and the file is saved", answers),
+    both("together", "everything may arrive together, and with FIN", together),
+    both("split", "everything may come in pieces, down to single bytes", split),
+    both("empty", "a file may be empty", empty),
+    both("burst", "four megabytes at once are saved whole", burst),
+    sized("next", "a file may be followed by another one, in the same write", next),
+    both("silent", "a client that stops in the middle of a file holds up nobody, and may go on", silent),
+    both("refused", "what is no name of a file is refused, and not repeated", refused),
+    sized("size", "what is no size is refused", size),
+    both("existing", "a name that exists is treated as --existing says", existing),
+    both("race", "the same for two that upload one name at the same time", race),
+    both("half", "half a file, whose client was reset, is never seen under its name", half),
+    sized("cut", "half a file that ends with FIN gets an error line, and is never seen", cut),
+    fine(both("nothing", "FIN before any byte is no request", |trial| {
+        let client = trial.connect()?;
+        client.finish()?;
+        expect_end(client)
+    })),
+    fine(bare("pause", "a pause ends a name that has no newline, and then ok has none either", |trial| {
+        let name = file_name(trial.number());
+        let mut client = trial.connect()?;
+        client.send(name.as_bytes())?;
+        client.expect(b"ok")?;
+        client.send_with_fin(b"contents")?;
+        saved(trial, client, &name, b"contents")
+    })),
+    fine(sized("pause", "a pause ends a name and a size without a newline, and then OK has none either", |trial| {
+        let name = file_name(trial.number());
+        let mut client = trial.connect()?;
+        for bytes in [name.as_bytes(), b"8", b"contents"] {
+            client.send(bytes)?;
+            client.expect(b"OK")?;
+        }
+        client.finish()?;
+        expect_end(client)?;
+        trial.files.has(&name, b"contents")
+    })),
+    fine(bare("return", "a carriage return before the newline is no part of the name", |trial| {
+        let name = file_name(trial.number());
+        let mut client = trial.connect()?;
+        client.send_with_fin(format!("{name}\r\ncontents").as_bytes())?;
+        client.expect(b"ok\n")?;
+        saved(trial, client, &name, b"contents")
+    })),
 ];
 
-const fn demand(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
-    let protocols = &[Protocol::File];
+const fn both(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
+    let protocols = Protocol::FILES;
     Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+}
+
+/// Of the protocol in which FIN ends a file.
+const fn bare(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
+    Demand { protocols: &[Protocol::File], ..both(name, text, run) }
+}
+
+/// Of the one in which its size is said.
+const fn sized(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
+    Demand { protocols: &[Protocol::FileSized], ..both(name, text, run) }
+}
+
+const fn fine(demand: Demand) -> Demand {
+    Demand { is_fine: true, ..demand }
 }
 
 fn answers(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    let mut client = named(trial, &name)?;
-    client.send_with_fin(b"contents\n")?;
-    saved(trial, client, &name, b"contents\n")
+    upload(trial, &name, b"contents\n")
 }
 
 fn together(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    let mut client = trial.connect()?;
     // A newline in the contents ends nothing.
-    client.send_with_fin(format!("{name}\none\ntwo\n").as_bytes())?;
-    client.expect(b"ok\n")?;
-    saved(trial, client, &name, b"one\ntwo\n")
+    let contents = b"one\ntwo\n";
+    let mut client = trial.connect()?;
+    client.send_with_fin(&[&head(trial, &name, contents.len()), &contents[..]].concat())?;
+    client.expect(begun(trial))?;
+    saved(trial, client, &name, contents)
 }
 
 fn split(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
     let contents: Vec<u8> = (0..=255).collect();
     let mut client = trial.connect()?;
-    let both = [name.as_bytes(), b"\n", &contents].concat();
-    both.iter().try_for_each(|byte| client.send(&[*byte]))?;
+    let all = [head(trial, &name, contents.len()), contents.clone()].concat();
+    all.iter().try_for_each(|byte| client.send(&[*byte]))?;
     client.finish()?;
-    client.expect(b"ok\n")?;
+    client.expect(begun(trial))?;
     saved(trial, client, &name, &contents)
 }
 
 fn empty(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    let client = named(trial, &name)?;
-    client.finish()?;
-    saved(trial, client, &name, b"")
+    upload(trial, &name, b"")
 }
 
 fn burst(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
     // No two places look the same for as long as a buffer may be.
     let contents: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(BURST_BYTES).collect();
-    let mut client = named(trial, &name)?;
-    client.send_with_fin(&contents)?;
-    saved(trial, client, &name, &contents)
+    upload(trial, &name, &contents)
+}
+
+fn next(trial: &Trial) -> Verdict {
+    let [first, second] = [(); 2].map(|()| file_name(trial.number()));
+    let mut client = trial.connect()?;
+    let one = [head(trial, &first, 3), b"one".to_vec()].concat();
+    let two = [head(trial, &second, 3), b"two".to_vec()].concat();
+    client.send_with_fin(&[one, two].concat())?;
+    client.expect(&b"OK\n".repeat(6))?;
+    expect_end(client)?;
+    trial.files.has(&first, b"one")?;
+    trial.files.has(&second, b"two")
 }
 
 fn silent(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    let mut client = named(trial, &name)?;
-    client.send(b"one half, ")?;
+    let contents = b"one half, and the other";
+    let (half, other) = contents.split_at(contents.len() / 2);
+    let mut client = begin(trial, &name, contents.len())?;
+    client.send(half)?;
     trial.others_are_served("one client is in the middle of a file, and another one comes")?;
-    client.send_with_fin(b"and the other")?;
-    saved(trial, client, &name, b"one half, and the other")
+    client.send_with_fin(other)?;
+    saved(trial, client, &name, contents)
 }
 
 fn refused(trial: &Trial) -> Verdict {
@@ -131,15 +159,22 @@ fn refused(trial: &Trial) -> Verdict {
     ];
     for name in names {
         let mut client = trial.connect()?;
-        let sent = [name, b"\n"].concat();
-        client.send(&sent)?;
-        let (came, end) = client.rest(ANSWER_BYTES_MAX);
-        let repeats = name.len() > 2 && came.windows(name.len()).any(|window| window == name);
-        if !is_error(&came) || repeats || end.is_some() {
-            let then = end.map_or_else(|| "the end".to_owned(), |error| told(&error));
-            let expected = "a line that begins with \"error: \" and does not repeat the name, then the end";
-            return Err(Miss::new(excerpt(&sent), format!("{}, then {then}", excerpt(&came)), expected));
+        client.send(&[name, b"\n"].concat())?;
+        let line = expect_error(client, &excerpt(&[name, b"\n"].concat()))?;
+        if name.len() > 2 && line.windows(name.len()).any(|window| window == name) {
+            return Err(Miss::new(excerpt(name), excerpt(&line), "that the name is not repeated"));
         }
+    }
+    Ok(())
+}
+
+fn size(trial: &Trial) -> Verdict {
+    for size in ["", "x", "-1", "+1", "1.0", " 1", "0x10", "99999999999999999999"] {
+        let mut client = trial.connect()?;
+        client.send(format!("{}\n", file_name(trial.number())).as_bytes())?;
+        client.expect(b"OK\n")?;
+        client.send(format!("{size}\n").as_bytes())?;
+        expect_error(client, &format!("a name, then {size}\\n"))?;
     }
     Ok(())
 }
@@ -147,7 +182,6 @@ fn refused(trial: &Trial) -> Verdict {
 fn existing(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
     upload(trial, &name, b"first")?;
-    let when = "a file with this name has been saved";
     let second = || match trial.files.existing {
         Existing::Refuse => {
             let mut client = trial.connect()?;
@@ -157,22 +191,22 @@ fn existing(trial: &Trial) -> Verdict {
         }
         Existing::Replace => upload(trial, &name, b"second"),
         Existing::Number => {
-            let mut client = named(trial, &name)?;
+            let mut client = begin(trial, &name, 6)?;
             client.send_with_fin(b"second")?;
             saved(trial, client, &numbered(&name), b"second")?;
             trial.files.has(&name, b"first")
         }
     };
-    second().map_err(|miss| miss.when(when))
+    second().map_err(|miss| miss.when("a file with this name has been saved"))
 }
 
 fn race(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    let mut slow = named(trial, &name)?;
-    slow.send(b"slow")?;
+    let mut slow = begin(trial, &name, 4)?;
+    slow.send(b"slo")?;
     upload(trial, &name, b"fast")?;
     let finished = || {
-        slow.finish()?;
+        slow.send_with_fin(b"w")?;
         match trial.files.existing {
             Existing::Refuse => {
                 expect_error(slow, &name)?;
@@ -187,7 +221,7 @@ fn race(trial: &Trial) -> Verdict {
 
 fn half(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    let mut client = named(trial, &name)?;
+    let mut client = begin(trial, &name, 2 * HALF_BYTES)?;
     client.send(&[b'x'; HALF_BYTES])?;
     trial.others_are_served("one client is in the middle of a file, and another one comes")?;
     trial.files.lacks(&name)?;
@@ -198,23 +232,50 @@ fn half(trial: &Trial) -> Verdict {
     upload(trial, &name, b"whole").map_err(|miss| miss.when("the client that had begun with this name was reset"))
 }
 
-/// A client that has sent a name, and was told to go on.
-fn named(trial: &Trial, name: &str) -> Result<Client, Miss> {
+fn cut(trial: &Trial) -> Verdict {
+    let name = file_name(trial.number());
+    let mut client = begin(trial, &name, 2 * HALF_BYTES)?;
+    client.send_with_fin(&[b'x'; HALF_BYTES])?;
+    expect_error(client, "a name, a size, half a file, and FIN")?;
+    trial.files.lacks(&name)?;
+    upload(trial, &name, b"whole").map_err(|miss| miss.when("the client that had begun with this name left too early"))
+}
+
+/// What stands before the contents.
+fn head(trial: &Trial, name: &str, length: usize) -> Vec<u8> {
+    let size = if trial.protocol == Protocol::FileSized { format!("{length}\n") } else { String::new() };
+    format!("{name}\n{size}").into_bytes()
+}
+
+/// What it is answered with.
+fn begun(trial: &Trial) -> &'static [u8] {
+    if trial.protocol == Protocol::FileSized { b"OK\nOK\n" } else { b"ok\n" }
+}
+
+/// A client that may send so many bytes of a file; it has waited for each answer.
+fn begin(trial: &Trial, name: &str, length: usize) -> Result<Client, Miss> {
     let mut client = trial.connect()?;
-    client.send(format!("{name}\n").as_bytes())?;
-    client.expect(b"ok\n")?;
+    let answer = trial.protocol.answer(0);
+    for line in head(trial, name, length).split_inclusive(|byte| *byte == b'\n') {
+        client.send(line)?;
+        client.expect(&answer)?;
+    }
     Ok(client)
 }
 
 fn upload(trial: &Trial, name: &str, contents: &[u8]) -> Verdict {
-    let mut client = named(trial, name)?;
+    let mut client = begin(trial, name, contents.len())?;
     client.send_with_fin(contents)?;
     saved(trial, client, name, contents)
 }
 
-/// It is told what was saved, and that is so.
+/// It is said that the file is saved, and that is so.
 fn saved(trial: &Trial, mut client: Client, name: &str, contents: &[u8]) -> Verdict {
-    client.expect(format!("saved {name} {}\n", contents.len()).as_bytes())?;
+    if trial.protocol == Protocol::FileSized {
+        client.expect(b"OK\n")?;
+    } else {
+        client.expect(format!("saved {name} {}\n", contents.len()).as_bytes())?;
+    }
     expect_end(client)?;
     trial.files.has(name, contents)
 }
@@ -223,19 +284,16 @@ fn expect_end(mut client: Client) -> Verdict {
     client.expect_end()
 }
 
-/// Some error line comes, and the end.
-fn expect_error(mut client: Client, name: &str) -> Verdict {
+/// Some error line comes, and the end. Gives the line.
+fn expect_error(mut client: Client, sent: &str) -> Result<Vec<u8>, Miss> {
     let (came, end) = client.rest(ANSWER_BYTES_MAX);
-    if is_error(&came) && end.is_none() {
-        return Ok(());
+    let is_line = came.iter().position(|byte| *byte == b'\n').is_some_and(|end| end + 1 == came.len());
+    if is_line && came.starts_with(b"error: ") && end.is_none() {
+        return Ok(came);
     }
     let then = end.map_or_else(|| "the end".to_owned(), |error| told(&error));
     let came = format!("{}, then {then}", excerpt(&came));
-    Err(Miss::new(name, came, "a line that begins with \"error: \", then the end"))
-}
-
-fn is_error(line: &[u8]) -> bool {
-    line.starts_with(b"error: ") && line.iter().position(|byte| *byte == b'\n') == Some(line.len() - 1)
+    Err(Miss::new(sent, came, "a line that begins with \"error: \", then the end"))
 }
 
 /// The name for the second file of this name.

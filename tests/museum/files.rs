@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -34,35 +34,37 @@ impl Drop for Scratch {
 }
 
 #[track_caller]
-fn meets_every_demand(existing: &str) {
-    let scratch = Scratch::new(existing);
-    let received = scratch.received();
-    let server = Server::of_files(&scratch.0, existing);
-    let options = ["--full", "--existing", existing, "--directory", &received, "--timeout", "50s"];
-    let Report { code, text } = check(&server, &options);
-    assert_eq!(code, 0, "{existing}: {text}");
-    assert!(text.ends_with(" met, 0 missed\n") && !text.contains("not tried"), "{text}");
+fn meet_every_demand(existing: &str) {
+    for protocol in ["file", "file-sized"] {
+        let scratch = Scratch::new(&format!("{protocol}-{existing}"));
+        let received = scratch.received();
+        let server = Server::of_files(protocol, &scratch.0, existing);
+        let options = ["--full", "--existing", existing, "--directory", &received, "--timeout", "50s"];
+        let Report { code, text } = check(&server, &options);
+        assert_eq!(code, 0, "{protocol}, {existing}: {text}");
+        assert!(text.ends_with(" met, 0 missed\n") && !text.contains("not tried"), "{text}");
+    }
 }
 
 #[test]
 fn files_meet_every_demand_when_a_name_that_exists_is_refused() {
-    meets_every_demand("refuse");
+    meet_every_demand("refuse");
 }
 
 #[test]
 fn files_meet_every_demand_when_a_name_that_exists_is_replaced() {
-    meets_every_demand("replace");
+    meet_every_demand("replace");
 }
 
 #[test]
 fn files_meet_every_demand_when_a_name_that_exists_gets_a_number() {
-    meets_every_demand("number");
+    meet_every_demand("number");
 }
 
 #[test]
 fn another_policy_than_the_one_that_is_said_is_a_miss() {
     let scratch = Scratch::new("policy");
-    let server = Server::of_files(&scratch.0, "refuse");
+    let server = Server::of_files("file", &scratch.0, "refuse");
     let Report { code, text } =
         check(&server, &["--existing", "replace", "--only", "existing,race", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
@@ -72,53 +74,73 @@ fn another_policy_than_the_one_that_is_said_is_a_miss() {
 #[test]
 fn a_file_that_is_not_where_it_should_be_is_a_miss() {
     let scratch = Scratch::new("elsewhere");
-    let server = Server::of_files(&scratch.0, "refuse");
+    let server = Server::of_files("file", &scratch.0, "refuse");
     let elsewhere = scratch.0.to_str().unwrap();
     let Report { code, text } = check(&server, &["--directory", elsewhere, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("MISSED  answers") && text.contains("came      no file: "), "{text}");
 }
 
-#[test]
-fn a_server_that_saves_under_the_final_name_misses_what_is_said_about_half_files_and_existing_ones() {
-    let scratch = Scratch::new("naive");
-    let url = format!("tcp://{}", naive(PathBuf::from(scratch.received())));
+#[track_caller]
+fn naive_misses(protocol: &str, demands: &[(&str, &str)]) {
+    let scratch = Scratch::new(&format!("naive-{protocol}"));
     let received = scratch.received();
+    let url = format!("tcp://{}", naive(PathBuf::from(&received), protocol == "file-sized"));
     let told = |demand: &str, timeout: &str| {
         let Report { code, text } =
-            run(&["file", &url, "--only", demand, "--directory", &received, "--timeout", timeout]);
+            run(&[protocol, &url, "--only", demand, "--directory", &received, "--timeout", timeout]);
         (code, text)
     };
     let (code, text) = told("answers,together,split,empty,burst,silent", "50s");
     assert_eq!(code, 0, "{text}");
-    for (demand, words) in
-        [("half", "came      a file of "), ("existing", "a file with this name"), ("race", "somebody else")]
-    {
+    for (demand, words) in demands {
         let (code, text) = told(demand, "4s");
         assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")) && text.contains(words), "{text}");
     }
 }
 
+const HALF: (&str, &str) = ("half", "came      a file of ");
+const EXISTING: (&str, &str) = ("existing", "a file with this name");
+const RACE: (&str, &str) = ("race", "somebody else");
+
+#[test]
+fn a_server_that_saves_under_the_final_name_misses_what_is_said_about_half_files_and_existing_ones() {
+    naive_misses("file", &[HALF, EXISTING, RACE]);
+}
+
+#[test]
+fn a_server_that_does_not_count_what_came_misses_what_is_said_about_a_file_that_is_cut() {
+    naive_misses("file-sized", &[("cut", "came      OK"), HALF, EXISTING, RACE]);
+}
+
 /// Serves for as long as the test runs. Gives the address.
-fn naive(directory: PathBuf) -> std::net::SocketAddr {
+fn naive(directory: PathBuf, is_sized: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let directory = Arc::new(directory);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let directory = Arc::clone(&directory);
-            thread::spawn(move || save(stream.unwrap(), &directory));
+            thread::spawn(move || save(stream.unwrap(), &directory, is_sized));
         }
     });
     address
 }
 
-fn save(mut stream: TcpStream, directory: &Path) -> io::Result<()> {
+/// Saves what comes up to FIN under its name, and minds neither the size nor what is there.
+fn save(mut stream: TcpStream, directory: &Path, is_sized: bool) -> io::Result<()> {
     let mut input = BufReader::new(stream.try_clone()?);
     let mut name = String::new();
     input.read_line(&mut name)?;
     let name = name.trim_end();
     let mut file = File::create(directory.join(name))?;
+    if is_sized {
+        stream.write_all(b"OK\n")?;
+        input.read_line(&mut String::new())?;
+        stream.write_all(b"OK\n")?;
+        io::copy(&mut input, &mut file)?;
+        return stream.write_all(b"OK\n");
+    }
     stream.write_all(b"ok\n")?;
     let saved = io::copy(&mut input, &mut file)?;
     writeln!(stream, "saved {name} {saved}")

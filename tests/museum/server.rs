@@ -40,9 +40,9 @@ impl Server {
 
     /// The real server of files. They are in `received`.
     #[track_caller]
-    pub(crate) fn of_files(directory: &Path, existing: &str) -> Self {
+    pub(crate) fn of_files(protocol: &str, directory: &Path, existing: &str) -> Self {
         let options = format!(r#"{{"directory": "received", "existing": "{existing}"}}"#);
-        let listener = format!(r#"{{"listen": "tcp://127.0.0.1:0", "protocol": "file", "options": {options}}}"#);
+        let listener = format!(r#"{{"listen": "tcp://127.0.0.1:0", "protocol": "{protocol}", "options": {options}}}"#);
         fs::write(directory.join("reactor.json"), format!(r#"{{"listeners": [{listener}]}}"#)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
         Self::spawn(command.args(["-c", "reactor.json"]).current_dir(directory), Output::Read)
