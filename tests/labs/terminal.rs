@@ -105,12 +105,13 @@ impl Screen {
 }
 
 impl Terminal {
-    /// Opens a terminal with `docs/lab` on it, and waits for its first prompt.
+    /// Opens a terminal with `docs/lab` on it, typed as a reader does, and waits for its first prompt.
     pub(crate) fn open(machine: &Path, deadline: Instant) -> Result<Self, String> {
         let (master, slave) = pair().map_err(|error| format!("no pseudo-terminal: {error}"))?;
         let duplicate = |file: &File| file.try_clone().map_err(|error| error.to_string());
         let child = Command::new("setsid")
-            .args(["--ctty", concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lab")])
+            .args(["--ctty", "docs/lab"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("LAB", machine)
             .env("PROGRAMS", crate::tools::programs())
             .env("TERM", "dumb")
