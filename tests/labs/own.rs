@@ -1,5 +1,8 @@
 //! What the runner of the labs promises, tried on pages of its own.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use crate::{tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 11] = [
+const CLAIMS: [(&str, Claim); 12] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
@@ -23,6 +26,7 @@ const CLAIMS: [(&str, Claim); 11] = [
     ("a_filter_for_a_page_without_labs_is_noticed", names_no_page),
     ("a_program_is_typed_to_and_interrupted", is_typed_to),
     ("two_terminals_are_on_one_machine_and_two_labs_are_not", terminals),
+    ("a_machine_that_was_killed_is_not_taken_for_who_has_its_number_now", left_behind),
     ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
 ];
 
@@ -79,7 +83,7 @@ fn differs() -> Result<(), Failed> {
 fn hangs() -> Result<(), Failed> {
     let lab = only_lab("hangs", "$ (setsid sleep 86461 &) ; sleep 86461\n$ echo\n");
     fails_with(play(&lab, Mode::Compare, Duration::from_secs(2)), &["it took too long", "sleep 86461"])?;
-    let runs = std::process::Command::new("pgrep").args(["-f", "^sleep 86461"]).status()?.success();
+    let runs = Command::new("pgrep").args(["-f", "^sleep 86461"]).status()?.success();
     if runs { Err("it still runs".into()) } else { Ok(()) }
 }
 
@@ -129,6 +133,24 @@ fn terminals() -> Result<(), Failed> {
         other.join().unwrap().and(this)
     })?;
     Ok(())
+}
+
+fn left_behind() -> Result<(), Failed> {
+    let machine = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-left-behind", std::process::id()));
+    fs::create_dir_all(&machine)?;
+    fs::write(machine.join("pid"), std::process::id().to_string())?;
+    let output = Command::new("sh")
+        .args(["-c", "echo 'readlink /proc/self/ns/net' | docs/lab"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("LAB", &machine)
+        .env("PROGRAMS", crate::tools::programs())
+        .output()?;
+    fs::remove_dir_all(&machine)?;
+    let (ours, its) = (fs::read_link("/proc/self/ns/net")?, String::from_utf8(output.stdout)?);
+    if its.starts_with("net:[") && !its.starts_with(&*ours.to_string_lossy()) {
+        return Ok(());
+    }
+    Err(format!("it is on {its:?}, and we are on {ours:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 fn unended() -> Result<(), Failed> {
