@@ -9,6 +9,7 @@ mod built;
 mod code;
 mod item;
 mod links;
+mod machines;
 #[path = "../labs/markdown.rs"]
 mod markdown;
 mod pictures;
