@@ -167,11 +167,11 @@ fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'
     let before = trial().anybody_is_served();
     let mut is_gone = before.is_err();
     if let Err(miss) = before {
-        say(format_args!("nobody is answered at {url}\n{miss}"))?;
+        say(format_args!("nobody is answered as expected at {url}\n{miss}"))?;
     }
     for demand in demands {
         if is_gone {
-            say(format_args!("-       {:<14}not tried: the server does not answer", demand.name))?;
+            say(format_args!("-       {:<14}not tried: the server does not answer as expected", demand.name))?;
             continue;
         }
         if demand.needs_process && cli.pid.is_none() {

@@ -50,7 +50,7 @@ fn a_server_that_answers_something_else_is_told_as_sent_came_and_expected() {
     let [_, url] = server.spoken();
     let Report { code, text } = run(&["sum", url, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.starts_with(&format!("nobody is answered at {url}")), "{text}");
+    assert!(text.starts_with(&format!("nobody is answered as expected at {url}")), "{text}");
     assert!(text.contains(r#"sent      {"A":"#), "{text}");
     assert!(text.contains("came      This is"), "{text}");
     assert!(text.contains(r#"expected  {"Sum":"#), "{text}");
