@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvm
 
 use super::answer;
 
-/// Datagrams received by one call, as many as the reactor takes in one visit.
+/// Datagrams received by one call, as many as the reactor takes.
 const BATCH: usize = 64;
 /// More than any request of the measurements.
 const DATAGRAM_BYTES: usize = 2048;
