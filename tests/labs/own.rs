@@ -137,7 +137,7 @@ fn terminals() -> Result<(), Failed> {
 
 fn left_behind() -> Result<(), Failed> {
     let machine = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-left-behind", std::process::id()));
-    fs::create_dir_all(&machine)?;
+    fs::create_dir_all(machine.join("here"))?;
     fs::write(machine.join("pid"), std::process::id().to_string())?;
     let output = Command::new("sh")
         .args(["-c", "echo 'readlink /proc/self/ns/net' | docs/lab"])
