@@ -23,8 +23,9 @@ pub const VISIT_DATAGRAMS_MAX: usize = 64;
 /// two batches more often, and waking is what is dear.
 pub const DATAGRAM_BATCH_MAX: usize = 64;
 
-/// Bytes of the loop's read buffer: room for a batch of datagrams of 5 KiB, which the requests of `sum` are not longer than by
-/// default; or for fewer and longer ones. A stream uses the first [`READ_BYTES`] of it.
+/// Bytes of the loop's read buffer: room for a batch of datagrams of 5 KiB, or for fewer and longer ones. The requests of `sum`
+/// have 4 KiB at most by default, and one byte more shows that one is longer: so 4 KiB each would be too little by a byte. A
+/// stream uses the first [`READ_BYTES`] of it.
 pub const READ_BUFFER_BYTES: usize = 5 * READ_BYTES;
 
 /// The longest payload that fits a UDP datagram over IPv4: 65,535 less the headers of IP and UDP (RFC 768, RFC 791).

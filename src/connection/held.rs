@@ -1,4 +1,4 @@
-//! What a connection holds between two visits, if it is in the middle of something.
+//! What a connection holds between two visits, if it is in the middle of something or not in conversation.
 //!
 //! Most connections of a busy server are idle at any moment, and an idle one holds nothing: the memory of a connection is
 //! that of [`Connection`] without any of this.

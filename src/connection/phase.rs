@@ -60,7 +60,7 @@ impl<T: Transport> Connection<T> {
         self.held().phase = Some(Box::new(phase));
     }
 
-    /// What the protocol rested for; it is in conversation again.
+    /// Takes the phase away: for good, when the conversation goes on, or while it is worked on.
     pub(super) fn take_phase(&mut self) -> Option<Box<Phase>> {
         self.held.as_mut()?.phase.take()
     }

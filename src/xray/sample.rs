@@ -97,10 +97,10 @@ pub(super) fn recording() -> Recording {
     tape.record(EARLY, What::JobOut { taken: true });
     tape.left(EARLY, 0);
     tape.record(MAILBOX, What::Visit);
-    tape.call(MAILBOX, Call::Receive { rooms: 32, bytes: 13 }, 1);
+    tape.call(MAILBOX, Call::Receive { rooms: 64, bytes: 13 }, 1);
     tape.asked(MAILBOX, Ask::Datagram, 13, 11, Decision::Dealt);
     tape.call(MAILBOX, Call::Send { offered: 1, bytes: 11 }, 1);
-    tape.blocked(MAILBOX, Call::Receive { rooms: 32, bytes: 0 });
+    tape.blocked(MAILBOX, Call::Receive { rooms: 64, bytes: 0 });
     tape.left(MAILBOX, 0);
 
     tape.turn(2, 25_536, &[(SLOW, WRITABLE)]);

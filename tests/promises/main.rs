@@ -14,8 +14,8 @@ mod support;
 mod clients;
 mod crowd;
 mod embedding;
-// It looks into `/proc` and injects faults with `strace`, into the calls of epoll among others.
 mod fairness;
+// It looks into `/proc` and injects faults with `strace`, into the calls of epoll among others.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod faults;
 mod hostile_peers;

@@ -55,6 +55,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     let names: Vec<_> = storers.iter().map(|(name, _)| *name).collect();
     // The first file would pay for the memory of all.
     store(&storers[0].1, &directory)?;
+    fs::remove_file(directory.file()).context("nothing was stored")?;
     let title = format!("A file of 1 GiB to memory ({}), the server on both cores", directory.pages());
     let rows = compare(&title, lab.rounds, &names, |index| {
         let sample = store(&storers[index].1, &directory);
@@ -181,7 +182,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         if self.is_mounted {
-            let _ = Command::new("umount").arg(&self.path).status();
+            let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
         }
         let _ = fs::remove_dir_all(&self.path);
     }
