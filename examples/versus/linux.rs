@@ -62,7 +62,7 @@ enum Section {
     Udp,
     /// System calls for each request
     Calls,
-    /// A file of 1 GiB to memory
+    /// A file of 1 GiB to memory, in a file system of its own where it may mount one
     File,
     /// Memory for each idle connection
     Memory,
