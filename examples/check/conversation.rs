@@ -3,7 +3,7 @@
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::Verdict;
-use crate::peer::{Reading, Room};
+use crate::peer::{PENDING_BYTES, Reading, Room};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -81,6 +81,6 @@ fn burst(trial: &Trial) -> Verdict {
 
 fn late_reader(trial: &Trial) -> Verdict {
     let mut client = trial.connect_with(Room::Little)?;
-    let (questions, answers) = trial.protocol.questions(BURST_BYTES);
+    let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
     client.exchange(&questions, false, &answers, Reading::Late)
 }

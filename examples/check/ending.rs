@@ -3,15 +3,12 @@
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{Reading, Room, told};
+use crate::peer::{PENDING_BYTES, Reading, Room, told};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
 /// How often a client tries what depends on what arrives together.
 const ROUNDS: usize = 20;
-
-/// More than the kernels of both sides hold when the client has little room.
-const PENDING_BYTES: usize = 1024 * 1024;
 
 /// Questions whose answers the kernels hold, so that all of them are under way when the server comes to the mistake.
 const UNDER_WAY_BYTES: usize = 128 * 1024;

@@ -9,7 +9,7 @@ pub(crate) use self::process::Process;
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict};
-use crate::peer::{Room, left};
+use crate::peer::{PENDING_BYTES, Room, left};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -18,9 +18,6 @@ const SPAN: Duration = Duration::from_millis(500);
 
 /// More than a runtime needs for its housekeeping, and far less than a loop that does not wait.
 const REST_MAX: Duration = Duration::from_millis(50);
-
-/// What a client sends that does not read.
-const PENDING_BYTES: usize = 1024 * 1024;
 
 /// Clients that come together, and descriptors if those are to be too few.
 const CLIENTS: usize = 20;
