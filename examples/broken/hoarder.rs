@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example broken -- hoarder 8000
-//! yes letters | head -c 400M | nc -N 127.0.0.1 8000 | sleep 60          # ps -o rss= -C broken tells some 400,000 KiB
+//! (yes letters | head -c 400M; cat) | socat -u - TCP:127.0.0.1:8000          # ps -o rss= -C broken tells some 400,000 KiB
 //! ```
 //!
 //! Prevented by rule 6 of `docs/design.md`, *everything has a bound*: a full outbox stops delivery and reading, and TCP

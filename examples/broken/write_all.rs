@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! cargo run --example broken -- write-all 8000
-//! yes letters | nc -N 127.0.0.1 8000 | sleep 60 &
+//! yes letters | socat -u - TCP:127.0.0.1:8000 &
 //! echo hello | nc -N 127.0.0.1 8000                                     # no answer for a minute
 //! ```
 //!
