@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod dialects;
 mod difference;
 mod lab;
 mod markdown;

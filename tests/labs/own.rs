@@ -15,7 +15,7 @@ use crate::{tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 12] = [
+const CLAIMS: [(&str, Claim); 13] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
@@ -28,6 +28,7 @@ const CLAIMS: [(&str, Claim); 12] = [
     ("two_terminals_are_on_one_machine_and_two_labs_are_not", terminals),
     ("a_machine_that_was_killed_is_not_taken_for_who_has_its_number_now", left_behind),
     ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
+    ("what_another_version_of_a_tool_says_in_other_words_is_the_same", other_words),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -157,6 +158,13 @@ fn unended() -> Result<(), Failed> {
     try_lab("unended", "$ printf hello\nhello⊣\n$ printf hello; cat\nhello ^C\n")?;
     fails_with(try_lab("unended", "$ printf hello\nhel…\n"), &["- hel…\n+ hello⊣"])?;
     fails_with(try_lab("unended", "$ echo hello\nhello⊣\n"), &["- hello⊣\n+ hello"])
+}
+
+fn other_words() -> Result<(), Failed> {
+    try_lab("words", "$ echo '{data={u32=1, u64=8589934593}} {data={u32=0, u64=0}}'\n{data=0x200000001} {data=0}\n")?;
+    try_lab("words", "$ echo 'Local Address:Port Peer Address:Port Process'\nLocal Address:Port Peer Address:Port\n")?;
+    fails_with(try_lab("words", "$ echo 'data={u32=1, u64=1}'\ndata=0x2\n"), &["- data=0x2"])?;
+    fails_with(try_lab("words", "$ echo 'a Process'\na\n"), &["+ a Process"])
 }
 
 fn same(seen: &str, expected: &str) -> Result<(), Failed> {

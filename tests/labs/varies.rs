@@ -2,6 +2,8 @@
 
 use regex_lite::Regex;
 
+use crate::dialects;
+
 /// Stands for anything within a line; on a line of its own, for any lines.
 pub(crate) const HOLE: &str = "…";
 
@@ -19,7 +21,8 @@ const NAMED: [(&str, &str); 7] = [
     ("tcp", r"\b(?:seq|ack) \d{6,}(?::\d{6,})?|\bTS val \d+ ecr \d+|\bcksum 0x[0-9a-f]+|\bid \d+"),
     // Columns that depend on the width of the terminal or of their contents.
     ("blanks", r"[ \t]+"),
-    ("hex", r"\b0x[0-9a-f]+\b"),
+    // In memory, of a process of 64 bits. A token is shorter.
+    ("address", r"\b0x[0-9a-f]{12}\b"),
 ];
 
 /// The masks of one lab.
@@ -59,7 +62,7 @@ impl Varies {
 
     /// A line with a mark for each thing that varies, so that two lines are the same if only such things differ.
     fn masked(&self, line: &str) -> String {
-        let mut masked = line.trim_end_matches(' ').to_owned();
+        let mut masked = dialects::translated(line).into_owned();
         for (index, regex) in self.0.iter().enumerate() {
             masked = regex.replace_all(&masked, format!("\u{1}{index}\u{2}")).into_owned();
         }
