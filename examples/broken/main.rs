@@ -46,6 +46,7 @@ mod short_buffer;
 mod short_write;
 mod sleeps_after_emfile;
 mod sum;
+mod torn_letters;
 mod waits_after_budget;
 mod writable_for_ever;
 mod write_all;
@@ -85,6 +86,8 @@ enum Piece {
     OneAccept,
     /// Answers with an error what was not sent in one piece
     ReadIsMessage,
+    /// Leaves a letter small that was not sent in one piece
+    TornLetters,
     /// Loses pieces of an answer that is read slowly
     ShortWrite,
     /// Does not finish an answer that is read slowly
@@ -143,6 +146,7 @@ fn run(&Cli { piece, port }: &Cli) -> Result<()> {
         Piece::ClosesOverInput => right::serve(sums(address)?, closes_over_input::ClosesOverInput::new),
         Piece::Right => right::serve(letters(address)?, right::Uppercase::new),
         Piece::WaitsAfterBudget => right::serve(letters(address)?, waits_after_budget::WaitsAfterBudget::new),
+        Piece::TornLetters => right::serve(letters(address)?, torn_letters::TornLetters::new),
         Piece::ShortWrite => right::serve(letters(address)?, short_write::ShortWrite::new),
         Piece::ForgottenRest => right::serve(letters(address)?, forgotten_rest::ForgottenRest::new),
         Piece::WriteAll => right::serve(letters(address)?, write_all::WriteAll::new),

@@ -37,6 +37,7 @@ pub(crate) const DEMANDS: &[Demand] = &[
         answered_exactly(trial, "straße ñandú\n".as_bytes(), "STRASSE ÑANDÚ\n".as_bytes())?;
         answered_exactly(trial, b"a\xff\xc3", b"A\xff\xc3")
     }),
+    uppercase("torn", "a letter may come in pieces", torn),
     uppercase("exit", "a line that is exactly exit ends the connection, unanswered", |trial| {
         answered_exactly(trial, b"EXIT\nexit now\nexit\nmore", b"EXIT\nEXIT NOW\n")
     }),
@@ -53,6 +54,16 @@ const fn sum(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict)
 
 const fn uppercase(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
     Demand { protocols: &[Protocol::Uppercase], ..sum(name, text, run) }
+}
+
+fn torn(trial: &Trial) -> Verdict {
+    let mut client = trial.acquaintance()?;
+    let (question, answer) = (trial.protocol.question(1), trial.protocol.answer(1));
+    // The answer shows that the first half of the letter has been read.
+    client.send(&[&question, &b"stra\xc3"[..]].concat())?;
+    client.expect(&answer)?;
+    client.send(b"\x9fe\n")?;
+    client.expect(b"STRASSE\n")
 }
 
 /// What is sent, with FIN, is answered by lines that begin so, and the end.

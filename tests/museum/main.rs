@@ -27,19 +27,22 @@ struct Failure {
     words: &'static [&'static str],
     /// Demands that it may miss for the same reason.
     also: &'static [&'static str],
+    /// What else the checker is told.
+    options: &'static [&'static str],
     /// Whether it is over then, and with what exit code.
     ends: Option<i32>,
 }
 
 /// Declares a test for each piece, and a list of them.
 macro_rules! museum {
-    ($($name:ident: $piece:literal misses $demand:literal told $words:expr, also $also:expr $(, ends $code:literal)?;)*) => {
+    ($($name:ident: $piece:literal misses $demand:literal told $words:expr, also $also:expr $(, with $option:literal)? $(, ends $code:literal)?;)*) => {
         const PIECES: &[&str] = &[$($piece),*];
 
         $(#[test]
         fn $name() {
             let ends = [$($code)?].first().copied();
-            still_fails(&Failure { piece: $piece, demand: $demand, words: &$words, also: &$also, ends });
+            let options = &[$($option)?];
+            still_fails(&Failure { piece: $piece, demand: $demand, words: &$words, also: &$also, options, ends });
         })*
     };
 }
@@ -60,6 +63,8 @@ museum! {
     read_is_message_depends_on_how_requests_are_cut:
         "read-is-message" misses "split" told ["Error"],
         also ["glued", "burst", "late-reader", "half-close", "refusal", "silent", "deaf"];
+    torn_letters_depends_on_where_letters_are_cut:
+        "torn-letters" misses "torn" told [r"STRA\xc3"], also ["exit"], with "--full";
     short_write_loses_what_the_kernel_did_not_take:
         "short-write" misses "half-close" told ["from byte", "then the end"], also ["late-reader", "deaf"];
     forgotten_rest_never_sends_what_is_pending:
@@ -103,10 +108,10 @@ fn still_fails(failure: &Failure) {
     });
 }
 
-fn misses(&Failure { piece, demand, words, ends, .. }: &Failure) {
+fn misses(&Failure { piece, demand, words, options, ends, .. }: &Failure) {
     // Nobody reads what it prints, which is the undoing of one of them.
     let mut server = Server::start(piece, Output::Unread);
-    let Report { code, text } = check(&server, &["--timeout", "4s", "--only", demand]);
+    let Report { code, text } = check(&server, &[&["--timeout", "4s", "--only", demand], options].concat());
     assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")), "{piece}: {code}\n{text}");
     assert!(words.iter().any(|word| text.contains(word)), "{piece}: {text}");
     match ends {
@@ -115,10 +120,10 @@ fn misses(&Failure { piece, demand, words, ends, .. }: &Failure) {
     }
 }
 
-fn meets_the_others(&Failure { piece, demand, also, .. }: &Failure) {
+fn meets_the_others(&Failure { piece, demand, also, options, .. }: &Failure) {
     let mut server = Server::start(piece, Output::Read);
     let left_out = [&[demand], also].concat().join(",");
-    let Report { code, text } = check(&server, &["--timeout", "50s", "--skip", &left_out]);
+    let Report { code, text } = check(&server, &[&["--timeout", "50s", "--skip", &left_out], options].concat());
     assert_eq!(code, 0, "{piece}: {text}");
     assert!(server.is_running(), "{piece}");
 }
