@@ -1,0 +1,117 @@
+//! A protocol that answers each number by its smallest divisor, and looks for it on the thread of the loop or on a worker.
+//!
+//! ```text
+//! cargo run --example divisor -- --listen divisor=tcp://127.0.0.1:9004
+//! echo 91 | nc -N 127.0.0.1 9004                               # 7
+//! echo 618970019642690137449562111 | nc -N 127.0.0.1 9004      # a prime: days, in which nobody else is served
+//! ```
+//!
+//! With the option `on_worker` others are served meanwhile.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use reactor::Registry;
+use reactor::protocol::{
+    Context, Event, Job, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The digits of the largest number, and a newline.
+const LINE_BYTES_MAX: usize = 40;
+
+fn smallest_divisor(number: u128) -> u128 {
+    let mut candidates = (2..).take_while(|divisor| *divisor <= number / divisor);
+    candidates.find(|divisor| number.is_multiple_of(*divisor)).unwrap_or(number)
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Divisor {
+    /// Whether a worker looks for it.
+    on_worker: bool,
+}
+
+impl StreamProtocol for Divisor {
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        let Some(end) = input.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
+            return if input.len() < LINE_BYTES_MAX { Ok(Step::wait(Within::Request)) } else { Err(no_number()) };
+        };
+        let number = str::from_utf8(&input[..end]).ok().and_then(|text| text.parse().ok()).ok_or_else(no_number)?;
+        if self.on_worker {
+            return Ok(Step::job(Job::new(move || smallest_divisor(number))).consuming(end + 1));
+        }
+        tell(smallest_divisor(number), cx);
+        Ok(Step::again(end + 1))
+    }
+
+    fn on_event(&mut self, event: Event, _rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        match event {
+            Event::Done(outcome) => {
+                if let Ok(divisor) = outcome.downcast() {
+                    tell(divisor, cx);
+                }
+                Ok(Step::again(0))
+            }
+            Event::Eof => Ok(Step::finish()),
+            _ => Ok(Step::wait(Within::Nothing)),
+        }
+    }
+}
+
+fn tell(divisor: u128, cx: &mut Context<'_>) {
+    let _ = writeln!(cx.out, "{divisor}"); // An outbox takes everything.
+}
+
+fn no_number() -> ProtocolError {
+    ProtocolError::new("no number", "a line is a number below 2^128\n")
+}
+
+impl Service for Divisor {
+    const NAME: &'static str = "divisor";
+    const ABOUT: &'static str = "Answers each number by its smallest divisor.";
+    const TRY: &'static str = "echo 91 | nc -N 127.0.0.1 9004";
+    type Options = Self;
+
+    fn open(options: Self, _setup: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(options)
+    }
+}
+
+impl StreamService for Divisor {
+    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(*self)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut registry = Registry::built_in();
+    registry.stream::<Divisor>();
+    reactor::command(registry)
+}
+
+#[cfg(test)]
+mod tests {
+    use reactor::protocol::CloseReason;
+    use reactor::testing::{Script, converse, every_fault, same_for_every_split};
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_answered_in_order_wherever_they_are_computed_and_whatever_fails() {
+        for divisor in [Divisor { on_worker: false }, Divisor { on_worker: true }] {
+            assert_eq!(same_for_every_split(|| divisor, b"91\n13\n0\n1\n").sent, b"7\n13\n0\n1\n");
+            every_fault(|| divisor, &Script::new().send("91\n1").send("3\n").fin());
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_and_so_is_a_line_without_end() {
+        for line in ["ten\n", "340282366920938463463374607431768211456\n", &"0".repeat(LINE_BYTES_MAX)] {
+            let transcript = converse(Divisor::default(), &Script::new().send(line));
+            assert_eq!(transcript.reason, CloseReason::Refused("no number"), "{line}");
+        }
+    }
+}
