@@ -12,7 +12,7 @@ use crate::miss::{EXCERPT_BYTES, Miss, Verdict, excerpt};
 use crate::trial::STUCK;
 
 /// More answers than the kernels of both sides hold when the client has little room. The server's holds up to 4 MiB (tcp(7),
-/// `tcp_wmem`): a fifth of that when it is filled by short segments, and nearly all of it when by a server that is late.
+/// `tcp_wmem`): a fifth of that in segments as short as the client's, and nearly all of it if much is written at once.
 pub(crate) const PENDING_BYTES: usize = 6 * 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
