@@ -1,6 +1,7 @@
 //! What the runner of the labs promises, tried on pages of its own.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,7 +16,7 @@ use crate::{tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 13] = [
+const CLAIMS: [(&str, Claim); 14] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
@@ -27,6 +28,7 @@ const CLAIMS: [(&str, Claim); 13] = [
     ("a_program_is_typed_to_and_interrupted", is_typed_to),
     ("two_terminals_are_on_one_machine_and_two_labs_are_not", terminals),
     ("a_machine_that_was_killed_is_not_taken_for_who_has_its_number_now", left_behind),
+    ("a_machine_of_another_user_is_left_alone_and_its_user_is_named", somebody_elses),
     ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
     ("what_another_version_of_a_tool_says_in_other_words_is_the_same", other_words),
 ];
@@ -152,6 +154,25 @@ fn left_behind() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("it is on {its:?}, and we are on {ours:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+fn somebody_elses() -> Result<(), Failed> {
+    // Only root can make a directory somebody else's; for everybody else there is one of root's.
+    let we_are_root = fs::metadata("/proc/self")?.uid() == 0;
+    let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-others", std::process::id()));
+    let machine = if we_are_root { made.clone() } else { PathBuf::from("/usr") };
+    fs::create_dir_all(made.join("here"))?;
+    if we_are_root {
+        chown(&made, Some(1), None)?;
+    }
+    let output = Command::new("docs/lab").current_dir(env!("CARGO_MANIFEST_DIR")).env("LAB", &machine).output()?;
+    let still_there = machine.exists() && made.join("here").exists();
+    fs::remove_dir_all(&made)?;
+    let told = String::from_utf8(output.stderr)?;
+    if still_there && output.status.code() == Some(1) && told.contains(" belongs to ") {
+        return Ok(());
+    }
+    Err(format!("{}, still there: {still_there}: {told}", output.status).into())
 }
 
 fn unended() -> Result<(), Failed> {
