@@ -11,7 +11,7 @@
 //! piece differs from one of them in one thing:
 //!
 //! ```sh
-//! diff examples/broken/right.rs examples/broken/interrupted.rs
+//! cat examples/broken/right.rs
 //! ```
 //!
 //! What all of them share is `../client/attempt.rs`, a call that does not block, and `../client/outbox.rs`, what waits to be
