@@ -16,12 +16,13 @@ use crate::{tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 14] = [
+const CLAIMS: [(&str, Claim); 15] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
     ("a_refresh_rewrites_only_what_differs", refreshes),
     ("a_refresh_keeps_a_page_in_which_only_what_may_vary_differs", keeps),
+    ("a_lab_passes_on_any_day", any_day),
     ("a_refresh_waits_for_a_last_command_that_is_silent_at_first", waits),
     ("a_page_that_cannot_be_read_fails_among_its_own_labs", is_unreadable),
     ("a_filter_for_a_page_without_labs_is_noticed", names_no_page),
@@ -179,6 +180,17 @@ fn unended() -> Result<(), Failed> {
     try_lab("unended", "$ printf hello\nhello⊣\n$ printf hello; cat\nhello ^C\n")?;
     fails_with(try_lab("unended", "$ printf hello\nhel…\n"), &["- hel…\n+ hello⊣"])?;
     fails_with(try_lab("unended", "$ echo hello\nhello⊣\n"), &["- hello⊣\n+ hello"])
+}
+
+fn any_day() -> Result<(), Failed> {
+    for (printed, seen) in [
+        ("2026-11-21T17:03:06.517210Z", "1999-12-31T23:59:59Z"),
+        ("2026/11/21 17:03:06 socat", "1999/12/31 23:59:59 socat"),
+        ("at 17:03:06.517210", "at 23:59:59.000000"),
+    ] {
+        try_lab("day", &format!("$ echo '{seen}'\n{printed}\n"))?;
+    }
+    Ok(())
 }
 
 fn other_words() -> Result<(), Failed> {

@@ -12,7 +12,7 @@ pub(crate) const UNENDED: char = '⊣';
 
 /// What `<!-- varies: NAME, /REGEX/ -->` may name.
 const NAMED: [(&str, &str); 7] = [
-    ("time", r"(?:\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d(?:\.\d+)?Z?"),
+    ("time", r"(?:\d{4}-\d\d-\d\dT|\d{4}/\d\d/\d\d )?\d\d:\d\d:\d\d(?:\.\d+)?Z?"),
     // The ports that Linux gives to clients (`ip(7)`: ip_local_port_range).
     ("port", r"\b(?:3276[89]|327[789]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})\b"),
     ("pid", r"\bpid[= ] *\d+|\bProcess \d+|^\[\d+\] \d+$"),
