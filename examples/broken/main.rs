@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Each piece is a file of this directory. Its page tells what one sees, then how to see it, and last, for those who have
-//! guessed, which rule prevents it and where the real server keeps it. `right.rs` and `right_udp.rs` have no fault, and every
-//! piece differs from one of them in one thing:
+//! guessed, which rule prevents it and where the real server keeps it. `right.rs` and `right_udp.rs` have no fault; every
+//! other piece has the part in which it differs from one of them, and takes the rest from there. So read that first:
 //!
 //! ```sh
 //! cat examples/broken/right.rs

@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo run --example broken -- write-all 8000
 //! yes letters | socat -u - TCP:127.0.0.1:8000 &
-//! echo hello | nc -N 127.0.0.1 8000                                     # no answer for a minute
+//! echo hello | nc -N 127.0.0.1 8000                                     # no answer as long as that one stays
 //! ```
 //!
 //! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*. Done right in `src/connection.rs`, `flush`:

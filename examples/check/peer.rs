@@ -33,7 +33,7 @@ pub(crate) enum Room {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Reading {
     AtOnce,
-    /// When everything is sent, or the server takes nothing more.
+    /// When the kernels have taken nothing more for a while.
     Late,
 }
 
@@ -252,8 +252,8 @@ fn write_all(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant, taken:
     Ok(())
 }
 
-/// Returns when nothing was taken for a while, which no event tells. The kernel's having taken all is not enough: the server
-/// may have most of it before it.
+/// Returns when nothing was taken for a while, which no event tells. That the kernel has taken all is not enough: the server
+/// may not have read most of it yet.
 fn wait_until_stuck(taken: &AtomicUsize) {
     let (mut before, mut since) = (0, Instant::now());
     while since.elapsed() < STUCK {

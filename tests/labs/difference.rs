@@ -1,5 +1,6 @@
 //! Lines as printed beside lines as seen: what to show when they differ, and what to print instead.
 
+use crate::dialects;
 use crate::varies::{HOLE, Varies};
 
 /// What becomes of a printed line, or of one that was seen.
@@ -85,7 +86,7 @@ pub(crate) fn show(varies: &Varies, printed: &[String], seen: &[String]) -> Stri
 pub(crate) fn renewed(varies: &Varies, printed: &[String], seen: &[String]) -> Vec<String> {
     let new = |change: Change<'_>| match change {
         Change::Same(printed, _) if printed.contains(HOLE) => Some(printed.clone()),
-        Change::Same(_, seen) | Change::Seen(seen) => Some(seen.clone()),
+        Change::Same(_, seen) | Change::Seen(seen) => Some(dialects::translated(seen).into_owned()),
         Change::Hole(hole) => Some(hole.clone()),
         Change::Hidden | Change::Printed(_) => None,
     };

@@ -1,7 +1,7 @@
 //! What the runner of the labs promises, tried on pages of its own.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -159,7 +159,7 @@ fn left_behind() -> Result<(), Failed> {
 
 fn somebody_elses() -> Result<(), Failed> {
     // Only root can make a directory somebody else's; for everybody else there is one of root's.
-    let we_are_root = fs::metadata("/proc/self")?.uid() == 0;
+    let we_are_root = nix::unistd::geteuid().is_root();
     let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-others", std::process::id()));
     let machine = if we_are_root { made.clone() } else { PathBuf::from("/usr") };
     fs::create_dir_all(made.join("here"))?;
@@ -197,7 +197,11 @@ fn other_words() -> Result<(), Failed> {
     try_lab("words", "$ echo '{data={u32=1, u64=8589934593}} {data={u32=0, u64=0}}'\n{data=0x200000001} {data=0}\n")?;
     try_lab("words", "$ echo 'Local Address:Port Peer Address:Port Process'\nLocal Address:Port Peer Address:Port\n")?;
     fails_with(try_lab("words", "$ echo 'data={u32=1, u64=1}'\ndata=0x2\n"), &["- data=0x2"])?;
-    fails_with(try_lab("words", "$ echo 'a Process'\na\n"), &["+ a Process"])
+    fails_with(try_lab("words", "$ echo 'a Process'\na\n"), &["+ a Process"])?;
+    let before = page("$ echo 'data={u32=1, u64=1}'; echo more\n?\n");
+    let lab = lab::labs("own-words", &before).unwrap().remove(0);
+    let after = page("$ echo 'data={u32=1, u64=1}'; echo more\ndata=0x1\nmore\n");
+    same(&refreshed(&before, &lab, &play(&lab, Mode::Refresh, LAB_TIME_MAX)?), &after)
 }
 
 fn same(seen: &str, expected: &str) -> Result<(), Failed> {

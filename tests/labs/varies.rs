@@ -21,7 +21,7 @@ const NAMED: [(&str, &str); 7] = [
     ("tcp", r"\b(?:seq|ack) \d{6,}(?::\d{6,})?|\bTS val \d+ ecr \d+|\bcksum 0x[0-9a-f]+|\bid \d+"),
     // Columns that depend on the width of the terminal or of their contents.
     ("blanks", r"[ \t]+"),
-    // In memory, of a process of 64 bits. A token is shorter.
+    // In memory, as on x86-64 and most 64-bit ARM; a token is shorter. With addresses of 39 bits the labs would differ.
     ("address", r"\b0x[0-9a-f]{12}\b"),
 ];
 
