@@ -16,13 +16,14 @@ use crate::{tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 15] = [
+const CLAIMS: [(&str, Claim); 16] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
     ("a_refresh_rewrites_only_what_differs", refreshes),
     ("a_refresh_keeps_a_page_in_which_only_what_may_vary_differs", keeps),
     ("a_lab_passes_on_any_day", any_day),
+    ("what_varies_may_have_blanks_in_it_though_blanks_vary", blanks),
     ("a_refresh_waits_for_a_last_command_that_is_silent_at_first", waits),
     ("a_page_that_cannot_be_read_fails_among_its_own_labs", is_unreadable),
     ("a_filter_for_a_page_without_labs_is_noticed", names_no_page),
@@ -190,6 +191,12 @@ fn any_day() -> Result<(), Failed> {
     ] {
         try_lab("day", &format!("$ echo '{seen}'\n{printed}\n"))?;
     }
+    Ok(())
+}
+
+fn blanks() -> Result<(), Failed> {
+    let body = "<!-- varies: blanks, /at most \\d+/ -->\n```console lab=one\n$ echo 'sleeps  at most 9'\nsleeps at most 10\n```\n";
+    play(&lab::labs("own-blanks", body)?.remove(0), Mode::Compare, LAB_TIME_MAX)?;
     Ok(())
 }
 

@@ -10,6 +10,8 @@ pub(crate) const HOLE: &str = "…";
 /// Ends a line that the program did not end: the prompt stands right behind it.
 pub(crate) const UNENDED: char = '⊣';
 
+const BLANKS: &str = r"[ \t]+";
+
 /// What `<!-- varies: NAME, /REGEX/ -->` may name.
 const NAMED: [(&str, &str); 7] = [
     ("time", r"(?:\d{4}-\d\d-\d\dT|\d{4}/\d\d/\d\d )?\d\d:\d\d:\d\d(?:\.\d+)?Z?"),
@@ -20,7 +22,7 @@ const NAMED: [(&str, &str); 7] = [
     // What a new connection chooses: sequence numbers as they are on the wire, timestamps, and what depends on them.
     ("tcp", r"\b(?:seq|ack) \d{6,}(?::\d{6,})?|\bTS val \d+ ecr \d+|\bcksum 0x[0-9a-f]+|\bid \d+"),
     // Columns that depend on the width of the terminal or of their contents.
-    ("blanks", r"[ \t]+"),
+    ("blanks", BLANKS),
     // In memory, as on x86-64 and most 64-bit ARM; a token is shorter. With addresses of 39 bits the labs would differ.
     ("address", r"\b0x[0-9a-f]{12}\b"),
 ];
@@ -54,7 +56,10 @@ impl Varies {
                 let known = NAMED.iter().find(|(known, _)| *known == name);
                 (known.ok_or_else(|| format!("nothing named {name:?} varies"))?.1, after)
             };
-            self.0.push(Regex::new(regex).map_err(|error| format!("{regex}: {error}"))?);
+            let mask = Regex::new(regex).map_err(|error| format!("{regex}: {error}"))?;
+            // Blanks come last: other masks may have some in them.
+            let end = self.0.len() - usize::from(self.0.last().is_some_and(|last| last.as_str() == BLANKS));
+            self.0.insert(end, mask);
             rest = after.trim_start_matches(',').trim_start();
         }
         Ok(())
