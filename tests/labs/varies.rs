@@ -56,12 +56,11 @@ impl Varies {
                 let known = NAMED.iter().find(|(known, _)| *known == name);
                 (known.ok_or_else(|| format!("nothing named {name:?} varies"))?.1, after)
             };
-            let mask = Regex::new(regex).map_err(|error| format!("{regex}: {error}"))?;
-            // Blanks come last: other masks may have some in them.
-            let end = self.0.len() - usize::from(self.0.last().is_some_and(|last| last.as_str() == BLANKS));
-            self.0.insert(end, mask);
+            self.0.push(Regex::new(regex).map_err(|error| format!("{regex}: {error}"))?);
             rest = after.trim_start_matches(',').trim_start();
         }
+        // Whatever else varies may have blanks in it, and has to be found before they are gone.
+        self.0.sort_by_key(|mask| mask.as_str() == BLANKS);
         Ok(())
     }
 
