@@ -11,10 +11,12 @@
 mod expiry;
 mod held;
 mod invariants;
+mod pace;
 mod peer;
 mod phase;
 mod recording;
 mod storing;
+mod taking;
 mod visit;
 mod why;
 
@@ -25,14 +27,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
+use self::pace::Pace;
 use self::peer::Peer;
 use self::phase::Phase;
 use self::visit::Round;
 pub(crate) use self::visit::{Ended, Status, Visit};
 use crate::attempt::{Attempt, attempt};
+use crate::budget::Class;
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::{Panicked, Readiness, Transport};
-use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
+use crate::limits::{
+    CALL_UNITS, Limits, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_UNITS,
+};
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::xray::{self, Ask, Call, What};
@@ -48,9 +54,13 @@ pub(crate) struct Connection<T> {
     peer_finished: bool,
     /// The protocol has seen all of the input and asked for more.
     starved: bool,
+    /// The last read brought as much as a quiet visit may take, and nothing of it has been delivered: what else has come
+    /// belongs to it.
+    cut_short: bool,
     /// A worker is busy for this connection, and its result will come.
     job_out: bool,
     within: Within,
+    pace: Pace,
     protocol: Box<dyn StreamProtocol>,
     peer: Peer,
     /// The last byte received, job finished, or output drained.
@@ -73,8 +83,10 @@ impl<T: Transport> Connection<T> {
             ready: Readiness { readable: true, writable: true, in_doubt: false },
             peer_finished: false,
             starved: true,
+            cut_short: false,
             job_out: false,
             within: Within::Nothing,
+            pace: Pace::default(),
             protocol,
             peer: Peer::from(peer),
             active: now,
@@ -86,6 +98,11 @@ impl<T: Transport> Connection<T> {
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer.address()
+    }
+
+    /// How much it takes at a time, as its last visits showed.
+    pub(crate) fn class(&self) -> Class {
+        self.pace.class()
     }
 
     /// Lets the protocol speak first.
@@ -124,23 +141,22 @@ impl<T: Transport> Connection<T> {
         self.unstow(visit);
         let ended = self.advance(visit);
         self.stow(visit);
+        visit.charge(VISIT_UNITS);
+        self.pace = self.pace.after(visit.budget);
         ended
     }
 
     fn advance(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
-        let mut budget = VISIT_BYTES_MAX;
         let mut asked = false;
         loop {
             self.flush(visit);
             let round = match self.phase_mut() {
-                None => self.converse(visit, &mut budget),
-                Some(Phase::Working(done)) => match done.take() {
-                    Some(returned) => self.resume(returned, visit),
-                    None => Round::Rest,
-                },
-                Some(Phase::Storing(_)) => self.store(visit, &mut budget),
+                None => self.converse(visit),
+                Some(Phase::Working(_)) => self.resume(visit),
+                Some(Phase::Storing(_)) => self.store(visit),
+                Some(Phase::Speaking) => self.speak(visit),
                 Some(&mut Phase::Flushing(reason)) => self.finish_writing(reason, visit),
-                Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit, &mut budget),
+                Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit),
                 Some(Phase::Closed(_)) => return (Status::Closed, Time::NEVER),
             };
             let status = match round {
@@ -177,7 +193,8 @@ impl<T: Transport> Connection<T> {
                 Attempt::Done(count) => {
                     visit.outbox.advance(count);
                     visit.stats.sent_bytes += count as u64;
-                    visit.progressed = true;
+                    visit.written += count;
+                    visit.charge(count as u32);
                     if visit.outbox.is_empty() {
                         self.active = visit.now;
                     }
@@ -194,11 +211,18 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn converse(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+    fn converse(&mut self, visit: &mut Visit<'_>) -> Round {
         if self.is_full(visit) {
             return Round::Rest;
         }
         if !self.starved {
+            if visit.budget.is_spent() {
+                return Round::Spent;
+            }
+            if mem::take(&mut self.cut_short) && !visit.pressed {
+                self.read_on(visit);
+                return Round::Progress;
+            }
             let input = self.take_input();
             let consumed = self.deliver(&input, visit);
             self.keep(input, consumed);
@@ -213,7 +237,7 @@ impl<T: Transport> Connection<T> {
         }
         let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
         let buffer = mem::take(&mut visit.read_buffer);
-        let round = match self.read(&mut buffer[..most.min(*budget)], visit, budget) {
+        let round = match self.read(&mut buffer[..most], visit) {
             Ok(count) => {
                 self.receive(&buffer[..count], visit);
                 Round::Progress
@@ -224,15 +248,26 @@ impl<T: Transport> Connection<T> {
         round
     }
 
+    /// Reads what came behind a read that was cut short, so that the protocol is shown both at once.
+    fn read_on(&mut self, visit: &mut Visit<'_>) {
+        let buffer = mem::take(&mut visit.read_buffer);
+        if let Ok(count) = self.read(&mut buffer[..READ_BYTES - QUIET_BYTES_MAX], visit) {
+            self.held().input.extend_from_slice(&buffer[..count]);
+        }
+        visit.read_buffer = buffer;
+    }
+
     /// Reads into `room`, if the socket may have something and the budget allows it. Gives how much came; or what the
     /// round comes to, if nothing did.
-    fn read(&mut self, room: &mut [u8], visit: &mut Visit<'_>, budget: &mut usize) -> Result<usize, Round> {
+    fn read(&mut self, room: &mut [u8], visit: &mut Visit<'_>) -> Result<usize, Round> {
         if !self.ready.readable {
             return Err(Round::Rest);
         }
-        if *budget == 0 || room.is_empty() {
+        let most = room.len().min(visit.budget.bytes());
+        if most == 0 || visit.budget.has_read_enough() {
             return Err(Round::Spent);
         }
+        let room = &mut room[..most];
         match attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 })) {
             Attempt::Done(0) => {
                 self.peer_finished = true;
@@ -240,7 +275,8 @@ impl<T: Transport> Connection<T> {
                 Err(Round::Progress)
             }
             Attempt::Done(count) => {
-                *budget = budget.saturating_sub(count);
+                visit.budget.take_bytes(count);
+                visit.charge(count as u32);
                 visit.stats.received_bytes += count as u64;
                 self.active = visit.now;
                 if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
@@ -263,6 +299,10 @@ impl<T: Transport> Connection<T> {
     /// Delivers what has just been read: straight from the read buffer, unless older bytes wait before it.
     fn receive(&mut self, bytes: &[u8], visit: &mut Visit<'_>) {
         self.starved = false;
+        if visit.budget.turns_loud() {
+            visit.budget.spend();
+            self.cut_short = true;
+        }
         if self.input().is_empty() {
             let consumed = self.deliver(bytes, visit);
             if consumed < bytes.len() && self.listens() {
@@ -276,7 +316,8 @@ impl<T: Transport> Connection<T> {
     /// Gives the protocol one message after the other, until it asks for more or its output is full.
     fn deliver(&mut self, bytes: &[u8], visit: &mut Visit<'_>) -> usize {
         let mut done = 0;
-        while done < bytes.len() && !self.starved && self.is_open() && !self.is_full(visit) {
+        while done < bytes.len() && !self.starved && !visit.budget.is_spent() && self.is_open() && !self.is_full(visit)
+        {
             let rest = &bytes[done..];
             let consumed = self.call(visit, Ask::Bytes, rest, |protocol, cx| protocol.on_bytes(rest, cx));
             if consumed == 0 && !self.starved && self.is_open() {
@@ -306,9 +347,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn resume(&mut self, returned: Returned, visit: &mut Visit<'_>) -> Round {
-        self.take_phase();
-        xray::record(|| What::Phase(xray::Phase::Conversing, ""));
+    /// Tells the protocol what its job returned, once that is there and there is room for what it may answer.
+    fn resume(&mut self, visit: &mut Visit<'_>) -> Round {
+        let is_full = self.is_full(visit);
+        let Some(Phase::Working(result)) = self.phase_mut() else { return Round::Progress };
+        let Some(returned) = result.take_if(|returned| !is_full || !matches!(returned, Returned::Job(_))) else {
+            return Round::Rest;
+        };
+        self.converse_again();
         match returned {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
@@ -318,6 +364,29 @@ impl<T: Transport> Connection<T> {
             }
         }
         Round::Progress
+    }
+
+    /// Lets a protocol that has more to say go on, once there is room for it.
+    fn speak(&mut self, visit: &mut Visit<'_>) -> Round {
+        if self.is_full(visit) {
+            return Round::Rest;
+        }
+        if visit.budget.is_spent() {
+            return Round::Spent;
+        }
+        self.converse_again();
+        let before = visit.outbox.len();
+        self.tell(Event::Room, visit);
+        if visit.outbox.len() == before && matches!(self.phase(), Some(Phase::Speaking)) {
+            self.leave(Phase::Closed(CloseReason::Bug("it had more to say and said nothing")), visit);
+        }
+        Round::Progress
+    }
+
+    /// Bytes go to the protocol again.
+    fn converse_again(&mut self) {
+        self.take_phase();
+        xray::record(|| What::Phase(xray::Phase::Conversing, ""));
     }
 
     /// Keeps what was not consumed, and no more memory than that takes: it may have to wait for long.
@@ -363,6 +432,7 @@ impl<T: Transport> Connection<T> {
         let before = visit.outbox.len();
         let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
         let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked);
+        visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input, visit.outbox.len() - before, &reply));
         reply
     }
@@ -392,6 +462,7 @@ impl<T: Transport> Connection<T> {
                 self.enter(Within::Body, visit);
                 self.begin(Phase::Storing(Bulk::new(to, at_most)));
             }
+            Then::More => self.begin(Phase::Speaking),
             Then::Finish => {
                 let reason = if self.peer_finished { CloseReason::Eof } else { CloseReason::Finished };
                 self.leave(Phase::Flushing(reason), visit);

@@ -8,7 +8,7 @@ use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
 use crate::connection::{Status, Visit};
 use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Token};
-use crate::limits::{DATAGRAM_BATCH_MAX, VISIT_DATAGRAMS_MAX};
+use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, VISIT_DATAGRAMS_MAX};
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::xray::{self, Ask, Decision, What};
 
@@ -83,7 +83,7 @@ impl<S: DatagramSocket> Mailbox<S> {
             if !self.ready.readable || !self.replies.is_empty() {
                 return Status::Waiting;
             }
-            if budget == 0 {
+            if budget == 0 || visit.budget.is_spent() {
                 self.failing = failures == VISIT_DATAGRAMS_MAX;
                 return Status::Again;
             }
@@ -97,7 +97,9 @@ impl<S: DatagramSocket> Mailbox<S> {
                     budget -= self.received.len();
                     let mut received = mem::take(&mut self.received);
                     for (datagram, room) in received.drain(..).zip(batch.chunks_exact(room)) {
+                        let units = CALL_UNITS + datagram.length as u32;
                         self.answer(datagram, &room[..datagram.length], visit);
+                        visit.charge(units);
                     }
                     self.received = received;
                 }

@@ -9,6 +9,8 @@ mod mio;
 pub(crate) mod offload;
 mod posix_disk;
 mod replies;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod send_queue;
 mod sockets;
 mod udp;
 
@@ -130,6 +132,11 @@ pub trait Transport {
 
     /// Makes closing reset the connection instead of finishing it (`SO_LINGER` with a time of zero, `socket(7)`).
     fn reset_on_close(&mut self);
+
+    /// Bytes that were written and that the peer has not acknowledged; `None` where the system does not tell.
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
 
     /// Whether a read that gives less than it was asked for proves that nothing is left. So it is with epoll and kqueue
     /// (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` does.

@@ -46,6 +46,7 @@ mod amounts;
 mod attempt;
 mod bind;
 mod births;
+mod budget;
 mod bug_log;
 mod bulk;
 mod command;

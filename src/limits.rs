@@ -1,20 +1,67 @@
 //! Every bound of the server, its unit in its name, its reason beside it.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Bytes that one read asks for: enough that a stream needs few calls, small enough to stay in the L2 cache.
 pub const READ_BYTES: usize = 64 * 1024;
 
-/// Bytes received in one visit of a connection. Four full reads: a trial with sixteen let one fast sender delay
-/// everybody else.
+/// Bytes read in one visit of a connection that is loud: four full reads.
 pub const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
 
-/// Connections with a used-up budget that one turn visits, after those with news: a mebibyte between two looks at the
-/// kernel, so that hundreds of peers that send at full speed delay a request by a turn that is short.
-pub const TURN_SPENT_MAX: usize = 4;
+/// Bytes that a quiet connection reads in one visit: one that has more is loud, and waits until the other quiet ones have been
+/// visited, before its protocol is called.
+pub const QUIET_BYTES_MAX: usize = 4 * 1024;
 
-/// Connections accepted in one visit of a listener, so that a storm of them does not starve those that are served.
-pub const VISIT_ACCEPTS_MAX: usize = 4;
+/// Work is counted in units, each of which takes about a nanosecond if it is cheap: a byte is one, and so many are a call of
+/// a protocol.
+pub const CALL_UNITS: u32 = 256;
+
+/// Units of a visit: mostly its system calls.
+pub const VISIT_UNITS: u32 = 3_000;
+
+/// Units of accepting a connection: three system calls, and memory.
+pub const ACCEPT_UNITS: u32 = 10_000;
+
+/// Units that a quiet connection may use in one visit, however little time they take.
+pub const QUIET_VISIT_UNITS: u32 = 128 * 1024;
+
+/// The same for a loud one, a listener or a UDP socket.
+pub const LOUD_VISIT_UNITS: u32 = 1024 * 1024;
+
+/// How often the clock is read while a turn works: often enough to end a visit in time, and a reading costs less than a
+/// thousandth of that.
+pub const LOOK_EVERY: Duration = Duration::from_micros(50);
+
+/// Units between two readings of the clock at most, so that a protocol which suddenly becomes expensive is noticed after a few
+/// dozens of its calls.
+pub const WINDOW_UNITS_MAX: u32 = 16 * 1024;
+
+/// Time for one visit of a quiet connection: enough for a hundred of its requests. One that needs longer twice in a row is loud.
+pub const QUIET_VISIT_TIME: Duration = Duration::from_micros(100);
+
+/// Time for one visit of a loud connection: a full read of what `sum` is asked.
+pub const LOUD_VISIT_TIME: Duration = Duration::from_micros(400);
+
+/// Time for one visit of a listener or a UDP socket. They come first in each turn, so it bounds what a storm of connections or
+/// datagrams takes from everybody else.
+pub const DOOR_VISIT_TIME: Duration = Duration::from_micros(500);
+
+/// How old a turn may become while it visits quiet connections. Then the kernel is asked for news.
+pub const QUIET_TURN_TIME: Duration = Duration::from_millis(5);
+
+/// How old a turn may become while it visits loud connections, of which it visits one in any case: so much a quiet one waits
+/// for them, however many they are.
+pub const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
+
+/// Connections that one visit of a listener accepts before its time counts: newcomers get in however long turns are.
+pub const VISIT_ACCEPTS_MIN: usize = 4;
+
+/// Connections accepted in one visit of a listener.
+pub const VISIT_ACCEPTS_MAX: usize = 64;
+
+/// Connections of which all together may be refused or lost in one visit of a listener.
+pub const VISIT_REFUSALS_MAX: usize = 64;
 
 /// Datagrams handled in one visit of a UDP socket.
 pub const VISIT_DATAGRAMS_MAX: usize = 64;
@@ -38,6 +85,14 @@ pub const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that one read asks for while all connections together have more output pending than
 /// `max_pending_output_total`: what cannot be sent grows by so little then that the total stays bounded.
 pub const PRESSED_READ_BYTES: usize = 4 * 1024;
+
+/// How long all connections together may have too much output pending before those that take least of theirs are cut, and how often
+/// that is looked at: a peer that reads at all has shown it by then.
+pub const RELIEF_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes that the kernel holds for one connection and has not sent yet, before it calls the socket writable again (`tcp(7)`:
+/// `TCP_NOTSENT_LOWAT`): enough for a fast peer between two turns. What was sent and not acknowledged comes on top.
+pub const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// The output buffer that the loop keeps between visits; a larger one is given back to the allocator.
 pub const KEPT_OUTBOX_BYTES_MAX: usize = 256 * 1024;
@@ -133,8 +188,11 @@ pub struct Limits {
     pub request_timeout: Option<Duration>,
     /// Time from accepting to closing.
     pub lifetime: Option<Duration>,
-    /// Time in which the peer takes none of our output.
+    /// Time in which the peer acknowledges none of our output.
     pub write_timeout: Duration,
+    /// Bytes a second that a peer has to acknowledge on the average while output is pending for it, or it uses up its
+    /// `write_timeout`.
+    pub min_send_rate: Option<NonZeroUsize>,
     /// Time for the peer to finish after we did.
     pub linger_timeout: Duration,
     /// Time of silence before the kernel probes the peer (`tcp(7)`: `TCP_KEEPIDLE`).
@@ -152,6 +210,7 @@ impl Default for Limits {
             request_timeout: Some(Duration::from_secs(30)),
             lifetime: None,
             write_timeout: Duration::from_secs(30),
+            min_send_rate: NonZeroUsize::new(1024),
             linger_timeout: Duration::from_secs(2),
             tcp_keepalive: Some(Duration::from_secs(60)),
             max_pending_output: 256 * 1024,

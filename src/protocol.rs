@@ -178,6 +178,12 @@ impl Step {
         Self { consumed: 0, then: Then::Bulk { to, at_most } }
     }
 
+    /// There is more to say than fits: call again with [`Event::Room`] when there is room. For output that is made without
+    /// a job; a job's result waits for room anyway.
+    pub const fn more() -> Self {
+        Self { consumed: 0, then: Then::More }
+    }
+
     /// Send what is pending, then close.
     pub const fn finish() -> Self {
         Self { consumed: 0, then: Then::Finish }
@@ -211,6 +217,9 @@ pub enum Then {
         /// The number of bytes after which it is over.
         at_most: u64,
     },
+    /// Call [`StreamProtocol::on_event`] with [`Event::Room`] when less than `max_pending_output` is pending. Until then no
+    /// input is delivered. A protocol that is called so, says nothing and asks again is closed as a bug.
+    More,
     /// Send what is pending and close; further input is discarded.
     Finish,
 }
@@ -224,6 +233,7 @@ impl fmt::Debug for Then {
             }
             Self::Job(job) => f.debug_tuple("Job").field(job).finish(),
             Self::Bulk { at_most, .. } => f.debug_struct("Bulk").field("at_most", at_most).finish_non_exhaustive(),
+            Self::More => f.write_str("More"),
             Self::Finish => f.write_str("Finish"),
         }
     }
@@ -242,6 +252,9 @@ pub enum Within {
 }
 
 /// What happened, other than bytes.
+///
+/// Back-pressure holds events back as it does bytes: while `max_pending_output` is pending, none is delivered but
+/// [`Event::Closing`], after which nothing follows.
 #[derive(Debug)]
 pub enum Event {
     /// The peer has sent its last byte (FIN), and everything before it has been delivered. Unless it starts a job, a
@@ -253,6 +266,8 @@ pub enum Event {
     Done(Outcome),
     /// The contents are over; how that ended.
     Stored(Stored),
+    /// There is room again for what [`Step::more`] announced.
+    Room,
     /// We are about to close in order (idle, lifetime, shutdown): the last chance to append what was held back. The
     /// decision that comes back is not asked for more than its output.
     Closing,
@@ -377,8 +392,11 @@ pub enum CloseReason {
     RequestTimeout,
     /// The connection is older than `lifetime`.
     Lifetime,
-    /// The peer took none of our output for `write_timeout`.
+    /// The peer acknowledged none of our output for `write_timeout`, or too little for `min_send_rate`.
     WriteTimeout,
+    /// All connections together had more output pending than `max_pending_output_total`, and this one's peer took least of
+    /// its share.
+    OutputTotal,
     /// The server shuts down.
     Shutdown,
     /// The socket failed, most often because the peer reset the connection.
@@ -398,6 +416,7 @@ impl CloseReason {
             Self::RequestTimeout => "request timeout",
             Self::Lifetime => "lifetime",
             Self::WriteTimeout => "write timeout",
+            Self::OutputTotal => "max_pending_output_total",
             Self::Shutdown => "shutdown",
             Self::Transport(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => "reset",
             Self::Transport(_) => "socket error",

@@ -13,9 +13,12 @@ mod accept;
 mod invariants;
 mod jobs;
 mod ledger;
+mod queues;
 mod reap;
 mod recording;
+mod relief;
 mod report;
+mod short;
 mod slots;
 mod stop;
 
@@ -28,11 +31,14 @@ use slab::Slab;
 
 pub(crate) use self::invariants::Census;
 use self::ledger::Ledger;
+use self::queues::Queues;
+use self::short::Short;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
+use crate::budget::{Budget, Class, Slow};
 use crate::bug_log::BugLog;
 use crate::bulk::Buffers;
 use crate::config::Config;
@@ -41,7 +47,7 @@ use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
-use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES, TURN_SPENT_MAX};
+use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES};
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
 use crate::outbox::Outbox;
@@ -85,12 +91,10 @@ pub struct Reactor<K: Kernel = Mio> {
     births: Births,
     ledger: Ledger,
     endpoints: Vec<Endpoint>,
-    /// Slots to visit in this turn, each once.
-    ready: VecDeque<u32>,
-    /// Slots that became ready too late for this turn, to be visited in the next.
-    again: VecDeque<u32>,
-    /// Connections that used up their budget. Each turn visits a few of them, after those with news.
-    spent: VecDeque<u32>,
+    /// Slots that are to be visited.
+    queues: Queues,
+    /// What the visit that is under way may still do, and the turn.
+    budget: Budget,
     /// Slots that are over, to be reaped at the end of this turn.
     closed: Vec<u32>,
     deadlines: Deadlines,
@@ -108,8 +112,10 @@ pub struct Reactor<K: Kernel = Mio> {
     descriptors_max: usize,
     /// Notices that came for owners that are gone.
     stale_notices: u64,
-    /// Listeners that wait for a descriptor or a place to be freed.
+    /// Listeners that wait for a place to be freed.
     paused: Vec<u32>,
+    /// Listeners that wait for descriptors.
+    short: Short,
     /// One was freed in this turn.
     freed: bool,
     stop: Stop,
@@ -117,6 +123,9 @@ pub struct Reactor<K: Kernel = Mio> {
     accept_log: LogLimit,
     bug_log: BugLog,
     job_log: LogLimit,
+    slow_log: LogLimit,
+    /// When to free output of the slowest readers, while all connections together have too much pending.
+    relief: Time,
 }
 
 /// Whether another turn is to come.
@@ -170,9 +179,8 @@ impl<K: Kernel> Reactor<K> {
             births: Births::default(),
             ledger: Ledger::default(),
             endpoints: Vec::new(),
-            ready: VecDeque::new(),
-            again: VecDeque::new(),
-            spent: VecDeque::new(),
+            queues: Queues::default(),
+            budget: Budget::new(origin, config.slow_turn),
             closed: Vec::new(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
@@ -186,12 +194,15 @@ impl<K: Kernel> Reactor<K> {
             descriptors_max: usize::MAX,
             stale_notices: 0,
             paused: Vec::new(),
+            short: Short::default(),
             freed: false,
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
             accept_log: LogLimit::default(),
             bug_log: BugLog::default(),
             job_log: LogLimit::default(),
+            slow_log: LogLimit::default(),
+            relief: Time::NEVER,
         };
         for listener in &config.listeners {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
@@ -235,7 +246,7 @@ impl<K: Kernel> Reactor<K> {
     /// The poll itself failed; nothing that a peer does can cause it.
     pub fn run(&mut self) -> io::Result<Stopped> {
         loop {
-            if let Turn::Stopped(stopped) = self.turn(None)? {
+            if let Turn::Stopped(stopped) = self.cycle(None)? {
                 self.report();
                 return Ok(stopped);
             }
@@ -247,6 +258,13 @@ impl<K: Kernel> Reactor<K> {
     /// # Errors
     /// The poll itself failed.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
+        let turn = self.cycle(timeout);
+        // What the program does before the next turn is not the loop's time.
+        self.end_turn(self.kernel.now());
+        turn
+    }
+
+    fn cycle(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         if let Turn::Stopped(stopped) = self.outcome() {
             return Ok(Turn::Stopped(stopped));
         }
@@ -255,22 +273,60 @@ impl<K: Kernel> Reactor<K> {
         self.note();
         self.run_ready();
         self.reap();
+        if xray::is_on() {
+            // It may make the next turn wait for a key.
+            self.end_turn(self.kernel.now());
+        }
         Ok(self.outcome())
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let until_deadline = if self.ready.is_empty() && self.spent.is_empty() {
-            let next = self.deadlines.next().into_iter().chain(self.stop.deadline()).min();
-            next.map(|at| at.duration_from(Time::since(self.origin, self.kernel.now())))
+        let until_deadline = if self.queues.are_empty() {
+            let now = self.kernel.now();
+            self.end_turn(now);
+            let next = self.next_deadline();
+            (next != Time::NEVER).then(|| next.duration_from(Time::since(self.origin, now)))
         } else {
             Some(Duration::ZERO)
         };
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
         self.instant = self.kernel.now();
+        self.end_turn(self.instant);
+        self.budget.begin_turn(self.instant);
         self.now = Time::since(self.origin, self.instant);
         self.wall_clock = self.kernel.wall_clock();
         Ok(())
+    }
+
+    /// When something has to be done though nothing happens.
+    fn next_deadline(&self) -> Time {
+        let slots = self.deadlines.next().unwrap_or(Time::NEVER);
+        slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.relief)
+    }
+
+    /// The turn has done its work.
+    fn end_turn(&mut self, now: Instant) {
+        if let Some(slow) = self.budget.end_turn(now) {
+            self.note_slow(slow);
+        }
+    }
+
+    /// A turn took so long that everybody noticed: tells which protocols were called in that time.
+    #[cold]
+    fn note_slow(&mut self, slow: Slow) {
+        let mut names = Vec::new();
+        for (_, endpoint) in self.endpoints.iter_mut().enumerate().filter(|(index, _)| slow.concerns(*index)) {
+            endpoint.stats.slow_turns += 1;
+            names.push(format!("{} ({})", endpoint.name(), endpoint.protocol()));
+        }
+        if let Some(suppressed) = self.slow_log.allow(self.now) {
+            let who = if names.is_empty() { "itself".to_owned() } else { names.join(" or ") };
+            log::warn!(
+                "the loop served nobody else for {:?}, busy with {who} ({suppressed} such lines suppressed)",
+                slow.took
+            );
+        }
     }
 
     fn note(&mut self) {
@@ -289,8 +345,9 @@ impl<K: Kernel> Reactor<K> {
                         Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
                         Owner::Listener(_) | Owner::Remains(_) => {}
                     }
+                    let class = slot.class();
                     if slot.mark_queued() {
-                        self.ready.push_back(token.slot);
+                        self.queues.push(token.slot, class);
                     }
                 }
                 Notice::Done(token, result) => self.note_done(token, result),
@@ -302,6 +359,7 @@ impl<K: Kernel> Reactor<K> {
             xray::about(self.token(slot), || What::Due);
             self.queue(slot);
         }
+        self.relieve();
         if let Stop::Orderly(until) = self.stop
             && until <= self.now
         {
@@ -311,19 +369,33 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
-        let spent = self.spent.len().min(TURN_SPENT_MAX);
-        self.ready.extend(self.spent.drain(..spent));
-        while let Some(key) = self.ready.pop_front() {
-            let Some(slot) = self.slots.get_mut(key as usize) else { continue };
-            slot.queued = false;
-            match slot.owner {
-                Owner::Listener(_) => self.drive_listener(key),
-                Owner::Mailbox(_) => self.drive_mailbox(key),
-                Owner::Connection(_) => self.drive_connection(key),
-                Owner::Remains(_) => {}
+        for class in [Class::Door, Class::Quiet, Class::Loud] {
+            // What comes into a queue while it is worked off waits for the next turn.
+            for _ in 0..self.queues.len(class) {
+                let Some(key) = self.queues.pop(class) else { break };
+                self.drive(key, class);
+                let is_over = match class {
+                    Class::Door => false,
+                    Class::Quiet => self.budget.quiet_is_over(),
+                    Class::Loud => self.budget.loud_is_over(),
+                };
+                if is_over {
+                    break;
+                }
             }
         }
-        std::mem::swap(&mut self.ready, &mut self.again);
+    }
+
+    fn drive(&mut self, key: u32, class: Class) {
+        let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        slot.queued = false;
+        self.budget.begin_visit(class, slot.endpoint);
+        match slot.owner {
+            Owner::Connection(_) => self.drive_connection(key),
+            Owner::Listener(_) => self.drive_listener(key),
+            Owner::Mailbox(_) => self.drive_mailbox(key),
+            Owner::Remains(_) => {}
+        }
     }
 
     fn drive_connection(&mut self, key: u32) {
@@ -349,7 +421,7 @@ impl<K: Kernel> Reactor<K> {
             Status::Waiting => self.deadlines.arm(key, deadline),
             Status::Again => {
                 self.deadlines.arm(key, deadline);
-                self.queue_spent(key);
+                self.queue_as(key, Class::Loud);
             }
             Status::WantsBuffer => {
                 self.deadlines.arm(key, deadline);
@@ -374,7 +446,7 @@ impl<K: Kernel> Reactor<K> {
         } else if failing {
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
         } else if status == Status::Again {
-            self.queue_again(key);
+            self.queue(key);
         }
     }
 
@@ -389,6 +461,8 @@ impl<K: Kernel> Reactor<K> {
             read_buffer: &mut self.read_buffer,
             outbox: &mut self.outbox,
             buffers: &mut self.buffers,
+            budget: &mut self.budget,
+            clock: &self.kernel,
             stats: &mut endpoint.stats,
             limits: &endpoint.limits,
             now: self.now,
@@ -396,7 +470,7 @@ impl<K: Kernel> Reactor<K> {
             wall_clock: self.wall_clock,
             pressed: self.pending_bytes > self.pending_bytes_max,
             stopping,
-            progressed: false,
+            written: 0,
             job: None,
         };
         Some((&mut slot.owner, visit))

@@ -72,6 +72,8 @@ pub struct Stats {
     pub sent_datagrams: u64,
     /// Times that accepting was paused, by reason.
     pub paused: Tally,
+    /// Turns of the loop that took longer than `slow_turn`, and in which this one was served.
+    pub slow_turns: u64,
 }
 
 #[cfg(test)]

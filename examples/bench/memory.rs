@@ -22,7 +22,7 @@ pub(crate) struct Peers {
     pub(crate) count: usize,
     /// How many of them, in rotation, have sent something each time that the loop waits.
     pub(crate) active: usize,
-    /// What that is: less than one read, so that the connection is drained by it.
+    /// What that is: less than one read of a loud connection.
     pub(crate) input: Rc<[u8]>,
     /// How much time each wait takes once all are connected, by a clock that nothing else moves.
     pub(crate) turn_time: Duration,
@@ -53,13 +53,17 @@ impl Memory {
 /// One of the connections.
 pub(crate) struct Connection {
     input: Rc<[u8]>,
+    /// Bytes of the input that have been read.
+    read: usize,
     answered_bytes: Rc<Cell<usize>>,
 }
 
 impl Transport for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        buffer[..self.input.len()].copy_from_slice(&self.input);
-        Ok(self.input.len())
+        let count = (self.input.len() - self.read).min(buffer.len());
+        buffer[..count].copy_from_slice(&self.input[self.read..][..count]);
+        self.read = (self.read + count) % self.input.len();
+        Ok(count)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -103,8 +107,11 @@ impl Kernel for Memory {
         if self.tokens.len() == self.peers.count {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let stream =
-            Connection { input: Rc::clone(&self.peers.input), answered_bytes: Rc::clone(&self.answered_bytes) };
+        let stream = Connection {
+            input: Rc::clone(&self.peers.input),
+            read: 0,
+            answered_bytes: Rc::clone(&self.answered_bytes),
+        };
         Ok((stream, ([192, 0, 2, 1], 40_000).into()))
     }
 

@@ -14,6 +14,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     let bare = Config::without_listeners();
     assert_eq!(config.limits, bare.limits);
     assert_eq!(config.max_pending_output_total, bare.max_pending_output_total);
+    assert_eq!(config.slow_turn, bare.slow_turn);
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
@@ -101,8 +102,8 @@ impl Stated for usize {
 }
 
 impl Stated for u32 {
-    fn stated(self, _: &str) -> String {
-        self.to_string()
+    fn stated(self, name: &str) -> String {
+        (self as usize).stated(name)
     }
 }
 
@@ -145,7 +146,9 @@ fn memory() -> [(String, String); 4] {
 #[test]
 fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
     let constants = constants! {
-        READ_BYTES VISIT_BYTES_MAX TURN_SPENT_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
+        READ_BYTES VISIT_BYTES_MAX QUIET_BYTES_MAX CALL_UNITS VISIT_UNITS ACCEPT_UNITS QUIET_VISIT_UNITS LOUD_VISIT_UNITS
+        LOOK_EVERY WINDOW_UNITS_MAX QUIET_VISIT_TIME LOUD_VISIT_TIME DOOR_VISIT_TIME QUIET_TURN_TIME LOUD_TURN_TIME
+        VISIT_ACCEPTS_MIN VISIT_REFUSALS_MAX RELIEF_EVERY UNSENT_BYTES_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
         DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKER_NICE JOBS_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY

@@ -1,5 +1,6 @@
 //! What a configuration file may say, member by member, as it stands in the file.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -26,6 +27,8 @@ pub(super) struct FileMembers {
     pub(super) limits: LimitsMembers,
     /// Output pending for all connections together before less is read.
     pub(super) max_pending_output_total: Size,
+    /// A turn of the loop that takes longer is told in the log; 0s for never.
+    pub(super) slow_turn: Span,
     /// Time for connections to finish their requests when the server stops.
     pub(super) shutdown_timeout: Span,
 }
@@ -81,8 +84,10 @@ pub(super) struct LimitsMembers {
     pub(super) request_timeout: Span,
     /// Time from connecting to closing; 0s for any time.
     pub(super) lifetime: Span,
-    /// Time in which the peer takes none of our output.
+    /// Time in which the peer acknowledges none of our output.
     pub(super) write_timeout: Span,
+    /// Bytes a second that a peer has to acknowledge while output is pending for it; 0B for any number.
+    pub(super) min_send_rate: Size,
     /// Time for the peer to finish after we did.
     pub(super) linger_timeout: Span,
     /// Silence before the kernel probes the peer; 0s for never.
@@ -98,6 +103,7 @@ impl Default for FileMembers {
             listeners: Vec::new(),
             limits: LimitsMembers::default(),
             max_pending_output_total: Size::bytes(256 << 20),
+            slow_turn: Span::from_millis(250),
             shutdown_timeout: Span::new(Duration::from_secs(10)),
         }
     }
@@ -157,6 +163,7 @@ impl From<&LimitsMembers> for Limits {
             request_timeout: optional(members.request_timeout),
             lifetime: optional(members.lifetime),
             write_timeout: members.write_timeout.as_std(),
+            min_send_rate: NonZeroUsize::new(bytes(members.min_send_rate)),
             linger_timeout: members.linger_timeout.as_std(),
             tcp_keepalive: optional(members.tcp_keepalive),
             max_pending_output: bytes(members.max_pending_output),
@@ -174,6 +181,7 @@ impl From<&Limits> for LimitsMembers {
             request_timeout: or_zero(limits.request_timeout),
             lifetime: or_zero(limits.lifetime),
             write_timeout: Span::new(limits.write_timeout),
+            min_send_rate: size(limits.min_send_rate.map_or(0, NonZeroUsize::get)),
             linger_timeout: Span::new(limits.linger_timeout),
             tcp_keepalive: or_zero(limits.tcp_keepalive),
             max_pending_output: size(limits.max_pending_output),

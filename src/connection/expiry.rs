@@ -37,14 +37,14 @@ impl<T: Transport> Connection<T> {
 
     /// What comes first, given what output is pending.
     pub(super) fn next_expiry(&self, limits: &Limits, pending: Pending) -> (Time, Expired) {
-        let write = || pending.since.after(limits.write_timeout);
+        let write = || pending.due;
         let lifetime = self.held.as_ref().map_or(Time::NEVER, |held| held.lifetime);
         match self.phase() {
             Some(Phase::Closed(_)) => (Time::NEVER, Expired::Linger),
             Some(Phase::Lingering(_, since)) => (since.after(limits.linger_timeout), Expired::Linger),
             // A peer that takes a little now and then does not outlive its lifetime by more than one `write_timeout`.
             Some(Phase::Flushing(_)) => (write().min(lifetime.after(limits.write_timeout)), Expired::Write),
-            phase @ (None | Some(Phase::Working(_) | Phase::Storing(_))) => {
+            phase @ (None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking)) => {
                 let mut next = (lifetime, Expired::Order(CloseReason::Lifetime));
                 let mut consider = |at: Time, expired| {
                     if at < next.0 {
@@ -56,8 +56,8 @@ impl<T: Transport> Connection<T> {
                 } else if !self.job_out {
                     consider(self.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));
                 }
-                if let (None, Some(held)) = (phase, &self.held) {
-                    if self.within == Within::Request && !pending.full {
+                if let (None, Some(held), false) = (phase, &self.held, pending.full) {
+                    if self.within == Within::Request {
                         let request = held.request.after_limit(limits.request_timeout);
                         consider(request, Expired::Order(CloseReason::RequestTimeout));
                     }
@@ -84,6 +84,9 @@ impl<T: Transport> Connection<T> {
         if at > visit.now {
             return self.close_in_order(CloseReason::Shutdown, visit);
         }
+        if expired == Expired::Write && !self.is_stuck(visit) {
+            return;
+        }
         xray::record(|| What::Expired(expired.name()));
         if expired != Expired::Quiet {
             log::debug!("{}: its time is over: {}", self.peer(), self.why_until(visit));
@@ -103,6 +106,12 @@ impl<T: Transport> Connection<T> {
                 }
             }
         }
+    }
+
+    /// Whether the peer is to be given up: it has not acknowledged what it had to, or goes on past its lifetime.
+    fn is_stuck(&mut self, visit: &mut Visit<'_>) -> bool {
+        let lifetime = self.held().lifetime.after(visit.limits.write_timeout);
+        !self.acknowledges(visit) || lifetime <= visit.now
     }
 
     /// Gives the protocol its last word, then flushes and finishes.

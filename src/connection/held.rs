@@ -7,9 +7,10 @@ use std::any::Any;
 use std::mem;
 
 use super::phase::Phase;
+use super::taking::Taking;
 use super::{Connection, Visit};
 use crate::kernel::Transport;
-use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits};
+use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits, RELIEF_EVERY};
 use crate::outbox::Outbox;
 use crate::protocol::Within;
 use crate::time::Time;
@@ -23,8 +24,8 @@ pub(super) struct Held {
     pub(super) outbox: Outbox,
     /// So much is not sent that the peer is not read from.
     pub(super) full: bool,
-    /// The last time that the peer took output, or that there was new output after none.
-    pub(super) progress: Time,
+    /// How the peer takes what is pending.
+    pub(super) taking: Taking,
     /// The write that said `WouldBlock` after the last edge.
     pub(super) blocked: Time,
     /// The first byte of the request that the protocol is in the middle of.
@@ -45,7 +46,7 @@ impl Held {
         input: Vec::new(),
         outbox: Outbox::new(),
         full: false,
-        progress: Time::NEVER,
+        taking: Taking::NOTHING,
         blocked: Time::NEVER,
         request: Time::NEVER,
         quiet: Time::NEVER,
@@ -68,8 +69,10 @@ pub(super) struct Pending {
     pub(super) any: bool,
     /// Whether it is too much.
     pub(super) full: bool,
-    /// Since when the peer has taken none of it.
-    pub(super) since: Time,
+    /// When it is time to look whether the peer takes it.
+    pub(super) due: Time,
+    /// When the peer will have used up its time.
+    pub(super) until: Time,
 }
 
 impl<T: Transport> Connection<T> {
@@ -96,12 +99,11 @@ impl<T: Transport> Connection<T> {
     /// Begins a visit: what could not be sent stands at the front of the output again.
     pub(super) fn unstow(&mut self, visit: &mut Visit<'_>) {
         debug_assert!(visit.outbox.is_empty(), "output of another connection");
-        visit.progressed = true;
+        visit.written = 0;
         if let Some(held) = &mut self.held
             && !held.outbox.is_empty()
         {
             mem::swap(&mut held.outbox, visit.outbox);
-            visit.progressed = false;
             if self.ready.writable {
                 held.blocked = Time::NEVER;
             }
@@ -113,10 +115,8 @@ impl<T: Transport> Connection<T> {
     pub(super) fn stow(&mut self, visit: &mut Visit<'_>) {
         if !visit.outbox.is_empty() {
             self.note_full(self.is_full(visit), visit);
+            self.note_taking(visit);
             let held = self.held();
-            if visit.progressed {
-                held.progress = visit.now;
-            }
             held.blocked = held.blocked.min(visit.now);
             held.outbox = Outbox::new();
             if visit.outbox.capacity() / 2 > visit.outbox.len() {
@@ -129,6 +129,7 @@ impl<T: Transport> Connection<T> {
             self.note_full(false, visit);
             let held = self.held();
             held.outbox = Outbox::new();
+            held.taking = Taking::NOTHING;
             held.blocked = Time::NEVER;
             if held.is_nothing() {
                 self.held = None;
@@ -160,22 +161,56 @@ impl<T: Transport> Connection<T> {
 
     /// What is pending during a visit.
     pub(super) fn pending(&self, visit: &Visit<'_>) -> Pending {
-        let before = self.held.as_ref().map_or(Time::NEVER, |held| held.progress);
-        Pending {
-            any: !visit.outbox.is_empty(),
-            full: self.is_full(visit),
-            since: if visit.progressed { visit.now } else { before },
+        let any = !visit.outbox.is_empty();
+        let mut taking = self.held.as_ref().map_or(Taking::NOTHING, |held| held.taking);
+        if !taking.has_begun() {
+            // The kernel is asked when the visit ends with it.
+            taking.begin(None, visit.limits, visit.now);
+        } else {
+            taking.note(visit.written, visit.limits, visit.now);
         }
+        Pending { any, full: self.is_full(visit), due: taking.due(), until: taking.until }
     }
 
     /// What is pending between two visits.
     pub(super) fn pending_between_visits(&self) -> Pending {
-        let none = Pending { any: false, full: false, since: Time::NEVER };
+        let none = Pending { any: false, full: false, due: Time::NEVER, until: Time::NEVER };
         self.held.as_ref().map_or(none, |held| Pending {
             any: !held.outbox.is_empty(),
             full: held.full && !held.outbox.is_empty(),
-            since: held.progress,
+            due: held.taking.due(),
+            until: held.taking.until,
         })
+    }
+
+    /// Looks at what the peer has acknowledged. Returns whether that is enough to go on.
+    pub(super) fn acknowledges(&mut self, visit: &mut Visit<'_>) -> bool {
+        self.note_taking(visit);
+        let unacknowledged = self.transport.unacknowledged();
+        self.held().taking.look(unacknowledged, visit.limits, visit.now)
+    }
+
+    /// Notes that output is pending, and what the kernel took of it.
+    fn note_taking(&mut self, visit: &mut Visit<'_>) {
+        let written = mem::take(&mut visit.written);
+        if self.held().taking.has_begun() {
+            self.held().taking.note(written, visit.limits, visit.now);
+        } else {
+            let unacknowledged = self.transport.unacknowledged();
+            self.held().taking.begin(unacknowledged, visit.limits, visit.now);
+        }
+    }
+
+    /// How fast the peer takes what is pending between two visits, and since when: the slower and the older
+    /// comes first. `None` if nothing is pending, or for too short a time to tell.
+    pub(crate) fn reading(&mut self, limits: &Limits, now: Time) -> Option<(u64, Time)> {
+        if self.pending_bytes() == 0 {
+            return None;
+        }
+        let unacknowledged = self.transport.unacknowledged();
+        let taking = &mut self.held().taking;
+        taking.look(unacknowledged, limits, now);
+        (taking.since.after(RELIEF_EVERY) <= now).then(|| (taking.rate(now), taking.since))
     }
 
     /// Notes what the protocol is in the middle of.

@@ -34,9 +34,9 @@ impl<T: Transport> Connection<T> {
         let phase = self.phase();
         let wants_input = match phase {
             None => !full,
-            Some(Phase::Storing(_)) => !self.job_out,
+            Some(Phase::Storing(bulk)) => !self.job_out && !(full && self.is_stored(bulk)),
             Some(Phase::Lingering(..)) => true,
-            Some(Phase::Working(_) | Phase::Flushing(_) | Phase::Closed(_)) => false,
+            Some(Phase::Working(_) | Phase::Speaking | Phase::Flushing(_) | Phase::Closed(_)) => false,
         };
         let waits_for_input = wants_input && !wakes;
         let has_seen_all = self.input().is_empty() || (self.is_open() && self.starved);
@@ -47,7 +47,11 @@ impl<T: Transport> Connection<T> {
             (!waits_for_input || has_seen_all, "it waits for input and has some"),
             (wakes || !(pending && self.ready.writable), "it waits for an edge that nobody owes: writable"),
             (wakes || pending || !matches!(phase, Some(Phase::Flushing(_))), "it has sent all and does not finish"),
-            (wakes || self.job_out || !matches!(phase, Some(Phase::Working(_))), "it waits for a job that is not out"),
+            (
+                wakes || self.job_out || full || !matches!(phase, Some(Phase::Working(_))),
+                "it waits for a job that is not out",
+            ),
+            (wakes || full || !matches!(phase, Some(Phase::Speaking)), "it has more to say and there is room"),
         ];
         first_broken(&rules)
     }

@@ -20,6 +20,8 @@ pub(super) enum Phase {
     Working(Option<Returned>),
     /// Bytes go to a file.
     Storing(Bulk),
+    /// The protocol has more to say than there was room for.
+    Speaking,
     /// What is pending is sent; then comes our FIN.
     Flushing(CloseReason),
     /// Our FIN was sent at this time. Input is discarded until the peer's FIN, because closing over unread input resets
@@ -51,7 +53,7 @@ impl<T: Transport> Connection<T> {
 
     /// Whether input still matters.
     pub(super) fn listens(&self) -> bool {
-        matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_)))
+        matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking))
     }
 
     /// The protocol rests until this is done.
@@ -78,10 +80,9 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Reads and forgets, until the peer's FIN.
-    pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+    pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         let buffer = mem::take(&mut visit.read_buffer);
-        let length = READ_BYTES.min(*budget);
-        let round = self.read(&mut buffer[..length], visit, budget).map_or_else(|round| round, |_| Round::Progress);
+        let round = self.read(&mut buffer[..READ_BYTES], visit).map_or_else(|round| round, |_| Round::Progress);
         visit.read_buffer = buffer;
         if self.peer_finished {
             self.replace_phase(Phase::Closed(reason), visit.buffers);

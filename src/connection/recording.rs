@@ -11,6 +11,7 @@ impl Phase {
         match self {
             Self::Working(_) => What::Phase(xray::Phase::Working, ""),
             Self::Storing(_) => What::Phase(xray::Phase::Storing, ""),
+            Self::Speaking => What::Phase(xray::Phase::Speaking, ""),
             Self::Flushing(reason) => What::Phase(xray::Phase::Flushing, reason.text()),
             Self::Lingering(reason, _) => What::Phase(xray::Phase::Lingering, reason.text()),
             Self::Closed(reason) => What::Phase(xray::Phase::Closed, reason.text()),
@@ -26,6 +27,7 @@ impl Ask {
             Event::Quiet => Self::Quiet,
             Event::Done(_) => Self::Done,
             Event::Stored(_) => Self::Stored,
+            Event::Room => Self::Room,
             Event::Closing => Self::Closing,
         }
     }
@@ -48,6 +50,7 @@ fn decision(then: &Then) -> Decision {
         Then::Wait { within, .. } => Decision::Wait(*within),
         Then::Job(_) => Decision::Job,
         Then::Bulk { .. } => Decision::Bulk,
+        Then::More => Decision::More,
         Then::Finish => Decision::Finish,
     }
 }

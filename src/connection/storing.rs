@@ -8,18 +8,20 @@ use crate::xray::{self, What};
 
 impl<T: Transport> Connection<T> {
     /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
-    pub(super) fn store(&mut self, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+    pub(super) fn store(&mut self, visit: &mut Visit<'_>) -> Round {
+        let is_full = self.is_full(visit);
         // While it is away, what happens to the phase is seen below.
         let Some(mut phase) = self.take_phase() else { return Round::Progress };
         let Phase::Storing(bulk) = &mut *phase else { return Round::Progress };
-        let over = bulk.is_full() || (self.peer_finished && self.input().is_empty());
-        if let Some(stored) = bulk.ended(over, visit.buffers) {
+        let over = self.is_stored(bulk);
+        // What the protocol says of it needs room.
+        if !is_full && let Some(stored) = bulk.ended(over, visit.buffers) {
             xray::record(|| What::Phase(xray::Phase::Conversing, ""));
             self.active = visit.now;
             self.tell(Event::Stored(stored), visit);
             return Round::Progress;
         }
-        let round = if over { Round::Rest } else { self.fill(bulk, visit, budget) };
+        let round = if over { Round::Rest } else { self.fill(bulk, visit) };
         if !self.is_over() {
             let pausing = !matches!(round, Round::Progress);
             if let Some(job) = bulk.hand_over(pausing) {
@@ -36,7 +38,12 @@ impl<T: Transport> Connection<T> {
         round
     }
 
-    fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>, budget: &mut usize) -> Round {
+    /// Whether no more bytes of an upload follow.
+    pub(super) fn is_stored(&self, bulk: &Bulk) -> bool {
+        bulk.is_full() || (self.peer_finished && self.input().is_empty())
+    }
+
+    fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>) -> Round {
         if self.input().is_empty() && !self.ready.readable {
             return Round::Rest;
         }
@@ -50,9 +57,7 @@ impl<T: Transport> Connection<T> {
             }
         };
         if self.input().is_empty() {
-            let length = room.len().min(*budget);
-            let room = &mut room[..length];
-            match self.read(room, visit, budget) {
+            match self.read(room, visit) {
                 Ok(count) => bulk.advance(count),
                 Err(round) => return round,
             }

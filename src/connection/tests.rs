@@ -1,10 +1,13 @@
 //! The rules of the driver, each with the smallest protocol that shows it.
 
+mod back_pressure;
+
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Connection, Ended, Status, Visit};
+use crate::budget::{Budget, Still};
 use crate::bulk::Buffers;
 use crate::kernel::{Readiness, Transport};
 use crate::limits::{
@@ -49,7 +52,7 @@ impl StreamProtocol for Lines {
             Event::Closing => cx.out.extend_from_slice(b"closing"),
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
             Event::Done(outcome) => cx.out.extend_from_slice(&outcome.downcast::<Vec<u8>>().expect("a line")),
-            Event::Stored(_) => unreachable!("no bulk data"),
+            Event::Stored(_) | Event::Room => unreachable!("no bulk data, and never too much to say"),
         };
         Ok(Step::again(0))
     }
@@ -101,6 +104,8 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
         read_buffer: &mut [0; READ_BYTES],
         outbox: &mut Outbox::default(),
         buffers: &mut Buffers::default(),
+        budget: &mut Budget::new(origin, None),
+        clock: &Still(origin),
         stats: &mut Stats::default(),
         limits: &limits,
         now,
@@ -108,7 +113,7 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
         wall_clock: SystemTime::UNIX_EPOCH,
         pressed: false,
         stopping: false,
-        progressed: false,
+        written: 0,
         job: None,
     };
     assert_eq!(connection.drive(&mut visit).0, Status::Waiting);

@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use crate::budget::{Budget, Clock};
 use crate::bulk::Buffers;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
@@ -17,6 +18,9 @@ pub(crate) struct Visit<'a> {
     /// The output buffer of the loop: empty between visits, so that nothing can go to the wrong peer.
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) buffers: &'a mut Buffers,
+    /// What the visit may still do.
+    pub(crate) budget: &'a mut Budget,
+    pub(crate) clock: &'a dyn Clock,
     pub(crate) stats: &'a mut Stats,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Time,
@@ -26,10 +30,20 @@ pub(crate) struct Visit<'a> {
     pub(crate) pressed: bool,
     /// The server stops: a connection between two requests closes.
     pub(crate) stopping: bool,
-    /// The peer took some of our output, or there was none for it to take: `write_timeout` counts from now.
-    pub(crate) progressed: bool,
+    /// Bytes of output that the kernel took.
+    pub(crate) written: usize,
     /// The job that the visit hands out, if any.
     pub(crate) job: Option<Job>,
+}
+
+impl Visit<'_> {
+    /// Counts work, and reads the clock when so much was done that it may tell something.
+    #[inline]
+    pub(crate) fn charge(&mut self, units: u32) {
+        if self.budget.charge(units) {
+            self.budget.look(self.clock.now());
+        }
+    }
 }
 
 /// How a visit ended.

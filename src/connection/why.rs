@@ -26,6 +26,16 @@ pub(crate) struct Why {
     peer_finished: bool,
     /// The deadline that passes next, and in what time.
     next: Option<(Duration, Expired)>,
+    /// What the kernel holds of the output besides, where it tells.
+    queue: Option<Queue>,
+}
+
+/// Output that the kernel has taken and the peer has not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Queue {
+    bytes: usize,
+    /// How long ago a look showed that the peer had acknowledged some, if one has.
+    acknowledged: Option<Duration>,
 }
 
 /// For what it waits.
@@ -41,6 +51,8 @@ enum Wait {
     Quiet,
     /// Room for the output.
     Reader(Reader),
+    /// Room for more that the protocol has to say.
+    Room,
     /// The result of a job.
     Job,
     /// More of an upload, of which so many bytes have come.
@@ -87,7 +99,8 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Closed(reason)) => (Wait::Reaper(*reason), Duration::ZERO),
             Some(Phase::Lingering(reason, since)) => (Wait::Fin(*reason), now.duration_from(*since)),
             Some(Phase::Flushing(reason)) => (Wait::Flushing(*reason), blocked),
-            Some(Phase::Working(_)) => (Wait::Job, silent),
+            Some(Phase::Working(Some(_)) | Phase::Speaking) => (Wait::Room, blocked),
+            Some(Phase::Working(None)) => (Wait::Job, silent),
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.ready.readable || self.peer_finished || bulk.is_full()) =>
@@ -113,9 +126,17 @@ impl<T: Transport> Connection<T> {
                 Within::Body => (Wait::Body, silent),
             },
         };
+        let queue = if pending.any { self.queue(now) } else { None };
+        let pending = Pending { due: pending.until, ..pending };
         let (at, expired) = self.next_expiry(limits, pending);
         let next = (at != Time::NEVER).then(|| (at.duration_from(now), expired));
-        Why { wait, waited, pending_bytes, peer_finished: self.peer_finished, next }
+        Why { wait, waited, pending_bytes, peer_finished: self.peer_finished, next, queue }
+    }
+
+    fn queue(&self, now: Time) -> Option<Queue> {
+        let acknowledged = self.held.as_ref().and_then(|held| held.taking.acknowledged_at);
+        let bytes = self.transport.unacknowledged()?;
+        Some(Queue { bytes, acknowledged: acknowledged.map(|at| now.duration_from(at)) })
     }
 }
 
@@ -127,7 +148,7 @@ impl Why {
             Wait::Request(_) => "request",
             Wait::Body => "body",
             Wait::Quiet => "quiet",
-            Wait::Reader(_) => "sending",
+            Wait::Reader(_) | Wait::Room => "sending",
             Wait::Job => "job",
             Wait::Upload(_) => "upload",
             Wait::Disk(_) => "writing",
@@ -167,7 +188,7 @@ impl Why {
             Expired::Order(CloseReason::Lifetime) => " whatever happens",
             Expired::Order(_) if self.is_idle() => " unless a request comes",
             Expired::Order(_) | Expired::Quiet => " unless more comes",
-            Expired::Write if matches!(self.wait, Wait::Reader(_)) => " unless it reads",
+            Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room) => " unless it reads",
             Expired::Write => " unless the peer reads",
             Expired::Linger => " at the latest",
         })
@@ -193,6 +214,10 @@ impl fmt::Display for Why {
                 };
                 write!(f, "{until}: {pending} pending, the last write said EAGAIN {waited} ago")
             }
+            Wait::Room => write!(
+                f,
+                "waiting for the peer to read, with more to say: {pending} pending, the last write said EAGAIN {waited} ago"
+            ),
             Wait::Job => write!(f, "waiting for a worker to do a job: nothing else for {waited}"),
             Wait::Upload(received) => {
                 write!(f, "waiting for more of an upload: {} so far, the last {waited} ago", Bytes(received))
@@ -213,8 +238,16 @@ impl fmt::Display for Why {
         if !f.alternate() {
             self.write_next(f)?;
         }
-        if self.pending_bytes > 0 && !matches!(self.wait, Wait::Reader(_) | Wait::Flushing(_) | Wait::Reaper(_)) {
+        if self.pending_bytes > 0
+            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Flushing(_) | Wait::Reaper(_))
+        {
             write!(f, "; {pending} of output pending")?;
+        }
+        if let Some(Queue { bytes, acknowledged }) = self.queue {
+            write!(f, "; the kernel holds {} that the peer has not acknowledged", Bytes(bytes as u64))?;
+            if let Some(acknowledged) = acknowledged {
+                write!(f, ", and some was acknowledged {} ago", Span(acknowledged))?;
+            }
         }
         if self.peer_finished && !self.is_over() {
             f.write_str("; its FIN has come")?;

@@ -12,6 +12,7 @@ use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::{ListenOptions, Transport};
+use crate::limits::UNSENT_BYTES_MAX;
 use crate::xray::{self, Call, Gives, SocketOption};
 
 /// Whether edges come from the kernel (epoll, kqueue) and are not emulated by mio on `poll(2)`.
@@ -41,6 +42,7 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
         only_v6(&socket, !options.both_families)?;
     }
     set(socket.set_tcp_nodelay(true), SocketOption::NoDelay, 1)?;
+    bound_the_unsent(&socket)?;
     if let Some(quiet) = options.keepalive {
         let quiet = quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX);
         let result = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(quiet));
@@ -52,6 +54,17 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     xray::answered(socket.listen(backlog), || Call::Listen { backlog: options.backlog })?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Bounds what the kernel takes before it has sent it. Connections inherit that.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bound_the_unsent(socket: &Socket) -> io::Result<()> {
+    set(socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bound_the_unsent(_: &Socket) -> io::Result<()> {
+    Ok(())
 }
 
 /// Opens a socket that does not block.
@@ -124,6 +137,13 @@ impl Transport for Stream {
         if let Err(error) = set(SockRef::from(&self.0).set_linger(Some(Duration::ZERO)), SocketOption::Linger, 0) {
             log::debug!("cannot make closing reset the connection: {error}");
         }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn unacknowledged(&self) -> Option<usize> {
+        let held = super::send_queue::unacknowledged(&self.0);
+        let bytes = held.as_ref().map_or(0, |bytes| *bytes);
+        xray::answered(held.map(drop), || Call::SendQueue { bytes: bytes as u32 }).ok().map(|()| bytes)
     }
 
     fn short_read_drains(&self) -> bool {

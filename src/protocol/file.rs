@@ -165,7 +165,7 @@ impl StreamProtocol for Connection {
                 }
             },
             Event::Stored(stored) => Ok(Step::job(self.save(stored))),
-            Event::Closing => Ok(Step::wait(Within::Nothing)),
+            Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
     }
 }

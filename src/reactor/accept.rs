@@ -9,17 +9,25 @@ use nix::errno::Errno;
 use super::{Owner, Reactor, Slot};
 use crate::connection::Connection;
 use crate::kernel::Kernel;
-use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
+use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
 use crate::listener::{Accepted, Pause};
 use crate::xray::{self, What};
+
+/// The limit that all listeners share.
+const DESCRIPTORS: &str = "descriptors";
 
 impl<K: Kernel> Reactor<K> {
     /// Accepts within the budget of a visit.
     pub(super) fn drive_listener(&mut self, key: u32) {
         if self.is_cut() {
-            return self.closed.push(key);
+            return self.close_listener(key);
         }
-        for _ in 0..VISIT_ACCEPTS_MAX {
+        // Whoever is refused takes time, but no place of those who are let in.
+        let (mut admitted, mut others) = (0, 0);
+        while others < VISIT_REFUSALS_MAX
+            && admitted < VISIT_ACCEPTS_MAX
+            && (admitted < VISIT_ACCEPTS_MIN || !self.budget.is_spent())
+        {
             xray::about(self.token(key), || What::Visit);
             if let Some(reason) = self.no_room(key) {
                 return self.pause(key, reason, None);
@@ -29,18 +37,37 @@ impl<K: Kernel> Reactor<K> {
                 return;
             };
             if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint as usize].backlog {
-                return self.closed.push(key);
+                return self.close_listener(key);
             }
             listener.paused = None;
             match listener.accept(&mut self.kernel) {
-                Accepted::Connection(stream, peer) => self.admit(key, stream, peer),
-                Accepted::Nobody if stopping => return self.closed.push(key),
-                Accepted::Nobody => return,
-                Accepted::Gone(error) => log::debug!("a connection was gone before it was accepted: {error}"),
+                Accepted::Connection(stream, peer) => {
+                    if self.admit(key, stream, peer) {
+                        admitted += 1;
+                        self.give_way_in_short(key);
+                    } else {
+                        others += 1;
+                    }
+                }
+                Accepted::Nobody if stopping => return self.close_listener(key),
+                Accepted::Nobody => return self.leave_short(key),
+                Accepted::Gone(error) => {
+                    others += 1;
+                    log::debug!("a connection was gone before it was accepted: {error}");
+                }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
             }
+            if self.budget.charge(ACCEPT_UNITS) {
+                self.budget.look(self.kernel.now());
+            }
         }
-        self.queue_again(key);
+        self.queue(key);
+    }
+
+    /// The listener accepts nobody any more.
+    fn close_listener(&mut self, key: u32) {
+        self.leave_short(key);
+        self.closed.push(key);
     }
 
     /// Why nobody can be accepted at the moment, if so.
@@ -49,8 +76,8 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &self.endpoints[slot.endpoint as usize];
         if endpoint.places >= endpoint.limits.max_connections {
             Some("max_connections")
-        } else if self.descriptors + endpoint.descriptors() > self.descriptors_max {
-            Some("descriptors")
+        } else if self.descriptors + endpoint.descriptors() > self.descriptors_max || !self.short.admits(key) {
+            Some(DESCRIPTORS)
         } else {
             None
         }
@@ -60,6 +87,11 @@ impl<K: Kernel> Reactor<K> {
     /// be freed by somebody else. The accept queue holds those who come meanwhile.
     fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
         xray::record(|| What::Paused(reason));
+        if reason == DESCRIPTORS {
+            self.short.join(key);
+        } else {
+            self.leave_short(key);
+        }
         let slot = &mut self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         if let Owner::Listener(listener) = &mut slot.owner {
@@ -67,7 +99,7 @@ impl<K: Kernel> Reactor<K> {
             if listener.paused.replace(errno.map_or(Pause::Full(reason), Pause::Failed)).is_none() {
                 endpoint.stats.paused.add(reason);
             }
-            if !std::mem::replace(&mut listener.waits_for_room, true) {
+            if reason != DESCRIPTORS && !std::mem::replace(&mut listener.waits_for_room, true) {
                 self.paused.push(key);
             }
         }
@@ -79,7 +111,8 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) {
+    /// Makes a connection of what was accepted. Returns whether it was let in.
+    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) -> bool {
         let index = self.slots[listener as usize].endpoint;
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
@@ -88,11 +121,13 @@ impl<K: Kernel> Reactor<K> {
             && !endpoint.peers.admit(peer, most)
         {
             log::debug!("{}: closed {peer}: its address has {most} connections already", endpoint.name());
-            return self.refuse(index, stream, "max_connections_per_ip");
+            self.refuse(index, stream, "max_connections_per_ip");
+            return false;
         }
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("a connection cannot be registered: {error}");
-            return self.turn_away(index, stream, peer, "cannot be registered");
+            self.turn_away(index, stream, peer, "cannot be registered");
+            return false;
         }
         let endpoint = &mut self.endpoints[index as usize];
         let service = endpoint.service.as_ref();
@@ -100,7 +135,8 @@ impl<K: Kernel> Reactor<K> {
         let Ok(Some(protocol)) = catch_unwind(AssertUnwindSafe(connect)) else {
             self.turn_away(index, stream, peer, "bug");
             let endpoint = &self.endpoints[index as usize];
-            return self.bug_log.write(self.now, endpoint.name(), token, "it panicked when somebody connected");
+            self.bug_log.write(self.now, endpoint.name(), token, "it panicked when somebody connected");
+            return false;
         };
         endpoint.stats.accepted += 1;
         endpoint.places += 1;
@@ -123,6 +159,7 @@ impl<K: Kernel> Reactor<K> {
                 self.submit(token.slot, job);
             }
         }
+        true
     }
 
     /// Refuses somebody who counts among the connections of its address already.

@@ -40,7 +40,7 @@ impl<K: Kernel> Reactor<K> {
             ..Census::default()
         };
         for (key, slot) in &self.slots {
-            let queued = self.ready.iter().chain(&self.spent).filter(|ready| **ready as usize == key).count();
+            let queued = self.queues.iter().filter(|ready| *ready as usize == key).count();
             if queued != usize::from(slot.queued) {
                 return Err(format!("slot {key} stands {queued} times in the queues"));
             }
@@ -48,7 +48,8 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
                     let wakes = self.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
-                    if listener.paused.is_some() && !slot.queued && !(wakes && listener.waits_for_room) {
+                    let waits = listener.waits_for_room || self.short.contains(key as u32);
+                    if listener.paused.is_some() && !slot.queued && !(wakes && waits) {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
                 }
@@ -80,6 +81,11 @@ impl<K: Kernel> Reactor<K> {
         Ok(census)
     }
 
+    /// Which endpoint's listener is the first of those that are short of descriptors.
+    pub(crate) fn first_in_short(&self) -> Option<usize> {
+        Some(self.slots.get(self.short.first()? as usize)?.endpoint.into())
+    }
+
     /// Lets all uploads together have fewer buffers, so that a simulation of few of them runs out.
     pub(crate) fn limit_buffers(&mut self, most: usize) {
         self.buffers = Buffers::new(most);
@@ -108,13 +114,12 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn check_sums(&self, census: &Census) -> Result<(), String> {
-        let lives = |key: &u32| self.slots.contains(*key as usize);
+        let lives = |key: u32| self.slots.contains(key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
-        let visits = !self.ready.is_empty() || !self.spent.is_empty();
+        let visits = !self.queues.are_empty();
         let served = census.buffer_waiters == 0 || self.buffers.free() == 0 || visits;
         let rules = [
-            (self.ready.iter().chain(&self.spent).all(lives), "a queue names a slot that is free"),
-            (self.again.is_empty(), "the queue of the next turn outlived its turn"),
+            (self.queues.iter().all(lives), "a queue names a slot that is free"),
             (self.closed.is_empty(), "a slot that is over was not reaped"),
             (self.outbox.is_empty(), "output is left in the outbox that all share"),
             (self.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),

@@ -79,7 +79,7 @@ impl<K: Kernel> Reactor<K> {
                 && !connection.is_over()
             {
                 slot.wants_buffer = false;
-                self.queue_again(token.slot);
+                self.queue(token.slot);
                 free -= 1;
             }
         }

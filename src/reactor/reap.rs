@@ -21,6 +21,7 @@ impl<K: Kernel> Reactor<K> {
                 }
                 self.queue(key);
             }
+            self.wake_first_in_short();
         }
         debug_assert!(self.outbox.is_empty(), "output of a connection that is gone");
     }

@@ -1,9 +1,7 @@
-//! The slab: who owns which slot, and the queues in which a slot waits for its visit.
-//!
-//! A slot stands in one queue at a time: in `ready` for this turn, in `again` for the next, in `spent` if it used up its
-//! budget.
+//! The slab: who owns which slot.
 
 use super::Reactor;
+use crate::budget::Class;
 use crate::connection::Connection;
 use crate::datagram::Mailbox;
 use crate::kernel::{Kernel, Token};
@@ -25,6 +23,15 @@ impl<K: Kernel> Slot<K> {
     /// Whether it is to be put into a queue: it stands in none so far.
     pub(super) fn mark_queued(&mut self) -> bool {
         !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// The queue that its owner belongs into.
+    pub(super) fn class(&self) -> Class {
+        match &self.owner {
+            Owner::Listener(_) | Owner::Mailbox(_) => Class::Door,
+            Owner::Connection(connection) => connection.class(),
+            Owner::Remains(_) => Class::Quiet,
+        }
     }
 }
 
@@ -77,30 +84,18 @@ impl<K: Kernel> Reactor<K> {
         self.queue(token.slot);
     }
 
-    /// Has a slot visited in this turn.
+    /// Has a slot visited, behind those of its class.
     pub(super) fn queue(&mut self, key: u32) {
-        if self.mark_queued(key) {
-            self.ready.push_back(key);
+        if let Some(slot) = self.slots.get(key as usize) {
+            self.queue_as(key, slot.class());
         }
     }
 
-    /// Has a slot visited in the next turn.
-    pub(super) fn queue_again(&mut self, key: u32) {
-        if self.mark_queued(key) {
-            self.again.push_back(key);
+    /// Has a slot visited behind those of a class, unless it stands in a queue.
+    pub(super) fn queue_as(&mut self, key: u32, class: Class) {
+        if self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued) {
+            self.queues.push(key, class);
         }
-    }
-
-    /// Has a connection that used up its budget visited when those have been that did so before.
-    pub(super) fn queue_spent(&mut self, key: u32) {
-        if self.mark_queued(key) {
-            self.spent.push_back(key);
-        }
-    }
-
-    /// Whether a slot is to be put into a queue: it lives, and stands in none.
-    pub(super) fn mark_queued(&mut self, key: u32) -> bool {
-        self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued)
     }
 
     pub(super) fn queue_all(&mut self) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::script::{Action, Script};
 use super::wire::Wire;
+use crate::budget::{Budget, Still};
 use crate::bulk::Buffers;
 use crate::connection::{Claim, Connection, Ended, Status, Visit};
 use crate::kernel::{Panicked, Token};
@@ -74,11 +75,14 @@ struct Conversation<'s> {
     stats: Stats,
     outbox: Outbox,
     buffers: Buffers,
+    budget: Budget,
     read_buffer: Vec<u8>,
     /// The job that is out, and when it will be done.
     job: Option<(Job, Duration)>,
     stopping: bool,
     replies: Vec<Vec<u8>>,
+    /// When the peer has last read, if it does so by itself.
+    dripped: Duration,
     /// How many writes the replies so far are made of.
     writes_told: usize,
     pending_bytes_max: usize,
@@ -101,10 +105,12 @@ impl<'s> Conversation<'s> {
             stats: Stats::default(),
             outbox: Outbox::default(),
             buffers: Buffers::new(script.buffers),
+            budget: Budget::new(origin, None),
             read_buffer: vec![0; READ_BYTES],
             job: None,
             stopping: false,
             replies: Vec::new(),
+            dripped: Duration::ZERO,
             writes_told: 0,
             pending_bytes_max: 0,
         }
@@ -185,7 +191,9 @@ impl<'s> Conversation<'s> {
         let at = self.connection.deadline(&self.script.limits);
         let deadline = (at != Time::NEVER).then(|| at.duration_from(Time::since(self.origin, self.origin)));
         let done = self.job.as_ref().map(|(_, done)| *done);
-        deadline.into_iter().chain(done).min()
+        let drip = self.script.drip.filter(|_| self.wire.world(|ends| ends.unacknowledged() > 0));
+        let drip = drip.map(|(_, every)| self.dripped + every);
+        deadline.into_iter().chain(done).chain(drip).min()
     }
 
     /// Drives until the driver waits and no edge and no result is owed. Returns whether the connection is over.
@@ -203,6 +211,7 @@ impl<'s> Conversation<'s> {
                 self.connection.note_done(result, now, &mut self.buffers);
                 continue;
             }
+            self.drip();
             if self.script.reads && self.wire.world(|ends| ends.is_write_blocked()) {
                 let window = self.script.window.unwrap_or(usize::MAX);
                 self.wire.world(|ends| ends.open_window(window));
@@ -214,6 +223,15 @@ impl<'s> Conversation<'s> {
                 }
                 None => return false,
             }
+        }
+    }
+
+    /// The peer reads what it wanted to read by now.
+    fn drip(&mut self) {
+        let (Some((bytes, every)), Some(window)) = (self.script.drip, self.script.window) else { return };
+        while self.dripped + every <= self.elapsed {
+            self.dripped += every;
+            self.wire.world(|ends| ends.acknowledge(bytes, window));
         }
     }
 
@@ -233,10 +251,13 @@ impl<'s> Conversation<'s> {
         let instant = self.origin + self.elapsed;
         xray::tell(self.elapsed);
         xray::about(TOKEN, || What::Visit);
+        self.budget.begin_visit(self.connection.class(), 0);
         let mut visit = Visit {
             read_buffer: &mut self.read_buffer,
             outbox: &mut self.outbox,
             buffers: &mut self.buffers,
+            budget: &mut self.budget,
+            clock: &Still(instant),
             stats: &mut self.stats,
             limits: &self.script.limits,
             now: Time::since(self.origin, instant),
@@ -244,7 +265,7 @@ impl<'s> Conversation<'s> {
             wall_clock: self.script.wall_clock + self.elapsed,
             pressed: self.script.pressed,
             stopping: self.stopping,
-            progressed: false,
+            written: 0,
             job: None,
         };
         let status = drive(&mut self.connection, &mut visit);

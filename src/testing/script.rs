@@ -13,6 +13,8 @@ pub struct Script {
     /// How much the kernel takes before a write blocks; `None` for no bound.
     pub(super) window: Option<usize>,
     pub(super) reads: bool,
+    /// How much the peer reads at a time, and how often, if it does so by itself.
+    pub(super) drip: Option<(usize, Duration)>,
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
     pub(super) limits: Limits,
@@ -48,6 +50,7 @@ impl Script {
             steps: Vec::new(),
             window: None,
             reads: true,
+            drip: None,
             edges: Edges::WouldBlock,
             fault: None,
             limits: Limits::default(),
@@ -133,6 +136,14 @@ impl Script {
         self.window = Some(bytes);
         self.reads = false;
         self
+    }
+
+    /// The peer reads `bytes` each `every`. The kernel takes `window` bytes, and then more only when the peer has read a third of
+    /// them, as on Linux.
+    #[must_use]
+    pub fn reads_slowly(mut self, window: usize, bytes: usize, every: Duration) -> Self {
+        self.drip = Some((bytes, every));
+        self.never_reads(window)
     }
 
     /// What the kernel promises about reads; only `WouldBlock` counts unless this says otherwise.

@@ -29,6 +29,7 @@ mod network;
 mod random;
 mod settings;
 mod streams;
+mod tale;
 mod trace;
 mod world;
 

@@ -54,6 +54,8 @@ pub(super) struct Ends {
     registration_edge: bool,
     /// Bytes that the kernel takes before a write blocks; the world renews it.
     window: usize,
+    /// Bytes that the peer has not acknowledged.
+    unacknowledged: usize,
     writes: Vec<Vec<u8>>,
     fin_sent: bool,
     reset_on_close: bool,
@@ -77,6 +79,7 @@ impl Wire {
             write_blocked: false,
             registration_edge: true,
             window,
+            unacknowledged: 0,
             writes: Vec::new(),
             fin_sent: false,
             reset_on_close: false,
@@ -106,6 +109,20 @@ impl Ends {
     /// The peer reads: the kernel takes `window` bytes more.
     pub(super) fn open_window(&mut self, window: usize) {
         self.window = window;
+        self.unacknowledged = 0;
+    }
+
+    /// The peer reads at most `bytes`, of a queue of `capacity`. The kernel takes more only when a third of that is free.
+    pub(super) fn acknowledge(&mut self, bytes: usize, capacity: usize) {
+        self.unacknowledged = self.unacknowledged.saturating_sub(bytes);
+        let free = capacity - self.unacknowledged;
+        if !self.write_blocked || free >= capacity / 3 {
+            self.window = free;
+        }
+    }
+
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.unacknowledged
     }
 
     /// Whether something can be read: bytes, a FIN, a reset.
@@ -223,6 +240,7 @@ impl Transport for Wire {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         ends.window -= count;
+        ends.unacknowledged += count;
         ends.writes.push(bytes[..count].to_vec());
         Ok(count)
     }
@@ -241,6 +259,10 @@ impl Transport for Wire {
         self.0.borrow_mut().reset_on_close = true;
         let call = Call::SetOption { option: SocketOption::Linger, value: 0 };
         xray::record(|| What::Call { call, answer: Answer::ZERO });
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        Some(self.0.borrow().unacknowledged)
     }
 
     fn short_read_drains(&self) -> bool {

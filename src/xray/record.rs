@@ -206,6 +206,11 @@ pub enum Call {
         /// Bytes of those that were taken.
         bytes: u32,
     },
+    /// `ioctl(2)` with `SIOCOUTQ`.
+    SendQueue {
+        /// Bytes that the kernel holds and the peer has not acknowledged.
+        bytes: u32,
+    },
     /// `shutdown(2)` with `SHUT_WR`.
     Shutdown,
     /// `close(2)`.
@@ -231,6 +236,8 @@ pub enum SocketOption {
     OnlyV6,
     /// `TCP_NODELAY` (`tcp(7)`).
     NoDelay,
+    /// `TCP_NOTSENT_LOWAT` (`tcp(7)`), in bytes.
+    NotSentLowat,
     /// `SO_KEEPALIVE` (`socket(7)`).
     KeepAlive,
     /// `TCP_KEEPIDLE` (`tcp(7)`), in seconds.
@@ -274,6 +281,8 @@ pub enum Ask {
     Done,
     /// [`Event::Stored`](crate::protocol::Event::Stored).
     Stored,
+    /// [`Event::Room`](crate::protocol::Event::Room).
+    Room,
     /// [`Event::Closing`](crate::protocol::Event::Closing).
     Closing,
     /// The connection is over: `on_close`.
@@ -294,6 +303,8 @@ pub enum Decision {
     Job,
     /// The next bytes go to a file.
     Bulk,
+    /// It has more to say, once there is room.
+    More,
     /// What is pending is sent, then the connection closes.
     Finish,
     /// It refused what the peer sent. What it appended is sent, then the connection closes.
@@ -318,6 +329,8 @@ pub enum Phase {
     Working,
     /// Bytes go to a file.
     Storing,
+    /// The protocol has more to say, once there is room.
+    Speaking,
     /// What is pending is sent; then comes our FIN.
     Flushing,
     /// Our FIN was sent; input is discarded until the peer's.

@@ -10,6 +10,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod support;
+#[path = "../timed/mod.rs"]
+mod timed;
 
 mod clients;
 mod crowd;

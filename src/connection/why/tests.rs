@@ -4,6 +4,7 @@ use std::time::{Instant, SystemTime};
 use std::{io, mem};
 
 use super::*;
+use crate::budget::{Budget, Still};
 use crate::bulk::Buffers;
 use crate::connection::Status;
 use crate::kernel::Readiness;
@@ -119,6 +120,8 @@ impl Stage {
             read_buffer: &mut [0; READ_BYTES],
             outbox: &mut Outbox::default(),
             buffers: &mut Buffers::default(),
+            budget: &mut Budget::new(self.origin, None),
+            clock: &Still(self.origin),
             stats: &mut Stats::default(),
             limits: &self.limits,
             now: self.time(milliseconds),
@@ -126,7 +129,7 @@ impl Stage {
             wall_clock: SystemTime::UNIX_EPOCH,
             pressed: self.pressed,
             stopping: false,
-            progressed: false,
+            written: 0,
             job: None,
         };
         self.connection.drive(&mut visit).0

@@ -83,7 +83,7 @@ impl StreamProtocol for Connection {
             Event::Quiet => self.take(&Field::paused(rest)),
             Event::Done(outcome) => Ok(self.answer(result_of(outcome)?, cx)),
             Event::Stored(stored) => Ok(Step::job(Job::new(|| sink_of::<Announced>(stored)?.commit()))),
-            Event::Closing => Ok(Step::wait(Within::Nothing)),
+            Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
     }
 }

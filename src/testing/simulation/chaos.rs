@@ -55,6 +55,8 @@ pub(super) struct Chaos {
     pub(super) preemptions: Rate,
     /// The loop is held up between two turns.
     pub(super) stalls: Rate,
+    /// What was done since the clock was read took long.
+    pub(super) long_work: Rate,
     pub(super) datagrams_lost: Rate,
     pub(super) datagrams_doubled: Rate,
     pub(super) datagram_errors: Rate,
@@ -114,6 +116,7 @@ impl Chaos {
             spurious_events: knob(random, "an event without a reason", 300),
             preemptions: knob(random, "time that passes in a turn", 200),
             stalls: knob(random, "a loop that is held up", 100),
+            long_work: knob(random, "a visit that takes long", 1000),
             datagrams_lost: knob(random, "a datagram that is lost", 400),
             datagrams_doubled: knob(random, "a datagram that comes twice", 400),
             datagram_errors: knob(random, "an error about a datagram", 200),

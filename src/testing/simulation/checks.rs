@@ -8,7 +8,7 @@ use super::kernel::SimulatedKernel;
 use super::network::ServerEnd;
 use super::world::World;
 use crate::config::Transport;
-use crate::limits::{RESERVED_DESCRIPTORS, VISIT_BYTES_MAX};
+use crate::limits::{QUIET_BYTES_MAX, RESERVED_DESCRIPTORS, VISIT_BYTES_MAX};
 use crate::reactor::{Census, Reactor};
 use crate::testing::{Links, MemoryDisk};
 
@@ -46,12 +46,34 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
     }
     if census.pending_bytes > world.settings.max_pending_output_total {
         world.network.seen.insert("max_pending_output_total");
+        world.network.pressed_since.get_or_insert(world.network.turn_began);
+    } else {
+        world.network.pressed_since = None;
     }
+    no_listener_overtakes(world, reactor)?;
     no_wake_up_is_lost(world, reactor)?;
     nobody_is_read_beyond_a_budget(world)?;
     no_address_has_too_many(world)?;
     nobody_is_borne_for_too_long(world)?;
     confirmed_is_durable(world)
+}
+
+/// While a listener is the first of those that are short of descriptors, no other one accepts.
+fn no_listener_overtakes(world: &mut World, reactor: &Server) -> Result<(), String> {
+    let first = reactor.first_in_short();
+    let accepted = first.map(|index| {
+        let accepted = |index: usize| reactor.endpoints()[index].stats().accepted;
+        (index, accepted(index), (0..reactor.endpoints().len()).map(accepted).sum::<u64>())
+    });
+    let before = std::mem::replace(&mut world.network.first_in_short, accepted);
+    match (before, accepted) {
+        (Some((before, its, all)), Some((first, its_now, all_now)))
+            if first == before && its == its_now && all < all_now =>
+        {
+            Err(format!("endpoint {first} waits for descriptors, and {} others got some", all_now - all))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whoever believes that nothing is left to do is right, or the kernel owes it an edge.
@@ -87,7 +109,7 @@ fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
 fn nobody_is_read_beyond_a_budget(world: &mut World) -> Result<(), String> {
     for (number, link) in world.network.links.iter_mut().enumerate() {
         let read = std::mem::take(&mut link.read_in_turn);
-        if read > VISIT_BYTES_MAX {
+        if read > QUIET_BYTES_MAX + VISIT_BYTES_MAX {
             return Err(format!("link {number}: {read} bytes were read in one turn"));
         }
     }
@@ -177,7 +199,7 @@ pub(super) fn files(world: &World, disk: &MemoryDisk) -> Result<(), String> {
 pub(super) fn at_rest(world: &World, reactor: &Server) -> Result<(), String> {
     let census = reactor.census()?;
     let rest = Census {
-        listeners: 6,
+        listeners: 7,
         mailboxes: 1,
         deadlines: census.deadlines,
         stale_notices: census.stale_notices,

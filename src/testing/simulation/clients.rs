@@ -19,11 +19,12 @@ pub(super) enum Service {
     FileSized = 8009,
     Time = 8330,
     Greeting = 7020,
+    Tale = 9000,
 }
 
 impl Service {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Sum, Self::Uppercase, Self::File, Self::FileSized, Self::Time, Self::Greeting];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Sum, Self::Uppercase, Self::File, Self::FileSized, Self::Time, Self::Greeting, Self::Tale];
 
     pub(super) fn address(self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self as u16))

@@ -58,6 +58,7 @@ impl Kernel for SimulatedKernel {
     type Socket = UdpSocket;
 
     fn now(&self) -> Instant {
+        self.world.borrow_mut().work();
         self.origin + self.world.borrow().network.now
     }
 

@@ -29,6 +29,10 @@ pub(super) struct Network {
     pub(super) retired: Vec<Token>,
     /// Notices that were given for nobody, and that the loop must have ignored.
     pub(super) stale_notices: u64,
+    /// Since when all connections together have had too much output pending.
+    pub(super) pressed_since: Option<Duration>,
+    /// The first listener that is short of descriptors, and how many connections it and all together had accepted.
+    pub(super) first_in_short: Option<(usize, u64, u64)>,
     /// The power is lost: nothing leaves the machine any more.
     pub(super) dark: bool,
     /// Calls that the server has made.
@@ -201,6 +205,8 @@ impl Network {
             sockets: Vec::new(),
             retired: Vec::new(),
             stale_notices: 0,
+            pressed_since: None,
+            first_in_short: None,
             dark: false,
             calls: 0,
             seen: BTreeSet::new(),

@@ -11,6 +11,10 @@ pub(super) struct Settings {
     pub(super) max_connections_per_ip: usize,
     max_pending_output: usize,
     pub(super) max_pending_output_total: usize,
+    /// The kernel says what a peer has not acknowledged.
+    pub(super) tells_acknowledged: bool,
+    write_timeout: &'static str,
+    min_send_rate: &'static str,
     free_space_floor: &'static str,
     pub(super) existing: OnExisting,
 }
@@ -19,7 +23,13 @@ const KIB: usize = 1024;
 
 impl Settings {
     pub(super) fn draw(random: &mut Random) -> Self {
+        let tells_acknowledged = random.strikes(800);
+        // A reader that takes three seconds for a third of a queue is slow and not dead, which only the kernel knows.
+        let is_short = tells_acknowledged && random.flip();
         Self {
+            tells_acknowledged,
+            write_timeout: if is_short { "3s" } else { "30s" },
+            min_send_rate: if is_short { "0B" } else { "1KiB" },
             max_connections: random.pick(&[2, 5, 10_000, 10_000]),
             max_connections_per_ip: random.pick(&[0, 0, 1, 2, 10_000]),
             max_pending_output: random.pick(&[16, KIB, 256 * KIB, 256 * KIB]),
@@ -32,7 +42,7 @@ impl Settings {
     /// The configuration file that says so.
     pub(super) fn text(&self) -> String {
         let Self { max_connections, max_connections_per_ip, max_pending_output, max_pending_output_total, .. } = self;
-        let floor = self.free_space_floor;
+        let Self { free_space_floor: floor, write_timeout, min_send_rate, .. } = self;
         let existing = match self.existing {
             OnExisting::Refuse => "refuse",
             OnExisting::Replace => "replace",
@@ -49,11 +59,14 @@ impl Settings {
                     {{ "listen": "tcp://127.0.0.1:8008", "protocol": "file", "options": {files} }},
                     {{ "listen": "tcp://127.0.0.1:8009", "protocol": "file-sized", "options": {files} }},
                     {{ "listen": "tcp://127.0.0.1:8330", "protocol": "time" }},
-                    {{ "listen": "tcp://127.0.0.1:7020", "protocol": "greeting" }}
+                    {{ "listen": "tcp://127.0.0.1:7020", "protocol": "greeting" }},
+                    {{ "listen": "tcp://127.0.0.1:9000", "protocol": "tale" }}
                 ],
                 "limits": {{
                     "max_connections": {max_connections},
                     "max_connections_per_ip": {max_connections_per_ip},
+                    "write_timeout": "{write_timeout}",
+                    "min_send_rate": "{min_send_rate}",
                     "max_pending_output": "{max_pending_output}B"
                 }},
                 "max_pending_output_total": "{max_pending_output_total}B"

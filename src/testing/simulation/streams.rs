@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::network::{Happening, Network, ServerEnd};
 use super::world::World;
 use crate::kernel::{Readiness, Transport};
+use crate::limits::RELIEF_EVERY;
 use crate::xray::{self, Answer, Call, SocketOption, What};
 
 /// A connection as the loop holds it. Dropping it closes it, as with a descriptor.
@@ -54,9 +55,19 @@ impl Transport for Stream {
     }
 
     fn reset_on_close(&mut self) {
-        self.world.borrow_mut().network.links[self.link].reset_on_close = true;
+        let mut world = self.world.borrow_mut();
+        let network = &mut world.network;
+        network.links[self.link].reset_on_close = true;
+        if network.pressed_since.is_some_and(|since| since + RELIEF_EVERY <= network.now) {
+            network.hit(self.link, "max_pending_output_total");
+        }
         let call = Call::SetOption { option: SocketOption::Linger, value: 0 };
         xray::record(|| What::Call { call, answer: Answer::ZERO });
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        let world = self.world.borrow();
+        world.settings.tells_acknowledged.then(|| world.network.links[self.link].outbound.bytes.len())
     }
 
     fn short_read_drains(&self) -> bool {

@@ -14,6 +14,7 @@ use super::kernel::SimulatedKernel;
 use super::network::{Happening, Network, ServerEnd};
 use super::random::Random;
 use super::settings::Settings;
+use super::tale::Tale;
 use super::trace::Trace;
 use super::{Failure, Report, checks};
 use crate::config::Config;
@@ -167,6 +168,14 @@ impl World {
         }
     }
 
+    /// What the loop did since it read the clock may have taken long.
+    pub(super) fn work(&mut self) {
+        if self.network.strikes(self.network.chaos.long_work) {
+            self.network.now += self.network.random.millis(3);
+            self.play_what_is_due();
+        }
+    }
+
     /// The loop may be held up before it sees what happened.
     pub(super) fn stall(&mut self) {
         if self.network.strikes(self.network.chaos.stalls) {
@@ -256,6 +265,7 @@ impl World {
         }
         self.network.retired.clear();
         self.network.stale_notices = 0;
+        self.network.first_in_short = None;
         let chaos = &self.network.chaos;
         left.set_capacity(if chaos.disk_full.contains(&self.network.now) { 0 } else { u64::MAX });
         self.disk = StormyDisk::new(left, chaos, self.random.split());
@@ -312,7 +322,8 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
 }
 
 fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
-    let registry = Registry::built_in();
+    let mut registry = Registry::built_in();
+    registry.stream::<Tale>();
     let buffers_max = world.borrow().network.chaos.buffers_max;
     let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
     let origin = Instant::now();

@@ -60,8 +60,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It never closes a connection that `epoll_ctl` refused",
         file: "src/reactor/accept.rs",
         function: "admit",
-        right: r#"return self.turn_away(index, stream, peer, "cannot be registered");"#,
-        wrong: "return std::mem::forget(stream);",
+        right: r#"self.turn_away(index, stream, peer, "cannot be registered");"#,
+        wrong: "std::mem::forget(stream);",
         caught_by: Seeds,
     },
     Bug {
@@ -72,6 +72,16 @@ pub(super) const BUGS: &[Bug] = &[
         function: "say_goodbye",
         right: "endpoint.peers.leave(peer);",
         wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "what-is-freed-goes-to-whoever-asks",
+        cases: &[102],
+        does: "Short of descriptors, an upload that needs two waits for as long as others take one each",
+        file: "src/reactor/short.rs",
+        function: "admits",
+        right: "self.0.front().is_none_or(|first| *first == key)",
+        wrong: "true",
         caught_by: Seeds,
     },
 ];

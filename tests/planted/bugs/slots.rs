@@ -60,7 +60,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "What is left over of a visit waits for an edge that nobody owes (epoll(7): starvation)",
         file: "src/reactor.rs",
         function: "drive_connection",
-        right: "self.queue_spent(key);",
+        right: "self.queue_as(key, Class::Loud);",
         wrong: "",
         caught_by: Seeds,
     },

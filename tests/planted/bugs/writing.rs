@@ -1,7 +1,7 @@
 //! Writing: short writes, back-pressure, whose output it is.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::Seeds;
+use crate::bug::Catcher::{Seeds, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -33,5 +33,45 @@ pub(super) const BUGS: &[Bug] = &[
         right: "visit.outbox.clear();",
         wrong: "",
         caught_by: Seeds,
+    },
+    Bug {
+        name: "results-know-no-back-pressure",
+        cases: &[100],
+        does: "It hands the results of jobs to a protocol whose client reads nothing, and keeps what that says",
+        file: "src/connection.rs",
+        function: "resume",
+        right: "!is_full || !matches!(returned, Returned::Job(_))",
+        wrong: "true",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "silence-knows-no-back-pressure",
+        cases: &[100],
+        does: "It tells a protocol of silence though its client reads nothing, and keeps what that says",
+        file: "src/connection/expiry.rs",
+        function: "next_expiry",
+        right: "pending.full",
+        wrong: "false",
+        caught_by: Unit("connection::tests::back_pressure::no_event_is_delivered_while_the_outbox_is_full"),
+    },
+    Bug {
+        name: "eagain-is-a-dead-peer",
+        cases: &[101],
+        does: "It resets a peer that reads steadily, because a third of the send queue takes it longer than `write_timeout`",
+        file: "src/connection/taking.rs",
+        function: "earn",
+        right: "acknowledged == 0",
+        wrong: "true",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "any-byte-renews-write-timeout",
+        cases: &[101],
+        does: "A peer that acknowledges one byte now and then keeps its place for ever",
+        file: "src/connection/taking.rs",
+        function: "earn",
+        right: "self.until.after(earned.unwrap_or(Duration::MAX)).min(most)",
+        wrong: "most",
+        caught_by: Unit("connection::tests::back_pressure::one_byte_in_each_write_timeout_does_not_keep_a_place"),
     },
 ];

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::random::Random;
 use super::{Act, Expectation, Plan, Service, Upload};
 use crate::protocol::file::OnExisting;
+use crate::testing::simulation::tale::blocks;
 
 /// A client of any protocol.
 pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
@@ -17,6 +18,7 @@ pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisti
         Service::FileSized => file_sized(number, existing, random),
         Service::Time => time(random),
         Service::Greeting => greeting(random),
+        Service::Tale => tale(random),
     };
     plan.pace_millis = random.pick(&[0, 1, 10, 60]);
     if random.strikes(200) {
@@ -25,7 +27,7 @@ pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisti
             Expectation::Exactly(bytes) => bytes.len(),
             _ => 0,
         };
-        plan.appetite = (bytes / 20).clamp(5, 5000);
+        plan.appetite = (bytes / random.pick(&[20, 20, 100])).clamp(5, 5000);
         plan.pace_millis = 300;
     }
     plan
@@ -43,6 +45,16 @@ fn new(service: Service, acts: Vec<Act>, expected: Vec<u8>) -> Plan {
         whole: false,
         borne_for: None,
     }
+}
+
+fn tale(random: &mut Random) -> Plan {
+    let (mut asked, mut expected) = (Vec::new(), Vec::new());
+    for _ in 0..random.within(1..4) {
+        let count = random.pick(&[1, 5, 40]);
+        asked.extend([random.pick(&[b'j', b'm']), count]);
+        expected.extend(blocks(count));
+    }
+    new(Service::Tale, vec![Act::Send(asked), Act::Finish, Act::End, Act::Close], expected)
 }
 
 fn request(random: &mut Random) -> (String, String) {

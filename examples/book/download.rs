@@ -1,0 +1,128 @@
+//! A protocol that sends files: a name on a line, then the whole file.
+//!
+//! ```text
+//! cargo run --example download -- --listen download=tcp://127.0.0.1:9004
+//! echo README.md | nc -N 127.0.0.1 9004
+//! ```
+//!
+//! However large the file and however slow its reader, a connection holds two parts of it at most beside what is being
+//! sent: the next part is not taken before there is room for it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use reactor::Registry;
+use reactor::protocol::{
+    Context, Event, Job, NoOptions, Outcome, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
+};
+
+/// Bytes that one job reads.
+const PART_BYTES: usize = 256 * 1024;
+
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// What a job returns: the file, to go on with, and the next part of it, which is empty at its end.
+type Part = io::Result<(File, Vec<u8>)>;
+
+struct Download;
+
+impl StreamProtocol for Download {
+    fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+        match input.iter().position(|byte| *byte == b'\n') {
+            Some(end) => Ok(Step::job(open(plain_name(&input[..end])?)).consuming(end + 1)),
+            None if input.len() > NAME_BYTES_MAX => Err(no_such_file()),
+            None => Ok(Step::wait(Within::Request)),
+        }
+    }
+
+    fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let Event::Done(outcome) = event else { return Ok(Step::finish()) };
+        let (file, part) =
+            outcome.downcast::<Part>().map_err(|_: Outcome| no_such_file())?.map_err(|_| no_such_file())?;
+        cx.out.extend_from_slice(&part);
+        Ok(if part.is_empty() { Step::finish() } else { Step::job(Job::new(move || next_part(file))) })
+    }
+}
+
+/// A file of the current directory and no other: one component that is not hidden.
+fn plain_name(name: &[u8]) -> Result<String, ProtocolError> {
+    let name = str::from_utf8(name).ok().filter(|name| !name.starts_with('.') && !name.contains('/'));
+    name.map(str::to_owned).ok_or_else(no_such_file)
+}
+
+fn no_such_file() -> ProtocolError {
+    ProtocolError::new("no such file", "error: there is no such file\n")
+}
+
+fn open(name: String) -> Job {
+    Job::new(move || File::open(name).and_then(next_part))
+}
+
+fn next_part(mut file: File) -> Part {
+    let mut part = Vec::with_capacity(PART_BYTES);
+    (&mut file).take(PART_BYTES as u64).read_to_end(&mut part)?;
+    Ok((file, part))
+}
+
+impl Service for Download {
+    const NAME: &'static str = "download";
+    const ABOUT: &'static str = "Sends files of the current directory, each for its name on a line.";
+    const TRY: &'static str = "echo README.md | nc -N 127.0.0.1 9004";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self)
+    }
+}
+
+impl StreamService for Download {
+    // The file that it sends.
+    const DESCRIPTORS: usize = 1;
+
+    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(Self)
+    }
+}
+
+fn main() -> ExitCode {
+    let mut registry = Registry::built_in();
+    registry.stream::<Download>();
+    reactor::command(registry)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use reactor::limits::Limits;
+    use reactor::protocol::CloseReason;
+    use reactor::testing::{Script, converse, same_for_every_split};
+
+    use super::*;
+
+    #[test]
+    fn a_file_arrives_whole() {
+        let manifest = fs::read("Cargo.toml").expect("tests run where it is");
+        assert_eq!(same_for_every_split(|| Download, b"Cargo.toml\n").sent, manifest);
+    }
+
+    #[test]
+    fn what_is_no_plain_name_is_refused() {
+        for name in ["../Cargo.toml\n", "/etc/passwd\n", ".git\n", "\u{0}\n", "missing\n", &"x".repeat(300)] {
+            let transcript = converse(Download, &Script::new().send(name).fin());
+            assert_eq!(transcript.reason, CloseReason::Refused("no such file"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_reads_nothing_holds_two_parts_at_most() {
+        let script = Script::new().never_reads(1000).send("Cargo.lock\n".repeat(1000)).fin();
+        let transcript = converse(Download, &script);
+        let most = Limits::default().max_pending_output + PART_BYTES;
+        assert!(transcript.pending_bytes_max <= most, "{} bytes", transcript.pending_bytes_max);
+    }
+}

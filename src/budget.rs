@@ -1,0 +1,360 @@
+//! Budgets: a visit is bounded in bytes, work and time, and so is a turn.
+//!
+//! Only a clock tells how long something took, and reading it for each request would cost more than a hundredth of the
+//! request. So work is counted in [units](crate::limits::CALL_UNITS), which costs two instructions, and the clock is read
+//! when a window of units is full. The window follows the measured cost of a unit, so that a reading comes about every
+//! [`LOOK_EVERY`] however expensive a protocol is: at the finest after each of its calls.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::kernel::Kernel;
+use crate::limits::{
+    DOOR_VISIT_TIME, LOOK_EVERY, LOUD_TURN_TIME, LOUD_VISIT_TIME, LOUD_VISIT_UNITS, QUIET_BYTES_MAX, QUIET_TURN_TIME,
+    QUIET_VISIT_TIME, QUIET_VISIT_UNITS, VISIT_BYTES_MAX, WINDOW_UNITS_MAX,
+};
+
+/// The monotonic clock, as a driver reads it.
+pub(crate) trait Clock {
+    /// What it says.
+    fn now(&self) -> Instant;
+}
+
+impl<K: Kernel> Clock for K {
+    fn now(&self) -> Instant {
+        Kernel::now(self)
+    }
+}
+
+/// A clock that does not move.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Still(pub(crate) Instant);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0
+    }
+}
+
+impl fmt::Debug for dyn Clock + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Who is visited: that decides how much the visit may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A listener or a UDP socket.
+    Door,
+    /// A connection that takes little at a time.
+    Quiet,
+    /// A connection that takes much: it comes after the quiet ones.
+    Loud,
+}
+
+/// What is left of the visit and of the turn.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    /// Units counted since the clock was read.
+    used: u32,
+    /// Units after which it is read again.
+    window: u32,
+    read_at: Instant,
+    turn_began: Instant,
+    /// How old the turn was when the clock was read.
+    age: Duration,
+    /// The turn is under way, and its end has not been measured.
+    in_turn: bool,
+    class: Class,
+    /// Bytes that the visit may still read.
+    bytes: usize,
+    /// Units that had been counted when the visit began, or when the clock was read in it.
+    visit_from: u32,
+    visit_units: u32,
+    visit_time: Duration,
+    /// The visit may go on.
+    open: bool,
+    /// Whom the loop has visited since the clock was read: a bit for each endpoint, the last one for all beyond.
+    visited: u64,
+    /// A stretch between two readings that took too long, and who was visited in it.
+    slow: Option<Slow>,
+    /// How long a stretch may take before it is told; `None` for any time.
+    slow_turn: Option<Duration>,
+}
+
+/// A stretch of a turn that took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slow {
+    pub(crate) took: Duration,
+    visited: u64,
+}
+
+impl Slow {
+    /// Whether the endpoint with this index was visited in it.
+    pub(crate) fn concerns(self, endpoint: usize) -> bool {
+        self.visited & bit(endpoint) != 0
+    }
+}
+
+fn bit(endpoint: usize) -> u64 {
+    1 << endpoint.min(63)
+}
+
+impl Budget {
+    pub(crate) fn new(now: Instant, slow_turn: Option<Duration>) -> Self {
+        Self {
+            used: 0,
+            window: WINDOW_UNITS_MAX,
+            read_at: now,
+            turn_began: now,
+            age: Duration::ZERO,
+            in_turn: false,
+            class: Class::Quiet,
+            bytes: QUIET_BYTES_MAX,
+            visit_from: 0,
+            visit_units: 0,
+            visit_time: Duration::ZERO,
+            open: true,
+            visited: 0,
+            slow: None,
+            slow_turn,
+        }
+    }
+
+    /// A turn begins.
+    pub(crate) fn begin_turn(&mut self, now: Instant) {
+        self.turn_began = now;
+        self.age = Duration::ZERO;
+        self.read_at = now;
+        self.used = 0;
+        self.visited = 0;
+        self.in_turn = true;
+    }
+
+    /// A turn has ended, if one was under way. Gives the stretch of it that took too long, if there was one.
+    pub(crate) fn end_turn(&mut self, now: Instant) -> Option<Slow> {
+        if std::mem::take(&mut self.in_turn) {
+            self.look(now);
+        }
+        self.slow.take()
+    }
+
+    /// A visit of an endpoint's socket begins.
+    #[inline]
+    pub(crate) fn begin_visit(&mut self, class: Class, endpoint: u16) {
+        self.class = class;
+        self.bytes = if class == Class::Quiet { QUIET_BYTES_MAX } else { VISIT_BYTES_MAX };
+        self.visit_from = self.used;
+        self.visit_units = 0;
+        self.visit_time = Duration::ZERO;
+        self.open = true;
+        self.visited |= bit(endpoint.into());
+    }
+
+    /// Counts work. Returns whether it is time to [look](Self::look) at the clock.
+    #[inline]
+    #[must_use]
+    pub(crate) fn charge(&mut self, units: u32) -> bool {
+        self.used = self.used.saturating_add(units);
+        self.used >= self.window
+    }
+
+    /// Counts bytes that were read.
+    #[inline]
+    pub(crate) fn take_bytes(&mut self, count: usize) {
+        self.bytes = self.bytes.saturating_sub(count);
+    }
+
+    /// The clock says `now`: charges the visit with its share of the time, and chooses the next window.
+    #[cold]
+    pub(crate) fn look(&mut self, now: Instant) {
+        let took = now.saturating_duration_since(self.read_at);
+        let used = self.used.max(1);
+        let own = self.used - self.visit_from;
+        self.visit_units = self.visit_units.saturating_add(own);
+        self.visit_time += part(took, own, used);
+        self.open &= self.visit_units < self.units() && self.visit_time < self.time();
+        if self.slow_turn.is_some_and(|most| took >= most) && self.slow.is_none_or(|slow| slow.took < took) {
+            self.slow = Some(Slow { took, visited: self.visited });
+        }
+        let next = u64::from(used).saturating_mul(nanoseconds(LOOK_EVERY)) / nanoseconds(took).max(1);
+        // The system may have stopped the loop: one long stretch proves little, and a few find the right window.
+        let least = (self.window / 8).max(1);
+        self.window = u32::try_from(next).unwrap_or(u32::MAX).clamp(least, WINDOW_UNITS_MAX);
+        self.used = 0;
+        self.visit_from = 0;
+        self.read_at = now;
+        self.age = now.saturating_duration_since(self.turn_began);
+    }
+
+    /// Whether the visit has had its work or its time, so that no call of a protocol follows in it.
+    #[inline]
+    pub(crate) fn is_spent(&self) -> bool {
+        !self.open
+    }
+
+    /// Whether the visit should not read any more: what it reads it should be able to deliver, because the rest would have
+    /// to be kept.
+    #[inline]
+    pub(crate) fn has_read_enough(&self) -> bool {
+        self.bytes == 0 || !self.open || self.visit_units >= self.units() / 2 || self.visit_time >= self.time() / 2
+    }
+
+    /// Bytes that the visit may still read.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A quiet connection turns out to have as much as a loud one: it has to wait until the quiet ones have been visited.
+    #[inline]
+    pub(crate) fn turns_loud(&self) -> bool {
+        self.class == Class::Quiet && self.bytes == 0
+    }
+
+    /// Ends the visit.
+    pub(crate) fn spend(&mut self) {
+        self.open = false;
+    }
+
+    /// Whether the visit read as much as a quiet connection may not.
+    #[inline]
+    pub(crate) fn read_much(&self) -> bool {
+        let most = if self.class == Class::Quiet { QUIET_BYTES_MAX } else { VISIT_BYTES_MAX };
+        most - self.bytes >= QUIET_BYTES_MAX
+    }
+
+    /// Whether the visit took longer than that of a quiet connection may, as far as the clock was read.
+    #[inline]
+    pub(crate) fn took_long(&self) -> bool {
+        self.visit_time >= QUIET_VISIT_TIME
+    }
+
+    /// Whether the turn has no time left for quiet connections.
+    #[inline]
+    pub(crate) fn quiet_is_over(&self) -> bool {
+        self.age >= QUIET_TURN_TIME
+    }
+
+    /// Whether the turn has no time left for loud connections.
+    #[inline]
+    pub(crate) fn loud_is_over(&self) -> bool {
+        self.age >= LOUD_TURN_TIME
+    }
+
+    fn units(&self) -> u32 {
+        if self.class == Class::Quiet { QUIET_VISIT_UNITS } else { LOUD_VISIT_UNITS }
+    }
+
+    fn time(&self) -> Duration {
+        match self.class {
+            Class::Door => DOOR_VISIT_TIME,
+            Class::Quiet => QUIET_VISIT_TIME,
+            Class::Loud => LOUD_VISIT_TIME,
+        }
+    }
+}
+
+/// `took` × `own` / `all`.
+fn part(took: Duration, own: u32, all: u32) -> Duration {
+    Duration::from_nanos((u128::from(nanoseconds(took)) * u128::from(own) / u128::from(all)) as u64)
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::CALL_UNITS;
+
+    /// A budget, and a clock that the test moves.
+    struct Loop(Budget, Instant);
+
+    impl Loop {
+        fn new() -> Self {
+            let now = Instant::now();
+            let mut budget = Budget::new(now, Some(Duration::from_millis(250)));
+            budget.begin_turn(now);
+            Self(budget, now)
+        }
+
+        /// Calls a protocol that takes so long. Returns whether the visit may go on.
+        fn call(&mut self, takes: Duration) -> bool {
+            self.1 += takes;
+            if self.0.charge(CALL_UNITS) {
+                self.0.look(self.1);
+            }
+            !self.0.is_spent()
+        }
+
+        /// The calls that a visit makes, and how long they take in all.
+        fn visit(&mut self, class: Class, takes: Duration) -> (u32, Duration) {
+            let began = self.1;
+            self.0.begin_visit(class, 0);
+            let mut calls = 1;
+            while self.call(takes) {
+                calls += 1;
+            }
+            (calls, self.1 - began)
+        }
+    }
+
+    #[test]
+    fn expensive_calls_are_soon_measured_one_by_one() {
+        let mut turn = Loop::new();
+        (0..5).for_each(|_| _ = turn.visit(Class::Loud, Duration::from_millis(1)));
+        assert_eq!(turn.visit(Class::Loud, Duration::from_millis(1)).0, 1);
+        assert_eq!(turn.visit(Class::Quiet, Duration::from_millis(1)).0, 1);
+    }
+
+    #[test]
+    fn a_visit_is_over_when_its_time_is() {
+        let mut turn = Loop::new();
+        for (class, most) in [(Class::Loud, LOUD_VISIT_TIME), (Class::Quiet, QUIET_VISIT_TIME)] {
+            turn.visit(class, Duration::from_micros(2));
+            let (_, took) = turn.visit(class, Duration::from_micros(2));
+            assert!(took >= most && took <= most + 2 * LOOK_EVERY, "{class:?}: {took:?}");
+        }
+    }
+
+    #[test]
+    fn work_that_takes_no_time_ends_a_visit_too() {
+        let mut turn = Loop::new();
+        let (calls, _) = turn.visit(Class::Loud, Duration::ZERO);
+        assert!(calls * CALL_UNITS <= LOUD_VISIT_UNITS + WINDOW_UNITS_MAX, "{calls} calls");
+    }
+
+    #[test]
+    fn a_visit_is_not_charged_for_the_one_before_it() {
+        let mut turn = Loop::new();
+        turn.0.begin_visit(Class::Loud, 0);
+        for _ in 0..WINDOW_UNITS_MAX / CALL_UNITS - 1 {
+            assert!(turn.call(Duration::from_micros(5)));
+        }
+        turn.0.begin_visit(Class::Quiet, 0);
+        assert!(turn.call(Duration::from_micros(5)), "it has made one call");
+        assert!(!turn.0.took_long());
+    }
+
+    #[test]
+    fn a_long_stretch_names_those_who_were_visited_in_it() {
+        let mut turn = Loop::new();
+        turn.0.begin_visit(Class::Quiet, 3);
+        turn.call(Duration::from_secs(2));
+        let slow = turn.0.end_turn(turn.1).expect("it took two seconds");
+        assert!(slow.took >= Duration::from_secs(2));
+        assert!(slow.concerns(3) && !slow.concerns(2));
+        turn.0.begin_turn(turn.1);
+        assert_eq!(turn.0.end_turn(turn.1), None);
+    }
+
+    #[test]
+    fn what_is_done_between_two_turns_belongs_to_none() {
+        let mut turn = Loop::new();
+        assert_eq!(turn.0.end_turn(turn.1), None);
+        assert_eq!(turn.0.end_turn(turn.1 + Duration::from_secs(9)), None);
+    }
+}

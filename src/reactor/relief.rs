@@ -1,0 +1,61 @@
+//! Relief: while all connections together have more output pending than they may, the slowest readers lose theirs.
+//!
+//! Until then every peer pays for them by small reads. A thousand peers that read just fast enough for `min_send_rate` would keep
+//! it so for ever.
+
+use std::cmp::Reverse;
+
+use super::{Owner, Reactor};
+use crate::kernel::{Kernel, Token};
+use crate::limits::RELIEF_EVERY;
+use crate::protocol::CloseReason;
+use crate::time::Time;
+use crate::xray::{self, What};
+
+impl<K: Kernel> Reactor<K> {
+    /// Looks at all that have output pending, if too much has been pending for [`RELIEF_EVERY`], and cuts those that took least
+    /// of it, until what is left is allowed.
+    pub(super) fn relieve(&mut self) {
+        if self.pending_bytes <= self.pending_bytes_max {
+            self.relief = Time::NEVER;
+        } else if self.relief == Time::NEVER {
+            self.relief = self.now.after(RELIEF_EVERY);
+        } else if self.relief <= self.now {
+            self.relief = self.now.after(RELIEF_EVERY);
+            self.cut_the_slowest();
+        }
+    }
+
+    #[cold]
+    fn cut_the_slowest(&mut self) {
+        let mut readers = Vec::new();
+        for (key, slot) in &mut self.slots {
+            let Owner::Connection(connection) = &mut slot.owner else { continue };
+            let limits = &self.endpoints[slot.endpoint as usize].limits;
+            xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
+            if let Some(reading) = connection.reading(limits, self.now) {
+                readers.push((Reverse(reading), connection.pending_bytes(), key as u32));
+            }
+        }
+        readers.sort_unstable();
+        let mut pending = self.pending_bytes;
+        while pending > self.pending_bytes_max
+            && let Some((_, bytes, key)) = readers.pop()
+        {
+            pending -= bytes;
+            self.cut_reader(key);
+        }
+    }
+
+    fn cut_reader(&mut self, key: u32) {
+        let slot = &mut self.slots[key as usize];
+        if let Owner::Connection(connection) = &mut slot.owner {
+            let limits = &self.endpoints[slot.endpoint as usize].limits;
+            let why = connection.why(limits, self.now, slot.wants_buffer);
+            log::debug!("{}: cut, because all together have too much output: {why:#}", connection.peer());
+            xray::about(Token { slot: key, generation: slot.generation }, || What::Visit);
+            connection.cut(CloseReason::OutputTotal, &mut self.buffers);
+            self.queue(key);
+        }
+    }
+}
