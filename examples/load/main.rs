@@ -4,7 +4,7 @@
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656
 //! cargo run --release --example load -- sum udp://127.0.0.1:5656 -c 10 --rate 20k --assert 'p99<5ms,errors=0'
 //! cargo run --release --example load -- uppercase tcp://127.0.0.1:8001 --size 1KiB --pipeline 16 --json result.json
-//! cargo run --release --example load -- file-sized tcp://127.0.0.1:8009 -c 4 --size 64MiB
+//! cargo run --release --example load -- file-sized :8009 -c 4 --size 64MiB --directory received
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656 --bad never-reads
 //! ```
 //!

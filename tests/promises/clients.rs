@@ -1,5 +1,8 @@
 //! The clients in `examples/`: real programs against the real server.
 
+mod addresses;
+mod answers;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

@@ -1,5 +1,7 @@
 //! The example `load`: it measures what there is, and tells what is wrong.
 
+mod ending;
+
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -300,6 +302,9 @@ fn wrong_usage_is_told_before_anything_happens() {
         format!("sum tcp://{nobody} --size 5KB"),
         format!("sum tcp://{nobody} -c 0"),
         format!("sum tcp://{nobody} -d 0s"),
+        format!("sum tcp://{nobody} --directory received"),
+        format!("file tcp://{nobody} --max-files 0"),
+        format!("file tcp://{nobody} --size 18446744073709551615"),
         format!("sum tcp://{nobody} --assert p98<1ms"),
         format!("sum tcp://{nobody} --assert p99<1"),
         format!("sum tcp://{nobody} --assert p99"),
