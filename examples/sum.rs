@@ -73,7 +73,7 @@ struct Cli {
     users: u32,
 
     /// Give up when there is no connection, or no answer, for so long; over UDP the answer counts as lost, also when the
-    /// network says that nobody is there
+    /// network refuses the request
     #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }

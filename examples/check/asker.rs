@@ -33,7 +33,7 @@ impl Asker {
         Ok(Self { socket, deadline })
     }
 
-    /// Asks until anything comes, be it the answer or not. Fails when the network says that nobody is there.
+    /// Asks until anything comes, be it the answer or not. Fails when the network refuses.
     pub(crate) fn hears_something(&self) -> io::Result<()> {
         loop {
             self.send(&Protocol::Sum.question(0));

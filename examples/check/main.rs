@@ -173,7 +173,7 @@ fn list(demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
     Ok(())
 }
 
-/// The address to be tried: the only one of its name, or the first where somebody is.
+/// The address to be tried: the only one of its name, or the first where a server is.
 fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
     let addresses = url.addresses()?;
     if let [only] = addresses[..] {
@@ -183,7 +183,7 @@ fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
         Transport::Tcp => TcpStream::connect_timeout(&address, timeout).map(drop),
         Transport::Udp => Asker::try_new(address, Instant::now() + timeout)?.hears_something(),
     };
-    url.first_of(addresses, "nobody is there at", |address| is_there(address).map(|()| address))
+    url.first_of(addresses, "no server at", |address| is_there(address).map(|()| address))
 }
 
 /// Tries one demand after the other, and says what came of it.

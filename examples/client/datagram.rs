@@ -13,7 +13,7 @@ const LOST: Duration = Duration::from_millis(500);
 
 /// The address to ask: the first one from which anything comes when `question` is sent to it.
 ///
-/// UDP has no connection that could be refused, so nothing but an answer tells that somebody is there. An address that
+/// UDP has no connection that could be refused, so nothing but an answer tells that a server is there. An address that
 /// is the only one of its name is asked nothing.
 pub(crate) fn find(url: &Url, question: &[u8], timeout: Duration) -> Result<SocketAddr> {
     let addresses = url.addresses()?;

@@ -62,6 +62,7 @@ impl Report {
         let is_file = cli.protocol.is_file();
         let model = if cli.rate.is_some() { "open" } else { "closed" };
         let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{model} loop") };
+        let connections = if cli.connections == 1 { "connection" } else { "connections" };
         let setup = json!({
             "protocol": cli.protocol.name(),
             "url": cli.url.to_string(),
@@ -72,7 +73,7 @@ impl Report {
             "asked_rate": cli.rate,
         });
         let mut report = Self {
-            title: format!("{} {}: {} connections, {how}", cli.protocol.name(), cli.url, cli.connections),
+            title: format!("{} {}: {} {connections}, {how}", cli.protocol.name(), cli.url, cli.connections),
             setup: setup.as_object().cloned().unwrap_or_default(),
             tally,
             seconds,

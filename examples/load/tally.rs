@@ -28,7 +28,7 @@ impl Kind {
         (Self::Io, "io", "another error of the socket"),
         (Self::Timeout, "timeout", "nothing came for too long"),
         (Self::Lost, "lost", "no datagram came for too long"),
-        (Self::Refused, "refused", "the server refused an upload; over UDP, nobody listened"),
+        (Self::Refused, "refused", "the server refused an upload; over UDP, the network refused a request"),
         (Self::Wrong, "wrong", "the answer was another one"),
         (Self::Unasked, "unasked", "bytes came that were no answer to any request"),
     ];

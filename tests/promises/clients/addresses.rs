@@ -73,7 +73,7 @@ fn what_is_no_address_is_wrong_usage_and_told_what_to_type() {
     assert!(udp.status.code() == Some(2) && String::from_utf8_lossy(&udp.stderr).contains("only TCP"));
 }
 
-/// A server of `sum` over UDP at the second address of this machine, and whoever has its port at the first.
+/// A server of `sum` over UDP at the second address of this machine, and the socket that has its port at the first.
 fn second_address() -> (Server, u16, UdpSocket) {
     let mut listener = listener("sum", "udp");
     listener["listen"] = Value::from("udp://[::1]:0");
@@ -88,7 +88,7 @@ fn second_address() -> (Server, u16, UdpSocket) {
 }
 
 #[test]
-fn over_udp_an_address_where_nobody_listens_is_passed_over() {
+fn over_udp_an_address_that_refuses_is_passed_over() {
     let (_server, port, first) = second_address();
     // A socket that is connected to another one takes nothing from here, so that the kernel refuses.
     first.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, 9))).unwrap();
@@ -105,7 +105,7 @@ fn over_udp_an_address_that_does_not_answer_is_passed_over() {
 }
 
 #[test]
-fn over_tcp_an_address_where_nobody_listens_is_passed_over() {
+fn over_tcp_an_address_that_refuses_is_passed_over() {
     let mut listener = listener("sum", "tcp");
     listener["listen"] = Value::from("tcp://[::1]:0");
     let server = server(&json!({ "listeners": [listener] }));

@@ -133,7 +133,7 @@ fn a_span_that_no_clock_can_count_is_wrong_usage() {
     }
 }
 
-/// A server of `file-sized` that does something between the size and its confirmation; gives the contents that came.
+/// A server of `file-sized` that does something between the size and its confirmation, and then tells how many bytes came.
 fn sized(between: impl FnOnce() + Send + 'static) -> (String, JoinHandle<()>, std::sync::mpsc::Receiver<usize>) {
     let (sender, came) = std::sync::mpsc::channel();
     let (url, server) = serve(move |mut stream| {

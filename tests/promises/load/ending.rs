@@ -115,7 +115,7 @@ fn a_load_that_is_killed_leaves_no_half_of_a_file() {
     eventually("a part has come", || server.stats("file-tcp").received_bytes > 1_000_000);
     load.child.kill().unwrap();
     load.child.wait().unwrap();
-    // The first connection is the one that finds out where somebody listens.
+    // The first connection finds out which address accepts.
     eventually("the connections are over", || server.stats("file-tcp").closed.total() == 2);
     assert_eq!(received.names(), [""; 0]);
 }
@@ -124,6 +124,7 @@ fn a_load_that_is_killed_leaves_no_half_of_a_file() {
 fn help_lists_all_that_can_be_asserted() {
     let (_server, address) = loopback("sum");
     let outcome = load(&format!("sum tcp://{address} -c 1 -d 50ms"));
+    assert!(outcome.text.contains(": 1 connection, "), "{}", outcome.text);
     let help = Command::new(program("load")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let (_, help) = help.split_once("--assert <").unwrap();
