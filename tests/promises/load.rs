@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Deserializer, Value, json};
 
-use crate::support::{Process, Scratch, Trial, eventually, every_protocol, listener, program, server, watch_for};
+use crate::support::{
+    Process, Scratch, Trial, eventually, every_protocol, listener, program, refusing, server, watch_for,
+};
 
 /// A run of `load`, and the directory of its result.
 struct Load {
@@ -221,8 +223,8 @@ fn what_else_can_go_wrong_is_counted_by_kind() {
     let silent = Stub::start(|_, _| Some(String::new())).load("--timeout 50ms");
     assert!(silent.number("/errors/timeout") > 0.0, "{}", silent.text);
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = load(&format!("sum tcp://{nobody}"));
+    let (_nobody, address) = refusing();
+    let refused = load(&format!("sum tcp://{address}"));
     assert!(refused.code == Some(1) && refused.errors.contains("refused"), "{}", refused.errors);
 }
 
