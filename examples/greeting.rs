@@ -21,6 +21,7 @@ use client::attempt::attempt;
 use client::connect::connect;
 use client::failure::{Context, Failure, Result, finish, tell};
 use client::output::Output;
+use client::span::span;
 use client::url::{Transport, Url, url_of};
 use client::wait::{after, is_past, wait};
 use mio::net::TcpStream;
@@ -32,12 +33,12 @@ const GREETING: &[u8] = b"hello socket";
 /// Greets the server and prints what it answers.
 #[derive(Parser)]
 struct Cli {
-    /// Where the server listens
+    /// Where the server listens, such as localhost:7020 or :7020
     #[arg(default_value = "tcp://127.0.0.1:7020", value_parser = url_of(&[Transport::Tcp]))]
     url: Url,
 
     /// Greet again and again on the same connection, with this pause [example: 1s]
-    #[arg(long, value_name = "PAUSE", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "PAUSE", value_parser = span)]
     every: Option<Duration>,
 
     /// Leave after so many greetings instead of going on until the server closes
@@ -45,7 +46,7 @@ struct Cli {
     count: Option<u64>,
 
     /// Give up when there is no connection, or no answer, for so long
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
 

@@ -10,6 +10,8 @@
 //! The client reads while it writes, so that it hears a server which refuses in the middle of the contents.
 
 mod client;
+#[path = "send/exactly.rs"]
+mod exactly;
 #[path = "client/inbox.rs"]
 mod inbox;
 #[path = "client/outbox.rs"]
@@ -20,7 +22,6 @@ mod printable;
 mod session;
 
 use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,7 +29,9 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use client::failure::{Context, Failure, Result, finish};
 use client::output::Output;
+use client::span::span;
 use client::url::{Transport, Url, url_of};
+use exactly::Exactly;
 use indicatif::{ProgressBar, ProgressStyle};
 use printable::printable;
 use session::{Session, refused};
@@ -39,7 +42,7 @@ struct Cli {
     /// The file to send
     file: PathBuf,
 
-    /// Where the server listens [default: tcp://127.0.0.1:8009, and for --protocol file tcp://127.0.0.1:8008]
+    /// Where the server listens, such as localhost:8009 or :8009 [default: 127.0.0.1:8009, for --protocol file port 8008]
     #[arg(value_parser = url_of(&[Transport::Tcp]))]
     url: Option<Url>,
 
@@ -56,7 +59,7 @@ struct Cli {
     bare: bool,
 
     /// Give up when nothing moves for so long; making a large file durable may take a while
-    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "30s", value_parser = span)]
     timeout: Duration,
 }
 
@@ -112,8 +115,8 @@ fn name(cli: &Cli) -> Result<&str> {
 
 fn url(cli: &Cli) -> Result<Url> {
     let default = match cli.protocol {
-        Protocol::File => "tcp://127.0.0.1:8008",
-        Protocol::FileSized => "tcp://127.0.0.1:8009",
+        Protocol::File => "127.0.0.1:8008",
+        Protocol::FileSized => "127.0.0.1:8009",
     };
     cli.url.clone().map_or_else(|| url_of(&[Transport::Tcp])(default).context(default), Ok)
 }
@@ -134,24 +137,21 @@ fn send_file(session: &mut Session, name: &str, file: &mut File, bar: &ProgressB
 
 /// Checks a line `saved NAME SIZE`. The server may have chosen another name, and a name may have spaces in it.
 fn saved(line: &[u8], sent: u64) -> Result<String> {
-    let text = printable(line);
-    let size = text.strip_prefix("saved ").and_then(|rest| rest.rsplit_once(' ')).map(|(_, size)| size.parse());
-    match size {
-        Some(Ok(size)) if sent == size => Ok(text),
+    let text = str::from_utf8(line).ok().and_then(|text| text.strip_prefix("saved "));
+    match text.and_then(|rest| rest.rsplit_once(' ')).map(|(_, size)| size.parse()) {
+        Some(Ok(size)) if sent == size => Ok(printable(line)),
         Some(Ok(size)) => Failure::because(format!("{sent} bytes were sent, but {size} were saved")),
         _ => refused(line),
     }
 }
 
 fn send_sized(session: &mut Session, name: &str, file: &mut File, size: u64, bar: &ProgressBar) -> Result<String> {
+    let contents = Exactly::new(file, size).context("cannot send the file")?;
     session.say(name);
     session.expect("OK")?;
     session.say(&size.to_string());
     session.expect("OK")?;
-    let sent = session.upload(file.take(size), bar)?;
-    if sent < size {
-        return Failure::because(format!("the file has shrunk from {size} to {sent} bytes meanwhile"));
-    }
+    session.upload(contents, bar)?;
     session.expect("OK")?;
     Ok("OK".into())
 }

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use client::failure::finish;
+use client::span::span;
 use client::url::{Transport, Url, url_of};
 use question::Questions;
 
@@ -51,12 +52,12 @@ struct Cli {
     #[arg(allow_negative_numbers = true)]
     b: i64,
 
-    /// Where the server listens, such as udp://127.0.0.1:5656
+    /// Where the server listens, such as 127.0.0.1:5656, :5656 or udp://localhost:5656
     #[arg(default_value = "tcp://127.0.0.1:5656", value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     url: Url,
 
     /// Ask again and again, a request in each such period [example: 1s]
-    #[arg(long, value_name = "PERIOD", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "PERIOD", value_parser = span)]
     every: Option<Duration>,
 
     /// Requests of each user [default: as many as --in-flight; without end with --every]
@@ -71,8 +72,9 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     users: u32,
 
-    /// Give up when there is no connection, or no answer, for so long; over UDP the answer counts as lost
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    /// Give up when there is no connection, or no answer, for so long; over UDP the answer counts as lost, also when the
+    /// network refuses the request
+    #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
 

@@ -21,6 +21,7 @@ use client::attempt::attempt;
 use client::connect::connect;
 use client::failure::{Context, Failure, Result, finish, tell};
 use client::output::Output;
+use client::span::span;
 use client::url::{Transport, Url, url_of};
 use client::wait::{after, is_past, wait};
 use mio::{Events, Poll, Token};
@@ -32,12 +33,12 @@ const READER: Token = Token(1);
 /// Prints the time of the server, and stays until the server closes.
 #[derive(Parser)]
 struct Cli {
-    /// Where the server listens
+    /// Where the server listens, such as localhost:8330 or :8330
     #[arg(default_value = "tcp://127.0.0.1:8330", value_parser = url_of(&[Transport::Tcp]))]
     url: Url,
 
     /// Give up when there is no connection, or no time, for so long
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
 

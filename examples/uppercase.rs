@@ -26,6 +26,7 @@ use client::attempt::attempt;
 use client::connect::connect;
 use client::failure::{Context, Result, finish, tell};
 use client::output::Output;
+use client::span::span;
 use client::url::{Transport, Url, url_of};
 use client::wait::wait;
 use keyboard::Keyboard;
@@ -43,12 +44,12 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Sends standard input to the server, and what comes back to standard output, until the server closes.
 #[derive(Parser)]
 struct Cli {
-    /// Where the server listens
+    /// Where the server listens, such as localhost:8001 or :8001
     #[arg(default_value = "tcp://127.0.0.1:8001", value_parser = url_of(&[Transport::Tcp]))]
     url: Url,
 
     /// Give up when there is no connection for so long
-    #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod addresses;
 pub mod disk;
+mod ignored;
 mod mio;
 pub(crate) mod offload;
 mod posix_disk;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use self::disk::{Directory, Disk, Draft, Existing};
+pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};

@@ -22,16 +22,26 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new(address: SocketAddr, deadline: Instant) -> Result<Self, Miss> {
-        let connected = || -> io::Result<UdpSocket> {
-            let any: IpAddr =
-                if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-            let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
-            socket.connect(address)?;
-            Ok(socket)
-        };
-        connected()
-            .map(|socket| Self { socket, deadline })
+        Self::try_new(address, deadline)
             .map_err(|error| Miss::new("nothing", error.to_string(), "a socket for the checker"))
+    }
+
+    pub(crate) fn try_new(address: SocketAddr, deadline: Instant) -> io::Result<Self> {
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+        socket.connect(address)?;
+        Ok(Self { socket, deadline })
+    }
+
+    /// Asks until anything comes, be it the answer or not. Fails when the network refuses.
+    pub(crate) fn hears_something(&self) -> io::Result<()> {
+        loop {
+            self.send(&Protocol::Sum.question(0));
+            match self.receive() {
+                Err(error) if is_silence(&error) => left(self.deadline).map(drop)?,
+                result => return result.map(drop),
+            }
+        }
     }
 
     /// Sends a datagram that may be lost, or refused.

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use crate::client::failure::Result;
 use crate::miss::{Miss, Verdict, excerpt};
+use crate::protocol::RUN;
+use crate::sweep::sweep;
 
 /// What the server makes of a name that exists.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,6 +39,11 @@ impl Files {
             Err(error) => format!("no file: {error}"),
         };
         Err(Miss::new(format!("a file {name}"), came, excerpt(contents)))
+    }
+
+    /// Removes all files of this run that can be reached.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.directory.as_deref().map_or(Ok(()), |directory| sweep(directory, &RUN).map(drop))
     }
 
     /// Nothing with this name is there.

@@ -13,8 +13,8 @@
 //! says about this protocol alone. With the number of its process, on Linux, the server is also watched (processor,
 //! memory), stopped and continued, and given fewer descriptors for a moment.
 //!
-//! A server of files is left with some, whose names begin with `check-`. Over the wire one only hears that they are saved; with
-//! `--directory` they are looked at.
+//! A server of files is left with some twenty, whose names begin with `check-`. Over the wire one only hears that they are saved;
+//! with `--directory` they are looked at, and removed at the end.
 //!
 //! # Where to read
 //!
@@ -26,6 +26,7 @@
 #[path = "../client"]
 mod client {
     pub(crate) mod failure;
+    pub(crate) mod span;
     pub(crate) mod url;
 }
 
@@ -42,11 +43,15 @@ mod miss;
 mod neighbour;
 mod peer;
 mod protocol;
+#[path = "../client/sweep.rs"]
+mod sweep;
 mod trial;
 mod upload;
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -55,11 +60,13 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Error};
 
+use crate::asker::Asker;
 use crate::client::failure::{Context, Failure, Result, finish};
+use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::demand::{Demand, Scope};
 use crate::files::{Existing, Files};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, RUN};
 use crate::trial::Trial;
 
 /// Tries what the book demands of a server, and tells how it failed.
@@ -72,7 +79,7 @@ struct Cli {
     #[arg(required_unless_present = "list")]
     protocol: Option<Protocol>,
 
-    /// Where it listens, such as tcp://127.0.0.1:8000; udp:// for sum only
+    /// Where it listens, such as 127.0.0.1:8000, :8000 or, for sum only, udp://127.0.0.1:8000
     #[arg(required_unless_present = "list", value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     url: Option<Url>,
 
@@ -96,7 +103,7 @@ struct Cli {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pid: Option<i32>,
 
-    /// Where a server of files saves them, to look at what is there
+    /// Where a server of files saves them, to look at what is there and to remove it at the end
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
 
@@ -105,7 +112,7 @@ struct Cli {
     existing: Existing,
 
     /// How long each demand may take
-    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
 
@@ -120,6 +127,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
     if cli.directory.is_some() && !Protocol::FILES.contains(&protocol) {
         usage("--directory is for file and file-sized");
+    }
+    if let Some(directory) = &cli.directory {
+        fs::read_dir(directory).context(directory.display())?;
     }
     let files = Files { directory: cli.directory.clone(), existing: cli.existing };
     let scope = Scope { protocol, transport: url.transport, full: cli.full, files };
@@ -136,7 +146,11 @@ fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
         (cli.only.is_empty() || cli.only.iter().any(|only| only == name)) && !cli.skip.iter().any(|skip| skip == name)
     };
     let wanted = known.into_iter().filter(|demand| is_wanted(demand.name));
-    if cli.list { list(wanted) } else { examine(cli, &scope, url, wanted) }
+    if cli.list {
+        return list(wanted);
+    }
+    let verdict = examine(cli, &scope, url, wanted);
+    scope.files.remove().and(verdict)
 }
 
 fn usage(text: &str) -> ! {
@@ -159,9 +173,22 @@ fn list(demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
     Ok(())
 }
 
+/// The address to be tried: the only one of its name, or the first where a server is.
+fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
+    let addresses = url.addresses()?;
+    if let [only] = addresses[..] {
+        return Ok(only);
+    }
+    let is_there = |address| match url.transport {
+        Transport::Tcp => TcpStream::connect_timeout(&address, timeout).map(drop),
+        Transport::Udp => Asker::try_new(address, Instant::now() + timeout)?.hears_something(),
+    };
+    url.first_of(addresses, "no server at", |address| is_there(address).map(|()| address))
+}
+
 /// Tries one demand after the other, and says what came of it.
 fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
-    let address = url.addresses()?[0];
+    let address = find(url, cli.timeout)?;
     let trial = || Trial::new(address, scope, Instant::now() + cli.timeout, cli.pid);
     let (mut met, mut missed) = (0, 0);
     let before = trial().anybody_is_served();
@@ -189,6 +216,9 @@ fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'
                 is_gone = trial().anybody_is_served().is_err();
             }
         }
+    }
+    if Protocol::FILES.contains(&scope.protocol) && scope.files.directory.is_none() {
+        say(format_args!("files whose names begin with {} are left with the server; --directory removes them", *RUN))?;
     }
     say(format_args!("{met} met, {missed} missed"))?;
     if missed > 0 || is_gone { Failure::because("not all that is demanded is met") } else { Ok(()) }

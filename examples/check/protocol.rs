@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::ValueEnum;
 
 /// Begins the names of this run's files, so that none of them exists.
-static RUN: LazyLock<String> = LazyLock::new(|| {
+pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("check-{:x}", since.as_nanos())
 });

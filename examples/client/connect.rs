@@ -5,7 +5,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::failure::{Failure, Result};
+use super::failure::Result;
 use super::url::Url;
 use super::wait::{after, is_past, wait};
 
@@ -14,14 +14,7 @@ use super::wait::{after, is_past, wait};
 /// The wait takes away events of other sources that are registered already. So try each source once, before waiting
 /// for its events.
 pub(crate) fn connect(poll: &mut Poll, token: Token, url: &Url, timeout: Duration) -> Result<TcpStream> {
-    let mut failures = Vec::new();
-    for address in url.addresses()? {
-        match connect_to(poll, token, address, timeout) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failures.push(format!("{address}: {error}")),
-        }
-    }
-    Failure::because(format!("cannot connect to {url}: {}", failures.join("; ")))
+    url.first_of(url.addresses()?, "cannot connect to", |address| connect_to(poll, token, address, timeout))
 }
 
 /// The same with an address that is known.

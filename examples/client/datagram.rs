@@ -1,15 +1,60 @@
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as Blocking};
+use std::time::Duration;
 
 use mio::net::UdpSocket;
 
+use crate::client::failure::Result;
+use crate::client::url::Url;
+use crate::client::wait::{after, is_past};
+
+/// After so long without an answer a datagram counts as lost, and is sent again.
+const LOST: Duration = Duration::from_millis(500);
+
+/// The address to ask: the first one from which anything comes when `question` is sent to it.
+///
+/// UDP has no connection that could be refused, so nothing but an answer tells that a server is there. An address that
+/// is the only one of its name is asked nothing.
+pub(crate) fn find(url: &Url, question: &[u8], timeout: Duration) -> Result<SocketAddr> {
+    let addresses = url.addresses()?;
+    if let [only] = addresses[..] {
+        return Ok(only);
+    }
+    url.first_of(addresses, "no answer from", |address| ask(address, question, timeout).map(|()| address))
+}
+
+fn ask(address: SocketAddr, question: &[u8], timeout: Duration) -> io::Result<()> {
+    let socket = bound_for(address)?;
+    let deadline = after(timeout);
+    socket.set_read_timeout(Some(LOST.min(timeout).max(Duration::from_millis(1))))?;
+    loop {
+        socket.send(question)?;
+        match socket.recv(&mut [0]) {
+            Ok(_) => return Ok(()),
+            Err(error) if !is_silence(&error) => return Err(error),
+            Err(_) if is_past(deadline) => return Err(io::Error::new(ErrorKind::TimedOut, "no answer in time")),
+            Err(_) => {}
+        }
+    }
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
 /// A connected UDP socket gets datagrams of this one server only, and is told when nobody listens there.
 pub(crate) fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = bound_for(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(UdpSocket::from_std(socket))
+}
+
+fn bound_for(address: SocketAddr) -> io::Result<Blocking> {
     let any: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    let socket = Blocking::bind(SocketAddr::new(any, 0))?;
     socket.connect(address)?;
     Ok(socket)
 }

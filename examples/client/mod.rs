@@ -4,5 +4,6 @@ pub(crate) mod attempt;
 pub(crate) mod connect;
 pub(crate) mod failure;
 pub(crate) mod output;
+pub(crate) mod span;
 pub(crate) mod url;
 pub(crate) mod wait;

@@ -1,5 +1,6 @@
 use std::fmt::{self, Display, Formatter};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::failure::{Context, Failure, Result};
 
@@ -9,11 +10,32 @@ pub(crate) enum Transport {
     Udp,
 }
 
-/// Where a server listens, such as `tcp://127.0.0.1:5656`, `tcp://[::1]:5656` or `udp://localhost:5656`.
+/// The schemes that the server prints; the digit allows one family of addresses only.
+const SCHEMES: [(&str, Transport, Option<Family>); 6] = [
+    ("tcp", Transport::Tcp, None),
+    ("tcp4", Transport::Tcp, Some(Family::V4)),
+    ("tcp6", Transport::Tcp, Some(Family::V6)),
+    ("udp", Transport::Udp, None),
+    ("udp4", Transport::Udp, Some(Family::V4)),
+    ("udp6", Transport::Udp, Some(Family::V6)),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// Where a server listens, such as `tcp://127.0.0.1:5656`, `udp://localhost:5656` or `[::1]:5656`.
+///
+/// Without a scheme it is TCP, and without a host it is this machine: `:5656`, or a port alone.
 #[derive(Clone)]
 pub(crate) struct Url {
     pub(crate) transport: Transport,
-    host_and_port: String,
+    family: Option<Family>,
+    /// Empty for this machine. An IPv6 address has no brackets here.
+    host: String,
+    port: u16,
 }
 
 impl Url {
@@ -21,27 +43,46 @@ impl Url {
     ///
     /// A look-up waits for the name server. Here that's no harm: it happens once, and there is nothing else to do yet.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>> {
-        let addresses = self.host_and_port.to_socket_addrs().context(format_args!("cannot find {self}"))?;
-        let addresses: Vec<_> = addresses.collect();
+        let mut addresses: Vec<SocketAddr> = if self.host.is_empty() {
+            vec![(Ipv4Addr::LOCALHOST, self.port).into(), (Ipv6Addr::LOCALHOST, self.port).into()]
+        } else {
+            let found = (self.host.as_str(), self.port).to_socket_addrs();
+            found.context(format_args!("cannot find {self}"))?.collect()
+        };
+        addresses.retain(|address| self.family.is_none_or(|family| address.is_ipv4() == (family == Family::V4)));
         if addresses.is_empty() {
-            return Failure::because(format!("cannot find {self}: the name has no address"));
+            return Failure::because(format!("cannot find {self}: the name has no such address"));
         }
         Ok(addresses)
+    }
+
+    /// Tries these addresses of the host in order, each once, and returns what the first makes that does not fail.
+    pub(crate) fn first_of<T>(
+        &self,
+        addresses: Vec<SocketAddr>,
+        problem: &str,
+        mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+    ) -> Result<T> {
+        let mut failures = Vec::new();
+        for address in addresses {
+            match attempt(address) {
+                Ok(made) => return Ok(made),
+                Err(error) => failures.push(format!("{address}: {error}")),
+            }
+        }
+        Failure::because(format!("{problem} {self}: {}", failures.join("; ")))
     }
 }
 
 impl Display for Url {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.transport.scheme(), self.host_and_port)
-    }
-}
-
-impl Transport {
-    fn scheme(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp://",
-            Self::Udp => "udp://",
+        let is_ours = |&&(_, transport, family): &&_| (transport, family) == (self.transport, self.family);
+        let scheme = SCHEMES.iter().find(is_ours).map_or("tcp", |(scheme, ..)| scheme);
+        let Self { host, port, .. } = self;
+        if host.contains(':') {
+            return write!(f, "{scheme}://[{host}]:{port}");
         }
+        write!(f, "{scheme}://{host}:{port}")
     }
 }
 
@@ -50,18 +91,30 @@ pub(crate) fn url_of(
     spoken: &'static [Transport],
 ) -> impl Fn(&str) -> std::result::Result<Url, String> + Clone + Send + Sync + 'static {
     |text| {
-        parse(text).filter(|url| spoken.contains(&url.transport)).ok_or_else(|| {
-            let forms: Vec<_> = spoken.iter().map(|transport| format!("{}HOST:PORT", transport.scheme())).collect();
-            format!("expected {}", forms.join(" or "))
-        })
+        let url = parse(text)?;
+        if !spoken.contains(&url.transport) {
+            return Err("only TCP is spoken here: expected HOST:PORT".into());
+        }
+        Ok(url)
     }
 }
 
-fn parse(text: &str) -> Option<Url> {
-    let tcp = text.strip_prefix(Transport::Tcp.scheme()).map(|rest| (Transport::Tcp, rest));
-    let udp = text.strip_prefix(Transport::Udp.scheme()).map(|rest| (Transport::Udp, rest));
-    let (transport, host_and_port) = tcp.or(udp)?;
-    let (host, port) = host_and_port.rsplit_once(':')?;
-    let is_whole = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
-    is_whole.then(|| Url { transport, host_and_port: host_and_port.into() })
+fn parse(text: &str) -> std::result::Result<Url, &'static str> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+    let &(_, transport, family) = SCHEMES
+        .iter()
+        .find(|(known, ..)| *known == scheme)
+        .ok_or("expected HOST:PORT, with tcp://, udp:// or nothing before it")?;
+    let (host, port) = rest.rsplit_once(':').unwrap_or(("", rest));
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| is_number && *port > 0);
+    let port = port.ok_or("expected HOST:PORT, :PORT or PORT, where a port is a number from 1 to 65535")?;
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address,
+        None if host.contains([':', '[', ']']) => {
+            return Err("expected brackets around an IPv6 address, as in [::1]:5656");
+        }
+        None => host,
+    };
+    Ok(Url { transport, family, host: host.into(), port })
 }

@@ -1,11 +1,11 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::process;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::client::attempt::attempt;
 use crate::engine::{Context, News, User, Visit};
+use crate::files::Files;
 use crate::link::Link;
 use crate::options::{Cli, Mode, Protocol};
 use crate::tally::Fault;
@@ -23,20 +23,20 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(cli: &Cli) -> Self {
-        let request = request(cli);
+    pub(crate) fn new(cli: &Cli, files: &Files) -> Self {
+        let request = request(cli, files);
         Self { bytes: request.repeat(SAMPLE_BYTES.div_ceil(request.len())), request_length: request.len() }
     }
 }
 
-fn request(cli: &Cli) -> Vec<u8> {
+fn request(cli: &Cli, Files { prefix, .. }: &Files) -> Vec<u8> {
     let size = cli.size() as usize;
     let contents = "it would be all right to send this, ".bytes().cycle();
     let mut request = match cli.protocol {
         Protocol::Sum => br#"{"A":7,"B":4}"#.to_vec(),
         Protocol::Uppercase => Vec::new(),
-        Protocol::File => format!("bad-{}\n", process::id()).into_bytes(),
-        Protocol::FileSized => format!("bad-{}\n{size}\n", process::id()).into_bytes(),
+        Protocol::File => format!("{prefix}-bad\n").into_bytes(),
+        Protocol::FileSized => format!("{prefix}-bad\n{size}\n").into_bytes(),
     };
     match cli.protocol {
         Protocol::Sum => {}

@@ -1,6 +1,8 @@
+use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::client::span::span;
 use crate::options::count;
 use crate::tally::{Kind, Tally};
 
@@ -54,30 +56,59 @@ impl FromStr for Condition {
         let parts = COMPARISONS.iter().find_map(|&(sign, comparison)| {
             text.split_once(sign).map(|(name, limit)| (name.trim(), comparison, limit.trim()))
         });
-        let (name, comparison, limit) = parts.ok_or("expected a condition such as p99<5ms")?;
-        let quantity = Quantity::named(name).ok_or_else(|| format!("nothing called {name:?} is measured"))?;
+        let (name, comparison, limit) =
+            parts.ok_or_else(|| format!("expected a condition such as p99<5ms; what is measured: {}", names()))?;
+        let quantity = Quantity::named(name)
+            .ok_or_else(|| format!("nothing called {name:?} is measured; what is: {}", names()))?;
         let limit = match quantity {
-            Quantity::Latency(_) => Limit::Span(humantime::parse_duration(limit).map_err(|error| error.to_string())?),
+            Quantity::Latency(_) => Limit::Span(span(limit)?),
             _ => Limit::Count(count(limit).ok_or("expected a number such as 0 or 20k")?),
         };
         Ok(Self { text: text.trim().into(), quantity, comparison, limit })
     }
 }
 
+/// What is measured besides the kinds of errors, each with its name, and what it means.
+const QUANTITIES: [(&str, Quantity, &str); 8] = [
+    ("p50", Quantity::Latency(0.5), "the latency that half of the requests do not exceed"),
+    ("p90", Quantity::Latency(0.9), "the same for 90 % of them"),
+    ("p99", Quantity::Latency(0.99), "99 %"),
+    ("p999", Quantity::Latency(0.999), "99.9 %"),
+    ("max", Quantity::Latency(1.0), "the longest latency"),
+    ("rate", Quantity::Rate, "right answers a second"),
+    ("requests", Quantity::Requests, "right answers"),
+    ("errors", Quantity::Errors, "errors of all kinds together"),
+];
+
 impl Quantity {
     fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "p50" => Self::Latency(0.5),
-            "p90" => Self::Latency(0.9),
-            "p99" => Self::Latency(0.99),
-            "p999" => Self::Latency(0.999),
-            "max" => Self::Latency(1.0),
-            "rate" => Self::Rate,
-            "requests" => Self::Requests,
-            "errors" => Self::Errors,
-            _ => Self::ErrorsOf(Kind::ALL.iter().find(|(_, known)| *known == name)?.0),
-        })
+        let quantity = QUANTITIES.iter().find(|(known, ..)| *known == name).map(|&(_, quantity, _)| quantity);
+        let kind = || Kind::ALL.iter().find(|(_, known, _)| *known == name).map(|&(kind, ..)| Self::ErrorsOf(kind));
+        quantity.or_else(kind)
     }
+}
+
+/// The name of all that is measured, and what it means.
+fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let quantities = QUANTITIES.iter().map(|&(name, _, meaning)| (name, meaning));
+    quantities.chain(Kind::ALL.iter().map(|&(_, name, meaning)| (name, meaning)))
+}
+
+fn names() -> String {
+    known().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+}
+
+/// What `--help` says about `--assert`.
+pub(crate) fn help() -> String {
+    let mut help =
+        "Fail unless all of this holds, such as 'p99<5ms,errors=0,rate>=20k'\n\nA condition is a name, one of \
+                    <, <=, =, >=, >, and a value. The names:"
+            .to_owned();
+    for (name, meaning) in known() {
+        // Writing to a string cannot fail.
+        let _ = write!(help, "\n  {name:<10}{meaning}");
+    }
+    help
 }
 
 impl Condition {

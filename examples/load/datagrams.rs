@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -36,8 +37,13 @@ struct Asked {
 }
 
 impl Datagrams {
-    pub(crate) fn new(cli: &Cli, registry: &Registry, index: usize, tape: &Rc<Tape>) -> Result<Self> {
-        let address = cli.url.addresses()?[0];
+    pub(crate) fn new(
+        cli: &Cli,
+        address: SocketAddr,
+        registry: &Registry,
+        index: usize,
+        tape: &Rc<Tape>,
+    ) -> Result<Self> {
         let socket = connect_to(address).and_then(|mut socket| {
             registry.register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             Ok(socket)

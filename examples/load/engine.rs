@@ -5,8 +5,9 @@ use mio::event::Event;
 use mio::{Events, Poll, Registry, Token};
 
 use crate::client::failure::{Context as _, Result};
+use crate::interrupt::Interrupt;
 use crate::options::Cli;
-use crate::pace::Pace;
+use crate::pace::{Pace, Stop};
 use crate::progress::Progress;
 use crate::report::{Processor, Report};
 use crate::tally::Tally;
@@ -114,6 +115,7 @@ impl Engine {
             seats: users.into_iter().map(|user| Seat { user, is_idle: true, is_again: false }).collect(),
             again: VecDeque::new(),
         };
+        let interrupt = Interrupt::watch()?;
         let mut progress = Progress::new(cli)?;
         let mut processor = None;
         let mut events = Events::with_capacity(1024);
@@ -122,6 +124,9 @@ impl Engine {
             let until = crowd.wakes_at(next_tick);
             self.timer.wait(&mut self.poll, &mut events, crowd.cx.now, until).context("cannot wait")?;
             crowd.cx.now = Instant::now();
+            if let Some(signal) = interrupt.signal() {
+                crowd.cx.pace.stop(crowd.cx.now, Stop::Signal(signal));
+            }
             crowd.turn(&events);
             if crowd.cx.now >= next_tick {
                 crowd.tick();

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -127,12 +127,29 @@ impl Link {
         self.state = State::Resting(now + REST);
     }
 
+    /// From now on the connection ends with a reset, whatever ends it, SIGKILL among others: an orderly end would be the
+    /// end of the contents, and half a file would be kept for a whole one.
+    pub(crate) fn reset_unless_ended(&self) -> io::Result<()> {
+        self.linger(Some(Duration::ZERO))
+    }
+
+    /// Ends our side, in order: the kernel has got all.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        self.linger(None)?;
+        self.stream().map_or(Ok(()), |stream| stream.shutdown(Shutdown::Write))
+    }
+
+    fn linger(&self, span: Option<Duration>) -> io::Result<()> {
+        match &self.state {
+            State::Open(stream) => SockRef::from(stream).set_linger(span),
+            _ => Ok(()),
+        }
+    }
+
     /// Closes with a reset, which leaves no port in TIME-WAIT.
     pub(crate) fn reset(&mut self) {
-        if let State::Open(stream) = &self.state {
-            // If it fails the connection is gone already.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
+        // If it fails the connection is gone already.
+        let _ = self.linger(Some(Duration::ZERO));
         self.state = State::Closed;
     }
 }

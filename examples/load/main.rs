@@ -4,7 +4,7 @@
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656
 //! cargo run --release --example load -- sum udp://127.0.0.1:5656 -c 10 --rate 20k --assert 'p99<5ms,errors=0'
 //! cargo run --release --example load -- uppercase tcp://127.0.0.1:8001 --size 1KiB --pipeline 16 --json result.json
-//! cargo run --release --example load -- file-sized tcp://127.0.0.1:8009 -c 4 --size 64MiB
+//! cargo run --release --example load -- file-sized :8009 -c 4 --size 64MiB --directory received
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656 --bad never-reads
 //! ```
 //!
@@ -33,7 +33,7 @@
 //!
 //! `engine.rs` is the loop, `pace.rs` says when a request should leave. `exchange.rs` is a connection with requests and
 //! answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `tally.rs` counts,
-//! `report.rs` and `condition.rs` tell.
+//! `report.rs` and `condition.rs` tell. `files.rs` removes what uploads have left, `interrupt.rs` is Ctrl-C.
 
 mod bad;
 #[path = "../client/mod.rs"]
@@ -44,6 +44,8 @@ mod datagram;
 mod datagrams;
 mod engine;
 mod exchange;
+mod files;
+mod interrupt;
 mod link;
 mod options;
 mod pace;
@@ -51,12 +53,14 @@ mod pace;
 mod printable;
 mod progress;
 mod report;
+mod result_file;
+#[path = "../client/sweep.rs"]
+mod sweep;
 mod tally;
 mod tape;
 mod timer;
 mod upload;
 
-use std::fs;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -67,14 +71,18 @@ use client::connect::{connect, connect_to};
 use client::failure::{Context as _, Failure, Result, finish};
 use client::output::Output;
 use client::url::Transport;
+use datagram::find;
 use datagrams::Datagrams;
 use engine::Engine;
 use exchange::Exchange;
+use files::Files;
+use interrupt::end_by;
 use link::Link;
 use mio::Token;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::{Cli, Protocol};
 use report::Report;
+use result_file::ResultFile;
 use tape::Tape;
 use upload::{Plan, Upload};
 
@@ -89,26 +97,36 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let output = Output::open()?;
     allow_descriptors(cli.connections)?;
-    let report = load(cli)?;
-    output.write(report.text().as_bytes())?;
-    if let Some(path) = &cli.json {
-        fs::write(path, report.json()).context(path.display())?;
+    let json = cli.json.as_deref().map(ResultFile::open).transpose()?;
+    let files = Files::new(cli)?;
+    let mut report = load(cli, &files)?;
+    if cli.protocol.is_file() {
+        report.note(files.clean_up());
     }
-    report.judge(&cli.conditions)
+    // A reader of the text that leaves early is no reason to keep back the rest.
+    let written = json.map_or(Ok(()), |json| json.write(&report.json()));
+    let told = output.write(report.text().as_bytes());
+    written?;
+    if let Some(signal) = report.signal() {
+        return end_by(signal);
+    }
+    report.judge(&cli.conditions).and(told)
 }
 
-fn load(cli: &Cli) -> Result<Report> {
+fn load(cli: &Cli, files: &Files) -> Result<Report> {
     let mut engine = Engine::new()?;
     if cli.url.transport == Transport::Udp {
         let tape = Rc::new(Tape::new(cli));
-        let sockets: Result<Vec<_>> =
-            (0..cli.connections as usize).map(|index| Datagrams::new(cli, engine.registry(), index, &tape)).collect();
+        let address = find(&cli.url, tape.bytes(tape.range(0, 1)), cli.timeout())?;
+        let sockets: Result<Vec<_>> = (0..cli.connections as usize)
+            .map(|index| Datagrams::new(cli, address, engine.registry(), index, &tape))
+            .collect();
         return engine.run(cli, sockets?);
     }
 
     let address = probe(cli, &mut engine)?;
     if let Some(mode) = cli.bad {
-        let sample = Rc::new(Sample::new(cli));
+        let sample = Rc::new(Sample::new(cli, files));
         let users =
             (0..cli.connections as usize).map(|index| Bad::new(mode, Link::closed(index, address), index, &sample));
         return engine.run(cli, users.collect());
@@ -121,7 +139,7 @@ fn load(cli: &Cli) -> Result<Report> {
             engine.run(cli, users.collect())
         }
         Protocol::File | Protocol::FileSized => {
-            let plan = Rc::new(Plan::new(cli));
+            let plan = Rc::new(Plan::new(cli, files));
             engine.run(cli, links.into_iter().map(|link| Upload::new(link, &plan)).collect())
         }
     }

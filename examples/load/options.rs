@@ -5,11 +5,15 @@ use clap::error::{Error, ErrorKind};
 use clap::{CommandFactory, Parser, ValueEnum};
 use reactor::config::units::Size;
 
+use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
-use crate::condition::Condition;
+use crate::condition::{self, Condition};
 
 /// Requests that are kept ready in memory, all together.
 const TAPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// More than any disk has.
+const SIZE_MAX: u64 = 1 << 50;
 
 /// The longest payload of a UDP datagram over IPv4.
 const DATAGRAM_BYTES_MAX: u64 = 65_507;
@@ -19,7 +23,11 @@ const DATAGRAM_BYTES_MAX: u64 = 65_507;
 /// Without --rate the loop is closed: a connection asks again when it has its answer, which finds the capacity but hides
 /// stalls. With --rate it is open: a latency counts from the moment at which the request should have left.
 ///
-/// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation.
+/// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation. The files stay with the
+/// server, unless --directory tells where that is.
+///
+/// Ctrl-C ends the measurement early: what has been measured is reported, the assertions are not looked at, and load ends
+/// by that signal. A second Ctrl-C ends it at once. SIGTERM does the same.
 ///
 /// Exit code: 0; 1 when nothing could be measured or an assertion failed; 2 for wrong usage. Without --assert errors are
 /// only reported.
@@ -29,7 +37,7 @@ pub(crate) struct Cli {
     /// The protocol that the server speaks there
     pub(crate) protocol: Protocol,
 
-    /// Where the server listens, such as tcp://127.0.0.1:5656; udp:// for sum only
+    /// Where the server listens, such as 127.0.0.1:5656, :5656 or, for sum only, udp://127.0.0.1:5656
     #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     pub(crate) url: Url,
 
@@ -42,7 +50,7 @@ pub(crate) struct Cli {
     pub(crate) duration: Duration,
 
     /// Load for so long before the measurement begins; only errors count then
-    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span)]
     pub(crate) warmup: Duration,
 
     /// Requests of each connection that may be without an answer
@@ -72,14 +80,20 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
     timeout: Option<Duration>,
 
+    /// End after so many uploads, each of which leaves a file with the server
+    #[arg(long, value_name = "N", default_value = "10k", value_parser = files)]
+    pub(crate) max_files: u64,
+
+    /// Where the server saves the files: those of this run are removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+
     /// Write the result to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Fail unless all of this holds, such as 'p99<5ms,errors=0,rate>=20k'
-    ///
-    /// One of p50, p90, p99, p999, max, rate, requests, errors or a kind of error; one of <, <=, =, >=, >; a value.
-    #[arg(long = "assert", value_name = "CONDITIONS", value_delimiter = ',')]
+    /// Fail unless all of this holds, such as 'p99<5ms,errors=0,rate>=20k'; --help lists what can be asserted
+    #[arg(long = "assert", value_name = "CONDITIONS", value_delimiter = ',', long_help = condition::help())]
     pub(crate) conditions: Vec<Condition>,
 
     /// Misbehave with every connection, and connect again when the server closes; over TCP
@@ -126,6 +140,8 @@ impl Cli {
             "a datagram has 65507 bytes at most"
         } else if is_file && self.connect_each {
             "file makes a connection for each request anyway, file-sized never does"
+        } else if !is_file && self.directory.is_some() {
+            "--directory is for file and file-sized"
         } else if self.protocol == Protocol::File && self.bad == Some(Mode::NeverReads) {
             "the answers to a connection of file are too short to pile up"
         } else if self.pipeline > 1 && (is_file || self.connect_each) {
@@ -186,16 +202,21 @@ pub(crate) fn count(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(worth)
 }
 
+fn files(text: &str) -> Result<u64, &'static str> {
+    count(text).filter(|files| *files > 0).ok_or("expected a number of files such as 500 or 20k")
+}
+
 fn rate(text: &str) -> Result<u64, &'static str> {
     let is_possible = |rate: &u64| (1..=100_000_000).contains(rate);
     count(text).filter(is_possible).ok_or("expected requests a second such as 500 or 20k")
 }
 
 fn bytes(text: &str) -> Result<u64, &'static str> {
-    text.parse().or_else(|_| text.parse::<Size>().map(Size::as_u64)).map_err(|_| "expected bytes such as 64 or 64KiB")
+    let bytes = text.parse().or_else(|_| text.parse::<Size>().map(Size::as_u64));
+    bytes.ok().filter(|bytes| *bytes <= SIZE_MAX).ok_or("expected bytes such as 64 or 64KiB, 1PiB at the most")
 }
 
 fn span_above_zero(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let span = span(text)?;
     if span.is_zero() { Err("expected more than nothing".into()) } else { Ok(span) }
 }

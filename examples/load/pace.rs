@@ -1,3 +1,4 @@
+use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
 use crate::options::Cli;
@@ -9,6 +10,15 @@ pub(crate) struct Pace {
     /// Requests a second of an open loop; `None` is a closed loop, in which a request should leave when there is room.
     rate: Option<u64>,
     taken: u64,
+    stopped: Option<Stop>,
+}
+
+/// Why a run ended before its time.
+#[derive(Clone, Copy)]
+pub(crate) enum Stop {
+    Signal(c_int),
+    /// As many files were uploaded as may be left with the server.
+    Files,
 }
 
 /// How long after the end an open loop goes on to send what should have left before.
@@ -16,7 +26,19 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Pace {
     pub(crate) fn new(cli: &Cli, start: Instant) -> Self {
-        Self { start, end: start + cli.warmup + cli.duration, rate: cli.rate, taken: 0 }
+        Self { start, end: start + cli.warmup + cli.duration, rate: cli.rate, taken: 0, stopped: None }
+    }
+
+    /// Ends the run before its time: nothing that is due from now on is taken.
+    pub(crate) fn stop(&mut self, now: Instant, why: Stop) {
+        if now < self.end {
+            self.end = now;
+            self.stopped = Some(why);
+        }
+    }
+
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        self.stopped
     }
 
     pub(crate) fn end(&self) -> Instant {

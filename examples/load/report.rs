@@ -1,3 +1,4 @@
+use std::ffi::c_int;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::client::failure::{Context as _, Failure, Result};
 use crate::condition::Condition;
 use crate::options::Cli;
-use crate::pace::Pace;
-use crate::printable::printable;
+use crate::pace::{Pace, Stop};
 use crate::tally::{Kind, Tally};
 
 /// Above this part of a processor the client itself may be what limits the rate.
@@ -52,6 +52,7 @@ pub(crate) struct Report {
     unsent: u64,
     is_file: bool,
     is_bad: bool,
+    stopped: Option<Stop>,
     notes: Vec<String>,
 }
 
@@ -61,6 +62,7 @@ impl Report {
         let is_file = cli.protocol.is_file();
         let model = if cli.rate.is_some() { "open" } else { "closed" };
         let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{model} loop") };
+        let connections = if cli.connections == 1 { "connection" } else { "connections" };
         let setup = json!({
             "protocol": cli.protocol.name(),
             "url": cli.url.to_string(),
@@ -71,7 +73,7 @@ impl Report {
             "asked_rate": cli.rate,
         });
         let mut report = Self {
-            title: format!("{} {}: {} connections, {how}", cli.protocol.name(), cli.url, cli.connections),
+            title: format!("{} {}: {} {connections}, {how}", cli.protocol.name(), cli.url, cli.connections),
             setup: setup.as_object().cloned().unwrap_or_default(),
             tally,
             seconds,
@@ -79,6 +81,7 @@ impl Report {
             unsent: pace.unsent(),
             is_file,
             is_bad: cli.bad.is_some(),
+            stopped: pace.stopped(),
             notes: Vec::new(),
         };
         report.notes = report.notes(cli.rate);
@@ -87,11 +90,39 @@ impl Report {
 
     /// Right answers in a second.
     fn rate(&self) -> f64 {
-        self.tally.requests() as f64 / self.seconds
+        self.each_second(self.tally.requests())
+    }
+
+    /// Contents of files in a second.
+    fn file_rate(&self) -> f64 {
+        self.each_second(self.tally.file_bytes)
+    }
+
+    fn each_second(&self, count: u64) -> f64 {
+        // A run that was stopped while it warmed up has measured for no time.
+        if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
+    }
+
+    /// Adds what there is to know besides.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// The signal that has ended the run.
+    pub(crate) fn signal(&self) -> Option<c_int> {
+        match self.stopped {
+            Some(Stop::Signal(signal)) => Some(signal),
+            Some(Stop::Files) | None => None,
+        }
     }
 
     fn notes(&self, asked: Option<u64>) -> Vec<String> {
         let mut notes = Vec::new();
+        match self.stopped {
+            Some(Stop::Signal(_)) => notes.push("ended early, by a signal".into()),
+            Some(Stop::Files) => notes.push("ended early: --max-files allows no more uploads".into()),
+            None => {}
+        }
         match asked {
             None if !self.is_bad => notes.push(
                 "closed loop: while the server stalls nobody asks, so that a stall shows in one request of each \
@@ -120,7 +151,7 @@ impl Report {
         // Writing to a string cannot fail.
         let _ = if self.is_bad { self.tell_harm(&mut text) } else { self.tell_requests(&mut text) };
         if let Some(error) = &tally.first_error {
-            let _ = writeln!(text, "the first:  {}", printable(error.as_bytes()));
+            let _ = writeln!(text, "the first:  {error}");
         }
         for note in &self.notes {
             let _ = writeln!(text, "{note}");
@@ -129,10 +160,10 @@ impl Report {
     }
 
     fn tell_requests(&self, text: &mut String) -> std::fmt::Result {
-        let Self { tally, seconds, .. } = self;
+        let Self { tally, .. } = self;
         writeln!(text, "requests    {}, {:.0}/s", tally.requests(), self.rate())?;
         if self.is_file {
-            let rate = tally.file_bytes as f64 / seconds;
+            let rate = self.file_rate();
             writeln!(text, "contents    {}, {}/s", BinaryBytes(tally.file_bytes), BinaryBytes(rate as u64))?;
         }
         if tally.requests() > 0 {
@@ -160,7 +191,7 @@ impl Report {
 
     fn tell_errors(&self, text: &mut String) -> std::fmt::Result {
         write!(text, "errors      {}", self.tally.errors())?;
-        for (kind, name) in Kind::ALL.iter().filter(|(kind, _)| self.tally.errors_of(*kind) > 0) {
+        for (kind, name, _) in Kind::ALL.iter().filter(|(kind, ..)| self.tally.errors_of(*kind) > 0) {
             write!(text, ", {name} {}", self.tally.errors_of(*kind))?;
         }
         writeln!(text)
@@ -168,7 +199,7 @@ impl Report {
 
     pub(crate) fn json(&self) -> String {
         let Self { tally, .. } = self;
-        let kinds = Kind::ALL.iter().map(|(kind, name)| (*name, tally.errors_of(*kind)));
+        let kinds = Kind::ALL.iter().map(|(kind, name, _)| (*name, tally.errors_of(*kind)));
         let errors: Map<_, _> =
             kinds.chain([("total", tally.errors())]).map(|(name, count)| (name.into(), count.into())).collect();
         // Without an answer there is no latency, which is not the same as none at all.
@@ -184,11 +215,12 @@ impl Report {
             "reconnects": tally.reconnects,
             "unsent": self.unsent,
             "client_busy": self.busy,
+            "interrupted": self.signal().is_some(),
             "notes": self.notes,
         });
         if self.is_file {
             report["bytes"] = json!(tally.file_bytes);
-            report["bytes_per_second"] = json!(tally.file_bytes as f64 / self.seconds);
+            report["bytes_per_second"] = json!(self.file_rate());
         }
         if self.is_bad {
             let harm = &tally.harm;
@@ -216,7 +248,7 @@ impl Report {
         if nothing {
             let why =
                 self.tally.first_error.as_deref().unwrap_or("no request that was due after the warm-up was answered");
-            return Failure::because(format!("nothing could be measured: {}", printable(why.as_bytes())));
+            return Failure::because(format!("nothing could be measured: {why}"));
         }
         Ok(())
     }

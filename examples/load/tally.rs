@@ -5,40 +5,32 @@ use hdrhistogram::Histogram;
 
 use crate::client::failure::{Context as _, Result};
 
-/// What can go wrong with a request.
+/// What can go wrong with a request: [`Kind::ALL`] says what each means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// No connection could be made.
     Connect,
-    /// The server closed before it had answered.
     Closed,
-    /// The server reset the connection before it had answered.
     Reset,
-    /// Another error of the socket.
     Io,
-    /// Nothing came for too long.
     Timeout,
-    /// No datagram came for too long.
     Lost,
-    /// An upload that the server refused; over UDP, nobody listened.
     Refused,
-    /// The answer was another one.
     Wrong,
-    /// Bytes came that were no answer to any request.
     Unasked,
 }
 
 impl Kind {
-    pub(crate) const ALL: [(Self, &str); 9] = [
-        (Self::Connect, "connect"),
-        (Self::Closed, "closed"),
-        (Self::Reset, "reset"),
-        (Self::Io, "io"),
-        (Self::Timeout, "timeout"),
-        (Self::Lost, "lost"),
-        (Self::Refused, "refused"),
-        (Self::Wrong, "wrong"),
-        (Self::Unasked, "unasked"),
+    /// Each with its name, and what it means.
+    pub(crate) const ALL: [(Self, &str, &str); 9] = [
+        (Self::Connect, "connect", "no connection could be made"),
+        (Self::Closed, "closed", "the server closed before it had answered"),
+        (Self::Reset, "reset", "the server reset the connection before it had answered"),
+        (Self::Io, "io", "another error of the socket"),
+        (Self::Timeout, "timeout", "nothing came for too long"),
+        (Self::Lost, "lost", "no datagram came for too long"),
+        (Self::Refused, "refused", "the server refused an upload; over UDP, the network refused a request"),
+        (Self::Wrong, "wrong", "the answer was another one"),
+        (Self::Unasked, "unasked", "bytes came that were no answer to any request"),
     ];
 }
 

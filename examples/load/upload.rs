@@ -1,14 +1,15 @@
 use std::cell::Cell;
 use std::io::{IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::iter;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use std::{iter, process};
+use std::time::Instant;
 
 use crate::client::attempt::attempt;
 use crate::engine::{Context, News, User, Visit};
+use crate::files::Files;
 use crate::link::{Link, SHORT_READ_DRAINS};
 use crate::options::{Cli, Protocol};
+use crate::pace::Stop;
 use crate::printable::printable;
 use crate::tally::{Fault, Kind};
 
@@ -23,20 +24,26 @@ pub(crate) struct Plan {
     /// What the contents are cut from, again and again.
     pattern: Vec<u8>,
     /// What makes the names of this run differ from those of any other.
-    run: String,
+    prefix: String,
+    /// Uploads that have begun, and how many may.
     count: Cell<u64>,
+    most: u64,
 }
 
 impl Plan {
-    pub(crate) fn new(cli: &Cli) -> Self {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+    pub(crate) fn new(cli: &Cli, files: &Files) -> Self {
         Self {
             protocol: cli.protocol,
             size: cli.size(),
             pattern: (0..PATTERN_BYTES).map(|index| (index % 251) as u8).collect(),
-            run: format!("load-{}-{time:x}", process::id()),
+            prefix: files.prefix.clone(),
             count: Cell::new(0),
+            most: cli.max_files,
         }
+    }
+
+    fn is_done(&self) -> bool {
+        self.count.get() >= self.most
     }
 
     /// Writes what goes before the contents of a new file, and the whole answer that it must get.
@@ -45,16 +52,18 @@ impl Plan {
     fn next(&self, head: &mut Vec<u8>, answer: &mut Vec<u8>) {
         let count = self.count.get();
         self.count.set(count + 1);
-        let Self { run, size, .. } = self;
+        let Self { prefix, size, .. } = self;
         head.clear();
         answer.clear();
         // Writing to a vector cannot fail.
         let _ = match self.protocol {
             Protocol::FileSized => {
                 answer.extend_from_slice(b"OK\nOK\nOK\n");
-                write!(head, "{run}-{count}\n{size}\n")
+                write!(head, "{prefix}-{count}\n{size}\n")
             }
-            _ => write!(answer, "ok\nsaved {run}-{count} {size}\n").and_then(|()| writeln!(head, "{run}-{count}")),
+            _ => {
+                write!(answer, "ok\nsaved {prefix}-{count} {size}\n").and_then(|()| writeln!(head, "{prefix}-{count}"))
+            }
         };
     }
 }
@@ -95,7 +104,10 @@ impl Upload {
     }
 
     fn upload(&mut self, news: News, cx: &mut Context) -> Result<Visit, Fault> {
-        self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        let has_connected = self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        if has_connected && self.plan.protocol == Protocol::File {
+            self.link.reset_unless_ended()?;
+        }
         if news.is_readable {
             self.hear(news.is_in_doubt, cx)?;
         }
@@ -163,6 +175,9 @@ impl Upload {
         if !self.has_room() {
             return Ok(());
         }
+        if self.plan.is_done() {
+            cx.pace.stop(cx.now, Stop::Files);
+        }
         self.due = cx.pace.take(cx.now);
         if self.due.is_some() {
             self.plan.next(&mut self.head, &mut self.answer);
@@ -197,7 +212,7 @@ impl Upload {
             visit_bytes += written;
         }
         if self.plan.protocol == Protocol::File && !self.has_ended {
-            stream.shutdown(Shutdown::Write)?;
+            self.link.end()?;
             self.has_ended = true;
         }
         Ok(Visit::Done)

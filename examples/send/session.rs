@@ -101,7 +101,7 @@ impl Session {
         loop {
             if self.outbox.is_empty() {
                 chunk.clear();
-                contents.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk).context("cannot read the file")?;
+                contents.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk).context("cannot send the file")?;
                 if chunk.is_empty() {
                     return Ok(sent);
                 }
@@ -143,7 +143,13 @@ impl Session {
             return Ok(written);
         }
         if is_past(self.deadline) {
-            return Failure::because("nothing has moved for too long; see --timeout");
+            return match self.inbox.bytes() {
+                [] => Failure::because("nothing has moved for too long; see --timeout"),
+                rest => Failure::because(format!(
+                    "nothing has moved for too long; the server has sent no whole line, only: {}",
+                    printable(rest)
+                )),
+            };
         }
         wait(&mut self.poll, &mut self.events, self.deadline).context("cannot wait")?;
         Ok(0)

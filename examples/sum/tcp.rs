@@ -5,7 +5,7 @@ use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 
 use crate::Cli;
-use crate::client::connect::connect;
+use crate::client::connect::{connect, connect_to};
 use crate::client::failure::{Context, Failure, Result, tell};
 use crate::client::output::Output;
 use crate::client::wait::{after, is_past, wait};
@@ -19,10 +19,13 @@ pub(crate) fn run(cli: &Cli, mut questions: Questions) -> Result<()> {
     let output = Output::open()?;
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(256);
-    let mut users = Vec::new();
-    for index in 0..cli.users as usize {
-        let stream = connect(&mut poll, Token(index), &cli.url, cli.timeout)?;
-        users.push(User::new(cli, stream));
+    let first = connect(&mut poll, Token(0), &cli.url, cli.timeout)?;
+    // The others go where the first one was accepted: the name is looked up once.
+    let address = first.peer_addr().context("cannot tell the server's address")?;
+    let mut users = vec![User::new(cli, first)];
+    for index in 1..cli.users as usize {
+        let stream = connect_to(&mut poll, Token(index), address, cli.timeout);
+        users.push(User::new(cli, stream.context(format_args!("cannot connect to {}", cli.url))?));
     }
     loop {
         // Everyone gets a turn, whoever the events were for: a turn in vain costs one read, and can't miss anything.
@@ -75,7 +78,7 @@ impl User {
             match self.inbox.fill(&mut self.stream).context("cannot read from the server")? {
                 Some(0) => return self.close(),
                 Some(_) => self.hear(output)?,
-                None if self.is_late() => return Failure::because("the server did not answer in time"),
+                None if self.is_late() => return self.no_answer("the server did not answer in time"),
                 None => return Ok(()),
             }
         }
@@ -112,7 +115,7 @@ impl User {
 
     fn close(&mut self) -> Result<()> {
         if !self.waiting.is_empty() {
-            return Failure::because("the server closed without an answer");
+            return self.no_answer("the server closed without an answer");
         }
         if !self.is_done() && !self.pace.has_no_end() {
             return Failure::because("the server closed before all requests were sent");
@@ -120,6 +123,14 @@ impl User {
         tell("the server has closed the connection");
         self.closed = true;
         Ok(())
+    }
+
+    /// Fails for this reason, or with what came instead of an answer.
+    fn no_answer(&self, reason: &str) -> Result<()> {
+        match self.inbox.bytes() {
+            [] => Failure::because(reason),
+            bytes => Failure::because(format!("{reason}: what came is no line: {}", printable(bytes))),
+        }
     }
 
     fn is_done(&self) -> bool {

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
@@ -8,9 +9,8 @@ use crate::Cli;
 use crate::client::attempt::attempt;
 use crate::client::failure::{Context, Failure, Result, tell};
 use crate::client::output::Output;
-use crate::client::url::Url;
 use crate::client::wait::{after, is_past, wait};
-use crate::datagram::connect_to;
+use crate::datagram::{connect_to, find};
 use crate::pace::Pace;
 use crate::printable::printable;
 use crate::question::{Questions, Reply};
@@ -21,7 +21,8 @@ const DATAGRAM_BYTES_MAX: usize = 2048;
 pub(crate) fn run(cli: &Cli, questions: Questions) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(16);
-    let mut socket = connect(&cli.url)?;
+    let address = find(&cli.url, Questions::new(0, 0).next()?.request.as_bytes(), cli.timeout)?;
+    let mut socket = connect_to(address).context(format_args!("cannot use {}", cli.url))?;
     let both = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(&mut socket, Token(0), both).context("cannot watch the socket")?;
 
@@ -36,24 +37,14 @@ pub(crate) fn run(cli: &Cli, questions: Questions) -> Result<()> {
         is_full: false,
         asked: 0,
         lost: 0,
+        reason: None,
         strays: 0,
+        first_stray: String::new(),
     };
     while !client.turn()? {
         wait(&mut poll, &mut events, client.wakes_at()).context("cannot wait")?;
     }
     client.report()
-}
-
-/// A connected UDP socket gets datagrams of this one server only, and is told when nobody listens there.
-fn connect(url: &Url) -> Result<UdpSocket> {
-    let mut failures = Vec::new();
-    for address in url.addresses()? {
-        match connect_to(address) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failures.push(format!("{address}: {error}")),
-        }
-    }
-    Failure::because(format!("cannot connect to {url}: {}", failures.join("; ")))
 }
 
 struct Client {
@@ -64,13 +55,17 @@ struct Client {
     timeout: Duration,
     /// The users that wait, by the sum that each waits for. No two requests have the same sum.
     waiting: HashMap<i128, usize>,
-    /// The requests sent, oldest first. Some of them are answered.
+    /// The requests sent, oldest first. Some of them have ended.
     deadlines: VecDeque<(Option<Instant>, i128)>,
     /// The socket took no more when it was last written to.
     is_full: bool,
     asked: u64,
     lost: u64,
+    /// Why the network could not deliver, as it said last.
+    reason: Option<io::Error>,
+    /// Datagrams that ended no request, and what the first of them was.
     strays: u64,
+    first_stray: String,
 }
 
 impl Client {
@@ -100,10 +95,17 @@ impl Client {
     }
 
     /// Sends a request for a user, whole: a datagram is never split. Returns false if the socket has no room.
+    ///
+    /// An error may be about a datagram before: the network tells late what it could not deliver, and the socket tells it
+    /// once, at the next call (udp(7)). One that comes again is about this.
     fn ask_for(&mut self, user: usize) -> Result<bool> {
         let question = self.questions.next()?;
-        let sent = attempt(|| self.socket.send(question.request.as_bytes())).context("cannot write to the server")?;
-        if sent.is_none() {
+        let mut sent = attempt(|| self.socket.send(question.request.as_bytes()));
+        if let Err(error) = sent {
+            self.give_up_oldest(error);
+            sent = attempt(|| self.socket.send(question.request.as_bytes()));
+        }
+        if let Ok(None) = sent {
             return Ok(false);
         }
         self.questions.advance();
@@ -111,26 +113,55 @@ impl Client {
         self.asked += 1;
         self.waiting.insert(question.sum, user);
         self.deadlines.push_back((after(self.timeout), question.sum));
+        if let Err(error) = sent {
+            self.reason = Some(error);
+            self.lost += u64::from(self.settle(question.sum));
+        }
         Ok(true)
     }
 
-    /// Reads until nothing more has come, and returns whether a request was answered.
+    /// Reads until nothing more has come, and returns whether a request was ended by that.
     fn hear(&mut self) -> Result<bool> {
-        let mut answered = false;
+        let mut ended = false;
         let mut datagram = [0; DATAGRAM_BYTES_MAX];
-        while let Some(length) = attempt(|| self.socket.recv(&mut datagram)).context("cannot read from the server")? {
-            match Reply::parse(&datagram[..length]) {
+        loop {
+            let length = match attempt(|| self.socket.recv(&mut datagram)) {
+                Ok(Some(length)) => length,
+                Ok(None) => return Ok(ended),
+                Err(error) => {
+                    ended |= self.give_up_oldest(error);
+                    continue;
+                }
+            };
+            let datagram = &datagram[..length];
+            match Reply::parse(datagram) {
                 Reply::Sum(sum) if self.settle(sum) => {
                     self.output.write(format!("{sum}\n").as_bytes())?;
-                    answered = true;
+                    ended = true;
                 }
                 Reply::Error(text) => {
                     return Failure::because(format!("the server says: {}", printable(text.as_bytes())));
                 }
-                Reply::Sum(_) | Reply::Unknown => self.strays += 1,
+                Reply::Sum(_) | Reply::Unknown => {
+                    if self.strays == 0 {
+                        self.first_stray = printable(datagram);
+                    }
+                    self.strays += 1;
+                }
             }
         }
-        Ok(answered)
+    }
+
+    /// The network could not deliver a request that has no answer yet. It does not tell which: the oldest, most likely.
+    fn give_up_oldest(&mut self, error: io::Error) -> bool {
+        self.reason = Some(error);
+        while let Some((_, sum)) = self.deadlines.pop_front() {
+            if self.settle(sum) {
+                self.lost += 1;
+                return true;
+            }
+        }
+        false
     }
 
     /// Ends the request for this sum. Returns false if there is none.
@@ -160,11 +191,19 @@ impl Client {
 
     fn report(&self) -> Result<()> {
         if self.strays > 0 {
-            tell(format_args!("{} datagrams were no answer to a request, or came late or twice", self.strays));
+            let datagrams = if self.strays == 1 { "datagram" } else { "datagrams" };
+            tell(format_args!(
+                "{} {datagrams} answered no request, or came late or twice; the first: {}",
+                self.strays, self.first_stray
+            ));
         }
-        if self.lost > 0 {
-            return Failure::because(format!("{} of {} answers were lost", self.lost, self.asked));
+        if self.lost == 0 {
+            return Ok(());
         }
-        Ok(())
+        let lost = format!("answers lost: {} of {}", self.lost, self.asked);
+        Failure::because(match &self.reason {
+            Some(reason) => format!("{lost}; the network says: {reason}"),
+            None => lost,
+        })
     }
 }

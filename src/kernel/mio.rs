@@ -15,7 +15,9 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::offload::Offload;
 use super::sockets::{self, Stream};
-use super::{BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket};
+use super::{
+    BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket, is_ignored,
+};
 use crate::limits::EVENTS_MAX;
 use crate::protocol::Job;
 use crate::xray::{self, Answer, Call, Gives, What};
@@ -111,12 +113,14 @@ impl Mio {
     }
 
     /// Takes SIGTERM and SIGINT as [`Command::Terminate`] and SIGUSR1 as [`Command::Report`], and ignores SIGXFSZ, so
-    /// that a file over the limit of `setrlimit(2)` is an error of its upload and not the end of the process.
+    /// that a file over the limit of `setrlimit(2)` is an error of its upload and not the end of the process. A SIGINT that
+    /// is [ignored](super::is_ignored) already stays so.
     ///
     /// # Errors
     /// The handlers cannot be installed.
     pub fn watch_signals(&mut self) -> io::Result<()> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGXFSZ])?;
+        let interrupt = (!is_ignored(SIGINT)).then_some(SIGINT);
+        let mut signals = Signals::new([SIGTERM, SIGUSR1, SIGXFSZ].into_iter().chain(interrupt))?;
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())

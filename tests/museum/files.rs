@@ -43,6 +43,7 @@ fn meet_every_demand(existing: &str) {
         let Report { code, text } = check(&server, &options);
         assert_eq!(code, 0, "{protocol}, {existing}: {text}");
         assert!(text.ends_with(" met, 0 missed\n") && !text.contains("not tried"), "{text}");
+        assert_eq!(fs::read_dir(&received).unwrap().count(), 0, "its files are removed");
     }
 }
 
@@ -79,6 +80,24 @@ fn a_file_that_is_not_where_it_should_be_is_a_miss() {
     let Report { code, text } = check(&server, &["--directory", elsewhere, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("MISSED  answers") && text.contains("came      no file: "), "{text}");
+}
+
+#[test]
+fn the_checker_says_which_files_it_leaves_where_it_cannot_remove_them() {
+    let scratch = Scratch::new("left");
+    let received = scratch.received();
+    let server = Server::of_files("file", &scratch.0, "refuse");
+    let Report { code, text } = check(&server, &["--only", "answers", "--timeout", "50s"]);
+    assert_eq!(code, 0, "{text}");
+    let left = fs::read_dir(&received).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let prefix = left.rsplit_once('-').unwrap().0;
+    assert!(text.contains(&format!("names begin with {prefix} are left")), "{text}");
+
+    let Report { code, .. } = check(&server, &["--directory", &received, "--only", "answers", "--timeout", "50s"]);
+    let names = fs::read_dir(&received).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!((code, names.collect::<Vec<_>>()), (0, vec![left.into()]), "those of another run are left alone");
+    let Report { code, text } = check(&server, &["--directory", "/nonexistent"]);
+    assert!(code == 1 && text.contains("/nonexistent") && !text.contains("ok"), "{text}");
 }
 
 #[track_caller]

@@ -1,5 +1,8 @@
 //! The clients in `examples/`: real programs against the real server.
 
+mod addresses;
+mod answers;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -10,7 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 use serde_json::json;
 
-use crate::support::{Scratch, Server, eventually, every_protocol, program, server};
+use crate::support::{Scratch, Server, eventually, every_protocol, program, refusing, server};
 
 fn client(example: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program(example));
@@ -203,7 +206,8 @@ fn a_server_that_is_absent_or_silent_is_an_error_in_time() {
     assert!(!fail("time", &[&url, "--timeout", "100ms"]).is_empty());
     let path = env!("CARGO_BIN_EXE_reactor");
     assert!(!fail("send", &[path, &url, "--timeout", "100ms"]).is_empty());
-    drop(silent);
+    let (_absent, address) = refusing();
+    let url = format!("tcp://{address}");
     for example in ["uppercase", "time", "greeting"] {
         assert!(fail(example, &[&url]).contains("refused"), "{example}");
     }

@@ -1,5 +1,7 @@
 //! The example `load`: it measures what there is, and tells what is wrong.
 
+mod ending;
+
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Deserializer, Value, json};
 
-use crate::support::{Process, Scratch, Trial, eventually, every_protocol, listener, program, server, watch_for};
+use crate::support::{
+    Process, Scratch, Trial, eventually, every_protocol, listener, program, refusing, server, watch_for,
+};
 
 /// A run of `load`, and the directory of its result.
 struct Load {
@@ -219,8 +223,8 @@ fn what_else_can_go_wrong_is_counted_by_kind() {
     let silent = Stub::start(|_, _| Some(String::new())).load("--timeout 50ms");
     assert!(silent.number("/errors/timeout") > 0.0, "{}", silent.text);
 
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = load(&format!("sum tcp://{nobody}"));
+    let (_nobody, address) = refusing();
+    let refused = load(&format!("sum tcp://{address}"));
     assert!(refused.code == Some(1) && refused.errors.contains("refused"), "{}", refused.errors);
 }
 
@@ -300,6 +304,9 @@ fn wrong_usage_is_told_before_anything_happens() {
         format!("sum tcp://{nobody} --size 5KB"),
         format!("sum tcp://{nobody} -c 0"),
         format!("sum tcp://{nobody} -d 0s"),
+        format!("sum tcp://{nobody} --directory received"),
+        format!("file tcp://{nobody} --max-files 0"),
+        format!("file tcp://{nobody} --size 18446744073709551615"),
         format!("sum tcp://{nobody} --assert p98<1ms"),
         format!("sum tcp://{nobody} --assert p99<1"),
         format!("sum tcp://{nobody} --assert p99"),

@@ -185,3 +185,17 @@ fn the_handle_outlives_its_server() {
     handle.stop();
     handle.abort();
 }
+
+/// A shell ignores SIGINT for what a script starts with `&`, and a program inherits that.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sigint_that_is_ignored_from_the_start_stays_ignored() {
+    let shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"];
+    let process = Process::under(&shell, &json!({ "listeners": [listener("uppercase", "tcp")] }));
+    process.signal(Signal::SIGINT);
+    // They come in the order of their numbers, so that the server has seen the first when it tells its counters.
+    assert_eq!(process.counter("uppercase-tcp", "open"), 0);
+    Client::connect(process.address("uppercase-tcp")).ask("a\n", "A\n");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait().0.code(), Some(0), "and one that is not ignored ends it in order");
+}

@@ -13,11 +13,13 @@ mod server;
 mod strace;
 mod trial;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 pub(crate) use self::canary::Canary;
 pub(crate) use self::chromium::{chromium_works, open};
@@ -60,6 +62,14 @@ pub(crate) fn program(example: &str) -> PathBuf {
     let program = directory.join(example);
     assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
     program
+}
+
+/// A socket that does not listen, and its address, which refuses. As long as the socket lives no other test gets the port.
+pub(crate) fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// A listener on a free port of this machine, with default options; its name is `PROTOCOL-SCHEME`.
