@@ -25,6 +25,7 @@ impl Outbox {
 
     /// Appends `bytes` and gives them back as they stand in the outbox, for a protocol that transforms in place.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> &mut [u8] {
+        self.make_room(bytes.len());
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         &mut self.bytes[start..]
@@ -66,10 +67,28 @@ impl Outbox {
         }
     }
 
+    /// Makes room for `more` bytes. Where that needs other memory, what has been sent does not move along.
+    #[inline]
+    fn make_room(&mut self, more: usize) {
+        if self.sent > 0 && self.bytes.capacity() - self.bytes.len() < more {
+            let mut bytes = Vec::with_capacity(self.len() + more);
+            bytes.extend_from_slice(self.pending());
+            *self = Self { bytes, sent: 0 };
+        }
+    }
+
     /// Forgets everything, and keeps the memory for the next visit.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
+    }
+
+    /// Gives back memory that has grown beyond what is pending, if it is much: a peer may leave it so for long.
+    pub(crate) fn trim(&mut self) {
+        const SPARE_BYTES_MAX: usize = 16 * 1024;
+        if self.bytes.capacity() - self.bytes.len() > SPARE_BYTES_MAX {
+            self.bytes.shrink_to_fit();
+        }
     }
 
     /// The bytes of memory held, sent or not.
@@ -80,7 +99,7 @@ impl Outbox {
 
 impl io::Write for Outbox {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
+        self.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -115,6 +134,17 @@ mod tests {
         }
         assert_eq!(outbox.len(), 1);
         assert!(outbox.capacity() <= 256 * 1024, "{} bytes", outbox.capacity());
+    }
+
+    #[test]
+    fn what_was_sent_is_not_kept_when_more_memory_is_needed() {
+        let mut outbox = Outbox::default();
+        outbox.extend_from_slice(&[1; 1000]);
+        outbox.trim();
+        outbox.advance(400);
+        outbox.extend_from_slice(&[2; 500]);
+        assert!(outbox.pending() == [&[1; 600][..], &[2; 500]].concat());
+        assert!(outbox.capacity() < 1500, "{} bytes", outbox.capacity());
     }
 
     #[test]

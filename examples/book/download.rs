@@ -20,7 +20,7 @@ use reactor::protocol::{
 };
 
 /// Bytes that one job reads.
-const PART_BYTES: usize = 256 * 1024;
+const PART_BYTES: usize = 64 * 1024;
 
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;

@@ -124,6 +124,7 @@ impl<T: Transport> Connection<T> {
                 visit.outbox.clear();
             } else {
                 mem::swap(&mut held.outbox, visit.outbox);
+                held.outbox.trim();
             }
         } else if self.held.is_some() {
             self.note_full(false, visit);

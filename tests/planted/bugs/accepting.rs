@@ -41,7 +41,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: r#"return self.pause(key, "accept failed", Some(error))"#,
-        wrong: "{ let _ = error; return self.queue_again(key); }",
+        wrong: "{ let _ = error; return self.queue(key); }",
         caught_by: Seeds,
     },
     Bug {

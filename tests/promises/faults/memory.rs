@@ -1,11 +1,14 @@
 //! The bound of memory that `docs/reliability.md` states, part by part, each with all of its clients hostile.
 
+use std::{fs, mem};
+
 use reactor::Config;
 use reactor::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, PRESSED_READ_BYTES, READ_BYTES, WORKERS};
 use serde_json::json;
 
 use crate::support::{
-    Client, Fault, Process, SUM, Trial, ask, deaf_clients, faults_work, listener, send_until_all_are_stuck,
+    Client, Fault, Process, SUM, Scratch, Trial, ask, deaf_clients, eventually, faults_work, listener,
+    send_until_all_are_stuck,
 };
 
 const KIB: usize = 1024;
@@ -49,6 +52,45 @@ fn the_output_of_all_together_stays_within_its_limit_however_many_never_read() {
     assert!(grown <= PEERS * CONNECTION_BYTES + 2 * pending, "{grown} bytes");
     assert_eq!(ask(address, &["one more"]), b"ONE MORE");
     drop(peers);
+}
+
+/// The proof that back-pressure holds every call of a protocol: the results of jobs wait for room as bytes do.
+#[test]
+fn a_download_that_is_not_read_holds_two_parts_beside_its_output() {
+    const PEERS: usize = 200;
+    const PART: usize = 64 * KIB;
+    let directory = Scratch::new();
+    fs::File::create(directory.path().join("large")).unwrap().set_len(1 << 30).unwrap();
+    let server = Process::example("download", directory, &["download=tcp://127.0.0.1:0"]);
+    let address = server.address("download-tcp");
+    assert_eq!(ask(address, &["missing\n"]), b"error: there is no such file\n");
+    let begin = || {
+        let mut client = Client::connect_with_little_room(address);
+        client.send("large\n");
+        client
+    };
+    let nothing_moves = || {
+        let (mut before, mut same) = (u64::MAX, 0);
+        eventually("nothing moves any more", || {
+            let sent = server.counter("download-tcp", "bytes out");
+            same = if sent == mem::replace(&mut before, sent) { same + 1 } else { 0 };
+            same == 100
+        });
+    };
+    let empty = server.resident_bytes();
+    let first = begin();
+    nothing_moves();
+    let before = server.resident_bytes();
+    assert!(before.saturating_sub(empty) <= 4 * MIB, "the first: {} bytes", before - empty);
+    let others: Vec<_> = (0..PEERS).map(|_| begin()).collect();
+    nothing_moves();
+    let grown = server.resident_bytes().saturating_sub(before);
+    let each = Config::without_listeners().limits.max_pending_output + 2 * PART;
+    // An allocator that serves several threads may keep some more.
+    assert!(grown <= PEERS * (each + each / 8), "{} KiB each", grown / PEERS / KIB);
+    for client in others.into_iter().chain([first]) {
+        client.reset();
+    }
 }
 
 #[test]

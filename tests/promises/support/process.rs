@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::{Scratch, eventually};
+use super::{Scratch, eventually, program};
 
 /// A running `reactor`, ended when it goes out of scope. Its working directory is its own.
 pub(crate) struct Process {
@@ -47,13 +47,31 @@ impl Process {
     /// `reactor --listen PROTOCOL=URL ...`, ready.
     #[track_caller]
     pub(crate) fn listen(listeners: &[&str]) -> Self {
-        let arguments: Vec<_> = listeners.iter().flat_map(|listener| ["--listen", listener]).collect();
-        Self::spawn(&[], &arguments, Scratch::new())
+        Self::listen_in(Scratch::new(), env!("CARGO_BIN_EXE_reactor"), listeners)
+    }
+
+    /// The same by the program of an example, in `directory`.
+    #[track_caller]
+    pub(crate) fn example(name: &str, directory: Scratch, listeners: &[&str]) -> Self {
+        let program = program(name);
+        Self::listen_in(directory, program.to_str().unwrap(), listeners)
+    }
+
+    #[track_caller]
+    fn listen_in(directory: Scratch, program: &str, listeners: &[&str]) -> Self {
+        let arguments = listeners.iter().flat_map(|listener| ["--listen", listener]);
+        let line: Vec<_> = [program].into_iter().chain(arguments).collect();
+        Self::run(&line, directory)
     }
 
     #[track_caller]
     fn spawn(prefix: &[&str], arguments: &[&str], directory: Scratch) -> Self {
-        let line: Vec<_> = prefix.iter().chain(&[env!("CARGO_BIN_EXE_reactor")]).chain(arguments).collect();
+        let line: Vec<_> = prefix.iter().chain(&[env!("CARGO_BIN_EXE_reactor")]).chain(arguments).copied().collect();
+        Self::run(&line, directory)
+    }
+
+    #[track_caller]
+    fn run(line: &[&str], directory: Scratch) -> Self {
         let mut child = Command::new(line[0])
             .args(&line[1..])
             .current_dir(directory.path())
