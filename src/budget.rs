@@ -13,6 +13,7 @@ use crate::limits::{
     DOOR_VISIT_TIME, LOOK_EVERY, LOUD_TURN_TIME, LOUD_VISIT_TIME, LOUD_VISIT_UNITS, QUIET_BYTES_MAX, QUIET_TURN_TIME,
     QUIET_VISIT_TIME, QUIET_VISIT_UNITS, VISIT_BYTES_MAX, WINDOW_UNITS_MAX,
 };
+use crate::time::Time;
 
 /// The monotonic clock, as a driver reads it.
 pub(crate) trait Clock {
@@ -53,37 +54,39 @@ pub(crate) enum Class {
     Loud,
 }
 
-/// What is left of the visit and of the turn.
+/// What is left of the visit and of the turn. Spans of time are in nanoseconds: they are compared once for each visit.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// Units counted since the clock was read.
     used: u32,
     /// Units after which it is read again.
     window: u32,
-    read_at: Instant,
-    turn_began: Instant,
+    read_at: Time,
+    turn_began: Time,
     /// How old the turn was when the clock was read.
-    age: Duration,
+    age: u64,
     /// The turn is under way, and its end has not been measured.
     in_turn: bool,
     class: Class,
+    /// The visit may go on.
+    open: bool,
+    /// The visit may read more: it is likely to have the time to deliver it.
+    reads: bool,
     /// Bytes that the visit may still read.
     bytes: usize,
     /// Units that had been counted when the visit began, or when the clock was read in it.
     visit_from: u32,
     visit_units: u32,
-    visit_time: Duration,
-    /// The visit may go on.
-    open: bool,
+    visit_time: u64,
     /// Whom the loop has visited since the clock was read: a bit for each endpoint, the last one for all beyond.
     visited: u64,
-    /// A stretch between two readings that took too long, and who was visited in it.
+    /// A stretch between two readings that took too long.
     slow: Option<Slow>,
-    /// How long a stretch may take before it is told; `None` for any time.
-    slow_turn: Option<Duration>,
+    /// How long a stretch may take before it is told.
+    slow_turn: u64,
 }
 
-/// A stretch of a turn that took too long.
+/// A stretch of a turn that took too long, and who was visited in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
     pub(crate) took: Duration,
@@ -102,41 +105,51 @@ fn bit(endpoint: usize) -> u64 {
 }
 
 impl Budget {
-    pub(crate) fn new(now: Instant, slow_turn: Option<Duration>) -> Self {
+    /// `slow_turn`: how long a turn may take before it is told; `None` for any time.
+    pub(crate) fn new(now: Time, slow_turn: Option<Duration>) -> Self {
         Self {
             used: 0,
             window: WINDOW_UNITS_MAX,
             read_at: now,
             turn_began: now,
-            age: Duration::ZERO,
+            age: 0,
             in_turn: false,
             class: Class::Quiet,
+            open: true,
+            reads: true,
             bytes: QUIET_BYTES_MAX,
             visit_from: 0,
             visit_units: 0,
-            visit_time: Duration::ZERO,
-            open: true,
+            visit_time: 0,
             visited: 0,
             slow: None,
-            slow_turn,
+            slow_turn: slow_turn.map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
         }
     }
 
     /// A turn begins.
-    pub(crate) fn begin_turn(&mut self, now: Instant) {
+    #[inline]
+    pub(crate) fn begin_turn(&mut self, now: Time) {
         self.turn_began = now;
-        self.age = Duration::ZERO;
         self.read_at = now;
+        self.age = 0;
         self.used = 0;
         self.visited = 0;
         self.in_turn = true;
     }
 
-    /// A turn has ended, if one was under way. Gives the stretch of it that took too long, if there was one.
-    pub(crate) fn end_turn(&mut self, now: Instant) -> Option<Slow> {
-        if std::mem::take(&mut self.in_turn) {
+    /// A turn has ended, if one was under way. Returns whether a stretch of it took too long.
+    #[inline]
+    pub(crate) fn end_turn(&mut self, now: Time) -> bool {
+        if self.in_turn && now.nanoseconds_from(self.read_at) >= nanoseconds(LOOK_EVERY) {
             self.look(now);
         }
+        self.in_turn = false;
+        self.slow.is_some()
+    }
+
+    /// The stretch that took too long.
+    pub(crate) fn take_slow(&mut self) -> Option<Slow> {
         self.slow.take()
     }
 
@@ -147,12 +160,13 @@ impl Budget {
         self.bytes = if class == Class::Quiet { QUIET_BYTES_MAX } else { VISIT_BYTES_MAX };
         self.visit_from = self.used;
         self.visit_units = 0;
-        self.visit_time = Duration::ZERO;
+        self.visit_time = 0;
         self.open = true;
+        self.reads = true;
         self.visited |= bit(endpoint.into());
     }
 
-    /// Counts work. Returns whether it is time to [look](Self::look) at the clock.
+    /// Counts work that has been done. Returns whether it is time to [look](Self::look) at the clock.
     #[inline]
     #[must_use]
     pub(crate) fn charge(&mut self, units: u32) -> bool {
@@ -168,24 +182,26 @@ impl Budget {
 
     /// The clock says `now`: charges the visit with its share of the time, and chooses the next window.
     #[cold]
-    pub(crate) fn look(&mut self, now: Instant) {
-        let took = now.saturating_duration_since(self.read_at);
-        let used = self.used.max(1);
+    pub(crate) fn look(&mut self, now: Time) {
+        let took = now.nanoseconds_from(self.read_at);
+        let used = u64::from(self.used.max(1));
         let own = self.used - self.visit_from;
         self.visit_units = self.visit_units.saturating_add(own);
-        self.visit_time += part(took, own, used);
+        self.visit_time += took.saturating_mul(own.into()) / used;
         self.open &= self.visit_units < self.units() && self.visit_time < self.time();
-        if self.slow_turn.is_some_and(|most| took >= most) && self.slow.is_none_or(|slow| slow.took < took) {
-            self.slow = Some(Slow { took, visited: self.visited });
+        // What it reads it should be able to deliver, because the rest would have to be kept.
+        self.reads = self.visit_units < self.units() / 2 && self.visit_time < self.time() / 2;
+        if took >= self.slow_turn && self.slow.is_none_or(|slow| slow.took.as_nanos() < took.into()) {
+            self.slow = Some(Slow { took: Duration::from_nanos(took), visited: self.visited });
         }
-        let next = u64::from(used).saturating_mul(nanoseconds(LOOK_EVERY)) / nanoseconds(took).max(1);
         // The system may have stopped the loop: one long stretch proves little, and a few find the right window.
         let least = (self.window / 8).max(1);
+        let next = used.saturating_mul(nanoseconds(LOOK_EVERY)) / took.max(1);
         self.window = u32::try_from(next).unwrap_or(u32::MAX).clamp(least, WINDOW_UNITS_MAX);
         self.used = 0;
         self.visit_from = 0;
         self.read_at = now;
-        self.age = now.saturating_duration_since(self.turn_began);
+        self.age = now.nanoseconds_from(self.turn_began);
     }
 
     /// Whether the visit has had its work or its time, so that no call of a protocol follows in it.
@@ -194,17 +210,10 @@ impl Budget {
         !self.open
     }
 
-    /// Whether the visit should not read any more: what it reads it should be able to deliver, because the rest would have
-    /// to be kept.
-    #[inline]
-    pub(crate) fn has_read_enough(&self) -> bool {
-        self.bytes == 0 || !self.open || self.visit_units >= self.units() / 2 || self.visit_time >= self.time() / 2
-    }
-
     /// Bytes that the visit may still read.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        if self.reads { self.bytes } else { 0 }
     }
 
     /// A quiet connection turns out to have as much as a loud one: it has to wait until the quiet ones have been visited.
@@ -218,51 +227,49 @@ impl Budget {
         self.open = false;
     }
 
-    /// Whether the visit read as much as a quiet connection may not.
+    /// Bytes that the visit has read.
     #[inline]
-    pub(crate) fn read_much(&self) -> bool {
+    pub(crate) fn bytes_read(&self) -> usize {
         let most = if self.class == Class::Quiet { QUIET_BYTES_MAX } else { VISIT_BYTES_MAX };
-        most - self.bytes >= QUIET_BYTES_MAX
+        most - self.bytes
     }
 
     /// Whether the visit took longer than that of a quiet connection may, as far as the clock was read.
     #[inline]
     pub(crate) fn took_long(&self) -> bool {
-        self.visit_time >= QUIET_VISIT_TIME
+        self.visit_time >= nanoseconds(QUIET_VISIT_TIME)
     }
 
     /// Whether the turn has no time left for quiet connections.
     #[inline]
     pub(crate) fn quiet_is_over(&self) -> bool {
-        self.age >= QUIET_TURN_TIME
+        self.age >= nanoseconds(QUIET_TURN_TIME)
     }
 
     /// Whether the turn has no time left for loud connections.
     #[inline]
     pub(crate) fn loud_is_over(&self) -> bool {
-        self.age >= LOUD_TURN_TIME
+        self.age >= nanoseconds(LOUD_TURN_TIME)
     }
 
+    #[inline]
     fn units(&self) -> u32 {
         if self.class == Class::Quiet { QUIET_VISIT_UNITS } else { LOUD_VISIT_UNITS }
     }
 
-    fn time(&self) -> Duration {
-        match self.class {
+    #[inline]
+    fn time(&self) -> u64 {
+        nanoseconds(match self.class {
             Class::Door => DOOR_VISIT_TIME,
             Class::Quiet => QUIET_VISIT_TIME,
             Class::Loud => LOUD_VISIT_TIME,
-        }
+        })
     }
 }
 
-/// `took` × `own` / `all`.
-fn part(took: Duration, own: u32, all: u32) -> Duration {
-    Duration::from_nanos((u128::from(nanoseconds(took)) * u128::from(own) / u128::from(all)) as u64)
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// A constant span.
+const fn nanoseconds(span: Duration) -> u64 {
+    span.as_nanos() as u64
 }
 
 #[cfg(test)]
@@ -271,11 +278,12 @@ mod tests {
     use crate::limits::CALL_UNITS;
 
     /// A budget, and a clock that the test moves.
-    struct Loop(Budget, Instant);
+    struct Loop(Budget, Time);
 
     impl Loop {
         fn new() -> Self {
-            let now = Instant::now();
+            let origin = Instant::now();
+            let now = Time::since(origin, origin);
             let mut budget = Budget::new(now, Some(Duration::from_millis(250)));
             budget.begin_turn(now);
             Self(budget, now)
@@ -283,7 +291,7 @@ mod tests {
 
         /// Calls a protocol that takes so long. Returns whether the visit may go on.
         fn call(&mut self, takes: Duration) -> bool {
-            self.1 += takes;
+            self.1 = self.1.after(takes);
             if self.0.charge(CALL_UNITS) {
                 self.0.look(self.1);
             }
@@ -298,7 +306,7 @@ mod tests {
             while self.call(takes) {
                 calls += 1;
             }
-            (calls, self.1 - began)
+            (calls, self.1.duration_from(began))
         }
     }
 
@@ -344,17 +352,18 @@ mod tests {
         let mut turn = Loop::new();
         turn.0.begin_visit(Class::Quiet, 3);
         turn.call(Duration::from_secs(2));
-        let slow = turn.0.end_turn(turn.1).expect("it took two seconds");
+        assert!(turn.0.end_turn(turn.1));
+        let slow = turn.0.take_slow().expect("it took two seconds");
         assert!(slow.took >= Duration::from_secs(2));
         assert!(slow.concerns(3) && !slow.concerns(2));
         turn.0.begin_turn(turn.1);
-        assert_eq!(turn.0.end_turn(turn.1), None);
+        assert!(!turn.0.end_turn(turn.1));
     }
 
     #[test]
     fn what_is_done_between_two_turns_belongs_to_none() {
         let mut turn = Loop::new();
-        assert_eq!(turn.0.end_turn(turn.1), None);
-        assert_eq!(turn.0.end_turn(turn.1 + Duration::from_secs(9)), None);
+        assert!(!turn.0.end_turn(turn.1));
+        assert!(!turn.0.end_turn(turn.1.after(Duration::from_secs(9))));
     }
 }

@@ -140,8 +140,8 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
         self.unstow(visit);
         let ended = self.advance(visit);
+        visit.charge(VISIT_UNITS + (visit.budget.bytes_read() + visit.written) as u32);
         self.stow(visit);
-        visit.charge(VISIT_UNITS);
         self.pace = self.pace.after(visit.budget);
         ended
     }
@@ -194,7 +194,6 @@ impl<T: Transport> Connection<T> {
                     visit.outbox.advance(count);
                     visit.stats.sent_bytes += count as u64;
                     visit.written += count;
-                    visit.charge(count as u32);
                     if visit.outbox.is_empty() {
                         self.active = visit.now;
                     }
@@ -264,7 +263,7 @@ impl<T: Transport> Connection<T> {
             return Err(Round::Rest);
         }
         let most = room.len().min(visit.budget.bytes());
-        if most == 0 || visit.budget.has_read_enough() {
+        if most == 0 {
             return Err(Round::Spent);
         }
         let room = &mut room[..most];
@@ -276,7 +275,6 @@ impl<T: Transport> Connection<T> {
             }
             Attempt::Done(count) => {
                 visit.budget.take_bytes(count);
-                visit.charge(count as u32);
                 visit.stats.received_bytes += count as u64;
                 self.active = visit.now;
                 if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {

@@ -31,11 +31,11 @@ pub const LOUD_VISIT_UNITS: u32 = 1024 * 1024;
 
 /// How often the clock is read while a turn works: often enough to end a visit in time, and a reading costs less than a
 /// thousandth of that.
-pub const LOOK_EVERY: Duration = Duration::from_micros(50);
+pub const LOOK_EVERY: Duration = Duration::from_micros(100);
 
-/// Units between two readings of the clock at most, so that a protocol which suddenly becomes expensive is noticed after a few
-/// dozens of its calls.
-pub const WINDOW_UNITS_MAX: u32 = 16 * 1024;
+/// Units between two readings of the clock at most, so that a protocol which suddenly becomes expensive is noticed after two
+/// hundred of its calls.
+pub const WINDOW_UNITS_MAX: u32 = 64 * 1024;
 
 /// Time for one visit of a quiet connection: enough for a hundred of its requests. One that needs longer twice in a row is loud.
 pub const QUIET_VISIT_TIME: Duration = Duration::from_micros(100);

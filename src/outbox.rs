@@ -24,6 +24,7 @@ impl Outbox {
     }
 
     /// Appends `bytes` and gives them back as they stand in the outbox, for a protocol that transforms in place.
+    #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> &mut [u8] {
         self.make_room(bytes.len());
         let start = self.bytes.len();
@@ -71,10 +72,15 @@ impl Outbox {
     #[inline]
     fn make_room(&mut self, more: usize) {
         if self.sent > 0 && self.bytes.capacity() - self.bytes.len() < more {
-            let mut bytes = Vec::with_capacity(self.len() + more);
-            bytes.extend_from_slice(self.pending());
-            *self = Self { bytes, sent: 0 };
+            self.leave_what_is_sent(more);
         }
+    }
+
+    #[cold]
+    fn leave_what_is_sent(&mut self, more: usize) {
+        let mut bytes = Vec::with_capacity(self.len() + more);
+        bytes.extend_from_slice(self.pending());
+        *self = Self { bytes, sent: 0 };
     }
 
     /// Forgets everything, and keeps the memory for the next visit.

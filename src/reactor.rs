@@ -38,7 +38,7 @@ use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
-use crate::budget::{Budget, Class, Slow};
+use crate::budget::{Budget, Class};
 use crate::bug_log::BugLog;
 use crate::bulk::Buffers;
 use crate::config::Config;
@@ -180,7 +180,7 @@ impl<K: Kernel> Reactor<K> {
             ledger: Ledger::default(),
             endpoints: Vec::new(),
             queues: Queues::default(),
-            budget: Budget::new(origin, config.slow_turn),
+            budget: Budget::new(Time::since(origin, origin), config.slow_turn),
             closed: Vec::new(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
@@ -260,7 +260,7 @@ impl<K: Kernel> Reactor<K> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         let turn = self.cycle(timeout);
         // What the program does before the next turn is not the loop's time.
-        self.end_turn(self.kernel.now());
+        self.end_turn(self.time());
         turn
     }
 
@@ -275,26 +275,26 @@ impl<K: Kernel> Reactor<K> {
         self.reap();
         if xray::is_on() {
             // It may make the next turn wait for a key.
-            self.end_turn(self.kernel.now());
+            self.end_turn(self.time());
         }
         Ok(self.outcome())
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let until_deadline = if self.queues.are_empty() {
-            let now = self.kernel.now();
+            let now = self.time();
             self.end_turn(now);
             let next = self.next_deadline();
-            (next != Time::NEVER).then(|| next.duration_from(Time::since(self.origin, now)))
+            (next != Time::NEVER).then(|| next.duration_from(now))
         } else {
             Some(Duration::ZERO)
         };
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
         self.instant = self.kernel.now();
-        self.end_turn(self.instant);
-        self.budget.begin_turn(self.instant);
         self.now = Time::since(self.origin, self.instant);
+        self.end_turn(self.now);
+        self.budget.begin_turn(self.now);
         self.wall_clock = self.kernel.wall_clock();
         Ok(())
     }
@@ -305,16 +305,23 @@ impl<K: Kernel> Reactor<K> {
         slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.relief)
     }
 
+    /// What the clock says.
+    fn time(&self) -> Time {
+        Time::since(self.origin, self.kernel.now())
+    }
+
     /// The turn has done its work.
-    fn end_turn(&mut self, now: Instant) {
-        if let Some(slow) = self.budget.end_turn(now) {
-            self.note_slow(slow);
+    #[inline]
+    fn end_turn(&mut self, now: Time) {
+        if self.budget.end_turn(now) {
+            self.note_slow();
         }
     }
 
     /// A turn took so long that everybody noticed: tells which protocols were called in that time.
     #[cold]
-    fn note_slow(&mut self, slow: Slow) {
+    fn note_slow(&mut self) {
+        let Some(slow) = self.budget.take_slow() else { return };
         let mut names = Vec::new();
         for (_, endpoint) in self.endpoints.iter_mut().enumerate().filter(|(index, _)| slow.concerns(*index)) {
             endpoint.stats.slow_turns += 1;
@@ -347,7 +354,7 @@ impl<K: Kernel> Reactor<K> {
                     }
                     let class = slot.class();
                     if slot.mark_queued() {
-                        self.queues.push(token.slot, class);
+                        self.queues.of(class).push_back(token.slot);
                     }
                 }
                 Notice::Done(token, result) => self.note_done(token, result),
@@ -369,38 +376,38 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
-        for class in [Class::Door, Class::Quiet, Class::Loud] {
-            // What comes into a queue while it is worked off waits for the next turn.
-            for _ in 0..self.queues.len(class) {
-                let Some(key) = self.queues.pop(class) else { break };
-                self.drive(key, class);
-                let is_over = match class {
-                    Class::Door => false,
-                    Class::Quiet => self.budget.quiet_is_over(),
-                    Class::Loud => self.budget.loud_is_over(),
-                };
-                if is_over {
-                    break;
-                }
+        // What comes into a queue while it is worked off waits for the next turn.
+        for _ in 0..self.queues.doors.len() {
+            self.drive_door();
+        }
+        for _ in 0..self.queues.quiet.len() {
+            let Some(key) = self.queues.quiet.pop_front() else { break };
+            self.drive_connection(key, Class::Quiet);
+            if self.budget.quiet_is_over() {
+                break;
+            }
+        }
+        for _ in 0..self.queues.loud.len() {
+            let Some(key) = self.queues.loud.pop_front() else { break };
+            self.drive_connection(key, Class::Loud);
+            if self.budget.loud_is_over() {
+                break;
             }
         }
     }
 
-    fn drive(&mut self, key: u32, class: Class) {
-        let Some(slot) = self.slots.get_mut(key as usize) else { return };
-        slot.queued = false;
-        self.budget.begin_visit(class, slot.endpoint);
-        match slot.owner {
-            Owner::Connection(_) => self.drive_connection(key),
-            Owner::Listener(_) => self.drive_listener(key),
-            Owner::Mailbox(_) => self.drive_mailbox(key),
-            Owner::Remains(_) => {}
+    fn drive_door(&mut self) {
+        let Some(key) = self.queues.doors.pop_front() else { return };
+        match self.begin_visit(key, Class::Door) {
+            Some((Owner::Listener(_), _)) => self.drive_listener(key),
+            Some((Owner::Mailbox(_), _)) => self.drive_mailbox(key),
+            _ => {}
         }
     }
 
-    fn drive_connection(&mut self, key: u32) {
+    fn drive_connection(&mut self, key: u32, class: Class) {
         let counts = self.ledger.is_open();
-        let Some((Owner::Connection(connection), mut visit)) = self.visit(key) else { return };
+        let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else { return };
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let (status, deadline) = connection.drive(&mut visit);
@@ -448,6 +455,15 @@ impl<K: Kernel> Reactor<K> {
         } else if status == Status::Again {
             self.queue(key);
         }
+    }
+
+    /// The owner of a slot that has been taken out of its queue, and what it needs for a visit.
+    #[inline]
+    fn begin_visit(&mut self, key: u32, class: Class) -> Option<(&mut Owner<K>, Visit<'_>)> {
+        let slot = self.slots.get_mut(key as usize)?;
+        slot.queued = false;
+        self.budget.begin_visit(class, slot.endpoint);
+        self.visit(key)
     }
 
     /// The owner of a slot, and what it needs for a visit.

@@ -25,6 +25,12 @@ impl Time {
         later.map_or(Self::NEVER, |later| self.after(later))
     }
 
+    /// Nanoseconds from `before` until this time; zero if that is later.
+    #[inline]
+    pub(crate) fn nanoseconds_from(self, before: Self) -> u64 {
+        self.0.saturating_sub(before.0)
+    }
+
     /// How long from `now` until this time; zero if it has passed.
     pub(crate) fn duration_from(self, now: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(now.0))

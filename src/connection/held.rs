@@ -75,6 +75,10 @@ pub(super) struct Pending {
     pub(super) until: Time,
 }
 
+impl Pending {
+    const NONE: Self = Self { any: false, full: false, due: Time::NEVER, until: Time::NEVER };
+}
+
 impl<T: Transport> Connection<T> {
     /// What it holds; made if it held nothing.
     pub(super) fn held(&mut self) -> &mut Held {
@@ -161,8 +165,11 @@ impl<T: Transport> Connection<T> {
     }
 
     /// What is pending during a visit.
+    #[inline]
     pub(super) fn pending(&self, visit: &Visit<'_>) -> Pending {
-        let any = !visit.outbox.is_empty();
+        if visit.outbox.is_empty() {
+            return Pending::NONE;
+        }
         let mut taking = self.held.as_ref().map_or(Taking::NOTHING, |held| held.taking);
         if !taking.has_begun() {
             // The kernel is asked when the visit ends with it.
@@ -170,13 +177,12 @@ impl<T: Transport> Connection<T> {
         } else {
             taking.note(visit.written, visit.limits, visit.now);
         }
-        Pending { any, full: self.is_full(visit), due: taking.due(), until: taking.until }
+        Pending { any: true, full: self.is_full(visit), due: taking.due(), until: taking.until }
     }
 
     /// What is pending between two visits.
     pub(super) fn pending_between_visits(&self) -> Pending {
-        let none = Pending { any: false, full: false, due: Time::NEVER, until: Time::NEVER };
-        self.held.as_ref().map_or(none, |held| Pending {
+        self.held.as_ref().map_or(Pending::NONE, |held| Pending {
             any: !held.outbox.is_empty(),
             full: held.full && !held.outbox.is_empty(),
             due: held.taking.due(),

@@ -1,6 +1,7 @@
 //! How much a connection takes at a time: what decides in which queue it waits for its next visit.
 
 use crate::budget::{Budget, Class};
+use crate::limits::QUIET_BYTES_MAX;
 
 /// What the last visits of a connection were like. One byte, in each of many connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,15 +18,20 @@ pub(super) enum Pace {
 
 impl Pace {
     /// What it is after one visit more.
+    #[inline]
     pub(super) fn after(self, visit: &Budget) -> Self {
-        match self {
-            _ if visit.read_much() => Self::Long,
-            _ if !visit.took_long() => Self::Short,
-            Self::Short => Self::LongOnce,
-            Self::LongOnce | Self::Long => Self::Long,
+        if visit.bytes_read() >= QUIET_BYTES_MAX {
+            Self::Long
+        } else if !visit.took_long() {
+            Self::Short
+        } else if self == Self::Short {
+            Self::LongOnce
+        } else {
+            Self::Long
         }
     }
 
+    #[inline]
     pub(super) fn class(self) -> Class {
         if self == Self::Long { Class::Loud } else { Class::Quiet }
     }

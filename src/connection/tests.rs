@@ -104,7 +104,7 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
         read_buffer: &mut [0; READ_BYTES],
         outbox: &mut Outbox::default(),
         buffers: &mut Buffers::default(),
-        budget: &mut Budget::new(origin, None),
+        budget: &mut Budget::new(Time::since(origin, origin), None),
         clock: &Still(origin),
         stats: &mut Stats::default(),
         limits: &limits,

@@ -37,11 +37,16 @@ pub(crate) struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Counts work, and reads the clock when so much was done that it may tell something.
+    #[cold]
+    fn look(&mut self) {
+        self.budget.look(self.now.after(self.clock.now().saturating_duration_since(self.instant)));
+    }
+
+    /// Counts work that has been done, and reads the clock when it was so much that it may tell something.
     #[inline]
     pub(crate) fn charge(&mut self, units: u32) {
         if self.budget.charge(units) {
-            self.budget.look(self.clock.now());
+            self.look();
         }
     }
 }

@@ -58,7 +58,7 @@ impl<K: Kernel> Reactor<K> {
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
             }
             if self.budget.charge(ACCEPT_UNITS) {
-                self.budget.look(self.kernel.now());
+                self.budget.look(self.time());
             }
         }
         self.queue(key);

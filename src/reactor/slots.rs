@@ -94,7 +94,7 @@ impl<K: Kernel> Reactor<K> {
     /// Has a slot visited behind those of a class, unless it stands in a queue.
     pub(super) fn queue_as(&mut self, key: u32, class: Class) {
         if self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued) {
-            self.queues.push(key, class);
+            self.queues.of(class).push_back(key);
         }
     }
 

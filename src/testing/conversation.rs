@@ -105,7 +105,7 @@ impl<'s> Conversation<'s> {
             stats: Stats::default(),
             outbox: Outbox::default(),
             buffers: Buffers::new(script.buffers),
-            budget: Budget::new(origin, None),
+            budget: Budget::new(Time::since(origin, origin), None),
             read_buffer: vec![0; READ_BYTES],
             job: None,
             stopping: false,

@@ -120,7 +120,7 @@ impl Stage {
             read_buffer: &mut [0; READ_BYTES],
             outbox: &mut Outbox::default(),
             buffers: &mut Buffers::default(),
-            budget: &mut Budget::new(self.origin, None),
+            budget: &mut Budget::new(self.time(0), None),
             clock: &Still(self.origin),
             stats: &mut Stats::default(),
             limits: &self.limits,
