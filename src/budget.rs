@@ -134,6 +134,7 @@ impl Budget {
         self.read_at = now;
         self.age = 0;
         self.used = 0;
+        self.visit_from = 0;
         self.visited = 0;
         self.in_turn = true;
     }
@@ -358,6 +359,16 @@ mod tests {
         assert!(slow.concerns(3) && !slow.concerns(2));
         turn.0.begin_turn(turn.1);
         assert!(!turn.0.end_turn(turn.1));
+    }
+
+    #[test]
+    fn a_turn_without_a_visit_has_an_end_too() {
+        let mut turn = Loop::new();
+        turn.0.begin_visit(Class::Quiet, 0);
+        turn.call(Duration::ZERO);
+        turn.0.begin_visit(Class::Quiet, 0);
+        turn.0.begin_turn(turn.1);
+        assert!(!turn.0.end_turn(turn.1.after(LOOK_EVERY)));
     }
 
     #[test]

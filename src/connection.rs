@@ -165,6 +165,9 @@ impl<T: Transport> Connection<T> {
                 Round::Spent => Status::Again,
                 Round::WantsBuffer => Status::WantsBuffer,
             };
+            if !visit.outbox.is_empty() {
+                self.note_taking(visit);
+            }
             let next = self.next_expiry(visit.limits, self.pending(visit));
             if !self.is_due(next, visit, status) {
                 return (status, next.0);

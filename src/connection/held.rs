@@ -172,7 +172,7 @@ impl<T: Transport> Connection<T> {
         }
         let mut taking = self.held.as_ref().map_or(Taking::NOTHING, |held| held.taking);
         if !taking.has_begun() {
-            // The kernel is asked when the visit ends with it.
+            // The kernel is asked before the deadline is chosen.
             taking.begin(None, visit.limits, visit.now);
         } else {
             taking.note(visit.written, visit.limits, visit.now);
@@ -198,8 +198,9 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Notes that output is pending, and what the kernel took of it.
-    fn note_taking(&mut self, visit: &mut Visit<'_>) {
+    pub(super) fn note_taking(&mut self, visit: &mut Visit<'_>) {
         let written = mem::take(&mut visit.written);
+        visit.charge(written as u32);
         if self.held().taking.has_begun() {
             self.held().taking.note(written, visit.limits, visit.now);
         } else {
