@@ -119,8 +119,8 @@ fn five_mistakes_are_five_lines_and_exit_code_65() {
                 "five.json:4:50: listeners[1].protocol: expected a protocol for UDP, found \"time\", which is for TCP",
                 "five.json:5:83: listeners[2].options.existing: expected \"refuse\", \"replace\" or \"number\", found \
                  \"overwrite\"",
-                "five.json:6:86: listeners[3].limits.idle_timeout: expected a duration such as \"30s\", found \
-                 \"30 sekunden\"",
+                "five.json:6:86: listeners[3].limits.idle_timeout: expected a duration such as \"30s\" (a whole number \
+                 and ns, us, ms, s, m, h or d), found \"30 sekunden\"",
                 "five.json:8:3: unknown member \"shutdown_timout\"; did you mean \"shutdown_timeout\"?",
             ]
         );
