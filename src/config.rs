@@ -32,6 +32,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use serde_json::Value;
 
+pub(crate) use check::BACKLOG;
 pub(crate) use deserialize::alternatives;
 pub(crate) use document::quoted;
 pub use listen::{Family, Listen, Transport};
@@ -171,7 +172,7 @@ impl Config {
             protocol: name.to_owned(),
             options,
             limits,
-            backlog: check::BACKLOG,
+            backlog: BACKLOG,
             receive_buffer: None,
         });
         self.name_the_nameless();

@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::registry::{Protocol, Registry};
 
 /// Connections that the kernel holds before they are accepted, if `backlog` is left out.
-pub(super) const BACKLOG: u32 = 1024;
+pub(crate) const BACKLOG: u32 = 1024;
 
 /// The largest `backlog` and `receive_buffer`: the kernel takes a C `int`.
 const INT_MAX: u64 = i32::MAX as u64;

@@ -1,7 +1,7 @@
 //! The text view: one line for each record, grouped by turn.
 //!
 //! ```text
-//! 1.000231 s: turn 4: 1 connections, 0 bytes pending
+//! 1.000231 s: turn 4: 1 connection, 0 bytes pending
 //!      998.2    epoll_wait(30000) = 1
 //!            #5 event: readable, writable
 //!            #5 visit
