@@ -76,7 +76,7 @@ fn defaults() -> BTreeMap<String, Value> {
     let file = serde_json::to_value(FileMembers::default()).unwrap();
     collect("", &file);
     collect("limits.", &file["limits"]);
-    collect("", &json!({ "backlog": check::BACKLOG }));
+    collect("", &json!({ "backlog": BACKLOG }));
     for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
     }

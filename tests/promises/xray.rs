@@ -7,8 +7,11 @@ mod strace;
 mod views;
 
 use std::fs;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::support::{Client, Process, Scratch, eventually, listener, listener_with};
@@ -143,4 +146,64 @@ fn stepping_shows_every_turn_and_goes_on_when_stdin_has_ended() {
     assert!(status.success(), "{log}");
     assert_eq!(log.matches("-- Enter for the next turn").count(), 1, "{log}");
     assert!(log.contains("sendto(3) = 3"), "{log}");
+}
+
+#[test]
+fn a_signal_to_stop_needs_no_enter_between_two_steps() {
+    let directory = Scratch::new();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_reactor"))
+        .args(["--step", "--listen", "uppercase=tcp://127.0.0.1:0"])
+        .current_dir(directory.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = Vec::new();
+    let mut stderr = server.stderr.take().unwrap();
+    while !String::from_utf8_lossy(&shown).contains("Enter") {
+        let mut bytes = [0; 4096];
+        let count = stderr.read(&mut bytes).unwrap();
+        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&bytes[..count]);
+    }
+    kill(Pid::from_raw(server.id() as i32), Signal::SIGINT).unwrap();
+    stderr.read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(server.wait().unwrap().success(), "{shown}");
+    assert_eq!(shown.matches("Enter").count(), 1, "{shown}");
+    assert!(shown.contains("stopping in order"), "{shown}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_stops_nobody_and_is_tried_again() {
+    let directory = Scratch::new();
+    let path = directory.path().join("later/xray.txt");
+    let config = json!({ "listeners": [listener("uppercase", "tcp")] });
+    let process = Process::with(&[], &["--xray", path.to_str().unwrap()], &config);
+    let warning = format!("the X-ray cannot be written to {} as things are: No such file", path.display());
+    eventually("it is told", || process.log().contains(&warning));
+    Client::connect(process.address("uppercase-tcp")).ask("one", "ONE");
+    fs::create_dir(directory.path().join("later")).unwrap();
+    process.signal(Signal::SIGTERM);
+    let (status, log) = process.wait();
+    assert!(status.success(), "{log}");
+    assert!(fs::read_to_string(&path).unwrap().contains("sendto(3) = 3"), "{log}");
+}
+
+#[test]
+fn what_a_killed_server_left_unfinished_is_in_nobodys_way_and_is_removed() {
+    let server = Recorded::start(&listener("uppercase", "tcp"));
+    let left_over = server.directory.path().join(".xray.txt.0123456789abcdef.part");
+    fs::write(&left_over, "half of it").unwrap();
+    fs::write(server.directory.path().join(format!("xray.txt.{}", server.process.id())), "").unwrap();
+    let file = server.directory.path().join("xray.txt");
+    let config = json!({ "listeners": [listener("uppercase", "tcp")] });
+    let next = Process::with(&[], &["--xray", file.to_str().unwrap()], &config);
+    assert!(!left_over.exists());
+    fs::remove_file(server.directory.path().join(format!("xray.txt.{}", server.process.id()))).unwrap();
+    next.signal(Signal::SIGTERM);
+    let (status, log) = next.wait();
+    assert!(status.success() && !log.contains("WARN"), "{log}");
+    server.stop();
 }

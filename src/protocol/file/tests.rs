@@ -318,7 +318,10 @@ fn options_are_checked_and_unknown_ones_refused() {
     for (directory, found) in [("", "an empty string"), ("a\0b", "a NUL in it")] {
         let options = FileOptions { directory: directory.into(), ..FileOptions::default() };
         let OptionError { path, message } = &File::check(&options).unwrap_err()[0];
-        assert_eq!((path.as_str(), message.as_str()), ("directory", &*format!("expected the path of a directory, found {found}")));
+        assert_eq!(
+            (path.as_str(), message.as_str()),
+            ("directory", &*format!("expected the path of a directory, found {found}"))
+        );
     }
     let read = |json| serde_json::from_str::<FileOptions>(json);
     assert_eq!(read("{}").unwrap(), FileOptions::default());

@@ -1,0 +1,100 @@
+//! Starting: what is printed arrives, signals arrive, and warnings come only where there is something to be done.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::support::{Process, Scratch, every_protocol, listener, listener_with};
+
+/// What a server has logged once it has stopped in order.
+#[track_caller]
+fn log_of(process: Process) -> String {
+    process.signal(Signal::SIGTERM);
+    let (status, log) = process.wait();
+    assert!(status.success(), "{log}");
+    log
+}
+
+#[test]
+fn signals_arrive_although_the_parent_had_them_blocked() {
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1];
+    let blocked = SigSet::from_iter(signals);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        blocked.thread_block().unwrap();
+        let process = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
+        blocked.thread_unblock().unwrap();
+        assert_eq!(process.counter("sum-tcp", "open"), 0, "SIGUSR1 has arrived");
+        process.signal(signal);
+        let (status, log) = process.wait();
+        assert!(status.success(), "{signal}: {log}");
+    }
+}
+
+#[test]
+fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
+    let directory = Scratch::new();
+    let (reader, mut writer) = io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    let mut server = Command::new(env!("CARGO_BIN_EXE_reactor"))
+        .args(["--listen", "sum=tcp://127.0.0.1:0"])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(reader).lines().map(Result::unwrap).filter(|line| !line.is_empty());
+    let mut told = Vec::new();
+    for line in lines {
+        told.push(line);
+        if told.last().is_some_and(|line| line == "ready") {
+            kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM).unwrap();
+        }
+    }
+    assert!(server.wait().unwrap().success());
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("listening sum-tcp sum tcp://127.0.0.1:"), "{told:?}");
+}
+
+#[test]
+fn descriptors_are_warned_of_only_if_more_are_asked_for_than_there_are() {
+    let directory = Scratch::new();
+    let with = |limits: Value| {
+        let config = json!({ "listeners": every_protocol(&directory), "limits": limits });
+        log_of(Process::under(&["prlimit", "--nofile=1500:1500"], &config))
+    };
+    let warning = "file descriptors are left for connections";
+    for (limits, is_warned) in [(json!({}), false), (json!({ "max_connections": 100 }), false)] {
+        let log = with(limits);
+        assert_eq!(log.contains(warning), is_warned, "{log}");
+    }
+    let log = with(json!({ "max_connections": 300 }));
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+}
+
+#[test]
+fn what_the_kernel_cuts_is_told_with_both_numbers_and_the_sysctl() {
+    let log = log_of(Process::start(&json!({ "listeners": [listener("sum", "tcp"), listener("sum", "udp")] })));
+    assert!(!log.contains("cuts"), "{log}");
+    let mut udp = listener("sum", "udp");
+    udp["receive_buffer"] = json!("2147483647B");
+    let tcp = listener_with("sum", &json!({ "backlog": 2_147_483_646 }));
+    let process = Process::start(&json!({ "listeners": [tcp, udp] }));
+    let cut = |name: &str, member: &str, asked: u64, unit: &str, sysctl: &str| {
+        let most = fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).unwrap();
+        let address = process.address(name);
+        format!("{address}: the kernel cuts {member} from {asked} to {} {unit} (sysctl {sysctl})", most.trim())
+    };
+    let expected = [
+        cut("sum-tcp", "backlog", 2_147_483_646, "connections", "net.core.somaxconn"),
+        cut("sum-udp", "receive_buffer", 2_147_483_647, "bytes", "net.core.rmem_max"),
+    ];
+    let log = log_of(process);
+    assert!(expected.iter().all(|line| log.matches(line).count() == 1), "{expected:#?} {log}");
+}
