@@ -1,6 +1,5 @@
 //! The disk of this machine, through descriptors: once a directory is open, no path leads anywhere else.
 
-mod obstacle;
 mod temporary;
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -62,7 +61,7 @@ impl Default for PosixDisk {
 
 impl Disk for PosixDisk {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        create_durably(path).map_err(|error| obstacle::named(error, path))?;
+        create_durably(path)?;
         let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path)?;
         let mut directory = PosixDirectory { handle: Arc::new(handle), unnamed: self.unnamed };
         temporary::sweep(&directory.handle)?;

@@ -248,21 +248,6 @@ fn what_is_no_usable_directory_is_an_error_at_once() {
 }
 
 #[test]
-fn what_is_in_the_way_of_a_directory_is_named() {
-    let room = Room::new();
-    fs::write(room.path("file"), "").unwrap();
-    symlink("nowhere", room.path("dangling")).unwrap();
-    let file = room.path("file").display().to_string();
-    for (name, expected) in [
-        ("file", "expected a directory or nothing there, found a file".to_owned()),
-        ("dangling", "expected a directory or nothing there, found a link to something that does not exist".to_owned()),
-        ("file/below/more", format!("expected a directory or nothing at {file}, found a file")),
-    ] {
-        assert_eq!(PosixDisk::new().open_directory(&room.path(name)).unwrap_err().to_string(), expected, "{name}");
-    }
-}
-
-#[test]
 fn a_directory_that_is_removed_while_the_server_runs_is_an_error() {
     with_both(|disk, room| {
         let directory = room.open(disk);
