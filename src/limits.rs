@@ -66,12 +66,12 @@ pub const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
 /// Buffers for all uploads together (32 MiB); an upload that gets none waits until one is given back.
 pub const BULK_BUFFERS_MAX: usize = 128;
 
-/// File descriptors kept free of connections: for what a protocol, a log or an embedding program opens.
-pub const RESERVED_DESCRIPTORS: usize = 4;
-
 /// File descriptors for connections of which a server is warned if it has fewer, whatever its configuration asks for: half of
 /// what systems give a process that has not asked for more.
 pub const FEW_DESCRIPTORS: usize = 512;
+
+/// File descriptors kept free of connections: for what a protocol, a log or an embedding program opens.
+pub const RESERVED_DESCRIPTORS: usize = 4;
 
 /// How long a listener or a UDP socket rests after the process or the system ran out of descriptors or memory, unless a connection
 /// closes before: often enough to go on soon, seldom enough to cost nothing.

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::listen::{Family, Listen, Transport};
+use super::listen::{Listen, Transport};
+
+/// Addresses, each with what it is called.
+type Named<'l, N> = Vec<(&'l Listen, N)>;
 
 /// The addresses of listeners, each of them with what it is called. A new one is compared only with those that it may
 /// clash with, so that many cost no more than few.
 pub(super) struct Taken<'l, N> {
     /// By transport, port and host. No two of a group clash, so it has at most one for each family.
-    hosts: BTreeMap<(Transport, u16, String), Vec<(&'l Listen, N)>>,
+    hosts: BTreeMap<(Transport, u16, String), Named<'l, N>>,
     /// By transport and port: the first of each family that takes one address.
-    firsts: BTreeMap<(Transport, u16), Vec<(&'l Listen, N)>>,
+    firsts: BTreeMap<(Transport, u16), Named<'l, N>>,
 }
 
 impl<'l, N: Copy> Taken<'l, N> {
@@ -34,7 +37,7 @@ impl<'l, N: Copy> Taken<'l, N> {
             self.hosts.entry(host).or_default().push((listen, name));
             if !listen.is_every() {
                 let firsts = self.firsts.entry((transport, port)).or_default();
-                let family: Option<Family> = listen.only_family();
+                let family = listen.only_family();
                 if firsts.iter().all(|(first, _)| first.only_family() != family) {
                     firsts.push((listen, name));
                 }

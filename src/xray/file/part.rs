@@ -84,7 +84,7 @@ fn path(target: &Path) -> PathBuf {
 
 /// Removes the parts of `target` that no process writes any more. What cannot be removed is told in the log.
 pub(super) fn sweep(target: &Path) {
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let prefix = prefix(target);
     // A directory that cannot be read is told of where the file is created.
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
