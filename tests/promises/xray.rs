@@ -6,12 +6,11 @@ mod panic;
 mod strace;
 mod views;
 
-use std::fs;
-use std::io::Read as _;
-use std::process::{Command, Stdio};
+use std::fs::{self, OpenOptions};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use crate::support::{Client, Process, Scratch, eventually, listener, listener_with};
@@ -151,28 +150,19 @@ fn stepping_shows_every_turn_and_goes_on_when_stdin_has_ended() {
 #[test]
 fn a_signal_to_stop_needs_no_enter_between_two_steps() {
     let directory = Scratch::new();
-    let mut server = Command::new(env!("CARGO_BIN_EXE_reactor"))
-        .args(["--step", "--listen", "uppercase=tcp://127.0.0.1:0"])
-        .current_dir(directory.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut shown = Vec::new();
-    let mut stderr = server.stderr.take().unwrap();
-    while !String::from_utf8_lossy(&shown).contains("Enter") {
-        let mut bytes = [0; 4096];
-        let count = stderr.read(&mut bytes).unwrap();
-        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&shown));
-        shown.extend_from_slice(&bytes[..count]);
-    }
-    kill(Pid::from_raw(server.id() as i32), Signal::SIGINT).unwrap();
-    stderr.read_to_end(&mut shown).unwrap();
-    let shown = String::from_utf8(shown).unwrap();
-    assert!(server.wait().unwrap().success(), "{shown}");
-    assert_eq!(shown.matches("Enter").count(), 1, "{shown}");
-    assert!(shown.contains("stopping in order"), "{shown}");
+    let keyboard = directory.path().join("keyboard");
+    mkfifo(&keyboard, Mode::S_IRWXU).unwrap();
+    // Whoever holds both ends of it waits for nobody, and neither does who opens it after that.
+    let _silent = OpenOptions::new().read(true).write(true).open(&keyboard).unwrap();
+    let typed = ["sh", "-c", "exec \"$@\" < \"$0\"", keyboard.to_str().unwrap()];
+    let server = Process::with(&typed, &["--step"], &json!({ "listeners": [listener("uppercase", "tcp")] }));
+    // The prompt behind it is no whole line yet.
+    eventually("the start is shown", || server.log().contains("listen(1024) = 0"));
+    server.signal(Signal::SIGINT);
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert_eq!(log.matches("Enter").count(), 1, "{log}");
+    assert!(log.contains("stopping in order"), "{log}");
 }
 
 #[test]
