@@ -79,10 +79,9 @@ impl Xray {
     /// Has SIGTERM and SIGINT end the steps, once the loop watches these signals: it is to see them without Enter.
     pub(super) fn watch_signals(&mut self) {
         let Some(end) = self.end_of_steps.take() else { return };
-        for signal in [SIGTERM, SIGINT] {
-            if let Err(error) = end.try_clone().and_then(|end| pipe::register(signal, end)) {
-                warn!("signal {signal} does not end the steps: {error}");
-            }
+        let registered = end.try_clone().and_then(|clone| pipe::register(SIGTERM, clone));
+        if let Err(error) = registered.and_then(|_| pipe::register(SIGINT, end)) {
+            warn!("a signal does not end the steps: {error}");
         }
     }
 }
