@@ -3,12 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::thread;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde_json::Value;
 
 /// A directory that is gone with the test.
@@ -245,6 +243,10 @@ fn a_reader_that_has_left_is_no_error() {
 #[cfg(target_os = "linux")]
 #[test]
 fn output_that_is_non_blocking_and_full_is_waited_for() {
+    use std::io::{Read as _, Write as _};
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
     let scratch = Scratch::new("full-pipe");
     let whole = scratch.run(&["schema"]).stdout;
     let (mut reader, mut writer) = io::pipe().unwrap();
@@ -257,7 +259,7 @@ fn output_that_is_non_blocking_and_full_is_waited_for() {
     // Only then is there room: it waits, or has given up.
     let state = format!("/proc/{}/stat", child.id());
     while child.try_wait().unwrap().is_none() && !fs::read_to_string(&state).unwrap().contains(") S ") {
-        thread::yield_now();
+        std::thread::yield_now();
     }
     let mut arrived = Vec::new();
     reader.read_to_end(&mut arrived).unwrap();

@@ -13,6 +13,7 @@ use std::thread;
 use super::record::Record;
 use super::recording::Served;
 use super::text::Text;
+use crate::amounts::Count;
 use crate::limits::{LOG_FLUSH, XRAY_BATCH_RECORDS_MAX, XRAY_BATCHES_MAX};
 use crate::log_writer::write_out;
 
@@ -92,7 +93,7 @@ impl Drop for Live {
 impl Batch {
     fn write(&self, text: &mut Text, to: &mut dyn Write) -> io::Result<()> {
         if self.lost > 0 {
-            writeln!(to, "… {} records lost", self.lost)?;
+            writeln!(to, "… {} lost", Count(self.lost, "record"))?;
         }
         self.served.iter().try_for_each(|served| text.serves(served, to))?;
         self.records.iter().try_for_each(|record| text.record(record, to))
@@ -216,8 +217,8 @@ mod tests {
         drop(open);
         let text = String::from_utf8(written.into_iter().flatten().collect()).expect("text");
         end.wait();
-        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" records lost"));
-        let lost: usize = told.map(|count| count.parse::<usize>().expect("a number")).sum();
+        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" lost")?.split_once(' '));
+        let lost: usize = told.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
         let shown = text.lines().filter(|line| line.contains("reap")).count();
         assert!(lost >= (batches - XRAY_BATCHES_MAX - 2) * XRAY_BATCH_RECORDS_MAX, "{lost}");
         assert_eq!(lost + shown, batches * XRAY_BATCH_RECORDS_MAX);

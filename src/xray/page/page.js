@@ -15,7 +15,7 @@ function plural(count, word) { return `${count.toLocaleString('en')} ${word}${co
 function summarize() {
   const { turns, count, lanes, overwritten, began, at, version } = recording;
   const numbers = turns.length ? ` (${turns[0].number} to ${turns[turns.length - 1].number})` : '';
-  const lost = overwritten ? ` ${plural(overwritten, 'older record')} were overwritten.` : '';
+  const lost = overwritten ? ` ${plural(overwritten, 'older record')} ${overwritten === 1 ? 'was' : 'were'} overwritten.` : '';
   const lasted = count ? span(at[count - 1] - at[0]) : 'no time';
   $('summary').textContent = `${plural(turns.length, 'turn')}${numbers}, ${plural(count, 'record')}, ` +
     `${plural(lanes.length - 1, 'socket')} in ${lasted}.${lost}`;
