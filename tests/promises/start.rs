@@ -1,7 +1,9 @@
 //! Starting: what is printed arrives, signals arrive, and warnings come only where there is something to be done.
 
+use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -98,4 +100,23 @@ fn what_the_kernel_cuts_is_told_with_both_numbers_and_the_sysctl() {
     ];
     let log = log_of(process);
     assert!(expected.iter().all(|line| log.matches(line).count() == 1), "{expected:#?} {log}");
+}
+
+#[test]
+fn a_link_local_address_is_listened_on_at_its_interface() {
+    const SETUP: &str = "ip link add wire type veth peer name other && ip link set wire up && \
+                         ip addr add fe80::77/64 dev wire nodad && exec \"$@\"";
+    let prefix = ["unshare", "--map-root-user", "--net", "sh", "-c", SETUP, "sh"];
+    if !Command::new(prefix[0]).args(&prefix[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
+        assert!(env::var_os("CI").is_none(), "no network of its own can be made");
+        return eprintln!("SKIPPED: no network of its own can be made, so nothing has been tried here");
+    }
+    let at = |scheme: &str| json!({ "protocol": "sum", "listen": format!("{scheme}://[fe80::77%wire]:0") });
+    let process = Process::under(&prefix, &json!({ "listeners": [at("tcp"), at("udp")] }));
+    for name in ["sum-tcp", "sum-udp"] {
+        // The number of an interface is printed, which may be written as well.
+        let SocketAddr::V6(address) = process.address(name) else { panic!("{}", process.address(name)) };
+        assert!(address.scope_id() > 0 && address.ip().is_unicast_link_local(), "{address}");
+    }
+    log_of(process);
 }
