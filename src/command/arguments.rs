@@ -32,6 +32,7 @@ Exit codes:
 Environment:
   RUST_LOG  what is logged to stderr, unless --log is given: a level, or PART=LEVEL for a part of the program, or several
             with commas between, such as warn,reactor::connection=debug
+  NO_COLOR  if it is set and not empty, help and errors come without emphasis on a terminal as well
 
 Documentation:
   docs/configuration.md in the source tells all of this and every member of a configuration; docs/README.md is a book that
