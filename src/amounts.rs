@@ -11,6 +11,10 @@ pub(crate) struct Bytes(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+/// A number of things, with the word for one of them: `1 connection`, `2 connections`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
+
 const BYTE_UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 impl fmt::Display for Bytes {
@@ -19,6 +23,13 @@ impl fmt::Display for Bytes {
         let (unit, name) = (1_u64 << (10 * thousands), BYTE_UNITS[thousands as usize]);
         let whole = self.0.is_multiple_of(unit) || self.0 / unit >= 10;
         f.pad(&format!("{:.*} {name}", usize::from(!whole), self.0 as f64 / unit as f64))
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, word) = self;
+        write!(f, "{count} {word}{}", if *count == 1 { "" } else { "s" })
     }
 }
 
@@ -52,6 +63,12 @@ mod tests {
         let told = |milliseconds| Span(Duration::from_millis(milliseconds)).to_string();
         assert_eq!([told(0), told(999), told(3_200), told(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
         assert_eq!([told(120_000), told(7_200_000), told(172_800_000)], ["2 min", "2 h", "2 d"]);
+    }
+
+    #[test]
+    fn one_thing_is_told_without_a_plural() {
+        let told = |count| Count(count, "byte").to_string();
+        assert_eq!([told(0), told(1), told(2)], ["0 bytes", "1 byte", "2 bytes"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use crate::config::{ListenerConfig, Transport};
 use crate::endpoint::Endpoint;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
-use crate::limits::RESERVED_DESCRIPTORS;
+use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::protocol::{DatagramProtocol, Setup, SetupError};
 use crate::registry::{Registry, StreamListenerService};
 
@@ -62,7 +62,8 @@ impl fmt::Display for BindError {
             }
             Self::Service { listener, message } => write!(f, "{listener}: {message}"),
             Self::Descriptors(missing) => {
-                write!(f, "the limit of file descriptors is too low: at least {missing} more are needed (ulimit -n)")
+                let are = if *missing == 1 { "is" } else { "are" };
+                write!(f, "the limit of file descriptors is too low: at least {missing} more {are} needed (ulimit -n)")
             }
             Self::Listeners => f.write_str("there are more than 65,536 listeners"),
             Self::Poll(error) => write!(f, "cannot open a poll: {error}"),
@@ -84,11 +85,12 @@ pub(crate) enum Socket<K: Kernel> {
     Datagram(K::Socket, Box<dyn DatagramProtocol>),
 }
 
-/// Opens the service of a listener, then binds its address.
+/// Opens the service of a listener, then binds its address; `endpoints` are bound already.
 pub(crate) fn bind<K: Kernel>(
     kernel: &mut K,
     config: &ListenerConfig,
     registry: &Registry,
+    endpoints: &[Endpoint],
     token: Token,
 ) -> Result<Bound<K>, BindError> {
     let setup = Setup::new(&config.name, kernel.disk());
@@ -100,7 +102,7 @@ pub(crate) fn bind<K: Kernel>(
         Transport::Tcp => {
             let open = protocol.and_then(|protocol| protocol.stream).ok_or_else(unknown)?;
             let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, |address, both_families| {
+            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
                 kernel.listen(address, &options, token)
             })?;
@@ -109,7 +111,7 @@ pub(crate) fn bind<K: Kernel>(
         Transport::Udp => {
             let open = protocol.and_then(|protocol| protocol.datagram).ok_or_else(unknown)?;
             let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, |address, both_families| {
+            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)
             })?;
             Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None })
@@ -120,12 +122,14 @@ pub(crate) fn bind<K: Kernel>(
 /// Tries the addresses in order; only a machine without the family of the first one gets to the second.
 fn at_first_address<S>(
     config: &ListenerConfig,
+    endpoints: &[Endpoint],
     mut bind: impl FnMut(SocketAddr, bool) -> io::Result<S>,
 ) -> Result<S, BindError> {
     let result = addresses::resolve(&config.listen).and_then(|(addresses, both_families)| {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for address in addresses {
-            result = bind(address, both_families && address.is_ipv6());
+            result = bind(address, both_families && address.is_ipv6())
+                .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
             if !result.as_ref().is_err_and(lacks_family) {
                 break;
             }
@@ -137,6 +141,22 @@ fn at_first_address<S>(
         address: config.listen.to_string(),
         source,
     })
+}
+
+/// Names the listener of ours that has an address, if it is one of ours: a name may turn out to mean the same address.
+fn taken_by_us(error: io::Error, transport: Transport, address: SocketAddr, endpoints: &[Endpoint]) -> io::Error {
+    let has_it = |endpoint: &&Endpoint| {
+        let other = endpoint.address();
+        let is_every = other.ip().is_unspecified() || address.ip().is_unspecified();
+        endpoint.transport() == transport && other.port() == address.port() && (is_every || other.ip() == address.ip())
+    };
+    match endpoints.iter().find(has_it) {
+        Some(endpoint) if error.kind() == io::ErrorKind::AddrInUse => {
+            let message = format!("the listener {} has that address ({})", endpoint.name(), endpoint.url());
+            io::Error::new(error.kind(), message)
+        }
+        _ => error,
+    }
 }
 
 fn lacks_family(error: &io::Error) -> bool {
@@ -152,8 +172,8 @@ fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {
     }
 }
 
-/// How many descriptors connections may take, some being kept in reserve. Says so, once, if that is less than the
-/// configuration allows.
+/// How many descriptors connections may take, some being kept in reserve. Says so, once, if that is little, or less than
+/// the configuration asks for: `max_connections` of a listener is no wish unless it differs from the default.
 pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[Endpoint]) -> Result<usize, BindError> {
     let Some(free) = kernel.descriptors_free() else { return Ok(usize::MAX) };
     let streams = || endpoints.iter().filter(|endpoint| endpoint.service.is_some());
@@ -162,13 +182,17 @@ pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[En
     if available < least {
         return Err(BindError::Descriptors(least + RESERVED_DESCRIPTORS - free));
     }
-    let configured = streams()
-        .map(|endpoint| endpoint.limits.max_connections.saturating_mul(endpoint.descriptors()))
-        .fold(0, usize::saturating_add);
-    if configured > available {
+    let default = Limits::default().max_connections;
+    let wanted = |endpoint: &Endpoint| endpoint.limits.max_connections.saturating_mul(endpoint.descriptors());
+    let in_all = streams().map(wanted).fold(0, usize::saturating_add);
+    let wished = streams().filter(|endpoint| endpoint.limits.max_connections != default);
+    let wished = wished.map(wanted).fold(0, usize::saturating_add);
+    if available < wished || available < in_all.min(FEW_DESCRIPTORS) {
+        let are_left =
+            if available == 1 { "1 file descriptor is".into() } else { format!("{available} file descriptors are") };
         log::warn!(
-            "{available} file descriptors are left for connections (an upload takes two), fewer than max_connections of all \
-             listeners together: the rest waits to be accepted (ulimit -n)"
+            "{are_left} left for connections (an upload takes two), fewer than max_connections of all listeners together: \
+             the rest waits to be accepted (ulimit -n)"
         );
     }
     Ok(available)

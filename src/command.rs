@@ -1,69 +1,31 @@
 //! The `reactor` command: arguments, configuration, run, exit code.
 
+mod arguments;
+mod keyboard;
+mod logging;
+mod output;
 mod protocols;
 mod xray;
 
+use std::env;
 use std::fmt::Display;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
 use log::{debug, error, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
 
-use self::xray::{Target, Xray};
+use self::arguments::{Action, Arguments, Run, Source};
+use self::output::write_whole;
+use self::xray::Xray;
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
 use crate::log_writer::LogWriter;
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
-
-/// A server for TCP and UDP: one event loop, protocols as plug-ins.
-#[derive(Debug, Parser)]
-#[command(name = "reactor", version, args_conflicts_with_subcommands = true)]
-struct Arguments {
-    #[command(subcommand)]
-    action: Option<Action>,
-    #[command(flatten)]
-    run: Run,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Start the server; the same as no subcommand
-    Run(Run),
-    /// Validate without binding, and print the configuration with all defaults
-    Check {
-        /// The configuration; the embedded one if left out
-        #[arg(short, long = "config", value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
-    /// Print the embedded default configuration, a good start for one's own
-    Init,
-    /// List the protocols: options, defaults, and one line to try each
-    Protocols,
-    /// Print the JSON Schema of the configuration
-    Schema,
-}
-
-#[derive(Debug, Args)]
-struct Run {
-    /// The configuration; without it and without --listen, the embedded one
-    #[arg(short, long = "config", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Listen here, with default options, besides what FILE says; may be repeated
-    #[arg(long, value_name = "PROTOCOL=URL")]
-    listen: Vec<String>,
-    /// Record what the loop does, and write it to FILE when the server stops and on SIGUSR1. The ending of FILE chooses
-    /// how it is shown: .txt as text, .json for Perfetto, .html as a page. With - it is text on stderr, as it happens
-    #[arg(long, value_name = "FILE")]
-    xray: Option<Target>,
-    /// Stop the loop after each turn, show it on stderr, and go on when Enter is pressed: for classrooms, because nobody is
-    /// served meanwhile. At the end of stdin it goes on without stopping
-    #[arg(long)]
-    step: bool,
-}
 
 /// What the exit code tells (`sysexits.h` from 65 on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,24 +68,30 @@ impl Failure {
 /// ```
 #[must_use]
 pub fn command(registry: Registry) -> ExitCode {
-    let exit = match Arguments::try_parse() {
-        Ok(arguments) => execute(arguments, &registry).unwrap_or_else(|failure| {
-            // A closed stderr leaves only the exit code to tell.
-            let _ = writeln!(io::stderr(), "{}", failure.message);
-            failure.exit
-        }),
-        Err(error) => {
-            let _ = error.print();
-            if error.use_stderr() { Exit::Usage } else { Exit::Clean }
-        }
+    let ended = match arguments::parse() {
+        Ok(arguments) => execute(arguments, &registry),
+        Err(error) if error.use_stderr() => Err(Failure::new(Exit::Usage, styled(&error, &io::stderr()).trim_end())),
+        Err(help) => print(&styled(&help, &io::stdout())).map(|()| Exit::Clean),
     };
+    let exit = ended.unwrap_or_else(|failure| {
+        // A closed stderr leaves only the exit code to tell.
+        let _ = write_whole(io::stderr(), &(failure.message + "\n"));
+        failure.exit
+    });
     ExitCode::from(exit as u8)
+}
+
+/// Help, or what is wrong with the arguments, with emphasis where a person reads it (<https://no-color.org>).
+fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
+    let text = error.render();
+    let is_plain = !output.is_terminal() || env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+    if is_plain { text.to_string() } else { text.ansi().to_string() }
 }
 
 fn execute(arguments: Arguments, registry: &Registry) -> Result<Exit, Failure> {
     match arguments.action.unwrap_or(Action::Run(arguments.run)) {
         Action::Run(arguments) => return run(&arguments, registry),
-        Action::Check { config } => print(&configuration(config.as_deref(), registry)?.to_json())?,
+        Action::Check(source) => print(&configuration(&source, registry)?.to_json())?,
         Action::Init => print(Config::EMBEDDED)?,
         Action::Protocols => print(&protocols::list(registry))?,
         Action::Schema => print(&format!("{:#}", schema(registry)))?,
@@ -132,27 +100,20 @@ fn execute(arguments: Arguments, registry: &Registry) -> Result<Exit, Failure> {
 }
 
 fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
-    let mut config = match &arguments.config {
-        None if !arguments.listen.is_empty() => Config::without_listeners(),
-        file => configuration(file.as_deref(), registry)?,
-    };
-    for listen in &arguments.listen {
-        config
-            .add_listener(listen, registry)
-            .map_err(|reason| Failure::new(Exit::Usage, format!("--listen {}: {reason}", listen.escape_debug())))?;
-    }
+    let filter = logging::filter(arguments.log, env::var_os(logging::VARIABLE).as_deref())
+        .map_err(|message| Failure::new(Exit::Usage, message))?;
+    let config = configuration(&arguments.source, registry)?;
 
     let log = LogWriter::new(io::stderr());
-    log_to(log.clone());
+    logging::start(&filter, log.clone());
     let _last = Drained(log);
     // The hook of the standard library writes to stderr and would wait for it, on the loop's thread.
     // What a protocol panics with may come from a peer, and as often as it likes: the loop counts it, and logs at a
     // limited rate that it happened.
     std::panic::set_hook(Box::new(|panic| debug!("{}", panic.to_string().escape_debug())));
     raise_descriptor_limit();
-    let _xray =
-        Xray::start(arguments.xray.as_ref(), arguments.step).map_err(|message| Failure::new(Exit::Failure, message))?;
-    serve(&config, registry)
+    let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
+    serve(&config, registry, &mut xray)
 }
 
 /// Waits, at the end, for what has been logged to reach stderr.
@@ -164,7 +125,7 @@ impl Drop for Drained {
     }
 }
 
-fn serve(config: &Config, registry: &Registry) -> Result<Exit, Failure> {
+fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, Failure> {
     let mut reactor = Reactor::bind(config, registry).map_err(|error| {
         let exit = match error {
             BindError::Address { .. } => Exit::Address,
@@ -173,7 +134,10 @@ fn serve(config: &Config, registry: &Registry) -> Result<Exit, Failure> {
         };
         Failure::new(exit, error)
     })?;
-    reactor.watch_signals().map_err(|error| Failure::new(Exit::Failure, format!("cannot watch signals: {error}")))?;
+    let unwatched = |error| Failure::new(Exit::Failure, format!("cannot watch signals: {error}"));
+    reactor.watch_signals().map_err(unwatched)?;
+    unblock_signals().map_err(unwatched)?;
+    xray.watch_signals();
 
     let mut ready = String::new();
     for endpoint in reactor.endpoints() {
@@ -198,11 +162,23 @@ fn serve(config: &Config, registry: &Registry) -> Result<Exit, Failure> {
     }
 }
 
-/// The configuration in `file`, or the embedded one.
-fn configuration(file: Option<&Path>, registry: &Registry) -> Result<Config, Failure> {
-    let Some(file) = file else {
-        return Config::embedded(registry).map_err(|problems| Failure::new(Exit::Configuration, problems));
+/// The configuration in the file, or the embedded one, or none but what `--listen` says.
+fn configuration(source: &Source, registry: &Registry) -> Result<Config, Failure> {
+    let wrong = |problems| Failure::new(Exit::Configuration, problems);
+    let mut config = match &source.config {
+        Some(file) => read(file, registry)?,
+        None if source.listen.is_empty() => Config::embedded(registry).map_err(wrong)?,
+        None => Config::without_listeners(),
     };
+    for listen in &source.listen {
+        config
+            .add_listener(listen, registry)
+            .map_err(|reason| Failure::new(Exit::Usage, format!("--listen {}: {reason}", listen.escape_debug())))?;
+    }
+    Ok(config)
+}
+
+fn read(file: &Path, registry: &Registry) -> Result<Config, Failure> {
     Config::read(file, registry).map_err(|error| match error {
         ReadError::Unreadable { .. } => Failure::new(Exit::Unreadable, error),
         ReadError::Wrong(problems) => Failure::new(Exit::Configuration, problems),
@@ -212,8 +188,7 @@ fn configuration(file: Option<&Path>, registry: &Registry) -> Result<Config, Fai
 /// Prints `text` and a newline if it does not end with one. A reader that has left, such as `head`, has what it wanted.
 fn print(text: &str) -> Result<(), Failure> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    let mut stdout = io::stdout().lock();
-    match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
+    match write_whole(io::stdout().as_fd(), &format!("{text}{newline}")) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Failure, format!("cannot write to stdout: {error}")))
         }
@@ -221,10 +196,11 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Sends what is logged to `writer`, unless the program has a logger already. `RUST_LOG` chooses what is logged.
-fn log_to(writer: LogWriter) {
-    let environment = env_logger::Env::default().default_filter_or("info");
-    let _ = env_logger::Builder::from_env(environment).target(env_logger::Target::Pipe(Box::new(writer))).try_init();
+/// Lets the signals through that the loop watches: whoever started this process may have blocked them, which it inherits
+/// (`sigprocmask(2)`). A program that embeds the loop has its own reasons for its mask; this is a command.
+fn unblock_signals() -> io::Result<()> {
+    let watched = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGXFSZ];
+    Ok(SigSet::from_iter(watched).thread_unblock()?)
 }
 
 /// As many descriptors as the administrator allows (`setrlimit(2)`); the soft limit is low for the sake of `select(2)`.

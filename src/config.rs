@@ -17,6 +17,8 @@ mod options;
 mod problems;
 mod schema;
 mod suggestion;
+mod syntax;
+mod taken;
 pub mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use serde_json::Value;
 
+pub(crate) use check::BACKLOG;
 pub(crate) use deserialize::alternatives;
 pub(crate) use document::quoted;
 pub use listen::{Family, Listen, Transport};
@@ -153,8 +156,9 @@ impl Config {
         let protocol = registry.protocol(name)?;
         let listen: Listen = url.parse().map_err(|expected| format!("{expected}, found {}", quoted(url)))?;
         protocol.speaks(listen.transport)?;
-        if let Some(first) = self.listeners.iter().find(|listener| listener.listen.collides(&listen)) {
-            return Err(format!("expected an address of its own, found that of the listener {}", first.name));
+        let clash = |first: &ListenerConfig| listen.clash(&first.listen, &format!("the listener {}", first.name));
+        if let Some(clash) = self.listeners.iter().find_map(clash) {
+            return Err(clash);
         }
         let options = (protocol.options.checked_defaults)().map_err(|errors| {
             let reasons: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
@@ -170,7 +174,7 @@ impl Config {
             protocol: name.to_owned(),
             options,
             limits,
-            backlog: check::BACKLOG,
+            backlog: BACKLOG,
             receive_buffer: None,
         });
         self.name_the_nameless();

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::config::{ListenerConfig, Transport};
+use crate::config::{Family, ListenerConfig, Transport};
 use crate::kernel::addresses;
 use crate::limits::Limits;
 use crate::listener::Peers;
@@ -16,6 +16,7 @@ pub struct Endpoint {
     name: String,
     protocol: String,
     transport: Transport,
+    family: Option<Family>,
     address: SocketAddr,
     pub(crate) limits: Limits,
     pub(crate) backlog: u32,
@@ -33,6 +34,7 @@ impl Endpoint {
             name: config.name.clone(),
             protocol: config.protocol.clone(),
             transport: config.listen.transport,
+            family: config.listen.family,
             address,
             limits: config.limits.clone(),
             backlog: config.backlog,
@@ -67,10 +69,10 @@ impl Endpoint {
         self.address
     }
 
-    /// The address as a configuration would say it: `tcp://127.0.0.1:5656`.
+    /// The address as a configuration would say it: `tcp://127.0.0.1:5656`. Written there, it is the same listener.
     #[must_use]
     pub fn url(&self) -> String {
-        addresses::url(self.transport, self.address)
+        addresses::url(self.transport, self.family, self.address)
     }
 
     /// What it has seen so far.

@@ -4,6 +4,7 @@
 //! `dyn`: the hot path pays nothing for it, and a simulated kernel can run the whole server without a socket.
 
 pub(crate) mod addresses;
+mod cut;
 pub mod disk;
 mod ignored;
 mod mio;

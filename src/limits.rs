@@ -121,6 +121,10 @@ pub const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
 /// Buffers for all uploads together (32 MiB); an upload that gets none waits until one is given back.
 pub const BULK_BUFFERS_MAX: usize = 128;
 
+/// File descriptors for connections of which a server is warned if it has fewer, whatever its configuration asks for: half of
+/// what systems give a process that has not asked for more.
+pub const FEW_DESCRIPTORS: usize = 512;
+
 /// File descriptors kept free of connections: for what a protocol, a log or an embedding program opens.
 pub const RESERVED_DESCRIPTORS: usize = 4;
 

@@ -208,7 +208,7 @@ impl<K: Kernel> Reactor<K> {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
             let token = reactor.next_token();
             xray::about(token, || What::Visit);
-            let bound = bind::bind(&mut reactor.kernel, listener, registry, token)?;
+            let bound = bind::bind(&mut reactor.kernel, listener, registry, &reactor.endpoints, token)?;
             let owner = match bound.socket {
                 bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
                 bind::Socket::Datagram(socket, protocol) => {

@@ -95,6 +95,68 @@ fn schema_prints_a_schema_and_protocols_lists_what_it_knows() {
 }
 
 #[test]
+fn a_file_may_have_comments_and_what_is_printed_is_strict_json() {
+    let scratch = Scratch::new("comments");
+    scratch.write(
+        "reactor.json",
+        "// Mine.\n{ \"listeners\": [ /* one */ { \"listen\": \"tcp://:1\", \"protocol\": \"sum\", }, ], }\n",
+    );
+    let output = scratch.run(&["check", "-c", "reactor.json"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    let printed: Value = serde_json::from_str(stdout(&output)).unwrap();
+    assert_eq!(printed["listeners"][0]["listen"], "tcp://[::]:1");
+}
+
+#[test]
+fn check_takes_listeners_of_the_command_line_as_run_does() {
+    let scratch = Scratch::new("listen");
+    let output = scratch.run(&["check", "--listen", "sum=tcp6://:1", "--listen", "time=tcp4://:1"]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
+    let printed: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let listens: Vec<_> = printed["listeners"].as_array().unwrap().iter().map(|listener| &listener["listen"]).collect();
+    assert_eq!(listens, ["tcp6://[::]:1", "tcp4://0.0.0.0:1"]);
+}
+
+#[test]
+fn what_can_be_known_before_the_start_is_told_by_check() {
+    let scratch = Scratch::new("known");
+    for (listeners, expected) in [
+        (
+            r#"{"listen": "tcp://127.0.0.1:1", "protocol": "sum"}, {"listen": "tcp://:1", "protocol": "sum"}"#,
+            "listeners[1].listen: expected an address of its own, found every address, of which listeners[0] has one",
+        ),
+        (
+            r#"{"listen": "tcp://:1", "protocol": "file", "options": {"directory": "a\u0000b"}}"#,
+            "listeners[0].options.directory: expected the path of a directory, found a NUL in it",
+        ),
+        (
+            r#"{"listen": "tcp://[fe80::1]:1", "protocol": "sum"}"#,
+            "listeners[0].listen: expected a link-local address with its interface, such as \"[fe80::1%eth0]\", found",
+        ),
+    ] {
+        scratch.write("known.json", format!("{{\"listeners\": [{listeners}]}}"));
+        let output = scratch.run(&["check", "-c", "known.json"]);
+        assert_eq!(output.status.code(), Some(65));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_misspelt_level_of_the_log_is_wrong_usage_and_not_silence() {
+    let scratch = Scratch::new("level");
+    let nowhere = ["run", "--listen", "time=tcp://192.0.2.1:1"];
+    for (variable, code) in [("debgu", 2), ("info,verbose", 2), ("reactor=warning", 2), ("debug", 69), ("", 69)] {
+        let output = scratch.reactor(&nowhere).env("RUST_LOG", variable).output().unwrap();
+        assert_eq!((output.status.code(), stdout(&output)), (Some(code), ""), "{variable}: {}", stderr(&output));
+        let is_told =
+            stderr(&output).starts_with("RUST_LOG: expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or");
+        assert_eq!(is_told, code == 2, "{variable}: {}", stderr(&output));
+    }
+    let output = scratch.reactor(&nowhere).args(["--log", "Debug"]).env("RUST_LOG", "debgu").output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+}
+
+#[test]
 fn five_mistakes_are_five_lines_and_exit_code_65() {
     let scratch = Scratch::new("five");
     scratch.write(
@@ -119,8 +181,8 @@ fn five_mistakes_are_five_lines_and_exit_code_65() {
                 "five.json:4:50: listeners[1].protocol: expected a protocol for UDP, found \"time\", which is for TCP",
                 "five.json:5:83: listeners[2].options.existing: expected \"refuse\", \"replace\" or \"number\", found \
                  \"overwrite\"",
-                "five.json:6:86: listeners[3].limits.idle_timeout: expected a duration such as \"30s\", found \
-                 \"30 sekunden\"",
+                "five.json:6:86: listeners[3].limits.idle_timeout: expected a duration such as \"30s\" (a whole number \
+                 and ns, us, ms, s, m, h or d), found \"30 sekunden\"",
                 "five.json:8:3: unknown member \"shutdown_timout\"; did you mean \"shutdown_timeout\"?",
             ]
         );
@@ -149,6 +211,9 @@ fn wrong_usage_is_exit_code_2_and_says_why() {
         (&["--listen", "sum"], "--listen sum: expected PROTOCOL=URL"),
         (&["--listen", "smu=tcp://:0"], "unknown protocol \"smu\"; did you mean \"sum\"?"),
         (&["run", "--listen", "time=udp://:0"], "which is for TCP"),
+        (&["my.json"], "-c my.json"),
+        (&["check", "./mine"], "-c ./mine"),
+        (&["--log", "debgu"], "[possible values: off, error, warn, info, debug, trace]"),
         (&["--xray", "x.pdf"], "the ending chooses how it is shown: .txt"),
         (&["run", "--xray", ""], "the ending chooses how it is shown: .txt"),
         (&["--listen", "time=tcp://:0", "--listen", "time=tcp://:99999"], "expected a port from 0 to 65535"),
@@ -167,7 +232,7 @@ fn wrong_usage_is_exit_code_2_and_says_why() {
 #[test]
 fn a_reader_that_has_left_is_no_error() {
     let scratch = Scratch::new("head");
-    for argument in ["schema", "init", "check", "protocols"] {
+    for argument in ["schema", "init", "check", "protocols", "--help"] {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let output = scratch.reactor(&[argument]).stdout(writer).output().unwrap();
@@ -177,12 +242,41 @@ fn a_reader_that_has_left_is_no_error() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn output_that_is_non_blocking_and_full_is_waited_for() {
+    use std::io::{Read as _, Write as _};
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+    let scratch = Scratch::new("full-pipe");
+    let whole = scratch.run(&["schema"]).stdout;
+    let (mut reader, mut writer) = io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let mut before = 0;
+    while let Ok(count) = writer.write(&[b' '; 4096]) {
+        before += count;
+    }
+    let mut child = scratch.reactor(&["schema"]).stdout(writer).spawn().unwrap();
+    // Only then is there room: it waits, or has given up.
+    let state = format!("/proc/{}/stat", child.id());
+    while child.try_wait().unwrap().is_none() && !fs::read_to_string(&state).unwrap().contains(") S ") {
+        std::thread::yield_now();
+    }
+    let mut arrived = Vec::new();
+    reader.read_to_end(&mut arrived).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(str::from_utf8(&arrived[before..]), str::from_utf8(&whole));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn output_that_cannot_be_written_changes_the_exit_code_and_errors_that_cannot_do_not() {
     let scratch = Scratch::new("full");
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = scratch.reactor(&["schema"]).stdout(full()).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).starts_with("cannot write to stdout: "));
+    for argument in ["schema", "init", "check", "protocols", "--help", "--version"] {
+        let output = scratch.reactor(&[argument]).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{argument}");
+        assert!(stderr(&output).starts_with("cannot write to stdout: "), "{argument}");
+    }
 
     let status = scratch.reactor(&["check", "-c", "missing.json"]).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(66));

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::config::alternatives;
 use crate::registry::{Protocol, Registry};
 
 /// All protocols: over what they work, what they do, their options with defaults, and a line to try each.
@@ -18,12 +19,37 @@ fn entry(protocol: &Protocol) -> String {
     let schema = protocol.options_schema();
     if let Value::Object(defaults) = protocol.default_options() {
         for (name, default) in defaults {
-            let about =
-                schema.pointer(&format!("/properties/{name}/description")).and_then(Value::as_str).unwrap_or("");
+            let option = schema.pointer(&format!("/properties/{name}")).unwrap_or(&Value::Null);
+            let about = option["description"].as_str().unwrap_or_default();
             let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
-            let _ = writeln!(entry, "    option {name} = {default}  {about}");
+            let values = values(option, &schema);
+            let values = if values.is_empty() { String::new() } else { format!(" ({})", alternatives(&values)) };
+            let _ = writeln!(entry, "    option {name} = {default}{values}  {about}");
         }
     }
     let _ = writeln!(entry, "    try: {}", protocol.example);
     entry
+}
+
+/// The texts that an option can be, if those are all that it can be: in its own schema, or in the one it refers to.
+fn values<'s>(option: &'s Value, schema: &'s Value) -> Vec<&'s str> {
+    let referred = option["$ref"].as_str().and_then(|path| schema.pointer(path.strip_prefix('#')?));
+    let option = referred.unwrap_or(option);
+    let listed = option["enum"].as_array().into_iter().flatten();
+    let described = option["oneOf"].as_array().into_iter().flatten();
+    let described = described.flat_map(|one| one["enum"].as_array().into_iter().flatten().chain(one.get("const")));
+    listed.chain(described).filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_with_few_values_is_listed_with_all_of_them() {
+        let list = list(&Registry::built_in());
+        let option = "option existing = \"refuse\" (\"refuse\", \"replace\" or \"number\")  What happens to";
+        assert_eq!(list.matches(option).count(), 2, "{list}");
+        assert!(list.contains("option max_request = \"4KiB\"  "), "{list}");
+    }
 }

@@ -1,13 +1,16 @@
 //! `--xray` and `--step`: where the X-ray of a server goes.
 
-use std::fmt::Display;
-use std::io::{self, stderr, stdin};
+use std::io::{self, stderr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
-use log::error;
+use log::{error, warn};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
 
+use super::keyboard::Keyboard;
 use crate::xray::{self, View, Written};
 
 /// What `--xray` says.
@@ -40,38 +43,47 @@ impl FromStr for Target {
 #[derive(Debug)]
 pub(super) struct Xray {
     live: Option<Written>,
+    /// The other end of what ends the steps.
+    end_of_steps: Option<UnixStream>,
 }
 
 impl Xray {
-    /// Starts it, if anybody wants to see anything.
-    ///
-    /// # Errors
-    /// The file cannot be written, or there is no thread to be had.
-    pub(super) fn start(target: Option<&Target>, step: bool) -> Result<Self, String> {
-        let mut it = Self { live: None };
+    /// Starts it, if anybody wants to see anything. What cannot be had is left out with a warning: who serves others does
+    /// not fail them because nobody can watch.
+    pub(super) fn start(target: Option<&Target>, step: bool) -> Self {
+        let mut it = Self { live: None, end_of_steps: None };
         if target.is_none() && !step {
-            return Ok(it);
+            return it;
         }
         xray::start();
         if step {
-            xray::step(stdin().lock(), stderr());
+            let ends = UnixStream::pair().map_err(|error| warn!("no signal ends the steps: {error}")).ok();
+            let (end, signals) = ends.unzip();
+            it.end_of_steps = end;
+            let mut keyboard = Keyboard::new(io::stdin(), signals);
+            xray::step(move || keyboard.enter(), stderr());
         }
         match target {
             // Each turn is shown already.
             Some(Target::Live) if step => {}
-            Some(Target::Live) => it.live = Some(xray::watch(stderr()).map_err(cannot("start the X-ray"))?),
-            Some(Target::File(path, view)) => {
-                let what = format!("write the X-ray to {}", path.display());
-                xray::save_to(path.clone(), *view).map_err(cannot(what))?;
-            }
+            Some(Target::Live) => match xray::watch(stderr()) {
+                Ok(live) => it.live = Some(live),
+                Err(error) => warn!("there is no X-ray: {error}"),
+            },
+            Some(Target::File(path, view)) => xray::save_to(path.clone(), *view),
             None => {}
         }
-        Ok(it)
+        it
     }
-}
 
-fn cannot(what: impl Display) -> impl FnOnce(io::Error) -> String {
-    move |error| format!("cannot {what}: {error}")
+    /// Has SIGTERM and SIGINT end the steps, once the loop watches these signals: it is to see them without Enter.
+    pub(super) fn watch_signals(&mut self) {
+        let Some(end) = self.end_of_steps.take() else { return };
+        let registered = end.try_clone().and_then(|clone| pipe::register(SIGTERM, clone));
+        if let Err(error) = registered.and_then(|_| pipe::register(SIGINT, end)) {
+            warn!("a signal does not end the steps: {error}");
+        }
+    }
 }
 
 impl Drop for Xray {

@@ -77,7 +77,7 @@ fn defaults() -> BTreeMap<String, Value> {
     let file = serde_json::to_value(FileMembers::default()).unwrap();
     collect("", &file);
     collect("limits.", &file["limits"]);
-    collect("", &json!({ "backlog": check::BACKLOG }));
+    collect("", &json!({ "backlog": BACKLOG }));
     for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
     }
@@ -151,6 +151,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         VISIT_ACCEPTS_MIN VISIT_REFUSALS_MAX RELIEF_EVERY UNSENT_BYTES_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
         DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKER_NICE JOBS_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
+        FEW_DESCRIPTORS
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
         REPORT_ROWS_MAX

@@ -10,13 +10,14 @@ use super::document::{Document, member, members, merged, quoted};
 use super::listen::{Listen, Transport};
 use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
 use super::problems::{Findings, Problems};
+use super::taken::Taken;
 use super::units::Size;
 use super::{Config, ListenerConfig};
 use crate::limits::Limits;
 use crate::registry::{Protocol, Registry};
 
 /// Connections that the kernel holds before they are accepted, if `backlog` is left out.
-pub(super) const BACKLOG: u32 = 1024;
+pub(crate) const BACKLOG: u32 = 1024;
 
 /// The largest `backlog` and `receive_buffer`: the kernel takes a C `int`.
 const INT_MAX: u64 = i32::MAX as u64;
@@ -192,9 +193,17 @@ impl<'c> Checker<'c> {
         let mut taken = BTreeMap::new();
         for (source, members) in listeners {
             let (Some(name), Some(value)) = (&members.name, member(source, "name")) else { continue };
-            if name.is_empty() || name.contains(|character: char| character.is_whitespace() || character.is_control()) {
-                let found = quoted(name);
-                self.findings.report(value.start(), format!("expected a name without white space, found {found}"));
+            let without = if name.is_empty() {
+                Some("of at least one character")
+            } else if name.contains(char::is_whitespace) {
+                Some("without white space")
+            } else if name.contains(char::is_control) {
+                Some("without control characters")
+            } else {
+                None
+            };
+            if let Some(without) = without {
+                self.findings.report(value.start(), format!("expected a name {without}, found {}", quoted(name)));
             } else if let Some(first) = taken.get(name) {
                 let first = self.findings.path(*first);
                 self.findings.report(value.start(), format!("expected a unique name, found that of {first}"));
@@ -204,22 +213,14 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Listeners are compared within groups that share transport, host and port, so that many cost no more than few.
     fn addresses(&mut self, listeners: &[Listener<'_>]) {
-        let mut taken = BTreeMap::<_, Vec<(&Listen, usize)>>::new();
+        let mut taken = Taken::new();
         for (source, members) in listeners {
             let (Some(listen), Some(value)) = (&members.listen, member(source, "listen")) else { continue };
-            if listen.port == 0 {
-                continue;
-            }
-            let group = taken.entry(listen.socket()).or_default();
-            match group.iter().find(|(other, _)| listen.collides(other)) {
-                Some((_, first)) => {
-                    let first = self.findings.path(*first);
-                    self.findings
-                        .report(value.start(), format!("expected an address of its own, found that of {first}"));
-                }
-                None => group.push((listen, source.start())),
+            if let Some((first, offset)) = taken.add(listen, source.start())
+                && let Some(message) = listen.clash(first, &self.findings.path(offset))
+            {
+                self.findings.report(value.start(), message);
             }
         }
     }

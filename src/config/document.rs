@@ -2,7 +2,10 @@
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
-use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use jsonc_parser::tokens::Token;
+use jsonc_parser::{CollectOptions, ParseOptions, Scanner, ScannerOptions, parse_to_ast};
+
+use super::syntax;
 
 /// A parsed JSON text. A place in it is a byte offset, at which at most one value or one member's name starts.
 #[derive(Debug)]
@@ -10,17 +13,18 @@ pub(crate) struct Document<'a> {
     pub(crate) root: Value<'a>,
 }
 
-/// Why a text is not JSON (RFC 8259), and where.
+/// Why a text is not JSON (RFC 8259) with comments and trailing commas, and where.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) offset: usize,
     pub(crate) message: String,
 }
 
-const STRICT: ParseOptions = ParseOptions {
-    allow_comments: false,
+/// JSON, but for what a person who writes it by hand wants: comments and trailing commas.
+const COMMENTED: ParseOptions = ParseOptions {
+    allow_comments: true,
     allow_loose_object_property_names: false,
-    allow_trailing_commas: false,
+    allow_trailing_commas: true,
     allow_missing_commas: false,
     allow_single_quoted_strings: false,
     allow_hexadecimal_numbers: false,
@@ -30,22 +34,30 @@ const STRICT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
+const TOKENS: ScannerOptions = ScannerOptions {
+    allow_single_quoted_strings: false,
+    allow_hexadecimal_numbers: false,
+    allow_unary_plus_numbers: false,
+    allow_bare_decimal_point_numbers: false,
+    allow_non_finite_numbers: false,
+    allow_extended_string_escapes: false,
+};
+
 impl<'a> Document<'a> {
-    /// Parses `text` twice: the parser that knows positions lets form feeds, foreign white space and control characters
-    /// in strings pass, so serde_json judges the syntax first, nesting (128 levels) included.
+    /// Parses `text` twice: the parser that knows positions and comments lets form feeds, foreign white space and control
+    /// characters in strings pass, so serde_json judges the rest of the syntax first, nesting (128 levels) included.
     pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
         if text.starts_with('\u{feff}') {
             return Err(SyntaxError { offset: 0, message: "expected JSON, found a byte order mark".to_owned() });
         }
-        if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
+        let plain = plain(text);
+        if let Err(error) = serde_json::from_str::<serde_json::Value>(&plain) {
             let message = error.to_string();
             let reason = message.split(" at line ").next().unwrap_or_default();
-            return Err(SyntaxError {
-                offset: offset(text, error.line(), error.column()),
-                message: format!("expected JSON, found an error in it: {reason}"),
-            });
+            let offset = offset(&plain, error.line(), error.column());
+            return Err(SyntaxError { offset, message: syntax::explain(text, offset, reason) });
         }
-        let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT)
+        let parsed = parse_to_ast(text, &CollectOptions::default(), &COMMENTED)
             .map_err(|error| SyntaxError { offset: error.range().start, message: error.kind().to_string() })?;
         let root = parsed
             .value
@@ -90,6 +102,36 @@ impl<'a> Document<'a> {
         }
         (path, value)
     }
+}
+
+/// `text` with blanks in place of comments and trailing commas, byte for byte, so that everything else keeps its place.
+/// From the first token on that is none, it is left as it is.
+fn plain(text: &str) -> String {
+    let mut plain = text.as_bytes().to_vec();
+    let mut scanner = Scanner::new(text, &TOKENS);
+    let (mut after_value, mut comma) = (false, None);
+    while let Ok(Some(token)) = scanner.scan() {
+        match token {
+            Token::CommentLine(_) | Token::CommentBlock(_) => {
+                plain[scanner.token_start()..scanner.token_end()].fill(b' ')
+            }
+            // One comma behind a value, and none alone or behind another.
+            Token::Comma => {
+                comma = after_value.then(|| scanner.token_start());
+                after_value = false;
+            }
+            Token::CloseBrace | Token::CloseBracket => {
+                if let Some(comma) = comma.take() {
+                    plain[comma] = b' ';
+                }
+                after_value = true;
+            }
+            Token::OpenBrace | Token::OpenBracket | Token::Colon => (after_value, comma) = (false, None),
+            _ => (after_value, comma) = (true, None),
+        }
+    }
+    // Tokens begin and end between characters.
+    String::from_utf8(plain).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Line and column of a byte of `text`, the column in characters, both from 1.
@@ -156,16 +198,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_json_passes() {
+    fn only_json_with_comments_and_trailing_commas_passes() {
         for text in [
             "",
             " ",
             "{} {}",
-            "{\"a\":1,}",
-            "[1,]",
             "{\"a\":1 \"b\":2}",
-            "// a\n{}",
-            "{/* a */}",
+            "{,}",
+            "[,]",
+            "[1,,]",
+            "[1 /* a */ 2]",
+            "{\"a\":,}",
+            "{} // a\n {}",
+            "{},",
+            "1 / 2",
+            "{} /* a",
+            "/* a */",
+            "// a",
+            "# a\n{}",
+            "{\"a\":1,'b':2,}",
+            "[\"a // b\n\"]",
             "{'a':1}",
             "{a:1}",
             "[0x10]",
@@ -194,6 +246,17 @@ mod tests {
         ] {
             assert!(Document::parse(text).is_err(), "{text:?}");
         }
+        for text in [
+            "// a\n{}",
+            "{/* a */}",
+            "{\"a\":1,}",
+            "[1,]",
+            "[[1,], {\"a\": [2,],} ,\n // b, ]\n /* c, } */ ] // d",
+            "[\"// a\", \"/* b */\", \",]\", \"\\\"// c\"]",
+            "//\u{e4}\u{2028}\r\n[/**/]",
+        ] {
+            assert!(Document::parse(text).is_ok(), "{text:?}");
+        }
         for text in ["{}", " \r\n\t[ ] ", "\"\\ud83d\\ude00\\u0000\\/\"", "-0", "1e5", "[0.5E-7,{\"\":null}]"] {
             assert!(Document::parse(text).is_ok(), "{text:?}");
         }
@@ -210,7 +273,9 @@ mod tests {
     #[test]
     fn a_syntax_error_stands_where_it_is_and_columns_count_characters() {
         for (text, expected) in [
-            ("{\n  \"a\": 1,\n}", (3, 1)),
+            ("{\n  \"a\": 1,,\n}", (2, 10)),
+            ("/* ä\n */ [ // ö\n 'x']", (3, 2)),
+            ("/*", (1, 1)),
             ("[\"äöü\", x]", (1, 9)),
             ("", (1, 1)),
             ("[\n", (2, 1)),

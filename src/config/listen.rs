@@ -18,8 +18,8 @@ pub struct Listen {
     pub transport: Transport,
     /// `tcp4`, `udp6`: the only family allowed.
     pub family: Option<Family>,
-    /// An IP address (IPv6 without brackets) or a host name; `None` for every address of the machine, of `family` or, if
-    /// that is not given, of both families.
+    /// An IP address (IPv6 without brackets, a link-local one with its zone: `fe80::1%eth0`) or a host name; `None` for
+    /// every address of the machine, of `family` or, if that is not given, of both families.
     pub host: Option<String>,
     /// The port; 0 lets the kernel choose.
     pub port: u16,
@@ -65,19 +65,23 @@ impl Listen {
             .map_or("tcp", |(scheme, ..)| scheme)
     }
 
-    /// Transport, host and port: what two listeners on one address have in common.
-    pub(super) fn socket(&self) -> (Transport, String, u16) {
-        let every = self.ip().map_or_else(|| self.host.is_none(), |ip| ip.is_unspecified());
-        let host = if every { "every address".into() } else { self.host_or_every().to_ascii_lowercase() };
-        (self.transport, host, self.port)
+    /// Whether it takes every address of the machine, of one family or of both.
+    pub(super) fn is_every(&self) -> bool {
+        self.ip().map_or_else(|| self.host.is_none(), |ip| ip.is_unspecified())
+    }
+
+    /// The host in one spelling.
+    pub(super) fn host_key(&self) -> String {
+        if self.is_every() { String::new() } else { self.host_or_every().to_ascii_lowercase() }
     }
 
     fn ip(&self) -> Option<IpAddr> {
-        self.host.as_ref()?.parse().ok()
+        let host = self.host.as_ref()?;
+        host.split('%').next()?.parse().ok()
     }
 
     /// The only family that it takes, if there is one: an IP address has its own.
-    fn only_family(&self) -> Option<Family> {
+    pub(super) fn only_family(&self) -> Option<Family> {
         match self.ip() {
             Some(IpAddr::V4(_)) => Some(Family::V4),
             Some(IpAddr::V6(_)) => Some(Family::V6),
@@ -85,14 +89,26 @@ impl Listen {
         }
     }
 
-    /// Whether both can only be one address. Port 0 is never the same; host names are not looked up.
-    pub(super) fn collides(&self, other: &Self) -> bool {
-        self.port != 0
-            && self.socket() == other.socket()
-            && match (self.only_family(), other.only_family()) {
-                (Some(one), Some(another)) => one == another,
-                _ => true,
+    /// What is wrong with listening here where `first` does already, in a sentence that calls it `name`; nothing if both
+    /// may be. Port 0 is never the same; host names are not looked up.
+    ///
+    /// A socket on every address leaves none to another one. The BSDs allow that nevertheless (`SO_REUSEADDR`), and Linux
+    /// does not; a configuration is right or wrong on every machine.
+    pub(super) fn clash(&self, first: &Self, name: &str) -> Option<String> {
+        if self.port == 0 || (self.transport, self.port) != (first.transport, first.port) {
+            return None;
+        }
+        let families = (self.only_family(), first.only_family());
+        let may_share_family = !matches!(families, (Some(one), Some(other)) if one != other);
+        let found = match (self.is_every(), first.is_every()) {
+            (true, false) if meets(families.0, families.1) => format!("every address, of which {name} has one"),
+            (false, true) if meets(families.1, families.0) => format!("one of {name}, which takes every address"),
+            (every, first_every) if every == first_every && self.host_key() == first.host_key() && may_share_family => {
+                format!("that of {name}")
             }
+            _ => return None,
+        };
+        Some(format!("expected an address of its own, found {found}"))
     }
 
     fn host_or_every(&self) -> Cow<'_, str> {
@@ -102,6 +118,11 @@ impl Listen {
             (None, _) => Ipv6Addr::UNSPECIFIED.to_string().into(),
         }
     }
+}
+
+/// Whether all addresses of a family, or of both, include one that is of `one`, as far as that is known.
+fn meets(every: Option<Family>, one: Option<Family>) -> bool {
+    every.is_none() || every == one
 }
 
 impl fmt::Display for Transport {
@@ -151,13 +172,17 @@ fn parse_host(host: &str, family: Option<Family>) -> Result<Option<String>, Expe
     if host.is_empty() {
         return Ok(None);
     }
-    let address = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => IpAddr::V6(inner.parse().map_err(|_| Expected("an IPv6 address in the brackets"))?),
+    let (address, zone) = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(inner) => {
+            let (address, zone) = inner.split_once('%').map_or((inner, None), |(address, zone)| (address, Some(zone)));
+            let address = address.parse().map_err(|_| Expected("an IPv6 address in the brackets"))?;
+            (IpAddr::V6(address), parse_zone(address, zone)?)
+        }
         None if host.contains(':') => {
             return Err(Expected("brackets around an IPv6 address, such as \"tcp://[::1]:5656\""));
         }
         None => match host.parse() {
-            Ok(address) => IpAddr::V4(address),
+            Ok(address) => (IpAddr::V4(address), String::new()),
             Err(_) if is_host_name(host) => return Ok(Some(host.to_owned())),
             Err(_) => return Err(HOST),
         },
@@ -166,8 +191,38 @@ fn parse_host(host: &str, family: Option<Family>) -> Result<Option<String>, Expe
         (IpAddr::V6(_), Some(Family::V4)) => Err(Expected("an IPv4 address or a host name after tcp4 and udp4")),
         (IpAddr::V4(_), Some(Family::V6)) => Err(Expected("an IPv6 address or a host name after tcp6 and udp6")),
         (IpAddr::V4(Ipv4Addr::UNSPECIFIED), Some(_)) | (IpAddr::V6(Ipv6Addr::UNSPECIFIED), _) => Ok(None),
-        _ => Ok(Some(address.to_string())),
+        _ => Ok(Some(format!("{address}{zone}"))),
     }
+}
+
+/// The zone of an address with its `%` (RFC 4007, section 11), which a link-local one needs and others do not have: the
+/// name or the number of an interface.
+fn parse_zone(address: Ipv6Addr, zone: Option<&str>) -> Result<String, Expected> {
+    const NAME_BYTES_MAX: usize = 15; // Linux, IFNAMSIZ; the BSDs have no more.
+    if address.to_ipv4_mapped().is_some() {
+        return Err(Expected("an IPv4 address as it is, such as \"127.0.0.1\" for \"[::ffff:127.0.0.1]\""));
+    }
+    let Some(zone) = zone else {
+        let expected = Expected("a link-local address with its interface, such as \"[fe80::1%eth0]\"");
+        return if needs_zone(address) { Err(expected) } else { Ok(String::new()) };
+    };
+    if !needs_zone(address) {
+        return Err(Expected(
+            "an interface after \"%\" only where the address is link-local, such as \"[fe80::1%eth0]\"",
+        ));
+    }
+    let is_in_name = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'%' | b'[' | b']');
+    match zone.parse::<u32>() {
+        Ok(1..) => Ok(format!("%{zone}")),
+        Err(_) if (1..=NAME_BYTES_MAX).contains(&zone.len()) && zone.bytes().all(is_in_name) => Ok(format!("%{zone}")),
+        _ => Err(Expected("the name or the number of an interface after \"%\"")),
+    }
+}
+
+/// Whether an address is unique only on its link, so that it means nothing without an interface (RFC 4291, sections 2.5.6
+/// and 2.7).
+fn needs_zone(address: Ipv6Addr) -> bool {
+    address.is_unicast_link_local() || matches!(address.segments()[0] & 0xff0f, 0xff01 | 0xff02)
 }
 
 /// RFC 1123, section 2.1: labels of letters, digits and hyphens, the last one not all digits, since that could only be an
@@ -208,7 +263,7 @@ impl JsonSchema for Listen {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let schemes = SCHEMES.map(|(scheme, ..)| scheme).join("|");
-        let pattern = format!("^({schemes})://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])?:[0-9]+$");
+        let pattern = format!("^({schemes})://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+(%[^]/:%[]+)?\\])?:[0-9]+$");
         json_schema!({ "type": "string", "pattern": pattern, "examples": ["tcp://127.0.0.1:5656"] })
     }
 }
@@ -234,6 +289,9 @@ mod tests {
             ("tcp4://:8330", "tcp4://0.0.0.0:8330"),
             ("udp6://:8330", "udp6://[::]:8330"),
             ("tcp://0.0.0.0:8330", "tcp://0.0.0.0:8330"),
+            ("tcp://[fe80:0::1%eth0]:80", "tcp://[fe80::1%eth0]:80"),
+            ("udp6://[FE80::1%2]:80", "udp6://[fe80::1%2]:80"),
+            ("udp://[ff02::1%br-lan.7]:80", "udp://[ff02::1%br-lan.7]:80"),
         ] {
             assert_eq!(listen(written).to_string(), printed);
             assert_eq!(listen(printed), listen(written));
@@ -276,30 +334,76 @@ mod tests {
             "tcp://ä:80",
             "tcp://a\0:80",
             "tcp://user@host:80",
+            "tcp://[::ffff:127.0.0.1]:80",
+            "tcp://[fe80::1]:80",
+            "udp://[ff02::1]:80",
+            "tcp://[fe80::1%]:80",
+            "tcp://[fe80::1%0]:80",
+            "tcp://[fe80::1%a b]:80",
+            "tcp://[fe80::1%eth0%1]:80",
+            "tcp://[fe80::1%a-name-too-long-]:80",
+            "tcp://[::1%lo]:80",
+            "tcp://127.0.0.1%lo:80",
+            "tcp4://[fe80::1%eth0]:80",
         ] {
             assert!(text.parse::<Listen>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn two_spellings_of_one_address_collide() {
-        for (one, other, expected) in [
-            ("tcp://127.0.0.1:80", "tcp4://127.0.0.1:80", true),
-            ("tcp://:80", "tcp6://[::]:80", true),
-            ("tcp://LOCALHOST:80", "tcp://localhost:80", true),
-            ("tcp://[::1]:80", "tcp://[0:0::1]:80", true),
-            ("tcp4://0.0.0.0:80", "tcp://0.0.0.0:80", true),
-            ("tcp://:80", "tcp4://0.0.0.0:80", true),
-            ("tcp6://:80", "tcp://0.0.0.0:80", false),
-            ("tcp://127.0.0.1:80", "udp://127.0.0.1:80", false),
-            ("tcp://127.0.0.1:80", "tcp://127.0.0.2:80", false),
-            ("tcp://127.0.0.1:80", "tcp://127.0.0.1:81", false),
-            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", false),
-            ("tcp4://:80", "tcp6://:80", false),
-            ("tcp4://localhost:80", "tcp6://localhost:80", false),
+    fn what_is_wrong_with_an_address_is_said() {
+        for (text, expected) in [
+            (
+                "tcp://[::ffff:127.0.0.1]:80",
+                "an IPv4 address as it is, such as \"127.0.0.1\" for \"[::ffff:127.0.0.1]\"",
+            ),
+            ("tcp://[fe80::1]:80", "a link-local address with its interface, such as \"[fe80::1%eth0]\""),
+            ("tcp://[fe80::1%]:80", "the name or the number of an interface after \"%\""),
         ] {
-            assert_eq!(listen(one).collides(&listen(other)), expected, "{one} {other}");
-            assert_eq!(listen(other).collides(&listen(one)), expected, "{other} {one}");
+            assert_eq!(text.parse::<Listen>(), Err(Expected(expected)), "{text}");
+        }
+    }
+
+    /// What is found at `one` where `other` is, without the words around it.
+    fn clash(one: &str, other: &str) -> Option<String> {
+        let clash = listen(one).clash(&listen(other), "a")?;
+        Some(clash.strip_prefix("expected an address of its own, found ").unwrap_or(&clash).to_owned())
+    }
+
+    #[test]
+    fn what_cannot_be_bound_at_once_clashes() {
+        const SAME: Option<&str> = Some("that of a");
+        const EVERY: Option<&str> = Some("every address, of which a has one");
+        const ONE: Option<&str> = Some("one of a, which takes every address");
+        for (one, other, expected, reverse) in [
+            ("tcp://127.0.0.1:80", "tcp4://127.0.0.1:80", SAME, SAME),
+            ("tcp://:80", "tcp6://[::]:80", SAME, SAME),
+            ("tcp://LOCALHOST:80", "tcp://localhost:80", SAME, SAME),
+            ("tcp://[::1]:80", "tcp://[0:0::1]:80", SAME, SAME),
+            ("tcp4://0.0.0.0:80", "tcp://0.0.0.0:80", SAME, SAME),
+            ("tcp://:80", "tcp4://0.0.0.0:80", SAME, SAME),
+            ("tcp6://:80", "tcp://0.0.0.0:80", None, None),
+            ("tcp://127.0.0.1:80", "udp://127.0.0.1:80", None, None),
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.2:80", None, None),
+            ("tcp://127.0.0.1:80", "tcp://127.0.0.1:81", None, None),
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", None, None),
+            ("tcp4://:80", "tcp6://:80", None, None),
+            ("tcp4://localhost:80", "tcp6://localhost:80", None, None),
+            ("tcp://:80", "tcp://127.0.0.1:80", EVERY, ONE),
+            ("tcp://:80", "tcp://[::1]:80", EVERY, ONE),
+            ("udp://:80", "udp://localhost:80", EVERY, ONE),
+            ("tcp://0.0.0.0:80", "tcp://127.0.0.1:80", EVERY, ONE),
+            ("tcp6://:80", "tcp://[fe80::1%eth0]:80", EVERY, ONE),
+            ("tcp4://:80", "tcp4://localhost:80", EVERY, ONE),
+            ("tcp4://:80", "tcp://localhost:80", None, None),
+            ("tcp6://:80", "tcp://127.0.0.1:80", None, None),
+            ("tcp4://:80", "tcp://[::1]:80", None, None),
+            ("tcp://:80", "udp://127.0.0.1:80", None, None),
+            ("tcp://:0", "tcp://127.0.0.1:0", None, None),
+            ("tcp://[fe80::1%a]:80", "tcp://[fe80::1%b]:80", None, None),
+        ] {
+            assert_eq!(clash(one, other).as_deref(), expected, "{one} {other}");
+            assert_eq!(clash(other, one).as_deref(), reverse, "{other} {one}");
         }
     }
 }

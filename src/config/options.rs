@@ -40,9 +40,15 @@ impl OptionsType {
         (self.defaults)()
     }
 
-    /// A JSON Schema for the options alone.
+    /// A JSON Schema for the options alone, with all that it refers to.
     pub(crate) fn schema(&self) -> serde_json::Value {
-        (self.subschema)(&mut SchemaGenerator::default()).to_value()
+        let mut generator = SchemaGenerator::default();
+        let mut schema = (self.subschema)(&mut generator);
+        let definitions = generator.take_definitions(true);
+        if !definitions.is_empty() {
+            schema.insert("$defs".to_owned(), definitions.into());
+        }
+        schema.to_value()
     }
 }
 

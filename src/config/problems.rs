@@ -27,8 +27,7 @@ pub struct Problem {
 
 /// Everything that is wrong with one text, in its order; never empty.
 ///
-/// Displayed as one line each: `reactor.json:14:23: listeners[1].limits.idle_timeout: expected a duration such as "30s",
-/// found "30 sekunden"`.
+/// Displayed as one line each: `reactor.json:14:23: listeners[1].protocol: unknown protocol "smu"; did you mean "sum"?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     file: String,

@@ -42,8 +42,8 @@ fn five_mistakes_are_five_messages_in_the_order_of_the_text() {
             "r.json:3:50: listeners[0].protocol: unknown protocol \"smu\"; did you mean \"sum\"?",
             "r.json:4:17: listeners[1].listen: expected a port at the end, after \":\", found \"tcp://127.0.0.1\"",
             "r.json:5:19: listeners[1].limits: unknown member \"idel_timeout\"; did you mean \"idle_timeout\"?",
-            "r.json:5:58: listeners[1].limits.idle_timeout: expected a duration such as \"30s\", found \"30 sekunden\"",
-            "r.json:7:23: shutdown_timeout: expected a duration such as \"30s\", found 10",
+            "r.json:5:58: listeners[1].limits.idle_timeout: expected a duration such as \"30s\" (a whole number and ns, us, ms, s, m, h or d), found \"30 sekunden\"",
+            "r.json:7:23: shutdown_timeout: expected a duration such as \"30s\" (a whole number and ns, us, ms, s, m, h or d), found 10",
         ]
     );
 }
@@ -81,13 +81,15 @@ fn what_is_wrong_with_a_listener_is_said() {
             format!("{tcp}, \"limits\": {{\"max_connections\": -1, \"max_pending_output\": 1024}}"),
             &[
                 "listeners[0].limits.max_connections: expected a whole number that is not negative, found -1",
-                "listeners[0].limits.max_pending_output: expected a size such as \"64KiB\", found 1024",
+                "listeners[0].limits.max_pending_output: expected a size such as \"64KiB\" (a whole number and B, KiB, MiB, GiB or TiB), found 1024",
             ],
         ),
         (format!("{tcp}, \"limits\": []"), &["listeners[0].limits: expected an object, found an array"]),
         (
             format!("{tcp}, \"limits\": {{\"idle_timeout\": null}}"),
-            &["listeners[0].limits.idle_timeout: expected a duration such as \"30s\", found null"],
+            &[
+                "listeners[0].limits.idle_timeout: expected a duration such as \"30s\" (a whole number and ns, us, ms, s, m, h or d), found null",
+            ],
         ),
         (format!("{tcp}, \"backlog\": 0"), &["listeners[0].backlog: expected more than zero, found 0"]),
         (
@@ -118,7 +120,14 @@ fn what_is_wrong_with_a_listener_is_said() {
             format!("{tcp}, \"name\": \"a b\""),
             &["listeners[0].name: expected a name without white space, found \"a b\""],
         ),
-        (format!("{tcp}, \"name\": \"\""), &["listeners[0].name: expected a name without white space, found \"\""]),
+        (
+            format!("{tcp}, \"name\": \"\""),
+            &["listeners[0].name: expected a name of at least one character, found \"\""],
+        ),
+        (
+            format!("{tcp}, \"name\": \"a\\u0007\""),
+            &["listeners[0].name: expected a name without control characters, found \"a\\u{7}\""],
+        ),
         (format!("{tcp}, \"protocol\": \"sum\""), &["listeners[0]: member \"protocol\" given twice; expected it once"]),
         (
             format!("{tcp}, \"options\": {{\"x\": 1}}"),
@@ -137,7 +146,7 @@ fn what_is_wrong_with_the_whole_is_said() {
         (r#"{"listeners": []}"#, "r.json:1:15: listeners: expected at least one listener, found an empty array"),
         (r#"{"listeners": {}}"#, "r.json:1:15: listeners: expected an array, found an object"),
         (r#"{"listeners": [7]}"#, "r.json:1:16: listeners[0]: expected an object, found 7"),
-        ("{\"listeners\": [],}", "r.json:1:18: expected JSON, found an error in it: trailing comma"),
+        ("{\"listeners\": [],,}", "r.json:1:18: expected JSON, found an error in it: key must be a string"),
     ] {
         assert_eq!(reported(text), [expected], "{text}");
     }
@@ -155,7 +164,7 @@ fn a_mistake_at_the_top_is_reported_once_though_every_listener_inherits_it() {
     assert_eq!(
         reported(&text),
         [
-            "r.json:1:29: limits.idle_timeout: expected a duration such as \"30s\", found \"x\"",
+            "r.json:1:29: limits.idle_timeout: expected a duration such as \"30s\" (a whole number and ns, us, ms, s, m, h or d), found \"x\"",
             "r.json:1:51: limits.write_timeout: expected more than zero, found \"0s\"",
             "r.json:1:249: max_pending_output_total: expected more than zero, found \"0B\"",
         ]
@@ -168,13 +177,21 @@ fn names_and_addresses_are_unique() {
         {"name": "a", "listen": "tcp://127.0.0.1:80", "protocol": "time"},
         {"name": "a", "listen": "tcp4://127.0.0.1:80", "protocol": "time"},
         {"name": "b", "listen": "udp://127.0.0.1:80", "protocol": "sum"},
-        {"listen": "tcp://:0", "protocol": "time"}, {"listen": "tcp://:0", "protocol": "time"}
+        {"listen": "tcp://:0", "protocol": "time"}, {"listen": "tcp://:0", "protocol": "time"},
+        {"listen": "tcp://:80", "protocol": "time"},
+        {"listen": "tcp6://:90", "protocol": "time"},
+        {"listen": "tcp://127.0.0.1:90", "protocol": "time"},
+        {"listen": "tcp://[::1]:90", "protocol": "time"}
     ]}"#;
     assert_eq!(
         reported(text),
         [
             "r.json:3:18: listeners[1].name: expected a unique name, found that of listeners[0]",
             "r.json:3:33: listeners[1].listen: expected an address of its own, found that of listeners[0]",
+            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, of which listeners[0] \
+             has one",
+            "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which takes every \
+             address",
         ]
     );
 }
@@ -232,6 +249,7 @@ fn a_listener_of_the_command_line_is_as_good_as_one_in_the_file() {
         ("time=udp://:1", "expected a protocol for UDP, found \"time\", which is for TCP"),
         ("sum=tcp://:x", "expected a port from 0 to 65535 at the end, found \"tcp://:x\""),
         ("sum=tcp4://127.0.0.1:1", "expected an address of its own, found that of the listener sum-tcp"),
+        ("sum=tcp://:1", "expected an address of its own, found every address, of which the listener sum-tcp has one"),
     ] {
         assert_eq!(config.add_listener(argument, &registry).unwrap_err(), expected);
     }
@@ -244,11 +262,18 @@ fn hostile_texts_end_in_a_bounded_report() {
     let repeated = "\"a\":0,".repeat(100_000);
     let elements = "{},".repeat(100_000);
     let empty = r#"{"listen":"tcp://:9","protocol":"time","name":"n"},"#.repeat(20_000);
+    // All of them have one port and addresses of their own, and the last takes every address.
+    let mut alike: String = (0..15_000)
+        .map(|number| format!(r#"{{"listen":"tcp://10.0.{}.{}:9","protocol":"time"}},"#, number / 250, number % 250))
+        .collect();
+    alike.push_str(r#"{"listen":"tcp://:9","protocol":"time"},"#);
     for text in [
         format!("{{{members}\"listeners\":[]}}"),
         format!("{{{repeated}\"listeners\":[]}}"),
         format!("{{\"listeners\":[{elements}{{}}]}}"),
         format!("{{\"listeners\":[{empty}{{}}]}}"),
+        format!("{{\"listeners\":[{alike}{{}}]}}"),
+        format!("{{{}\"listeners\":[]}}", "/**/,".repeat(100_000)),
         format!("{{\"{}\":0}}", "n".repeat(1_000_000)),
     ] {
         let problems = parse(&text).unwrap_err();
@@ -270,7 +295,7 @@ fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
     for (content, expected) in [
         (&b"{\n  \"\xff\"}"[..], "2:4: expected UTF-8, found another byte"),
         (b"{\0}", "1:2: expected JSON, found an error in it: key must be a string"),
-        (b"", "1:1: expected JSON, found an error in it: EOF while parsing a value"),
+        (b"", "1:1: expected JSON, found an empty file"),
         (&large, "1:1: expected a file of at most 1MiB, found a larger one"),
     ] {
         let path = directory.join("wrong.json");

@@ -32,11 +32,11 @@ const SPAN_UNITS: &Units = &[
     ("us", 1_000),
     ("ns", 1),
 ];
-const SPAN: Expected = Expected("a duration such as \"30s\"");
+const SPAN: Expected = Expected("a duration such as \"30s\" (a whole number and ns, us, ms, s, m, h or d)");
 const SPAN_MAX: u128 = 36_525 * 86_400_000_000_000;
 
 const SIZE_UNITS: &Units = &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-const SIZE: Expected = Expected("a size such as \"64KiB\"");
+const SIZE: Expected = Expected("a size such as \"64KiB\" (a whole number and B, KiB, MiB, GiB or TiB)");
 const SIZE_MAX: u128 = i64::MAX as u128;
 
 impl Span {
@@ -262,6 +262,16 @@ mod tests {
         }
         for text in ["", "KiB", "64", "64K", "64kib", "64KB", "0x10B", "1e3B"] {
             assert_eq!(text.parse::<Size>(), Err(SIZE), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_form_is_told_the_units() {
+        for (units, expected) in [(SPAN_UNITS, SPAN), (SIZE_UNITS, SIZE)] {
+            let mut names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
+            let last = names.pop().unwrap_or_default();
+            let said = format!("(a whole number and {} or {last})", names.join(", "));
+            assert!(expected.0.ends_with(&said), "{expected}: {said}");
         }
     }
 

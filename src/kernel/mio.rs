@@ -13,6 +13,7 @@ use ::mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
+use super::cut;
 use super::offload::Offload;
 use super::sockets::{self, Stream};
 use super::{
@@ -167,6 +168,7 @@ impl Kernel for Mio {
         let local = xray::answered(listener.local_addr(), || Call::GetName)?;
         let registered = self.poll.registry().register(&mut listener, pack(token), Interest::READABLE);
         xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
+        cut::check_backlog(local, options.backlog);
         Ok((listener, local))
     }
 
@@ -180,6 +182,7 @@ impl Kernel for Mio {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = self.poll.registry().register(socket.source(), pack(token), interest);
         xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
+        cut::check_receive_buffer(local, options.receive_buffer_bytes);
         Ok((socket, local))
     }
 

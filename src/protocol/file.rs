@@ -73,10 +73,15 @@ pub enum OnExisting {
 
 impl FileOptions {
     fn check(&self) -> Result<(), Vec<OptionError>> {
-        if self.directory.as_os_str().is_empty() {
-            return Err(vec![OptionError::new("directory", "expected the path of a directory, found an empty string")]);
-        }
-        Ok(())
+        let path = self.directory.as_os_str().as_encoded_bytes();
+        let found = if path.is_empty() {
+            "an empty string"
+        } else if path.contains(&b'\0') {
+            "a NUL in it"
+        } else {
+            return Ok(());
+        };
+        Err(vec![OptionError::new("directory", format!("expected the path of a directory, found {found}"))])
     }
 
     fn open(self, setup: &Setup<'_>) -> Result<Receiver, SetupError> {

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use nix::errno::Errno;
 
 use super::{Owner, Reactor, Slot};
+use crate::amounts::Count;
 use crate::connection::Connection;
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
@@ -120,7 +121,8 @@ impl<K: Kernel> Reactor<K> {
         if let Some(most) = endpoint.limits.max_connections_per_ip
             && !endpoint.peers.admit(peer, most)
         {
-            log::debug!("{}: closed {peer}: its address has {most} connections already", endpoint.name());
+            let most = Count(most as u64, "connection");
+            log::debug!("{}: closed {peer}: its address has {most} already", endpoint.name());
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }

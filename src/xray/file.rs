@@ -1,11 +1,13 @@
 //! An X-ray on its way to a file: written off the loop's thread, and there completely or not at all.
 
+mod part;
+
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::thread::{self, JoinHandle};
 
+use self::part::Part;
 use super::recording::Recording;
 use super::view::View;
 
@@ -20,18 +22,14 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Looks whether it can be written: better now than after a day.
-    ///
-    /// # Errors
-    /// It cannot, or something is there that is no file and would be replaced by one.
-    pub(super) fn new(path: PathBuf, view: View) -> io::Result<Self> {
-        match fs::symlink_metadata(&path) {
-            Ok(there) if !there.is_file() => return Err(io::Error::other("what is there is no regular file")),
-            _ => {}
+    /// Looks whether it can be written, because a warning is better now than after a day, and removes what another
+    /// process has left unfinished beside it. It is tried again each time.
+    pub(super) fn new(path: PathBuf, view: View) -> Self {
+        part::sweep(&path);
+        if let Err(error) = is_free(&path).and_then(|()| Part::create(&path)) {
+            log::warn!("the X-ray cannot be written to {} as things are: {error}", path.display());
         }
-        let temporary = temporary(&path);
-        create(&temporary).and_then(|_| fs::remove_file(&temporary))?;
-        Ok(Self { path, view, writer: None })
+        Self { path, view, writer: None }
     }
 
     /// Has a thread write what `recording` gives, unless one is still writing the one before.
@@ -76,29 +74,21 @@ fn write(path: &Path, view: View, recording: &Recording) {
 
 /// Has the file at `path` hold what `write` writes, in one step (`rename(2)`): who reads it meanwhile sees the old one.
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let temporary = temporary(path);
-    let mut file = BufWriter::new(create(&temporary)?);
-    let result = (|| {
-        write(&mut file)?;
-        file.flush()?;
-        fs::rename(&temporary, path)
-    })();
-    if result.is_err() {
-        let _ = fs::remove_file(&temporary);
+    is_free(path)?;
+    let mut part = Part::create(path)?;
+    let mut file = BufWriter::new(part.file());
+    write(&mut file)?;
+    file.flush()?;
+    drop(file);
+    part.rename_to(path)
+}
+
+/// An error if something is there that is no file and would be replaced by one.
+fn is_free(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() => Err(io::Error::other("what is there is no regular file")),
+        _ => Ok(()),
     }
-    result
-}
-
-/// A file that was not there: nothing else is written over or waited for (`open(2)`: `O_EXCL`).
-fn create(path: &Path) -> io::Result<fs::File> {
-    fs::File::create_new(path)
-}
-
-/// What the file of this process is called until it is complete.
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", process::id()));
-    name.into()
 }
 
 #[cfg(test)]
@@ -107,20 +97,22 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_neither_replaced_nor_written_through() {
-        let directory = std::env::temp_dir().join(format!("reactor-xray-{}", process::id()));
+        let directory = std::env::temp_dir().join(format!("reactor-xray-{}", std::process::id()));
         fs::create_dir_all(directory.join("taken.txt")).unwrap();
-        assert!(File::new(directory.join("taken.txt"), View::Text).is_err(), "a directory");
-
         let (path, precious) = (directory.join("x.txt"), directory.join("precious"));
         fs::write(&precious, "still here").unwrap();
-        std::os::unix::fs::symlink(&precious, temporary(&path)).unwrap();
-        assert!(File::new(path.clone(), View::Text).is_err(), "a link where the new file would be");
-        assert!(replace(&path, |file| file.write_all(b"lost")).is_err());
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        for path in [directory.join("taken.txt"), path.clone()] {
+            let error = replace(&path, |file| file.write_all(b"lost")).unwrap_err();
+            assert_eq!(error.to_string(), "what is there is no regular file");
+        }
         assert_eq!(fs::read_to_string(&precious).unwrap(), "still here");
 
-        fs::remove_file(temporary(&path)).unwrap();
+        fs::remove_file(&path).unwrap();
         replace(&path, |file| file.write_all(b"whole")).unwrap();
+        replace(&path, |_| Err(io::Error::other("a view that fails"))).unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 3, "and nothing unfinished");
         fs::remove_dir_all(&directory).unwrap();
     }
 }

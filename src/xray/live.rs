@@ -2,7 +2,7 @@
 //! turn and shows it.
 
 use std::fmt;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::iter;
 use std::mem;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::thread;
 use super::record::Record;
 use super::recording::Served;
 use super::text::Text;
+use crate::amounts::Count;
 use crate::limits::{LOG_FLUSH, XRAY_BATCH_RECORDS_MAX, XRAY_BATCHES_MAX};
 use crate::log_writer::write_out;
 
@@ -57,11 +58,12 @@ impl Live {
         self.batch.served.push(served);
     }
 
-    /// A turn is over.
-    pub(super) fn end_turn(&mut self) {
+    /// A turn is over. Whether the next one had to wait for a person.
+    pub(super) fn end_turn(&mut self) -> bool {
         self.hand_over();
-        if let Watcher::Step(step) = &mut self.watcher {
-            step.wait();
+        match &mut self.watcher {
+            Watcher::Step(step) => step.wait(),
+            Watcher::Thread { .. } => false,
         }
     }
 
@@ -91,7 +93,7 @@ impl Drop for Live {
 impl Batch {
     fn write(&self, text: &mut Text, to: &mut dyn Write) -> io::Result<()> {
         if self.lost > 0 {
-            writeln!(to, "… {} records lost", self.lost)?;
+            writeln!(to, "… {} lost", Count(self.lost, "record"))?;
         }
         self.served.iter().try_for_each(|served| text.serves(served, to))?;
         self.records.iter().try_for_each(|record| text.record(record, to))
@@ -134,31 +136,35 @@ pub(super) fn to_thread(mut sink: impl Write + Send + 'static) -> io::Result<(Li
     Ok((Live { batch: Batch::default(), watcher }, Written(end)))
 }
 
-/// Shows each turn on `output`, and waits for a line of `input` before the next one.
-pub(super) fn step(input: impl BufRead + 'static, output: impl Write + 'static) -> Live {
-    let step = Step { input: Some(Box::new(input)), output: Box::new(output), text: Text::default() };
+/// Shows each turn on `output`, and waits for `next` before the next one, until that is `false`.
+pub(super) fn step(next: impl FnMut() -> bool + 'static, output: impl Write + 'static) -> Live {
+    let step = Step { next: Some(Box::new(next)), output: Box::new(output), text: Text::default() };
     Live { batch: Batch::default(), watcher: Watcher::Step(Box::new(step)) }
 }
 
 struct Step {
-    /// `None` once it has ended: the loop goes on without stopping.
-    input: Option<Box<dyn BufRead>>,
+    /// `None` once it said that there is no more: the loop goes on without stopping.
+    next: Option<Box<dyn FnMut() -> bool>>,
     output: Box<dyn Write>,
     text: Text,
 }
 
 impl Step {
     fn show(&mut self, batch: &Batch) {
-        // Whoever cannot be shown anything can still press Enter.
-        let _ = batch.write(&mut self.text, &mut *self.output);
+        let mut lines = Vec::new();
+        // Nothing that is written to memory can fail, and whoever cannot be shown anything can still press Enter.
+        let _ = batch.write(&mut self.text, &mut lines);
+        write_out(&mut *self.output, &lines);
     }
 
-    fn wait(&mut self) {
-        let Some(input) = &mut self.input else { return };
-        let _ = self.output.write_all(b"-- Enter for the next turn").and_then(|()| self.output.flush());
-        if !input.skip_until(b'\n').is_ok_and(|count| count > 0) {
-            self.input = None;
+    /// Whether it waited.
+    fn wait(&mut self) -> bool {
+        let Some(next) = &mut self.next else { return false };
+        write_out(&mut *self.output, b"-- Enter for the next turn");
+        if !next() {
+            self.next = None;
         }
+        true
     }
 }
 
@@ -211,8 +217,8 @@ mod tests {
         drop(open);
         let text = String::from_utf8(written.into_iter().flatten().collect()).expect("text");
         end.wait();
-        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" records lost"));
-        let lost: usize = told.map(|count| count.parse::<usize>().expect("a number")).sum();
+        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" lost")?.split_once(' '));
+        let lost: usize = told.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
         let shown = text.lines().filter(|line| line.contains("reap")).count();
         assert!(lost >= (batches - XRAY_BATCHES_MAX - 2) * XRAY_BATCH_RECORDS_MAX, "{lost}");
         assert_eq!(lost + shown, batches * XRAY_BATCH_RECORDS_MAX);
@@ -235,10 +241,11 @@ mod tests {
     #[test]
     fn each_turn_is_shown_and_waits_for_a_line_until_there_are_no_more() {
         let page = Page::default();
-        let mut live = step(&b"\nnext\n"[..], page.clone());
-        for prompts in [1, 2, 3, 3, 3] {
+        let mut answers = [true, true, false].into_iter();
+        let mut live = step(move || answers.next().expect("asked once more"), page.clone());
+        for (prompts, waits) in [(1, true), (2, true), (3, true), (3, false), (3, false)] {
             live.push(record(0));
-            live.end_turn();
+            assert_eq!(live.end_turn(), waits);
             let text = String::from_utf8(page.0.borrow().clone()).expect("text");
             assert_eq!(text.matches("Enter").count(), prompts);
         }

@@ -1,7 +1,7 @@
 //! The recorder of a thread, and the lines that the loop, the drivers and the kernel call.
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -67,11 +67,15 @@ impl Recorder {
         }
     }
 
-    fn push(&mut self, what: What) {
-        if what.takes_time()
-            && let Clock::Real(origin) = self.clock
-        {
+    fn look_at_the_clock(&mut self) {
+        if let Clock::Real(origin) = self.clock {
             self.at = monotonic().saturating_sub(origin);
+        }
+    }
+
+    fn push(&mut self, what: What) {
+        if what.takes_time() {
+            self.look_at_the_clock();
         }
         let record = Record { at: self.at, who: self.who, what };
         self.ring.push(record);
@@ -145,19 +149,16 @@ pub(crate) fn watch(sink: impl Write + Send + 'static) -> io::Result<Written> {
     Ok(written)
 }
 
-/// Shows each turn on `output`, and has the loop wait for a line of `input` before the next one.
-pub(crate) fn step(input: impl BufRead + 'static, output: impl Write + 'static) {
-    with(|recorder| recorder.live = Some(live::step(input, output)));
+/// Shows each turn on `output`, and has the loop wait for `next` before the next one, until that is `false`.
+pub(crate) fn step(next: impl FnMut() -> bool + 'static, output: impl Write + 'static) {
+    with(|recorder| recorder.live = Some(live::step(next, output)));
 }
 
-/// Has every recording that is [saved](save) written to `path`.
-///
-/// # Errors
-/// It cannot be written.
-pub(crate) fn save_to(path: PathBuf, view: View) -> io::Result<()> {
-    let file = File::new(path, view)?;
+/// Has every recording that is [saved](save) written to `path`. If that cannot be done now, a warning says so, and it is
+/// tried again each time.
+pub(crate) fn save_to(path: PathBuf, view: View) {
+    let file = File::new(path, view);
     with(|recorder| recorder.file = Some(file));
-    Ok(())
 }
 
 /// Says what time it is in a world whose time is told.
@@ -301,8 +302,9 @@ fn push_error(call: Call, error: io::Error) -> io::Error {
 fn push_turn(what: impl FnOnce(u64) -> What) {
     with(|recorder| {
         recorder.who = NOBODY;
-        if let Some(live) = &mut recorder.live {
-            live.end_turn();
+        if recorder.live.as_mut().is_some_and(Live::end_turn) {
+            // What a person took is no part of what comes next.
+            recorder.look_at_the_clock();
         }
         recorder.turns += 1;
         let what = what(recorder.turns);
@@ -372,6 +374,23 @@ mod tests {
         assert_eq!(who, [FIRST, FIRST, SECOND, NOBODY]);
         assert!(matches!(recording.records[3].what, What::Turn { number: 1, .. }));
         assert!(recording.records.is_sorted_by_key(|record| record.at));
+        stop();
+    }
+
+    #[test]
+    fn the_wait_for_a_person_is_over_when_the_next_turn_begins() {
+        const THOUGHT: u64 = 2_000_000;
+        start();
+        let think = || {
+            let begin = monotonic();
+            while monotonic() - begin < THOUGHT {}
+            true
+        };
+        step(think, io::sink());
+        answered(Ok(0_usize), || Call::Close).expect("what was given");
+        turn(|number| What::Turn { number, connections: 0, pending: 0, pressed: false });
+        let records = recording(Vec::new).expect("a recording").records;
+        assert!(records[1].at - records[0].at >= THOUGHT, "{records:?}");
         stop();
     }
 

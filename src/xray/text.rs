@@ -1,7 +1,7 @@
 //! The text view: one line for each record, grouped by turn.
 //!
 //! ```text
-//! 1.000231 s: turn 4: 1 connections, 0 bytes pending
+//! 1.000231 s: turn 4: 1 connection, 0 bytes pending
 //!      998.2    epoll_wait(30000) = 1
 //!            #5 event: readable, writable
 //!            #5 visit
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::record::{NOBODY, Record, What};
 use super::recording::{Open, Recording, Served};
+use crate::amounts::Count;
 use crate::kernel::Token;
 
 /// Writes `recording` to `to`.
@@ -32,7 +33,8 @@ pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()>
         text.unknown.insert(open.who, *open);
     }
     if recording.overwritten > 0 {
-        writeln!(to, "# {} older records were overwritten", recording.overwritten)?;
+        let were = if recording.overwritten == 1 { "was" } else { "were" };
+        writeln!(to, "# {} {were} overwritten", Count(recording.overwritten, "older record"))?;
         text.at = recording.records.first().map_or(0, |record| record.at);
     }
     recording.records.iter().try_for_each(|record| text.record(record, to))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::record::{Ask, Call, Decision, Interest, Phase, SocketOption, Waits, What};
+use crate::amounts::Count;
 use crate::kernel::{Command, Readiness};
 use crate::protocol::Within;
 
@@ -166,7 +167,8 @@ impl fmt::Display for What {
         match *self {
             Self::Turn { number, connections, pending, pressed } => {
                 let pressed = if pressed { ", too many: all feel back-pressure" } else { "" };
-                write!(f, "turn {number}: {connections} connections, {pending} bytes pending{pressed}")
+                let (connections, pending) = (Count(connections.into(), "connection"), Count(pending.into(), "byte"));
+                write!(f, "turn {number}: {connections}, {pending} pending{pressed}")
             }
             Self::Event(readiness) => write!(f, "event: {}", readiness_words(readiness)),
             Self::Stale => f.write_str("event for an owner that is gone"),

@@ -1,9 +1,10 @@
 //! Servers in processes of their own: pieces of the museum, and the real one.
 
-use std::io::{BufRead, BufReader, sink};
+use std::io::{BufRead, BufReader, Read, sink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
+use std::thread::JoinHandle;
 use std::{env, fs, thread};
 
 /// What becomes of the output of a server, once it has told where it listens.
@@ -21,6 +22,8 @@ pub(crate) struct Server {
     spoken: [String; 2],
     /// The ends of pipes that are not read from. Without them there would be nobody to write for.
     _pipes: (Option<BufReader<ChildStdout>>, Option<ChildStderr>),
+    /// Collects what is read from its stderr, which is shown if the test fails.
+    log: Option<JoinHandle<String>>,
 }
 
 impl Server {
@@ -50,21 +53,26 @@ impl Server {
 
     #[track_caller]
     fn spawn(command: &mut Command, output: Output) -> Self {
-        let stderr = if output == Output::Read { Stdio::inherit() } else { Stdio::piped() };
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let mut words = line.split_whitespace().rev();
         let [url, protocol] = [words.next(), words.next()].map(|word| word.unwrap().to_owned());
-        let stderr = child.stderr.take();
-        let unread = if output == Output::Read {
+        let mut stderr = child.stderr.take().unwrap();
+        let (pipes, log) = if output == Output::Read {
             thread::spawn(move || std::io::copy(&mut stdout, &mut sink()).unwrap());
-            None
+            let collect = move || {
+                let mut log = Vec::new();
+                stderr.read_to_end(&mut log).unwrap();
+                String::from_utf8_lossy(&log).into_owned()
+            };
+            ((None, None), Some(thread::spawn(collect)))
         } else {
-            Some(stdout)
+            ((Some(stdout), Some(stderr)), None)
         };
-        Self { child, spoken: [protocol, url], _pipes: (unread, stderr) }
+        Self { child, spoken: [protocol, url], _pipes: pipes, log }
     }
 
     pub(crate) fn spoken(&self) -> [&str; 2] {
@@ -90,6 +98,11 @@ impl Drop for Server {
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
+            && thread::panicking()
+        {
+            eprintln!("the log of the server:\n{log}");
+        }
     }
 }
 

@@ -97,7 +97,7 @@ fn uppercase_takes_its_input_from_a_file_and_from_a_pipe() {
     assert!(from_file.stdout == text.to_uppercase().as_bytes());
 
     let mut command = client("uppercase", &[&url]);
-    let mut from_pipe = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut from_pipe = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdin = from_pipe.stdin.take().unwrap();
     let mut lines = BufReader::new(from_pipe.stdout.take().unwrap()).lines();
     for word in ["one", "two"] {

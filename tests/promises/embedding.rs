@@ -208,6 +208,18 @@ fn an_address_that_is_taken_is_an_error_that_names_the_listener_and_leaves_nothi
 }
 
 #[test]
+fn an_address_of_another_listener_under_another_name_is_told_as_its() {
+    let port = TcpListener::bind((OWN, 0)).unwrap().local_addr().unwrap().port();
+    let at = |name: &str, host: &str| json!({ "name": name, "protocol": "mirror", "listen": format!("tcp4://{host}:{port}") });
+    let config = json!({ "listeners": [at("first", "127.0.0.1"), at("second", "localhost")] });
+    let registry = registry();
+    let config = Config::parse("mine.json", &config.to_string(), &registry).unwrap();
+    let error = Reactor::bind(&config, &registry).unwrap_err().to_string();
+    let expected = format!("tcp4://localhost:{port}: the listener first has that address (tcp://127.0.0.1:{port})");
+    assert_eq!(error, format!("second: cannot listen on {expected}"));
+}
+
+#[test]
 fn a_panic_of_a_protocol_ends_its_own_connection_and_is_counted_as_a_bug() {
     let mut reactor = reactor();
     let address = reactor.endpoints()[0].address();

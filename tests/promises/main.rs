@@ -32,6 +32,9 @@ mod shutdown;
 // It looks into `/proc`.
 #[cfg(target_os = "linux")]
 mod soak;
+// It looks into `/proc` and starts the server under `prlimit`.
+#[cfg(target_os = "linux")]
+mod start;
 mod transcripts;
 mod udp;
 mod uploads;

@@ -6,9 +6,11 @@ mod panic;
 mod strace;
 mod views;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use crate::support::{Client, Process, Scratch, eventually, listener, listener_with};
@@ -143,4 +145,55 @@ fn stepping_shows_every_turn_and_goes_on_when_stdin_has_ended() {
     assert!(status.success(), "{log}");
     assert_eq!(log.matches("-- Enter for the next turn").count(), 1, "{log}");
     assert!(log.contains("sendto(3) = 3"), "{log}");
+}
+
+#[test]
+fn a_signal_to_stop_needs_no_enter_between_two_steps() {
+    let directory = Scratch::new();
+    let keyboard = directory.path().join("keyboard");
+    mkfifo(&keyboard, Mode::S_IRWXU).unwrap();
+    // Whoever holds both ends of it waits for nobody, and neither does who opens it after that.
+    let _silent = OpenOptions::new().read(true).write(true).open(&keyboard).unwrap();
+    let typed = ["sh", "-c", "exec \"$@\" < \"$0\"", keyboard.to_str().unwrap()];
+    let server = Process::with(&typed, &["--step"], &json!({ "listeners": [listener("uppercase", "tcp")] }));
+    // The prompt behind it is no whole line yet.
+    eventually("the start is shown", || server.log().contains("listen(1024) = 0"));
+    server.signal(Signal::SIGINT);
+    let (status, log) = server.wait();
+    assert!(status.success(), "{log}");
+    assert_eq!(log.matches("Enter").count(), 1, "{log}");
+    assert!(log.contains("stopping in order"), "{log}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_stops_nobody_and_is_tried_again() {
+    let directory = Scratch::new();
+    let path = directory.path().join("later/xray.txt");
+    let config = json!({ "listeners": [listener("uppercase", "tcp")] });
+    let process = Process::with(&[], &["--xray", path.to_str().unwrap()], &config);
+    let warning = format!("the X-ray cannot be written to {} as things are: No such file", path.display());
+    eventually("it is told", || process.log().contains(&warning));
+    Client::connect(process.address("uppercase-tcp")).ask("one", "ONE");
+    fs::create_dir(directory.path().join("later")).unwrap();
+    process.signal(Signal::SIGTERM);
+    let (status, log) = process.wait();
+    assert!(status.success(), "{log}");
+    assert!(fs::read_to_string(&path).unwrap().contains("sendto(3) = 3"), "{log}");
+}
+
+#[test]
+fn what_a_killed_server_left_unfinished_is_in_nobodys_way_and_is_removed() {
+    let server = Recorded::start(&listener("uppercase", "tcp"));
+    let left_over = server.directory.path().join(".xray.txt.0123456789abcdef.part");
+    fs::write(&left_over, "half of it").unwrap();
+    fs::write(server.directory.path().join(format!("xray.txt.{}", server.process.id())), "").unwrap();
+    let file = server.directory.path().join("xray.txt");
+    let config = json!({ "listeners": [listener("uppercase", "tcp")] });
+    let next = Process::with(&[], &["--xray", file.to_str().unwrap()], &config);
+    assert!(!left_over.exists());
+    fs::remove_file(server.directory.path().join(format!("xray.txt.{}", server.process.id()))).unwrap();
+    next.signal(Signal::SIGTERM);
+    let (status, log) = next.wait();
+    assert!(status.success() && !log.contains("WARN"), "{log}");
+    server.stop();
 }

@@ -315,8 +315,14 @@ fn a_directory_that_cannot_be_opened_keeps_the_service_from_starting() {
 
 #[test]
 fn options_are_checked_and_unknown_ones_refused() {
-    let empty = FileOptions { directory: "".into(), ..FileOptions::default() };
-    assert_eq!(File::check(&empty).unwrap_err()[0].path, "directory");
+    for (directory, found) in [("", "an empty string"), ("a\0b", "a NUL in it")] {
+        let options = FileOptions { directory: directory.into(), ..FileOptions::default() };
+        let OptionError { path, message } = &File::check(&options).unwrap_err()[0];
+        assert_eq!(
+            (path.as_str(), message.as_str()),
+            ("directory", &*format!("expected the path of a directory, found {found}"))
+        );
+    }
     let read = |json| serde_json::from_str::<FileOptions>(json);
     assert_eq!(read("{}").unwrap(), FileOptions::default());
     assert_eq!(read(r#"{"existing":"number"}"#).unwrap().existing, OnExisting::Number);

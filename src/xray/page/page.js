@@ -15,7 +15,7 @@ function plural(count, word) { return `${count.toLocaleString('en')} ${word}${co
 function summarize() {
   const { turns, count, lanes, overwritten, began, at, version } = recording;
   const numbers = turns.length ? ` (${turns[0].number} to ${turns[turns.length - 1].number})` : '';
-  const lost = overwritten ? ` ${plural(overwritten, 'older record')} were overwritten.` : '';
+  const lost = overwritten ? ` ${plural(overwritten, 'older record')} ${overwritten === 1 ? 'was' : 'were'} overwritten.` : '';
   const lasted = count ? span(at[count - 1] - at[0]) : 'no time';
   $('summary').textContent = `${plural(turns.length, 'turn')}${numbers}, ${plural(count, 'record')}, ` +
     `${plural(lanes.length - 1, 'socket')} in ${lasted}.${lost}`;
@@ -52,7 +52,8 @@ function list(place) {
   if (lines.turn !== turn || place < lines.from || place >= lines.to) {
     const [first, last] = recording.turnBounds(turn);
     Object.assign(lines, { turn, from: Math.max(first, place - 150), to: Math.min(last, place + 150) });
-    $('turn').textContent = turn < 0 ? 'Before the first turn' : recording.texts[recording.text[first]];
+    $('turn').textContent = turn < 0 ? 'Before the first turn'
+      : `${recording.textOf(recording.turns[turn].place)} · ${span(recording.work(turn))} after its wait`;
     $('lines').replaceChildren();
     for (let line = lines.from; line < lines.to; line++) {
       const button = say(say($('lines'), 'li', ''), 'button', '');
@@ -92,6 +93,16 @@ function seekTurn(by) {
   choose(recording.turnBounds(recording.turnOf[Math.max(from - 1, 0)])[0]);
 }
 
+/** The longest turn; if the last one that was found so is still chosen, the next longest. */
+const longest = { rank: -1, place: undefined };
+function seekLongest() {
+  const { turns, byWork } = recording;
+  if (!turns.length) return;
+  longest.rank = longest.place === timeline.chosen ? (longest.rank + 1) % turns.length : 0;
+  longest.place = turns[byWork[longest.rank]].place;
+  choose(longest.place);
+}
+
 function setTheme(dark) {
   root.dataset.theme = dark ? 'dark' : 'light';
   $('theme').textContent = dark ? 'Light' : 'Dark';
@@ -107,7 +118,7 @@ function setTrueTime(on) {
 function fit() { timeline.show(...timeline.whole); }
 
 const sameLane = place => recording.lane[place] === recording.lane[timeline.chosen];
-const isKind = kind => place => recording.kindOf(place) === kind;
+const isKind = (...kinds) => place => kinds.includes(recording.kindOf(place));
 const KEYS = {
   ArrowLeft: () => seek(-1, () => true), ArrowRight: () => seek(1, () => true),
   ArrowUp: () => seek(-1, sameLane), ArrowDown: () => seek(1, sameLane),
@@ -115,6 +126,7 @@ const KEYS = {
   Home: () => choose(0), End: () => choose(recording.count - 1),
   '+': () => timeline.zoom(0.7), '=': () => timeline.zoom(0.7), '-': () => timeline.zoom(1 / 0.7), '0': fit,
   e: () => seek(1, isKind('again')), b: () => seek(1, isKind('full')),
+  x: () => seek(1, isKind(...ERRORS)), l: seekLongest,
   t: () => setTrueTime(!timeline.trueTime), d: () => setTheme(root.dataset.theme !== 'dark'),
   '?': () => $('keys').showModal(),
 };
@@ -207,11 +219,13 @@ if (recording.count) {
   $('out').addEventListener('click', KEYS['-']);
   $('fit').addEventListener('click', fit);
   $('axis').addEventListener('click', KEYS.t);
+  $('longest').addEventListener('click', KEYS.l);
+  $('error').addEventListener('click', KEYS.x);
   $('scroll').addEventListener('scroll', () => timeline.wake());
   new ResizeObserver(() => timeline.wake()).observe($('scroll'));
   // A link may name a record.
   const wanted = Number.parseInt(location.hash.slice(1), 10);
-  choose(Number.isNaN(wanted) ? recording.turns[0]?.place ?? 0 : wanted);
+  choose(Number.isNaN(wanted) ? recording.opening : wanted);
 }
 setTheme(dark.matches);
 dark.addEventListener('change', event => setTheme(event.matches));

@@ -1,5 +1,7 @@
 'use strict';
 
+const DONE_FOR_SOMEBODY = ['accepted', 'read', 'fin', 'write', 'short', 'failed', 'protocol', 'job back', 'closed', 'trouble'];
+
 /** What the page was made from, with what a picture needs to know besides. */
 class Recording {
   constructor(columns) {
@@ -31,6 +33,31 @@ class Recording {
     const from = turn < 0 ? 0 : this.turns[turn].place;
     const to = turn + 1 < this.turns.length ? this.turns[turn + 1].place : this.count;
     return [from, to];
+  }
+
+  /** How long a turn took, its wait aside. */
+  work(turn) {
+    const [from, to] = this.turnBounds(turn);
+    let begin = from;
+    while (begin < to - 1 && this.kindOf(begin) !== 'wait') begin++;
+    return this.at[to - 1] - this.at[this.kindOf(begin) === 'wait' ? begin : from];
+  }
+
+  /** The turns, the longest first. */
+  get byWork() {
+    this.sorted ??= this.turns.map((_, turn) => [turn, this.work(turn)]).sort((one, other) => other[1] - one[1])
+      .map(([turn]) => turn);
+    return this.sorted;
+  }
+
+  /** Where to begin: at the first turn in which something was done for somebody. */
+  get opening() {
+    for (let place = 0; place < this.count; place++) {
+      if (this.turnOf[place] >= 0 && DONE_FOR_SOMEBODY.includes(this.kindOf(place))) {
+        return this.turns[this.turnOf[place]].place;
+      }
+    }
+    return this.turns[0]?.place ?? 0;
   }
 
   /** What goes on in a lane for a while: from one place to another, or to the end. */
@@ -81,6 +108,13 @@ function span(nanoseconds) {
   if (nanoseconds < 1e6) return `${(nanoseconds / 1e3).toFixed(1)} µs`;
   if (nanoseconds < 1e9) return `${(nanoseconds / 1e6).toFixed(1)} ms`;
   return `${(nanoseconds / 1e9).toFixed(2)} s`;
+}
+
+/** A mark of an axis whose marks are so far apart, the last one at `last`: with as many digits as tell two of them apart. */
+function mark(time, step, last) {
+  const [unit, name] = [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']].find(([unit]) => last >= unit || unit === 1);
+  const digits = Math.max(Math.ceil(Math.log10(unit / step) - 1e-9), 0);
+  return `${(time / unit).toFixed(digits)} ${name}`;
 }
 
 function bytes(count) {

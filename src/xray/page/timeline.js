@@ -1,6 +1,7 @@
 const RULER = 38, LANE = 26, BOX = 18;
-/** What one looks for in a long recording. */
-const TROUBLES = ['again', 'full', 'short', 'failed', 'trouble'];
+/** What one looks for in a long recording, errors last. */
+const ERRORS = ['failed', 'trouble'];
+const TROUBLES = ['again', 'full', 'short', ...ERRORS];
 
 /** The picture: lanes of what happened, and above them the whole recording at a glance. */
 class Timeline {
@@ -140,25 +141,29 @@ class Timeline {
     pen.fillStyle = colours.paper;
     pen.fillRect(0, 0, width, RULER);
     pen.textAlign = 'left';
+    pen.fillStyle = colours.band;
+    for (const { turn, left, right } of this.visibleTurns()) {
+      if (right - left > 2 && turn % 2) pen.fillRect(left, 0, right - left, RULER);
+    }
     let free = -Infinity;
     for (const { turn, left, right } of this.visibleTurns()) {
       const { number, place } = recording.turns[turn];
-      if (right - left > 2 && turn % 2) {
-        pen.fillStyle = colours.band;
-        pen.fillRect(left, 0, right - left, RULER);
-      }
-      const at = Math.max(left, this.gutter) + 4;
-      if (at < free || right - at < 8) continue;
+      const at = Math.max(left, this.gutter) + 4, room = right - at;
+      if (at < free) continue;
       pen.font = '600 11px system-ui, sans-serif';
       pen.fillStyle = colours.ink;
-      const name = right - at > 46 ? `turn ${number}` : `${number}`;
+      // A number alone where it fits its turn. Where turns are narrower than that, some of them are named.
+      const isNarrow = room < pen.measureText(`${number}`).width;
+      const name = isNarrow || room > 46 ? `turn ${number}` : `${number}`;
       pen.fillText(name, at, 14);
       free = at + pen.measureText(name).width + 6;
       const time = span(recording.at[place] - recording.at[0]);
       pen.font = '11px system-ui, sans-serif';
-      if (this.trueTime || pen.measureText(time).width > right - at) continue;
+      const width = pen.measureText(time).width;
+      if (this.trueTime || (width > room && !isNarrow)) continue;
       pen.fillStyle = colours.soft;
       pen.fillText(time, at, 29);
+      free = Math.max(free, at + width + 6);
     }
     if (this.trueTime) this.drawTimes(pen, width);
     pen.fillStyle = colours.line;
@@ -166,7 +171,7 @@ class Timeline {
   }
 
   drawTimes(pen, width) {
-    const room = (this.to - this.from) / Math.max((width - this.gutter) / 90, 1);
+    const room = (this.to - this.from) / Math.max((width - this.gutter) / 100, 1);
     const power = 10 ** Math.floor(Math.log10(room));
     const step = Math.max([1, 2, 5, 10].map(factor => factor * power).find(step => step >= room), 1);
     pen.font = '11px system-ui, sans-serif';
@@ -175,7 +180,7 @@ class Timeline {
     for (let time = Math.ceil((this.from - zero) / step) * step; time + zero <= this.to; time += step) {
       const x = this.x(time + zero);
       pen.fillRect(x, 20, 1, RULER - 20);
-      pen.fillText(span(time), x + 3, 30);
+      pen.fillText(mark(time, step, this.to - zero), x + 3, 30);
     }
   }
 
@@ -349,7 +354,7 @@ class Timeline {
     pen.font = '11px system-ui, sans-serif';
     pen.textAlign = 'left';
     pen.fillStyle = colours.soft;
-    pen.fillText(`— ${connections} connections at most    ▆ ${bytes(pending)} of output pending at most`, 8, 12);
+    pen.fillText(`— ${plural(connections, 'connection')} at most    ▆ ${bytes(pending)} of output pending at most`, 8, 12);
     const [left, right] = [x(this.from), x(this.to)];
     pen.globalAlpha = 0.15;
     pen.fillStyle = colours.chosen;

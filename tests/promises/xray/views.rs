@@ -1,6 +1,6 @@
 //! The views of one recording agree, and the page works in a browser.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use reactor::xray::{self, Recording, View};
 use reactor::{Config, Reactor, Registry};
 use serde_json::{Value, json};
 
-use crate::support::{Client, PATIENCE, Scratch, chromium_works, every_protocol, open};
+use crate::support::{Client, PATIENCE, Scratch, Shown, chromium_works, every_protocol, open};
 
 /// What a loop did while all kinds of clients were served, a slow reader among them.
 #[track_caller]
@@ -32,6 +32,9 @@ fn record() -> Recording {
 
     let mut sum = Client::connect(addresses["sum-tcp"]);
     sum.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+    let mut gone = Client::connect(addresses["sum-tcp"]);
+    gone.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+    gone.reset();
     let mut slow = Client::connect_with_little_room(addresses["uppercase-tcp"]);
     let sent = slow.send_until_stuck(&[b'a'; 64 * 1024]);
     let mut upload = Client::connect(addresses["file-sized-tcp"]);
@@ -105,7 +108,9 @@ fn text_trace_events_and_page_tell_the_same_of_one_recording() {
     let answers = data["answers"].as_array().unwrap().len();
     assert!(answers > 3, "each kind of client was answered");
     assert_eq!((arrows("s"), arrows("f")), (answers, answers));
-    for kind in ["short", "again", "full", "relieved", "job out", "job back", "fin", "protocol", "accepted", "closed"] {
+    for kind in
+        ["short", "again", "full", "relieved", "job out", "job back", "fin", "protocol", "accepted", "closed", "failed"]
+    {
         assert!(records.iter().any(|(known, _)| known == kind), "{kind} was not tried");
     }
 }
@@ -132,35 +137,107 @@ fn the_page_shows_every_turn_in_a_browser_and_nothing_goes_wrong() {
     assert!(shown.text("meaning").starts_with("Back-pressure on: "), "{}", shown.text("meaning"));
 }
 
+/// Opens the page with a script more, which runs after its own.
+#[track_caller]
+fn open_with(page: &str, script: &str) -> Shown {
+    let directory = Scratch::new();
+    let file = directory.path().join("xray.html");
+    fs::write(&file, page.replace("</body>", &format!("<script>{script}</script></body>"))).unwrap();
+    let shown = open(&file, "");
+    assert_eq!(shown.complaints, [""; 0], "{script}");
+    shown
+}
+
+fn press(keys: &[&str]) -> String {
+    keys.iter()
+        .map(|key| format!("document.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}));"))
+        .collect()
+}
+
+/// The places at which turns begin, and the end.
+fn bounds(data: &Value) -> Vec<usize> {
+    let turns = data["turns"].as_array().unwrap().iter().map(|turn| &turn["place"]);
+    let mut bounds: Vec<_> = turns.map(|place| usize::try_from(place.as_u64().unwrap()).unwrap()).collect();
+    bounds.push(data["at"].as_array().unwrap().len());
+    bounds
+}
+
 #[test]
-fn the_keys_of_the_page_step_through_the_recording() {
+fn the_page_opens_where_something_was_done_and_its_keys_step_through_it() {
     if !chromium_works() {
         return;
     }
-    let recording = record();
-    let page = view(&recording, View::Page);
+    let page = view(&record(), View::Page);
     let (data, records) = data(&page);
-    let directory = Scratch::new();
-    let place_of_turn = |turn: usize| usize::try_from(data["turns"][turn]["place"].as_u64().unwrap()).unwrap();
+    let bounds = bounds(&data);
     let next = |kind: &str, after: usize| after + records[after..].iter().position(|(known, _)| known == kind).unwrap();
-    let first = place_of_turn(0);
-    let cases: [(&[&str], usize); 6] = [
+    let begin = |place: usize| bounds[bounds.partition_point(|begin| *begin <= place) - 1];
+    let first = begin(next("accepted", 0));
+    let turn = bounds.iter().position(|begin| *begin == first).unwrap();
+
+    // The turns, the longest first: from the end of the wait to the last record.
+    let at = |place: usize| data["at"][place].as_u64().unwrap();
+    let mut longest = bounds.clone();
+    longest.pop();
+    let work = |turn: usize| {
+        let (from, to) = (bounds[turn], bounds[turn + 1]);
+        at(to - 1) - at((from..to).find(|place| records[*place].0 == "wait").unwrap_or(from))
+    };
+    longest.sort_by_key(|begin| std::cmp::Reverse(work(bounds.binary_search(begin).unwrap())));
+
+    let cases: [(&[&str], usize); 10] = [
+        (&[], first),
         (&["ArrowRight", "ArrowRight", "ArrowLeft"], first + 1),
-        (&["PageDown", "PageDown", "PageUp"], place_of_turn(1)),
+        (&["PageDown", "PageDown", "PageUp"], bounds[turn + 1]),
         (&["End"], records.len() - 1),
         (&["End", "Home"], 0),
         (&["e", "+", "-", "0", "t", "+", "t", "d", "d"], next("again", first)),
         (&["b", "e", "?"], next("again", next("full", first))),
+        (&["x"], next("failed", first)),
+        (&["l"], longest[0]),
+        (&["l", "l"], longest[1]),
     ];
-    for (number, (keys, place)) in cases.into_iter().enumerate() {
-        let press: String = keys
-            .iter()
-            .map(|key| format!("document.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}' }}));"))
-            .collect();
-        let file = directory.path().join(format!("{number}.html"));
-        fs::write(&file, page.replace("</body>", &format!("<script>{press}</script></body>"))).unwrap();
-        let shown = open(&file, "");
-        assert_eq!(shown.complaints, [""; 0], "{keys:?}");
+    for (keys, place) in cases {
+        let chosen = "document.body.append(Object.assign(document.createElement('p'), { id: 'chosen', \
+                      textContent: timeline.chosen }));";
+        let shown = open_with(&page, &(press(keys) + chosen));
         assert_eq!(shown.text("what"), records[place].1, "{keys:?}");
+        assert_eq!(shown.text("chosen"), place.to_string(), "{keys:?}");
+    }
+}
+
+#[test]
+fn every_axis_of_the_page_has_marks_and_no_two_are_alike() {
+    if !chromium_works() {
+        return;
+    }
+    let page = view(&record(), View::Page);
+    let zooms = |count| ["+"].repeat(count);
+    for keys in [
+        vec!["0"],
+        vec!["t"],
+        vec!["t", "0"],
+        [vec!["End", "t"], zooms(6)].concat(),
+        [vec!["l", "t"], zooms(20)].concat(),
+        [vec!["End", "t", "0"], zooms(12)].concat(),
+    ] {
+        let script = format!(
+            "const labels = [], fill = CanvasRenderingContext2D.prototype.fillText;
+            {}
+            CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {{
+                if (this.canvas.id === 'timeline' && y < RULER && x > timeline.gutter) labels.push(text);
+                return fill.call(this, text, x, y);
+            }};
+            timeline.draw();
+            document.body.append(Object.assign(document.createElement('p'), {{ id: 'labels', textContent: labels.join('|') }}));",
+            press(&keys)
+        );
+        let shown = open_with(&page, &script).text("labels");
+        // Beside the turns are the times: at which they began, or of the axis.
+        let (turns, times): (Vec<_>, Vec<_>) = shown.split('|').partition(|label| !label.ends_with('s'));
+        let is_true_time = keys.contains(&"t");
+        assert!(times.len() >= 2 && (is_true_time || turns.len() >= 2), "{keys:?}: {shown}");
+        let marks = if is_true_time { times } else { turns };
+        assert_eq!(marks.iter().collect::<HashSet<_>>().len(), marks.len(), "{keys:?}: {shown}");
     }
 }

@@ -1,0 +1,191 @@
+//! What may stand on the command line, and the help that says so.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use log::LevelFilter;
+
+use super::logging::LEVELS;
+use super::xray::Target;
+
+const MORE: &str = "--help names the signals, the exit codes and the environment as well.";
+
+const MUCH_MORE: &str = "\
+Signals of a running server:
+  SIGTERM, SIGINT  stop in order: requests are finished; a second one ends it at once
+  SIGUSR1          log the counters, and what each connection waits for
+  SIGHUP           ends it at once, as if it were killed, unless it was started with nohup: nothing is read anew
+
+Exit codes:
+   0  done, or stopped in order
+   1  a failure while running, or stopped at once by a second signal
+   2  wrong usage, a bad --listen or RUST_LOG included
+  65  the configuration is wrong
+  66  the configuration file cannot be read, or is no regular file
+  69  an address cannot be bound
+  73  a directory cannot be used
+
+Environment:
+  RUST_LOG  what is logged to stderr, unless --log is given: a level, or PART=LEVEL for a part of the program, or several
+            with commas between, such as warn,reactor::connection=debug
+  NO_COLOR  if it is set and not empty, help and errors come without emphasis on a terminal as well
+
+Documentation:
+  docs/configuration.md in the source tells all of this and every member of a configuration; docs/README.md is a book that
+  begins with what a socket is";
+
+/// A server for TCP and UDP: one event loop, protocols as plug-ins.
+#[derive(Debug, Parser)]
+#[command(
+    name = env!("CARGO_PKG_NAME"), version, args_conflicts_with_subcommands = true,
+    after_help = MORE, after_long_help = MUCH_MORE
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) action: Option<Action>,
+    #[command(flatten)]
+    pub(super) run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Start the server; the same as no subcommand
+    #[command(after_help = MORE, after_long_help = MUCH_MORE)]
+    Run(Run),
+    /// Validate without binding, and print the configuration with all defaults
+    Check(Source),
+    /// Print the embedded default configuration, a good start for one's own
+    Init,
+    /// List the protocols: options, defaults, and one line to try each
+    Protocols,
+    /// Print the JSON Schema of the configuration
+    Schema,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// The configuration; without it and without --listen, the embedded one
+    #[arg(short, long = "config", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Listen here, with default options, besides what FILE says; may be repeated
+    #[arg(long, value_name = "PROTOCOL=URL")]
+    pub(super) listen: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// What is logged to stderr, and whatever is graver; instead of RUST_LOG, or else info
+    #[arg(long, value_name = "LEVEL", ignore_case = true, value_parser = level())]
+    pub(super) log: Option<LevelFilter>,
+    /// Record what the loop does, and write it to FILE when the server stops and on SIGUSR1. The ending of FILE chooses
+    /// how it is shown: .txt as text, .json for Perfetto, .html as a page. With - it is text on stderr, as it happens
+    #[arg(long, value_name = "FILE")]
+    pub(super) xray: Option<Target>,
+    /// Stop the loop after each turn, show it on stderr, and go on when Enter is pressed: for classrooms, because nobody is
+    /// served meanwhile. At the end of stdin, and when it is asked to stop, it goes on without stopping
+    #[arg(long)]
+    pub(super) step: bool,
+}
+
+fn level() -> impl clap::builder::TypedValueParser<Value = LevelFilter> {
+    PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>())
+}
+
+/// The arguments of this process. A program with more protocols goes by its own name.
+///
+/// # Errors
+/// What is to be printed instead of doing anything: what is wrong with them, or the help that they ask for.
+pub(super) fn parse() -> Result<Arguments, clap::Error> {
+    parse_line(env::args_os().collect())
+}
+
+fn parse_line(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
+    let crate_name = env!("CARGO_PKG_NAME");
+    let program = line.first().and_then(|program| Path::new(program).file_name()).and_then(OsStr::to_str);
+    let program = program.unwrap_or(crate_name).to_owned();
+    let mut command = Arguments::command();
+    if program != crate_name {
+        // As the GNU Coding Standards have it: the program, and in parentheses the package whose version it is.
+        command = command.name(program.clone()).version(concat!(
+            "(",
+            env!("CARGO_PKG_NAME"),
+            ") ",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    let matches = command.try_get_matches_from_mut(line).map_err(|error| with_hint(error, &program))?;
+    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Adds to what is wrong what to write instead, where that is a file without `-c`.
+fn with_hint(mut error: clap::Error, program: &str) -> clap::Error {
+    let kind = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return error,
+    };
+    let Some(ContextValue::String(wrong)) = error.get(kind) else { return error };
+    if !wrong.starts_with('-') && (wrong.contains(['.', '/']) || Path::new(wrong).exists()) {
+        let hint = format!("-c names a configuration file: {program} -c {wrong}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &[&str]) -> Result<Arguments, String> {
+        parse_line(line.iter().map(OsString::from).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_program_with_more_protocols_goes_by_its_own_name() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(parsed(&["/bin/reactor", "--version"]).unwrap_err(), format!("reactor {version}\n"));
+        assert_eq!(parsed(&["/bin/reverse", "--version"]).unwrap_err(), format!("reverse (reactor) {version}\n"));
+        assert!(parsed(&["/bin/reverse", "--help"]).unwrap_err().contains("Usage: reverse "));
+    }
+
+    #[test]
+    fn a_file_without_its_option_is_told_which_one() {
+        for line in [&["reactor", "my.json"][..], &["reactor", "run", "my.json"], &["reactor", "check", "my.json"]] {
+            let told = parsed(line).unwrap_err();
+            assert!(told.contains("tip: -c names a configuration file: reactor -c my.json\n"), "{told}");
+        }
+        assert!(!parsed(&["reactor", "chekc"]).unwrap_err().contains("-c names"));
+    }
+
+    /// The rows of a table of `docs/configuration.md` that begin like this.
+    fn rows(begin: &str) -> Vec<(&'static str, &'static str)> {
+        let document = include_str!("../../docs/configuration.md");
+        let rows = document.lines().filter(|line| line.starts_with(begin));
+        rows.map(|row| row.trim_start_matches("| ").split_once(" | ").unwrap()).collect()
+    }
+
+    #[test]
+    fn the_help_names_every_exit_code_and_signal_of_the_documentation() {
+        let codes: Vec<_> = (0..10).flat_map(|digit| rows(&format!("| {digit}"))).collect();
+        assert_eq!(codes.len(), 7);
+        for (code, meaning) in codes {
+            let line = format!("{code:>4}  {}", meaning.trim_end_matches(" |").replace('`', ""));
+            assert!(MUCH_MORE.contains(&line), "{line}");
+        }
+        let signals = rows("| SIG");
+        assert_eq!(signals.len(), 3);
+        assert!(signals.iter().all(|(signal, _)| MUCH_MORE.contains(&format!("\n  {signal} "))), "{signals:?}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Enter, which a person presses between two turns of the loop.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, read};
+
+/// Lines of an input, of which each means to go on, until it ends or a signal comes.
+pub(super) struct Keyboard<I> {
+    input: I,
+    /// Becomes readable with the signal.
+    signals: Option<UnixStream>,
+    /// Lines that have been read and not waited for yet.
+    lines: usize,
+}
+
+impl<I: AsFd> Keyboard<I> {
+    pub(super) fn new(input: I, signals: Option<UnixStream>) -> Self {
+        Self { input, signals, lines: 0 }
+    }
+
+    /// Waits for the next line. `false`: there is nothing to wait for any more.
+    pub(super) fn enter(&mut self) -> bool {
+        while self.lines == 0 {
+            if !self.read() {
+                return false;
+            }
+        }
+        self.lines -= 1;
+        true
+    }
+
+    /// Waits for input, and counts the lines of it; `false` if it has ended, or a signal came.
+    fn read(&mut self) -> bool {
+        let mut sources = vec![PollFd::new(&self.input, PollFlags::IN)];
+        sources.extend(self.signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));
+        match poll(&mut sources, None) {
+            Err(Errno::INTR) => return true,
+            Err(_) => return false,
+            Ok(_) => {}
+        }
+        if sources.get(1).is_some_and(|signals| !signals.revents().is_empty()) {
+            return false;
+        }
+        let mut bytes = [0; 1024];
+        match read(&self.input, &mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.lines += bytes[..count].iter().filter(|byte| **byte == b'\n').count();
+                true
+            }
+            Err(error) => matches!(error, Errno::INTR | Errno::AGAIN),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Write, pipe};
+
+    use super::*;
+
+    #[test]
+    fn each_line_is_one_step_until_the_input_ends() {
+        let (reader, mut writer) = pipe().expect("a pipe");
+        let mut keyboard = Keyboard::new(reader, None);
+        writer.write_all(b"\nnext\nthe rest").expect("a reader");
+        drop(writer);
+        assert_eq!(
+            [keyboard.enter(), keyboard.enter(), keyboard.enter(), keyboard.enter()],
+            [true, true, false, false]
+        );
+    }
+
+    #[test]
+    fn a_signal_goes_before_the_next_line() {
+        let (reader, _writer) = pipe().expect("a pipe");
+        let (mut end, signals) = UnixStream::pair().expect("a pair of sockets");
+        let mut keyboard = Keyboard::new(reader, Some(signals));
+        end.write_all(b"x").expect("a reader");
+        assert!(!keyboard.enter() && !keyboard.enter());
+    }
+}

@@ -1,0 +1,107 @@
+//! What is logged: as `--log` says, or else `RUST_LOG`, or else from `info` on.
+
+use std::ffi::OsStr;
+
+use env_logger::{Builder, Target};
+use log::LevelFilter;
+
+use crate::config::{alternatives, nearest, quoted};
+use crate::log_writer::LogWriter;
+
+/// The environment variable that chooses what is logged.
+pub(super) const VARIABLE: &str = "RUST_LOG";
+
+/// The levels, the quietest first.
+pub(super) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The filter for env_logger.
+///
+/// # Errors
+/// `variable` does not say what `RUST_LOG` can: a level for everything, `PART=LEVEL` for a part of the program, or several of
+/// them with commas between. env_logger takes a misspelt level for the name of a part, and logs nothing.
+pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>) -> Result<String, String> {
+    if let Some(level) = level {
+        return Ok(level.to_string());
+    }
+    let variable = variable.unwrap_or_default();
+    let text = variable.to_str().ok_or_else(|| format!("{VARIABLE}: expected UTF-8, found {variable:?}"))?;
+    let (directives, pattern) = text.split_once('/').unwrap_or((text, ""));
+    if pattern.contains('/') {
+        return Err(format!("{VARIABLE}: expected one \"/\" at most, found {}", quoted(text)));
+    }
+    let directives: Vec<_> = directives.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
+    for directive in &directives {
+        check(directive)?;
+    }
+    if directives.is_empty() { Ok(format!("info,{text}")) } else { Ok(text.to_owned()) }
+}
+
+fn check(directive: &str) -> Result<(), String> {
+    // A path such as `reactor::connection`, or this crate, is all of that part.
+    let is_part = |name: &str| name.contains("::") || name == env!("CARGO_PKG_NAME");
+    let (level, form) = match directive.split_once('=') {
+        Some((_, level)) => (level.trim(), ""),
+        None if is_part(directive) => return Ok(()),
+        None => (directive, ", or PART=LEVEL"),
+    };
+    if level.parse::<LevelFilter>().is_ok() {
+        return Ok(());
+    }
+    let meant = nearest(level, LEVELS).map(|meant| format!("; did you mean {}?", quoted(meant))).unwrap_or_default();
+    Err(format!("{VARIABLE}: expected {}{form}, found {}{meant}", alternatives(&LEVELS), quoted(level)))
+}
+
+/// Sends what `filter` lets pass to `writer`, unless the program has a logger already.
+pub(super) fn start(filter: &str, writer: LogWriter) {
+    let _ = Builder::new().parse_filters(filter).target(Target::Pipe(Box::new(writer))).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variable: &str) -> Result<String, String> {
+        filter(None, Some(variable.as_ref()))
+    }
+
+    #[test]
+    fn a_level_on_the_command_line_goes_before_the_environment() {
+        assert_eq!(filter(Some(LevelFilter::Warn), Some("nonsense".as_ref())), Ok("WARN".to_owned()));
+        assert_eq!(filter(None, None), Ok("info,".to_owned()));
+    }
+
+    #[test]
+    fn what_env_logger_understands_passes() {
+        for text in [
+            "debug",
+            "OFF",
+            "info, reactor::connection=trace",
+            "reactor",
+            "reactor::reactor::accept",
+            "hyper=debug,warn",
+            "debug/closed",
+        ] {
+            assert_eq!(of(text).as_deref(), Ok(text));
+        }
+        for text in ["", " ", ",", "/closed"] {
+            assert_eq!(of(text), Ok(format!("info,{text}")));
+        }
+    }
+
+    #[test]
+    fn what_env_logger_would_take_for_silence_is_an_error_with_the_levels() {
+        let levels = r#"expected "off", "error", "warn", "info", "debug" or "trace""#;
+        for (text, rest) in [
+            ("debgu", r#", or PART=LEVEL, found "debgu"; did you mean "debug"?"#),
+            ("verbose", r#", or PART=LEVEL, found "verbose""#),
+            ("warning", r#", or PART=LEVEL, found "warning""#),
+            ("info,noise", r#", or PART=LEVEL, found "noise""#),
+            ("reactor=loud", r#", found "loud""#),
+            ("reactor=", r#", found """#),
+            ("a=b=info", r#", found "b=info"; did you mean "info"?"#),
+        ] {
+            assert_eq!(of(text), Err(format!("RUST_LOG: {levels}{rest}")), "{text}");
+        }
+        assert_eq!(of("info/a/b"), Err("RUST_LOG: expected one \"/\" at most, found \"info/a/b\"".to_owned()));
+    }
+}

@@ -1,0 +1,48 @@
+//! Which addresses are taken already.
+
+use std::collections::BTreeMap;
+
+use super::listen::{Listen, Transport};
+
+/// Addresses, each with what it is called.
+type Named<'l, N> = Vec<(&'l Listen, N)>;
+
+/// The addresses of listeners, each of them with what it is called. A new one is compared only with those that it may
+/// clash with, so that many cost no more than few.
+pub(super) struct Taken<'l, N> {
+    /// By transport, port and host. No two of a group clash, so it has at most one for each family.
+    hosts: BTreeMap<(Transport, u16, String), Named<'l, N>>,
+    /// By transport and port: the first of each family that takes one address.
+    firsts: BTreeMap<(Transport, u16), Named<'l, N>>,
+}
+
+impl<'l, N: Copy> Taken<'l, N> {
+    pub(super) fn new() -> Self {
+        Self { hosts: BTreeMap::new(), firsts: BTreeMap::new() }
+    }
+
+    /// Adds an address, unless it clashes with one that was added before. Then that is given.
+    pub(super) fn add(&mut self, listen: &'l Listen, name: N) -> Option<(&'l Listen, N)> {
+        let (transport, port) = (listen.transport, listen.port);
+        let others = if listen.is_every() {
+            self.firsts.get(&(transport, port))
+        } else {
+            self.hosts.get(&(transport, port, String::new()))
+        };
+        let host = (transport, port, listen.host_key());
+        let same = self.hosts.get(&host);
+        let first =
+            same.into_iter().chain(others).flatten().find(|(first, _)| listen.clash(first, "").is_some()).copied();
+        if first.is_none() && port != 0 {
+            self.hosts.entry(host).or_default().push((listen, name));
+            if !listen.is_every() {
+                let firsts = self.firsts.entry((transport, port)).or_default();
+                let family = listen.only_family();
+                if firsts.iter().all(|(first, _)| first.only_family() != family) {
+                    firsts.push((listen, name));
+                }
+            }
+        }
+        first
+    }
+}

@@ -1,0 +1,147 @@
+//! What a file is called until it is complete: by a name that no other process has or had, so that nothing is in its way.
+//!
+//! Its owner holds a lock on it (`flock(2)`), by which what a dead process has left is told from what a living one writes.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::hash::BuildHasher as _;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+const SUFFIX: &str = ".part";
+/// Digits of the number in the name.
+const DIGITS: usize = 16;
+/// Names tried for one file. Each failure takes another process that starts in the very moment between creating and locking.
+const TRIES_MAX: usize = 16;
+
+/// A file that is not complete yet. It is removed when it is dropped before.
+pub(super) struct Part {
+    path: PathBuf,
+    file: File,
+    /// `None` where the file system has no locks: then nobody sweeps either.
+    _lock: Option<Flock<File>>,
+}
+
+impl Part {
+    /// A new file beside `target`.
+    ///
+    /// # Errors
+    /// The directory is missing or cannot be written to.
+    pub(super) fn create(target: &Path) -> io::Result<Self> {
+        for _ in 0..TRIES_MAX {
+            let path = path(target);
+            let file = match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                created => created?,
+            };
+            let lock = Flock::lock(file.try_clone()?, FlockArg::LockExclusiveNonblock);
+            if matches!(lock, Err((_, Errno::EWOULDBLOCK))) || file.metadata()?.nlink() == 0 {
+                // A sweep came first, and takes it for a left-over.
+                continue;
+            }
+            return Ok(Self { path, file, _lock: lock.ok() });
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    pub(super) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Gives it the name `target`, in place of what has it now.
+    pub(super) fn rename_to(self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // It may have its real name by now. What cannot be removed is left to the next sweep.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What the names of the parts of `target` begin with.
+fn prefix(target: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    prefix.push(target.file_name().unwrap_or_default());
+    prefix.push(".");
+    prefix
+}
+
+fn path(target: &Path) -> PathBuf {
+    let mut name = prefix(target);
+    name.push(format!("{:0DIGITS$x}{SUFFIX}", RandomState::new().hash_one(process::id())));
+    target.with_file_name(name)
+}
+
+/// Removes the parts of `target` that no process writes any more. What cannot be removed is told in the log.
+pub(super) fn sweep(target: &Path) {
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let prefix = prefix(target);
+    // A directory that cannot be read is told of where the file is created.
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if is_part(&entry.file_name(), &prefix)
+            && let Err(error) = remove_dead(&entry.path())
+        {
+            log::warn!("the left-over {} cannot be removed: {error}", entry.path().display());
+        }
+    }
+}
+
+fn is_part(name: &OsStr, prefix: &OsStr) -> bool {
+    let number = name.as_bytes().strip_prefix(prefix.as_bytes()).and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+    number.is_some_and(|number| number.len() == DIGITS && number.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn remove_dead(path: &Path) -> io::Result<()> {
+    // What is not a file of ours is neither followed nor waited for.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(());
+    }
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(_lock) => fs::remove_file(path),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(()),
+        Err((_, errno)) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_takes_what_the_dead_have_left_and_nothing_else() {
+        let directory = std::env::temp_dir().join(format!("reactor-part-{}", process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let target = directory.join("x.txt");
+        let living = Part::create(&target).unwrap();
+        let dead = path(&target);
+        let others = [
+            "x.txt",
+            ".x.txt.part",
+            ".x.txt.0123.part",
+            ".y.txt.0123456789abcdef.part",
+            ".x.txt.0123456789abcdeg.part",
+        ];
+        for path in others.map(|name| directory.join(name)).iter().chain([&dead]) {
+            fs::write(path, "").unwrap();
+        }
+        sweep(&target);
+        assert!(!dead.exists() && living.path.exists());
+        assert!(others.iter().all(|name| directory.join(name).exists()));
+        let path = living.path.clone();
+        drop(living);
+        assert!(!path.exists());
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,122 @@
+//! Starting: what is printed arrives, signals arrive, and warnings come only where there is something to be done.
+
+use std::env;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::support::{Process, Scratch, eventually, every_protocol, listener, listener_with};
+
+/// What a server has logged once it has stopped in order.
+#[track_caller]
+fn log_of(process: Process) -> String {
+    process.signal(Signal::SIGTERM);
+    let (status, log) = process.wait();
+    assert!(status.success(), "{log}");
+    log
+}
+
+#[test]
+fn signals_arrive_although_the_parent_had_them_blocked() {
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1];
+    let blocked = SigSet::from_iter(signals);
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        blocked.thread_block().unwrap();
+        let process = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
+        blocked.thread_unblock().unwrap();
+        assert_eq!(process.counter("sum-tcp", "open"), 0, "SIGUSR1 has arrived");
+        process.signal(signal);
+        let (status, log) = process.wait();
+        assert!(status.success(), "{signal}: {log}");
+    }
+}
+
+#[test]
+fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
+    let directory = Scratch::new();
+    let (mut reader, mut writer) = io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'\n'; 4096]).is_ok() {}
+    let mut server = Command::new(env!("CARGO_BIN_EXE_reactor"))
+        .args(["--listen", "sum=tcp://127.0.0.1:0"])
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Only then is there room: it waits, or has given up waiting. A signal that comes so early is not lost.
+    let state = format!("/proc/{}/stat", server.id());
+    eventually("it sleeps", || fs::read_to_string(&state).unwrap().contains(") S "));
+    kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM).unwrap();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    let told: Vec<_> = text.lines().filter(|line| !line.is_empty()).collect();
+    assert!(server.wait().unwrap().success());
+    assert!(
+        matches!(told[..], [listening, "ready"] if listening.starts_with("listening sum-tcp sum tcp://127")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn descriptors_are_warned_of_only_if_more_are_asked_for_than_there_are() {
+    let directory = Scratch::new();
+    let with = |limits: Value| {
+        let config = json!({ "listeners": every_protocol(&directory), "limits": limits });
+        log_of(Process::under(&["prlimit", "--nofile=1500:1500"], &config))
+    };
+    let warning = "file descriptors are left for connections";
+    for (limits, is_warned) in [(json!({}), false), (json!({ "max_connections": 100 }), false)] {
+        let log = with(limits);
+        assert_eq!(log.contains(warning), is_warned, "{log}");
+    }
+    let log = with(json!({ "max_connections": 300 }));
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+}
+
+#[test]
+fn what_the_kernel_cuts_is_told_with_both_numbers_and_the_sysctl() {
+    let log = log_of(Process::start(&json!({ "listeners": [listener("sum", "tcp"), listener("sum", "udp")] })));
+    assert!(!log.contains("cuts"), "{log}");
+    let mut udp = listener("sum", "udp");
+    udp["receive_buffer"] = json!("2147483647B");
+    let tcp = listener_with("sum", &json!({ "backlog": 2_147_483_646 }));
+    let process = Process::start(&json!({ "listeners": [tcp, udp] }));
+    let cut = |name: &str, member: &str, asked: u64, unit: &str, sysctl: &str| {
+        let most = fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).unwrap();
+        let address = process.address(name);
+        format!("{address}: the kernel cuts {member} from {asked} to {} {unit} (sysctl {sysctl})", most.trim())
+    };
+    let expected = [
+        cut("sum-tcp", "backlog", 2_147_483_646, "connections", "net.core.somaxconn"),
+        cut("sum-udp", "receive_buffer", 2_147_483_647, "bytes", "net.core.rmem_max"),
+    ];
+    let log = log_of(process);
+    assert!(expected.iter().all(|line| log.matches(line).count() == 1), "{expected:#?} {log}");
+}
+
+#[test]
+fn a_link_local_address_is_listened_on_at_its_interface() {
+    const SETUP: &str = "ip link add wire type veth peer name other && ip link set wire up && \
+                         ip addr add fe80::77/64 dev wire nodad && exec \"$@\"";
+    let prefix = ["unshare", "--map-root-user", "--net", "sh", "-c", SETUP, "sh"];
+    if !Command::new(prefix[0]).args(&prefix[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
+        assert!(env::var_os("CI").is_none(), "no network of its own can be made");
+        return eprintln!("SKIPPED: no network of its own can be made, so nothing has been tried here");
+    }
+    let at = |scheme: &str| json!({ "protocol": "sum", "listen": format!("{scheme}://[fe80::77%wire]:0") });
+    let process = Process::under(&prefix, &json!({ "listeners": [at("tcp"), at("udp")] }));
+    for name in ["sum-tcp", "sum-udp"] {
+        // The number of an interface is printed, which may be written as well.
+        let SocketAddr::V6(address) = process.address(name) else { panic!("{}", process.address(name)) };
+        assert!(address.scope_id() > 0 && address.ip().is_unicast_link_local(), "{address}");
+    }
+    log_of(process);
+}
