@@ -20,7 +20,16 @@ const ABSENT: u32 = u32::MAX;
 
 impl Deadlines {
     /// Makes sure that `slot` comes up at `at` or before. [`Time::NEVER`] is no deadline and arms nothing.
+    #[inline]
     pub(crate) fn arm(&mut self, slot: u32, at: Time) {
+        // An absent slot has a place beyond the heap.
+        let place = self.places.get(slot as usize).map_or(ABSENT, |place| *place);
+        if self.times.get(place as usize).is_none_or(|known| at < *known) {
+            self.arm_earlier(slot, at);
+        }
+    }
+
+    fn arm_earlier(&mut self, slot: u32, at: Time) {
         if at == Time::NEVER {
             return;
         }

@@ -347,12 +347,18 @@ impl<K: Kernel> Reactor<K> {
                         continue;
                     };
                     xray::about(token, move || What::Event(readiness));
-                    match &mut slot.owner {
-                        Owner::Connection(connection) => connection.note_ready(readiness),
-                        Owner::Mailbox(mailbox) => mailbox.note_ready(readiness),
-                        Owner::Listener(_) | Owner::Remains(_) => {}
-                    }
-                    let class = slot.class();
+                    let class = match &mut slot.owner {
+                        Owner::Connection(connection) => {
+                            connection.note_ready(readiness);
+                            connection.class()
+                        }
+                        Owner::Mailbox(mailbox) => {
+                            mailbox.note_ready(readiness);
+                            Class::Door
+                        }
+                        Owner::Listener(_) => Class::Door,
+                        Owner::Remains(_) => continue,
+                    };
                     if slot.mark_queued() {
                         self.queues.of(class).push_back(token.slot);
                     }

@@ -37,6 +37,10 @@ impl<T: Transport> Connection<T> {
 
     /// What comes first, given what output is pending.
     pub(super) fn next_expiry(&self, limits: &Limits, pending: Pending) -> (Time, Expired) {
+        if self.held.is_none() && !pending.any {
+            let idle = if self.job_out { Time::NEVER } else { self.active.after(limits.idle_timeout) };
+            return (idle, Expired::Order(CloseReason::Idle));
+        }
         let write = || pending.due;
         let lifetime = self.held.as_ref().map_or(Time::NEVER, |held| held.lifetime);
         match self.phase() {
