@@ -31,10 +31,10 @@ impl Call {
             Self::Accept => "accept4",
             Self::Read { .. } => "recvfrom",
             Self::Write { .. } => "sendto",
-            Self::Receive { .. } if LINUX && !FALLBACK => "recvmmsg",
-            Self::Receive { .. } => "recvmsg",
-            Self::Send { .. } if LINUX && !FALLBACK => "sendmmsg",
-            Self::Send { .. } => "sendmsg",
+            Self::Receive { .. } => "recvmmsg",
+            Self::Send { .. } => "sendmmsg",
+            Self::ReceiveOne => "recvmsg",
+            Self::SendOne => "sendmsg",
             Self::Shutdown => "shutdown",
             Self::Close => "close",
         }
@@ -60,7 +60,9 @@ impl fmt::Display for Call {
             Self::Read { asked: size } | Self::Write { offered: size } => write!(f, "{name}({size})"),
             Self::Receive { rooms: size, .. } | Self::Send { offered: size, .. } => write!(f, "{name}({size})"),
             Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
-            Self::Bind | Self::GetName | Self::Accept | Self::Close => write!(f, "{name}()"),
+            Self::Bind | Self::GetName | Self::Accept | Self::ReceiveOne | Self::SendOne | Self::Close => {
+                write!(f, "{name}()")
+            }
         }
     }
 }
