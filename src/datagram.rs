@@ -1,5 +1,6 @@
 //! Drives one UDP socket, a batch of datagrams at a time.
 
+use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -8,8 +9,10 @@ use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
 use crate::connection::{Status, Visit};
 use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Token};
-use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, VISIT_DATAGRAMS_MAX};
+use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
+use crate::log_limit::LogLimit;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
+use crate::stats::Stats;
 use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
@@ -29,6 +32,9 @@ pub(crate) struct Mailbox<S> {
     replies: Replies,
     /// The last visit met nothing but errors.
     failing: bool,
+    /// Visits since the server began to stop.
+    last_visits: usize,
+    failure_log: LogLimit,
     bug_log: BugLog,
 }
 
@@ -46,6 +52,8 @@ impl<S: DatagramSocket> Mailbox<S> {
             received: Vec::new(),
             replies: Replies::default(),
             failing: false,
+            last_visits: 0,
+            failure_log: LogLimit::default(),
             bug_log: BugLog::default(),
         }
     }
@@ -59,6 +67,20 @@ impl<S: DatagramSocket> Mailbox<S> {
     /// Whether everything that had arrived has been handled.
     pub(crate) fn is_drained(&self) -> bool {
         !self.ready.readable && self.replies.is_empty()
+    }
+
+    /// Whether a server that stops has nothing more to do here: what had arrived is answered. As it cannot be told from what
+    /// goes on arriving, the number of visits bounds it; and where nothing can be received there is nothing to answer.
+    pub(crate) fn may_close(&self) -> bool {
+        let received = !self.ready.readable || self.failing || self.last_visits >= LAST_VISITS_MAX;
+        received && self.replies.is_empty()
+    }
+
+    /// The socket closes, and the replies that the kernel had no room for will not leave.
+    pub(crate) fn give_up(&mut self, stats: &mut Stats) {
+        let unsent = self.unsent();
+        (0..unsent).for_each(|_| stats.refused.add("shutdown"));
+        self.replies.advance(unsent);
     }
 
     /// How many replies wait for room in the send buffer.
@@ -78,13 +100,13 @@ impl<S: DatagramSocket> Mailbox<S> {
         let mut budget = VISIT_DATAGRAMS_MAX;
         let mut failures = 0;
         self.failing = false;
+        self.last_visits += usize::from(visit.stopping);
         loop {
             self.send(visit);
             if !self.ready.readable || !self.replies.is_empty() {
                 return Status::Waiting;
             }
             if budget == 0 || visit.budget.is_spent() {
-                self.failing = failures == VISIT_DATAGRAMS_MAX;
                 return Status::Again;
             }
             let buffer = mem::take(&mut visit.read_buffer);
@@ -105,13 +127,29 @@ impl<S: DatagramSocket> Mailbox<S> {
                 }
                 Attempt::WouldBlock => self.ready.readable = false,
                 Attempt::Failed(error) => {
-                    log::debug!("receiving a datagram failed: {error}");
-                    visit.stats.refused.add("receive error");
                     failures += 1;
                     budget -= 1;
+                    self.note_failure(&error, failures, visit);
                 }
             }
             visit.read_buffer = buffer;
+        }
+    }
+
+    /// Receiving failed, as it did so often already in this visit. Errors about single datagrams pass; if nothing else comes
+    /// of a visit, the administrator has to know that this port is deaf.
+    fn note_failure(&mut self, error: &io::Error, failures: usize, visit: &mut Visit<'_>) {
+        visit.stats.receive_errors += 1;
+        log::debug!("{}: receiving a datagram failed: {error}", self.name);
+        self.failing = failures == VISIT_DATAGRAMS_MAX;
+        if self.failing
+            && let Some(suppressed) = self.failure_log.allow(visit.now)
+        {
+            log::warn!(
+                "{}: no datagram can be received: {error}; trying again every {ERROR_PAUSE:?} ({suppressed} such lines \
+                 suppressed)",
+                self.name
+            );
         }
     }
 
@@ -124,8 +162,13 @@ impl<S: DatagramSocket> Mailbox<S> {
         } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
-            let mut cx =
-                Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, received.from);
+            let mut cx = Context::new(
+                visit.outbox,
+                &mut visit.stats.error_answers,
+                visit.instant,
+                visit.wall_clock,
+                received.from,
+            );
             let protocol = &mut self.protocol;
             let result = catch_unwind(AssertUnwindSafe(|| protocol.on_datagram(payload, &mut cx)));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
@@ -134,8 +177,8 @@ impl<S: DatagramSocket> Mailbox<S> {
                 Err(Dropped("bug"))
             })
         };
-        match result {
-            Ok(()) if visit.outbox.is_empty() => {}
+        let answered = result.and_then(|()| if visit.outbox.is_empty() { Err(Dropped("no answer")) } else { Ok(()) });
+        match answered {
             Ok(()) => {
                 let reply = Reply { payload: visit.outbox.pending(), to: received.from, source: received.to };
                 self.replies.push(reply);

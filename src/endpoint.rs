@@ -118,8 +118,14 @@ impl fmt::Display for Endpoint {
             ),
             Transport::Udp => write!(
                 f,
-                "datagrams in {}, datagrams out {}, bytes in {}, bytes out {}, dropped {}",
-                stats.received_datagrams, stats.sent_datagrams, stats.received_bytes, stats.sent_bytes, stats.refused,
+                "datagrams in {}, datagrams out {}, bytes in {}, bytes out {}, receive errors {}, error answers {}, dropped {}",
+                stats.received_datagrams,
+                stats.sent_datagrams,
+                stats.received_bytes,
+                stats.sent_bytes,
+                stats.receive_errors,
+                stats.error_answers,
+                stats.refused,
             ),
         }
     }

@@ -197,14 +197,22 @@ pub struct Source {
 }
 
 impl Source {
-    /// That of a datagram which came to `address`.
-    pub(crate) fn v4(address: Ipv4Addr) -> Self {
-        Self { address: IpAddr::V4(address), interface: 0 }
+    /// That of a datagram which came to `address`. None if that is no address of one machine: nothing leaves from a group or
+    /// from everybody (RFC 1122, 3.2.1.3), so the kernel has to choose.
+    pub(crate) fn v4(address: Ipv4Addr) -> Option<Self> {
+        let one = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
+        one.then_some(Self { address: IpAddr::V4(address), interface: 0 })
     }
 
-    /// That of a datagram which came to `address` through `interface`.
-    pub(crate) fn v6(address: Ipv6Addr, interface: u32) -> Self {
-        Self { address: IpAddr::V6(address), interface: if address.is_unicast_link_local() { interface } else { 0 } }
+    /// That of a datagram which came to `address` through `interface`, with the same exceptions (RFC 4291, 2.7), also for an
+    /// address of IPv4 in the form of IPv6.
+    pub(crate) fn v6(address: Ipv6Addr, interface: u32) -> Option<Self> {
+        let one = match address.to_ipv4_mapped() {
+            Some(v4) => Self::v4(v4).is_some(),
+            None => !address.is_unspecified() && !address.is_multicast(),
+        };
+        let interface = if address.is_unicast_link_local() { interface } else { 0 };
+        one.then_some(Self { address: IpAddr::V6(address), interface })
     }
 }
 

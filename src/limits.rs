@@ -66,6 +66,10 @@ pub const VISIT_REFUSALS_MAX: usize = 64;
 /// Datagrams handled in one visit of a UDP socket.
 pub const VISIT_DATAGRAMS_MAX: usize = 64;
 
+/// Visits of a UDP socket after a stop: 16,384 datagrams, more than a receive buffer of 10 MiB holds. So all that had arrived is
+/// answered, and a flood that goes on holds nothing up.
+pub const LAST_VISITS_MAX: usize = 256;
+
 /// Datagrams that one system call receives or sends. With fewer, whoever waits for the answers to a burst falls asleep between
 /// two batches more often, and waking is what is dear.
 pub const DATAGRAM_BATCH_MAX: usize = 64;

@@ -135,7 +135,8 @@ impl<'a> Context<'a> {
         Self { out, now, wall_clock, peer, refused }
     }
 
-    /// Counts a request that was refused while its connection goes on; `reason` is the name of the counter.
+    /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
+    /// counter. A datagram that gets no answer is [`Dropped`] instead, and counted by that.
     pub fn refuse(&mut self, reason: &'static str) {
         self.refused.add(reason);
     }

@@ -376,7 +376,9 @@ impl<K: Kernel> Reactor<K> {
         if let Stop::Orderly(until) = self.stop
             && until <= self.now
         {
-            log::warn!("shutdown_timeout is over: cutting the connections that are left");
+            let connections = self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_)));
+            let what = if connections { "cutting the connections" } else { "closing the sockets" };
+            log::warn!("shutdown_timeout is over: {what} that are left");
             self.cut(Stopped::InOrder);
         }
     }
@@ -449,12 +451,14 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn drive_mailbox(&mut self, key: u32) {
+        let cut = self.is_cut();
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
         let status = mailbox.drive(&mut visit);
         xray::record(|| recording::left(status, 0, Time::NEVER, visit.now));
-        let over = visit.stopping && mailbox.is_drained();
+        let over = cut || (visit.stopping && mailbox.may_close());
         let failing = mailbox.is_failing();
-        if over || self.is_cut() {
+        if over {
+            mailbox.give_up(visit.stats);
             self.closed.push(key);
         } else if failing {
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));

@@ -60,20 +60,36 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections closed, by reason.
     pub closed: Tally,
-    /// Connections, requests or datagrams refused while their connection or socket goes on, by reason.
+    /// What was refused while its connection or socket goes on, by reason. Over TCP: connections that were closed at once, and
+    /// requests. Over UDP: datagrams that got no answer, which the log calls dropped. Their reasons are the protocol's own; `no
+    /// answer` if it took the datagram and said nothing; `too long`, `source port 0`, and `bug` if it panicked; `send error` and
+    /// `shutdown` if there was an answer which could not be sent.
     pub refused: Tally,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent.
     pub sent_bytes: u64,
-    /// Datagrams received.
+    /// Datagrams received. Each is sent an answer, is refused, or has an answer that waits for room in the send buffer. Nothing
+    /// waits once the socket is closed: then `received_datagrams` is `sent_datagrams` and the total of `refused` together.
     pub received_datagrams: u64,
-    /// Datagrams sent.
+    /// Datagrams sent, each the answer to one that was received.
     pub sent_datagrams: u64,
+    /// Requests over UDP that their protocol refused in its answer, by reason
+    /// ([`Context::refuse`](crate::protocol::Context::refuse)).
+    pub error_answers: Tally,
+    /// Calls that were to receive datagrams and failed: no datagram came of them, so they are about none of the above.
+    pub receive_errors: u64,
     /// Times that accepting was paused, by reason.
     pub paused: Tally,
     /// Turns of the loop that took longer than `slow_turn`, and in which this one was served.
     pub slow_turns: u64,
+}
+
+impl Stats {
+    /// Datagrams that have been answered or refused.
+    pub(crate) fn datagrams_accounted(&self) -> u64 {
+        self.sent_datagrams + self.refused.total()
+    }
 }
 
 #[cfg(test)]

@@ -15,12 +15,21 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// what dead servers left behind in it is swept.
     ///
     /// # Errors
-    /// It cannot be created, opened, or written to.
+    /// It cannot be created, opened, or written to; says which step failed.
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
 }
 
 /// A directory that files are received into. Names are single components, checked by the caller.
 pub trait Directory: fmt::Debug + Send + Sync {
+    /// Whether files can be linked here with `existing`. It was found out when the directory was opened.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`], if the file system has no way to do it; says what to do instead.
+    fn supports(&self, existing: Existing) -> io::Result<()> {
+        let _ = existing;
+        Ok(())
+    }
+
     /// Whether something of any kind has this name; a symbolic link counts as itself.
     ///
     /// # Errors
@@ -30,7 +39,7 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Bytes that an unprivileged user may still fill (`statvfs(3)`: `f_bavail`).
     ///
     /// # Errors
-    /// The file system does not say.
+    /// [`io::ErrorKind::Unsupported`], if the file system does not say.
     fn free_space(&self) -> io::Result<u64>;
 
     /// A new file without a name (`O_TMPFILE`), or with a temporary one where that does not exist. It vanishes unless

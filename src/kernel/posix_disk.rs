@@ -1,11 +1,15 @@
 //! The disk of this machine, through descriptors: once a directory is open, no path leads anywhere else.
 
+mod create;
+mod probe;
 mod temporary;
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,9 +30,6 @@ const UNNAMED: Option<OFlag> = None;
 
 /// 0640: nobody but the owner writes, nobody else reads.
 const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR).union(Mode::S_IRGRP);
-
-/// As [`FILE_MODE`], with the right to look inside.
-const DIRECTORY_MODE: u32 = 0o750;
 
 /// The disk of this machine.
 ///
@@ -61,53 +62,59 @@ impl Default for PosixDisk {
 
 impl Disk for PosixDisk {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
-        create_durably(path)?;
-        let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path)?;
-        let mut directory = PosixDirectory { handle: Arc::new(handle), unnamed: self.unnamed };
-        temporary::sweep(&directory.handle)?;
-        let probed = directory.probe().or_else(|error| match directory.unnamed.take() {
-            Some(_) => directory.probe(),
-            None => Err(error),
-        });
-        match probed {
+        create::durably(path)?;
+        let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path);
+        let handle = handle.map_err(|error| failed("it cannot be opened", &error))?;
+        let mut directory =
+            PosixDirectory { handle: Arc::new(handle), unnamed: self.unnamed, unlocked: None, naming: Naming::Link };
+        temporary::sweep(&directory.handle).map_err(|error| failed("its names cannot be read", &error))?;
+        match directory.probe() {
             // A full disk may be emptied while the server runs.
-            Err(error) if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                Err(error)
-            }
-            _ => Ok(Arc::new(directory)),
+            Err(error) if !is_full(&error) => return Err(error),
+            _ => {}
         }
+        if let Some(errno) = directory.unlocked {
+            log::warn!(
+                "{}: its file system has no locks ({errno}), so what a dead server left there is not removed: remove \
+                 .reactor-*.tmp while no server runs",
+                path.display()
+            );
+        }
+        Ok(Arc::new(directory))
     }
 }
 
-/// Creates the directory with all its parents if it is missing. Its name is made durable with it, or else a loss of
-/// power could take every file in it.
-fn create_durably(path: &Path) -> io::Result<()> {
-    let missing = path.ancestors().take_while(|ancestor| !is_current(ancestor) && !ancestor.is_dir()).count();
-    DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
-    for parent in path.ancestors().skip(1).take(missing) {
-        File::open(if is_current(parent) { Path::new(".") } else { parent })?.sync_all()?;
-    }
-    Ok(())
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn is_current(path: &Path) -> bool {
-    path.as_os_str().is_empty()
+/// The same error, and which step it is of.
+fn failed(step: impl Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{step}: {error}"))
 }
 
+/// A directory, and what its file system can do.
 #[derive(Debug)]
 struct PosixDirectory {
     handle: Arc<File>,
     unnamed: Option<OFlag>,
+    /// There are no locks, for this reason.
+    unlocked: Option<Errno>,
+    naming: Naming,
+}
+
+/// How a file gets a name that nothing may have.
+#[derive(Debug, Clone, Copy)]
+enum Naming {
+    /// It gets one more (`linkat(2)`).
+    Link,
+    /// Its temporary one is changed, unless something has the new one (`renameat2(2)`: `RENAME_NOREPLACE`).
+    Rename,
+    /// Not at all: that is what linking says, and there is no such renaming.
+    None(Errno),
 }
 
 impl PosixDirectory {
-    /// Does once what each upload will do: one that cannot work is better found before anybody is served.
-    fn probe(&self) -> io::Result<()> {
-        let name = Temporary::new(&self.handle);
-        self.create()?.link(name.as_str(), Existing::Keep)?;
-        self.sync()
-    }
-
     /// A file without a name. Where the directory has been removed, some file systems open one nevertheless and others
     /// answer EPERM; so that is found out first.
     fn create_unnamed(&self, flag: OFlag) -> io::Result<File> {
@@ -120,6 +127,19 @@ impl PosixDirectory {
 }
 
 impl Directory for PosixDirectory {
+    fn supports(&self, existing: Existing) -> io::Result<()> {
+        match (existing, self.naming) {
+            (Existing::Keep, Naming::None(errno)) => {
+                let what = format!(
+                    "its file system has no hard links ({errno}) and no other way to leave alone what has a name: set \
+                     \"existing\" to \"replace\", or choose a directory on another file system"
+                );
+                Err(io::Error::new(io::ErrorKind::Unsupported, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn exists(&self, name: &str) -> io::Result<bool> {
         match uninterrupted(|| fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW)) {
             Ok(_) => Ok(true),
@@ -130,21 +150,28 @@ impl Directory for PosixDirectory {
 
     fn free_space(&self) -> io::Result<u64> {
         let stat = uninterrupted(|| fstatvfs(&self.handle))?;
+        // Without a size of its own (ramfs, some of FUSE) nothing is free, and nothing is full.
+        if stat.blocks() == 0 {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the file system does not tell its size"));
+        }
         Ok(bytes(stat.blocks_available(), stat.fragment_size()))
     }
 
     fn create(&self) -> io::Result<Box<dyn Draft>> {
         let directory = Arc::clone(&self.handle);
-        let draft = if let Some(flag) = self.unnamed {
+        let (temporary, file) = if let Some(flag) = self.unnamed {
             let file = self.create_unnamed(flag)?;
             // Locked before it gets any name, so that no sweep can mistake it for a left-over.
-            let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
-            PosixDraft { temporary: None, file, directory }
+            let file = match self.unlocked {
+                None => Held::lock(file).map_err(|(_, errno)| errno)?,
+                Some(_) => Held::Unlocked(file),
+            };
+            (None, file)
         } else {
-            let (temporary, file) = temporary::create(&directory)?;
-            PosixDraft { temporary: Some(temporary), file, directory }
+            let (temporary, file) = temporary::create(&directory, self.unlocked.is_none())?;
+            (Some(temporary), file)
         };
-        Ok(Box::new(draft))
+        Ok(Box::new(PosixDraft { temporary, file, directory, naming: self.naming }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -156,17 +183,43 @@ impl Directory for PosixDirectory {
     }
 }
 
+/// A file that no sweep removes, for as long as this lives: where there are locks, by one; elsewhere nothing is swept.
+#[derive(Debug)]
+enum Held {
+    Locked(Flock<File>),
+    Unlocked(File),
+}
+
+impl Held {
+    /// Locks a file, or returns it.
+    fn lock(file: File) -> Result<Self, (File, Errno)> {
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Self::Locked)
+    }
+}
+
+impl Deref for Held {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::Locked(file) => file,
+            Self::Unlocked(file) => file,
+        }
+    }
+}
+
 struct PosixDraft {
     /// The name that the file has until it is linked, if it cannot be without; declared first, so that it is removed
     /// while the lock is still held.
     temporary: Option<Temporary>,
-    file: Flock<File>,
+    file: Held,
     directory: Arc<File>,
+    naming: Naming,
 }
 
 impl Draft for PosixDraft {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        (&*self.file).write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -193,16 +246,37 @@ impl Draft for PosixDraft {
 }
 
 impl PosixDraft {
-    /// A further name for the file, which nothing may have yet. The way through `/proc` needs no privilege (`open(2)`:
-    /// `O_TMPFILE`).
+    /// A name for the file, which nothing may have yet. The way through `/proc` needs no privilege (`open(2)`: `O_TMPFILE`).
     fn link_new(&self, name: &str) -> io::Result<()> {
         let directory = &self.directory;
         if let Some(temporary) = &self.temporary {
-            return uninterrupted(|| linkat(directory, temporary.as_str(), directory, name, AtFlags::empty()));
+            return match self.naming {
+                Naming::Link => link_further(directory, temporary.as_str(), name),
+                Naming::Rename => rename_new(directory, temporary.as_str(), name),
+                Naming::None(errno) => Err(errno.into()),
+            };
         }
         let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         uninterrupted(|| linkat(AT_FDCWD, &*descriptor, directory, name, AtFlags::AT_SYMLINK_FOLLOW))
     }
+}
+
+/// Adds one more name to a file, if nothing has it.
+fn link_further(directory: &File, from: &str, to: &str) -> io::Result<()> {
+    uninterrupted(|| linkat(directory, from, directory, to, AtFlags::empty()))
+}
+
+/// Changes the name of a file, if nothing has the new one.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_new(directory: &File, from: &str, to: &str) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    Ok(rustix::io::retry_on_intr(|| renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE))?)
+}
+
+/// The BSDs have no such call.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_new(_: &File, _: &str, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Systems differ in the width of these numbers.

@@ -34,6 +34,10 @@ pub struct Reply<'a> {
 
 /// Replies that stand behind each other and go the same way, of one length but for the last, which may be shorter: the
 /// kernel can cut them out of one payload itself.
+#[cfg_attr(
+    not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))),
+    allow(dead_code, reason = "no other system cuts runs")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run<'a> {
     /// What they say, one behind the other.
@@ -63,6 +67,10 @@ impl Replies {
 
     /// Those that have not been sent, in runs as long as they can be. Replies of more than `longest` bytes, and empty ones,
     /// are runs of their own.
+    #[cfg_attr(
+        not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))),
+        allow(dead_code, reason = "no other system cuts runs")
+    )]
     pub(crate) fn runs(&self, longest: usize) -> impl Iterator<Item = Run<'_>> {
         let mut rest = &self.envelopes[self.done..];
         let mut start = self.start();

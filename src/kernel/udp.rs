@@ -1,8 +1,9 @@
 //! UDP sockets: options, and the address that a datagram was sent to.
 
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod batches;
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod mmsg;
-#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 mod one_by_one;
 
 use std::io;
@@ -10,27 +11,21 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::slice::ChunksExactMut;
 
-use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Protocol, Socket, Type};
 
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
-use self::mmsg as calls;
+use self::batches::Calls;
 #[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
-use self::one_by_one as calls;
+use self::one_by_one::Calls;
 use super::{BindOptions, DatagramSocket, Received, Replies, sockets};
 use crate::xray::{self, Call, SocketOption};
-
-/// The longest replies that leave in runs: such a datagram fits the smallest packet that every link has to take (RFC 8200,
-/// section 5: 1280 bytes), less 48 for its headers.
-const SEGMENT_BYTES_MAX: usize = 1232;
 
 /// A UDP socket of the operating system.
 #[derive(Debug)]
 pub struct UdpSocket {
     socket: ::mio::net::UdpSocket,
-    /// The longest replies that the kernel cuts out of runs by itself; 0 if it does not.
-    segment_bytes_max: usize,
+    calls: Calls,
 }
 
 impl UdpSocket {
@@ -43,13 +38,13 @@ impl UdpSocket {
             sockets::set(socket.set_recv_buffer_size(bytes), SocketOption::ReceiveBuffer, bytes as u32)?;
         }
         if address.ip().is_unspecified() {
-            ask_for_destinations(&socket, address.is_ipv6())?;
+            ask_for_destinations(&socket, address.is_ipv6(), options.both_families)?;
         }
         xray::answered(socket.bind(&address.into()), || Call::Bind)?;
         let socket = ::mio::net::UdpSocket::from_std(socket.into());
         let local = xray::answered(socket.local_addr(), || Call::GetName)?;
-        let segment_bytes_max = if segments(&socket) { SEGMENT_BYTES_MAX } else { 0 };
-        Ok((Self { socket, segment_bytes_max }, local))
+        let calls = Calls::new(&socket);
+        Ok((Self { socket, calls }, local))
     }
 
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
@@ -59,58 +54,35 @@ impl UdpSocket {
     pub(super) fn into_source(self) -> ::mio::net::UdpSocket {
         self.socket
     }
-
-    /// Whether an error says that the run of replies which stands first cannot leave as one: its datagrams are too long for
-    /// this link, or the device leaves checksums to us (`EIO`).
-    fn refuses_run(&self, error: &io::Error, replies: &Replies) -> bool {
-        let refused = [Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE].map(|errno| Some(errno as i32));
-        refused.contains(&error.raw_os_error())
-            && replies.runs(self.segment_bytes_max).next().is_some_and(|run| run.count > 1)
-    }
-}
-
-/// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
-#[cfg(target_os = "linux")]
-fn segments(socket: &::mio::net::UdpSocket) -> bool {
-    let asked = setsockopt(socket, sockopt::UdpGsoSegment, &0);
-    sockets::set(asked.map_err(io::Error::from), SocketOption::Segment, 0).is_ok()
-}
-
-/// No other system has it.
-#[cfg(not(target_os = "linux"))]
-fn segments(_: &::mio::net::UdpSocket) -> bool {
-    false
 }
 
 /// Asks for the address that each datagram was sent to, so that its reply leaves from there: `ip(7)` `IP_PKTINFO`,
-/// `ipv6(7)` `IPV6_RECVPKTINFO`, and `IP_RECVDSTADDR` on the BSDs that lack the first. A socket with one address needs
-/// none of it.
-fn ask_for_destinations(socket: &Socket, ipv6: bool) -> io::Result<()> {
+/// `ipv6(7)` `IPV6_RECVPKTINFO`, and `IP_RECVDSTADDR` on the BSDs. A socket with one address needs none of it.
+///
+/// One for both families asks for both on Linux, because `IPV6_RECVPKTINFO` tells of a broadcast only whom it was for. The
+/// other systems have no way to ask for the second on such a socket.
+fn ask_for_destinations(socket: &Socket, ipv6: bool, both_families: bool) -> io::Result<()> {
     if ipv6 {
         let asked = setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true);
-        return sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfoV6, 1);
+        sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfoV6, 1)?;
     }
-    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
+    if ipv6 && !(both_families && cfg!(any(target_os = "linux", target_os = "android"))) {
+        return Ok(());
+    }
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     let asked = setsockopt(socket, sockopt::Ipv4PacketInfo, &true);
-    #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+    #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
     let asked = setsockopt(socket, sockopt::Ipv4RecvDstAddr, &true);
     sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfo, 1)
 }
 
 impl DatagramSocket for UdpSocket {
     fn receive(&mut self, rooms: ChunksExactMut<'_, u8>, received: &mut Vec<Received>) -> io::Result<()> {
-        self.socket.try_io(|| calls::receive(self.socket.as_raw_fd(), rooms, received))
+        self.socket.try_io(|| self.calls.receive(self.socket.as_raw_fd(), rooms, received))
     }
 
     fn send(&mut self, replies: &Replies) -> io::Result<usize> {
-        let send = |longest| self.socket.try_io(|| calls::send(self.socket.as_raw_fd(), replies, longest));
-        match send(self.segment_bytes_max) {
-            Err(error) if self.refuses_run(&error, replies) => {
-                self.segment_bytes_max = 0;
-                send(0)
-            }
-            result => result,
-        }
+        self.socket.try_io(|| self.calls.send(self.socket.as_raw_fd(), replies))
     }
 }
 

@@ -13,6 +13,7 @@ mod sized;
 mod upload;
 
 use std::fmt::Display;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use super::{
     StreamProtocol, StreamService, Within,
 };
 use crate::config::units::{Size, Span};
+use crate::kernel::{Directory, Existing};
 
 pub use self::sized::FileSized;
 
@@ -71,6 +73,16 @@ pub enum OnExisting {
     Number,
 }
 
+impl OnExisting {
+    /// What it comes to when a file gets its name.
+    const fn of_the_link(self) -> Existing {
+        match self {
+            Self::Refuse | Self::Number => Existing::Keep,
+            Self::Replace => Existing::Replace,
+        }
+    }
+}
+
 impl FileOptions {
     fn check(&self) -> Result<(), Vec<OptionError>> {
         let path = self.directory.as_os_str().as_encoded_bytes();
@@ -84,11 +96,23 @@ impl FileOptions {
         Err(vec![OptionError::new("directory", format!("expected the path of a directory, found {found}"))])
     }
 
+    /// The directory, if it can do what these options need of it.
+    fn open_directory(&self, setup: &Setup<'_>) -> io::Result<Arc<dyn Directory>> {
+        let directory = setup.disk.open_directory(&self.directory)?;
+        directory.supports(self.existing.of_the_link())?;
+        if self.free_space_floor.as_u64() > 0
+            && let Err(error) = directory.free_space()
+        {
+            let what = format!("free_space_floor is set, but {error}: set it to 0, or choose another file system");
+            return Err(io::Error::new(error.kind(), what));
+        }
+        Ok(directory)
+    }
+
     fn open(self, setup: &Setup<'_>) -> Result<Receiver, SetupError> {
-        let directory = setup
-            .disk
-            .open_directory(&self.directory)
-            .map_err(|source| SetupError::Directory { path: self.directory, source })?;
+        let directory = self
+            .open_directory(setup)
+            .map_err(|source| SetupError::Directory { path: self.directory.clone(), source })?;
         let store = Store {
             directory,
             existing: self.existing,

@@ -53,7 +53,15 @@ impl<K: Kernel> Reactor<K> {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
                 }
-                Owner::Mailbox(_) => census.mailboxes += 1,
+                Owner::Mailbox(mailbox) => {
+                    census.mailboxes += 1;
+                    let endpoint = &self.endpoints[slot.endpoint as usize];
+                    if endpoint.stats.datagrams_accounted() + mailbox.unsent() as u64
+                        != endpoint.stats.received_datagrams
+                    {
+                        return Err(format!("{} unsent, and datagrams do not add up: {endpoint}", mailbox.unsent()));
+                    }
+                }
                 Owner::Remains(_) => {
                     census.remains += 1;
                     census.jobs += 1;

@@ -75,10 +75,11 @@ impl Kind {
             What::Call { answer, .. } if answer.would_block() => Self::Again,
             What::Call { answer, .. } if answer.errno().is_some() => Self::Failed,
             What::Call { call: Call::Read { .. }, answer } if answer.count() == Some(0) => Self::Fin,
-            What::Call { call: Call::Read { .. } | Call::Receive { .. }, .. } => Self::Read,
+            What::Call { call: Call::Read { .. } | Call::Receive { .. } | Call::ReceiveOne, .. } => Self::Read,
             What::Call { call: Call::Write { offered } | Call::Send { offered, .. }, answer } => {
                 if answer.count().is_some_and(|count| count < offered) { Self::Short } else { Self::Write }
             }
+            What::Call { call: Call::SendOne, .. } => Self::Write,
             What::Call { .. } => Self::Call,
             What::Asked { .. } => Self::Protocol,
             What::Phase(Phase::Closed, _) | What::Closed(_) => Self::Closed,

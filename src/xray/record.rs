@@ -206,6 +206,10 @@ pub enum Call {
         /// Bytes of those that were taken.
         bytes: u32,
     },
+    /// `recvmsg(2)`, where there is no call for many datagrams; the answer is the number of bytes of one.
+    ReceiveOne,
+    /// `sendmsg(2)`, where there is no call for many datagrams; the answer is the number of bytes of one.
+    SendOne,
     /// `ioctl(2)` with `SIOCOUTQ`.
     SendQueue {
         /// Bytes that the kernel holds and the peer has not acknowledged.

@@ -32,10 +32,10 @@ impl Call {
             Self::Accept => "accept4",
             Self::Read { .. } => "recvfrom",
             Self::Write { .. } => "sendto",
-            Self::Receive { .. } if LINUX && !FALLBACK => "recvmmsg",
-            Self::Receive { .. } => "recvmsg",
-            Self::Send { .. } if LINUX && !FALLBACK => "sendmmsg",
-            Self::Send { .. } => "sendmsg",
+            Self::Receive { .. } => "recvmmsg",
+            Self::Send { .. } => "sendmmsg",
+            Self::ReceiveOne => "recvmsg",
+            Self::SendOne => "sendmsg",
             Self::SendQueue { .. } => "ioctl",
             Self::Shutdown => "shutdown",
             Self::Close => "close",
@@ -63,7 +63,9 @@ impl fmt::Display for Call {
             Self::Receive { rooms: size, .. } | Self::Send { offered: size, .. } => write!(f, "{name}({size})"),
             Self::SendQueue { bytes } => write!(f, "{name}(SIOCOUTQ, [{bytes}])"),
             Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
-            Self::Bind | Self::GetName | Self::Accept | Self::Close => write!(f, "{name}()"),
+            Self::Bind | Self::GetName | Self::Accept | Self::ReceiveOne | Self::SendOne | Self::Close => {
+                write!(f, "{name}()")
+            }
         }
     }
 }

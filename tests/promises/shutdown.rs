@@ -1,11 +1,17 @@
 //! Stopping: what has arrived is answered, what has begun is finished within its time, and then it is over.
 
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reactor::Registry;
+use reactor::limits::{LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
+use reactor::protocol::{Context, DatagramProtocol, Dropped, NoOptions, Service, Setup, SetupError};
 use serde_json::{Value, json};
 
-use crate::support::{Client, Process, Scratch, every_protocol, listener, listener_with, loopback, server};
+use crate::support::{
+    Client, Process, Scratch, Server, eventually, every_protocol, listener, listener_with, loopback, server,
+};
 
 /// A connection between two requests: its end tells that the server has begun to stop.
 struct Witness(Client);
@@ -94,6 +100,26 @@ fn an_upload_in_the_middle_is_finished_and_its_file_is_complete() {
     server.join("file-sized-tcp");
     assert_eq!(directory.names(), ["whole"]);
     assert!(directory.contents("whole") == vec![b'1'; 200_000]);
+}
+
+#[test]
+fn an_upload_of_which_only_the_name_was_confirmed_is_finished() {
+    let directory = Scratch::new();
+    let server = server(&with_files(&directory, "30s"));
+    let witness = Witness::of(server.address("uppercase-tcp"));
+    let mut named = Client::connect(server.address("file-sized-tcp"));
+    named.ask("whole\n", "OK\n");
+    let mut between = Client::connect(server.address("file-sized-tcp"));
+    between.ask("first\n1\nx", "OK\nOK\nOK\n");
+    server.handle().stop();
+    witness.sees_the_stop();
+    assert_eq!(between.rest(), b"", "nothing has been said of another file");
+    named.ask("5\nhello", "OK\nOK\n");
+    assert_eq!(named.rest(), b"");
+    drop((named, between));
+    server.join("file-sized-tcp");
+    assert_eq!(directory.names(), ["first", "whole"]);
+    assert_eq!(directory.contents("whole"), b"hello");
 }
 
 #[test]
@@ -198,4 +224,47 @@ fn a_sigint_that_is_ignored_from_the_start_stays_ignored() {
     Client::connect(process.address("uppercase-tcp")).ask("a\n", "A\n");
     process.signal(Signal::SIGTERM);
     assert_eq!(process.wait().0.code(), Some(0), "and one that is not ignored ends it in order");
+}
+
+/// Sends each datagram to the port that it names, which is that of the server: there is always one more.
+struct Perpetual(UdpSocket);
+
+impl Service for Perpetual {
+    const NAME: &'static str = "perpetual";
+    const ABOUT: &'static str = "Never has nothing to do.";
+    const TRY: &'static str = "echo 7000 | nc -u 127.0.0.1 7000";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self(UdpSocket::bind("127.0.0.1:0").unwrap()))
+    }
+}
+
+impl DatagramProtocol for Perpetual {
+    fn on_datagram(&mut self, payload: &[u8], _: &mut Context<'_>) -> Result<(), Dropped> {
+        let port: u16 = str::from_utf8(payload).unwrap().parse().unwrap();
+        self.0.send_to(payload, ("127.0.0.1", port)).unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn datagrams_that_never_end_are_answered_for_a_while_and_hold_up_no_stop() {
+    let mut registry = Registry::built_in();
+    registry.datagram::<Perpetual>();
+    let config = json!({ "listeners": [listener("perpetual", "udp")], "shutdown_timeout": "30s" });
+    let server = Server::start(&registry, &config);
+    let address = server.address("perpetual-udp");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..32 {
+        client.send_to(address.port().to_string().as_bytes(), address).unwrap();
+    }
+    eventually("they go round", || server.stats("perpetual-udp").received_datagrams > 1000);
+    let before = server.stats("perpetual-udp").received_datagrams;
+    server.handle().stop();
+    let stats = server.join("perpetual-udp");
+    // A moment passes between the two looks at the counters and the stop.
+    let after = stats.received_datagrams - before;
+    assert!(after < 4 * (LAST_VISITS_MAX * VISIT_DATAGRAMS_MAX) as u64, "{after} more: it was cut at last");
+    assert_eq!(stats.received_datagrams, stats.refused.count("no answer"));
 }

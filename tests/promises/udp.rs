@@ -1,11 +1,15 @@
 //! Datagrams: one answer to each request, from the address that was asked; silence for everything else, counted.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 
+use nix::net::if_::if_nametoindex;
+use reactor::Registry;
+use reactor::protocol::{Context, DatagramProtocol, Dropped, NoOptions, Service, Setup, SetupError};
 use serde_json::json;
+use socket2::SockRef;
 
-use crate::support::{PATIENCE, Random, Server, server};
+use crate::support::{PATIENCE, Random, Server, in_own_network, server};
 
 struct Asker(UdpSocket);
 
@@ -141,4 +145,104 @@ fn a_client_that_is_gone_before_its_answer_disturbs_nobody() {
     }
     let nothing_more = asker.0.set_nonblocking(true).and_then(|()| asker.0.recv(&mut [0; 64]));
     assert_eq!(nothing_more.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+/// Answers each datagram with the first half of it: the shortest ones with nothing.
+struct Half;
+
+impl Service for Half {
+    const NAME: &'static str = "half";
+    const ABOUT: &'static str = "Answers with half a datagram.";
+    const TRY: &'static str = "nc -u 127.0.0.1 7";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self)
+    }
+}
+
+impl DatagramProtocol for Half {
+    fn on_datagram(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped> {
+        cx.refuse("half of it");
+        cx.out.extend_from_slice(&payload[..payload.len() / 2]);
+        if payload == b"panic" { std::panic::resume_unwind(Box::new("on purpose")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn every_datagram_received_is_sent_an_answer_or_dropped_and_never_both() {
+    let mut registry = Registry::built_in();
+    registry.datagram::<Half>();
+    let listen = |protocol: &str| json!({ "name": protocol, "protocol": protocol, "listen": "udp://127.0.0.1:0" });
+    let server = Server::start(&registry, &json!({ "listeners": [listen("sum"), listen("half")] }));
+
+    let asker = Asker::connected(server.address("sum"));
+    asker.send(r#"{"A":9223372036854775807,"B":1}"#);
+    assert_eq!(asker.receive(), b"{\"Error\":\"sum overflows\"}\n");
+    asker.send("garbage");
+    asker.expect_silence(7);
+    let sum = server.stats("sum");
+    assert_eq!((sum.received_datagrams, sum.sent_datagrams, sum.refused.total()), (3, 2, 1));
+    assert_eq!(sum.error_answers.to_string(), "1 (overflow 1)", "it was answered, so it is not refused");
+
+    let asker = Asker::connected(server.address("half"));
+    for payload in ["", "x", "panic", "four"] {
+        asker.send(payload);
+    }
+    assert_eq!(asker.receive(), b"fo");
+    let half = server.stats("half");
+    assert_eq!((half.received_datagrams, half.sent_datagrams), (4, 1));
+    assert_eq!(half.refused.to_string(), "3 (no answer 2, bug 1)");
+}
+
+/// Asks at `address`, which may be that of everybody or of a group; returns who answers.
+fn ask_everybody(from: SocketAddr, address: SocketAddr) -> SocketAddr {
+    let socket = UdpSocket::bind(from).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    if let SocketAddr::V4(from) = from {
+        socket.set_broadcast(true).unwrap();
+        SockRef::from(&socket).set_multicast_if_v4(from.ip()).unwrap();
+    }
+    socket.send_to(br#"{"A":7,"B":4}"#, address).unwrap();
+    let mut buffer = [0; 64];
+    let (count, who) = socket.recv_from(&mut buffer).unwrap_or_else(|error| panic!("{address}: {error}"));
+    assert_eq!(buffer[..count], *b"{\"Sum\":11}\n");
+    who
+}
+
+#[test]
+fn what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address() {
+    if !in_own_network("udp::what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address") {
+        return;
+    }
+    let (v4, v6) = (Ipv4Addr::new(10, 77, 0, 1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77));
+    let wire = if_nametoindex("wire").unwrap();
+    for listen in ["udp://:0", "udp4://:0"] {
+        let server = sum_over_udp(listen);
+        let port = server.address("sum-udp").port();
+        for (from, to) in [
+            (v4, [10, 77, 0, 255]),
+            (v4, [255, 255, 255, 255]),
+            (v4, [10, 77, 0, 1]),
+            // A socket for both families is a member of no group of IPv4.
+            (v4, if listen == "udp4://:0" { [224, 0, 0, 1] } else { [10, 77, 0, 255] }),
+            (Ipv4Addr::LOCALHOST, [127, 255, 255, 255]),
+        ] {
+            let who = ask_everybody(SocketAddr::new(from.into(), 0), SocketAddr::from((to, port)));
+            assert_eq!(who, SocketAddr::new(from.into(), port), "{listen} {to:?}");
+        }
+        assert_eq!(server.stats("sum-udp").refused.to_string(), "0", "{listen}");
+    }
+    for listen in ["udp://:0", "udp6://:0"] {
+        let server = sum_over_udp(listen);
+        let port = server.address("sum-udp").port();
+        let everybody = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        for to in [everybody, v6] {
+            let to = SocketAddrV6::new(to, port, 0, wire);
+            let who = ask_everybody(SocketAddrV6::new(v6, 0, 0, wire).into(), to.into());
+            let SocketAddr::V6(who) = who else { panic!("{who}") };
+            assert!(who.ip().is_unicast_link_local() && who.port() == port, "{listen} {who}");
+        }
+        assert_eq!(server.stats("sum-udp").refused.to_string(), "0", "{listen}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Temporary names: for files that cannot be without a name until they are linked, and on the way to replacing one.
 //!
 //! The owner of such a file holds a lock on it (`flock(2)`) for as long as it lives, so that a server which starts on
-//! the same directory can tell the left-overs of a dead one from the uploads of a living one.
+//! the same directory can tell the left-overs of a dead one from the uploads of a living one. Where a file system has no
+//! locks it cannot tell, and leaves all of them.
 
 use std::collections::hash_map::RandomState;
 use std::fs::File;
@@ -18,7 +19,8 @@ use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::{FILE_MODE, uninterrupted};
+use super::probe::is_lack_of_locks;
+use super::{FILE_MODE, Held, uninterrupted};
 
 /// No client can ask for such a name: those that start with a dot are refused.
 const PREFIX: &str = ".reactor-";
@@ -54,22 +56,31 @@ impl Drop for Temporary {
     }
 }
 
-/// A new file with a temporary name, locked.
-pub(super) fn create(directory: &Arc<File>) -> io::Result<(Temporary, Flock<File>)> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+/// A new file with a temporary name, locked where there are locks.
+pub(super) fn create(directory: &Arc<File>, locks: bool) -> io::Result<(Temporary, Held)> {
     for _ in 0..TRIES_MAX {
-        let temporary = Temporary::new(directory);
-        let file = uninterrupted(|| openat(directory, temporary.as_str(), flags, FILE_MODE))?;
-        if let Some(file) = claim(file.into())? {
+        let (temporary, file) = open_new(directory)?;
+        if !locks {
+            return Ok((temporary, Held::Unlocked(file)));
+        }
+        if let Some(file) = claim(file)? {
             return Ok((temporary, file));
         }
     }
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
+/// A new file with a temporary name.
+pub(super) fn open_new(directory: &Arc<File>) -> io::Result<(Temporary, File)> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let temporary = Temporary::new(directory);
+    let file = uninterrupted(|| openat(directory, temporary.as_str(), flags, FILE_MODE))?;
+    Ok((temporary, file.into()))
+}
+
 /// Locks a new file; `None` if a sweep came first and took it for a left-over.
-pub(super) fn claim(file: File) -> io::Result<Option<Flock<File>>> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+pub(super) fn claim(file: File) -> io::Result<Option<Held>> {
+    match Held::lock(file) {
         Ok(file) => Ok((file.metadata()?.nlink() > 0).then_some(file)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, errno)) => Err(errno.into()),
@@ -87,6 +98,10 @@ pub(super) fn sweep(directory: &File) -> io::Result<()> {
             && name.ends_with(SUFFIX)
             && let Err(error) = remove_dead(directory, name)
         {
+            if error.raw_os_error().map(Errno::from_raw).is_some_and(is_lack_of_locks) {
+                // None of them can be told from an upload.
+                return Ok(());
+            }
             log::warn!("the left-over {name} cannot be removed: {error}");
         }
     }

@@ -21,13 +21,13 @@ use crate::kernel::Source;
 use crate::limits::DATAGRAM_BATCH_MAX;
 use crate::xray::{self, Call};
 
-/// Room for the control messages of a datagram, each with its header: 40 bytes for a `struct in6_pktinfo` at most, 24 for the
-/// length of segments.
+/// Room for the control messages of a datagram, each with its header: 40 bytes for a `struct in6_pktinfo`; and 32 for a
+/// `struct in_pktinfo`, which comes behind it, or 24 for the length of segments, which leaves behind it.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-struct Control([MaybeUninit<u8>; 64]);
+struct Control([MaybeUninit<u8>; 72]);
 
-const NO_CONTROL: Control = Control([MaybeUninit::uninit(); 64]);
+const NO_CONTROL: Control = Control([MaybeUninit::uninit(); 72]);
 
 /// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`. Learns where
 /// each was sent to if the socket tells (`ip(7)`: `IP_PKTINFO`, `ipv6(7)`: `IPV6_RECVPKTINFO`).
@@ -112,6 +112,23 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
     Ok(counts[..sent].iter().sum())
 }
 
+/// Makes the call for no datagram at all. What it answers then is not about a datagram but about the call: that this kernel
+/// does not have it, or that a filter refuses it (`seccomp(2)`).
+pub(super) fn receive_none(descriptor: RawFd) -> io::Result<()> {
+    // SAFETY: there are no headers, so none is read or written.
+    let result = unsafe { libc::recvmmsg(descriptor, ptr::null_mut(), 0, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
+    let result = usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    xray::answered(result, || Call::Receive { rooms: 0, bytes: 0 }).map(drop)
+}
+
+/// The same for the call that sends.
+pub(super) fn send_none(descriptor: RawFd) -> io::Result<()> {
+    // SAFETY: there are no headers, so none is read or written.
+    let result = unsafe { libc::sendmmsg(descriptor, ptr::null_mut(), 0, libc::MSG_DONTWAIT as _) };
+    let result = usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    xray::answered(result, || Call::Send { offered: 0, bytes: 0 }).map(drop)
+}
+
 /// How many bytes the first `count` messages hold, as the kernel says.
 fn bytes(headers: &[libc::mmsghdr], count: libc::c_int) -> u32 {
     let count = usize::try_from(count).unwrap_or(0);
@@ -175,11 +192,15 @@ unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
     }
 }
 
-/// The address of ours that a datagram was sent to, if the kernel told.
+/// The address of ours that a datagram was sent to, if the kernel told, and if it is one.
+///
+/// For a datagram of IPv4 on a socket for both families it tells twice, and only `ipi_spec_dst` is an address of ours even if
+/// the datagram was sent to everybody. That comes last (Linux, `udpv6_recvmsg`), so the last one counts.
 ///
 /// # Safety
 /// `msg_control` points to `msg_controllen` bytes of control messages, aligned for their header.
 unsafe fn destination(header: &libc::msghdr) -> Option<Source> {
+    let mut source = None;
     // SAFETY: as the caller promises.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
     // SAFETY: `CMSG_FIRSTHDR` and `CMSG_NXTHDR` give null or a header that lies within the control messages.
@@ -189,17 +210,18 @@ unsafe fn destination(header: &libc::msghdr) -> Option<Source> {
         match (control.cmsg_level, control.cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
-                return Some(Source::v4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))));
+                source = Source::v4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr)));
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 let info: libc::in6_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
-                return Some(Source::v6(Ipv6Addr::from(info.ipi6_addr.s6_addr), info.ipi6_ifindex as u32));
+                source = Source::v6(Ipv6Addr::from(info.ipi6_addr.s6_addr), info.ipi6_ifindex as u32);
             }
-            // SAFETY: `message` lies within the control messages of `header`.
-            _ => message = unsafe { libc::CMSG_NXTHDR(header, message) },
+            _ => {}
         }
+        // SAFETY: `message` lies within the control messages of `header`.
+        message = unsafe { libc::CMSG_NXTHDR(header, message) };
     }
-    None
+    source
 }
 
 /// Writes the control message that has a datagram leave from `source` behind those that the header counts.

@@ -1,4 +1,4 @@
-//! `recvmsg(2)` and `sendmsg(2)`: one datagram for one system call, where there are no calls for many.
+//! `recvmsg(2)` and `sendmsg(2)`: one datagram for one system call, where there are no calls for many, or none are allowed.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, S
 
 use super::{Received, Replies};
 use crate::kernel::{Reply, Source};
-use crate::xray::{self, Call};
+use crate::xray::{self, Call, Gives};
 
 /// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`.
 pub(super) fn receive(
@@ -19,9 +19,7 @@ pub(super) fn receive(
 ) -> io::Result<()> {
     let before = received.len();
     for room in rooms {
-        let result = receive_one(descriptor, room);
-        let bytes = result.as_ref().map_or(0, |datagram| datagram.length as u32);
-        match xray::answered(result, || Call::Receive { rooms: 1, bytes }) {
+        match receive_one(descriptor, room) {
             Ok(datagram) => received.push(datagram),
             Err(_) if received.len() > before => break,
             Err(error) => return Err(error),
@@ -33,11 +31,20 @@ pub(super) fn receive(
 fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
     let mut parts = [IoSliceMut::new(room)];
     let mut control = nix::cmsg_space!([u8; 64]);
-    let message: RecvMsg<'_, '_, SockaddrStorage> =
-        recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let message = recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT).map_err(io::Error::from);
+    let message: RecvMsg<'_, '_, SockaddrStorage> = xray::answered(message, || Call::ReceiveOne)?;
     let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::NOBODY);
-    let to = message.cmsgs()?.find_map(destination);
+    // Linux tells twice where a datagram of IPv4 came to on a socket for both families, and then the last one counts, as in
+    // `mmsg`.
+    let to = message.cmsgs()?.filter_map(destination).last().flatten();
     Ok(Received { length: message.bytes, from, to })
+}
+
+/// How many bytes came.
+impl Gives for RecvMsg<'_, '_, SockaddrStorage> {
+    fn number(&self) -> i32 {
+        self.bytes.number()
+    }
 }
 
 /// An address of IPv4 or IPv6; `None` for any other.
@@ -46,29 +53,32 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }
 
-fn destination(message: ControlMessageOwned) -> Option<Source> {
+/// The address of ours that a datagram was sent to, if `message` tells it; none within, if that is no address of ours.
+fn destination(message: ControlMessageOwned) -> Option<Option<Source>> {
     match message {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         ControlMessageOwned::Ipv4PacketInfo(info) => {
             Some(Source::v4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))))
         }
-        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+        #[cfg(target_vendor = "apple")]
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            Some(Source::v4(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr))))
+        }
+        #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
         ControlMessageOwned::Ipv4RecvDstAddr(address) => Some(Source::v4(Ipv4Addr::from(u32::from_be(address.s_addr)))),
         ControlMessageOwned::Ipv6PacketInfo(info) => {
-            Some(Source::v6(Ipv6Addr::from(info.ipi6_addr.s6_addr), info.ipi6_ifindex as u32))
+            Some(Source::v6(Ipv6Addr::from(info.ipi6_addr.s6_addr), info.ipi6_ifindex as _))
         }
         _ => None,
     }
 }
 
-/// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none. There are
-/// no runs.
-pub(super) fn send(descriptor: RawFd, replies: &Replies, _longest: usize) -> io::Result<usize> {
+/// Sends what is unsent of `replies`, each from its source if it has one. Returns how many the kernel took: at least one.
+pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
     let mut sent = 0;
     for reply in replies.unsent() {
-        let bytes = reply.payload.len() as u32;
-        match xray::answered(send_one(descriptor, reply), || Call::Send { offered: 1, bytes }) {
-            Ok(count) => sent += count,
+        match send_one(descriptor, reply) {
+            Ok(()) => sent += 1,
             Err(_) if sent > 0 => break,
             Err(error) => return Err(error),
         }
@@ -76,22 +86,22 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, _longest: usize) -> io:
     Ok(sent)
 }
 
-/// Sends a datagram: one, if it can be sent.
-fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<usize> {
+fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<()> {
     let parts = [IoSlice::new(reply.payload)];
     let to = SockaddrStorage::from(reply.to);
     let send = |control: &[ControlMessage<'_>]| {
-        sendmsg(descriptor, &parts, control, MsgFlags::MSG_DONTWAIT, Some(&to)).map(|_| 1).map_err(io::Error::from)
+        let sent = sendmsg(descriptor, &parts, control, MsgFlags::MSG_DONTWAIT, Some(&to)).map_err(io::Error::from);
+        xray::answered(sent, || Call::SendOne).map(drop)
     };
     let Some(source) = reply.source else { return send(&[]) };
     match source.address {
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", target_os = "netbsd"))]
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
         IpAddr::V4(address) => send(&[ControlMessage::Ipv4PacketInfo(&nix::libc::in_pktinfo {
             ipi_ifindex: 0,
             ipi_spec_dst: nix::libc::in_addr { s_addr: u32::from(address).to_be() },
             ipi_addr: nix::libc::in_addr { s_addr: 0 },
         })]),
-        #[cfg(any(target_os = "freebsd", target_os = "openbsd"))]
+        #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
         IpAddr::V4(address) => {
             send(&[ControlMessage::Ipv4SendSrcAddr(&nix::libc::in_addr { s_addr: u32::from(address).to_be() })])
         }
@@ -99,5 +109,32 @@ fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<usize> {
             ipi6_addr: nix::libc::in6_addr { s6_addr: address.octets() },
             ipi6_ifindex: source.interface as _,
         })]),
+    }
+}
+
+/// All the calls that there are, where there are none for many datagrams.
+#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
+#[derive(Debug)]
+pub(super) struct Calls;
+
+#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
+impl Calls {
+    pub(super) const fn new(_: &::mio::net::UdpSocket) -> Self {
+        Self
+    }
+
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "it has the form of the other one")]
+    pub(super) fn receive(
+        &mut self,
+        descriptor: RawFd,
+        rooms: ChunksExactMut<'_, u8>,
+        received: &mut Vec<Received>,
+    ) -> io::Result<()> {
+        receive(descriptor, rooms, received)
+    }
+
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "it has the form of the other one")]
+    pub(super) fn send(&mut self, descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
+        send(descriptor, replies)
     }
 }

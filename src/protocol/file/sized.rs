@@ -81,7 +81,7 @@ impl StreamProtocol for Connection {
             Event::Eof if !rest.is_empty() => Err(cut_short("name")),
             Event::Eof => Ok(Step::finish()),
             Event::Quiet => self.take(&Field::paused(rest)),
-            Event::Done(outcome) => Ok(self.answer(result_of(outcome)?, cx)),
+            Event::Done(outcome) => Ok(self.answer(result_of(outcome)?, rest, cx)),
             Event::Stored(stored) => Ok(Step::job(Job::new(|| sink_of::<Announced>(stored)?.commit()))),
             Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
@@ -116,12 +116,13 @@ impl Connection {
     }
 
     /// Answers what has been achieved, and says what comes next.
-    fn answer(&mut self, progress: Progress, cx: &mut Context<'_>) -> Step {
+    fn answer(&mut self, progress: Progress, rest: &[u8], cx: &mut Context<'_>) -> Step {
         match progress {
             Progress::Named(name, ending) => {
                 self.named = Some(name);
                 ending.answer(b"OK", cx.out);
-                Step::again(0)
+                // Its client has been told to go on, so a shutdown waits for it.
+                if rest.is_empty() { Step::wait(Within::Request) } else { Step::again(0) }
             }
             Progress::Opened(announced) => {
                 announced.ending.answer(b"OK", cx.out);

@@ -328,3 +328,16 @@ fn options_are_checked_and_unknown_ones_refused() {
     assert_eq!(read(r#"{"existing":"number"}"#).unwrap().existing, OnExisting::Number);
     assert!(read(r#"{"exists":"number"}"#).is_err());
 }
+
+#[test]
+fn a_floor_is_refused_where_the_file_system_does_not_tell_what_is_free() {
+    let open = |floor| {
+        let disk = MemoryDisk::new();
+        disk.fail(Operation::FreeSpace, 1, io::Error::new(io::ErrorKind::Unsupported, "it does not tell its size"));
+        let options = FileOptions { free_space_floor: Size::bytes(floor), ..FileOptions::default() };
+        File::open(options, &Setup::new("file", Arc::new(disk))).map(drop)
+    };
+    assert!(open(0).is_ok());
+    let Err(SetupError::Directory { source, .. }) = open(1) else { panic!("it opens") };
+    assert!(source.to_string().starts_with("free_space_floor is set, but it does not tell its size: "), "{source}");
+}

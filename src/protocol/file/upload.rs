@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::name::Name;
 use super::{OnExisting, refuse};
-use crate::kernel::{Directory, Draft, Existing};
+use crate::kernel::{Directory, Draft};
 use crate::protocol::{ProtocolError, Sink, Stored};
 
 /// Bytes that an upload writes between two looks at the free space: seldom enough to cost nothing. The last look is
@@ -115,11 +115,8 @@ impl Upload {
     }
 
     fn link(&mut self) -> Result<Name, ProtocolError> {
-        let (existing, number_max) = match self.store.existing {
-            OnExisting::Refuse => (Existing::Keep, 1),
-            OnExisting::Number => (Existing::Keep, NUMBER_MAX),
-            OnExisting::Replace => (Existing::Replace, 1),
-        };
+        let existing = self.store.existing.of_the_link();
+        let number_max = if self.store.existing == OnExisting::Number { NUMBER_MAX } else { 1 };
         let numbered = (2..=number_max).map(|number| self.name.numbered(number));
         for name in iter::once(self.name.clone()).chain(numbered) {
             match self.draft.link(name.as_str(), existing) {

@@ -243,9 +243,15 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
     if world.disk_memory().drafts() > 0 {
         return Err(format!("{} files without a name are left", world.disk_memory().drafts()));
     }
-    for endpoint in reactor.endpoints().iter().filter(|endpoint| endpoint.transport() == Transport::Tcp) {
+    for endpoint in reactor.endpoints() {
         let stats = endpoint.stats();
-        if stats.accepted != stats.closed.total() || endpoint.places != 0 || !endpoint.peers.is_empty() {
+        let add_up = match endpoint.transport() {
+            Transport::Tcp => {
+                stats.accepted == stats.closed.total() && endpoint.places == 0 && endpoint.peers.is_empty()
+            }
+            Transport::Udp => stats.received_datagrams == stats.datagrams_accounted(),
+        };
+        if !add_up {
             return Err(format!("the counters do not add up: {endpoint}"));
         }
     }

@@ -334,7 +334,9 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
         reactor.limit_buffers(buffers_max);
         let life = one_life(world, &mut reactor, report)?;
         for stats in reactor.endpoints().iter().map(Endpoint::stats) {
-            let reasons = [&stats.closed, &stats.refused, &stats.paused].into_iter().flat_map(Tally::reasons);
+            let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]
+                .into_iter()
+                .flat_map(Tally::reasons);
             world.borrow_mut().network.seen.extend(reasons);
         }
         match life {

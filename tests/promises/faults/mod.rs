@@ -7,6 +7,7 @@
 mod accept;
 mod catalogue;
 mod contents;
+mod directories;
 mod loop_;
 mod memory;
 mod names;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -162,7 +163,9 @@ fn case_57_an_answer_that_cannot_be_sent_is_dropped_and_counted_and_the_next_one
     let socket = asker(at_loopback(trial.address("sum-udp")));
     let errors = ["ENOBUFS", "EPERM", "EINVAL", "EMSGSIZE", "ENETUNREACH", "EACCES", "ECONNREFUSED"];
     for errno in errors {
-        let fault = Fault::on(&trial, &[&format!("sendmmsg:error={errno}:when=1+2")]);
+        // After these it asks whether it is the call that is refused, by a call that it makes for no datagram.
+        let each = if ["EPERM", "EACCES"].contains(&errno) { 3 } else { 2 };
+        let fault = Fault::on(&trial, &[&format!("sendmmsg:error={errno}:when=1+{each}")]);
         for number in 0..5 {
             socket.send(SUM.0.as_bytes()).unwrap();
             // The longer one of two answers never leaves in one run behind the shorter one.
@@ -197,6 +200,88 @@ fn case_57_a_run_of_answers_that_the_kernel_refuses_leaves_one_by_one() {
         assert_eq!(counter(&trial, "dropped"), 0, "{errno}");
         trial.end();
     }
+}
+
+#[test]
+fn where_batches_are_refused_each_datagram_takes_a_call_of_its_own() {
+    if !faults_work() {
+        return;
+    }
+    for (errno, listen) in [("ENOSYS", "udp4://:0"), ("EPERM", "udp://:0"), ("EACCES", "udp4://:0")] {
+        let process = Process::start(&json!({ "listeners": [
+            { "name": "sum-udp", "protocol": "sum", "listen": listen }
+        ] }));
+        let fault = Fault::on(&process, &[&format!("recvmmsg:error={errno}"), &format!("sendmmsg:error={errno}")]);
+        let socket = asker(at_loopback(process.address("sum-udp")));
+        (0..100).for_each(|number| expect_answer(&socket, number));
+        for what in ["receive errors", "dropped"] {
+            assert_eq!(counter(&process, what), 0, "{errno}");
+        }
+        for call in ["recvmmsg(2)", "sendmmsg(2)"] {
+            assert_eq!(process.log().matches(&format!("{call} is refused")).count(), 1, "{errno}");
+        }
+        drop(fault);
+    }
+}
+
+#[test]
+fn a_socket_that_hears_nothing_says_so_and_holds_up_no_end() {
+    if !faults_work() {
+        return;
+    }
+    let trial = Trial::start(&on_every_address());
+    let socket = asker(at_loopback(trial.address("sum-udp")));
+    let fault = Fault::on(&trial, &["recvmmsg:error=EIO"]);
+    socket.send(SUM.0.as_bytes()).unwrap();
+    eventually("it is told", || trial.log().contains("sum-udp: no datagram can be received: "));
+    assert!(counter(&trial, "receive errors") > 0);
+    assert_eq!(counter(&trial, "dropped"), 0, "nothing was received");
+    drop(fault);
+    let mut buffer = [0; 64];
+    assert_eq!(socket.recv(&mut buffer).unwrap(), SUM.1.len(), "it goes on when it can");
+
+    let fault = Fault::on(&trial, &["recvmmsg:error=EIO"]);
+    socket.send(SUM.0.as_bytes()).unwrap();
+    let process = trial.end_without_a_canary();
+    process.signal(Signal::SIGTERM);
+    let (status, log) = process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("shutdown_timeout is over"), "{log}");
+    drop(fault);
+}
+
+#[test]
+fn sigterm_under_a_flood_answers_what_had_arrived_and_ends() {
+    let mut process = Process::start(&json!({ "listeners": [listener("sum", "udp")] }));
+    let address = process.address("sum-udp");
+    // What waits here before the stop is answered after it.
+    let early = asker(address);
+    process.pause();
+    early.send(SUM.0.as_bytes()).unwrap();
+    let over = Over::default();
+    thread::scope(|scope| {
+        let _end = over.at_the_end();
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let socket = asker(address);
+                while !over.is_over() {
+                    // At the end the server is gone.
+                    let _ = socket.send(SUM.0.as_bytes());
+                }
+            });
+        }
+        process.signal(Signal::SIGTERM);
+        process.resume();
+        let mut buffer = [0; 64];
+        assert_eq!(early.recv(&mut buffer).unwrap(), SUM.1.len());
+        eventually("it ends", || !process.is_running());
+    });
+    let (status, log) = process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("shutdown_timeout is over"), "{log}");
+    let line = log.lines().rfind(|line| line.contains("] sum-udp ")).unwrap();
+    let [received, sent, dropped] = ["datagrams in", "datagrams out", "dropped"].map(|what| number_after(line, what));
+    assert_eq!(received, sent + dropped, "{line}");
 }
 
 #[test]

@@ -57,6 +57,13 @@ impl Trial {
         process
     }
 
+    /// The canary has been served until now, and the server is left as it is.
+    #[track_caller]
+    pub(crate) fn end_without_a_canary(self) -> Process {
+        self.canary.stop();
+        self.process
+    }
+
     /// The same where the log cannot be read, and the counters in it neither.
     #[track_caller]
     pub(crate) fn end_without_counters(self) -> Process {

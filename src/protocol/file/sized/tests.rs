@@ -281,7 +281,9 @@ fn a_shutdown_closes_between_requests_and_waits_for_the_end_of_one() {
     for (script, told, names) in [
         (Script::new().stop().send("a\n"), "", 0),
         (Script::new().send("a\n1\nx").stop().send("b\n"), "OK\nOK\nOK\n", 1),
-        (Script::new().send("a\n1").stop().pause(20 * SECOND).send("\nxb\n"), "OK\nOK\nOK\nOK\n", 1),
+        (Script::new().send("a\n").stop().pause(20 * SECOND).send("1\nx"), "OK\nOK\nOK\n", 1),
+        (Script::new().send("a\n1").stop().pause(20 * SECOND).send("\nx"), "OK\nOK\nOK\n", 1),
+        (Script::new().send("a\n1").stop().send("\nxb\n").send("0\n"), "OK\nOK\nOK\nOK\nOK\nOK\n", 2),
         (Script::new().send("a\n5\nhel").stop().pause(20 * SECOND).send("lo"), "OK\nOK\nOK\n", 1),
         (Script::new().send("a\n5\nhel").stop().cut(), "OK\nOK\n", 0),
     ] {

@@ -1,0 +1,76 @@
+//! What a directory and its file system can do, found out when it is opened.
+
+use std::fs::File;
+use std::io;
+
+use nix::errno::Errno;
+use nix::fcntl::renameat;
+
+use super::temporary::{self, Temporary};
+use super::{
+    Directory as _, Existing, Held, Naming, PosixDirectory, failed, is_full, link_further, rename_new, uninterrupted,
+};
+
+const ELSEWHERE: &str = "choose a directory on another file system";
+
+impl PosixDirectory {
+    /// Does once what each upload will do: what cannot work is better found before anybody is served.
+    ///
+    /// # Errors
+    /// The step that fails.
+    pub(super) fn probe(&mut self) -> io::Result<()> {
+        if self.probe_unnamed().is_err() {
+            self.unnamed = None;
+            self.probe_named()?;
+        }
+        self.sync().map_err(|error| {
+            let what = "the names in it cannot be made durable";
+            io::Error::new(error.kind(), format!("{what} (fsync of a directory: {error}): {ELSEWHERE}"))
+        })
+    }
+
+    /// With a file that has no name until it is linked.
+    fn probe_unnamed(&mut self) -> io::Result<()> {
+        let Some(flag) = self.unnamed else { return Err(io::ErrorKind::Unsupported.into()) };
+        let file = self.create_unnamed(flag)?;
+        self.probe_lock(file)?;
+        let name = Temporary::new(&self.handle);
+        self.create()?.link(name.as_str(), Existing::Keep)
+    }
+
+    /// With one that has a temporary name, which becomes another one.
+    fn probe_named(&mut self) -> io::Result<()> {
+        let (name, file) =
+            temporary::open_new(&self.handle).map_err(|error| failed("no file can be created in it", &error))?;
+        self.probe_lock(file)?;
+        let next = Temporary::new(&self.handle);
+        let (directory, from, to) = (&*self.handle, name.as_str(), next.as_str());
+        self.naming = match link_further(directory, from, to) {
+            Ok(()) => Naming::Link,
+            Err(error) if is_full(&error) => return Err(error),
+            Err(_) if rename_new(directory, from, to).is_ok() => Naming::Rename,
+            Err(error) => {
+                uninterrupted(|| renameat(directory, from, directory, to))
+                    .map_err(|error| failed("no file in it can be renamed", &error))?;
+                Naming::None(error.raw_os_error().map_or(Errno::EOPNOTSUPP, Errno::from_raw))
+            }
+        };
+        Ok(())
+    }
+
+    /// Whether there are locks (`flock(2)`).
+    fn probe_lock(&mut self, file: File) -> io::Result<()> {
+        self.unlocked = match Held::lock(file) {
+            // A sweep of another server may hold it.
+            Ok(_) | Err((_, Errno::EWOULDBLOCK)) => None,
+            Err((_, errno)) if is_lack_of_locks(errno) => Some(errno),
+            Err((_, errno)) => return Err(failed("no file in it can be locked", &errno.into())),
+        };
+        Ok(())
+    }
+}
+
+/// Whether locking failed because the file system cannot do it (NFS without its lock manager, some of FUSE).
+pub(super) fn is_lack_of_locks(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::ENOLCK | Errno::EINVAL)
+}

@@ -1,0 +1,175 @@
+//! Which calls a socket makes: those for many datagrams, or for one where the others are refused.
+
+use std::io;
+use std::os::fd::{AsFd, RawFd};
+use std::slice::ChunksExactMut;
+
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::{Received, Replies, mmsg, one_by_one, sockets};
+use crate::xray::SocketOption;
+
+/// The longest replies that leave in runs: such a datagram fits the smallest packet that every link has to take (RFC 8200,
+/// section 5: 1280 bytes), less 48 for its headers.
+const SEGMENT_BYTES_MAX: usize = 1232;
+
+/// What is known of the calls of one socket.
+#[derive(Debug)]
+pub(super) struct Calls {
+    /// The longest replies that the kernel cuts out of runs by itself; 0 if it does not.
+    segment_bytes_max: usize,
+    /// `recvmmsg(2)` is refused.
+    receives_singly: bool,
+    /// `sendmmsg(2)` is refused.
+    sends_singly: bool,
+}
+
+impl Calls {
+    pub(super) fn new(socket: &impl AsFd) -> Self {
+        let segment_bytes_max = if segments(socket) { SEGMENT_BYTES_MAX } else { 0 };
+        Self { segment_bytes_max, receives_singly: false, sends_singly: false }
+    }
+
+    /// As [`DatagramSocket::receive`](crate::kernel::DatagramSocket::receive).
+    pub(super) fn receive(
+        &mut self,
+        descriptor: RawFd,
+        rooms: ChunksExactMut<'_, u8>,
+        received: &mut Vec<Received>,
+    ) -> io::Result<()> {
+        if self.receives_singly {
+            return one_by_one::receive(descriptor, rooms, received);
+        }
+        match mmsg::receive(descriptor, rooms, received) {
+            Err(error) if may_be_of_the_call(&error) && is_of_the_call(mmsg::receive_none(descriptor)) => {
+                log::warn!("recvmmsg(2) is refused ({error}): each datagram is received by a call of its own");
+                self.receives_singly = true;
+                // Nothing has been received. It is made again in the other way, as after a signal.
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            result => result,
+        }
+    }
+
+    /// As [`DatagramSocket::send`](crate::kernel::DatagramSocket::send).
+    ///
+    /// A run that the kernel refuses leaves as single datagrams, and so does what comes behind it in the batch. The next batch
+    /// is tried as runs again: one peer behind a narrow link, or an address that nothing can be sent to, changes nothing for
+    /// other peers.
+    pub(super) fn send(&mut self, descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
+        if self.sends_singly {
+            return one_by_one::send(descriptor, replies);
+        }
+        match mmsg::send(descriptor, replies, self.segment_bytes_max) {
+            Err(error) if self.refuses_run(&error, replies) => mmsg::send(descriptor, replies, 0),
+            Err(error) if may_be_of_the_call(&error) && is_of_the_call(mmsg::send_none(descriptor)) => {
+                log::warn!("sendmmsg(2) is refused ({error}): each datagram is sent by a call of its own");
+                self.sends_singly = true;
+                one_by_one::send(descriptor, replies)
+            }
+            result => result,
+        }
+    }
+
+    /// Whether an error may say that the first run of replies cannot leave as one: its datagrams are too long for the way to
+    /// this peer, or checksums are left to us on it (`EIO`).
+    fn refuses_run(&self, error: &io::Error, replies: &Replies) -> bool {
+        let refused = [Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE].map(|errno| Some(errno as i32));
+        refused.contains(&error.raw_os_error())
+            && replies.runs(self.segment_bytes_max).next().is_some_and(|run| run.count > 1)
+    }
+}
+
+/// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
+fn segments(socket: &impl AsFd) -> bool {
+    let asked = setsockopt(socket, sockopt::UdpGsoSegment, &0);
+    sockets::set(asked.map_err(io::Error::from), SocketOption::Segment, 0).is_ok()
+}
+
+/// Whether a call failed as one does that the kernel does not have, or that a filter refuses (`seccomp(2)`). A packet filter
+/// refuses single datagrams in the same way (`EPERM`).
+fn may_be_of_the_call(error: &io::Error) -> bool {
+    [Errno::ENOSYS, Errno::EPERM, Errno::EACCES].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
+/// Whether the same call without any datagram fails in such a way as well, so that no datagram is to blame.
+fn is_of_the_call(none: io::Result<()>) -> bool {
+    none.is_err_and(|error| may_be_of_the_call(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kernel::{BindOptions, Reply, Source};
+
+    /// A socket that is given the datagrams of a run as they left, in one piece (`udp(7)`: `UDP_GRO`).
+    fn receiver() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+        setsockopt(&socket, sockopt::UdpGroSegment, &true).expect("Linux 5.0");
+        socket
+    }
+
+    #[test]
+    fn single_calls_tell_and_obey_the_same_addresses_as_those_for_many() {
+        for (bound, asked) in [
+            ("127.0.0.1:0", "127.0.0.1"),
+            ("0.0.0.0:0", "127.0.0.2"),
+            ("[::1]:0", "::1"),
+            ("[::]:0", "::1"),
+            ("[::]:0", "127.0.0.3"),
+        ] {
+            let options = BindOptions::new(None, true);
+            let (socket, local) =
+                super::super::UdpSocket::bind(bound.parse().expect("valid"), &options).expect("a port");
+            let descriptor = socket.socket.as_raw_fd();
+            let asked = SocketAddr::new(asked.parse().expect("valid"), local.port());
+            let client = UdpSocket::bind((asked.ip(), 0)).expect("a port");
+            client.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
+            // From now on it takes what comes from there, and nothing else.
+            client.connect(asked).expect("an address of ours");
+            let (mut buffer, mut received) = ([0; 16], Vec::new());
+            for receive in [mmsg::receive, one_by_one::receive] {
+                client.send(b"hello").expect("room");
+                receive(descriptor, buffer.chunks_exact_mut(16), &mut received).expect("a datagram");
+                assert_eq!(&buffer[..5], b"hello");
+            }
+            assert_eq!(received[0], received[1], "{bound} {asked}");
+            assert_eq!(received[0].to.is_some(), local.ip().is_unspecified(), "{bound} {asked}");
+            let mut replies = Replies::default();
+            replies.push(Reply { payload: b"world", to: received[1].from, source: received[1].to });
+            assert_eq!(one_by_one::send(descriptor, &replies).expect("room"), 1);
+            let mut buffer = [0; 16];
+            assert_eq!(client.recv(&mut buffer).expect("an answer"), 5, "{bound} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_cannot_leave_does_not_end_the_runs_of_others() {
+        let socket = UdpSocket::bind("0.0.0.0:0").expect("a port");
+        let client = receiver();
+        let to = client.local_addr().expect("bound");
+        let mut calls = Calls::new(&socket);
+        let group = Some(Source { address: [224, 0, 0, 1].into(), interface: 0 });
+        let send = |calls: &mut Calls, to: SocketAddr, source: Option<Source>| {
+            let mut replies = Replies::default();
+            for _ in 0..3 {
+                replies.push(Reply { payload: b"reply", to, source });
+            }
+            calls.send(socket.as_raw_fd(), &replies)
+        };
+        for _ in 0..2 {
+            let error = send(&mut calls, to, group).expect_err("nothing leaves from a group");
+            assert_eq!(error.raw_os_error(), Some(Errno::EINVAL as i32));
+            assert_eq!(send(&mut calls, to, None).expect("room"), 3);
+            let mut buffer = [0; 64];
+            let count = client.recv(&mut buffer).expect("a run");
+            assert_eq!(buffer[..count].escape_ascii().to_string(), "replyreplyreply");
+        }
+    }
+}
