@@ -191,7 +191,8 @@ impl Budget {
         self.visit_time += took.saturating_mul(own.into()) / used;
         self.open &= self.visit_units < self.units() && self.visit_time < self.time();
         // What it reads it should be able to deliver, because the rest would have to be kept.
-        self.reads = self.visit_units < self.units() / 2 && self.visit_time < self.time() / 2;
+        self.reads =
+            self.units() > self.visit_units.saturating_mul(2) && self.time() > self.visit_time.saturating_mul(2);
         if took >= self.slow_turn && self.slow.is_none_or(|slow| slow.took.as_nanos() < took.into()) {
             self.slow = Some(Slow { took: Duration::from_nanos(took), visited: self.visited });
         }
