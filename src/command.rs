@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use log::{debug, error, warn};
+use log::{error, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::xray::{Target, Xray};
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
 use crate::log_writer::LogWriter;
+use crate::panics::log_panics;
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
 
@@ -145,10 +146,7 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
     let log = LogWriter::new(io::stderr());
     log_to(log.clone());
     let _last = Drained(log);
-    // The hook of the standard library writes to stderr and would wait for it, on the loop's thread.
-    // What a protocol panics with may come from a peer, and as often as it likes: the loop counts it, and logs at a
-    // limited rate that it happened.
-    std::panic::set_hook(Box::new(|panic| debug!("{}", panic.to_string().escape_debug())));
+    log_panics();
     raise_descriptor_limit();
     let _xray =
         Xray::start(arguments.xray.as_ref(), arguments.step).map_err(|message| Failure::new(Exit::Failure, message))?;

@@ -52,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bytes of output pending for all connections together before less is read.
     pub max_pending_output_total: usize,
+    /// Worker threads for the jobs of each listener, started when they are needed.
+    pub workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
 }
@@ -211,6 +213,7 @@ impl From<&FileMembers> for Config {
             listeners: Vec::new(),
             limits: Limits::from(&file.limits),
             max_pending_output_total: bytes(file.max_pending_output_total),
+            workers: file.workers,
             shutdown_timeout: file.shutdown_timeout.as_std(),
         }
     }
@@ -223,6 +226,7 @@ impl From<&Config> for FileMembers {
             listeners: config.listeners.iter().map(ListenerMembers::from).collect(),
             limits: LimitsMembers::from(&config.limits),
             max_pending_output_total: size(config.max_pending_output_total),
+            workers: config.workers,
             shutdown_timeout: units::Span::new(config.shutdown_timeout),
         }
     }

@@ -21,7 +21,6 @@ mod why;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
@@ -33,6 +32,7 @@ use crate::attempt::{Attempt, attempt};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::{Panicked, Readiness, Transport};
 use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_BYTES_MAX};
+use crate::panics::catch;
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::xray::{self, Ask, Call, What};
@@ -107,14 +107,26 @@ impl<T: Transport> Connection<T> {
         self.job_out = false;
         self.active = now;
         let returned = Returned::new(result, buffers);
+        if let Some(panicked) = returned.panicked() {
+            self.hold_bug(format!("a job panicked{}", panicked.detail()));
+        }
         match (self.phase_mut(), returned) {
             (Some(Phase::Working(done)), returned) => *done = Some(returned),
             (Some(Phase::Storing(bulk)), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
-            // No worker took it: the contents are gone, and the sink with them.
+            // The sink went with the job.
             (Some(Phase::Storing(_)), _) => {
-                self.replace_phase(Phase::Closed(CloseReason::Bug("a job was lost")), buffers);
+                self.replace_phase(Phase::Closed(CloseReason::Bug("a job panicked")), buffers);
             }
             (_, returned) => self.hold_remains(returned.into_remains()),
+        }
+    }
+
+    /// No worker took the job, and what was in it is gone. What has been answered before is still sent.
+    pub(crate) fn note_refused(&mut self, now: Time, buffers: &mut Buffers) {
+        self.job_out = false;
+        self.active = now;
+        if let Some(Phase::Working(_) | Phase::Storing(_)) = self.phase() {
+            self.replace_phase(Phase::Flushing(CloseReason::NoWorker), buffers);
         }
     }
 
@@ -313,7 +325,7 @@ impl<T: Transport> Connection<T> {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
             }
-            Returned::Bulk(..) | Returned::Panicked => {
+            Returned::Bulk(..) | Returned::Panicked(_) => {
                 self.leave(Phase::Closed(CloseReason::Bug("a job panicked")), visit);
             }
         }
@@ -346,9 +358,15 @@ impl<T: Transport> Connection<T> {
                 visit.outbox.extend_from_slice(error.reply.as_bytes());
                 self.leave(Phase::Flushing(CloseReason::Refused(error.reason)), visit);
             }
-            Err(Panicked) => self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
+            Err(panicked) => self.leave_over(&panicked, visit),
         }
         0
+    }
+
+    /// The protocol panicked: what it knows cannot be trusted any more.
+    fn leave_over(&mut self, panicked: &Panicked, visit: &mut Visit<'_>) {
+        self.hold_bug(format!("it panicked{}", panicked.detail()));
+        self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit);
     }
 
     /// Calls the protocol.
@@ -362,7 +380,7 @@ impl<T: Transport> Connection<T> {
         let peer = self.peer.address();
         let before = visit.outbox.len();
         let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
-        let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked);
+        let reply = catch(|| call(&mut *self.protocol, &mut cx));
         xray::record(|| recording::asked(ask, input, visit.outbox.len() - before, &reply));
         reply
     }

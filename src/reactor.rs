@@ -33,7 +33,6 @@ use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
-use crate::bug_log::BugLog;
 use crate::bulk::Buffers;
 use crate::config::Config;
 use crate::connection::{Status, Visit};
@@ -115,7 +114,6 @@ pub struct Reactor<K: Kernel = Mio> {
     stop: Stop,
     shutdown_timeout: Duration,
     accept_log: LogLimit,
-    bug_log: BugLog,
     job_log: LogLimit,
 }
 
@@ -134,7 +132,7 @@ impl Reactor {
     /// # Errors
     /// The first that cannot be had; nothing stays bound then.
     pub fn bind(config: &Config, registry: &Registry) -> Result<Self, BindError> {
-        Self::with_kernel(Mio::new().map_err(BindError::Poll)?, config, registry)
+        Self::with_kernel(Mio::new().map_err(BindError::Poll)?.with_workers(config.workers), config, registry)
     }
 
     /// Reaches this server from other threads.
@@ -190,7 +188,6 @@ impl<K: Kernel> Reactor<K> {
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
             accept_log: LogLimit::default(),
-            bug_log: BugLog::default(),
             job_log: LogLimit::default(),
         };
         for listener in &config.listeners {
@@ -294,6 +291,7 @@ impl<K: Kernel> Reactor<K> {
                     }
                 }
                 Notice::Done(token, result) => self.note_done(token, result),
+                Notice::Waiting(waiting) => self.tell_waiting(waiting),
                 Notice::Command(command) => self.obey(command),
             }
         }

@@ -14,6 +14,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     let bare = Config::without_listeners();
     assert_eq!(config.limits, bare.limits);
     assert_eq!(config.max_pending_output_total, bare.max_pending_output_total);
+    assert_eq!(config.workers, bare.workers);
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
@@ -146,11 +147,12 @@ fn memory() -> [(String, String); 4] {
 fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
     let constants = constants! {
         READ_BYTES VISIT_BYTES_MAX TURN_SPENT_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
-        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKER_NICE JOBS_MAX
+        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKERS_MAX WORKER_NICE
+        JOBS_MAX JOB_WAIT ACCEPT_ERRORS_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
-        REPORT_ROWS_MAX
+        REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };
     let in_code = include_str!("../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
     assert_eq!(constants.len(), in_code, "a constant is missing here");

@@ -2,7 +2,7 @@
 
 use super::held::Pending;
 use super::{Connection, Phase, Status, Visit};
-use crate::kernel::{Panicked, Transport};
+use crate::kernel::Transport;
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Event, Within};
 use crate::time::Time;
@@ -115,7 +115,7 @@ impl<T: Transport> Connection<T> {
                 Ok(Err(error)) => {
                     visit.outbox.extend_from_slice(error.reply.as_bytes());
                 }
-                Err(Panicked) => return self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
+                Err(panicked) => return self.leave_over(&panicked, visit),
             }
         }
         self.leave(Phase::Flushing(reason), visit);

@@ -15,7 +15,9 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::offload::Offload;
 use super::sockets::{self, Stream};
-use super::{BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket};
+use super::{
+    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, PosixDisk, Readiness, Token, UdpSocket,
+};
 use crate::limits::EVENTS_MAX;
 use crate::protocol::Job;
 use crate::xray::{self, Answer, Call, Gives, What};
@@ -103,6 +105,14 @@ impl Mio {
             disk: Arc::new(PosixDisk::default()),
             poll,
         })
+    }
+
+    /// The same with at most so many worker threads for the jobs of each listener, and at least one;
+    /// [`Reactor::bind`](crate::Reactor::bind) passes `workers` of the configuration on.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.offload.limit_workers(workers);
+        self
     }
 
     /// Reaches the loop from other threads.
@@ -206,9 +216,10 @@ impl Kernel for Mio {
             // mio's fallback on `poll(2)` wakes itself through the waker's descriptor whenever a registration changes,
             // and takes a wake-up of ours along with its own. What that was for is here already, so look before waiting.
             collect(&self.commands, &mut self.offload, notices);
-            if !notices.is_empty() {
-                timeout = Some(Duration::ZERO);
-            }
+        }
+        timeout = timeout.into_iter().chain(self.offload.look_after_waiting(notices)).min();
+        if !notices.is_empty() {
+            timeout = Some(Duration::ZERO);
         }
         let polled = self.poll.poll(&mut self.events, timeout).map(|()| &self.events);
         match xray::answered(polled, move || Call::wait(timeout)) {
@@ -219,7 +230,7 @@ impl Kernel for Mio {
         Ok(())
     }
 
-    fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
         self.offload.submit(token, job)
     }
 
@@ -271,7 +282,7 @@ fn command(signal: c_int) -> Option<Notice> {
 /// What other threads have handed in: commands, and finished jobs.
 fn collect(commands: &mpsc::Receiver<Command>, offload: &mut Offload, notices: &mut Vec<Notice>) {
     notices.extend(commands.try_iter().map(Notice::Command));
-    notices.extend(offload.finished().map(|(token, result)| Notice::Done(token, result)));
+    notices.extend(offload.finished());
 }
 
 const HALF: u32 = usize::BITS / 2;

@@ -2,15 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 
 use super::{Owner, Reactor, Slot};
 use crate::connection::Connection;
 use crate::kernel::Kernel;
-use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
+use crate::limits::{ACCEPT_ERRORS_MAX, ERROR_PAUSE, VISIT_ACCEPTS_MAX};
 use crate::listener::{Accepted, Pause};
+use crate::panics::catch;
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
@@ -36,7 +36,13 @@ impl<K: Kernel> Reactor<K> {
                 Accepted::Connection(stream, peer) => self.admit(key, stream, peer),
                 Accepted::Nobody if stopping => return self.closed.push(key),
                 Accepted::Nobody => return,
-                Accepted::Gone(error) => log::debug!("a connection was gone before it was accepted: {error}"),
+                Accepted::Gone(reason, error) => {
+                    self.endpoints[*endpoint as usize].stats.refused.add(reason);
+                    if listener.errors_in_a_row > ACCEPT_ERRORS_MAX {
+                        return self.pause(key, "accept failed", Some(error));
+                    }
+                    log::debug!("a connection was gone before it was accepted: {error}");
+                }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
             }
         }
@@ -74,7 +80,7 @@ impl<K: Kernel> Reactor<K> {
         if let Some(error) = error {
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.accept_log.allow(self.now) {
-                log::warn!("{}: accepting is paused: {error} ({suppressed} such lines suppressed)", endpoint.name());
+                log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
             }
         }
     }
@@ -97,10 +103,14 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &mut self.endpoints[index as usize];
         let service = endpoint.service.as_ref();
         let connect = || service.map(|service| service.connector.connect(peer));
-        let Ok(Some(protocol)) = catch_unwind(AssertUnwindSafe(connect)) else {
-            self.turn_away(index, stream, peer, "bug");
-            let endpoint = &self.endpoints[index as usize];
-            return self.bug_log.write(self.now, endpoint.name(), token, "it panicked when somebody connected");
+        let protocol = match catch(connect) {
+            Ok(Some(protocol)) => protocol,
+            connected => {
+                let detail = connected.err().unwrap_or_default();
+                self.turn_away(index, stream, peer, "bug");
+                let what = format!("it panicked for a new connection{}", detail.detail());
+                return self.endpoints[index as usize].tell_bug(self.now, token, Some(peer), &what);
+            }
         };
         endpoint.stats.accepted += 1;
         endpoint.places += 1;

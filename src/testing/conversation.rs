@@ -1,6 +1,5 @@
 //! A conversation between a scripted peer and a protocol, through the real driver, without a socket.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,9 +7,10 @@ use super::script::{Action, Script};
 use super::wire::Wire;
 use crate::bulk::Buffers;
 use crate::connection::{Claim, Connection, Ended, Status, Visit};
-use crate::kernel::{Panicked, Token};
+use crate::kernel::Token;
 use crate::limits::READ_BYTES;
 use crate::outbox::Outbox;
+use crate::panics::catch;
 use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
@@ -198,7 +198,7 @@ impl<'s> Conversation<'s> {
             }
             let now = self.elapsed;
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
-                let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
+                let result = catch(|| job.run());
                 let now = Time::since(self.origin, self.origin + self.elapsed);
                 self.connection.note_done(result, now, &mut self.buffers);
                 continue;
@@ -258,7 +258,7 @@ impl<'s> Conversation<'s> {
 
     fn transcript(mut self) -> Transcript {
         self.end_reply();
-        let Ended { transport, reason, last, job_out } = self.connection.end();
+        let Ended { transport, reason, last, job_out, .. } = self.connection.end();
         if let Some((job, _)) = self.job {
             assert!(job_out, "a job is out");
             drop(job.run());
