@@ -1,6 +1,7 @@
 //! The `reactor` command: arguments, configuration, run, exit code.
 
 mod protocols;
+mod threads;
 mod xray;
 
 use std::fmt::Display;
@@ -143,11 +144,12 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
             .map_err(|reason| Failure::new(Exit::Usage, format!("--listen {}: {reason}", listen.escape_debug())))?;
     }
 
-    let log = LogWriter::new(io::stderr());
+    let log = LogWriter::to_stderr();
     log_to(log.clone());
     let _last = Drained(log);
     log_panics();
     raise_descriptor_limit();
+    threads::warn_if_there_are_none();
     let _xray =
         Xray::start(arguments.xray.as_ref(), arguments.step).map_err(|message| Failure::new(Exit::Failure, message))?;
     serve(&config, registry)

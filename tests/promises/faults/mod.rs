@@ -14,3 +14,4 @@ mod service;
 mod sum;
 mod tcp;
 mod udp;
+mod workers;
