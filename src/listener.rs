@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use crate::attempt::{Attempt, attempt};
 use crate::kernel::Kernel;
+use crate::limits::ACCEPT_ERRORS_MAX;
 
 /// A listening socket.
 pub(crate) struct Listener<L> {
@@ -42,7 +43,8 @@ pub(crate) enum Accepted<S> {
     /// A connection died in the queue, or a passing error of the network took its place: try the next one. The name of the
     /// counter comes with it.
     Gone(&'static str, io::Error),
-    /// Descriptors or memory lack, or something is wrong that trying again at once cannot cure.
+    /// Descriptors or memory lack, or something is wrong that trying again at once cannot cure: an error of the network as well,
+    /// if so many come in a row that they cannot each be about another connection.
     Exhausted(io::Error),
 }
 
@@ -57,9 +59,13 @@ impl<L> Listener<L> {
             Attempt::Done((stream, peer)) => Accepted::Connection(stream, peer),
             Attempt::WouldBlock => Accepted::Nobody,
             Attempt::Failed(error) => match concerns_one_connection(&error) {
-                Some(reason) => {
-                    self.errors_in_a_row = errors_before.saturating_add(1);
+                Some(reason) if errors_before < ACCEPT_ERRORS_MAX => {
+                    self.errors_in_a_row = errors_before + 1;
                     Accepted::Gone(reason, error)
+                }
+                Some(_) => {
+                    self.errors_in_a_row = errors_before;
+                    Accepted::Exhausted(error)
                 }
                 None => Accepted::Exhausted(error),
             },

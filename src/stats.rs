@@ -60,7 +60,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections closed, by reason.
     pub closed: Tally,
-    /// Connections, requests or datagrams refused while their connection or socket goes on, by reason.
+    /// Connections, requests or datagrams refused while their connection or socket goes on, by reason; and connections that were gone
+    /// before they were accepted, by the name of the errno.
     pub refused: Tally,
     /// Bytes received.
     pub received_bytes: u64,

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::{Owner, Reactor, Slot};
 use crate::connection::Connection;
 use crate::kernel::Kernel;
-use crate::limits::{ACCEPT_ERRORS_MAX, ERROR_PAUSE, VISIT_ACCEPTS_MAX};
+use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
 use crate::listener::{Accepted, Pause};
 use crate::panics::catch;
 use crate::xray::{self, What};
@@ -38,9 +38,6 @@ impl<K: Kernel> Reactor<K> {
                 Accepted::Nobody => return,
                 Accepted::Gone(reason, error) => {
                     self.endpoints[*endpoint as usize].stats.refused.add(reason);
-                    if listener.errors_in_a_row > ACCEPT_ERRORS_MAX {
-                        return self.pause(key, "accept failed", Some(error));
-                    }
                     log::debug!("a connection was gone before it was accepted: {error}");
                 }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
