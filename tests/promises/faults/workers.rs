@@ -35,7 +35,7 @@ fn threads_can_be_forbidden() -> bool {
 }
 
 #[test]
-fn without_any_thread_jobs_are_refused_and_the_log_is_written_all_the_same() {
+fn without_any_thread_jobs_are_refused_and_the_log_is_still_written() {
     if !threads_can_be_forbidden() {
         return;
     }
@@ -70,7 +70,7 @@ fn with_threads_to_be_had_none_is_started_before_it_is_needed() {
 }
 
 #[test]
-fn jobs_are_refused_while_no_thread_can_be_started_and_done_when_one_can_be() {
+fn jobs_are_refused_while_no_thread_can_be_had_and_done_afterwards() {
     if !faults_work() {
         return;
     }
