@@ -229,6 +229,8 @@ pub(crate) enum Returned {
     Job(Outcome),
     /// It was a job of the protocol, and panicked.
     Panicked(Panicked),
+    /// No worker took it, of whatever kind it was.
+    Refused,
 }
 
 impl Returned {
@@ -253,7 +255,7 @@ impl Returned {
         match self {
             Self::Panicked(panicked) => Some(panicked),
             Self::Bulk(_, Err(error)) => error.get_ref()?.downcast_ref(),
-            Self::Bulk(_, Ok(())) | Self::Job(_) => None,
+            Self::Bulk(_, Ok(())) | Self::Job(_) | Self::Refused => None,
         }
     }
 
@@ -262,7 +264,7 @@ impl Returned {
         match self {
             Self::Bulk(sink, _) => Some(sink),
             Self::Job(outcome) => Some(Box::new(outcome)),
-            Self::Panicked(_) => None,
+            Self::Panicked(_) | Self::Refused => None,
         }
     }
 }

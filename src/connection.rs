@@ -121,12 +121,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// No worker took the job, and what was in it is gone. What has been answered before is still sent.
+    /// No worker took the job, and what was in it is gone. The next visit tells the protocol.
     pub(crate) fn note_refused(&mut self, now: Time, buffers: &mut Buffers) {
         self.job_out = false;
         self.active = now;
-        if let Some(Phase::Working(_) | Phase::Storing(_)) = self.phase() {
-            self.replace_phase(Phase::Flushing(CloseReason::NoWorker), buffers);
+        match self.phase_mut() {
+            Some(Phase::Working(done)) => *done = Some(Returned::Refused),
+            Some(Phase::Storing(_)) => self.replace_phase(Phase::Working(Some(Returned::Refused)), buffers),
+            _ => {}
         }
     }
 
@@ -325,6 +327,7 @@ impl<T: Transport> Connection<T> {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
             }
+            Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {
                 self.leave(Phase::Closed(CloseReason::Bug("a job panicked")), visit);
             }

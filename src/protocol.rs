@@ -253,6 +253,9 @@ pub enum Event {
     Done(Outcome),
     /// The contents are over; how that ended.
     Stored(Stored),
+    /// No worker takes the job, or what was received for a [`Then::Bulk`]: no thread can be started, or too many jobs of the
+    /// listener wait. The connection is about to close; what comes back is not asked for more than its output.
+    NoWorker,
     /// We are about to close in order (idle, lifetime, shutdown): the last chance to append what was held back. The
     /// decision that comes back is not asked for more than its output.
     Closing,

@@ -82,7 +82,7 @@ impl<T: Transport> Connection<T> {
     /// Does what is due.
     pub(super) fn expire(&mut self, (at, expired): (Time, Expired), visit: &mut Visit<'_>) {
         if at > visit.now {
-            return self.close_in_order(CloseReason::Shutdown, visit);
+            return self.close_in_order(CloseReason::Shutdown, Event::Closing, visit);
         }
         xray::record(|| What::Expired(expired.name()));
         if expired != Expired::Quiet {
@@ -92,7 +92,7 @@ impl<T: Transport> Connection<T> {
             Expired::Quiet => {
                 self.tell(Event::Quiet, visit);
             }
-            Expired::Order(reason) => self.close_in_order(reason, visit),
+            Expired::Order(reason) => self.close_in_order(reason, Event::Closing, visit),
             Expired::Write => {
                 self.transport.reset_on_close();
                 self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
@@ -106,11 +106,12 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Gives the protocol its last word, then flushes and finishes.
-    fn close_in_order(&mut self, reason: CloseReason, visit: &mut Visit<'_>) {
+    pub(super) fn close_in_order(&mut self, reason: CloseReason, event: Event, visit: &mut Visit<'_>) {
         if self.is_open() {
             let input = self.take_input();
             let length = input.len();
-            match self.ask(visit, Ask::Closing, length, |protocol, cx| protocol.on_event(Event::Closing, &input, cx)) {
+            let ask = Ask::of(&event);
+            match self.ask(visit, ask, length, |protocol, cx| protocol.on_event(event, &input, cx)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
                     visit.outbox.extend_from_slice(error.reply.as_bytes());

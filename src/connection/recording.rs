@@ -26,6 +26,7 @@ impl Ask {
             Event::Quiet => Self::Quiet,
             Event::Done(_) => Self::Done,
             Event::Stored(_) => Self::Stored,
+            Event::NoWorker => Self::NoWorker,
             Event::Closing => Self::Closing,
         }
     }

@@ -77,6 +77,8 @@ struct Conversation<'s> {
     read_buffer: Vec<u8>,
     /// The job that is out, and when it will be done.
     job: Option<(Job, Duration)>,
+    /// Jobs that workers have taken so far.
+    jobs_taken: usize,
     stopping: bool,
     replies: Vec<Vec<u8>>,
     /// How many writes the replies so far are made of.
@@ -103,6 +105,7 @@ impl<'s> Conversation<'s> {
             buffers: Buffers::new(script.buffers),
             read_buffer: vec![0; READ_BYTES],
             job: None,
+            jobs_taken: 0,
             stopping: false,
             replies: Vec::new(),
             writes_told: 0,
@@ -247,10 +250,20 @@ impl<'s> Conversation<'s> {
             progressed: false,
             job: None,
         };
-        let status = drive(&mut self.connection, &mut visit);
-        if let Some(job) = visit.job.take() {
-            let done = self.elapsed + self.script.job_time;
-            assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
+        let mut status = drive(&mut self.connection, &mut visit);
+        let (job, now) = (visit.job.take(), visit.now);
+        if let Some(job) = job {
+            if self.jobs_taken < self.script.jobs_taken {
+                self.jobs_taken += 1;
+                let done = self.elapsed + self.script.job_time;
+                assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
+            } else {
+                drop(job);
+                self.connection.note_refused(now, &mut self.buffers);
+                if status != Status::Closed {
+                    status = Status::Again;
+                }
+            }
         }
         assert!(self.outbox.is_empty(), "output is left in the buffer that all connections share");
         status

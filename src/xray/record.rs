@@ -274,6 +274,8 @@ pub enum Ask {
     Done,
     /// [`Event::Stored`](crate::protocol::Event::Stored).
     Stored,
+    /// [`Event::NoWorker`](crate::protocol::Event::NoWorker).
+    NoWorker,
     /// [`Event::Closing`](crate::protocol::Event::Closing).
     Closing,
     /// The connection is over: `on_close`.

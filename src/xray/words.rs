@@ -104,6 +104,7 @@ impl fmt::Display for Ask {
             Self::Quiet => "on_event Quiet",
             Self::Done => "on_event Done",
             Self::Stored => "on_event Stored",
+            Self::NoWorker => "on_event NoWorker",
             Self::Closing => "on_event Closing",
             Self::Close => "on_close",
             Self::Datagram => "on_datagram",

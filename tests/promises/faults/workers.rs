@@ -13,6 +13,9 @@ use crate::support::{
 /// A user who has no other process: the limit of processes counts all of a user's threads.
 const USER: &str = "54321";
 
+/// What the client of an upload is told.
+const NO_WORKER: &[u8] = b"error: the server cannot write files at the moment\n";
+
 /// Becomes that user, who may have no second thread, and then the server.
 const WITHOUT_THREADS: &[&str] = &[
     "sh",
@@ -44,7 +47,7 @@ fn without_any_thread_jobs_are_refused_and_the_log_is_still_written() {
     let mut client = Client::connect(trial.address("file-sized-tcp"));
     let peer = client.stream().local_addr().unwrap();
     client.send("a\n1\n");
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.rest(), NO_WORKER);
     let told = format!("file-sized-tcp: no worker takes a job, so {peer} is closed: no thread can be started: ");
     eventually("it is told", || trial.log().contains(&told));
     drop(client);
@@ -78,7 +81,7 @@ fn jobs_are_refused_while_no_thread_can_be_had_and_done_afterwards() {
     let fault = Fault::on(&trial, &["clone,clone3:error=EAGAIN"]);
     let mut refused = Client::connect(trial.address("file-sized-tcp"));
     refused.send("a\n1\n");
-    assert_eq!(refused.rest(), b"");
+    assert_eq!(refused.rest(), NO_WORKER);
     eventually("it is told", || trial.log().contains("no worker takes a job"));
     drop((fault, refused));
     let mut client = Client::connect(trial.address("file-sized-tcp"));
