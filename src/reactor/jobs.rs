@@ -70,11 +70,12 @@ impl<K: Kernel> Reactor<K> {
                     let peer = connection.peer();
                     log::error!("{endpoint}: no worker takes a job, so {peer} is closed: {why}{suppressed}");
                 }
-                // One that ended in the visit which made the job is about to be reaped already.
+                // One that ended in the visit which made the job is about to be reaped already. Another one has had its visit, and
+                // the budget of this turn with it.
                 let was_over = connection.is_over();
                 connection.note_refused(self.now, &mut self.buffers);
                 if !was_over {
-                    self.queue(key);
+                    self.queue_again(key);
                 }
             }
             _ => {
