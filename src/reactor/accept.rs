@@ -9,7 +9,7 @@ use super::{Owner, Reactor, Slot};
 use crate::connection::Connection;
 use crate::kernel::Kernel;
 use crate::limits::{ERROR_PAUSE, VISIT_ACCEPTS_MAX};
-use crate::listener::{Accepted, Pause};
+use crate::listener::{Accepted, Pause, lack_may_end};
 use crate::panics::catch;
 use crate::xray::{self, What};
 
@@ -39,6 +39,11 @@ impl<K: Kernel> Reactor<K> {
                 Accepted::Gone(reason, error) => {
                     self.endpoints[*endpoint as usize].stats.refused.add(reason);
                     log::debug!("a connection was gone before it was accepted: {error}");
+                }
+                Accepted::Exhausted(error) if stopping && !lack_may_end(&error) => {
+                    let name = self.endpoints[*endpoint as usize].name();
+                    log::warn!("{name}: whoever still waits is not accepted: {error}");
+                    return self.closed.push(key);
                 }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
             }
