@@ -17,7 +17,7 @@ use self::xray::{Target, Xray};
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
 use crate::log_writer::LogWriter;
-use crate::panics::log_panics;
+use crate::panics::{catch, remember_places};
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
 
@@ -147,12 +147,15 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
     let log = LogWriter::to_stderr();
     log_to(log.clone());
     let _last = Drained(log);
-    log_panics();
+    remember_places();
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
     let _xray =
         Xray::start(arguments.xray.as_ref(), arguments.step).map_err(|message| Failure::new(Exit::Failure, message))?;
-    serve(&config, registry)
+    catch(|| serve(&config, registry)).unwrap_or_else(|panicked| {
+        error!("a bug ends the server: {panicked}{}", panicked.detail());
+        Ok(Exit::Failure)
+    })
 }
 
 /// Waits, at the end, for what has been logged to reach stderr.

@@ -6,16 +6,14 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
 use crate::limits::PANIC_MESSAGE_CHARS_MAX;
 
 thread_local! {
-    /// Whether this thread is within [`catch`].
-    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
-    /// Where the last panic within [`catch`] happened, if our hook is installed.
+    /// Where the last panic of this thread happened, if our hook is installed.
     static PLACE: Cell<Option<String>> = const { Cell::new(None) };
 }
 
@@ -29,6 +27,7 @@ pub struct Panicked {
 impl Panicked {
     /// What is known of a panic that has been caught, from its payload.
     #[must_use]
+    #[cold]
     pub fn new(payload: Box<dyn Any + Send>) -> Self {
         let place = PLACE.with(Cell::take);
         let text = payload.downcast_ref::<&'static str>().copied();
@@ -82,26 +81,19 @@ fn detail(place: Option<&str>, message: Option<&str>) -> String {
 }
 
 /// Calls code that is not ours. Whatever it has touched is thrown away if it panics, so nothing half done is seen.
+#[inline]
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
-    let outer = IS_CAUGHT.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(call));
-    IS_CAUGHT.set(outer);
-    result.map_err(Panicked::new)
+    catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::new)
 }
 
-/// Has panics logged instead of written to stderr, for which the loop would wait. Of one that is caught the loop tells itself, at
-/// a limited rate, because a peer may cause it as often as it likes; any other is a bug of ours and ends its thread.
-pub(crate) fn log_panics() {
+/// Installs our hook. Panics are not written to stderr, for which the loop would wait: whoever catches one tells it, at a limited
+/// rate, because a peer may cause it as often as it likes.
+pub(crate) fn remember_places() {
     panic::set_hook(Box::new(|panic| {
-        if IS_CAUGHT.try_with(Cell::get).unwrap_or(false) {
-            let place = panic.location().map(ToString::to_string);
-            let _ = PLACE.try_with(|last| last.set(place));
-            log::debug!("{}", panic.to_string().escape_debug());
-        } else {
-            let mut told = String::new();
-            let _ = write!(told, "{panic}");
-            log::error!("a bug of the server: {}", told.escape_debug());
-        }
+        let place = panic.location().map(ToString::to_string);
+        // A thread that ends has no place to remember it.
+        let _ = PLACE.try_with(|last| last.set(place));
+        log::debug!("{}", panic.to_string().escape_debug());
     }));
 }
 
@@ -140,6 +132,5 @@ mod tests {
             }
         }
         assert_eq!(panicked(Bomb).detail(), "");
-        assert!(!IS_CAUGHT.get());
     }
 }

@@ -217,7 +217,9 @@ impl Kernel for Mio {
             // and takes a wake-up of ours along with its own. What that was for is here already, so look before waiting.
             collect(&self.commands, &mut self.offload, notices);
         }
-        timeout = timeout.into_iter().chain(self.offload.look_after_waiting(notices)).min();
+        if let Some(left) = self.offload.look_after_waiting(notices) {
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+        }
         if !notices.is_empty() {
             timeout = Some(Duration::ZERO);
         }

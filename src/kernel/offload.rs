@@ -31,6 +31,8 @@ type Finished = (u16, Token, Result<Outcome, Panicked>);
 /// lock around their end of the first.
 pub(crate) struct Offload {
     lanes: BTreeMap<u16, Lane>,
+    /// Jobs of all lanes together.
+    unfinished: usize,
     workers_max: usize,
     finished: mpsc::Receiver<Finished>,
     report: mpsc::Sender<Finished>,
@@ -61,7 +63,7 @@ struct Queue {
 impl Offload {
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
         let (report, finished) = mpsc::channel();
-        Self { lanes: BTreeMap::new(), workers_max: WORKERS, finished, report, waker }
+        Self { lanes: BTreeMap::new(), unfinished: 0, workers_max: WORKERS, finished, report, waker }
     }
 
     /// Lets each listener have at most so many workers from now on; at least one.
@@ -83,13 +85,15 @@ impl Offload {
             log::debug!("cannot start another worker thread: {error}");
         }
         lane.push(token, job);
+        self.unfinished += 1;
         Ok(())
     }
 
     /// What has been finished since the last call.
     pub(crate) fn finished(&mut self) -> impl Iterator<Item = Notice> {
-        let lanes = &mut self.lanes;
+        let (lanes, unfinished) = (&mut self.lanes, &mut self.unfinished);
         self.finished.try_iter().map(|(listener, token, result)| {
+            *unfinished -= 1;
             if let Some(lane) = lanes.get_mut(&listener) {
                 lane.unfinished -= 1;
             }
@@ -100,10 +104,12 @@ impl Offload {
     /// Notices which jobs have waited for a worker for [`JOB_WAIT`], once in [`LOG_PERIOD`] for each listener. Returns the time
     /// after which to look again, if any job is waiting: the loop has no other reason to wake.
     pub(crate) fn look_after_waiting(&mut self, notices: &mut Vec<Notice>) -> Option<Duration> {
+        if self.unfinished == 0 {
+            return None;
+        }
         let mut next = None;
-        let mut now = None;
-        for lane in self.lanes.values_mut().filter(|lane| lane.unfinished > 0) {
-            let now = *now.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        for lane in self.lanes.values_mut() {
             let Some(mut due) = lane.overdue_at() else { continue };
             if due <= now {
                 notices.push(Notice::Waiting(lane.tell(now)));
