@@ -256,7 +256,7 @@ pub enum Notice {
     Ready(Token, Readiness),
     /// A job is done.
     Done(Token, Result<Outcome, Panicked>),
-    /// Jobs wait for a worker, which somebody should know.
+    /// Jobs have waited for a worker for long, which the administrator should know.
     Waiting(Waiting),
     /// Somebody asks the loop to do something.
     Command(Command),

@@ -97,8 +97,8 @@ fn concerns_one_connection(error: &io::Error) -> Option<&'static str> {
 
 /// Whether an error of `accept(2)` is about descriptors or memory, which a server that stops may wait for.
 pub(crate) fn lack_may_end(error: &io::Error) -> bool {
-    let lacks = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
-    error.raw_os_error().is_some_and(|number| lacks.contains(&Errno::from_raw(number)))
+    let missing = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|number| missing.contains(&Errno::from_raw(number)))
 }
 
 /// Connections by address, for `max_connections_per_ip`.

@@ -18,7 +18,7 @@ use crate::limits::{LOG_CHUNK_BYTES_MAX, LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MA
 /// The thread is there only while there is something to write and for a while after that. As long as a process has one
 /// thread, the kernel looks up its descriptors without counting references, which every system call of the loop gains by.
 ///
-/// Where no thread can be had, whoever logs writes as much as the sink takes without waiting, and the end of the process waits for
+/// Where no thread can be had, the thread that logs writes as much as the sink takes without waiting, and the end of the process waits for
 /// the sink as it waits for the thread.
 #[derive(Clone)]
 pub(crate) struct LogWriter {

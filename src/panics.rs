@@ -86,7 +86,7 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::new)
 }
 
-/// Installs our hook. Panics are not written to stderr, for which the loop would wait: whoever catches one tells it, at a limited
+/// Installs our hook. Panics are not written to stderr, for which the loop would wait: the caller that catches one tells it, at a limited
 /// rate, because a peer may cause it as often as it likes.
 pub(crate) fn remember_places() {
     panic::set_hook(Box::new(|panic| {

@@ -1,7 +1,7 @@
 //! Work that may block: for each listener a few worker threads and a bounded queue; and the loop's waker.
 //!
-//! Each listener has workers of its own, so that jobs which block at one, because a disk hangs or a plug-in waits for somebody,
-//! hold up nobody at another. That is simpler than sharing fewer threads fairly, and holds whatever a job does; the price is
+//! Each listener has workers of its own, so that jobs which block at one, because a disk hangs or a plug-in waits for another
+//! service, do not hold up another listener. That is simpler than sharing fewer threads fairly, and holds whatever a job does; the price is
 //! more threads where several listeners are busy, and those sleep.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -115,7 +115,7 @@ fn without_thread(sink: impl Write + Send + 'static, has_room: fn(Duration) -> b
 }
 
 #[test]
-fn without_a_thread_whoever_ends_writes_the_last_lines() {
+fn without_a_thread_the_end_writes_the_last_lines() {
     let (begun, writes) = mpsc::channel();
     let lines = "one line\n".repeat(LOG_CHUNK_BYTES_MAX) + "the last line\n";
     let writer = without_thread(Narrow(begun), |_| true, &lines);
@@ -127,7 +127,7 @@ fn without_a_thread_whoever_ends_writes_the_last_lines() {
 }
 
 #[test]
-fn without_a_thread_a_stuck_sink_holds_nobody_up_and_loses_nothing() {
+fn without_a_thread_a_stuck_sink_delays_nothing_and_loses_nothing() {
     let (begun, writes) = mpsc::channel();
     let writer = without_thread(Narrow(begun), |_| false, "stuck\n");
     writer.drain();

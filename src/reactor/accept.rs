@@ -42,7 +42,7 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Accepted::Exhausted(error) if stopping && !lack_may_end(&error) => {
                     let name = self.endpoints[*endpoint as usize].name();
-                    log::warn!("{name}: whoever still waits is not accepted: {error}");
+                    log::warn!("{name}: connections that still wait are not accepted: {error}");
                     return self.closed.push(key);
                 }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),

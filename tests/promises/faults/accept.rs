@@ -124,7 +124,7 @@ fn a_listener_that_fails_does_not_delay_the_end() {
         process.signal(Signal::SIGTERM);
         let (status, log) = process.wait();
         assert_eq!(status.code(), Some(0), "{log}");
-        assert!(log.contains("sum-tcp: whoever still waits is not accepted: "), "{log}");
+        assert!(log.contains("sum-tcp: connections that still wait are not accepted: "), "{log}");
     }
 }
 
