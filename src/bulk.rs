@@ -2,11 +2,11 @@
 
 use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::kernel::Panicked;
 use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX};
+use crate::panics::catch;
 use crate::protocol::{Job, Outcome, Sink, Stored};
 
 /// The buffers of all uploads together.
@@ -174,7 +174,7 @@ impl Bulk {
         Some(Job::new(move || {
             let write = || buffers.iter().try_for_each(|buffer| sink.write_all(buffer.filled()));
             // The buffers belong to the pool: a sink that panics must not take them along.
-            let result = catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+            let result = catch(write).unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
             Written { sink, buffers, result }
         }))
     }
@@ -228,14 +228,16 @@ pub(crate) enum Returned {
     /// It was a job of the protocol.
     Job(Outcome),
     /// It was a job of the protocol, and panicked.
-    Panicked,
+    Panicked(Panicked),
+    /// No worker took it, of whatever kind it was.
+    Refused,
 }
 
 impl Returned {
     pub(crate) fn new(result: Result<Outcome, Panicked>, buffers: &mut Buffers) -> Self {
         let outcome = match result {
             Ok(outcome) => outcome,
-            Err(Panicked) => return Self::Panicked,
+            Err(panicked) => return Self::Panicked(panicked),
         };
         match outcome.downcast::<Written>() {
             Ok(written) => {
@@ -248,12 +250,21 @@ impl Returned {
         }
     }
 
+    /// The panic in it, if there was one: of a job, or of a sink.
+    pub(crate) fn panicked(&self) -> Option<&Panicked> {
+        match self {
+            Self::Panicked(panicked) => Some(panicked),
+            Self::Bulk(_, Err(error)) => error.get_ref()?.downcast_ref(),
+            Self::Bulk(_, Ok(())) | Self::Job(_) | Self::Refused => None,
+        }
+    }
+
     /// What it holds may be large or slow to drop: that is for a worker.
     pub(crate) fn into_remains(self) -> Option<Box<dyn Any + Send>> {
         match self {
             Self::Bulk(sink, _) => Some(sink),
             Self::Job(outcome) => Some(Box::new(outcome)),
-            Self::Panicked => None,
+            Self::Panicked(_) | Self::Refused => None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod keyboard;
 mod logging;
 mod output;
 mod protocols;
+mod threads;
 mod xray;
 
 use std::env;
@@ -14,7 +15,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
-use log::{debug, error, warn};
+use log::{error, warn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
@@ -24,6 +25,7 @@ use self::xray::Xray;
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
 use crate::log_writer::LogWriter;
+use crate::panics::{catch, remember_places};
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
 
@@ -104,16 +106,17 @@ fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
         .map_err(|message| Failure::new(Exit::Usage, message))?;
     let config = configuration(&arguments.source, registry)?;
 
-    let log = LogWriter::new(io::stderr());
+    let log = LogWriter::to_stderr();
     logging::start(&filter, log.clone());
     let _last = Drained(log);
-    // The hook of the standard library writes to stderr and would wait for it, on the loop's thread.
-    // What a protocol panics with may come from a peer, and as often as it likes: the loop counts it, and logs at a
-    // limited rate that it happened.
-    std::panic::set_hook(Box::new(|panic| debug!("{}", panic.to_string().escape_debug())));
+    remember_places();
     raise_descriptor_limit();
+    threads::warn_if_there_are_none();
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
-    serve(&config, registry, &mut xray)
+    catch(|| serve(&config, registry, &mut xray)).unwrap_or_else(|panicked| {
+        error!("a bug ends the server: {panicked}{}", panicked.detail());
+        Ok(Exit::Failure)
+    })
 }
 
 /// Waits, at the end, for what has been logged to reach stderr.

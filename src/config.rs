@@ -57,6 +57,8 @@ pub struct Config {
     pub max_pending_output_total: usize,
     /// How long a turn of the loop may take before the log tells whose protocol held it; `None` for never.
     pub slow_turn: Option<Duration>,
+    /// Worker threads for the jobs of each listener, started when they are needed.
+    pub workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
 }
@@ -218,6 +220,7 @@ impl From<&FileMembers> for Config {
             limits: Limits::from(&file.limits),
             max_pending_output_total: bytes(file.max_pending_output_total),
             slow_turn: Some(file.slow_turn.as_std()).filter(|time| !time.is_zero()),
+            workers: file.workers,
             shutdown_timeout: file.shutdown_timeout.as_std(),
         }
     }
@@ -231,6 +234,7 @@ impl From<&Config> for FileMembers {
             limits: LimitsMembers::from(&config.limits),
             max_pending_output_total: size(config.max_pending_output_total),
             slow_turn: units::Span::new(config.slow_turn.unwrap_or_default()),
+            workers: config.workers,
             shutdown_timeout: units::Span::new(config.shutdown_timeout),
         }
     }

@@ -23,7 +23,6 @@ mod why;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
@@ -39,6 +38,7 @@ use crate::kernel::{Panicked, Readiness, Transport};
 use crate::limits::{
     CALL_UNITS, Limits, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_UNITS,
 };
+use crate::panics::catch;
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::xray::{self, Ask, Call, What};
@@ -124,14 +124,28 @@ impl<T: Transport> Connection<T> {
         self.job_out = false;
         self.active = now;
         let returned = Returned::new(result, buffers);
+        if let Some(panicked) = returned.panicked() {
+            self.hold_bug(format!("a job panicked{}", panicked.detail()));
+        }
         match (self.phase_mut(), returned) {
             (Some(Phase::Working(done)), returned) => *done = Some(returned),
             (Some(Phase::Storing(bulk)), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
-            // No worker took it: the contents are gone, and the sink with them.
+            // The sink went with the job.
             (Some(Phase::Storing(_)), _) => {
-                self.replace_phase(Phase::Closed(CloseReason::Bug("a job was lost")), buffers);
+                self.replace_phase(Phase::Closed(CloseReason::Bug("a job panicked")), buffers);
             }
             (_, returned) => self.hold_remains(returned.into_remains()),
+        }
+    }
+
+    /// No worker took the job, and what was in it is gone. The next visit tells the protocol.
+    pub(crate) fn note_refused(&mut self, now: Time, buffers: &mut Buffers) {
+        self.job_out = false;
+        self.active = now;
+        match self.phase_mut() {
+            Some(Phase::Working(done)) => *done = Some(Returned::Refused),
+            Some(Phase::Storing(_)) => self.replace_phase(Phase::Working(Some(Returned::Refused)), buffers),
+            _ => {}
         }
     }
 
@@ -360,7 +374,8 @@ impl<T: Transport> Connection<T> {
             Returned::Job(outcome) => {
                 self.tell(Event::Done(outcome), visit);
             }
-            Returned::Bulk(..) | Returned::Panicked => {
+            Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
+            Returned::Bulk(..) | Returned::Panicked(_) => {
                 self.leave(Phase::Closed(CloseReason::Bug("a job panicked")), visit);
             }
         }
@@ -416,9 +431,15 @@ impl<T: Transport> Connection<T> {
                 visit.outbox.extend_from_slice(error.reply.as_bytes());
                 self.leave(Phase::Flushing(CloseReason::Refused(error.reason)), visit);
             }
-            Err(Panicked) => self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
+            Err(panicked) => self.leave_over(&panicked, visit),
         }
         0
+    }
+
+    /// The protocol panicked: what it knows cannot be trusted any more.
+    fn leave_over(&mut self, panicked: &Panicked, visit: &mut Visit<'_>) {
+        self.hold_bug(format!("it panicked{}", panicked.detail()));
+        self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit);
     }
 
     /// Calls the protocol.
@@ -432,7 +453,7 @@ impl<T: Transport> Connection<T> {
         let peer = self.peer.address();
         let before = visit.outbox.len();
         let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
-        let reply = catch_unwind(AssertUnwindSafe(|| call(&mut *self.protocol, &mut cx))).map_err(|_| Panicked);
+        let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input, visit.outbox.len() - before, &reply));
         reply

@@ -2,15 +2,14 @@
 
 use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 
 use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
 use crate::connection::{Status, Visit};
-use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Token};
+use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Reply, Token};
 use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
 use crate::log_limit::LogLimit;
+use crate::panics::catch;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Stats;
 use crate::xray::{self, Ask, Decision, What};
@@ -170,10 +169,11 @@ impl<S: DatagramSocket> Mailbox<S> {
                 received.from,
             );
             let protocol = &mut self.protocol;
-            let result = catch_unwind(AssertUnwindSafe(|| protocol.on_datagram(payload, &mut cx)));
+            let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
-            result.unwrap_or_else(|_| {
-                self.bug_log.write(visit.now, &self.name, self.token, "it panicked");
+            result.unwrap_or_else(|panicked| {
+                let what = format!("it panicked{}", panicked.detail());
+                self.bug_log.write(visit.now, &self.name, self.token, Some(received.from), &what);
                 Err(Dropped("bug"))
             })
         };
@@ -213,7 +213,7 @@ impl<S: DatagramSocket> Mailbox<S> {
 }
 
 /// What a protocol did with a datagram.
-fn asked(input: usize, output: usize, result: &thread::Result<Result<(), Dropped>>) -> What {
+fn asked(input: usize, output: usize, result: &Result<Result<(), Dropped>, Panicked>) -> What {
     let (input, output) = (input as u32, output as u32);
     let decision = match result {
         Ok(Ok(())) => Decision::Dealt,

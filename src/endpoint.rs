@@ -4,12 +4,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::bug_log::BugLog;
 use crate::config::{Family, ListenerConfig, Transport};
-use crate::kernel::addresses;
+use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
 use crate::registry::StreamListenerService;
 use crate::stats::Stats;
+use crate::time::Time;
 
 /// A listener as the outside sees it: what it serves, where, and what it has seen.
 pub struct Endpoint {
@@ -26,6 +28,7 @@ pub struct Endpoint {
     /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
     pub(crate) places: usize,
     pub(crate) peers: Peers,
+    bug_log: BugLog,
 }
 
 impl Endpoint {
@@ -42,6 +45,7 @@ impl Endpoint {
             service,
             places: 0,
             peers: Peers::default(),
+            bug_log: BugLog::default(),
         }
     }
 
@@ -85,6 +89,11 @@ impl Endpoint {
     #[must_use]
     pub fn open_connections(&self) -> usize {
         (self.stats.accepted - self.stats.closed.total()) as usize
+    }
+
+    /// Logs a bug of the protocol, at a limited rate.
+    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<SocketAddr>, what: &str) {
+        self.bug_log.write(now, &self.name, who, peer, what);
     }
 
     /// Descriptors that one connection may take.

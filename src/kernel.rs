@@ -30,6 +30,7 @@ pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
+pub use crate::panics::Panicked;
 use crate::protocol::{Job, Outcome};
 use crate::xray::Gives;
 
@@ -103,8 +104,8 @@ pub trait Kernel {
     /// Hands a job to a worker; its result comes as [`Notice::Done`] with the same token.
     ///
     /// # Errors
-    /// The job itself, if no more jobs can be queued.
-    fn submit(&mut self, token: Token, job: Job) -> Result<(), Job>;
+    /// No worker takes it, and it is dropped.
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker>;
 
     /// The disk.
     fn disk(&self) -> Arc<dyn Disk>;
@@ -273,6 +274,8 @@ pub enum Notice {
     Ready(Token, Readiness),
     /// A job is done.
     Done(Token, Result<Outcome, Panicked>),
+    /// Jobs have waited for a worker for long, which the administrator should know.
+    Waiting(Waiting),
     /// Somebody asks the loop to do something.
     Command(Command),
 }
@@ -288,9 +291,38 @@ pub struct Readiness {
     pub in_doubt: bool,
 }
 
-/// A job that panicked instead of returning.
+/// Jobs of a listener that wait for a worker, and have waited for long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Panicked;
+#[non_exhaustive]
+pub struct Waiting {
+    /// The index of the listener in the configuration.
+    pub listener: u16,
+    /// How many of its jobs no worker has taken yet.
+    pub jobs: usize,
+    /// How many workers it has; all of them are busy.
+    pub workers: usize,
+    /// How long the first of the jobs has waited.
+    pub since: Duration,
+}
+
+/// Why no worker takes a job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NoWorker {
+    /// Too many jobs of the listener are unfinished: [`JOBS_MAX`](crate::limits::JOBS_MAX).
+    QueueFull,
+    /// The listener has no worker, and no thread can be started (`pthread_create(3)`).
+    NoThread(io::Error),
+}
+
+impl fmt::Display for NoWorker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueFull => f.write_str("the queue is full"),
+            Self::NoThread(error) => write!(f, "no thread can be started: {error}"),
+        }
+    }
+}
 
 /// What the loop can be asked to do, by a signal or through a [`Handle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -61,6 +61,7 @@ mod listener;
 mod log_limit;
 mod log_writer;
 mod outbox;
+mod panics;
 pub mod protocol;
 mod reactor;
 mod registry;

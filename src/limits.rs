@@ -104,17 +104,23 @@ pub const KEPT_OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// Events taken from the kernel in one turn; what does not fit comes in the next.
 pub const EVENTS_MAX: usize = 1024;
 
-/// Worker threads for jobs and files: one slow sync must not hold up another upload, and more threads than this only
-/// queue at the same disk.
+/// Worker threads for the jobs and files of each listener, unless `workers` of the configuration says otherwise: one slow sync
+/// must not hold up another upload, and more threads than this only queue at the same disk.
 pub const WORKERS: usize = 4;
+
+/// The largest `workers`: each listener may start as many threads, and each takes a stack.
+pub const WORKERS_MAX: usize = 256;
 
 /// By how much worker threads are nicer than the loop (`sched(7)`): where both want the same core they get a tenth of it, and
 /// all of it while the loop sleeps.
 pub const WORKER_NICE: i32 = 10;
 
-/// Jobs handed out and not finished. A connection has at most one, so only a limit of more connections than this could
-/// reach it.
+/// Jobs of one listener handed out and not finished. A connection has at most one, so only a limit of more connections than
+/// this could reach it.
 pub const JOBS_MAX: usize = 65_536;
+
+/// How long a job waits for a worker before the log tells it: longer than an honest burst takes, shorter than anybody's patience.
+pub const JOB_WAIT: Duration = Duration::from_secs(2);
 
 /// Bytes of one buffer on its way to a file: large enough that handing it over costs little.
 pub const BULK_BUFFER_BYTES: usize = 256 * 1024;
@@ -132,8 +138,13 @@ pub const FEW_DESCRIPTORS: usize = 512;
 /// File descriptors kept free of connections: for what a protocol, a log or an embedding program opens.
 pub const RESERVED_DESCRIPTORS: usize = 4;
 
+/// Errors of `accept(2)` in a row that are each taken to be about one connection. More of them are about the listener, or the
+/// accept queue would be empty by now: it rests as after any other error.
+pub const ACCEPT_ERRORS_MAX: usize = 64;
+
 /// How long a listener or a UDP socket rests after the process or the system ran out of descriptors or memory, unless a connection
-/// closes before: often enough to go on soon, seldom enough to cost nothing.
+/// closes before: often enough to go on soon, seldom enough to cost nothing. A worker that cannot wake the loop tries again after
+/// the same time.
 pub const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long a server that has cut its connections waits for the jobs that discard what they left behind.
@@ -147,6 +158,9 @@ pub const LOG_LINES_MAX: u32 = 20;
 
 /// The period over which [`LOG_LINES_MAX`] counts.
 pub const LOG_PERIOD: Duration = Duration::from_secs(10);
+
+/// Characters of the message of a panic that are logged: it may quote what a peer sent.
+pub const PANIC_MESSAGE_CHARS_MAX: usize = 500;
 
 /// Connections that one report lists, those that wait longest for somebody first: at 250 bytes each they fit into half of
 /// [`LOG_QUEUE_BYTES_MAX`].
@@ -166,6 +180,10 @@ pub const LOG_FLUSH: Duration = Duration::from_millis(200);
 
 /// How long the thread that writes the log waits for another line before it ends.
 pub const LOG_IDLE: Duration = Duration::from_secs(1);
+
+/// Bytes of the log that a thread other than the log's own writes at a time, where no thread can be had: a pipe or terminal that has
+/// room takes that many without waiting (`pipe(7)`: `PIPE_BUF`).
+pub const LOG_CHUNK_BYTES_MAX: usize = 512;
 
 /// How long the thread that writes the log leaves a stderr alone that is non-blocking and full.
 pub const LOG_RETRY: Duration = Duration::from_millis(10);

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use crate::attempt::{Attempt, attempt};
 use crate::kernel::Kernel;
+use crate::limits::ACCEPT_ERRORS_MAX;
 
 /// A listening socket.
 pub(crate) struct Listener<L> {
@@ -20,6 +21,8 @@ pub(crate) struct Listener<L> {
     /// Connections accepted since the server began to stop. A server that stops serves what is in the accept queue, and
     /// that is at most a backlog.
     pub(crate) accepted_while_stopping: u32,
+    /// Errors since the last connection or the last empty queue that seemed to be about one connection each.
+    pub(crate) errors_in_a_row: usize,
 }
 
 /// Why nobody is accepted.
@@ -37,44 +40,65 @@ pub(crate) enum Accepted<S> {
     Connection(S, SocketAddr),
     /// The accept queue is empty; the kernel owes an edge.
     Nobody,
-    /// A connection died in the queue, or a passing error of the network took its place: try the next one.
-    Gone(io::Error),
-    /// Descriptors or memory lack, or something is wrong that trying again at once cannot cure.
+    /// A connection died in the queue, or a passing error of the network took its place: try the next one. The name of the
+    /// counter comes with it.
+    Gone(&'static str, io::Error),
+    /// Descriptors or memory lack, or something is wrong that trying again at once cannot cure: an error of the network as well,
+    /// if so many come in a row that they cannot each be about another connection.
     Exhausted(io::Error),
 }
 
 impl<L> Listener<L> {
     pub(crate) fn new(socket: L) -> Self {
-        Self { socket, paused: None, waits_for_room: false, accepted_while_stopping: 0 }
+        Self { socket, paused: None, waits_for_room: false, accepted_while_stopping: 0, errors_in_a_row: 0 }
     }
 
-    pub(crate) fn accept<K: Kernel<Listener = L>>(&self, kernel: &mut K) -> Accepted<K::Stream> {
+    pub(crate) fn accept<K: Kernel<Listener = L>>(&mut self, kernel: &mut K) -> Accepted<K::Stream> {
+        let errors_before = std::mem::take(&mut self.errors_in_a_row);
         match attempt(|| kernel.accept(&self.socket)) {
             Attempt::Done((stream, peer)) => Accepted::Connection(stream, peer),
             Attempt::WouldBlock => Accepted::Nobody,
-            Attempt::Failed(error) if concerns_one_connection(&error) => Accepted::Gone(error),
-            Attempt::Failed(error) => Accepted::Exhausted(error),
+            Attempt::Failed(error) => match concerns_one_connection(&error) {
+                Some(reason) if errors_before < ACCEPT_ERRORS_MAX => {
+                    self.errors_in_a_row = errors_before + 1;
+                    Accepted::Gone(reason, error)
+                }
+                Some(_) => {
+                    self.errors_in_a_row = errors_before;
+                    Accepted::Exhausted(error)
+                }
+                None => Accepted::Exhausted(error),
+            },
         }
     }
 }
 
 /// `accept(2)`, "Error handling": Linux passes errors of the network on that are already pending on the new socket, and
-/// says to treat them like `EAGAIN` by retrying. None of them may end or delay a server.
-fn concerns_one_connection(error: &io::Error) -> bool {
-    let passing = [
-        Errno::ECONNABORTED,
-        Errno::ECONNRESET,
-        Errno::EPROTO,
-        Errno::ENOPROTOOPT,
-        Errno::ENETDOWN,
-        Errno::ENETUNREACH,
-        Errno::EHOSTDOWN,
-        Errno::EHOSTUNREACH,
-        Errno::EOPNOTSUPP,
-        Errno::EPERM,
-    ];
-    let nonet = cfg!(target_os = "linux") && error.raw_os_error() == Some(64);
-    nonet || error.raw_os_error().is_some_and(|number| passing.contains(&Errno::from_raw(number)))
+/// says to treat them like `EAGAIN` by retrying. None of them may end or delay a server, unless they never end. Returns the
+/// name of the counter.
+fn concerns_one_connection(error: &io::Error) -> Option<&'static str> {
+    if cfg!(target_os = "linux") && error.raw_os_error() == Some(64) {
+        return Some("ENONET");
+    }
+    match Errno::from_raw(error.raw_os_error()?) {
+        Errno::ECONNABORTED => Some("ECONNABORTED"),
+        Errno::ECONNRESET => Some("ECONNRESET"),
+        Errno::EPROTO => Some("EPROTO"),
+        Errno::ENOPROTOOPT => Some("ENOPROTOOPT"),
+        Errno::ENETDOWN => Some("ENETDOWN"),
+        Errno::ENETUNREACH => Some("ENETUNREACH"),
+        Errno::EHOSTDOWN => Some("EHOSTDOWN"),
+        Errno::EHOSTUNREACH => Some("EHOSTUNREACH"),
+        Errno::EOPNOTSUPP => Some("EOPNOTSUPP"),
+        Errno::EPERM => Some("EPERM"),
+        _ => None,
+    }
+}
+
+/// Whether an error of `accept(2)` is about descriptors or memory, which a server that stops may wait for.
+pub(crate) fn lack_may_end(error: &io::Error) -> bool {
+    let missing = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    error.raw_os_error().is_some_and(|number| missing.contains(&Errno::from_raw(number)))
 }
 
 /// Connections by address, for `max_connections_per_ip`.
@@ -114,10 +138,10 @@ mod tests {
     #[test]
     fn each_errno_of_accept_has_its_answer() {
         for errno in [Errno::ECONNABORTED, Errno::EPROTO, Errno::ENETDOWN, Errno::EHOSTUNREACH, Errno::EPERM] {
-            assert!(concerns_one_connection(&errno.into()), "{errno}");
+            assert_eq!(concerns_one_connection(&errno.into()), Some(&format!("{errno:?}")[..]));
         }
         for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EINVAL, Errno::EBADF] {
-            assert!(!concerns_one_connection(&errno.into()), "{errno}");
+            assert_eq!(concerns_one_connection(&errno.into()), None, "{errno}");
         }
     }
 

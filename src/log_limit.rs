@@ -1,5 +1,7 @@
 //! Log lines that hostile input can cause are written at a limited rate; the rest is counted.
 
+use std::fmt;
+
 use crate::limits::{LOG_LINES_MAX, LOG_PERIOD};
 use crate::time::Time;
 
@@ -12,8 +14,8 @@ pub(crate) struct LogLimit {
 }
 
 impl LogLimit {
-    /// Whether a line may be written now. If so, gives how many were suppressed before it.
-    pub(crate) fn allow(&mut self, now: Time) -> Option<u64> {
+    /// Whether a line may be written now. If so, the line ends with what this returns.
+    pub(crate) fn allow(&mut self, now: Time) -> Option<Suppressed> {
         if self.period_end.is_none_or(|end| end <= now) {
             self.period_end = Some(now.after(LOG_PERIOD));
             self.lines = 0;
@@ -23,7 +25,21 @@ impl LogLimit {
             return None;
         }
         self.lines += 1;
-        Some(std::mem::take(&mut self.suppressed))
+        Some(Suppressed(std::mem::take(&mut self.suppressed)))
+    }
+}
+
+/// How many lines of a kind were suppressed before one that is written: the end of that line, empty if there were none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Suppressed(u64);
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            1 => f.write_str(" (1 such line suppressed before)"),
+            count => write!(f, " ({count} such lines suppressed before)"),
+        }
     }
 }
 
@@ -41,7 +57,13 @@ mod tests {
         let written = (0..1_000_000).filter(|_| limit.allow(start).is_some()).count();
         assert_eq!(written, LOG_LINES_MAX as usize);
         let later = start.after(LOG_PERIOD + Duration::from_nanos(1));
-        assert_eq!(limit.allow(later), Some(1_000_000 - u64::from(LOG_LINES_MAX)));
-        assert_eq!(limit.allow(later), Some(0));
+        assert_eq!(limit.allow(later), Some(Suppressed(1_000_000 - u64::from(LOG_LINES_MAX))));
+        assert_eq!(limit.allow(later), Some(Suppressed(0)));
+    }
+
+    #[test]
+    fn a_line_says_nothing_about_suppressed_ones_if_there_are_none() {
+        let told = [0, 1, 2].map(|count| Suppressed(count).to_string());
+        assert_eq!(told, ["", " (1 such line suppressed before)", " (2 such lines suppressed before)"]);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::limits::{LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::limits::{LOG_CHUNK_BYTES_MAX, LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
 
 /// A sink that takes log lines at once and gives them to a thread, which may block on the real sink.
 ///
@@ -15,14 +17,19 @@ use crate::limits::{LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
 ///
 /// The thread is there only while there is something to write and for a while after that. As long as a process has one
 /// thread, the kernel looks up its descriptors without counting references, which every system call of the loop gains by.
+///
+/// Where no thread can be had, the thread that logs writes as much as the sink takes without waiting, and the end of the process waits for
+/// the sink as it waits for the thread.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// Only the thread takes this lock.
+    /// The thread holds this lock as long as it lives. Others only try to take it, where there is no thread.
     sink: Mutex<Box<dyn Write + Send>>,
+    /// Whether the sink takes [`LOG_CHUNK_BYTES_MAX`] without waiting, within a time.
+    has_room: fn(Duration) -> bool,
     queue: Mutex<Queue>,
     /// Lines have come.
     filled: Condvar,
@@ -39,10 +46,15 @@ struct Queue {
 }
 
 impl LogWriter {
-    /// A writer in front of `sink`.
-    pub(crate) fn new(sink: impl Write + Send + 'static) -> Self {
+    /// A writer in front of stderr.
+    pub(crate) fn to_stderr() -> Self {
+        Self::new(io::stderr(), stderr_has_room)
+    }
+
+    fn new(sink: impl Write + Send + 'static, has_room: fn(Duration) -> bool) -> Self {
         let shared = Shared {
             sink: Mutex::new(Box::new(sink)),
+            has_room,
             queue: Mutex::default(),
             filled: Condvar::new(),
             drained: Condvar::new(),
@@ -55,6 +67,7 @@ impl LogWriter {
         let shared = Arc::clone(&self.shared);
         if thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_lines()).is_err() {
             self.shared.lock().has_thread = false;
+            self.shared.write_without_thread(Instant::now());
         }
     }
 
@@ -67,7 +80,19 @@ impl LogWriter {
             if left.is_zero() {
                 return;
             }
-            queue = self.shared.drained.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            if queue.has_thread {
+                queue = self.shared.drained.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                drop(queue);
+                self.shared.write_without_thread(deadline);
+                queue = self.shared.lock();
+                if !queue.is_drained() {
+                    // Another thread is writing at the moment, or the sink has no room whatever it says.
+                    drop(queue);
+                    thread::sleep(LOG_RETRY);
+                    queue = self.shared.lock();
+                }
+            }
         }
     }
 }
@@ -112,12 +137,51 @@ impl Shared {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         while let Some(dropped_lines) = self.take(&mut lines) {
-            if dropped_lines > 0 {
-                lines.extend_from_slice(format!("{dropped_lines} log lines dropped\n").as_bytes());
-            }
+            tell_dropped(dropped_lines, &mut lines);
             write_out(&mut *sink, &lines);
             lines.clear();
         }
+    }
+
+    /// Writes from this thread, chunk by chunk, as long as the sink has room for one; waits for room until `deadline`. What is left
+    /// stays in the queue. Of two threads one writes, and takes along what the other one has brought.
+    fn write_without_thread(&self, deadline: Instant) {
+        let mut sink = match self.sink.try_lock() {
+            Ok(sink) => sink,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let mut lines = Vec::new();
+        while self.take_without_thread(&mut lines) {
+            let mut left = &lines[..];
+            while !left.is_empty() && (self.has_room)(deadline.saturating_duration_since(Instant::now())) {
+                let chunk = &left[..left.len().min(LOG_CHUNK_BYTES_MAX)];
+                match sink.write(chunk) {
+                    Ok(count @ 1..) => left = &left[count..],
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // Nobody can be told that a log cannot be written.
+                    Ok(0) | Err(_) => left = &[],
+                }
+            }
+            let is_stuck = !left.is_empty();
+            self.lock().lines.splice(..0, left.iter().copied());
+            if is_stuck {
+                return;
+            }
+            lines.clear();
+        }
+    }
+
+    /// Takes all lines, if there are any and no thread is there to write them.
+    fn take_without_thread(&self, lines: &mut Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        let takes = !queue.has_thread && !queue.is_drained();
+        if takes {
+            mem::swap(&mut queue.lines, lines);
+            tell_dropped(mem::take(&mut queue.dropped_lines), lines);
+        }
+        takes
     }
 
     /// Waits for lines and takes all of them; says how many were dropped after them. `None` if none came: whoever writes the
@@ -138,6 +202,20 @@ impl Shared {
     }
 }
 
+fn tell_dropped(dropped_lines: u64, lines: &mut Vec<u8>) {
+    if dropped_lines > 0 {
+        lines.extend_from_slice(format!("{dropped_lines} log lines dropped\n").as_bytes());
+    }
+}
+
+/// Whether stderr takes a chunk without waiting, or fails at once, within `wait` (`poll(2)`, `POLLOUT`).
+fn stderr_has_room(wait: Duration) -> bool {
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
+    let wait = Timespec::try_from(wait).ok();
+    matches!(poll(&mut ready, wait.as_ref()), Ok(1..))
+}
+
 /// Writes what can be written. There is nobody to tell that a log cannot be written.
 pub(crate) fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
     while !lines.is_empty() {
@@ -154,97 +232,4 @@ pub(crate) fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-
-    /// Says when a write begins, and lets it end when it is told to.
-    struct Gate {
-        begun: mpsc::Sender<Vec<u8>>,
-        go: mpsc::Receiver<io::Result<()>>,
-    }
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.begun.send(bytes.to_vec());
-            match self.go.recv() {
-                Ok(result) => result.map(|()| bytes.len()),
-                Err(_) => Ok(bytes.len()),
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn gated() -> (LogWriter, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>) {
-        let (begun, writes) = mpsc::channel();
-        let (open, go) = mpsc::channel();
-        (LogWriter::new(Gate { begun, go }), writes, open)
-    }
-
-    #[test]
-    fn a_stuck_sink_holds_nobody_up_and_what_was_dropped_is_counted() {
-        let (mut writer, writes, open) = gated();
-        writer.write_all(b"first\n").unwrap();
-        assert_eq!(writes.recv().unwrap(), b"first\n");
-
-        let line = [b'x'; 1024];
-        let fitting = LOG_QUEUE_BYTES_MAX / line.len();
-        for _ in 0..fitting + 7 {
-            writer.write_all(&line).unwrap();
-        }
-        open.send(Ok(())).unwrap();
-        let second = writes.recv().unwrap();
-        assert_eq!(second.len(), LOG_QUEUE_BYTES_MAX + b"7 log lines dropped\n".len());
-        assert!(second.ends_with(b"x7 log lines dropped\n"));
-
-        drop(open);
-        writer.write_all(b"last\n").unwrap();
-        assert_eq!(writes.recv().unwrap(), b"last\n");
-    }
-
-    #[test]
-    fn draining_waits_for_what_is_written_and_gives_up_on_a_stuck_sink() {
-        let (mut writer, writes, open) = gated();
-        writer.write_all(b"line\n").unwrap();
-        writes.recv().unwrap();
-        let start = Instant::now();
-        writer.drain();
-        assert!(start.elapsed() >= LOG_FLUSH);
-
-        drop(open);
-        writer.write_all(b"more\n").unwrap();
-        writer.drain();
-        assert!(writer.shared.lock().is_drained());
-    }
-
-    #[test]
-    fn a_log_at_rest_has_no_thread_and_the_next_line_starts_one() {
-        let (mut writer, writes, open) = gated();
-        drop(open);
-        for line in [b"one\n", b"two\n"] {
-            writer.write_all(line).unwrap();
-            assert_eq!(writes.recv().unwrap(), line);
-            // The thread holds the sink for as long as it lives.
-            drop(writer.shared.sink.lock().unwrap());
-            assert!(!writer.shared.lock().has_thread);
-        }
-    }
-
-    #[test]
-    fn an_error_of_the_sink_ends_nothing() {
-        let (mut writer, writes, open) = gated();
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::BrokenPipe] {
-            writer.write_all(b"lost\n").unwrap();
-            assert_eq!(writes.recv().unwrap(), b"lost\n");
-            open.send(Err(kind.into())).unwrap();
-            writer.drain();
-        }
-        writer.write_all(b"again\n").unwrap();
-        assert_eq!(writes.recv().unwrap(), b"again\n");
-        open.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
-        assert_eq!(writes.recv().unwrap(), b"again\n");
-    }
-}
+mod tests;

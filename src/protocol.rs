@@ -269,6 +269,9 @@ pub enum Event {
     Stored(Stored),
     /// There is room again for what [`Step::more`] announced.
     Room,
+    /// No worker takes the job, or what was received for a [`Then::Bulk`]: no thread can be started, or too many jobs of the
+    /// listener wait. The connection is about to close; what comes back is not asked for more than its output.
+    NoWorker,
     /// We are about to close in order (idle, lifetime, shutdown): the last chance to append what was held back. The
     /// decision that comes back is not asked for more than its output.
     Closing,
@@ -310,12 +313,16 @@ pub trait Sink: Any + Send {
 /// // A worker runs it, and what it returns comes back as an event of the connection that has asked for it.
 /// assert_eq!(job.run().downcast().ok(), Some(500_500_u64));
 /// ```
-pub struct Job(Box<dyn FnOnce() -> Outcome + Send>);
+pub struct Job {
+    work: Box<dyn FnOnce() -> Outcome + Send>,
+    /// The index of the listener whose workers do it. The loop sets it.
+    pub(crate) listener: u16,
+}
 
 impl Job {
     /// What `work` returns comes back as [`Event::Done`].
     pub fn new<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Self {
-        Self(Box::new(move || Outcome(Box::new(work()))))
+        Self { work: Box::new(move || Outcome(Box::new(work()))), listener: 0 }
     }
 
     /// Drops what may block to drop, then does what a protocol left to be done; nothing comes of it that could be left in
@@ -330,7 +337,7 @@ impl Job {
     /// Does the work. That is for a worker; a [kernel](crate::kernel::Kernel) calls it.
     #[must_use]
     pub fn run(self) -> Outcome {
-        (self.0)()
+        (self.work)()
     }
 }
 
@@ -387,6 +394,8 @@ pub enum CloseReason {
     Refused(&'static str),
     /// A protocol or its job panicked, or broke the rules of [`StreamProtocol`].
     Bug(&'static str),
+    /// No worker took a job: no thread could be started, or too many jobs of the listener wait.
+    NoWorker,
     /// Nothing was received for `idle_timeout`.
     Idle,
     /// A request took longer than `request_timeout`.
@@ -413,6 +422,7 @@ impl CloseReason {
             Self::Finished => "finished",
             Self::Refused(reason) => reason,
             Self::Bug(_) => "bug",
+            Self::NoWorker => "no worker",
             Self::Idle => "idle",
             Self::RequestTimeout => "request timeout",
             Self::Lifetime => "lifetime",

@@ -39,7 +39,6 @@ pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
 use crate::budget::{Budget, Class};
-use crate::bug_log::BugLog;
 use crate::bulk::Buffers;
 use crate::config::Config;
 use crate::connection::{Status, Visit};
@@ -121,7 +120,6 @@ pub struct Reactor<K: Kernel = Mio> {
     stop: Stop,
     shutdown_timeout: Duration,
     accept_log: LogLimit,
-    bug_log: BugLog,
     job_log: LogLimit,
     slow_log: LogLimit,
     /// When to free output of the slowest readers, while all connections together have too much pending.
@@ -143,7 +141,7 @@ impl Reactor {
     /// # Errors
     /// The first that cannot be had; nothing stays bound then.
     pub fn bind(config: &Config, registry: &Registry) -> Result<Self, BindError> {
-        Self::with_kernel(Mio::new().map_err(BindError::Poll)?, config, registry)
+        Self::with_kernel(Mio::new().map_err(BindError::Poll)?.with_workers(config.workers), config, registry)
     }
 
     /// Reaches this server from other threads.
@@ -199,7 +197,6 @@ impl<K: Kernel> Reactor<K> {
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
             accept_log: LogLimit::default(),
-            bug_log: BugLog::default(),
             job_log: LogLimit::default(),
             slow_log: LogLimit::default(),
             relief: Time::NEVER,
@@ -364,6 +361,7 @@ impl<K: Kernel> Reactor<K> {
                     }
                 }
                 Notice::Done(token, result) => self.note_done(token, result),
+                Notice::Waiting(waiting) => self.tell_waiting(waiting),
                 Notice::Command(command) => self.obey(command),
             }
         }

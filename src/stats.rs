@@ -61,7 +61,7 @@ pub struct Stats {
     /// Connections closed, by reason.
     pub closed: Tally,
     /// What was refused while its connection or socket goes on, by reason. Over TCP: connections that were closed at once, and
-    /// requests. Over UDP: datagrams that got no answer, which the log calls dropped. Their reasons are the protocol's own; `no
+    /// requests; and connections that were gone before they were accepted, by the name of the errno. Over UDP: datagrams that got no answer, which the log calls dropped. Their reasons are the protocol's own; `no
     /// answer` if it took the datagram and said nothing; `too long`, `source port 0`, and `bug` if it panicked; `send error` and
     /// `shutdown` if there was an answer which could not be sent.
     pub refused: Tally,

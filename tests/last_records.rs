@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reactor::protocol::{
-    Context, DatagramProtocol, Dropped, NoOptions, Reply, Service, Setup, SetupError, StreamProtocol, StreamService,
+    CloseReason, Context, DatagramProtocol, Dropped, Job, NoOptions, Reply, Service, Setup, SetupError, Sink, Step,
+    StreamProtocol, StreamService,
 };
 use reactor::xray::{self, View};
 use reactor::{Config, Reactor, Registry};
@@ -67,8 +68,57 @@ impl StreamService for Unreachable {
     }
 }
 
+/// Panics on a worker, where its first byte says: in a job, in what it stores to, or in what it leaves to be done.
+#[derive(Clone, Copy)]
+struct Late {
+    leaves: bool,
+}
+
+impl Service for Late {
+    const NAME: &'static str = "late";
+    const ABOUT: &'static str = "Panics on a worker.";
+    const TRY: &'static str = "echo | nc -N 127.0.0.1 9000";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self { leaves: false })
+    }
+}
+
+impl StreamService for Late {
+    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+        Box::new(*self)
+    }
+}
+
+impl StreamProtocol for Late {
+    fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+        match input[0] {
+            b'j' => Ok(Step::job(Job::new(|| panic!("job {}", 1))).consuming(1)),
+            b's' => Ok(Step::bulk(Box::new(Self { leaves: false }), 1).consuming(1)),
+            _ => {
+                self.leaves = true;
+                Ok(Step::finish().consuming(1))
+            }
+        }
+    }
+
+    fn on_close(&mut self, _: CloseReason) -> Option<Job> {
+        self.leaves.then(|| Job::new(|| panic!("last job {}", 3)))
+    }
+}
+
+impl Sink for Late {
+    fn write_all(&mut self, _: &[u8]) -> std::io::Result<()> {
+        panic!("sink {}", 2)
+    }
+}
+
 /// Keeps what the log says.
 struct Log(Mutex<String>);
+
+/// What the hook of this program has seen.
+static HOOKED: Mutex<String> = Mutex::new(String::new());
 
 static LOG: Log = Log(Mutex::new(String::new()));
 
@@ -88,7 +138,7 @@ impl log::Log for Log {
 #[track_caller]
 fn bind(listeners: &Value) -> Reactor {
     let mut registry = Registry::built_in();
-    registry.stream::<Broken>().datagram::<Broken>().stream::<Unreachable>();
+    registry.stream::<Broken>().datagram::<Broken>().stream::<Unreachable>().stream::<Late>();
     let config = Config::parse("test.json", &json!({ "listeners": listeners }).to_string(), &registry).unwrap();
     xray::start();
     Reactor::bind(&config, &registry).unwrap()
@@ -115,10 +165,15 @@ fn bug_of(name: &str) -> Option<String> {
 fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Error);
+    // This program has a hook of its own, as any program may that embeds a server, and keeps it.
+    std::panic::set_hook(Box::new(|panic| HOOKED.lock().unwrap().push_str(&format!("{panic}\n"))));
     let mut reactor = bind(&json!([
         { "name": "bytes", "listen": "tcp://127.0.0.1:0", "protocol": "broken" },
         { "name": "connect", "listen": "tcp://127.0.0.1:0", "protocol": "unreachable" },
         { "name": "datagram", "listen": "udp://127.0.0.1:0", "protocol": "broken" },
+        { "name": "job", "listen": "tcp://127.0.0.1:0", "protocol": "late" },
+        { "name": "sink", "listen": "tcp://127.0.0.1:0", "protocol": "late" },
+        { "name": "leaving", "listen": "tcp://127.0.0.1:0", "protocol": "late" },
     ]));
     let addresses: Vec<_> = reactor.endpoints().iter().map(|endpoint| endpoint.address()).collect();
 
@@ -126,20 +181,43 @@ fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
     bytes.write_all(b"x").unwrap();
     turn_until(&mut reactor, |_| bug_of("bytes").is_some());
     let told = bug_of("bytes").unwrap();
-    assert!(told.starts_with("it panicked") && told.contains(" at bytes (broken)\n"), "{told}");
+    let peer = bytes.local_addr().unwrap();
+    assert!(told.starts_with(&format!("it panicked: asked to (peer {peer})\n")), "{told}");
+    assert!(told.contains(" at bytes (broken)\n"), "{told}");
     assert!(told.contains("on_bytes(1) = bug;") && told.contains("closed: it panicked"), "{told}");
 
-    let _connect = TcpStream::connect(addresses[1]).unwrap();
+    let connect = TcpStream::connect(addresses[1]).unwrap();
     turn_until(&mut reactor, |_| bug_of("connect").is_some());
     let told = bug_of("connect").unwrap();
+    let peer = connect.local_addr().unwrap();
+    assert!(told.starts_with(&format!("it panicked for a new connection: asked to (peer {peer})\n")), "{told}");
     assert!(told.contains(" at connect (unreachable)\n") && told.contains("closed: bug\n"), "{told}");
 
     let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
     datagram.send_to(b"x", addresses[2]).unwrap();
     turn_until(&mut reactor, |_| bug_of("datagram").is_some());
     let told = bug_of("datagram").unwrap();
+    let peer = datagram.local_addr().unwrap();
+    assert!(told.starts_with(&format!("it panicked: asked to (peer {peer})\n")), "{told}");
     assert!(told.contains("on_datagram(1) = bug;"), "{told}");
     assert_eq!(reactor.endpoints()[2].stats().refused.count("bug"), 1);
+
+    let late = [
+        (3, "job", "j", "a job panicked: job 1"),
+        (4, "sink", "s1", "a job panicked: sink 2"),
+        (5, "leaving", "l", "its last job panicked: last job 3"),
+    ];
+    for (index, name, sent, wanted) in late {
+        let mut client = TcpStream::connect(addresses[index]).unwrap();
+        client.write_all(sent.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        turn_until(&mut reactor, |_| bug_of(name).is_some());
+        let told = bug_of(name).unwrap();
+        let peer = format!(" (peer {})", client.local_addr().unwrap());
+        let peer = if name == "leaving" { "" } else { &peer };
+        assert!(told.starts_with(&format!("{wanted}{peer}\n")), "{told}");
+        assert!(HOOKED.lock().unwrap().contains(wanted.split_once(": ").unwrap().1));
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ const SEEDS: Range<u64> = 1..301;
 
 /// Seeds of swarms that found something, in the server or in what is checked. It is mended, and as long as the simulation
 /// draws as it did they would find it again.
-const FOUND: [u64; 2] = [1_795_268_845_530_183_237, 1_795_269_440_063_032_047];
+const FOUND: [u64; 3] = [1_795_268_845_530_183_237, 1_795_269_440_063_032_047, 1_795_998_426_231_948_012];
 
 /// How many fresh seeds to play.
 #[derive(Clone, Copy)]

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use reactor::kernel::{
-    BindOptions, DatagramSocket, Disk, Kernel, ListenOptions, Notice, Readiness, Received, Replies, Token, Transport,
+    BindOptions, DatagramSocket, Disk, Kernel, ListenOptions, NoWorker, Notice, Readiness, Received, Replies, Token,
+    Transport,
 };
 use reactor::protocol::Job;
 use reactor::testing::MemoryDisk;
@@ -140,8 +141,8 @@ impl Kernel for Memory {
         Ok(())
     }
 
-    fn submit(&mut self, _: Token, job: Job) -> Result<(), Job> {
-        Err(job)
+    fn submit(&mut self, _: Token, _: Job) -> Result<(), NoWorker> {
+        Err(NoWorker::QueueFull)
     }
 
     fn disk(&self) -> Arc<dyn Disk> {

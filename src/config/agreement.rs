@@ -15,6 +15,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     assert_eq!(config.limits, bare.limits);
     assert_eq!(config.max_pending_output_total, bare.max_pending_output_total);
     assert_eq!(config.slow_turn, bare.slow_turn);
+    assert_eq!(config.workers, bare.workers);
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
@@ -149,13 +150,13 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         READ_BYTES VISIT_BYTES_MAX QUIET_BYTES_MAX CALL_UNITS VISIT_UNITS ACCEPT_UNITS QUIET_VISIT_UNITS LOUD_VISIT_UNITS
         LOOK_EVERY WINDOW_UNITS_MAX QUIET_VISIT_TIME LOUD_VISIT_TIME DOOR_VISIT_TIME QUIET_TURN_TIME LOUD_TURN_TIME
         VISIT_ACCEPTS_MIN VISIT_REFUSALS_MAX RELIEF_EVERY UNSENT_BYTES_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
-        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKER_NICE JOBS_MAX
-        LAST_VISITS_MAX
+        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKERS_MAX WORKER_NICE
+        JOBS_MAX JOB_WAIT ACCEPT_ERRORS_MAX LAST_VISITS_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         FEW_DESCRIPTORS
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
-        REPORT_ROWS_MAX
+        REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };
     let in_code = include_str!("../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
     assert_eq!(constants.len(), in_code, "a constant is missing here");

@@ -13,7 +13,7 @@ use super::problems::{Findings, Problems};
 use super::taken::Taken;
 use super::units::Size;
 use super::{Config, ListenerConfig};
-use crate::limits::Limits;
+use crate::limits::{Limits, WORKERS_MAX};
 use crate::registry::{Protocol, Registry};
 
 /// Connections that the kernel holds before they are accepted, if `backlog` is left out.
@@ -43,6 +43,7 @@ impl<'c> Checker<'c> {
     fn file(&mut self, root: &Value<'_>) -> Config {
         let file: FileMembers = self.findings.read(root, false).unwrap_or_default();
         self.not_zero(root, file.zeros());
+        self.at_most(root, "workers", file.workers as u64, WORKERS_MAX as u64);
         let limits = member(root, "limits");
         if let Some(limits) = limits {
             self.not_zero(limits, file.limits.zeros());
@@ -86,8 +87,8 @@ impl<'c> Checker<'c> {
         self.not_zero(source, members.zeros());
         let backlog = members.backlog.unwrap_or(BACKLOG);
         let receive_buffer = members.receive_buffer;
-        self.at_most_int_max(source, "backlog", backlog.into());
-        self.at_most_int_max(source, "receive_buffer", receive_buffer.map_or(0, Size::as_u64));
+        self.at_most(source, "backlog", backlog.into(), INT_MAX);
+        self.at_most(source, "receive_buffer", receive_buffer.map_or(0, Size::as_u64), INT_MAX);
         let listen = self.required(source, "listen", members.listen);
         let name = self.required(source, "protocol", members.protocol);
         let protocol = name.and_then(|name| self.protocol(source, &name, listen.as_ref()));
@@ -182,9 +183,9 @@ impl<'c> Checker<'c> {
         }
     }
 
-    fn at_most_int_max(&mut self, source: &Value<'_>, name: &str, count: u64) {
-        if let Some(value) = member(source, name).filter(|_| count > INT_MAX) {
-            self.findings.report(value.start(), format!("expected at most {INT_MAX}, found {}", describe_value(value)));
+    fn at_most(&mut self, source: &Value<'_>, name: &str, count: u64, most: u64) {
+        if let Some(value) = member(source, name).filter(|_| count > most) {
+            self.findings.report(value.start(), format!("expected at most {most}, found {}", describe_value(value)));
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::listen::Listen;
 use super::units::{Size, Span};
-use crate::limits::Limits;
+use crate::limits::{Limits, WORKERS, WORKERS_MAX};
 
 /// The whole file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,9 @@ pub(super) struct FileMembers {
     pub(super) max_pending_output_total: Size,
     /// A turn of the loop that takes longer is told in the log; 0s for never.
     pub(super) slow_turn: Span,
+    /// Worker threads for the jobs of each listener, such as writing what is uploaded; started when they are needed.
+    #[schemars(range(min = 1, max = WORKERS_MAX))]
+    pub(super) workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub(super) shutdown_timeout: Span,
 }
@@ -104,6 +107,7 @@ impl Default for FileMembers {
             limits: LimitsMembers::default(),
             max_pending_output_total: Size::bytes(256 << 20),
             slow_turn: Span::from_millis(250),
+            workers: WORKERS,
             shutdown_timeout: Span::new(Duration::from_secs(10)),
         }
     }
@@ -120,6 +124,7 @@ impl FileMembers {
     pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
         zeros([
             ("max_pending_output_total", self.max_pending_output_total.as_u64() == 0),
+            ("workers", self.workers == 0),
             ("shutdown_timeout", self.shutdown_timeout.as_std().is_zero()),
         ])
     }

@@ -172,6 +172,27 @@ fn a_mistake_at_the_top_is_reported_once_though_every_listener_inherits_it() {
 }
 
 #[test]
+fn there_are_from_1_to_256_workers() {
+    let text = |workers: &str| {
+        format!(r#"{{"listeners": [{{"listen": "tcp://:1", "protocol": "time"}}], "workers": {workers}}}"#)
+    };
+    let expected = [
+        ("0", "workers: expected more than zero, found 0"),
+        ("257", "workers: expected at most 256, found 257"),
+        ("-1", "workers: expected a whole number that is not negative, found -1"),
+        ("\"4\"", "workers: expected a whole number that is not negative, found \"4\""),
+    ];
+    for (workers, expected) in expected {
+        let told = reported(&text(workers));
+        assert!(matches!(&told[..], [told] if told.ends_with(expected)), "{told:?}");
+    }
+    for workers in [1, 256] {
+        let config = Config::parse("r.json", &text(&workers.to_string()), &Registry::built_in()).unwrap();
+        assert_eq!(config.workers, workers);
+    }
+}
+
+#[test]
 fn names_and_addresses_are_unique() {
     let text = r#"{"listeners": [
         {"name": "a", "listen": "tcp://127.0.0.1:80", "protocol": "time"},

@@ -2,7 +2,7 @@
 
 use super::held::Pending;
 use super::{Connection, Phase, Status, Visit};
-use crate::kernel::{Panicked, Transport};
+use crate::kernel::Transport;
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Event, Within};
 use crate::time::Time;
@@ -86,7 +86,7 @@ impl<T: Transport> Connection<T> {
     /// Does what is due.
     pub(super) fn expire(&mut self, (at, expired): (Time, Expired), visit: &mut Visit<'_>) {
         if at > visit.now {
-            return self.close_in_order(CloseReason::Shutdown, visit);
+            return self.close_in_order(CloseReason::Shutdown, Event::Closing, visit);
         }
         if expired == Expired::Write && !self.is_stuck(visit) {
             return;
@@ -99,7 +99,7 @@ impl<T: Transport> Connection<T> {
             Expired::Quiet => {
                 self.tell(Event::Quiet, visit);
             }
-            Expired::Order(reason) => self.close_in_order(reason, visit),
+            Expired::Order(reason) => self.close_in_order(reason, Event::Closing, visit),
             Expired::Write => {
                 self.transport.reset_on_close();
                 self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
@@ -119,16 +119,17 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Gives the protocol its last word, then flushes and finishes.
-    fn close_in_order(&mut self, reason: CloseReason, visit: &mut Visit<'_>) {
+    pub(super) fn close_in_order(&mut self, reason: CloseReason, event: Event, visit: &mut Visit<'_>) {
         if self.is_open() {
             let input = self.take_input();
             let length = input.len();
-            match self.ask(visit, Ask::Closing, length, |protocol, cx| protocol.on_event(Event::Closing, &input, cx)) {
+            let ask = Ask::of(&event);
+            match self.ask(visit, ask, length, |protocol, cx| protocol.on_event(event, &input, cx)) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
                     visit.outbox.extend_from_slice(error.reply.as_bytes());
                 }
-                Err(Panicked) => return self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit),
+                Err(panicked) => return self.leave_over(&panicked, visit),
             }
         }
         self.leave(Phase::Flushing(reason), visit);

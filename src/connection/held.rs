@@ -38,6 +38,8 @@ pub(super) struct Held {
     pub(super) phase: Option<Box<Phase>>,
     /// What has to be dropped on a worker when the connection is over.
     pub(super) remains: Option<Box<dyn Any + Send>>,
+    /// What the log tells of a panic when the connection is over.
+    pub(super) bug: Option<Box<str>>,
 }
 
 impl Held {
@@ -53,12 +55,14 @@ impl Held {
         lifetime: Time::NEVER,
         phase: None,
         remains: None,
+        bug: None,
     };
 
     /// Whether it can be forgotten.
     pub(super) fn is_nothing(&self) -> bool {
         let waits = [self.request, self.quiet, self.lifetime].iter().any(|at| *at != Time::NEVER);
-        !waits && self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none() && self.remains.is_none()
+        let holds_nothing = self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none();
+        !waits && holds_nothing && self.remains.is_none() && self.bug.is_none()
     }
 }
 
@@ -238,6 +242,11 @@ impl<T: Transport> Connection<T> {
         if remains.is_some() {
             self.held().remains = remains;
         }
+    }
+
+    /// Keeps what is known of a panic for the log; the first one says most.
+    pub(super) fn hold_bug(&mut self, bug: String) {
+        self.held().bug.get_or_insert_with(|| bug.into());
     }
 
     /// A connection that may not live for ever holds the end of its life from the start.

@@ -3,13 +3,13 @@
 use std::any::Any;
 use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::visit::Round;
 use super::{Connection, Ended, Visit, recording};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::Transport;
 use crate::limits::READ_BYTES;
+use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
 use crate::xray::{self, Call};
@@ -134,15 +134,19 @@ impl<T: Transport> Connection<T> {
             Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
             _ => CloseReason::Shutdown,
         };
+        let (remains, mut bug) = self.held.map_or((None, None), |held| (held.remains, held.bug));
         let mut protocol = self.protocol;
-        let discard = catch_unwind(AssertUnwindSafe(|| protocol.on_close(reason))).unwrap_or(None);
-        xray::record(|| recording::told_to_close(discard.is_some()));
+        let told = catch(|| protocol.on_close(reason));
+        xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
         // Even a protocol that panics when it is dropped ends nothing but its own connection.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(protocol)));
-        let last = match (discard, self.held.and_then(|held| held.remains)) {
+        let dropped = catch(move || drop(protocol));
+        if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {
+            bug.get_or_insert_with(|| format!("it panicked when it was told of the end{}", panicked.detail()).into());
+        }
+        let last = match (told.unwrap_or(None), remains) {
             (None, None) => None,
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };
-        Ended { transport: self.transport, reason, last, job_out: self.job_out }
+        Ended { transport: self.transport, reason, bug, last, job_out: self.job_out }
     }
 }

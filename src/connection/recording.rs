@@ -28,6 +28,7 @@ impl Ask {
             Event::Done(_) => Self::Done,
             Event::Stored(_) => Self::Stored,
             Event::Room => Self::Room,
+            Event::NoWorker => Self::NoWorker,
             Event::Closing => Self::Closing,
         }
     }
@@ -39,7 +40,7 @@ pub(super) fn asked(ask: Ask, input: usize, output: usize, reply: &Result<Reply,
         Ok(Ok(step)) if step.consumed > input => (0, 0, Decision::Bug),
         Ok(Ok(step)) => (step.consumed, 0, decision(&step.then)),
         Ok(Err(error)) => (0, error.reply.len(), Decision::Refused),
-        Err(Panicked) => (0, 0, Decision::Bug),
+        Err(_) => (0, 0, Decision::Bug),
     };
     What::Asked { ask, input: input as u32, consumed: consumed as u32, output: (output + said) as u32, decision }
 }

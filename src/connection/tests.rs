@@ -53,6 +53,7 @@ impl StreamProtocol for Lines {
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
             Event::Done(outcome) => cx.out.extend_from_slice(&outcome.downcast::<Vec<u8>>().expect("a line")),
             Event::Stored(_) | Event::Room => unreachable!("no bulk data, and never too much to say"),
+            Event::NoWorker => cx.out.extend_from_slice(b"busy"),
         };
         Ok(Step::again(0))
     }
@@ -341,6 +342,14 @@ fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() 
         let transcript = converse(Broken(broken), &Script::new().send("a"));
         assert!(matches!(transcript.reason, CloseReason::Bug(_)), "{:?}", transcript.reason);
     }
+}
+
+#[test]
+fn a_protocol_whose_job_no_worker_takes_has_the_last_word_and_no_other_job() {
+    let script = Script::new().jobs_taken(1).send("job\na\njob\nb\njob\n").fin();
+    let transcript = converse(Lines, &script);
+    assert_eq!((&transcript.sent[..], transcript.reason), (&b"done\na\nbusy"[..], CloseReason::NoWorker));
+    assert!(!transcript.reset);
 }
 
 /// Takes `name\n`, then bytes until EOF or `at_most`, on a sink that may fail.

@@ -80,6 +80,8 @@ pub(super) enum Round {
 pub(crate) struct Ended<T> {
     pub(crate) transport: T,
     pub(crate) reason: CloseReason,
+    /// A panic that the log has to tell, in words.
+    pub(crate) bug: Option<Box<str>>,
     /// The last job: discards what may block.
     pub(crate) last: Option<Job>,
     /// A worker is still busy for it; the last job comes after that.

@@ -17,7 +17,8 @@ use super::cut;
 use super::offload::Offload;
 use super::sockets::{self, Stream};
 use super::{
-    BindOptions, Command, Disk, Kernel, ListenOptions, Notice, PosixDisk, Readiness, Token, UdpSocket, is_ignored,
+    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, PosixDisk, Readiness, Token, UdpSocket,
+    is_ignored,
 };
 use crate::limits::EVENTS_MAX;
 use crate::protocol::Job;
@@ -106,6 +107,14 @@ impl Mio {
             disk: Arc::new(PosixDisk::default()),
             poll,
         })
+    }
+
+    /// The same with at most so many worker threads for the jobs of each listener, and at least one;
+    /// [`Reactor::bind`](crate::Reactor::bind) passes `workers` of the configuration on.
+    #[must_use]
+    pub fn with_workers(mut self, workers: usize) -> Self {
+        self.offload.limit_workers(workers);
+        self
     }
 
     /// Reaches the loop from other threads.
@@ -213,9 +222,12 @@ impl Kernel for Mio {
             // mio's fallback on `poll(2)` wakes itself through the waker's descriptor whenever a registration changes,
             // and takes a wake-up of ours along with its own. What that was for is here already, so look before waiting.
             collect(&self.commands, &mut self.offload, notices);
-            if !notices.is_empty() {
-                timeout = Some(Duration::ZERO);
-            }
+        }
+        if let Some(left) = self.offload.look_after_waiting(notices) {
+            timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+        }
+        if !notices.is_empty() {
+            timeout = Some(Duration::ZERO);
         }
         let polled = self.poll.poll(&mut self.events, timeout).map(|()| &self.events);
         match xray::answered(polled, move || Call::wait(timeout)) {
@@ -226,7 +238,7 @@ impl Kernel for Mio {
         Ok(())
     }
 
-    fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
         self.offload.submit(token, job)
     }
 
@@ -278,7 +290,7 @@ fn command(signal: c_int) -> Option<Notice> {
 /// What other threads have handed in: commands, and finished jobs.
 fn collect(commands: &mpsc::Receiver<Command>, offload: &mut Offload, notices: &mut Vec<Notice>) {
     notices.extend(commands.try_iter().map(Notice::Command));
-    notices.extend(offload.finished().map(|(token, result)| Notice::Done(token, result)));
+    notices.extend(offload.finished());
 }
 
 const HALF: u32 = usize::BITS / 2;

@@ -1,20 +1,28 @@
-//! Work that may block: a few worker threads, a bounded queue, and the loop's waker.
+//! Work that may block: for each listener a few worker threads and a bounded queue; and the loop's waker.
+//!
+//! Each listener has workers of its own, so that jobs which block at one, because a disk hangs or a plug-in waits for another
+//! service, do not hold up another listener. That is simpler than sharing fewer threads fairly, and holds whatever a job does; the price is
+//! more threads where several listeners are busy, and those sleep.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ::mio::Waker;
 
-use super::{Panicked, Token};
+use super::{NoWorker, Notice, Panicked, Token, Waiting};
 #[cfg(target_os = "linux")]
 use crate::limits::WORKER_NICE;
-use crate::limits::{JOBS_MAX, WORKERS};
+use crate::limits::{ERROR_PAUSE, JOB_WAIT, JOBS_MAX, LOG_PERIOD, WORKERS};
+use crate::panics::catch;
 use crate::protocol::{Job, Outcome};
 
-type Finished = (Token, Result<Outcome, Panicked>);
+/// A result, whose it is, and the listener.
+type Finished = (u16, Token, Result<Outcome, Panicked>);
 
 /// The loop's side of the worker threads. They are started when they are first needed, and end with this value once
 /// they have finished what they are at.
@@ -22,60 +30,192 @@ type Finished = (Token, Result<Outcome, Panicked>);
 /// The loop never waits for a worker: both queues are channels, whose sending does not wait, and only workers take the
 /// lock around their end of the first.
 pub(crate) struct Offload {
-    jobs: mpsc::Sender<(Token, Job)>,
-    queue: Arc<Mutex<mpsc::Receiver<(Token, Job)>>>,
+    lanes: BTreeMap<u16, Lane>,
+    /// Jobs of all lanes together.
+    unfinished: usize,
+    workers_max: usize,
     finished: mpsc::Receiver<Finished>,
     report: mpsc::Sender<Finished>,
     waker: Arc<Waker>,
-    workers: usize,
+}
+
+/// The jobs of one listener, and its workers.
+struct Lane {
+    listener: u16,
+    jobs: mpsc::Sender<(Token, Job)>,
+    queue: Arc<Queue>,
+    /// Each worker holds a weak reference, so that one which has ended, for whatever reason, is not counted and is replaced.
+    loop_is_there: Arc<()>,
     unfinished: usize,
+    /// When the jobs were submitted that no worker had taken when this was last looked at, the oldest first.
+    waiting: VecDeque<Instant>,
+    /// When it was last told that they wait.
+    told: Option<Instant>,
+}
+
+/// The workers' end.
+struct Queue {
+    jobs: Mutex<mpsc::Receiver<(Token, Job)>>,
+    /// Jobs that were taken since the loop last looked.
+    taken: AtomicUsize,
 }
 
 impl Offload {
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        let (jobs, queue) = mpsc::channel();
         let (report, finished) = mpsc::channel();
-        Self { jobs, queue: Arc::new(Mutex::new(queue)), finished, report, waker, workers: 0, unfinished: 0 }
+        Self { lanes: BTreeMap::new(), unfinished: 0, workers_max: WORKERS, finished, report, waker }
     }
 
-    /// Queues a job, or gives it back if [`JOBS_MAX`] are unfinished or no worker can be started.
-    pub(crate) fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
-        if self.unfinished >= JOBS_MAX || !self.staff() {
-            return Err(job);
+    /// Lets each listener have at most so many workers from now on; at least one.
+    pub(crate) fn limit_workers(&mut self, most: usize) {
+        self.workers_max = most.max(1);
+    }
+
+    /// Queues a job. Drops it if [`JOBS_MAX`] of its listener are unfinished, or no worker can be started and none is there.
+    pub(crate) fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
+        let listener = job.listener;
+        let lane = self.lanes.entry(listener).or_insert_with(|| Lane::new(listener));
+        if lane.unfinished >= JOBS_MAX {
+            return Err(NoWorker::QueueFull);
         }
-        self.jobs.send((token, job)).map_err(|mpsc::SendError((_, job))| job)?;
+        if let Err(error) = lane.staff(self.workers_max, &self.report, &self.waker) {
+            if lane.workers() == 0 {
+                return Err(NoWorker::NoThread(error));
+            }
+            log::debug!("cannot start another worker thread: {error}");
+        }
+        lane.push(token, job);
         self.unfinished += 1;
         Ok(())
     }
 
     /// What has been finished since the last call.
-    pub(crate) fn finished(&mut self) -> impl Iterator<Item = Finished> {
-        self.finished.try_iter().inspect(|_| self.unfinished -= 1)
-    }
-
-    /// Starts another worker if all are busy and there may be more. Returns whether there is any.
-    fn staff(&mut self) -> bool {
-        if self.workers < WORKERS && self.workers <= self.unfinished {
-            match self.start() {
-                Ok(()) => self.workers += 1,
-                Err(error) => log::debug!("cannot start a worker thread: {error}"),
+    pub(crate) fn finished(&mut self) -> impl Iterator<Item = Notice> {
+        let (lanes, unfinished) = (&mut self.lanes, &mut self.unfinished);
+        self.finished.try_iter().map(|(listener, token, result)| {
+            *unfinished -= 1;
+            if let Some(lane) = lanes.get_mut(&listener) {
+                lane.unfinished -= 1;
             }
-        }
-        self.workers > 0
+            Notice::Done(token, result)
+        })
     }
 
-    fn start(&self) -> io::Result<()> {
-        let (queue, report, waker) = (Arc::clone(&self.queue), self.report.clone(), Arc::clone(&self.waker));
+    /// Notices which jobs have waited for a worker for [`JOB_WAIT`], once in [`LOG_PERIOD`] for each listener. Returns the time
+    /// after which to look again, if any job is waiting: the loop has no other reason to wake.
+    pub(crate) fn look_after_waiting(&mut self, notices: &mut Vec<Notice>) -> Option<Duration> {
+        if self.unfinished == 0 {
+            return None;
+        }
+        let mut next = None;
+        let now = Instant::now();
+        for lane in self.lanes.values_mut() {
+            let Some(mut due) = lane.overdue_at() else { continue };
+            if due <= now {
+                notices.push(Notice::Waiting(lane.tell(now)));
+                // One that has ended, or could not be had before, is missing now.
+                if let Err(error) = lane.staff(self.workers_max, &self.report, &self.waker) {
+                    log::debug!("cannot start another worker thread: {error}");
+                }
+                due = now + LOG_PERIOD;
+            }
+            let left = due.saturating_duration_since(now);
+            next = Some(next.map_or(left, |next: Duration| next.min(left)));
+        }
+        next
+    }
+}
+
+impl Lane {
+    fn new(listener: u16) -> Self {
+        let (jobs, receiver) = mpsc::channel();
+        let queue = Arc::new(Queue { jobs: Mutex::new(receiver), taken: AtomicUsize::new(0) });
+        Self {
+            listener,
+            jobs,
+            queue,
+            loop_is_there: Arc::default(),
+            unfinished: 0,
+            waiting: VecDeque::new(),
+            told: None,
+        }
+    }
+
+    fn workers(&self) -> usize {
+        Arc::weak_count(&self.loop_is_there)
+    }
+
+    fn push(&mut self, token: Token, job: Job) {
+        self.forget_taken();
+        self.waiting.push_back(Instant::now());
+        self.unfinished += 1;
+        // The receiver lives as long as this does, so nothing can be refused.
+        let _ = self.jobs.send((token, job));
+    }
+
+    fn forget_taken(&mut self) {
+        let taken = self.queue.taken.swap(0, Ordering::Relaxed);
+        self.waiting.drain(..taken.min(self.waiting.len()));
+    }
+
+    /// When it has to be told that jobs wait, if any does.
+    fn overdue_at(&mut self) -> Option<Instant> {
+        self.forget_taken();
+        let due = *self.waiting.front()? + JOB_WAIT;
+        Some(self.told.map_or(due, |told| due.max(told + LOG_PERIOD)))
+    }
+
+    fn tell(&mut self, now: Instant) -> Waiting {
+        self.told = Some(now);
+        let since = self.waiting.front().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since));
+        Waiting { listener: self.listener, jobs: self.waiting.len(), workers: self.workers(), since }
+    }
+
+    /// Starts another worker if all are busy and there may be more.
+    fn staff(&self, most: usize, report: &mpsc::Sender<Finished>, waker: &Arc<Waker>) -> io::Result<()> {
+        if self.workers() < most && self.workers() <= self.unfinished {
+            return self.start(report.clone(), Arc::clone(waker));
+        }
+        Ok(())
+    }
+
+    fn start(&self, report: mpsc::Sender<Finished>, waker: Arc<Waker>) -> io::Result<()> {
+        let (listener, queue) = (self.listener, Arc::clone(&self.queue));
+        let loop_is_there = Arc::downgrade(&self.loop_is_there);
         let work = move || {
             give_way_to_the_loop();
-            while let Some((token, job)) = next(&queue) {
-                let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
-                if report.send((token, result)).is_err() || waker.wake().is_err() {
+            while let Some((token, job)) = queue.next() {
+                let result = catch(|| job.run());
+                if report.send((listener, token, result)).is_err() {
                     break;
                 }
+                wake(&waker, &loop_is_there);
             }
         };
         thread::Builder::new().name("reactor-worker".into()).spawn(work).map(drop)
+    }
+}
+
+impl Queue {
+    /// Waits for the next job; `None` when the loop is gone.
+    fn next(&self) -> Option<(Token, Job)> {
+        let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        self.taken.fetch_add(usize::from(next.is_some()), Ordering::Relaxed);
+        next
+    }
+}
+
+/// Wakes the loop, however often that has to be tried: a connection waits for the result, and for nothing else.
+fn wake(waker: &Waker, loop_is_there: &Weak<()>) {
+    let mut is_told = false;
+    while let Err(error) = waker.wake() {
+        if loop_is_there.strong_count() == 0 {
+            return;
+        }
+        if !std::mem::replace(&mut is_told, true) {
+            log::error!("a worker cannot wake the loop: {error}; it tries again");
+        }
+        thread::sleep(ERROR_PAUSE);
     }
 }
 
@@ -88,88 +228,12 @@ fn give_way_to_the_loop() {
     }
 }
 
-/// Waits for the next job; `None` when the loop is gone.
-fn next(queue: &Mutex<mpsc::Receiver<(Token, Job)>>) -> Option<(Token, Job)> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
-}
-
 impl fmt::Debug for Offload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Offload")
-            .field("workers", &self.workers)
-            .field("unfinished", &self.unfinished)
-            .finish_non_exhaustive()
+        let lanes = self.lanes.values().map(|lane| (lane.listener, lane.workers(), lane.unfinished));
+        f.debug_struct("Offload").field("lanes", &lanes.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use ::mio::{Events, Poll};
-
-    use super::*;
-
-    const TOKEN: Token = Token { slot: 1, generation: 2 };
-
-    /// Waits, by the waker alone, for as many results.
-    fn results(poll: &mut Poll, offload: &mut Offload, count: usize) -> Vec<Finished> {
-        let mut results: Vec<Finished> = Vec::new();
-        let mut events = Events::with_capacity(8);
-        while results.len() < count {
-            poll.poll(&mut events, None).expect("a working poll");
-            results.extend(offload.finished());
-        }
-        results
-    }
-
-    fn offload() -> (Poll, Offload) {
-        let poll = Poll::new().expect("a poll");
-        let waker = Waker::new(poll.registry(), ::mio::Token(0)).expect("a waker");
-        (poll, Offload::new(Arc::new(waker)))
-    }
-
-    #[test]
-    fn no_result_goes_missing_among_many() {
-        let (mut poll, mut offload) = offload();
-        for number in 0..1000_u32 {
-            offload.submit(Token { slot: number, generation: 0 }, Job::new(move || number * 2)).expect("room");
-        }
-        let mut results = results(&mut poll, &mut offload, 1000);
-        results.sort_by_key(|(token, _)| token.slot);
-        for (number, (token, result)) in (0..).zip(results) {
-            assert_eq!(token.slot, number);
-            assert_eq!(result.expect("no panic").downcast::<u32>().expect("a number"), number * 2);
-        }
-        assert_eq!(offload.unfinished, 0);
-    }
-
-    #[test]
-    fn a_panic_is_the_result_of_its_job_and_the_worker_goes_on() {
-        let (mut poll, mut offload) = offload();
-        for _ in 0..2 * WORKERS {
-            offload.submit(TOKEN, Job::new(|| std::panic::resume_unwind(Box::new("on purpose")))).expect("room");
-        }
-        let panicked = results(&mut poll, &mut offload, 2 * WORKERS);
-        assert!(panicked.iter().all(|(_, result)| matches!(result, Err(Panicked))));
-        offload.submit(TOKEN, Job::new(|| 7)).expect("room");
-        let [(_, result)] = &mut results(&mut poll, &mut offload, 1)[..] else { panic!("one result") };
-        assert!(result.is_ok());
-    }
-
-    #[test]
-    fn a_slow_job_does_not_hold_up_the_next_one() {
-        let (mut poll, mut offload) = offload();
-        let (release, blocked) = mpsc::channel::<()>();
-        offload.submit(Token { slot: 0, generation: 0 }, Job::new(move || blocked.recv())).expect("room");
-        offload.submit(Token { slot: 1, generation: 0 }, Job::new(|| ())).expect("room");
-        assert_eq!(results(&mut poll, &mut offload, 1)[0].0.slot, 1);
-        release.send(()).expect("the first job still waits");
-        assert_eq!(results(&mut poll, &mut offload, 1)[0].0.slot, 0);
-    }
-
-    #[test]
-    fn the_queue_is_bounded_and_gives_back_what_does_not_fit() {
-        let (_poll, mut offload) = offload();
-        offload.unfinished = JOBS_MAX;
-        assert!(offload.submit(TOKEN, Job::new(|| ())).is_err());
-    }
-}
+mod tests;

@@ -194,6 +194,7 @@ impl StreamProtocol for Connection {
                 }
             },
             Event::Stored(stored) => Ok(Step::job(self.save(stored))),
+            Event::NoWorker => Err(no_worker()),
             Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
     }
@@ -229,6 +230,11 @@ fn wait_for_end(quiet: Option<Duration>) -> Step {
 /// What a job of these protocols returned.
 fn result_of<T: 'static>(outcome: Outcome) -> Result<T, ProtocolError> {
     outcome.downcast().unwrap_or_else(|_| unreachable!("each of these protocols has jobs of one type only"))
+}
+
+/// What the client is told if no worker takes a job.
+fn no_worker() -> ProtocolError {
+    refuse("no worker", "the server cannot write files at the moment")
 }
 
 /// The error line that ends a connection; `reason` is the name of its counter.

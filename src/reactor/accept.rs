@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 
@@ -11,7 +10,8 @@ use crate::amounts::Count;
 use crate::connection::Connection;
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
-use crate::listener::{Accepted, Pause};
+use crate::listener::{Accepted, Pause, lack_may_end};
+use crate::panics::catch;
 use crate::xray::{self, What};
 
 /// The limit that all listeners share.
@@ -52,9 +52,15 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Accepted::Nobody if stopping => return self.close_listener(key),
                 Accepted::Nobody => return self.leave_short(key),
-                Accepted::Gone(error) => {
+                Accepted::Gone(reason, error) => {
                     others += 1;
+                    self.endpoints[*endpoint as usize].stats.refused.add(reason);
                     log::debug!("a connection was gone before it was accepted: {error}");
+                }
+                Accepted::Exhausted(error) if stopping && !lack_may_end(&error) => {
+                    let name = self.endpoints[*endpoint as usize].name();
+                    log::warn!("{name}: connections that still wait are not accepted: {error}");
+                    return self.close_listener(key);
                 }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
             }
@@ -107,7 +113,7 @@ impl<K: Kernel> Reactor<K> {
         if let Some(error) = error {
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.accept_log.allow(self.now) {
-                log::warn!("{}: accepting is paused: {error} ({suppressed} such lines suppressed)", endpoint.name());
+                log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
             }
         }
     }
@@ -134,11 +140,15 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &mut self.endpoints[index as usize];
         let service = endpoint.service.as_ref();
         let connect = || service.map(|service| service.connector.connect(peer));
-        let Ok(Some(protocol)) = catch_unwind(AssertUnwindSafe(connect)) else {
-            self.turn_away(index, stream, peer, "bug");
-            let endpoint = &self.endpoints[index as usize];
-            self.bug_log.write(self.now, endpoint.name(), token, "it panicked when somebody connected");
-            return false;
+        let protocol = match catch(connect) {
+            Ok(Some(protocol)) => protocol,
+            connected => {
+                let detail = connected.err().unwrap_or_default();
+                self.turn_away(index, stream, peer, "bug");
+                let what = format!("it panicked for a new connection{}", detail.detail());
+                self.endpoints[index as usize].tell_bug(self.now, token, Some(peer), &what);
+                return false;
+            }
         };
         endpoint.stats.accepted += 1;
         endpoint.places += 1;

@@ -1,8 +1,9 @@
 //! Jobs: out to a worker, and back as a notice. And the buffers that uploads share, since they come back with jobs.
 
 use super::{Owner, Reactor, Remains};
+use crate::amounts::Span;
 use crate::bulk::Returned;
-use crate::kernel::{Kernel, Panicked, Token};
+use crate::kernel::{Kernel, NoWorker, Panicked, Token, Waiting};
 use crate::protocol::{Job, Outcome};
 use crate::xray::{self, What};
 
@@ -20,13 +21,24 @@ impl<K: Kernel> Reactor<K> {
                 connection.note_done(result, self.now, buffers);
                 self.queue(token.slot);
             }
-            Owner::Remains(Remains::Last) => self.closed.push(token.slot),
+            Owner::Remains(Remains::Last) => {
+                if let Err(panicked) = result {
+                    let what = format!("its last job panicked{}", panicked.detail());
+                    self.endpoints[slot.endpoint as usize].tell_bug(self.now, token, None, &what);
+                }
+                self.closed.push(token.slot);
+            }
             Owner::Remains(remains @ Remains::Unwanted(_)) => {
                 let last = match std::mem::replace(remains, Remains::Last) {
                     Remains::Unwanted(last) => last,
                     Remains::Last => None,
                 };
-                match Returned::new(result, buffers).into_remains() {
+                let returned = Returned::new(result, buffers);
+                if let Some(panicked) = returned.panicked() {
+                    let what = format!("a job panicked{}", panicked.detail());
+                    self.endpoints[slot.endpoint as usize].tell_bug(self.now, token, None, &what);
+                }
+                match returned.into_remains() {
                     None if last.is_none() => self.closed.push(token.slot),
                     unwanted => self.submit(token.slot, Job::discarding(unwanted, last)),
                 }
@@ -36,29 +48,49 @@ impl<K: Kernel> Reactor<K> {
         self.wake_buffer_waiters();
     }
 
-    pub(super) fn submit(&mut self, key: u32, job: Job) {
-        let slot = &mut self.slots[key as usize];
+    pub(super) fn submit(&mut self, key: u32, mut job: Job) {
+        let slot = &self.slots[key as usize];
         let token = Token { slot: key, generation: slot.generation };
+        job.listener = slot.endpoint;
         let submitted = self.kernel.submit(token, job);
         xray::record(|| What::JobOut { taken: submitted.is_ok() });
-        if submitted.is_err() {
-            if let Some(suppressed) = self.job_log.allow(self.now) {
-                log::error!(
-                    "no worker takes a job: the queue is full or no thread can be started ({suppressed} such lines suppressed)"
-                );
-            }
-            match &mut slot.owner {
-                Owner::Connection(connection) => {
-                    // One that ended in the visit which made the job is about to be reaped already.
-                    let was_over = connection.is_over();
-                    connection.note_done(Err(Panicked), self.now, &mut self.buffers);
-                    if !was_over {
-                        self.queue(key);
-                    }
+        if let Err(why) = submitted {
+            self.refuse_job(key, &why);
+        }
+    }
+
+    /// What the job was for ends: a connection as soon as its output is sent, what was left of one at once.
+    fn refuse_job(&mut self, key: u32, why: &NoWorker) {
+        let slot = &mut self.slots[key as usize];
+        let endpoint = self.endpoints[slot.endpoint as usize].name();
+        let allowed = self.job_log.allow(self.now);
+        match &mut slot.owner {
+            Owner::Connection(connection) => {
+                if let Some(suppressed) = allowed {
+                    let peer = connection.peer();
+                    log::error!("{endpoint}: no worker takes a job, so {peer} is closed: {why}{suppressed}");
                 }
-                _ => self.closed.push(key),
+                // One that ended in the visit which made the job is about to be reaped already.
+                let was_over = connection.is_over();
+                connection.note_refused(self.now, &mut self.buffers);
+                if !was_over {
+                    self.queue(key);
+                }
+            }
+            _ => {
+                if let Some(suppressed) = allowed {
+                    log::error!("{endpoint}: no worker takes the last job of a connection: {why}{suppressed}");
+                }
+                self.closed.push(key);
             }
         }
+    }
+
+    /// Warns of jobs that have waited for long. The kernel tells that seldom enough.
+    pub(super) fn tell_waiting(&self, Waiting { listener, jobs, workers, since, .. }: Waiting) {
+        let Some(endpoint) = self.endpoints.get(listener as usize) else { return };
+        let (name, since) = (endpoint.name(), Span(since));
+        log::warn!("{name}: a job has waited {since} for a worker: {workers} busy, {jobs} waiting (see workers)");
     }
 
     /// Has uploads go on that wait for a buffer. Hardly ever is there one, and every visit asks.

@@ -35,9 +35,9 @@ impl<K: Kernel> Reactor<K> {
             Owner::Connection(connection) => {
                 self.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
-                let Ended { transport, reason, last, job_out } = connection.end();
+                let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
-                self.say_goodbye(key, peer, reason);
+                self.say_goodbye(key, peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
                     Some(job) => self.submit(key, job),
@@ -65,16 +65,17 @@ impl<K: Kernel> Reactor<K> {
         self.freed = true;
     }
 
-    fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason) {
+    fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason, bug: Option<&str>) {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         endpoint.stats.closed.add(reason.name());
         endpoint.peers.leave(peer);
         xray::record(|| What::Closed(reason.text()));
         log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
-        if let CloseReason::Bug(what) = reason {
+        let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };
+        if let Some(what) = bug.or(rule) {
             let who = Token { slot: key, generation: slot.generation };
-            self.bug_log.write(self.now, endpoint.name(), who, what);
+            endpoint.tell_bug(self.now, who, Some(peer), what);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A conversation between a scripted peer and a protocol, through the real driver, without a socket.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,10 @@ use super::wire::Wire;
 use crate::budget::{Budget, Still};
 use crate::bulk::Buffers;
 use crate::connection::{Claim, Connection, Ended, Status, Visit};
-use crate::kernel::{Panicked, Token};
+use crate::kernel::Token;
 use crate::limits::READ_BYTES;
 use crate::outbox::Outbox;
+use crate::panics::catch;
 use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
@@ -79,6 +79,8 @@ struct Conversation<'s> {
     read_buffer: Vec<u8>,
     /// The job that is out, and when it will be done.
     job: Option<(Job, Duration)>,
+    /// Jobs that workers have taken so far.
+    jobs_taken: usize,
     stopping: bool,
     replies: Vec<Vec<u8>>,
     /// When the peer has last read, if it does so by itself.
@@ -108,6 +110,7 @@ impl<'s> Conversation<'s> {
             budget: Budget::new(Time::since(origin, origin), None),
             read_buffer: vec![0; READ_BYTES],
             job: None,
+            jobs_taken: 0,
             stopping: false,
             replies: Vec::new(),
             dripped: Duration::ZERO,
@@ -206,7 +209,7 @@ impl<'s> Conversation<'s> {
             }
             let now = self.elapsed;
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
-                let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
+                let result = catch(|| job.run());
                 let now = Time::since(self.origin, self.origin + self.elapsed);
                 self.connection.note_done(result, now, &mut self.buffers);
                 continue;
@@ -268,10 +271,20 @@ impl<'s> Conversation<'s> {
             written: 0,
             job: None,
         };
-        let status = drive(&mut self.connection, &mut visit);
-        if let Some(job) = visit.job.take() {
-            let done = self.elapsed + self.script.job_time;
-            assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
+        let mut status = drive(&mut self.connection, &mut visit);
+        let (job, now) = (visit.job.take(), visit.now);
+        if let Some(job) = job {
+            if self.jobs_taken < self.script.jobs_taken {
+                self.jobs_taken += 1;
+                let done = self.elapsed + self.script.job_time;
+                assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
+            } else {
+                drop(job);
+                self.connection.note_refused(now, &mut self.buffers);
+                if status != Status::Closed {
+                    status = Status::Again;
+                }
+            }
         }
         assert!(self.outbox.is_empty(), "output is left in the buffer that all connections share");
         status
@@ -279,7 +292,7 @@ impl<'s> Conversation<'s> {
 
     fn transcript(mut self) -> Transcript {
         self.end_reply();
-        let Ended { transport, reason, last, job_out } = self.connection.end();
+        let Ended { transport, reason, last, job_out, .. } = self.connection.end();
         if let Some((job, _)) = self.job {
             assert!(job_out, "a job is out");
             drop(job.run());

@@ -22,6 +22,7 @@ pub struct Script {
     pub(super) job_time: Duration,
     pub(super) pressed: bool,
     pub(super) buffers: usize,
+    pub(super) jobs_taken: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +59,7 @@ impl Script {
             job_time: Duration::ZERO,
             pressed: false,
             buffers: BULK_BUFFERS_MAX,
+            jobs_taken: usize::MAX,
         }
     }
 
@@ -185,6 +187,13 @@ impl Script {
     #[must_use]
     pub fn pressed(mut self) -> Self {
         self.pressed = true;
+        self
+    }
+
+    /// Only the first so many jobs are taken by a worker, as where no thread can be started any more.
+    #[must_use]
+    pub fn jobs_taken(mut self, count: usize) -> Self {
+        self.jobs_taken = count;
         self
     }
 

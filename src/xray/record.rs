@@ -287,6 +287,8 @@ pub enum Ask {
     Stored,
     /// [`Event::Room`](crate::protocol::Event::Room).
     Room,
+    /// [`Event::NoWorker`](crate::protocol::Event::NoWorker).
+    NoWorker,
     /// [`Event::Closing`](crate::protocol::Event::Closing).
     Closing,
     /// The connection is over: `on_close`.

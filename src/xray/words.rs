@@ -111,6 +111,7 @@ impl fmt::Display for Ask {
             Self::Done => "on_event Done",
             Self::Stored => "on_event Stored",
             Self::Room => "on_event Room",
+            Self::NoWorker => "on_event NoWorker",
             Self::Closing => "on_event Closing",
             Self::Close => "on_close",
             Self::Datagram => "on_datagram",

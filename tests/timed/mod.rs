@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use reactor::kernel::{BindOptions, Disk, Kernel, ListenOptions, Mio, Notice, Token};
+use reactor::kernel::{BindOptions, Disk, Kernel, ListenOptions, Mio, NoWorker, Notice, Token};
 use reactor::protocol::Job;
 
 /// Its clock goes on by one step each time that it is read.
@@ -79,7 +79,7 @@ impl Kernel for Timed {
         self.kernel.wait(notices, timeout)
     }
 
-    fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
         self.kernel.submit(token, job)
     }
 

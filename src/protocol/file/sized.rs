@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::name::{Ending, Field, Name, parse_size};
 use super::upload::{Upload, sink_of};
-use super::{CUT_SHORT, FileOptions, Receiver, refuse, result_of, wait_for_end};
+use super::{CUT_SHORT, FileOptions, Receiver, no_worker, refuse, result_of, wait_for_end};
 use crate::protocol::{
     Context, Event, Job, OptionError, ProtocolError, Reply, Service, Setup, SetupError, Sink, Step, StreamProtocol,
     StreamService, Within,
@@ -83,6 +83,7 @@ impl StreamProtocol for Connection {
             Event::Quiet => self.take(&Field::paused(rest)),
             Event::Done(outcome) => Ok(self.answer(result_of(outcome)?, rest, cx)),
             Event::Stored(stored) => Ok(Step::job(Job::new(|| sink_of::<Announced>(stored)?.commit()))),
+            Event::NoWorker => Err(no_worker()),
             Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
     }

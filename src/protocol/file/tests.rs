@@ -208,6 +208,17 @@ fn a_client_that_goes_on_sending_too_much_can_read_why_it_was_refused() {
 }
 
 #[test]
+fn whichever_job_no_worker_takes_the_client_is_told_and_nothing_is_left() {
+    for (jobs, answered) in ["", "ok\n", "ok\n"].into_iter().enumerate() {
+        let disk = MemoryDisk::new();
+        let transcript = play::<File>(&disk, &Script::new().jobs_taken(jobs).send("a\nhello").fin());
+        let told = format!("{answered}error: the server cannot write files at the moment\n");
+        assert_eq!((received(&transcript), disk.names()), (&told[..], vec![]));
+        assert_eq!((transcript.reason, transcript.reset), (CloseReason::NoWorker, false));
+    }
+}
+
+#[test]
 fn saved_is_said_only_after_the_last_step_has_succeeded() {
     for step in [Operation::Write, Operation::Sync, Operation::Link, Operation::SyncDirectory] {
         let disk = MemoryDisk::new();

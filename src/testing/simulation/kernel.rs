@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +18,8 @@ use super::disk::StormyDisk;
 use super::network::{self, Happening, ServerEnd};
 use super::streams::Stream;
 use super::world::World;
-use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Notice, Panicked, Readiness, Token};
+use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Readiness, Token};
+use crate::panics::catch;
 use crate::protocol::Job;
 use crate::xray::{self, Answer, Call, Interest, What};
 
@@ -127,17 +127,17 @@ impl Kernel for SimulatedKernel {
         xray::answered(Ok(notices.len()), || Call::wait(timeout)).map(drop)
     }
 
-    fn submit(&mut self, token: Token, job: Job) -> Result<(), Job> {
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
         let world = &mut *self.world.borrow_mut();
         let chaos = &world.network.chaos;
         let is_full = world.network.now < chaos.until && chaos.jobs_max.is_some_and(|most| world.jobs.len() >= most);
         if is_full {
             world.hit(token, "a full queue of jobs");
-            return Err(job);
+            return Err(NoWorker::QueueFull);
         }
         if world.network.strikes(world.network.chaos.jobs_refused) {
             world.hit(token, world.network.chaos.jobs_refused.what);
-            return Err(job);
+            return Err(NoWorker::NoThread(Errno::EAGAIN.into()));
         }
         let id = world.jobs_submitted;
         world.jobs_submitted += 1;
@@ -193,7 +193,7 @@ impl SimulatedKernel {
             };
             let Some((token, job)) = job else { continue };
             self.disk.begin_job(stormy);
-            let result = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| Panicked);
+            let result = catch(|| job.run());
             let mut world = self.world.borrow_mut();
             if let Some(fault) = self.disk.end_job() {
                 world.hit(token, fault);
@@ -383,7 +383,7 @@ impl World {
             && !notices.iter().any(|notice| matches!(notice, Notice::Done(token, _) if *token == stale));
         if is_gone {
             notices.push(Notice::Ready(stale, network.any_readiness()));
-            notices.push(Notice::Done(stale, Err(Panicked)));
+            notices.push(Notice::Done(stale, Err(Panicked::default())));
             network.stale_notices += 2;
             network.note(|| format!("stale event and result for {stale}"));
         }

@@ -67,7 +67,9 @@ impl StreamProtocol for Teller {
             Event::Eof => return Ok(Step::finish()),
             Event::Done(outcome) => (outcome.downcast::<Vec<u8>>().unwrap_or_default(), make),
             Event::Room => (block(self.left), |_| Step::more()),
-            Event::Quiet | Event::Stored(_) | Event::Closing => return Ok(Step::wait(Within::Nothing)),
+            Event::Quiet | Event::Stored(_) | Event::NoWorker | Event::Closing => {
+                return Ok(Step::wait(Within::Nothing));
+            }
         };
         cx.out.extend_from_slice(&said);
         self.left -= 1;

@@ -40,7 +40,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "A deadline that has come nearer is noticed only when the old one is over",
         file: "src/deadlines.rs",
         function: "arm",
-        right: "at < self.times[place]",
+        right: "at < *known",
         wrong: "false",
         caught_by: Seeds,
     },

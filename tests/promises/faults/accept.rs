@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::thread;
 
+use nix::sys::signal::Signal;
+use reactor::limits::ACCEPT_ERRORS_MAX;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    Client, Fault, PATIENCE, SUM, Trial, assert_rest, eventually, faults_work, listener, listener_with,
+    Client, Fault, PATIENCE, Process, SUM, Trial, assert_rest, eventually, faults_work, listener, listener_with,
+    number_after,
 };
 
 const CLIENTS: usize = 50;
@@ -84,6 +87,44 @@ fn case_03_an_error_about_one_connection_delays_nobody_and_any_other_one_ends_no
     }
     for errno in ["EBADF", "ENOTSOCK", "ENXIO"] {
         survives_errors_of_accept(errno, true);
+    }
+}
+
+#[test]
+fn errors_about_one_connection_that_never_end_are_told_and_do_not_spin() {
+    if !faults_work() {
+        return;
+    }
+    for errno in ["EPERM", "ENETDOWN", "ECONNABORTED"] {
+        let trial = Trial::start(&sum());
+        let fault = Fault::on(&trial, &[&format!("accept4:error={errno}")]);
+        let mut waiting = askers(trial.address("sum-tcp"), 1);
+        eventually("it is told", || trial.log().matches("sum-tcp: accepting is paused").count() > 2);
+        let counters = trial.counters();
+        let counters = counters.iter().find(|line| line.contains("sum-tcp ")).unwrap();
+        assert!(number_after(counters, "accept paused") > 2, "{counters}");
+        assert_eq!(number_after(counters, errno), ACCEPT_ERRORS_MAX as u64, "{counters}");
+        drop(fault);
+        waiting[0].expect(SUM.1);
+        drop(waiting);
+        assert_rest(&trial.end());
+    }
+}
+
+#[test]
+fn a_listener_that_fails_does_not_delay_the_end() {
+    if !faults_work() {
+        return;
+    }
+    for errno in ["EPERM", "EINVAL"] {
+        let process = Process::start(&json!({ "listeners": sum(), "shutdown_timeout": "1h" }));
+        let _fault = Fault::on(&process, &[&format!("accept4:error={errno}")]);
+        let _waiting = askers(process.address("sum-tcp"), 1);
+        eventually("it is told", || process.log().contains("sum-tcp: accepting is paused"));
+        process.signal(Signal::SIGTERM);
+        let (status, log) = process.wait();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains("sum-tcp: connections that still wait are not accepted: "), "{log}");
     }
 }
 

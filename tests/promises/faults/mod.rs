@@ -15,3 +15,4 @@ mod service;
 mod sum;
 mod tcp;
 mod udp;
+mod workers;

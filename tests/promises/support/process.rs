@@ -1,7 +1,7 @@
 //! The real command, in a process of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -208,13 +208,14 @@ impl Process {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
-    /// Whether a thread has this name. That of the log is there only while there is something to write, and for a while after.
-    pub(crate) fn has_thread(&self, name: &str) -> bool {
-        let mut threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        threads.any(|thread| {
-            let comm = fs::read_to_string(thread.unwrap().path().join("comm"));
+    /// Threads of this name. That of the log is there only while there is something to write, and for a while after.
+    pub(crate) fn threads_named(&self, name: &str) -> usize {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let has_name = |thread: &io::Result<fs::DirEntry>| {
+            let comm = fs::read_to_string(thread.as_ref().unwrap().path().join("comm"));
             comm.is_ok_and(|comm| comm.trim_end() == name)
-        })
+        };
+        threads.filter(has_name).count()
     }
 
     pub(crate) fn proc(&self, file: &str) -> String {

@@ -61,7 +61,7 @@ impl Strace {
 
     /// Whether every thread of the server is in the middle of a call that waits, and none is about to end.
     pub(crate) fn is_at_rest(&self) -> bool {
-        if self.process.has_thread("log") {
+        if self.process.threads_named("log") > 0 {
             return false;
         }
         let last: HashMap<_, _> = self.lines().into_iter().map(|line| (line.thread, line.text)).collect();

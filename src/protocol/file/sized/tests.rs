@@ -18,6 +18,17 @@ fn serve(stream: &[u8]) -> String {
 }
 
 #[test]
+fn whichever_job_no_worker_takes_the_client_is_told_and_nothing_is_left() {
+    for jobs in 0..4 {
+        let disk = MemoryDisk::new();
+        let transcript = play::<FileSized>(&disk, &Script::new().jobs_taken(jobs).send("a\n5\nhello").fin());
+        let told = "OK\n".repeat(jobs.min(2)) + "error: the server cannot write files at the moment\n";
+        assert_eq!((received(&transcript), disk.names()), (&told[..], vec![]));
+        assert_eq!(transcript.reason, CloseReason::NoWorker);
+    }
+}
+
+#[test]
 fn an_old_client_gets_a_bare_ok_for_each_part() {
     let disk = MemoryDisk::new();
     let upload =

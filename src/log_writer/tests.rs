@@ -1,0 +1,137 @@
+use std::sync::mpsc;
+
+use super::*;
+
+/// Says when a write begins, and lets it end when it is told to.
+struct Gate {
+    begun: mpsc::Sender<Vec<u8>>,
+    go: mpsc::Receiver<io::Result<()>>,
+}
+
+impl Write for Gate {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.begun.send(bytes.to_vec());
+        match self.go.recv() {
+            Ok(result) => result.map(|()| bytes.len()),
+            Err(_) => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn gated() -> (LogWriter, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>) {
+    let (begun, writes) = mpsc::channel();
+    let (open, go) = mpsc::channel();
+    (LogWriter::new(Gate { begun, go }, |_| true), writes, open)
+}
+
+#[test]
+fn a_stuck_sink_holds_nobody_up_and_what_was_dropped_is_counted() {
+    let (mut writer, writes, open) = gated();
+    writer.write_all(b"first\n").unwrap();
+    assert_eq!(writes.recv().unwrap(), b"first\n");
+
+    let line = [b'x'; 1024];
+    let fitting = LOG_QUEUE_BYTES_MAX / line.len();
+    for _ in 0..fitting + 7 {
+        writer.write_all(&line).unwrap();
+    }
+    open.send(Ok(())).unwrap();
+    let second = writes.recv().unwrap();
+    assert_eq!(second.len(), LOG_QUEUE_BYTES_MAX + b"7 log lines dropped\n".len());
+    assert!(second.ends_with(b"x7 log lines dropped\n"));
+
+    drop(open);
+    writer.write_all(b"last\n").unwrap();
+    assert_eq!(writes.recv().unwrap(), b"last\n");
+}
+
+#[test]
+fn draining_waits_for_what_is_written_and_gives_up_on_a_stuck_sink() {
+    let (mut writer, writes, open) = gated();
+    writer.write_all(b"line\n").unwrap();
+    writes.recv().unwrap();
+    let start = Instant::now();
+    writer.drain();
+    assert!(start.elapsed() >= LOG_FLUSH);
+
+    drop(open);
+    writer.write_all(b"more\n").unwrap();
+    writer.drain();
+    assert!(writer.shared.lock().is_drained());
+}
+
+#[test]
+fn a_log_at_rest_has_no_thread_and_the_next_line_starts_one() {
+    let (mut writer, writes, open) = gated();
+    drop(open);
+    for line in [b"one\n", b"two\n"] {
+        writer.write_all(line).unwrap();
+        assert_eq!(writes.recv().unwrap(), line);
+        // The thread holds the sink for as long as it lives.
+        drop(writer.shared.sink.lock().unwrap());
+        assert!(!writer.shared.lock().has_thread);
+    }
+}
+
+#[test]
+fn an_error_of_the_sink_ends_nothing() {
+    let (mut writer, writes, open) = gated();
+    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::BrokenPipe] {
+        writer.write_all(b"lost\n").unwrap();
+        assert_eq!(writes.recv().unwrap(), b"lost\n");
+        open.send(Err(kind.into())).unwrap();
+        writer.drain();
+    }
+    writer.write_all(b"again\n").unwrap();
+    assert_eq!(writes.recv().unwrap(), b"again\n");
+    open.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
+    assert_eq!(writes.recv().unwrap(), b"again\n");
+}
+
+/// A sink that takes a few bytes at a time.
+struct Narrow(mpsc::Sender<Vec<u8>>);
+
+impl Write for Narrow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let some = &bytes[..bytes.len().min(7)];
+        self.0.send(some.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(some.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A writer whose lines wait, as they do where no thread can be had.
+fn without_thread(sink: impl Write + Send + 'static, has_room: fn(Duration) -> bool, lines: &str) -> LogWriter {
+    let writer = LogWriter::new(sink, has_room);
+    writer.shared.lock().lines = lines.into();
+    writer
+}
+
+#[test]
+fn without_a_thread_the_end_writes_the_last_lines() {
+    let (begun, writes) = mpsc::channel();
+    let lines = "one line\n".repeat(LOG_CHUNK_BYTES_MAX) + "the last line\n";
+    let writer = without_thread(Narrow(begun), |_| true, &lines);
+    writer.shared.lock().dropped_lines = 3;
+    writer.drain();
+    assert!(writer.shared.lock().is_drained());
+    let written = writes.try_iter().collect::<Vec<_>>().concat();
+    assert_eq!(String::from_utf8(written).unwrap(), lines + "3 log lines dropped\n");
+}
+
+#[test]
+fn without_a_thread_a_stuck_sink_delays_nothing_and_loses_nothing() {
+    let (begun, writes) = mpsc::channel();
+    let writer = without_thread(Narrow(begun), |_| false, "stuck\n");
+    writer.drain();
+    writer.shared.write_without_thread(Instant::now());
+    assert!(writes.try_recv().is_err());
+    assert_eq!(writer.shared.lock().lines, b"stuck\n");
+}
