@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
-use crate::support::{Client, Process, listener, listener_with, watch_for};
+use crate::support::{Client, Process, eventually, listener, listener_with, watch_for};
 
 const REQUEST: &str = r#"{"A":7,"B":4}"#;
 const ANSWER: &str = "{\"Sum\":11}\n";
@@ -39,6 +39,32 @@ fn ten_thousand_connections_at_once_are_all_answered() {
             client.expect(ANSWER);
         }
         assert!(server.descriptors() > CROWD, "round {round}: not all are connected at once");
+    }
+}
+
+/// An upload needs two descriptors. If others took what is freed one by one, it would wait for as long as there are any.
+#[test]
+fn short_of_descriptors_an_upload_is_served_when_its_turn_has_come() {
+    let limited = ["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"];
+    let listeners = json!({ "listeners": [listener("sum", "tcp"), listener("file-sized", "tcp")] });
+    let server = Process::under(&limited, &listeners);
+    let address = server.address("sum-tcp");
+    let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send(REQUEST);
+    }
+    clients[0].expect(ANSWER);
+    eventually("accepting is paused", || server.counter("sum-tcp", "accept paused") > 0);
+    let mut upload = Client::connect(server.address("file-sized-tcp"));
+    upload.send("a\n1\nx");
+    // The first ones leave, one by one.
+    for (left, client) in clients.into_iter().enumerate() {
+        assert!(left < 10, "{left} places were freed, and the upload got none");
+        drop(client);
+        eventually("it has left", || server.counter("sum-tcp", "closed") as usize > left);
+        if server.counter("file-sized-tcp", "accepted") == 1 {
+            return upload.expect("OK\nOK\nOK\n");
+        }
     }
 }
 

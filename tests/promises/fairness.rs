@@ -152,6 +152,17 @@ fn whoever_asks_little_is_answered_in_the_turn_in_which_others_send_without_end(
     assert_eq!(&answer, b"QUIET");
 }
 
+#[test]
+fn a_turn_that_takes_too_long_is_counted_for_those_who_were_served_in_it() {
+    let mut server = Turned::new("sink", "tcp", Duration::from_millis(300));
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    server.most_in_a_turn(1, |stats| stats.accepted);
+    let before = server.stats().slow_turns;
+    client.write_all(b"x").unwrap();
+    server.most_in_a_turn(1, |stats| stats.received_bytes);
+    assert!(server.stats().slow_turns > before, "the clock says that it took 300 ms");
+}
+
 /// Sends until nothing more is taken, and tells how much that was.
 fn fill(sender: &mut TcpStream) -> u64 {
     let mut sent = 0;

@@ -1,6 +1,6 @@
 //! Those who keep no rule. What they are told is looked at only where it must be nothing.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, UdpSocket};
 use std::thread;
 use std::time::Duration;
@@ -33,13 +33,15 @@ impl<'a> Mob<'a> {
     }
 
     pub(super) fn go_on(&mut self) {
-        match self.random.below(16) {
+        match self.random.below(18) {
             0..=3 if self.peers.len() < PEERS_MAX => self.join(),
             4..=5 => self.drip(),
             6 => self.half_close(),
             7 => self.leave(),
             8 => self.flood(),
             9 => self.churn(),
+            10 => self.stream(),
+            11 => self.storm(),
             _ => {}
         }
         thread::park_timeout(Duration::from_millis(self.random.below(PACE_MILLIS) as u64));
@@ -114,6 +116,29 @@ impl<'a> Mob<'a> {
         }
         let answer = self.socket.recv(&mut [0; 64]);
         assert_eq!(answer.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "rubbish is answered");
+    }
+
+    /// What is short and expensive to answer, for as long as the server takes it.
+    fn stream(&mut self) {
+        let (name, shortest) = match self.random.below(2) {
+            0 => ("sum-tcp", "1 "),
+            _ => ("uppercase-tcp", "\u{390}"),
+        };
+        let peer = Client::connect(self.process.address(name));
+        peer.stream().set_nonblocking(true).unwrap();
+        let (stream, mut answers) = (shortest.repeat(16 * KIB), [0; 64 * KIB]);
+        for _ in 0..self.random.below(200) {
+            say(&peer, stream.as_bytes());
+            let _ = peer.stream().read(&mut answers);
+            thread::yield_now();
+        }
+    }
+
+    /// Short connections, one after the other: with some that stream it is what once shut out every newcomer.
+    fn storm(&mut self) {
+        for _ in 0..self.random.below(200) {
+            drop(Client::connect(self.process.address("sum-tcp")));
+        }
     }
 
     /// Connections that are over before they have begun.
