@@ -145,8 +145,7 @@ impl<S: DatagramSocket> Mailbox<S> {
             && let Some(suppressed) = self.failure_log.allow(visit.now)
         {
             log::warn!(
-                "{}: no datagram can be received: {error}; trying again every {ERROR_PAUSE:?} ({suppressed} such lines \
-                 suppressed)",
+                "{}: no datagram can be received: {error}; trying again every {ERROR_PAUSE:?}{suppressed}",
                 self.name
             );
         }

@@ -136,6 +136,10 @@ impl fmt::Display for Endpoint {
                 stats.error_answers,
                 stats.refused,
             ),
+        }?;
+        match stats.slow_turns {
+            0 => Ok(()),
+            count => write!(f, ", slow turns {count}"),
         }
     }
 }

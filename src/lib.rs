@@ -5,7 +5,7 @@
 //!             ┌─────────────────────────── one turn ───────────────────────────┐
 //!  kernel ──▶ wait    poll; not at all while a slot is ready, else until the next deadline
 //!             note    events, deadlines, results: each only marks its slot ready
-//!             run     pop a slot, drive it within its budget                hop 1  reactor
+//!             run     doors, quiet, loud: drive each slot within its budget hop 1  reactor
 //!                       └ connection: deliver · flush · decide · read       hop 2  connection
 //!                           └ protocol: bytes in, bytes and a decision out  hop 3  protocol
 //!             reap    free the slots that are over: the only place where that happens
@@ -29,7 +29,7 @@
 //! 2. [`protocol`]: the whole plug-in surface; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
 //! 3. `connection.rs`: drives one stream; the rules of waiting, back-pressure, deadlines and closing. `bulk.rs` for
 //!    uploads, `datagram.rs` for UDP.
-//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
+//! 4. `budget.rs`: how much a visit and a turn may take. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
 //! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
 //! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
 //! 7. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.

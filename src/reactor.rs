@@ -5,7 +5,8 @@
 //! - **wait** for events; not at all while a slot is queued, else until the next deadline.
 //! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs here, so nothing can
 //!   change while the batch is being read.
-//! - **run** the ready slots, each within its budget. What a slot leaves over is for a later turn.
+//! - **run** the ready slots, each within its budget: listeners and UDP sockets, then connections that take little, then
+//!   those that take much. What a slot leaves over, and slots for which the turn has no time, are for a later turn.
 //! - **reap** the slots that are over. This is the only place where a slot is freed, so an event can never meet a
 //!   newer owner of its slot within a turn; across turns the generation in the token sees to it.
 
@@ -36,6 +37,7 @@ use self::short::Short;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
+use crate::amounts::Span;
 use crate::bind::{self, BindError};
 use crate::births::Births;
 use crate::budget::{Budget, Class};
@@ -315,7 +317,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// A turn took so long that everybody noticed: tells which protocols were called in that time.
+    /// A turn took so long that all peers noticed: tells whose protocols were called in that time.
     #[cold]
     fn note_slow(&mut self) {
         let Some(slow) = self.budget.take_slow() else { return };
@@ -325,11 +327,8 @@ impl<K: Kernel> Reactor<K> {
             names.push(format!("{} ({})", endpoint.name(), endpoint.protocol()));
         }
         if let Some(suppressed) = self.slow_log.allow(self.now) {
-            let who = if names.is_empty() { "itself".to_owned() } else { names.join(" or ") };
-            log::warn!(
-                "the loop served nobody else for {:?}, busy with {who} ({suppressed} such lines suppressed)",
-                slow.took
-            );
+            let who = if names.is_empty() { "no listener".to_owned() } else { names.join(" or ") };
+            log::warn!("a turn of the loop took {}, and served {who} in it{suppressed}", Span(slow.took));
         }
     }
 

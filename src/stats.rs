@@ -60,10 +60,11 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections closed, by reason.
     pub closed: Tally,
-    /// What was refused while its connection or socket goes on, by reason. Over TCP: connections that were closed at once, and
-    /// requests; and connections that were gone before they were accepted, by the name of the errno. Over UDP: datagrams that got no answer, which the log calls dropped. Their reasons are the protocol's own; `no
-    /// answer` if it took the datagram and said nothing; `too long`, `source port 0`, and `bug` if it panicked; `send error` and
-    /// `shutdown` if there was an answer which could not be sent.
+    /// What was refused while its connection or socket goes on, by reason. Over TCP: connections that were closed at once,
+    /// requests, and connections that were gone before they were accepted, by the name of the errno. Over UDP: datagrams that got
+    /// no answer, which the log calls dropped. Their reasons are the protocol's own; `no answer` if it took the datagram and said
+    /// nothing; `too long`, `source port 0`, and `bug` if it panicked; `send error` and `shutdown` if there was an answer which
+    /// could not be sent.
     pub refused: Tally,
     /// Bytes received.
     pub received_bytes: u64,
