@@ -34,7 +34,7 @@ impl<T: Transport> Connection<T> {
         let phase = self.phase();
         let wants_input = match phase {
             None => !full,
-            Some(Phase::Storing(bulk)) => !self.job_out && !(full && self.is_stored(bulk)),
+            Some(Phase::Storing(bulk)) => !(self.job_out || full && self.is_stored(bulk)),
             Some(Phase::Lingering(..)) => true,
             Some(Phase::Working(_) | Phase::Speaking | Phase::Flushing(_) | Phase::Closed(_)) => false,
         };

@@ -51,7 +51,7 @@ fn tale(random: &mut Random) -> Plan {
     let (mut asked, mut expected) = (Vec::new(), Vec::new());
     for _ in 0..random.within(1..4) {
         let count = random.pick(&[1, 5, 40]);
-        asked.extend([random.pick(&[b'j', b'm']), count]);
+        asked.extend([random.pick(b"jm"), count]);
         expected.extend(blocks(count));
     }
     new(Service::Tale, vec![Act::Send(asked), Act::Finish, Act::End, Act::Close], expected)
