@@ -12,6 +12,7 @@ use rustix::net::{self, RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::{ListenOptions, Transport};
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::UNSENT_BYTES_MAX;
 use crate::xray::{self, Call, Gives, SocketOption};
 
