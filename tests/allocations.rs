@@ -34,12 +34,19 @@ const SUM: Exchange = (r#"{"A":1234567890123456789,"B":-1234567890123456788}"#, 
 /// One that has to be read the long way.
 const UNUSUAL_SUM: Exchange = (r#"{"id":"17","b":4,"A":7}"#, "{\"Sum\":11}\n");
 
+/// One that is refused, as cheaply as a peer can ask for it.
+const REFUSED: Exchange = ("[]", "{\"Error\":\"not an object\"}\n");
+
+/// Others that are refused, each after some of it has been read.
+const FAULTY: Exchange = (r#"{"A":"7"}"#, "{\"Error\":\"A is not an integer of 64 bits\"}\n");
+const OVERFLOW: Exchange = (r#"{"A":9223372036854775807,"\u0042":1}"#, "{\"Error\":\"sum overflows\"}\n");
+
 const LINE: Exchange = (
     "a line of 64 bytes, which is what most people measure with: 3,4\n",
     "A LINE OF 64 BYTES, WHICH IS WHAT MOST PEOPLE MEASURE WITH: 3,4\n",
 );
 
-/// Letters from several pages of the table, and one that gets longer.
+/// Letters of several lengths, and some that get longer.
 const OTHER_LINE: Exchange = ("größe ŉ ελληνικά русский\n", "GRÖSSE ʼN ΕΛΛΗΝΙΚΆ РУССКИЙ\n");
 
 /// A server, and one client that has been answered often enough for everything to have its size. Both are on this
@@ -112,7 +119,7 @@ fn pipelined(protocol: &str, (request, answer): Exchange) -> u64 {
 
 #[test]
 fn sum_over_tcp_allocates_nothing() {
-    for exchange in [SUM, UNUSUAL_SUM] {
+    for exchange in [SUM, UNUSUAL_SUM, REFUSED, FAULTY, OVERFLOW] {
         assert_eq!((one_by_one("sum", exchange), pipelined("sum", exchange)), (0, 0), "{}", exchange.0);
     }
 }

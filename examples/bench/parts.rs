@@ -107,12 +107,24 @@ mod turn {
     }
 }
 
-/// Requests that come a thousand in a read.
+/// Requests that come a thousand in a read, or as many as go into it: those that are answered, then those that are refused.
+/// A request that is refused, or unusual, shall cost at most three times what the first one costs.
 #[divan::bench(args = [
     r#"{"A":7,"B":4}"#,
     r#"{"A":1234567890123,"B":-1234567890123}"#,
     r#"{ "b": 4, "a": 7 }"#,
     r#"{"A":7,"B":4,"id":17}"#,
+    r#"{"\u0041":7,"\u0042":4}"#,
+    "1 ",
+    "[]",
+    r#""""#,
+    "null ",
+    "-1.5e+3 ",
+    "{}",
+    r#"{"A":1}"#,
+    r#"{"A":"x","B":1}"#,
+    r#"{"A":9223372036854775807,"B":1}"#,
+    r#"{"A":9223372036854775808,"B":1}"#,
 ])]
 fn sum(bencher: Bencher<'_, '_>, request: &str) {
     const REQUESTS: usize = 1000;
@@ -167,15 +179,38 @@ mod uppercase {
     /// Nearly 64 KiB of words in random order, so that the processor cannot learn by heart where they end.
     #[divan::bench(args = PROSE)]
     fn prose(bencher: Bencher<'_, '_>, prose: Prose) {
-        let words: Vec<_> = prose.words.split_inclusive(' ').collect();
+        let words: Vec<_> = prose.words.split_inclusive(' ').map(str::as_bytes).collect();
+        measure(bencher, &words);
+    }
+
+    /// Single letters, or parts of some, in random order: what a peer may send to cost as much as it can. Once the kernel's share
+    /// is counted too, that shall be at most six times what ASCII costs.
+    #[divan::bench(args = [
+        &["a"] as &[&str], &["ä"], &["ı"], &["ŉ"], &["ΐ"], &["ᾳ"], &["ﬃ"], &["𐐨"], &["漢"], &["😀"],
+        &["a", "ä"], &["ä", "ŉ", "ΐ"], &["a", "ä", "ΐ", "ᾳ", "𐐨", "漢"],
+    ])]
+    fn letters(bencher: Bencher<'_, '_>, letters: &[&str]) {
+        measure(bencher, &letters.iter().map(|letter| letter.as_bytes()).collect::<Vec<_>>());
+    }
+
+    /// The same of bytes that are no UTF-8.
+    #[divan::bench(args = [
+        &[b"\xff" as &[u8]] as &[&[u8]], &[b"\xc3"], &[b"\xc3", b"a"], &[b"\xe1\xbe"], &[b"\xc3", b"\xc3\xa4"],
+    ])]
+    fn no_letters(bencher: Bencher<'_, '_>, bytes: &[&[u8]]) {
+        measure(bencher, bytes);
+    }
+
+    /// Nearly 64 KiB of `parts` in random order.
+    fn measure(bencher: Bencher<'_, '_>, parts: &[&[u8]]) {
         let mut random = 88_172_645_463_325_252_u64;
-        let mut text = String::new();
+        let mut text = Vec::new();
         while text.len() < READ_BYTES - 100 {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            text += words[random as usize % words.len()];
+            text.extend_from_slice(parts[random as usize % parts.len()]);
         }
-        Server::with_one_peer("uppercase", text.as_bytes()).measure(bencher, BytesCount::new(text.len()));
+        Server::with_one_peer("uppercase", &text).measure(bencher, BytesCount::new(text.len()));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A request needs no delimiter: `scanner` finds where its object ends. `request` reads it.
 
+#[cfg(test)]
+mod model;
 mod request;
 mod scanner;
 
@@ -156,25 +158,26 @@ fn answer(request: Result<Request, request::Fault>, cx: &mut Context<'_>) {
             cx.out.extend_from_slice(itoa::Buffer::new().format(sum).as_bytes());
             cx.out.extend_from_slice(b"}\n");
         }
-        Ok(None) => {
-            cx.refuse("overflow");
-            cx.out.extend_from_slice(error_line("sum overflows").as_bytes());
-        }
-        Err(fault) => {
-            cx.refuse("no request");
-            cx.out.extend_from_slice(error_line(fault).as_bytes());
-        }
+        Ok(None) => refuse("overflow", "sum overflows", cx),
+        Err(fault) => refuse("no request", fault, cx),
     }
 }
 
-/// An error after which nobody knows where the next request would begin.
-fn fatal(reason: &'static str, what: fmt::Arguments<'_>) -> ProtocolError {
-    ProtocolError::new(reason, error_line(what))
+/// Answers that a value is refused. This must not cost much more than a sum does: a value may have a single byte.
+fn refuse(reason: &'static str, fault: request::Fault, cx: &mut Context<'_>) {
+    cx.refuse(reason);
+    for part in [ERROR_BEGIN, fault, ERROR_END] {
+        cx.out.extend_from_slice(part.as_bytes());
+    }
 }
 
-/// `what` has nothing that JSON escapes: it is ours, and never what a client sent.
-fn error_line(what: impl fmt::Display) -> String {
-    format!("{{\"Error\":\"{what}\"}}\n")
+/// What stands around the text of an error. That has nothing that JSON escapes: it is ours, and never what a client sent.
+const ERROR_BEGIN: &str = r#"{"Error":""#;
+const ERROR_END: &str = "\"}\n";
+
+/// An error after which nobody knows where the next request would begin.
+fn fatal(reason: &'static str, what: fmt::Arguments<'_>) -> ProtocolError {
+    ProtocolError::new(reason, format!("{ERROR_BEGIN}{what}{ERROR_END}"))
 }
 
 #[cfg(test)]

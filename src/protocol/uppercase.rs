@@ -4,6 +4,7 @@
 //! by leaving them unconsumed: a last line that may yet become `exit`, and a last code point that is not whole.
 
 mod letters;
+mod table;
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -13,6 +14,7 @@ use memchr::memmem::Finder;
 use crate::protocol::{
     Context, Event, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
+use table::Table;
 
 /// Finds the lines after the first that begin with `exit`: one pass at the speed of memory for all line starts.
 static LATER_EXIT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\nexit"));
@@ -28,6 +30,8 @@ impl Service for Uppercase {
     type Options = NoOptions;
 
     fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        // Made now, so that no client waits for it.
+        Table::get();
         Ok(Self)
     }
 }

@@ -1,10 +1,5 @@
 //! What a request says: two integers, read from one complete JSON value.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 /// The integers to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Request {
@@ -16,15 +11,29 @@ pub(super) struct Request {
 pub(super) type Fault = &'static str;
 
 impl Request {
-    /// Reads `text`, one complete JSON value.
+    /// Reads `text`, one complete JSON value that the scanner has checked.
     ///
     /// # Errors
     /// The first thing that is wrong, in the order of the text; what is missing shows at its end.
     pub(super) fn parse(text: &[u8]) -> Result<Self, Fault> {
-        match serde_json::from_slice(text) {
-            Ok(Members(request)) => request,
-            Err(_) => Err("not an object"),
+        let members = text.strip_prefix(b"{").map(Members).ok_or("not an object")?;
+        let (mut a, mut b) = (None, None);
+        for (name, value) in members {
+            let (operand, twice, no_integer) = match name {
+                br#""A""# | br#""a""# | br#""\u0041""# | br#""\u0061""# => {
+                    (&mut a, "A is given twice", "A is not an integer of 64 bits")
+                }
+                br#""B""# | br#""b""# | br#""\u0042""# | br#""\u0062""# => {
+                    (&mut b, "B is given twice", "B is not an integer of 64 bits")
+                }
+                _ => continue,
+            };
+            if operand.is_some() {
+                return Err(twice);
+            }
+            *operand = Some(parse_integer(value).ok_or(no_integer)?);
         }
+        Ok(Self { a: a.ok_or("A is missing")?, b: b.ok_or("B is missing")? })
     }
 
     /// Reads the request at the front of `input` if it is as plain as most are, `{"A":7,"B":4}` in either order and with or
@@ -62,85 +71,105 @@ pub(super) fn skip_white_space(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The integer at the front of `text`, if it has few enough digits not to overflow, and what follows it.
+/// The integer of 64 bits at the front of `text`, and what follows it.
 fn integer(text: &[u8]) -> Option<(i64, &[u8])> {
-    const DIGITS_MAX: usize = 18;
     let text = skip_white_space(text);
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let is_negative = unsigned.len() < text.len();
     let (mut magnitude, mut digits) = (0_i64, 0);
     while let Some(digit @ b'0'..=b'9') = unsigned.get(digits) {
-        // It may wrap round, but not within the digits that are accepted.
+        // It may wrap round, but not within 18 digits.
         magnitude = magnitude.wrapping_mul(10).wrapping_add(i64::from(digit & 0xf));
         digits += 1;
     }
     let (integer, rest) = unsigned.split_at(digits);
-    if digits > DIGITS_MAX || matches!(integer, [] | [b'0', _, ..]) {
-        return None;
-    }
-    Some((if unsigned.len() < text.len() { -magnitude } else { magnitude }, rest))
-}
-
-/// The members of an object, as far as they make a request.
-struct Members(Result<Request, Fault>);
-
-#[derive(serde::Deserialize)]
-#[serde(field_identifier)]
-enum Name {
-    #[serde(rename = "A", alias = "a")]
-    A,
-    #[serde(rename = "B", alias = "b")]
-    B,
-    #[serde(other)]
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Members, M::Error> {
-        let (mut a, mut b, mut fault) = (None, None, None);
-        while let Some(name) = members.next_key()? {
-            let (operand, twice, no_integer) = match name {
-                Name::A => (&mut a, "A is given twice", "A is not an integer of 64 bits"),
-                Name::B => (&mut b, "B is given twice", "B is not an integer of 64 bits"),
-                Name::Other => {
-                    members.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            let text = members.next_value::<&RawValue>()?.get();
-            if operand.is_some() {
-                fault.get_or_insert(twice);
-            }
-            // As text, because `1.0` is no integer here, `-0` is one, and a number that is too large is no syntax error.
-            *operand = text.parse().ok();
-            if operand.is_none() {
-                fault.get_or_insert(no_integer);
+    let signed = match integer {
+        [] | [b'0', _, ..] => return None,
+        _ if digits <= 18 => {
+            if is_negative {
+                -magnitude
+            } else {
+                magnitude
             }
         }
-        Ok(Members(match (fault, a, b) {
-            (Some(fault), ..) => Err(fault),
-            (None, None, _) => Err("A is missing"),
-            (None, _, None) => Err("B is missing"),
-            (None, Some(a), Some(b)) => Ok(Request { a, b }),
-        }))
+        // Not even without a sign do 19 digits exceed 64 bits.
+        _ if digits > 19 => return None,
+        _ if is_negative => 0_i64.checked_sub_unsigned(magnitude as u64)?,
+        _ => i64::try_from(magnitude as u64).ok()?,
+    };
+    Some((signed, rest))
+}
+
+/// The integer that `value`, a whole JSON value, is: `1.0` is none here, and `-0` is one.
+fn parse_integer(value: &[u8]) -> Option<i64> {
+    integer(value).filter(|(_, rest)| rest.is_empty()).map(|(integer, _)| integer)
+}
+
+/// The members of an object, as they stand in what follows its bracket or a member: names with their quotes, and values.
+///
+/// The scanner has found the text to be JSON. So all that is looked for is where each part ends; nothing is decoded or
+/// checked again, and a text that is no JSON after all has members of some kind, or none.
+struct Members<'a>(&'a [u8]);
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = skip_white_space(self.0);
+        let rest = skip_white_space(rest.strip_prefix(b",").unwrap_or(rest));
+        let (name, rest) = rest.split_at_checked(string_len(rest)?)?;
+        let rest = skip_white_space(token(rest, b":")?);
+        let (value, rest) = rest.split_at_checked(value_len(rest)?)?;
+        self.0 = rest;
+        Some((name, value))
+    }
+}
+
+/// The length of the string at the front of `text`, quotes included.
+fn string_len(text: &[u8]) -> Option<usize> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        rest = match &rest[end..] {
+            [b'\\', _, rest @ ..] => rest,
+            [_, rest @ ..] => return Some(text.len() - rest.len()),
+            [] => return None,
+        };
+    }
+}
+
+/// The length of the value at the front of `text`, in which something follows it.
+fn value_len(text: &[u8]) -> Option<usize> {
+    match text.first()? {
+        b'"' => string_len(text),
+        b'[' | b'{' => nested_len(text),
+        _ => text.iter().position(|byte| matches!(byte, b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r')),
+    }
+}
+
+/// The length of the array or object at the front of `text`.
+fn nested_len(text: &[u8]) -> Option<usize> {
+    let (mut len, mut depth) = (0, 0_usize);
+    loop {
+        len += match text.get(len)? {
+            b'"' => string_len(&text[len..])?,
+            b'[' | b'{' => {
+                depth += 1;
+                1
+            }
+            b']' | b'}' if depth == 1 => return Some(len + 1),
+            b']' | b'}' => {
+                depth -= 1;
+                1
+            }
+            _ => 1,
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::model;
     use super::*;
     use crate::protocol::chance::Chance;
 
@@ -176,13 +205,13 @@ mod tests {
                     for tail in ["", "}", "oops"] {
                         if let Some((request, len)) = Request::parse_plain([&text, tail].concat().as_bytes()) {
                             read += 1;
-                            assert_eq!((Ok(request), len), (Request::parse(text.as_bytes()), text.len()), "{text}");
+                            assert_eq!((Ok(request), len), (model::parse(text.as_bytes()), text.len()), "{text}");
                         }
                     }
                 }
             }
         }
-        assert_eq!(read, 6 * 6 * 2 * 3, "each pair of valid numbers of at most 18 digits");
+        assert_eq!(read, 8 * 8 * 2 * 3, "each pair of integers of 64 bits");
     }
 
     #[test]
@@ -196,7 +225,7 @@ mod tests {
                 chance.one_of(&["", "0", "-", "\"", "A", "B", "a", "c", " ", "\u{c}", "}", ",", "12"]),
             );
             if let Some((request, len)) = Request::parse_plain(text.as_bytes()) {
-                assert_eq!(Ok(request), Request::parse(&text.as_bytes()[..len]), "{text}");
+                assert_eq!(Ok(request), model::parse(&text.as_bytes()[..len]), "{text}");
             }
         }
     }

@@ -147,27 +147,31 @@ impl Scanner {
     /// Goes on from where the last call stopped. `text` is the same as then, with more behind it.
     pub(super) fn scan(&mut self, text: &[u8]) -> Verdict {
         let allowed = &text[..text.len().min(self.bytes_max)];
-        loop {
-            if let (State::Text, Some(rest)) = (self.state, allowed.get(self.scanned..)) {
-                self.scanned += rest.iter().take_while(|byte| is_plain(byte)).count();
-            }
-            let Some(byte) = text.get(self.scanned) else { return Verdict::Unfinished };
-            let step = self.step(*byte);
-            if self.scanned == self.bytes_max && !matches!(step, Step::Past) {
-                return Verdict::TooLong;
-            }
-            match step {
-                Step::To(state) => {
-                    self.state = state;
-                    self.scanned += 1;
+        let (mut scanned, mut state) = (self.scanned, self.state);
+        let verdict = loop {
+            let rest = allowed.get(scanned..).unwrap_or_default();
+            scanned += match state {
+                State::Text => rest.iter().take_while(|byte| is_plain(byte)).count(),
+                State::Integer => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+                _ => 0,
+            };
+            let Some(byte) = text.get(scanned) else { break Verdict::Unfinished };
+            match self.step(state, *byte) {
+                Step::To(next) if scanned < self.bytes_max => {
+                    state = next;
+                    scanned += 1;
                 }
-                Step::Before(state) => self.state = state,
-                Step::Last => return Verdict::Value(self.scanned + 1),
-                Step::Past => return Verdict::Value(self.scanned),
-                Step::Fault => return Verdict::NotJson(self.scanned),
-                Step::TooDeep => return Verdict::TooDeep(self.scanned),
+                Step::Past => break Verdict::Value(scanned),
+                Step::To(_) => break Verdict::TooLong,
+                _ if scanned == self.bytes_max => break Verdict::TooLong,
+                Step::Before(next) => state = next,
+                Step::Last => break Verdict::Value(scanned + 1),
+                Step::Fault => break Verdict::NotJson(scanned),
+                Step::TooDeep => break Verdict::TooDeep(scanned),
             }
-        }
+        };
+        (self.scanned, self.state) = (scanned, state);
+        verdict
     }
 
     /// Whether what has been seen is a value if nothing follows: true of numbers and words only.
@@ -176,64 +180,117 @@ impl Scanner {
         self.depth == 0 && matches!(self.state, Zero | Integer | Fraction | Power | Word)
     }
 
-    fn step(&mut self, byte: u8) -> Step {
+    fn step(&mut self, state: State, byte: u8) -> Step {
         use State::*;
         use Step::{Fault, To};
-        match (self.state, byte) {
-            (Text, b'"') => self.close_string(),
-            (Text, b'\\') => To(Escape),
-            (Text, _) if is_plain(&byte) => To(Text),
-            (Text, 0xc2..=0xdf) => self.expect(&[TAIL]),
-            (Text, 0xe0) => self.expect(&[|byte| matches!(byte, 0xa0..=0xbf), TAIL]),
-            (Text, 0xed) => self.expect(&[|byte| matches!(byte, 0x80..=0x9f), TAIL]),
-            (Text, 0xe1..=0xef) => self.expect(&[TAIL, TAIL]),
-            (Text, 0xf0) => self.expect(&[|byte| matches!(byte, 0x90..=0xbf), TAIL, TAIL]),
-            (Text, 0xf1..=0xf3) => self.expect(&[TAIL, TAIL, TAIL]),
-            (Text, 0xf4) => self.expect(&[|byte| matches!(byte, 0x80..=0x8f), TAIL, TAIL]),
-            (Escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => To(Text),
-            (Escape, b'u') => To(Unicode),
-            (Unicode, b'd' | b'D') => To(UnicodeD),
-            (Unicode, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.expect(&[HEX, HEX, HEX]),
-            (UnicodeD, b'0'..=b'7') => self.expect(&[HEX, HEX]),
-            (UnicodeD, b'8' | b'9' | b'a' | b'b' | b'A' | b'B') => self.expect(HIGH_SURROGATE),
-            (Character, _) => match self.character {
+        match state {
+            OpenArray if byte == b']' => self.close(),
+            Value | OpenArray => match byte {
+                b'{' => self.open(true),
+                b'[' => self.open(false),
+                b'"' => self.open_string(false),
+                b'-' => To(Minus),
+                b'0' => To(Zero),
+                b'1'..=b'9' => To(Integer),
+                b't' => self.spell(b"rue"),
+                b'f' => self.spell(b"alse"),
+                b'n' => self.spell(b"ull"),
+                _ => white_space(state, byte),
+            },
+            OpenObject if byte == b'}' => self.close(),
+            OpenObject | NextMember => match byte {
+                b'"' => self.open_string(true),
+                _ => white_space(state, byte),
+            },
+            Name => match byte {
+                b':' => To(Value),
+                _ => white_space(state, byte),
+            },
+            Element => match byte {
+                b',' => To(Value),
+                b']' => self.close(),
+                _ => white_space(state, byte),
+            },
+            Member => match byte {
+                b',' => To(NextMember),
+                b'}' => self.close(),
+                _ => white_space(state, byte),
+            },
+
+            Text => match byte {
+                b'"' => self.close_string(),
+                b'\\' => To(Escape),
+                _ if is_plain(&byte) => To(Text),
+                0xc2..=0xdf => self.expect(&[TAIL]),
+                0xe0 => self.expect(&[|byte| matches!(byte, 0xa0..=0xbf), TAIL]),
+                0xed => self.expect(&[|byte| matches!(byte, 0x80..=0x9f), TAIL]),
+                0xe1..=0xef => self.expect(&[TAIL, TAIL]),
+                0xf0 => self.expect(&[|byte| matches!(byte, 0x90..=0xbf), TAIL, TAIL]),
+                0xf1..=0xf3 => self.expect(&[TAIL, TAIL, TAIL]),
+                0xf4 => self.expect(&[|byte| matches!(byte, 0x80..=0x8f), TAIL, TAIL]),
+                _ => Fault,
+            },
+            Character => match self.character {
                 [class, rest @ ..] if class(&byte) => self.expect(rest),
                 _ => Fault,
             },
-            (Text | Escape | Unicode | UnicodeD, _) => Fault,
+            Escape => match byte {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => To(Text),
+                b'u' => To(Unicode),
+                _ => Fault,
+            },
+            Unicode => match byte {
+                b'd' | b'D' => To(UnicodeD),
+                b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => self.expect(&[HEX, HEX, HEX]),
+                _ => Fault,
+            },
+            UnicodeD => match byte {
+                b'0'..=b'7' => self.expect(&[HEX, HEX]),
+                b'8' | b'9' | b'a' | b'b' | b'A' | b'B' => self.expect(HIGH_SURROGATE),
+                _ => Fault,
+            },
 
-            (Integer, b'0'..=b'9') => To(Integer),
-            (Value | OpenArray | Minus, b'0') => To(Zero),
-            (Value | OpenArray | Minus, b'1'..=b'9') => To(Integer),
-            (Value | OpenArray, b'-') => To(Minus),
-            (Zero | Integer, b'.') => To(Point),
-            (Point | Fraction, b'0'..=b'9') => To(Fraction),
-            (Zero | Integer | Fraction, b'e' | b'E') => To(Exponent),
-            (Exponent, b'+' | b'-') => To(ExponentSign),
-            (Exponent | ExponentSign | Power, b'0'..=b'9') => To(Power),
-            (Minus | Point | Exponent | ExponentSign, _) => Fault,
-            (Zero | Integer | Fraction | Power, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E') => Fault,
+            Minus => match byte {
+                b'0' => To(Zero),
+                b'1'..=b'9' => To(Integer),
+                _ => Fault,
+            },
+            Integer if byte.is_ascii_digit() => To(Integer),
+            Zero | Integer => match byte {
+                b'.' => To(Point),
+                b'e' | b'E' => To(Exponent),
+                b'0'..=b'9' | b'+' | b'-' => Fault,
+                _ => self.end(),
+            },
+            Point => match byte {
+                b'0'..=b'9' => To(Fraction),
+                _ => Fault,
+            },
+            Fraction => match byte {
+                b'0'..=b'9' => To(Fraction),
+                b'e' | b'E' => To(Exponent),
+                b'+' | b'-' | b'.' => Fault,
+                _ => self.end(),
+            },
+            Exponent if matches!(byte, b'+' | b'-') => To(ExponentSign),
+            Exponent | ExponentSign => match byte {
+                b'0'..=b'9' => To(Power),
+                _ => Fault,
+            },
+            Power => match byte {
+                b'0'..=b'9' => To(Power),
+                b'+' | b'-' | b'.' | b'e' | b'E' => Fault,
+                _ => self.end(),
+            },
 
-            (Value | OpenArray, b't') => self.spell(b"rue"),
-            (Value | OpenArray, b'f') => self.spell(b"alse"),
-            (Value | OpenArray, b'n') => self.spell(b"ull"),
-            (Letters, _) => match self.word {
+            Letters => match self.word {
                 [letter, rest @ ..] if byte == *letter => self.spell(rest),
                 _ => Fault,
             },
-            (Word, b'a'..=b'z' | b'A'..=b'Z') => Fault,
-
-            (Zero | Integer | Fraction | Power | Word, _) => self.after_value().map_or(Step::Past, Step::Before),
-
-            (Value | OpenArray | OpenObject | NextMember, b'"') => self.open_string(),
-            (Value | OpenArray, b'{') => self.open(true),
-            (Value | OpenArray, b'[') => self.open(false),
-            (Element, b',') => To(Value),
-            (Member, b',') => To(NextMember),
-            (Name, b':') => To(Value),
-            (OpenArray | Element, b']') | (OpenObject | Member, b'}') => self.close(),
-            (state, b' ' | b'\t' | b'\n' | b'\r') => To(state),
-            (Value | OpenArray | Element | OpenObject | NextMember | Name | Member, _) => Fault,
+            Word => match byte {
+                b'a'..=b'z' | b'A'..=b'Z' => Fault,
+                _ => self.end(),
+            },
         }
     }
 
@@ -264,14 +321,18 @@ impl Scanner {
         self.after_value().map_or(Step::Last, Step::To)
     }
 
-    /// A string is the name of a member exactly where no value may stand.
-    fn open_string(&mut self) -> Step {
-        self.in_name = matches!(self.state, State::OpenObject | State::NextMember);
+    fn open_string(&mut self, is_name: bool) -> Step {
+        self.in_name = is_name;
         Step::To(State::Text)
     }
 
     fn close_string(&self) -> Step {
         if self.in_name { Step::To(State::Name) } else { self.after_value().map_or(Step::Last, Step::To) }
+    }
+
+    /// A number or a word ends before the byte that is looked at.
+    fn end(&self) -> Step {
+        self.after_value().map_or(Step::Past, Step::Before)
     }
 
     /// What a value is that has just ended, unless it is the outermost one.
@@ -282,6 +343,11 @@ impl Scanner {
             _ => Some(State::Member),
         }
     }
+}
+
+/// Between two tokens there may be white space, and nothing else.
+const fn white_space(state: State, byte: u8) -> Step {
+    if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') { Step::To(state) } else { Step::Fault }
 }
 
 #[cfg(test)]

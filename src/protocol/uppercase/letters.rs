@@ -1,17 +1,33 @@
-//! Upper case for bytes that are mostly UTF-8: ASCII in blocks, other characters from a table.
+//! Upper case for bytes that are mostly UTF-8: ASCII in blocks, other letters from a table.
+//!
+//! No text may cost much more than ASCII does, even if a peer chooses it for that. So no branch depends on the order in which
+//! letters of all lengths, and bytes that are no UTF-8, follow each other: the processor would guess wrong. Two facts make that
+//! possible. UTF-8 synchronises itself (RFC 3629, section 1): the bytes of a character are that character wherever they stand, so
+//! that nothing around them has to be decoded. And whatever has no upper case stays as it is, so that nothing has to be valid.
 
-use std::sync::OnceLock;
-
+use super::table::{Table, UPPER_BYTES, Upper, may_begin_letter};
 use crate::outbox::Outbox;
 
-/// Bytes that are looked at together for being ASCII.
-const ASCII_BLOCK: usize = 64;
+/// Bytes that are looked at together, for being ASCII or for beginning a letter: one for each bit of a mask.
+const CHUNK: usize = 64;
 
 /// Bytes of other text that are mapped together.
-const TEXT_BLOCK: usize = 512;
+const BLOCK: usize = 8 * CHUNK;
 
-/// The longest character, in bytes of UTF-8.
-const CHARACTER_BYTES_MAX: usize = 4;
+/// Bytes between two letters that are copied without a look at how many they are.
+const GAP: usize = 16;
+
+/// The most bytes that a character has after its first.
+const TAILS_MAX: usize = 3;
+
+/// The most that is written for what is before a letter and for the letter.
+const ROOM: usize = GAP + 8;
+
+/// The most bytes that a block becomes, since a letter has two at least, and what may be written in excess.
+const ANSWER: usize = BLOCK / 2 * UPPER_BYTES + ROOM;
+
+/// A block, and zeros behind it, so that what begins in the block may be read in pieces of a fixed length.
+type Block = [u8; BLOCK + GAP];
 
 /// Appends `bytes` in upper case; what is not UTF-8 stays as it is.
 pub(super) fn append_uppercase(bytes: &[u8], out: &mut Outbox) {
@@ -22,82 +38,113 @@ pub(super) fn append_uppercase(bytes: &[u8], out: &mut Outbox) {
         if other.is_empty() {
             return;
         }
-        rest = &other[append_block(other, out)..];
+        let (block, after) = other.split_at(block_len(other));
+        append_block(block, out);
+        rest = after;
     }
 }
 
-/// The length of the ASCII that `bytes` begin with, in whole blocks unless it is all of them.
+/// The length of the ASCII that `bytes` begin with, in whole chunks unless it is all of them.
 fn ascii_prefix(bytes: &[u8]) -> usize {
-    let blocks = bytes.chunks(ASCII_BLOCK).take_while(|block| block.is_ascii()).map(<[u8]>::len);
-    blocks.sum()
+    let chunks = bytes.chunks(CHUNK).take_while(|chunk| chunk.is_ascii()).map(<[u8]>::len);
+    chunks.sum()
 }
 
-/// Appends a block from the front of `bytes` in upper case, up to the end of its last character, and gives its length.
-fn append_block(bytes: &[u8], out: &mut Outbox) -> usize {
-    let mut block = [0; TEXT_BLOCK];
-    let block = &mut block[..bytes.len().min(TEXT_BLOCK)];
-    block.copy_from_slice(&bytes[..block.len()]);
-    block.make_ascii_uppercase();
-    let mut done = 0;
-    while done < block.len() {
-        let in_place = done..done + map_in_place(&mut block[done..]);
-        out.extend_from_slice(&block[in_place.clone()]);
-        done = in_place.end + append_first(&bytes[in_place.end..], out);
+/// The length of the block at the front of `bytes`: it does not end within a character.
+fn block_len(bytes: &[u8]) -> usize {
+    const LAST: usize = BLOCK - TAILS_MAX;
+    if bytes.len() <= BLOCK {
+        return bytes.len();
     }
-    done
+    // A character that goes on after the block has its first byte here; where any is, the one before it has ended.
+    bytes[LAST..BLOCK].iter().rposition(|byte| *byte >= 0xc0).map_or(BLOCK, |first| LAST + first)
 }
 
-/// Appends the first character of `bytes` in upper case, whatever its length is then, or the first bytes that are none; and
-/// gives their length.
-fn append_first(bytes: &[u8], out: &mut Outbox) -> usize {
-    let Some(chunk) = bytes[..bytes.len().min(CHARACTER_BYTES_MAX)].utf8_chunks().next() else { return 0 };
-    if let Some(character) = chunk.valid().chars().next() {
-        for upper in character.to_uppercase() {
-            out.extend_from_slice(upper.encode_utf8(&mut [0; CHARACTER_BYTES_MAX]).as_bytes());
+/// Appends `bytes`, at most a block, in upper case.
+fn append_block(bytes: &[u8], out: &mut Outbox) {
+    let table = Table::get();
+    let mut text: Block = [0; BLOCK + GAP];
+    text[..bytes.len()].copy_from_slice(bytes);
+    text.make_ascii_uppercase();
+
+    let mut answer = Answer::to(&text);
+    for start in (0..bytes.len()).step_by(CHUNK) {
+        let chunk = piece(&text, start);
+        let letters = letter_starts(chunk);
+        if chunk.iter().all(|byte| *byte < 0xe0) {
+            answer.replace(start, letters, |text| (2, table.upper_of_two(text)));
+        } else {
+            answer.replace(start, letters, |text| table.upper(text));
         }
-        character.len_utf8()
-    } else {
-        out.extend_from_slice(chunk.invalid());
-        chunk.invalid().len()
+    }
+    out.extend_from_slice(&answer.bytes[..answer.len]);
+    out.extend_from_slice(&text[answer.done..bytes.len()]);
+}
+
+/// What a block is answered by, while it is put together.
+struct Answer<'a> {
+    text: &'a Block,
+    /// How many bytes of the text are done with.
+    done: usize,
+    bytes: [u8; ANSWER],
+    len: usize,
+}
+
+impl<'a> Answer<'a> {
+    /// The answer to `text`, which has nothing yet.
+    const fn to(text: &'a Block) -> Self {
+        Self { text, done: 0, bytes: [0; ANSWER], len: 0 }
+    }
+
+    /// Goes on to the last of the letters that begin in the chunk at `start`, one for each bit, and replaces each as `upper` says,
+    /// which gives its length too.
+    fn replace(&mut self, start: usize, mut letters: u64, upper: impl Fn([u8; 4]) -> (usize, Upper)) {
+        // Two fields beside an array that is written would be written and read again for each letter.
+        let (mut done, mut len) = (self.done, self.len);
+        while letters != 0 {
+            let letter = start + letters.trailing_zeros() as usize;
+            letters &= letters - 1;
+            let mut before = letter - done;
+            if before > GAP {
+                self.bytes[len..len + before].copy_from_slice(&self.text[done..letter]);
+                (done, len, before) = (letter, len + before, 0);
+            }
+            let (letter_len, upper) = upper(piece(self.text, letter));
+            // What is written in excess is overwritten by what comes next: a copy of fixed length is a single instruction.
+            let room = &mut self.bytes[len..len + ROOM];
+            room[..GAP].copy_from_slice(&piece::<GAP>(self.text, done));
+            room[before..before + 8].copy_from_slice(&upper.bytes());
+            len += before + upper.len();
+            done = letter + letter_len;
+        }
+        (self.done, self.len) = (done, len);
     }
 }
 
-/// Replaces the characters at the front of `text` by their upper case, ASCII aside, up to one whose length changes or what is
-/// no character; and gives their length.
-///
-/// It decodes by itself. Where words of other letters alternate with ASCII the processor guesses most ends of words wrong; a
-/// text that the standard library had checked before would pay for each of them twice.
-fn map_in_place(text: &mut [u8]) -> usize {
-    let mut done = 0;
-    loop {
-        let replaced = match text.get(done) {
-            Some(..0x80) => Some(1),
-            Some(0xc2..=0xdf) => replace::<2>(&mut text[done..]),
-            Some(0xe0..=0xef) => replace::<3>(&mut text[done..]),
-            Some(0xf0..=0xf4) => replace::<4>(&mut text[done..]),
-            _ => None,
-        };
-        let Some(len) = replaced else { return done };
-        done += len;
-    }
+/// `N` bytes of `text`.
+fn piece<const N: usize>(text: &Block, start: usize) -> [u8; N] {
+    let mut piece = [0; N];
+    piece.copy_from_slice(&text[start..start + N]);
+    piece
 }
 
-/// Replaces the character at the front of `text`, whose first byte says that it has `LEN` bytes, by its upper case, and gives
-/// `LEN`; or leaves it alone if that has another length, or if it is no character (RFC 3629, section 4).
-fn replace<const LEN: usize>(text: &mut [u8]) -> Option<usize> {
-    let bytes = text.first_chunk_mut::<LEN>()?;
-    let (first, tail) = bytes.split_first()?;
-    let code = tail.iter().fold(u32::from(first & 0x7f >> LEN), |code, byte| code << 6 | u32::from(byte & 0x3f));
-    // The shortest form is the only one, and surrogates have none.
-    let character = char::from_u32(code).filter(|character| character.len_utf8() == LEN)?;
-    if !tail.iter().all(|byte| matches!(byte, 0x80..=0xbf)) {
-        return None;
+/// One bit for each of the first [`CHUNK`] bytes, the first lowest: whether it may begin a letter, and has as many bytes behind it
+/// as it says.
+fn letter_starts(text: [u8; CHUNK + TAILS_MAX]) -> u64 {
+    let mut starts = [0; CHUNK];
+    for (start, bytes) in starts.iter_mut().zip(text.windows(1 + TAILS_MAX)) {
+        let has_tails =
+            is_tail(bytes[1]) & ((bytes[0] < 0xe0) | is_tail(bytes[2])) & ((bytes[0] < 0xf0) | is_tail(bytes[3]));
+        *start = u8::from(may_begin_letter(bytes[0]) & has_tails);
     }
-    if let Some(page) = page(character) {
-        let upper = page[character as usize % PAGE]?;
-        bytes.copy_from_slice(&upper[..LEN]);
-    }
-    Some(LEN)
+    // The product has the lowest bit of each of the eight bytes in its highest byte.
+    let eight_bits = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    starts.as_chunks().0.iter().rev().fold(0, |mask, bytes| mask << 8 | eight_bits(bytes))
+}
+
+/// Whether `byte` is one of a character after its first (RFC 3629, section 3).
+const fn is_tail(byte: u8) -> bool {
+    matches!(byte, 0x80..=0xbf)
 }
 
 /// The length of an incomplete code point at the end, at most three bytes: one that more bytes could complete.
@@ -110,42 +157,10 @@ pub(super) fn unfinished_code_point(bytes: &[u8]) -> usize {
     if bytes.last().is_none_or(u8::is_ascii) { 0 } else { (1..=3).find(is_unfinished).unwrap_or(0) }
 }
 
-/// The upper case of 256 characters as UTF-8, where it has the length of the character. The standard library searches its
-/// tables for each character, which takes longer than receiving it.
-type Page = [Option<[u8; CHARACTER_BYTES_MAX]>; PAGE];
-
-const PAGE: usize = 256;
-
-/// Planes 0 and 1 of Unicode; those above have ideographs, tags and private characters, which have no case.
-const PAGES: usize = 0x2_0000 / PAGE;
-
-/// The page of `character`, if any character there has an upper case. Each is made when it is first needed, which takes some
-/// microseconds: a text needs few of them.
-fn page(character: char) -> Option<&'static Page> {
-    static TABLE: [OnceLock<Option<Box<Page>>>; PAGES] = [const { OnceLock::new() }; PAGES];
-    let number = character as usize / PAGE;
-    TABLE.get(number)?.get_or_init(|| make_page(number)).as_deref()
-}
-
-fn make_page(number: usize) -> Option<Box<Page>> {
-    let codes = (number * PAGE) as u32..;
-    let characters = || codes.clone().take(PAGE).map(|code| char::from_u32(code).unwrap_or_default());
-    if characters().all(|character| character.to_uppercase().eq([character])) {
-        return None;
-    }
-    let mut page = Box::new([None; PAGE]);
-    for (entry, character) in page.iter_mut().zip(characters()) {
-        let upper: String = character.to_uppercase().collect();
-        if upper.len() == character.len_utf8() {
-            entry.insert([0; CHARACTER_BYTES_MAX])[..upper.len()].copy_from_slice(upper.as_bytes());
-        }
-    }
-    Some(page)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::chance::Chance;
 
     fn uppercase(bytes: &[u8]) -> Vec<u8> {
         let mut out = Outbox::default();
@@ -153,28 +168,79 @@ mod tests {
         out.pending().to_vec()
     }
 
+    /// What the standard library makes of `bytes`.
+    fn model(bytes: &[u8]) -> Vec<u8> {
+        let chunks = bytes.utf8_chunks();
+        chunks.flat_map(|chunk| [chunk.valid().to_uppercase().as_bytes(), chunk.invalid()].concat()).collect()
+    }
+
     #[test]
     fn every_character_is_mapped_as_the_standard_library_maps_it_to_at_most_three_times_its_bytes() {
-        for character in '\u{80}'..=char::MAX {
-            let expected = character.to_uppercase().to_string().into_bytes();
-            assert!(expected.len() <= 3 * character.len_utf8(), "{character:?}");
-            let mut in_place = character.to_string().into_bytes();
-            let done = map_in_place(&mut in_place);
-            if expected.len() == in_place.len() {
-                assert_eq!((done, in_place), (expected.len(), expected), "{character:?}");
-            } else {
-                assert_eq!((done, in_place), (0, character.to_string().into_bytes()), "{character:?}");
+        let characters: Vec<char> = ('\0'..=char::MAX).collect();
+        for some in characters.chunks(32) {
+            let text: String = some.iter().collect();
+            assert!(uppercase(text.as_bytes()) == text.to_uppercase().into_bytes(), "{text}");
+            for character in some {
+                let bytes: usize = character.to_uppercase().map(char::len_utf8).sum();
+                assert!(bytes <= 3 * character.len_utf8(), "{character:?}");
             }
         }
-        let all: String = ('\0'..=char::MAX).collect();
+        let all: String = characters.iter().collect();
         assert!(uppercase(all.as_bytes()) == all.to_uppercase().into_bytes());
+    }
+
+    /// Whatever is replaced by as many bytes, by more, by fewer, or not at all; and pieces of it.
+    const PARTS: [&[u8]; 21] = [
+        b"a",
+        b"abcdefghijklmnopq",
+        b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "ä".as_bytes(),
+        "ß".as_bytes(),
+        "ı".as_bytes(),
+        "ŉ".as_bytes(),
+        "ΐ".as_bytes(),
+        "ᾳ".as_bytes(),
+        "ﬃ".as_bytes(),
+        "ⱥ".as_bytes(),
+        "𐐨".as_bytes(),
+        "漢".as_bytes(),
+        "😀".as_bytes(),
+        b"\xff",
+        b"\xa4",
+        b"\xc3",
+        b"\xe1\xbe",
+        b"\xe0\x83\xa4",
+        b"\xf0\x90\x90",
+        b"\xf0\x83\xa4",
+    ];
+
+    #[test]
+    fn a_letter_is_the_same_wherever_it_is_in_the_input() {
+        for part in PARTS {
+            for before in 0..BLOCK + CHUNK {
+                for after in [&b"a"[..], b"\xa4", "ä".as_bytes()] {
+                    let text = ["ä".as_bytes(), &b"x".repeat(before), part, after, &b"y".repeat(CHUNK)].concat();
+                    assert!(uppercase(&text) == model(&text), "{before} before {}", part.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn letters_in_any_order_are_mapped_as_the_standard_library_maps_them() {
+        for seed in 0..5_000 {
+            let mut chance = Chance::new(seed);
+            let some = 1 + chance.below(PARTS.len());
+            let text: Vec<u8> = (0..chance.below(500)).flat_map(|_| chance.one_of(&PARTS[..some])).copied().collect();
+            assert!(uppercase(&text) == model(&text), "seed {seed}");
+        }
     }
 
     #[test]
     fn any_four_bytes_are_read_as_the_standard_library_reads_them() {
         let edges = [
-            0x00, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee,
-            0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
+            0x00, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xa4, 0xbf, 0xc0, 0xc1, 0xc2, 0xc3, 0xdf, 0xe0, 0xe1, 0xea,
+            0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff,
         ];
         let mut bytes = Vec::new();
         for first in edges {
@@ -184,9 +250,7 @@ mod tests {
                 }
             }
         }
-        let expected =
-            bytes.utf8_chunks().flat_map(|chunk| [chunk.valid().to_uppercase().as_bytes(), chunk.invalid()].concat());
-        assert!(uppercase(&bytes) == expected.collect::<Vec<_>>());
+        assert!(uppercase(&bytes) == model(&bytes));
     }
 
     #[test]
