@@ -245,7 +245,12 @@ impl<K: Kernel> Reactor<K> {
     /// The poll itself failed; nothing that a peer does can cause it.
     pub fn run(&mut self) -> io::Result<Stopped> {
         loop {
-            if let Turn::Stopped(stopped) = self.cycle(None)? {
+            let turn = self.cycle(None)?;
+            if xray::is_on() {
+                // It may make the next turn wait for a key.
+                self.end_turn(self.time());
+            }
+            if let Turn::Stopped(stopped) = turn {
                 self.report();
                 return Ok(stopped);
             }
@@ -272,10 +277,6 @@ impl<K: Kernel> Reactor<K> {
         self.note();
         self.run_ready();
         self.reap();
-        if xray::is_on() {
-            // It may make the next turn wait for a key.
-            self.end_turn(self.time());
-        }
         Ok(self.outcome())
     }
 

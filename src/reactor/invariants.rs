@@ -48,8 +48,12 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
                     let wakes = self.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
-                    let waits = listener.waits_for_room || self.short.contains(key as u32);
-                    if listener.paused.is_some() && !slot.queued && !(wakes && waits) {
+                    let is_short = self.short.contains(key as u32);
+                    // Those in front wake it, one after the other.
+                    let front = self.short.first().and_then(|first| self.slots.get(first as usize));
+                    let is_woken = is_short && front.is_some_and(|front| front.queued);
+                    let waits = wakes && (listener.waits_for_room || is_short);
+                    if listener.paused.is_some() && !slot.queued && !is_woken && !waits {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
                 }

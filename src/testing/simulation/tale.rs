@@ -10,6 +10,9 @@ use crate::protocol::{
 /// Bytes of one block.
 const BLOCK_BYTES: usize = 4096;
 
+/// The most blocks that one request asks for: rubbish that happens to be a request must not keep its client for hours.
+pub(super) const BLOCKS_MAX: u8 = 40;
+
 /// `j` and a number asks for as many blocks, each made by a job; `m` for as many that need none. What is neither is ignored.
 pub(super) struct Tale;
 
@@ -52,8 +55,7 @@ struct Teller {
 impl StreamProtocol for Teller {
     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
         Ok(match *input {
-            [b'j' | b'm', 0, ..] => Step::again(2),
-            [how @ (b'j' | b'm'), count, ..] => {
+            [how @ (b'j' | b'm'), count @ 1..=BLOCKS_MAX, ..] => {
                 self.left = count;
                 if how == b'j' { make(count) } else { Step::more() }.consuming(2)
             }
