@@ -30,6 +30,13 @@ impl Sample {
 }
 
 fn request(cli: &Cli, Files { prefix, .. }: &Files) -> Vec<u8> {
+    match (cli.bad, cli.protocol) {
+        // Refused, and shorter than any request.
+        (Some(Mode::Expensive), Protocol::Sum) => return b"1 ".to_vec(),
+        // Three letters for one.
+        (Some(Mode::Expensive), Protocol::Uppercase) => return "\u{390}".into(),
+        _ => {}
+    }
     let size = cli.size() as usize;
     let contents = "it would be all right to send this, ".bytes().cycle();
     let mut request = match cli.protocol {
@@ -108,6 +115,10 @@ impl Bad {
             Mode::Garbage => {
                 self.discard(cx)?;
                 self.send_garbage(cx)
+            }
+            Mode::Expensive => {
+                self.discard(cx)?;
+                self.send(usize::MAX, cx)
             }
         }
     }

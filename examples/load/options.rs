@@ -125,6 +125,8 @@ pub(crate) enum Mode {
     HalfCloses,
     /// Send random bytes
     Garbage,
+    /// Send what is short and expensive to answer, without end
+    Expensive,
 }
 
 impl Cli {
@@ -142,6 +144,8 @@ impl Cli {
             "file makes a connection for each request anyway, file-sized never does"
         } else if !is_file && self.directory.is_some() {
             "--directory is for file and file-sized"
+        } else if is_file && self.bad == Some(Mode::Expensive) {
+            "nothing is expensive to answer in a file"
         } else if self.protocol == Protocol::File && self.bad == Some(Mode::NeverReads) {
             "the answers to a connection of file are too short to pile up"
         } else if self.pipeline > 1 && (is_file || self.connect_each) {

@@ -361,9 +361,9 @@ fn a_rate_that_cannot_be_kept_is_told() {
 
 #[test]
 fn each_bad_client_does_its_harm_and_hurts_nobody_else() {
-    for mode in ["never-reads", "drips", "resets", "half-closes", "garbage"] {
-        let trial = Trial::start(&[listener("sum", "tcp"), listener("file-sized", "tcp")]);
-        for protocol in ["sum", "file-sized"] {
+    for mode in ["never-reads", "drips", "resets", "half-closes", "garbage", "expensive"] {
+        let trial = Trial::start(&["sum", "file-sized", "uppercase"].map(|protocol| listener(protocol, "tcp")));
+        for protocol in if mode == "expensive" { ["sum", "uppercase"] } else { ["sum", "file-sized"] } {
             let address = trial.address(&format!("{protocol}-tcp"));
             let outcome = load(&format!("{protocol} tcp://{address} -c 5 -d 500ms --bad {mode}"));
             let harm = |what| outcome.number(&format!("/harm/{what}"));
@@ -373,6 +373,7 @@ fn each_bad_client_does_its_harm_and_hurts_nobody_else() {
                 "never-reads" => harm("bytes_received") == 0.0 && harm("bytes_sent") > 10_000.0,
                 "drips" => harm("bytes_sent") <= 5.0 * (10.0 * outcome.number("/seconds") + 2.0),
                 "resets" => harm("reset_by_us") > 5.0,
+                "expensive" => harm("bytes_received") > 10_000.0,
                 _ => harm("closed_by_server") > 5.0 && harm("connections") > 5.0,
             };
             assert!(done, "{mode}: {}", outcome.text);

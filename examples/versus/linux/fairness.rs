@@ -38,6 +38,10 @@ const ACCEPTS: Loud = Loud { listener: 1, options: &["-c", "100", "--connect-eac
 const UPLOADS: Loud = Loud { listener: 3, options: &["-c", "4", "--size", "64MiB"], kept: 0 };
 const SILENT: Loud = Loud { listener: 0, options: &["-c", "500", "--bad", "never-reads"], kept: 500 };
 const DRIPPING: Loud = Loud { listener: 1, options: &["-c", "500", "--bad", "drips"], kept: 500 };
+/// What once shut out every newcomer: requests that are short and expensive to answer, and short connections.
+const EXPENSIVE_SUMS: Loud = Loud { listener: 1, options: &["-c", "8", "--bad", "expensive"], kept: 8 };
+const EXPENSIVE_LETTERS: Loud = Loud { listener: 0, options: &["-c", "8", "--bad", "expensive"], kept: 8 };
+const SHORT: Loud = Loud { listener: 1, options: &["-c", "16", "--connect-each", "--rate", "1k"], kept: 0 };
 const RESETTING: Loud = Loud { listener: 1, options: &["-c", "100", "--bad", "resets"], kept: 0 };
 
 pub(crate) fn measure(lab: &Lab) -> Result<()> {
@@ -52,6 +56,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
             ("beside a UDP flood", &[FLOOD]),
             ("beside an accept storm", &[ACCEPTS]),
             ("beside four synced uploads", &[UPLOADS]),
+            ("beside expensive streams and short connections", &[EXPENSIVE_SUMS, EXPENSIVE_LETTERS, SHORT]),
         ],
     )?;
     judge(&rows)?;
@@ -76,10 +81,10 @@ fn beside(lab: &Lab, title: &str, line: &[String], situations: &[(&str, &[Loud])
 pub(crate) fn storm(lab: &Lab) -> Result<()> {
     let server = Server::start(&lab.reactor(&LISTENERS)?)?;
     let (own, at_rest) = (server.descriptors()?, server.resident_bytes()?);
-    let title =
-        "Ten quiet clients beside 500 that never read, 500 that drip, 100 that reset, a flood and an accept storm";
+    let title = "Ten quiet clients beside 500 that never read, 500 that drip, 100 that reset, 16 that stream what is expensive, a flood and an accept storm";
     let mut rows = compare(title, lab.rounds, &["alone"], |_| sample(lab, &server, &mut []))?;
-    let mut others = gather(lab, &server, own, &[SILENT, DRIPPING, RESETTING, FLOOD, ACCEPTS])?;
+    let mut others =
+        gather(lab, &server, own, &[SILENT, DRIPPING, RESETTING, EXPENSIVE_SUMS, EXPENSIVE_LETTERS, FLOOD, ACCEPTS])?;
     // Nothing tells when buffers are full enough: this only chooses the moment at which it is looked.
     thread::sleep(SETTLING);
     rows.extend(compare(title, lab.rounds, &["in the storm"], |_| sample(lab, &server, &mut others))?);
