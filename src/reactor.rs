@@ -404,10 +404,13 @@ impl<K: Kernel> Reactor<K> {
 
     fn drive_door(&mut self) {
         let Some(key) = self.queues.doors.pop_front() else { return };
-        match self.begin_visit(key, Class::Door) {
-            Some((Owner::Listener(_), _)) => self.drive_listener(key),
-            Some((Owner::Mailbox(_), _)) => self.drive_mailbox(key),
-            _ => {}
+        let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        slot.queued = false;
+        self.budget.begin_visit(Class::Door, slot.endpoint);
+        match slot.owner {
+            Owner::Listener(_) => self.drive_listener(key),
+            Owner::Mailbox(_) => self.drive_mailbox(key),
+            Owner::Connection(_) | Owner::Remains(_) => {}
         }
     }
 
