@@ -2,8 +2,6 @@
 //!
 //! A request needs no delimiter: `scanner` finds where its object ends. `request` reads it.
 
-#[cfg(test)]
-mod model;
 mod request;
 mod scanner;
 
@@ -180,5 +178,7 @@ fn fatal(reason: &'static str, what: fmt::Arguments<'_>) -> ProtocolError {
     ProtocolError::new(reason, format!("{ERROR_BEGIN}{what}{ERROR_END}"))
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
