@@ -7,8 +7,8 @@ use crate::protocol::{
     Context, Event, Job, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
 
-/// Bytes of one block.
-const BLOCK_BYTES: usize = 4096;
+/// Bytes of one block: so many that a request for all that it may ask for goes beyond every limit of output.
+const BLOCK_BYTES: usize = 16 * 1024;
 
 /// The most blocks that one request asks for: rubbish that happens to be a request must not keep its client for hours.
 pub(super) const BLOCKS_MAX: u8 = 40;

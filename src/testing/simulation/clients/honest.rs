@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::random::Random;
 use super::{Act, Expectation, Plan, Service, Upload};
 use crate::protocol::file::OnExisting;
-use crate::testing::simulation::tale::{BLOCKS_MAX, blocks};
+use crate::testing::simulation::tale::blocks;
 
 /// A client of any protocol.
 pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
@@ -50,7 +50,7 @@ fn new(service: Service, acts: Vec<Act>, expected: Vec<u8>) -> Plan {
 fn tale(random: &mut Random) -> Plan {
     let (mut asked, mut expected) = (Vec::new(), Vec::new());
     for _ in 0..random.within(1..4) {
-        let count = random.pick(&[1, 5, BLOCKS_MAX]);
+        let count = random.pick(&[1, 5, 10]);
         asked.extend([random.pick(b"jm"), count]);
         expected.extend(blocks(count));
     }
