@@ -500,4 +500,6 @@ impl<T: Transport> Connection<T> {
 }
 
 #[cfg(test)]
+mod back_pressure;
+#[cfg(test)]
 mod tests;

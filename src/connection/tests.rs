@@ -1,7 +1,5 @@
 //! The rules of the driver, each with the smallest protocol that shows it.
 
-mod back_pressure;
-
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,12 +17,12 @@ use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
 use crate::time::Time;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Answers each line with itself; `quit` finishes, `bad` is an error, `panic` panics, `job` is answered by a worker,
 /// a line is a request.
 #[derive(Default)]
-struct Lines;
+pub(super) struct Lines;
 
 impl StreamProtocol for Lines {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
@@ -59,7 +57,7 @@ impl StreamProtocol for Lines {
     }
 }
 
-fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+pub(super) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits

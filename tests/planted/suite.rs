@@ -51,7 +51,6 @@ impl Suite {
             .args(["test", "--quiet", "--offline", "--locked", "--no-run", "--message-format=json-render-diagnostics"])
             .args(["--lib", "--test", "simulation", "--test", "promises", "--target-dir", "target"])
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("CARGO_INCREMENTAL", "0")
             .current_dir(directory)
             .output()
             .unwrap();
