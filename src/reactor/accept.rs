@@ -23,7 +23,7 @@ impl<K: Kernel> Reactor<K> {
         if self.is_cut() {
             return self.close_listener(key);
         }
-        // Whoever is refused takes time, but no place of those who are let in.
+        // A refused peer takes time, but no place of those that are let in.
         let (mut admitted, mut others) = (0, 0);
         while others < VISIT_REFUSALS_MAX
             && admitted < VISIT_ACCEPTS_MAX
@@ -71,7 +71,7 @@ impl<K: Kernel> Reactor<K> {
         self.queue(key);
     }
 
-    /// The listener accepts nobody any more.
+    /// The listener accepts no more connections.
     fn close_listener(&mut self, key: u32) {
         self.leave_short(key);
         self.closed.push(key);

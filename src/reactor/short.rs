@@ -1,7 +1,7 @@
 //! Listeners that are short of descriptors.
 //!
-//! An upload takes two descriptors, any other connection one. If freed descriptors went to whoever asked first, an upload
-//! would wait for as long as others do. So listeners wait in the order in which they ran short, only the first of them accepts,
+//! An upload takes two descriptors, any other connection one. If freed descriptors went to the listener that asks first, an
+//! upload would wait for as long as others do. So listeners wait in the order in which they ran short, only the first of them accepts,
 //! and what is freed is kept until that is enough for it.
 
 use std::collections::VecDeque;

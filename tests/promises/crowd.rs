@@ -42,7 +42,7 @@ fn ten_thousand_connections_at_once_are_all_answered() {
     }
 }
 
-/// An upload needs two descriptors. If others took what is freed one by one, it would wait for as long as there are any.
+/// An upload needs two descriptors. If other connections took those that are freed one by one, it would never get them.
 #[test]
 fn short_of_descriptors_an_upload_is_served_when_its_turn_has_come() {
     let limited = ["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"];

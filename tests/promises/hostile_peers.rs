@@ -73,6 +73,23 @@ fn a_peer_that_takes_nothing_for_the_write_timeout_is_reset() {
 }
 
 #[test]
+fn while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay() {
+    const PEERS: usize = 20;
+    let config = json!({ "listeners": [listener("uppercase", "tcp")], "max_pending_output_total": "1MiB" });
+    let server = Process::start(&config);
+    let address = server.address("uppercase-tcp");
+    let mut reader = Client::connect(address);
+    let peers = deaf_clients(&server, "uppercase-tcp", PEERS);
+    eventually("some are reset", || server.counter("uppercase-tcp", "closed") > 0);
+    an_honest_client_is_served(address);
+    reader.ask("still here\n", "STILL HERE\n");
+    // Those whose output is allowed stay until their own deadline.
+    assert!(server.counter("uppercase-tcp", "open") > 1, "{}", server.log());
+    assert!(server.counters().iter().any(|line| line.contains("max_pending_output_total")));
+    assert_eq!(peers.len(), PEERS);
+}
+
+#[test]
 fn a_peer_that_connects_and_says_nothing_is_closed_when_it_was_idle_long_enough() {
     let directory = Scratch::new();
     let limits = json!({ "limits": { "idle_timeout": "200ms" } });
