@@ -188,7 +188,7 @@ impl Budget {
         let used = u64::from(self.used.max(1));
         let own = self.used - self.visit_from;
         self.visit_units = self.visit_units.saturating_add(own);
-        self.visit_time += took.saturating_mul(own.into()) / used;
+        self.visit_time = self.visit_time.saturating_add(took.saturating_mul(own.into()) / used);
         self.open &= self.visit_units < self.units() && self.visit_time < self.time();
         // What it reads it should be able to deliver, because the rest would have to be kept.
         self.reads =

@@ -154,7 +154,8 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
         self.unstow(visit);
         let ended = self.advance(visit);
-        visit.charge(VISIT_UNITS + (visit.budget.bytes_read() + visit.written) as u32);
+        let bytes = visit.budget.bytes_read().saturating_add(visit.written);
+        visit.charge(VISIT_UNITS.saturating_add(bytes as u32));
         self.stow(visit);
         self.pace = self.pace.after(visit.budget);
         ended

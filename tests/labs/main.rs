@@ -29,8 +29,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::lab::Lab;
 use crate::play::{LAB_TIME_MAX, Mode, REFRESH_TIME_MAX};
 
-/// Labs that run at the same time.
-const AT_ONCE: usize = 4;
+/// Labs that run at the same time: they wait most of the time.
+const AT_ONCE: usize = 6;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
