@@ -21,6 +21,7 @@ mod relief;
 mod report;
 mod short;
 mod slots;
+mod slow;
 mod stop;
 
 use std::collections::VecDeque;
@@ -37,7 +38,6 @@ use self::short::Short;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
-use crate::amounts::Span;
 use crate::bind::{self, BindError};
 use crate::births::Births;
 use crate::budget::{Budget, Class};
@@ -308,29 +308,6 @@ impl<K: Kernel> Reactor<K> {
     /// What the clock says.
     fn time(&self) -> Time {
         Time::since(self.origin, self.kernel.now())
-    }
-
-    /// The turn has done its work.
-    #[inline]
-    fn end_turn(&mut self, now: Time) {
-        if self.budget.end_turn(now) {
-            self.note_slow();
-        }
-    }
-
-    /// A turn took so long that all peers noticed: tells whose protocols were called in that time.
-    #[cold]
-    fn note_slow(&mut self) {
-        let Some(slow) = self.budget.take_slow() else { return };
-        let mut names = Vec::new();
-        for (_, endpoint) in self.endpoints.iter_mut().enumerate().filter(|(index, _)| slow.concerns(*index)) {
-            endpoint.stats.slow_turns += 1;
-            names.push(format!("{} ({})", endpoint.name(), endpoint.protocol()));
-        }
-        if let Some(suppressed) = self.slow_log.allow(self.now) {
-            let who = if names.is_empty() { "no listener".to_owned() } else { names.join(" or ") };
-            log::warn!("a turn of the loop took {}, and served {who} in it{suppressed}", Span(slow.took));
-        }
     }
 
     fn note(&mut self) {
