@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::kernel::Kernel;
 use crate::limits::{
     DOOR_VISIT_TIME, LOOK_EVERY, LOUD_TURN_TIME, LOUD_VISIT_TIME, LOUD_VISIT_UNITS, QUIET_BYTES_MAX, QUIET_TURN_TIME,
-    QUIET_VISIT_TIME, QUIET_VISIT_UNITS, VISIT_BYTES_MAX, WINDOW_UNITS_MAX,
+    QUIET_VISIT_TIME, QUIET_VISIT_UNITS, REAP_TURN_TIME, VISIT_BYTES_MAX, WINDOW_UNITS_MAX,
 };
 use crate::time::Time;
 
@@ -65,6 +65,8 @@ pub(crate) struct Budget {
     turn_began: Time,
     /// How old the turn was when the clock was read.
     age: u64,
+    /// How old the turn may become while it reaps.
+    reaps_until: u64,
     /// The turn is under way, and its end has not been measured.
     in_turn: bool,
     class: Class,
@@ -113,6 +115,7 @@ impl Budget {
             read_at: now,
             turn_began: now,
             age: 0,
+            reaps_until: 0,
             in_turn: false,
             class: Class::Quiet,
             open: true,
@@ -252,6 +255,18 @@ impl Budget {
     #[inline]
     pub(crate) fn loud_is_over(&self) -> bool {
         self.age >= nanoseconds(LOUD_TURN_TIME)
+    }
+
+    /// The turn begins to reap. Closing takes less than half the time of accepting, so with half of the turn's time it keeps up.
+    #[inline]
+    pub(crate) fn begin_reaping(&mut self) {
+        self.reaps_until = self.age + nanoseconds(REAP_TURN_TIME).max(self.age / 2);
+    }
+
+    /// Whether the turn has no time left for slots that are over.
+    #[inline]
+    pub(crate) fn reaping_is_over(&self) -> bool {
+        self.age >= self.reaps_until
     }
 
     #[inline]

@@ -23,6 +23,9 @@ pub const VISIT_UNITS: u32 = 3_000;
 /// Units of accepting a connection: three system calls, and memory.
 pub const ACCEPT_UNITS: u32 = 10_000;
 
+/// Units of freeing a slot that is over: mostly the system call that closes its socket.
+pub const REAP_UNITS: u32 = 5_000;
+
 /// Units that a quiet connection may use in one visit, however little time they take.
 pub const QUIET_VISIT_UNITS: u32 = 128 * 1024;
 
@@ -45,7 +48,7 @@ pub const LOUD_VISIT_TIME: Duration = Duration::from_micros(400);
 
 /// Time for one visit of a listener or a UDP socket. They come first in each turn, so it bounds what a storm of connections or
 /// datagrams takes from everybody else.
-pub const DOOR_VISIT_TIME: Duration = Duration::from_micros(500);
+pub const DOOR_VISIT_TIME: Duration = Duration::from_micros(300);
 
 /// How old a turn may become while it visits quiet connections. Then the kernel is asked for news.
 pub const QUIET_TURN_TIME: Duration = Duration::from_millis(5);
@@ -53,6 +56,10 @@ pub const QUIET_TURN_TIME: Duration = Duration::from_millis(5);
 /// How old a turn may become while it visits loud connections, of which it visits one in any case: so much a quiet one waits
 /// for them, however many they are.
 pub const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
+
+/// Time that a turn takes to free slots that are over; half of the time that it took before, if that is longer. The others are
+/// freed in the next turns, first come, first served.
+pub const REAP_TURN_TIME: Duration = Duration::from_micros(400);
 
 /// Connections that one visit of a listener accepts before its time counts: newcomers get in however long turns are.
 pub const VISIT_ACCEPTS_MIN: usize = 4;

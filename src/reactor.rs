@@ -7,8 +7,8 @@
 //!   change while the batch is being read.
 //! - **run** the ready slots, each within its budget: listeners and UDP sockets, then connections that take little, then
 //!   those that take much. What a slot leaves over, and slots for which the turn has no time, are for a later turn.
-//! - **reap** the slots that are over. This is the only place where a slot is freed, so an event can never meet a
-//!   newer owner of its slot within a turn; across turns the generation in the token sees to it.
+//! - **reap** the slots that are over, within a budget as well. This is the only place where a slot is freed, so an event
+//!   can never meet a newer owner of its slot within a turn; across turns the generation in the token sees to it.
 
 mod accept;
 mod invariants;
@@ -96,8 +96,6 @@ pub struct Reactor<K: Kernel = Mio> {
     queues: Queues,
     /// What the visit that is under way may still do, and the turn.
     budget: Budget,
-    /// Slots that are over, to be reaped at the end of this turn.
-    closed: Vec<u32>,
     deadlines: Deadlines,
     notices: Vec<Notice>,
     read_buffer: Box<[u8]>,
@@ -181,7 +179,6 @@ impl<K: Kernel> Reactor<K> {
             endpoints: Vec::new(),
             queues: Queues::default(),
             budget: Budget::new(Time::since(origin, origin), config.slow_turn),
-            closed: Vec::new(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
@@ -423,7 +420,7 @@ impl<K: Kernel> Reactor<K> {
                     self.buffer_waiters.push_back(Token { slot: key, generation: slot.generation });
                 }
             }
-            Status::Closed => self.closed.push(key),
+            Status::Closed => self.queue_over(key),
         }
         self.wake_buffer_waiters();
     }
@@ -437,7 +434,7 @@ impl<K: Kernel> Reactor<K> {
         let failing = mailbox.is_failing();
         if over {
             mailbox.give_up(visit.stats);
-            self.closed.push(key);
+            self.queue_over(key);
         } else if failing {
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
         } else if status == Status::Again {

@@ -91,7 +91,7 @@ impl StreamProtocol for Connection {
             && let Some((request, len)) = Request::parse_plain(text)
             && len <= self.request_bytes_max
         {
-            answer(Ok(request), cx);
+            answer(request, cx);
             return Ok(Step::again(start + len));
         }
         match self.scanner.scan(text) {
@@ -142,10 +142,10 @@ impl DatagramProtocol for Sum {
 fn parse_alone(payload: &[u8], bytes_max: usize) -> Option<Request> {
     let text = skip_white_space(payload);
     let (request, len) = Request::parse_plain(text).or_else(|| match Scanner::new(bytes_max).scan(text) {
-        Verdict::Value(len) => Some((Request::parse(&text[..len]).ok()?, len)),
+        Verdict::Value(len) => Some((Request::parse(&text[..len]), len)),
         _ => None,
     })?;
-    skip_white_space(&text[len..]).is_empty().then_some(request)
+    request.ok().filter(|_| skip_white_space(&text[len..]).is_empty())
 }
 
 /// The answer to one complete value. It counts what is refused while the connection goes on.

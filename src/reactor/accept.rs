@@ -74,7 +74,7 @@ impl<K: Kernel> Reactor<K> {
     /// The listener accepts no more connections.
     fn close_listener(&mut self, key: u32) {
         self.leave_short(key);
-        self.closed.push(key);
+        self.queue_over(key);
     }
 
     /// Why nobody can be accepted at the moment, if so.

@@ -26,7 +26,7 @@ impl<K: Kernel> Reactor<K> {
                     let what = format!("its last job panicked{}", panicked.detail());
                     self.endpoints[slot.endpoint as usize].tell_bug(self.now, token, None, &what);
                 }
-                self.closed.push(token.slot);
+                self.queue_over(token.slot);
             }
             Owner::Remains(remains @ Remains::Unwanted(_)) => {
                 let last = match std::mem::replace(remains, Remains::Last) {
@@ -39,7 +39,7 @@ impl<K: Kernel> Reactor<K> {
                     self.endpoints[slot.endpoint as usize].tell_bug(self.now, token, None, &what);
                 }
                 match returned.into_remains() {
-                    None if last.is_none() => self.closed.push(token.slot),
+                    None if last.is_none() => self.queue_over(token.slot),
                     unwanted => self.submit(token.slot, Job::discarding(unwanted, last)),
                 }
             }
@@ -81,7 +81,7 @@ impl<K: Kernel> Reactor<K> {
                 if let Some(suppressed) = allowed {
                     log::error!("{endpoint}: no worker takes the last job of a connection: {why}{suppressed}");
                 }
-                self.closed.push(key);
+                self.queue_over(key);
             }
         }
     }

@@ -1,10 +1,10 @@
-//! The queues in which slots wait for their visit: one for each class of owner.
+//! The queues in which slots wait: for their visit, one for each class of owner, and for their end.
 
 use std::collections::VecDeque;
 
 use crate::budget::Class;
 
-/// Slots that are to be visited, each in one queue at most.
+/// Slots that the loop has to do with, each in one queue at most.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     /// Listeners and UDP sockets: first in each turn.
@@ -13,6 +13,8 @@ pub(super) struct Queues {
     pub(super) quiet: VecDeque<u32>,
     /// Connections that take much, and those that used up their budget.
     pub(super) loud: VecDeque<u32>,
+    /// Slots that are over, and are to be reaped: no event concerns them any more.
+    pub(super) over: VecDeque<u32>,
 }
 
 impl Queues {
@@ -28,11 +30,11 @@ impl Queues {
 
     #[inline]
     pub(super) fn are_empty(&self) -> bool {
-        self.doors.is_empty() && self.quiet.is_empty() && self.loud.is_empty()
+        self.doors.is_empty() && self.quiet.is_empty() && self.loud.is_empty() && self.over.is_empty()
     }
 
-    /// All that wait, in the order of their visits.
+    /// All that wait, in the order in which a turn takes them.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.doors.iter().chain(&self.quiet).chain(&self.loud).copied()
+        self.doors.iter().chain(&self.quiet).chain(&self.loud).chain(&self.over).copied()
     }
 }

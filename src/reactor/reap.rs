@@ -5,14 +5,22 @@ use std::net::SocketAddr;
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
 use crate::kernel::{Kernel, Token};
+use crate::limits::REAP_UNITS;
 use crate::protocol::CloseReason;
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
-    /// Frees the slots that are over, and wakes the listeners that waited for one.
+    /// Frees the slots that are over, as many as the turn has time for, and wakes the listeners that waited for one.
     pub(super) fn reap(&mut self) {
-        while let Some(key) = self.closed.pop() {
+        self.budget.begin_reaping();
+        while let Some(key) = self.queues.over.pop_front() {
             self.reap_slot(key);
+            if self.budget.charge(REAP_UNITS) {
+                self.budget.look(self.time());
+                if self.budget.reaping_is_over() {
+                    break;
+                }
+            }
         }
         if std::mem::take(&mut self.freed) {
             while let Some(key) = self.paused.pop() {
@@ -31,6 +39,7 @@ impl<K: Kernel> Reactor<K> {
         self.deadlines.disarm(key);
         xray::about(self.token(key), || What::Reap);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
+        slot.queued = false;
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
                 self.pending_bytes -= connection.pending_bytes();

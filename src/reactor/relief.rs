@@ -29,8 +29,13 @@ impl<K: Kernel> Reactor<K> {
     #[cold]
     fn cut_the_slowest(&mut self) {
         let mut readers = Vec::new();
+        let mut pending = self.pending_bytes;
         for (key, slot) in &mut self.slots {
             let Owner::Connection(connection) = &mut slot.owner else { continue };
+            if connection.is_over() {
+                pending -= connection.pending_bytes();
+                continue;
+            }
             let limits = &self.endpoints[slot.endpoint as usize].limits;
             xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
             if let Some(reading) = connection.reading(limits, self.now) {
@@ -38,7 +43,6 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         readers.sort_unstable();
-        let mut pending = self.pending_bytes;
         while pending > self.pending_bytes_max
             && let Some((_, bytes, key)) = readers.pop()
         {

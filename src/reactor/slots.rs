@@ -98,6 +98,13 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Has a slot reaped that is over. It stands in no queue.
+    pub(super) fn queue_over(&mut self, key: u32) {
+        if self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued) {
+            self.queues.over.push_back(key);
+        }
+    }
+
     pub(super) fn queue_all(&mut self) {
         for key in self.slots.iter().map(|(key, _)| key as u32).collect::<Vec<_>>() {
             self.queue(key);

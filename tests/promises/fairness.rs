@@ -4,7 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use reactor::limits::{LOUD_TURN_TIME, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_BYTES_MAX, VISIT_DATAGRAMS_MAX};
+use reactor::limits::{
+    LOUD_TURN_TIME, REAP_TURN_TIME, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_BYTES_MAX, VISIT_DATAGRAMS_MAX,
+};
 use reactor::protocol::{
     Context, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
@@ -107,6 +109,17 @@ fn a_turn_answers_a_few_of_the_datagrams_that_wait_and_the_next_turns_the_others
     }
     let most = server.most_in_a_turn(100, |stats| stats.received_datagrams);
     assert_eq!(most, VISIT_DATAGRAMS_MAX as u64);
+}
+
+#[test]
+fn of_the_connections_that_end_at_once_a_turn_frees_a_few() {
+    let mut server = Turned::new("sink", "tcp", REAP_TURN_TIME / 8);
+    let connections: Vec<_> = (0..400).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let all = connections.len() as u64;
+    server.most_in_a_turn(all, |stats| stats.accepted);
+    drop(connections);
+    let most = server.most_in_a_turn(all, |stats| stats.closed.total());
+    assert!(most < all / 2, "{most} in a turn");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Slots, generations, queues: what the loop keeps count of.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::Seeds;
+use crate::bug::Catcher::{Promise, Seeds};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -43,6 +43,16 @@ pub(super) const BUGS: &[Bug] = &[
         right: "self.say_goodbye(key, peer, reason, bug.as_deref());",
         wrong: "self.say_goodbye(key, peer, reason, bug.as_deref()); if matches!(reason, CloseReason::Transport(_)) { return; }",
         caught_by: Seeds,
+    },
+    Bug {
+        name: "reaps-without-a-budget",
+        cases: &[122],
+        does: "A thousand connections that end at once are all closed in one turn, and everybody else waits",
+        file: "src/reactor/reap.rs",
+        function: "reap",
+        right: "self.budget.reaping_is_over()",
+        wrong: "false",
+        caught_by: Promise("fairness::of_the_connections_that_end_at_once_a_turn_frees_a_few"),
     },
     Bug {
         name: "the-last-job-is-forgotten",

@@ -1,7 +1,7 @@
 //! Writing: short writes, back-pressure, whose output it is.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::{Seeds, Unit};
+use crate::bug::Catcher::{Promise, Seeds, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -73,5 +73,17 @@ pub(super) const BUGS: &[Bug] = &[
         right: "self.until.after(earned.unwrap_or(Duration::MAX)).min(most)",
         wrong: "most",
         caught_by: Unit("connection::back_pressure::one_byte_in_each_write_timeout_does_not_keep_a_place"),
+    },
+    Bug {
+        name: "the-slowest-readers-stay",
+        cases: &[101],
+        does: "A thousand peers that read just fast enough hold all output that is allowed, and all others pay for it",
+        file: "src/reactor/relief.rs",
+        function: "relieve",
+        right: "self.cut_the_slowest();",
+        wrong: "",
+        caught_by: Promise(
+            "hostile_peers::while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay",
+        ),
     },
 ];
