@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use crate::config::{ListenerConfig, Transport};
+use crate::address::Transport;
+use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};

@@ -9,17 +9,9 @@
 //! ```
 
 mod check;
-mod deserialize;
-mod document;
-mod listen;
 mod members;
-mod options;
-mod problems;
 mod schema;
-mod suggestion;
-mod syntax;
 mod taken;
-pub mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,17 +24,14 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use serde_json::Value;
 
-pub(crate) use check::BACKLOG;
-pub(crate) use deserialize::alternatives;
-pub(crate) use document::quoted;
-pub use listen::{Family, Listen, Transport};
-pub(crate) use options::OptionsType;
-pub use problems::{Problem, Problems};
 pub use schema::schema;
-pub(crate) use suggestion::nearest;
 
-use crate::limits::{CONFIG_BYTES_MAX, Limits};
+pub use crate::address::{Family, Listen, Transport};
+use crate::json::quoted;
+pub use crate::json::{Problem, Problems};
+use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
 use crate::registry::Registry;
+pub use crate::units;
 use members::{FileMembers, LimitsMembers, ListenerMembers, bytes, size};
 
 /// A checked configuration.

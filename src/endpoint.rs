@@ -4,8 +4,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
-use crate::config::{Family, ListenerConfig, Transport};
+use crate::config::ListenerConfig;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;

@@ -5,7 +5,6 @@
 
 pub(crate) mod addresses;
 mod cut;
-pub mod disk;
 mod ignored;
 mod mio;
 pub(crate) mod offload;
@@ -23,15 +22,17 @@ use std::slice::ChunksExactMut;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-pub use self::disk::{Directory, Disk, Draft, Existing};
 pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
+pub use crate::disk::{Directory, Disk, Draft, Existing};
+use crate::job::Job;
+pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
-use crate::protocol::{Job, Outcome};
+pub use crate::token::Token;
 use crate::xray::Gives;
 
 /// What the loop needs of an operating system.
@@ -255,56 +256,6 @@ impl BindOptions {
     }
 }
 
-/// Names a slot of the loop, and which of its successive owners is meant.
-///
-/// Slots are reused, so an event, a deadline or a result can come for an owner that is gone. Its generation then differs
-/// from that of the slot, and it is ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token {
-    /// The index of the slot.
-    pub slot: u32,
-    /// Counts the owners of all slots.
-    pub generation: u32,
-}
-
-/// What happened while the loop waited.
-#[derive(Debug)]
-pub enum Notice {
-    /// A socket may be ready. A hint: only a system call knows.
-    Ready(Token, Readiness),
-    /// A job is done.
-    Done(Token, Result<Outcome, Panicked>),
-    /// Jobs have waited for a worker for long, which the administrator should know.
-    Waiting(Waiting),
-    /// Somebody asks the loop to do something.
-    Command(Command),
-}
-
-/// What a socket may be ready for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Readiness {
-    /// Reading, or accepting.
-    pub readable: bool,
-    /// Writing.
-    pub writable: bool,
-    /// A FIN, an error or urgent data came along: a short read proves nothing now.
-    pub in_doubt: bool,
-}
-
-/// Jobs of a listener that wait for a worker, and have waited for long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Waiting {
-    /// The index of the listener in the configuration.
-    pub listener: u16,
-    /// How many of its jobs no worker has taken yet.
-    pub jobs: usize,
-    /// How many workers it has; all of them are busy.
-    pub workers: usize,
-    /// How long the first of the jobs has waited.
-    pub since: Duration,
-}
-
 /// Why no worker takes a job.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -321,24 +272,5 @@ impl fmt::Display for NoWorker {
             Self::QueueFull => f.write_str("the queue is full"),
             Self::NoThread(error) => write!(f, "no thread can be started: {error}"),
         }
-    }
-}
-
-/// What the loop can be asked to do, by a signal or through a [`Handle`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Stop in order: see [`Handle::stop`].
-    Stop,
-    /// Stop now: see [`Handle::abort`].
-    Abort,
-    /// A signal that asks to stop: in order the first time, now the second time.
-    Terminate,
-    /// Log the counters.
-    Report,
-}
-
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.slot, self.generation)
     }
 }

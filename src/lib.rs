@@ -42,6 +42,7 @@
 //! transcripts that a test types again after every change, and its code. `mdbook build docs` puts it [beside this
 //! page](../book/index.html); its last pages [lead back here](../book/map.html).
 
+mod address;
 mod amounts;
 mod attempt;
 mod bind;
@@ -54,12 +55,16 @@ pub mod config;
 mod connection;
 mod datagram;
 mod deadlines;
+pub mod disk;
 mod endpoint;
+mod job;
+mod json;
 pub mod kernel;
 pub mod limits;
 mod listener;
 mod log_limit;
 mod log_writer;
+mod notice;
 mod outbox;
 mod panics;
 pub mod protocol;
@@ -68,6 +73,8 @@ mod registry;
 pub mod stats;
 pub mod testing;
 mod time;
+mod token;
+pub mod units;
 pub mod xray;
 
 pub use bind::BindError;

@@ -61,6 +61,9 @@ pub const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
 /// freed in the next turns, first come, first served.
 pub const REAP_TURN_TIME: Duration = Duration::from_micros(400);
 
+/// Connections that the kernel holds before they are accepted, if `backlog` is not configured.
+pub const BACKLOG: u32 = 1024;
+
 /// Connections that one visit of a listener accepts before its time counts: newcomers get in however long turns are.
 pub const VISIT_ACCEPTS_MIN: usize = 4;
 

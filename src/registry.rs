@@ -1,11 +1,15 @@
 //! Protocols by name. Those of a plug-in crate are registered exactly as the built-in ones.
 
+mod options;
+
 use std::fmt;
 use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use crate::config::{OptionsType, Transport, alternatives, nearest, quoted};
+use self::options::OptionsType;
+use crate::address::Transport;
+use crate::json::{alternatives, nearest, quoted};
 use crate::protocol::{
     DatagramProtocol, Service, Setup, SetupError, StreamProtocol, StreamService, file, greeting, sum, time, uppercase,
 };

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use env_logger::{Builder, Target};
 use log::LevelFilter;
 
-use crate::config::{alternatives, nearest, quoted};
+use crate::json::{alternatives, nearest, quoted};
 use crate::log_writer::LogWriter;
 
 /// The environment variable that chooses what is logged.

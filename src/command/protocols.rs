@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::config::alternatives;
+use crate::json::alternatives;
 use crate::registry::{Protocol, Registry};
 
 /// All protocols: over what they work, what they do, their options with defaults, and a line to try each.

@@ -5,19 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 
-use super::deserialize::describe_value;
-use super::document::{Document, member, members, merged, quoted};
-use super::listen::{Listen, Transport};
 use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
-use super::problems::{Findings, Problems};
 use super::taken::Taken;
-use super::units::Size;
 use super::{Config, ListenerConfig};
-use crate::limits::{Limits, WORKERS_MAX};
+use crate::address::{Listen, Transport};
+use crate::json::{Document, Findings, Problems, describe_value, member, members, merged, quoted};
+use crate::limits::{BACKLOG, Limits, WORKERS_MAX};
 use crate::registry::{Protocol, Registry};
-
-/// Connections that the kernel holds before they are accepted, if `backlog` is left out.
-pub(crate) const BACKLOG: u32 = 1024;
+use crate::units::Size;
 
 /// The largest `backlog` and `receive_buffer`: the kernel takes a C `int`.
 const INT_MAX: u64 = i32::MAX as u64;

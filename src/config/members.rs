@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::listen::Listen;
-use super::units::{Size, Span};
+use crate::address::Listen;
 use crate::limits::{Limits, WORKERS, WORKERS_MAX};
+use crate::units::{Size, Span};
 
 /// The whole file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::listen::{Listen, Transport};
+use crate::address::{Listen, Transport};
 
 /// Addresses, each with what it is called.
 type Named<'l, N> = Vec<(&'l Listen, N)>;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAdd
 
 use nix::net::if_::if_nametoindex;
 
-use crate::config::{Family, Listen, Transport};
+use crate::address::{Family, Listen, Transport};
 
 /// The addresses to try, in order, and whether IPv6 shall take IPv4 as well. Host names are looked up, which may block:
 /// this is for the start.

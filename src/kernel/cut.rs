@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::config::BACKLOG;
+use crate::limits::BACKLOG;
 
 /// Warns of a `backlog` above what this machine takes, unless it is the default, for which nobody has asked.
 pub(super) fn check_backlog(address: SocketAddr, backlog: u32) {

@@ -20,8 +20,8 @@ use super::{
     BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, PosixDisk, Readiness, Token, UdpSocket,
     is_ignored,
 };
+use crate::job::Job;
 use crate::limits::EVENTS_MAX;
-use crate::protocol::Job;
 use crate::xray::{self, Answer, Call, Gives, What};
 
 /// The token of the waker and that of the signals: no slot gets that far.

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use ::mio::Waker;
 
 use super::{NoWorker, Notice, Panicked, Token, Waiting};
+use crate::job::{Job, Outcome};
 #[cfg(target_os = "linux")]
 use crate::limits::WORKER_NICE;
 use crate::limits::{ERROR_PAUSE, JOB_WAIT, JOBS_MAX, LOG_PERIOD, WORKERS};
 use crate::panics::catch;
-use crate::protocol::{Job, Outcome};
 
 /// A result, whose it is, and the listener.
 type Finished = (u16, Token, Result<Outcome, Panicked>);

@@ -20,7 +20,7 @@ use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use self::temporary::Temporary;
-use super::disk::{Directory, Disk, Draft, Existing};
+use crate::disk::{Directory, Disk, Draft, Existing};
 
 /// The flag that opens a file without a name (`open(2)`), on systems that have it.
 #[cfg(target_os = "linux")]

@@ -28,8 +28,8 @@ use super::{
     Context, Event, Job, OptionError, Outcome, ProtocolError, Reply, Service, Setup, SetupError, Step, Stored,
     StreamProtocol, StreamService, Within,
 };
-use crate::config::units::{Size, Span};
-use crate::kernel::{Directory, Existing};
+use crate::disk::{Directory, Existing};
+use crate::units::{Size, Span};
 
 pub use self::sized::FileSized;
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StreamProtocol;
-use crate::kernel::Disk;
+use crate::disk::Disk;
 
 /// What a listener serves: made once, from its options.
 pub trait Service: Send + Sized + 'static {

@@ -11,12 +11,12 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::units::Size;
 use crate::limits::UNCONSUMED_BYTES_MAX;
 use crate::protocol::{
     Context, DatagramProtocol, Dropped, Event, OptionError, ProtocolError, Reply, Service, Setup, SetupError, Step,
     StreamProtocol, StreamService, Within,
 };
+use crate::units::Size;
 use request::{Request, skip_white_space};
 use scanner::{Scanner, Verdict};
 

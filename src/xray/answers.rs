@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::kind::Kind;
 use super::record::{Record, What};
-use crate::kernel::Token;
+use crate::token::Token;
 
 /// The places of two records: the read that brought a request, and the write that took the first of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

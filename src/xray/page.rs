@@ -12,7 +12,7 @@ use super::answers::answers;
 use super::kind::Kind;
 use super::record::{NOBODY, What};
 use super::recording::Recording;
-use crate::kernel::Token;
+use crate::token::Token;
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");

@@ -4,8 +4,9 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::answer::Answer;
-use crate::kernel::{Command, Readiness, Token};
+use crate::notice::{Command, Readiness};
 use crate::protocol::Within;
+use crate::token::Token;
 
 /// One thing that a loop did: 40 bytes.
 ///

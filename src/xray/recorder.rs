@@ -16,8 +16,8 @@ use super::recording::{Open, Recording, Served};
 use super::ring::Ring;
 use super::text;
 use super::view::View;
-use crate::kernel::Token;
 use crate::limits::{XRAY_LAST_RECORDS, XRAY_RECORDS_MAX};
+use crate::token::Token;
 
 /// How many threads record. A loop that is not recorded pays for nothing but a look at this: to look at a thread's own
 /// variable costs what a function call costs, as the compiler of a library sees it.

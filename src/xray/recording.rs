@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use super::record::{Record, What};
-use crate::kernel::Token;
+use crate::token::Token;
 
 /// What a loop did last, copied out of its recorder, so that any thread can look at it.
 #[derive(Debug, Clone)]

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 use super::answer::Answer;
 use super::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, Waits, What};
 use super::recording::{Open, Recording, Served};
-use crate::kernel::{Readiness, Token};
+use crate::notice::Readiness;
 use crate::protocol::Within;
+use crate::token::Token;
 
 const LISTENER: Token = Token { slot: 0, generation: 1 };
 const MAILBOX: Token = Token { slot: 1, generation: 2 };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::record::{NOBODY, Record, What};
 use super::recording::{Open, Recording, Served};
 use crate::amounts::Count;
-use crate::kernel::Token;
+use crate::token::Token;
 
 /// Writes `recording` to `to`.
 pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()> {

@@ -17,7 +17,7 @@ use super::answers::answers;
 use super::kind::Kind;
 use super::record::{NOBODY, Record, What};
 use super::recording::Recording;
-use crate::kernel::Token;
+use crate::token::Token;
 
 /// One event. Members that do not apply are left out.
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::record::{Ask, Call, Decision, Interest, Phase, SocketOption, Waits, What};
 use crate::amounts::Count;
-use crate::kernel::{Command, Readiness};
+use crate::notice::{Command, Readiness};
 use crate::protocol::Within;
 
 /// mio waits and registers through `poll(2)` where it is told to, and through kqueue where there is no epoll.

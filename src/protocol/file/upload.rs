@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::name::Name;
 use super::{OnExisting, refuse};
-use crate::kernel::{Directory, Draft};
+use crate::disk::{Directory, Draft};
 use crate::protocol::{ProtocolError, Sink, Stored};
 
 /// Bytes that an upload writes between two looks at the free space: seldom enough to cost nothing. The last look is
@@ -166,7 +166,7 @@ fn disk_error(error: &io::Error) -> ProtocolError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Disk;
+    use crate::disk::Disk;
     use crate::protocol::file::name::Field;
     use crate::testing::{Links, MemoryDisk, Operation};
 

@@ -1,5 +1,4 @@
 use super::*;
-use crate::config::units::{Size, Span};
 use crate::limits::Limits;
 use crate::protocol::CloseReason;
 use crate::protocol::chance::Chance;
@@ -8,6 +7,7 @@ use crate::protocol::file::tests::{
     MILLISECOND, SECOND, connect, drip, every_fault_spares_the_disk, play, received, replies,
 };
 use crate::testing::{Edges, Fault, Links, MemoryDisk, Operation, Script, converse, every_split, same_for_every_split};
+use crate::units::{Size, Span};
 
 const QUIET: Duration = Duration::from_millis(50);
 

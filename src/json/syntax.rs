@@ -55,7 +55,7 @@ fn word(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::document::Document;
+    use crate::json::Document;
 
     #[test]
     fn what_is_no_json_is_named_for_what_it_is() {

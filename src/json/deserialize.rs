@@ -146,7 +146,7 @@ fn describe(found: Unexpected<'_>) -> String {
 }
 
 /// What stands in the text, in a few words.
-pub(super) fn describe_value(value: &Value<'_>) -> String {
+pub(crate) fn describe_value(value: &Value<'_>) -> String {
     match value {
         Value::NullKeyword(_) => "null".to_owned(),
         Value::BooleanLit(literal) => literal.value.to_string(),

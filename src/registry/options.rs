@@ -7,8 +7,7 @@ use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::document::{member, push_name};
-use super::problems::Findings;
+use crate::json::{Findings, member, push_name};
 use crate::protocol::{OptionError, Service};
 
 /// What a configuration does with the options of a protocol.
@@ -17,10 +16,10 @@ pub(crate) struct OptionsType {
     /// Options that are the same type.
     pub(crate) id: TypeId,
     /// Reads and checks them. The arguments are the member `options`, if there is one, and its listener.
-    pub(super) read: fn(Option<&Value<'_>>, &Value<'_>, &mut Findings<'_>) -> Option<serde_json::Value>,
+    pub(crate) read: fn(Option<&Value<'_>>, &Value<'_>, &mut Findings<'_>) -> Option<serde_json::Value>,
     /// The defaults, if they pass the check.
-    pub(super) checked_defaults: fn() -> Result<serde_json::Value, Vec<OptionError>>,
-    pub(super) subschema: fn(&mut SchemaGenerator) -> Schema,
+    pub(crate) checked_defaults: fn() -> Result<serde_json::Value, Vec<OptionError>>,
+    pub(crate) subschema: fn(&mut SchemaGenerator) -> Schema,
     defaults: fn() -> serde_json::Value,
 }
 

@@ -36,7 +36,7 @@ pub struct Problems {
 
 impl Problems {
     /// A single problem at a byte offset of `text`.
-    pub(super) fn one(file: &str, text: &str, offset: usize, message: String) -> Self {
+    pub(crate) fn one(file: &str, text: &str, offset: usize, message: String) -> Self {
         let (line, column) = line_and_column(text, offset);
         Self { file: file.to_owned(), list: vec![Problem { line, column, path: String::new(), message }] }
     }
@@ -79,7 +79,7 @@ pub(crate) struct Findings<'d> {
 }
 
 impl<'d> Findings<'d> {
-    pub(super) fn new(document: &'d Document<'d>) -> Self {
+    pub(crate) fn new(document: &'d Document<'d>) -> Self {
         Self { document, found: BTreeSet::new(), bad: BTreeSet::new() }
     }
 
@@ -89,13 +89,13 @@ impl<'d> Findings<'d> {
     }
 
     /// What stands at `offset` is wrong.
-    pub(super) fn report(&mut self, offset: usize, message: impl Into<String>) {
+    pub(crate) fn report(&mut self, offset: usize, message: impl Into<String>) {
         let path = if self.is_full() { String::new() } else { self.path(offset) };
         self.report_as(offset, path, message);
     }
 
     /// What stands at `offset`, or is lacking there and would have the path `path`, is wrong.
-    pub(super) fn report_as(&mut self, offset: usize, path: String, message: impl Into<String>) {
+    pub(crate) fn report_as(&mut self, offset: usize, path: String, message: impl Into<String>) {
         if !self.is_full() {
             self.found.insert((offset, path, message.into()));
         }
@@ -103,7 +103,7 @@ impl<'d> Findings<'d> {
     }
 
     /// The path of what stands at `offset`.
-    pub(super) fn path(&self, offset: usize) -> String {
+    pub(crate) fn path(&self, offset: usize) -> String {
         self.document.path(offset)
     }
 
@@ -112,7 +112,7 @@ impl<'d> Findings<'d> {
     ///
     /// A deserializer stops at the first error. So it is run again, each time passing over one more mistake: as often as
     /// there are mistakes, and never more often than [`PROBLEMS_MAX`] allows.
-    pub(super) fn read<T: DeserializeOwned>(&mut self, value: &Value<'_>, null_is_absent: bool) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&mut self, value: &Value<'_>, null_is_absent: bool) -> Option<T> {
         while !self.is_full() {
             let error = match T::deserialize(Reader { value, bad: &self.bad, null_is_absent }) {
                 Ok(read) => return Some(read),
@@ -139,7 +139,7 @@ impl<'d> Findings<'d> {
     }
 
     /// The value, if nothing is wrong.
-    pub(super) fn finish<T>(self, file: &str, text: &str, value: T) -> Result<T, Problems> {
+    pub(crate) fn finish<T>(self, file: &str, text: &str, value: T) -> Result<T, Problems> {
         if self.found.is_empty() {
             return Ok(value);
         }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::units::{Expected, from_string};
+use crate::units::{Expected, from_string};
 
 /// An address to listen on: `tcp://127.0.0.1:5656`.
 #[derive(Debug, Clone, PartialEq, Eq)]

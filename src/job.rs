@@ -1,0 +1,68 @@
+//! What may block: made by a protocol, done by a worker, carried by the kernel.
+
+use std::any::Any;
+use std::fmt;
+
+/// Work that may block: a file, a lookup, heavy computation. Runs on a worker thread.
+///
+/// A connection has at most one job at a time, so its jobs stay in order. A panic in a job ends its connection.
+///
+/// ```
+/// use reactor::protocol::Job;
+///
+/// let job = Job::new(|| (1..=1000_u64).sum::<u64>());
+/// // A worker runs it, and what it returns comes back as an event of the connection that has asked for it.
+/// assert_eq!(job.run().downcast().ok(), Some(500_500_u64));
+/// ```
+pub struct Job {
+    work: Box<dyn FnOnce() -> Outcome + Send>,
+    /// The index of the listener whose workers do it. The loop sets it.
+    pub(crate) listener: u16,
+}
+
+impl Job {
+    /// What `work` returns comes back as [`Event::Done`](crate::protocol::Event::Done).
+    pub fn new<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self { work: Box::new(move || Outcome(Box::new(work()))), listener: 0 }
+    }
+
+    /// Drops what may block to drop, then does what a protocol left to be done; nothing comes of it that could be left in
+    /// its turn.
+    pub(crate) fn discarding(remains: Option<Box<dyn Any + Send>>, last: Option<Self>) -> Self {
+        Self::new(move || {
+            drop(remains);
+            drop(last.map(Self::run));
+        })
+    }
+
+    /// Does the work. That is for a worker; a [kernel](crate::kernel::Kernel) calls it.
+    #[must_use]
+    pub fn run(self) -> Outcome {
+        (self.work)()
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// What a job returned.
+pub struct Outcome(Box<dyn Any + Send>);
+
+impl Outcome {
+    /// The value, if the job returned a `T`.
+    ///
+    /// # Errors
+    /// The outcome itself, if it is of another type.
+    pub fn downcast<T: 'static>(self) -> Result<T, Self> {
+        self.0.downcast().map(|value| *value).map_err(Self)
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outcome")
+    }
+}

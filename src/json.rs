@@ -1,0 +1,14 @@
+//! JSON as a person writes it, with comments and trailing commas; all that is wrong with it is told at once, each with
+//! its place, what was expected and what was found.
+
+mod deserialize;
+mod document;
+mod problems;
+mod suggestion;
+mod syntax;
+
+pub(crate) use self::deserialize::{alternatives, describe_value};
+pub(crate) use self::document::{Document, member, members, merged, push_name, quoted};
+pub(crate) use self::problems::Findings;
+pub use self::problems::{Problem, Problems};
+pub(crate) use self::suggestion::nearest;

@@ -1,0 +1,21 @@
+//! Who is meant: a slot of the loop, and which of its owners.
+
+use std::fmt;
+
+/// Names a slot of the loop, and which of its successive owners is meant.
+///
+/// Slots are reused, so an event, a deadline or a result can come for an owner that is gone. Its generation then differs
+/// from that of the slot, and it is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// The index of the slot.
+    pub slot: u32,
+    /// Counts the owners of all slots.
+    pub generation: u32,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
