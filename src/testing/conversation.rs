@@ -117,8 +117,8 @@ impl<'s> Conversation<'s> {
 
     fn run(mut self) -> Transcript {
         self.visit(|connection, visit| {
-            let errand = connection.open(visit);
-            Left { status: Status::Again, deadline: Time::NEVER, errand }
+            connection.open(visit);
+            Left { status: Status::Again, deadline: Time::NEVER }
         });
         let mut steps = self.script.steps.iter();
         let mut over = self.settle();
@@ -256,7 +256,8 @@ impl<'s> Conversation<'s> {
         let served = (&mut self.stats, &self.script.limits);
         let clock = Still(instant);
         let mut visit = Visit::new(&mut self.lent, &moment, &clock, served, mood);
-        let Left { mut status, errand, .. } = drive(&mut self.connection, &mut visit);
+        let Left { mut status, .. } = drive(&mut self.connection, &mut visit);
+        let errand = visit.errand.take();
         if let Some(Errand::Job(job)) = errand {
             if self.jobs_taken < self.script.jobs_taken {
                 self.jobs_taken += 1;
