@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::random::Random;
 use super::{Act, Expectation, Plan, Service, Upload};
 use crate::protocol::file::OnExisting;
-use crate::testing::simulation::tale::blocks;
+use crate::simulation::tale::blocks;
 
 /// A client of any protocol.
 pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {

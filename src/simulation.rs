@@ -90,9 +90,9 @@ impl std::error::Error for Failure {}
 /// Runs one simulation.
 ///
 /// ```
-/// let report = reactor::testing::simulate(1)?;
+/// let report = reactor::simulation::simulate(1)?;
 /// assert!(report.turns > 0);
-/// # Ok::<(), reactor::testing::Failure>(())
+/// # Ok::<(), reactor::simulation::Failure>(())
 /// ```
 ///
 /// # Errors
