@@ -38,8 +38,6 @@ mod record;
 mod recorder;
 mod recording;
 mod ring;
-#[cfg(test)]
-mod sample;
 mod text;
 mod trace_events;
 mod view;
@@ -56,3 +54,8 @@ pub(crate) use self::recorder::{
 pub use self::recorder::{start, stop};
 pub use self::recording::{Open, Recording, Served};
 pub use self::view::View;
+
+#[cfg(test)]
+mod tests {
+    pub(super) mod sample;
+}
