@@ -109,7 +109,7 @@ impl Network {
         let client = client_at(reply.to);
         let source = Some(source_for(client));
         assert_eq!(reply.source, source, "the reply to {} leaves from another address than was asked", reply.to);
-        if !self.dark && !self.strikes(self.chaos.datagrams_lost) {
+        if !self.powered_off && !self.strikes(self.chaos.datagrams_lost) {
             let at = self.now + self.random.millis(20);
             self.agenda.add(at, Happening::Reply(client, reply.payload.to_vec()));
         }

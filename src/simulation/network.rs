@@ -34,7 +34,7 @@ pub(super) struct Network {
     /// The first listener that is short of descriptors, and how many connections it and all together had accepted.
     pub(super) first_in_short: Option<(usize, u64, u64)>,
     /// The power is lost: nothing leaves the machine any more.
-    pub(super) dark: bool,
+    pub(super) powered_off: bool,
     /// Calls that the server has made.
     pub(super) calls: u64,
     /// What has happened, by kind: faults, and limits that were reached.
@@ -207,7 +207,7 @@ impl Network {
             stale_notices: 0,
             pressed_since: None,
             first_in_short: None,
-            dark: false,
+            powered_off: false,
             calls: 0,
             seen: BTreeSet::new(),
             awaited: vec![false; clients],

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::chaos::Chaos;
 use super::clients::datagram::DatagramClient;
 use super::clients::{Client, Service, State, honest, hostile};
-use super::disk::StormyDisk;
+use super::disk::FaultyDisk;
 use super::kernel::SimulatedKernel;
 use super::network::{Happening, Network, ServerEnd};
 use super::random::Random;
@@ -25,7 +25,7 @@ use crate::reactor::{Reactor, Stopped, Turn};
 use crate::registry::Registry;
 use crate::stats::Tally;
 use crate::testing::MemoryDisk;
-use crate::xray::{self, Told};
+use crate::xray::{self, SimulatedClock};
 
 /// Turns of the loop in which no time passes: more would be a loop that spins.
 const TURNS_IN_NO_TIME_MAX: u32 = 5000;
@@ -41,7 +41,7 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) datagram_clients: Vec<DatagramClient>,
     random: Random,
-    disk: StormyDisk,
+    disk: FaultyDisk,
     /// What workers are busy with.
     pub(super) jobs: BTreeMap<u64, (Token, Job)>,
     pub(super) jobs_due: VecDeque<u64>,
@@ -58,7 +58,7 @@ pub(super) fn wall_clock_at(now: Duration) -> SystemTime {
 }
 
 impl World {
-    fn new(random: &mut Random, chaos: Chaos, settings: Settings, disk: StormyDisk, trace: Trace) -> Self {
+    fn new(random: &mut Random, chaos: Chaos, settings: Settings, disk: FaultyDisk, trace: Trace) -> Self {
         let honest_count = random.within(1..12);
         // At one door a crowd finds limits that it does not find at six.
         let crowded = random.strikes(300).then(|| random.pick(&Service::ALL));
@@ -135,7 +135,7 @@ impl World {
 
     /// Whether the loop need not go on waiting: something failed, the power is lost, or all is done.
     pub(super) fn is_over(&self) -> bool {
-        let over = self.failure.is_some() || self.network.dark || self.network.now > self.patience();
+        let over = self.failure.is_some() || self.network.powered_off || self.network.now > self.patience();
         over || (!self.stopping && self.is_settled())
     }
 
@@ -259,7 +259,7 @@ impl World {
         self.network.chaos.crash_at = None;
         self.network.agenda.forget_server();
         self.network.note(|| "the server starts again".to_owned());
-        self.network.dark = false;
+        self.network.powered_off = false;
         for link in &mut self.network.links {
             link.token = None;
         }
@@ -268,7 +268,7 @@ impl World {
         self.network.first_in_short = None;
         let chaos = &self.network.chaos;
         left.set_capacity(if chaos.disk_full.contains(&self.network.now) { 0 } else { u64::MAX });
-        self.disk = StormyDisk::new(left, chaos, self.random.split());
+        self.disk = FaultyDisk::new(left, chaos, self.random.split());
         self.jobs_due.clear();
         self.commands.clear();
     }
@@ -291,11 +291,11 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     let chaos = Chaos::draw(&mut random);
     let settings = Settings::draw(&mut random);
     let text = settings.text();
-    let disk = StormyDisk::new(MemoryDisk::new(), &chaos, random.split());
+    let disk = FaultyDisk::new(MemoryDisk::new(), &chaos, random.split());
     let world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
     let world = Rc::new(RefCell::new(world));
     let mut report = Report::default();
-    let recorder = tracing.then(Told::start);
+    let recorder = tracing.then(SimulatedClock::start);
     let result = catch_unwind(AssertUnwindSafe(|| live(&world, &text, &mut report))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("a panic: {}", text.unwrap_or("without a text")))
