@@ -16,8 +16,9 @@
 //! 2. Then the faults stop, and every honest client that no fault has hit must have its complete and right answer.
 //! 3. At last the server is stopped, and nothing may be left of anything.
 //!
-//! Reading order: `random`, `chaos`, `settings`, `network`, then the server's side of it (`streams`, `datagrams`, `disk`,
-//! `kernel`), the `clients`, and `world` and `checks`, which put it together.
+//! Reading order, each knowing only those before it: `random`, `trace`, `chaos`, `settings`, `network`; `tale`, the `clients`,
+//! the `disk`, and `world`, which has them all; the server's side of the network (`streams`, `datagrams`, `kernel`);
+//! `checks`; and `run`.
 
 mod chaos;
 mod checks;
@@ -27,6 +28,7 @@ mod disk;
 mod kernel;
 mod network;
 mod random;
+mod run;
 mod settings;
 mod streams;
 mod tale;
@@ -98,5 +100,5 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// What the server did wrong, with the steps that led there.
 pub fn simulate(seed: u64) -> Result<Report, Failure> {
-    world::run(seed, false).map_err(|found| world::run(seed, true).err().unwrap_or(found))
+    run::run(seed, false).map_err(|found| run::run(seed, true).err().unwrap_or(found))
 }

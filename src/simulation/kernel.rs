@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
-use super::clients::Service;
 use super::datagrams::UdpSocket;
 use super::disk::FaultyDisk;
 use super::network::{self, Happening, ServerEnd};
+use super::settings::Service;
 use super::streams::Stream;
 use super::world::World;
 use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Readiness, Token};
