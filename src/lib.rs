@@ -70,8 +70,6 @@ mod panics;
 pub mod protocol;
 mod reactor;
 mod registry;
-/// Public for the tests of this repository alone: its clients speak the built-in protocols and no others, so it has nothing
-/// to offer to another crate.
 #[doc(hidden)]
 pub mod simulation;
 pub mod stats;

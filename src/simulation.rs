@@ -1,5 +1,9 @@
 //! The whole server on a simulated kernel, from one seed.
 //!
+//! It is public, and hidden from the documentation, because the tests in `tests/simulation.rs` are another crate. No plug-in
+//! can use it: its clients speak the built-in protocols and know their answers. The kit for plug-ins is
+//! [`testing`](crate::testing), and semantic versioning does not cover this module.
+//!
 //! [`simulate`] runs a [`Reactor`](crate::Reactor) with all built-in protocols: the real loop, drivers and protocols,
 //! on a kernel, a network, a disk, workers and a clock that are made up. Nothing waits and nothing is left to chance
 //! but what the seed decides, so a failure can be played again, and an hour passes in milliseconds.
@@ -11,8 +15,8 @@
 //!                                       checks              after every turn
 //! ```
 //!
-//! 1. While the faults last, honest and hostile clients come and go, and everything that [`chaos`] lists goes wrong.
-//!    After each turn of the loop the invariants are [checked](checks).
+//! 1. While the faults last, honest and hostile clients come and go, and everything that `chaos` lists goes wrong.
+//!    After each turn of the loop the invariants are checked (`checks`).
 //! 2. Then the faults stop, and every honest client that no fault has hit must have its complete and right answer.
 //! 3. At last the server is stopped, and nothing may be left of anything.
 //!
