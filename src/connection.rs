@@ -213,6 +213,4 @@ impl<T: Transport> Connection<T> {
 }
 
 #[cfg(test)]
-mod back_pressure;
-#[cfg(test)]
 mod tests;
