@@ -12,7 +12,6 @@ mod expiry;
 mod held;
 mod invariants;
 mod pace;
-mod peer;
 mod phase;
 mod recording;
 mod storing;
@@ -22,12 +21,10 @@ mod why;
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
 use self::pace::Pace;
-use self::peer::Peer;
 use self::phase::Phase;
 use self::visit::Round;
 pub(crate) use self::visit::{Ended, Status, Visit};
@@ -39,6 +36,7 @@ use crate::limits::{
     CALL_UNITS, Limits, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_UNITS,
 };
 use crate::panics::catch;
+use crate::peer::{PackedPeer, Peer};
 use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::xray::{self, Ask, Call, What};
@@ -62,7 +60,7 @@ pub(crate) struct Connection<T> {
     within: Within,
     pace: Pace,
     protocol: Box<dyn StreamProtocol>,
-    peer: Peer,
+    peer: PackedPeer,
     /// The last byte received, job finished, or output drained.
     active: Time,
     held: Option<Box<Held>>,
@@ -74,7 +72,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn new(
         transport: T,
         protocol: Box<dyn StreamProtocol>,
-        peer: SocketAddr,
+        peer: &Peer,
         limits: &Limits,
         now: Time,
     ) -> Self {
@@ -88,7 +86,7 @@ impl<T: Transport> Connection<T> {
             within: Within::Nothing,
             pace: Pace::default(),
             protocol,
-            peer: Peer::from(peer),
+            peer: PackedPeer::from(peer),
             active: now,
             held: None,
         };
@@ -96,8 +94,8 @@ impl<T: Transport> Connection<T> {
         connection
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer.address()
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer.unpack()
     }
 
     /// How much it takes at a time, as its last visits showed.
@@ -451,9 +449,9 @@ impl<T: Transport> Connection<T> {
         input: usize,
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> Result<Reply, Panicked> {
-        let peer = self.peer.address();
+        let peer = self.peer.unpack();
         let before = visit.outbox.len();
-        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, peer);
+        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, visit.instant, visit.wall_clock, &peer);
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input, visit.outbox.len() - before, &reply));

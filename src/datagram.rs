@@ -10,6 +10,7 @@ use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Repl
 use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
 use crate::log_limit::LogLimit;
 use crate::panics::catch;
+use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Stats;
 use crate::xray::{self, Ask, Decision, What};
@@ -160,19 +161,15 @@ impl<S: DatagramSocket> Mailbox<S> {
         } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
-            let mut cx = Context::new(
-                visit.outbox,
-                &mut visit.stats.error_answers,
-                visit.instant,
-                visit.wall_clock,
-                received.from,
-            );
+            let peer = Peer::from(received.from);
+            let mut cx =
+                Context::new(visit.outbox, &mut visit.stats.error_answers, visit.instant, visit.wall_clock, &peer);
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
             result.unwrap_or_else(|panicked| {
                 let what = format!("it panicked{}", panicked.detail());
-                self.bug_log.write(visit.now, &self.name, self.token, Some(received.from), &what);
+                self.bug_log.write(visit.now, &self.name, self.token, Some(&peer), &what);
                 Err(Dropped("bug"))
             })
         };

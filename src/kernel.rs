@@ -32,6 +32,7 @@ pub use crate::disk::{Directory, Disk, Draft, Existing};
 use crate::job::Job;
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
+pub use crate::peer::Peer;
 pub use crate::token::Token;
 use crate::xray::Gives;
 
@@ -78,7 +79,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
-    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
     /// Registers a connection once and for all: readable, writable, edge-triggered.
     ///
