@@ -5,7 +5,6 @@ use std::mem;
 
 use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
-use crate::connection::{Status, Visit};
 use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Reply, Token};
 use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
 use crate::log_limit::LogLimit;
@@ -13,6 +12,7 @@ use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Stats;
+use crate::visit::{Status, Visit};
 use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
@@ -162,8 +162,13 @@ impl<S: DatagramSocket> Mailbox<S> {
             Err(Dropped("too long"))
         } else {
             let peer = Peer::from(received.from);
-            let mut cx =
-                Context::new(visit.outbox, &mut visit.stats.error_answers, visit.instant, visit.wall_clock, &peer);
+            let mut cx = Context::new(
+                visit.outbox,
+                &mut visit.stats.error_answers,
+                visit.moment.instant,
+                visit.moment.wall_clock,
+                &peer,
+            );
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
