@@ -12,6 +12,7 @@
 
 #[cfg(test)]
 mod chance;
+mod context;
 pub mod file;
 pub mod greeting;
 mod service;
@@ -23,13 +24,15 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
+pub use self::context::Context;
+pub(crate) use self::context::Site;
 pub use self::service::{Admission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService};
 pub use crate::job::{Job, Outcome};
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
-use crate::stats::Tally;
+pub use crate::token::ConnectionId;
 
 /// One connection's side of a protocol: a state machine over bytes.
 ///
@@ -109,39 +112,6 @@ impl<P: StreamProtocol + ?Sized> StreamProtocol for Box<P> {
 
 /// What a protocol answers to the driver: a decision, or the error that ends the connection.
 pub type Reply = Result<Step, ProtocolError>;
-
-/// What a protocol sees of the world during one call. Time is an argument, so that tests can choose it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Context<'a> {
-    /// Append what shall be sent.
-    pub out: &'a mut Outbox,
-    /// The monotonic time of this turn of the loop.
-    pub now: Instant,
-    /// The wall-clock time of this turn of the loop.
-    pub wall_clock: SystemTime,
-    /// The other end of the connection, or the sender of the datagram.
-    pub peer: &'a Peer,
-    pub(crate) refused: &'a mut Tally,
-}
-
-impl<'a> Context<'a> {
-    pub(crate) fn new(
-        out: &'a mut Outbox,
-        refused: &'a mut Tally,
-        now: Instant,
-        wall_clock: SystemTime,
-        peer: &'a Peer,
-    ) -> Self {
-        Self { out, now, wall_clock, peer, refused }
-    }
-
-    /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
-    /// counter. A datagram that gets no answer is [`Dropped`] instead, and counted by that.
-    pub fn refuse(&mut self, reason: &'static str) {
-        self.refused.add(reason);
-    }
-}
 
 /// How many bytes of the input are done with, and what happens next.
 #[derive(Debug)]
