@@ -7,11 +7,11 @@
 
 use std::process::ExitCode;
 
-use reactor::Registry;
 use reactor::protocol::{
     Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
     StreamService, Within,
 };
+use reactor::{Program, Registry};
 
 /// The longest line, in bytes.
 const LINE_BYTES_MAX: usize = 16;
@@ -51,5 +51,5 @@ impl StreamService for Hundred {
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
     registry.stream::<Hundred>();
-    reactor::command(registry)
+    Program::new("fragile", "0.0.1").about("A server that divides by what it is sent.").run(registry)
 }
