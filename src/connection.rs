@@ -34,12 +34,13 @@ pub(crate) use self::visit::{Ended, Status, Visit};
 use crate::attempt::{Attempt, attempt};
 use crate::budget::Class;
 use crate::bulk::{Buffers, Bulk, Returned};
+use crate::job::{Job, Outcome};
 use crate::kernel::{Panicked, Readiness, Transport};
 use crate::limits::{
     CALL_UNITS, Limits, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX, VISIT_UNITS,
 };
 use crate::panics::catch;
-use crate::protocol::{CloseReason, Context, Event, Job, Outcome, Reply, Step, StreamProtocol, Then, Within};
+use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::xray::{self, Ask, Call, What};
 
@@ -347,9 +348,19 @@ impl<T: Transport> Connection<T> {
 
     /// Tells the protocol that something other than bytes happened. Returns how much of the rest it consumed.
     fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
+        self.give(Ask::of(&event), visit, |protocol, rest, cx| protocol.on_event(event, rest, cx))
+    }
+
+    /// Gives the protocol something other than bytes. Returns how much of the rest it consumed.
+    fn give(
+        &mut self,
+        ask: Ask,
+        visit: &mut Visit<'_>,
+        give: impl FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply,
+    ) -> usize {
         let input = self.take_input();
         self.starved = false;
-        let consumed = self.call(visit, Ask::of(&event), &input, |protocol, cx| protocol.on_event(event, &input, cx));
+        let consumed = self.call(visit, ask, &input, |protocol, cx| give(protocol, &input, cx));
         self.keep(input, consumed);
         self.starved |= self.input().is_empty();
         consumed
@@ -372,8 +383,8 @@ impl<T: Transport> Connection<T> {
         };
         self.converse_again();
         match returned {
-            Returned::Job(outcome) => {
-                self.tell(Event::Done(outcome), visit);
+            Returned::Job(answer) => {
+                self.give(Ask::Done, visit, |protocol, rest, cx| answer.call(protocol, rest, cx));
             }
             Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {
@@ -490,6 +501,7 @@ impl<T: Transport> Connection<T> {
                 let reason = if self.peer_finished { CloseReason::Eof } else { CloseReason::Finished };
                 self.leave(Phase::Flushing(reason), visit);
             }
+            Then::Bug(what) => self.leave(Phase::Closed(CloseReason::Bug(what)), visit),
         }
     }
 

@@ -29,7 +29,7 @@ pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
 pub use crate::disk::{Directory, Disk, Draft, Existing};
-use crate::job::Job;
+pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
 pub use crate::token::Token;

@@ -94,8 +94,8 @@ impl StreamService for Late {
 impl StreamProtocol for Late {
     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
         match input[0] {
-            b'j' => Ok(Step::job(Job::new(|| panic!("job {}", 1))).consuming(1)),
-            b's' => Ok(Step::bulk(Box::new(Self { leaves: false }), 1).consuming(1)),
+            b'j' => Ok(Step::run(|| panic!("job {}", 1)).consuming(1)),
+            b's' => Ok(Step::bulk(Self { leaves: false }, 1, |_: &mut Self, _, _, _| Ok(Step::finish())).consuming(1)),
             _ => {
                 self.leaves = true;
                 Ok(Step::finish().consuming(1))

@@ -3,8 +3,8 @@
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Span;
 use crate::bulk::Returned;
+use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, NoWorker, Panicked, Token, Waiting};
-use crate::protocol::{Job, Outcome};
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {

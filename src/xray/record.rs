@@ -282,9 +282,9 @@ pub enum Ask {
     Eof,
     /// [`Event::Quiet`](crate::protocol::Event::Quiet).
     Quiet,
-    /// [`Event::Done`](crate::protocol::Event::Done).
+    /// A job is done: the method that [`Step::job`](crate::protocol::Step::job) named.
     Done,
-    /// [`Event::Stored`](crate::protocol::Event::Stored).
+    /// Contents are stored: the method that [`Step::bulk`](crate::protocol::Step::bulk) named.
     Stored,
     /// [`Event::Room`](crate::protocol::Event::Room).
     Room,

@@ -10,7 +10,7 @@ use crate::connection::Status;
 use crate::kernel::Readiness;
 use crate::limits::READ_BYTES;
 use crate::outbox::Outbox;
-use crate::protocol::{Context, Job, Reply, Sink, Step, StreamProtocol};
+use crate::protocol::{Context, Reply, Sink, Step, StreamProtocol};
 use crate::stats::Stats;
 
 /// A peer that takes `window` bytes.
@@ -69,8 +69,8 @@ impl StreamProtocol for Puppet {
             b'r' => Step::wait(Within::Request),
             b'b' => Step::wait(Within::Body),
             b'q' => Step::wait_quiet(Within::Request, Duration::from_millis(50)),
-            b'j' => Step::job(Job::new(|| ())).consuming(1),
-            b'u' => Step::bulk(Box::new(Nowhere), 1 << 30).consuming(1),
+            b'j' => Step::run(|| ()).consuming(1),
+            b'u' => Step::bulk(Nowhere, 1 << 30, |_: &mut Self, _, _, _| Ok(Step::finish())).consuming(1),
             b'f' => Step::finish(),
             b'o' => {
                 cx.out.extend_from_slice(&[b'o'; 256 * 1024]);

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::protocol::{
-    Context, Event, Job, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Context, Event, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
 
 /// Bytes of one block: so many that a request for all that it may ask for goes beyond every limit of output.
@@ -42,11 +42,6 @@ fn block(left: u8) -> Vec<u8> {
     vec![left; BLOCK_BYTES]
 }
 
-/// Lets a worker make the next block.
-fn make(left: u8) -> Step {
-    Step::job(Job::new(move || block(left)))
-}
-
 struct Teller {
     /// Blocks that are still to come.
     left: u8,
@@ -57,7 +52,7 @@ impl StreamProtocol for Teller {
         Ok(match *input {
             [how @ (b'j' | b'm'), count @ 1..=BLOCKS_MAX, ..] => {
                 self.left = count;
-                if how == b'j' { make(count) } else { Step::more() }.consuming(2)
+                if how == b'j' { self.make() } else { Step::more() }.consuming(2)
             }
             [b'j' | b'm'] => Step::wait(Within::Request),
             _ => Step::again(1),
@@ -65,16 +60,29 @@ impl StreamProtocol for Teller {
     }
 
     fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
-        let (said, next): (_, fn(u8) -> Step) = match event {
-            Event::Eof => return Ok(Step::finish()),
-            Event::Done(outcome) => (outcome.downcast::<Vec<u8>>().unwrap_or_default(), make),
-            Event::Room => (block(self.left), |_| Step::more()),
-            Event::Quiet | Event::Stored(_) | Event::NoWorker | Event::Closing => {
-                return Ok(Step::wait(Within::Nothing));
-            }
-        };
-        cx.out.extend_from_slice(&said);
+        match event {
+            Event::Eof => Ok(Step::finish()),
+            Event::Room => Ok(if self.says(&block(self.left), cx) { Step::more() } else { Step::again(0) }),
+            Event::Quiet | Event::NoWorker | Event::Closing => Ok(Step::wait(Within::Nothing)),
+        }
+    }
+}
+
+impl Teller {
+    /// Lets a worker make the next block.
+    fn make(&self) -> Step {
+        let left = self.left;
+        Step::job(move || block(left), Self::tell)
+    }
+
+    fn tell(&mut self, block: Vec<u8>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        Ok(if self.says(&block, cx) { self.make() } else { Step::again(0) })
+    }
+
+    /// Says a block. Returns whether another one follows.
+    fn says(&mut self, block: &[u8], cx: &mut Context<'_>) -> bool {
+        cx.out.extend_from_slice(block);
         self.left -= 1;
-        Ok(if self.left == 0 { Step::again(0) } else { next(self.left) })
+        self.left > 0
     }
 }
