@@ -84,6 +84,25 @@ pub use endpoint::Endpoint;
 pub use kernel::Handle;
 pub use reactor::{Reactor, Stopped, Turn};
 pub use registry::{Protocol, Registry};
+/// The crate [`schemars`], from which the schema of a plug-in's options comes. A plug-in crate needs no dependency on it: see
+/// [`serde`].
+pub use schemars;
+/// The crate [`serde`](https://docs.rs/serde), which reads the options of a plug-in. A plug-in crate needs no dependency on
+/// it, and so none that could be of another version than ours:
+///
+/// ```
+/// use reactor::schemars::JsonSchema;
+/// use reactor::serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
+/// #[schemars(crate = "reactor::schemars")]
+/// struct Options {
+///     /// What is said to everybody.
+///     motto: String,
+/// }
+/// ```
+pub use serde;
 
 /// The README's code is compiled and run as well.
 #[cfg(doctest)]

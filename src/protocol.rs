@@ -181,6 +181,7 @@ pub enum Event {
 
 /// An error that ends its connection: `reply` is sent, then the connection is flushed and closed in order.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ProtocolError {
     /// The name of the counter: a few words that do not depend on what the peer sent.
     pub reason: &'static str,
@@ -194,6 +195,15 @@ impl ProtocolError {
         Self { reason, reply: reply.into() }
     }
 }
+
+/// The reason. What the peer is told may be long, and quote what it sent.
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl std::error::Error for ProtocolError {}
 
 /// Why a connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,3 +319,11 @@ pub trait DatagramProtocol: Send {
 /// A datagram that gets no answer; the name of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped(pub &'static str);
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Dropped {}

@@ -128,6 +128,7 @@ pub struct Reactor<K: Kernel = Mio> {
 
 /// Whether another turn is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Turn {
     /// The server is running.
     Running,

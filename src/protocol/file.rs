@@ -36,6 +36,7 @@ pub use self::sized::FileSized;
 /// The options of `file` and `file-sized`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FileOptions {
     /// Where files are received; created if it is missing. A relative path starts from the working directory.
     pub directory: PathBuf,
@@ -64,6 +65,7 @@ impl Default for FileOptions {
 /// What happens to an upload whose name exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnExisting {
     /// It is refused.
     Refuse,

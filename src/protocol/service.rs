@@ -50,6 +50,7 @@ pub trait StreamService: Service {
 
 /// An option that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OptionError {
     /// Which one, such as `max_request`.
     pub path: String,
@@ -63,6 +64,14 @@ impl OptionError {
         Self { path: path.into(), message: message.into() }
     }
 }
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for OptionError {}
 
 /// What a service is given when it opens.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::token::Token;
 /// What [takes time](What::takes_time) began when the record before it was made, and ended at its own time. Everything else
 /// has the time of the record before it, so that a clock is read only where time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
     pub at: u64,
@@ -261,6 +262,7 @@ pub enum SocketOption {
 
 /// What a socket is registered for; always edge-triggered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interest {
     /// Reading: a listener.
     Read,
@@ -362,6 +364,7 @@ pub enum Waits {
 
 /// The address of a peer, in 18 bytes: that of IPv4 in its mapped form (RFC 4291, 2.5.5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peer {
     octets: [u8; 16],
     port: u16,

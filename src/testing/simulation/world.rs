@@ -336,7 +336,8 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
         for stats in reactor.endpoints().iter().map(Endpoint::stats) {
             let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]
                 .into_iter()
-                .flat_map(Tally::reasons);
+                .flat_map(Tally::iter)
+                .map(|(reason, _)| reason);
             world.borrow_mut().network.seen.extend(reasons);
         }
         match life {
