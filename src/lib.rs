@@ -75,6 +75,7 @@ pub mod testing;
 mod time;
 mod token;
 pub mod units;
+mod visit;
 pub mod xray;
 
 pub use bind::BindError;
