@@ -5,12 +5,12 @@
 //! echo 7 | nc -N 127.0.0.1 9000
 //! ```
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use reactor::Registry;
 use reactor::protocol::{
-    Context, NoOptions, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
 
 /// The longest line, in bytes.
@@ -43,8 +43,8 @@ impl Service for Hundred {
 }
 
 impl StreamService for Hundred {
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 

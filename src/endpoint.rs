@@ -10,6 +10,7 @@ use crate::config::ListenerConfig;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
+use crate::peer::Peer;
 use crate::registry::StreamListenerService;
 use crate::stats::Stats;
 use crate::time::Time;
@@ -93,7 +94,7 @@ impl Endpoint {
     }
 
     /// Logs a bug of the protocol, at a limited rate.
-    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<SocketAddr>, what: &str) {
+    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<&Peer>, what: &str) {
         self.bug_log.write(now, &self.name, who, peer, what);
     }
 

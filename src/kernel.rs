@@ -38,6 +38,7 @@ pub use crate::disk::{Directory, Disk, Draft, Existing};
 pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
+pub use crate::peer::Peer;
 pub use crate::token::Token;
 use crate::xray::Gives;
 
@@ -84,7 +85,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
-    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
     /// Registers a connection once and for all: readable, writable, edge-triggered.
     ///

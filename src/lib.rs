@@ -67,6 +67,7 @@ mod log_writer;
 mod notice;
 mod outbox;
 mod panics;
+mod peer;
 pub mod protocol;
 mod reactor;
 mod registry;

@@ -25,16 +25,16 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 pub(crate) use self::job::{Answer, ErasedSink};
 pub use self::job::{Sink, Stored};
-pub use self::service::{NoOptions, OptionError, Service, Setup, SetupError, StreamService};
+pub use self::service::{Admission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService};
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
+pub use crate::peer::{Credentials, Peer};
 use crate::stats::Tally;
 
 /// One connection's side of a protocol: a state machine over bytes.
@@ -134,8 +134,8 @@ pub struct Context<'a> {
     pub now: Instant,
     /// The wall-clock time of this turn of the loop.
     pub wall_clock: SystemTime,
-    /// Who is at the other end.
-    pub peer: SocketAddr,
+    /// The other end of the connection, or the sender of the datagram.
+    pub peer: &'a Peer,
     pub(crate) refused: &'a mut Tally,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Context<'a> {
         refused: &'a mut Tally,
         now: Instant,
         wall_clock: SystemTime,
-        peer: SocketAddr,
+        peer: &'a Peer,
     ) -> Self {
         Self { out, now, wall_clock, peer, refused }
     }
@@ -281,6 +281,7 @@ impl fmt::Display for CloseReason {
 /// A protocol over UDP: one request, at most one reply.
 ///
 /// ```
+/// use std::net::SocketAddr;
 /// use reactor::protocol::{Context, DatagramProtocol, Dropped};
 /// use reactor::testing::ask;
 ///
@@ -295,7 +296,7 @@ impl fmt::Display for CloseReason {
 ///     }
 /// }
 ///
-/// let peer = "192.0.2.1:4000".parse()?;
+/// let peer: SocketAddr = "192.0.2.1:4000".parse()?;
 /// assert_eq!(ask(&mut First, b"abc", peer), Ok(b"a".to_vec()));
 /// assert_eq!(ask(&mut First, b"", peer), Err(Dropped("empty")));
 /// # Ok::<(), std::net::AddrParseError>(())

@@ -37,7 +37,6 @@ mod script;
 mod simulation;
 mod wire;
 
-use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 pub use self::conversation::{Transcript, converse};
@@ -47,6 +46,7 @@ pub use self::script::Script;
 pub use self::simulation::{Failure, Report, simulate};
 pub use self::wire::{Edges, Fault};
 use crate::outbox::Outbox;
+use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Tally;
 
@@ -54,9 +54,10 @@ use crate::stats::Tally;
 ///
 /// # Errors
 /// The reason for which the protocol dropped it.
-pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: SocketAddr) -> Result<Vec<u8>, Dropped> {
+pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: impl Into<Peer>) -> Result<Vec<u8>, Dropped> {
     let (mut outbox, mut refused) = (Outbox::default(), Tally::default());
-    let mut cx = Context::new(&mut outbox, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, from);
+    let from = from.into();
+    let mut cx = Context::new(&mut outbox, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, &from);
     protocol.on_datagram(payload, &mut cx)?;
     Ok(outbox.pending().to_vec())
 }

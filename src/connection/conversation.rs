@@ -222,10 +222,10 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        let peer = self.peer.address();
+        let peer = self.peer.unpack();
         let Moment { instant, wall_clock, .. } = *visit.moment;
         let before = visit.outbox.len();
-        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, instant, wall_clock, peer);
+        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, instant, wall_clock, &peer);
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input.len(), visit.outbox.len() - before, &reply));

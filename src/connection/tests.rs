@@ -1,6 +1,7 @@
 //! The rules of the driver, each with the smallest protocol that shows it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -102,7 +103,8 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let (limits, origin) = (Limits::default(), Instant::now());
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
-    let mut connection = Connection::new(gate, Box::new(Lines), ([192, 0, 2, 1], 40_000).into(), &limits, now);
+    let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
+    let mut connection = Connection::new(gate, Box::new(Lines), &address.into(), &limits, now);
     let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
     let (moment, clock) = (Moment::new(origin, origin, SystemTime::UNIX_EPOCH), Still(origin));
     let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &limits), Mood::default());

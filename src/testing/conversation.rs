@@ -1,5 +1,6 @@
 //! A conversation between a scripted peer and a protocol, through the real driver, without a socket.
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use crate::bulk::Buffers;
 use crate::connection::{Claim, Connection, Ended};
 use crate::kernel::Token;
 use crate::panics::catch;
+use crate::peer::Peer;
 use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
@@ -93,10 +95,10 @@ impl<'s> Conversation<'s> {
     fn new(protocol: Box<dyn StreamProtocol>, script: &'s Script) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);
         let origin = Instant::now();
-        let peer = ([192, 0, 2, 1], 40_000).into();
+        let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 40_000)));
         Self {
             script,
-            connection: Connection::new(wire.clone(), protocol, peer, &script.limits, Time::since(origin, origin)),
+            connection: Connection::new(wire.clone(), protocol, &peer, &script.limits, Time::since(origin, origin)),
             wire,
             origin,
             elapsed: Duration::ZERO,

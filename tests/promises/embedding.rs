@@ -1,12 +1,12 @@
 //! The crate inside another program: protocols of its own, its own turns of the loop, its own end.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
 use reactor::protocol::{
-    Context, DatagramProtocol, Dropped, OptionError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
+    Admission, Context, DatagramProtocol, Dropped, OptionError, Peer, Reply, Service, Setup, SetupError, Step,
+    StreamProtocol, StreamService, Within,
 };
 use reactor::{Config, Reactor, Registry, Stopped, Turn};
 use schemars::JsonSchema;
@@ -46,8 +46,8 @@ impl Service for Mirror {
 }
 
 impl StreamService for Mirror {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(self.clone())
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(self.clone()))
     }
 }
 

@@ -13,6 +13,7 @@ mod support;
 #[path = "../timed/mod.rs"]
 mod timed;
 
+mod admission;
 mod clients;
 mod crowd;
 mod embedding;

@@ -1,5 +1,6 @@
 //! Each sentence, from a connection that is driven into its state.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 use std::{io, mem};
 
@@ -100,7 +101,8 @@ impl Stage {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let peer = Peer { window: 0, ..Peer::default() };
-        let connection = Connection::new(peer, Box::new(Puppet), ([192, 0, 2, 1], 40_000).into(), &limits, start);
+        let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
+        let connection = Connection::new(peer, Box::new(Puppet), &address.into(), &limits, start);
         Self { connection, limits, origin, pressed: false }
     }
 

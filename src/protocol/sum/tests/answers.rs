@@ -1,5 +1,6 @@
 //! The answers, byte for byte, against those of the slow way.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use super::super::model;
@@ -51,8 +52,8 @@ const SPACE: [&str; 6] = ["", "", "", " ", "\n", "\t\r\n "];
 /// What a client gets for `text`, which is one value, and nothing that could belong to it follows.
 fn answer_of(connection: &mut Connection, text: &str) -> String {
     let (mut out, mut refused) = (Outbox::default(), Tally::default());
-    let peer = ([192, 0, 2, 1], 4).into();
-    let mut cx = Context::new(&mut out, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, peer);
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4)).into();
+    let mut cx = Context::new(&mut out, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, &peer);
     let input = format!("{text}\n");
     let step = connection.on_bytes(input.as_bytes(), &mut cx).unwrap();
     assert_eq!(step.consumed, text.len(), "{text}");
