@@ -17,7 +17,7 @@
 //! - **Start it.** The program `reactor` serves what a configuration lists; `reactor init` prints one to begin with.
 //! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
 //!   register it in a [`Registry`], and let [`command()`] be your `main`: your program is the `reactor` command with one
-//!   protocol more. `examples/plugin.rs` does it in forty lines.
+//!   protocol more. `examples/plugin.rs` does it in thirty lines.
 //! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
 //!   of it, and stop it through a [`Handle`].
 //!

@@ -5,7 +5,8 @@
 //!
 //! - [`StreamProtocol`]: one value for each TCP connection.
 //! - [`DatagramProtocol`]: one value for each UDP socket.
-//! - [`Service`]: one value for each listener; reads the options and makes the protocols.
+//! - [`Service`]: one value for each listener; reads the options and makes the protocols. One without options needs none, see
+//!   [`Registry::stream_fn`](crate::Registry::stream_fn).
 //! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: what may block goes to a worker thread.
 //!
 //! `examples/plugin.rs` is a complete protocol of one's own, with its test.
@@ -29,7 +30,9 @@ use std::time::{Instant, SystemTime};
 
 pub(crate) use self::job::{Answer, ErasedSink};
 pub use self::job::{Sink, Stored};
-pub use self::service::{Admission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService};
+pub use self::service::{
+    Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
+};
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
 pub use crate::job::Job;
@@ -99,6 +102,14 @@ pub trait StreamProtocol: Any + Send {
     fn inner(&mut self) -> Option<&mut dyn StreamProtocol> {
         None
     }
+
+    /// The same behind a pointer, as the driver holds it.
+    fn boxed(self) -> Box<dyn StreamProtocol>
+    where
+        Self: Sized,
+    {
+        Box::new(self)
+    }
 }
 
 /// What [`StreamService::connect`] gives is a protocol too, so that a test can hand it to [`crate::testing::converse`].
@@ -121,6 +132,10 @@ impl StreamProtocol for Box<dyn StreamProtocol> {
 
     fn inner(&mut self) -> Option<&mut dyn StreamProtocol> {
         Some(&mut **self)
+    }
+
+    fn boxed(self) -> Self {
+        self
     }
 }
 

@@ -54,6 +54,27 @@ pub trait StreamService: Service {
 /// What [`StreamService::connect`] returns: the protocol of the new connection, or why there is none.
 pub type Admission = Result<Box<dyn StreamProtocol>, Refusal>;
 
+/// What [`Registry::stream_fn`](crate::Registry::stream_fn) makes for a connection: a protocol, or a [`Result`] if it may refuse.
+pub trait IntoAdmission {
+    /// The same as [`StreamService::connect`] returns it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the connection is closed.
+    fn into_admission(self) -> Admission;
+}
+
+impl<P: StreamProtocol> IntoAdmission for P {
+    fn into_admission(self) -> Admission {
+        Ok(self.boxed())
+    }
+}
+
+impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
+    fn into_admission(self) -> Admission {
+        self.map(P::boxed)
+    }
+}
+
 /// A connection that is not served; the name of its counter, a few words that do not depend on the peer.
 ///
 /// ```

@@ -1,36 +1,13 @@
 //! A protocol that no program has: it says much more than it is asked, by jobs or by itself. The others answer each message with
 //! one of about its length, so that with them back-pressure on what is not bytes would never be met.
 
-use crate::protocol::{
-    Admission, Context, Event, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use crate::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
 
 /// Bytes of one block: so many that a request for all that it may ask for goes beyond every limit of output.
 const BLOCK_BYTES: usize = 16 * 1024;
 
 /// The most blocks that one request asks for: rubbish that happens to be a request must not keep its client for hours.
 pub(super) const BLOCKS_MAX: u8 = 40;
-
-/// `j` and a number asks for as many blocks, each made by a job; `m` for as many that need none. What is neither is ignored.
-pub(super) struct Tale;
-
-impl Service for Tale {
-    const NAME: &'static str = "tale";
-    const ABOUT: &'static str = "Says more than it is asked.";
-    const TRY: &'static str = "printf 'j\\5' | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Tale {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Teller { left: 0 }))
-    }
-}
 
 /// The blocks that answer a request, as its client expects them.
 pub(super) fn blocks(count: u8) -> Vec<u8> {
@@ -41,7 +18,9 @@ fn block(left: u8) -> Vec<u8> {
     vec![left; BLOCK_BYTES]
 }
 
-struct Teller {
+/// `j` and a number asks for as many blocks, each made by a job; `m` for as many that need none. What is neither is ignored.
+#[derive(Default)]
+pub(super) struct Teller {
     /// Blocks that are still to come.
     left: u8,
 }

@@ -14,7 +14,7 @@ use super::kernel::SimulatedKernel;
 use super::network::{Happening, Network, ServerEnd};
 use super::random::Random;
 use super::settings::Settings;
-use super::tale::Tale;
+use super::tale::Teller;
 use super::trace::Trace;
 use super::{Failure, Report, checks};
 use crate::config::Config;
@@ -323,7 +323,8 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
 
 fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
     let mut registry = Registry::built_in();
-    registry.stream::<Tale>();
+    let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
+    registry.stream_fn("tale", "Says more than it is asked.", example, |_| Teller::default());
     let buffers_max = world.borrow().network.chaos.buffers_max;
     let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
     let origin = Instant::now();
