@@ -162,13 +162,17 @@ impl<S: DatagramSocket> Mailbox<S> {
             Err(Dropped("too long"))
         } else {
             let peer = Peer::from(received.from);
-            let mut cx = Context::new(
-                visit.outbox,
-                &mut visit.stats.error_answers,
-                visit.moment.instant,
-                visit.moment.wall_clock,
-                &peer,
-            );
+            let port = visit.site.address.port();
+            let mut cx = Context {
+                out: visit.outbox,
+                now: visit.moment.instant,
+                wall_clock: visit.moment.wall_clock,
+                peer: &peer,
+                id: visit.who.into(),
+                refused: &mut visit.stats.error_answers,
+                site: visit.site,
+                local: &|| received.to.map(|source| source.at(port)),
+            };
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));

@@ -77,14 +77,18 @@ impl Peer {
 /// An IPv4 address in the form of IPv6 (RFC 4291, 2.5.5.2), as a listener for both families shows it, becomes one of IPv4.
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        match address {
-            SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-                Some(v4) => Self::Inet(SocketAddr::V4(SocketAddrV4::new(v4, v6.port()))),
-                None => Self::Inet(address),
-            },
-            SocketAddr::V4(_) => Self::Inet(address),
-        }
+        Self::Inet(canonical(address))
     }
+}
+
+/// The same address, of IPv4 if it has the form of IPv6 for one.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    if let SocketAddr::V6(v6) = address
+        && let Some(v4) = v6.ip().to_ipv4_mapped()
+    {
+        return SocketAddrV4::new(v4, v6.port()).into();
+    }
+    address
 }
 
 impl From<Credentials> for Peer {

@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 mod chance;
+mod context;
 pub mod file;
 pub mod greeting;
 mod job;
@@ -26,8 +27,9 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::time::{Instant, SystemTime};
 
+pub use self::context::Context;
+pub(crate) use self::context::Site;
 pub(crate) use self::job::{Answer, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{
@@ -38,7 +40,7 @@ pub use self::step::{Reply, Step, Within};
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
-use crate::stats::Tally;
+pub use crate::token::ConnectionId;
 
 /// One connection's side of a protocol: a state machine over bytes.
 ///
@@ -136,39 +138,6 @@ impl StreamProtocol for Box<dyn StreamProtocol> {
 
     fn boxed(self) -> Self {
         self
-    }
-}
-
-/// What a protocol sees of the world during one call. Time is an argument, so that tests can choose it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Context<'a> {
-    /// Append what shall be sent.
-    pub out: &'a mut Outbox,
-    /// The monotonic time of this turn of the loop.
-    pub now: Instant,
-    /// The wall-clock time of this turn of the loop.
-    pub wall_clock: SystemTime,
-    /// The other end of the connection, or the sender of the datagram.
-    pub peer: &'a Peer,
-    pub(crate) refused: &'a mut Tally,
-}
-
-impl<'a> Context<'a> {
-    pub(crate) fn new(
-        out: &'a mut Outbox,
-        refused: &'a mut Tally,
-        now: Instant,
-        wall_clock: SystemTime,
-        peer: &'a Peer,
-    ) -> Self {
-        Self { out, now, wall_clock, peer, refused }
-    }
-
-    /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
-    /// counter. A datagram that gets no answer is [`Dropped`] instead, and counted by that.
-    pub fn refuse(&mut self, reason: &'static str) {
-        self.refused.add(reason);
     }
 }
 

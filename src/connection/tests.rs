@@ -11,10 +11,13 @@ use crate::kernel::{Readiness, Transport};
 use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
-use crate::protocol::{CloseReason, Context, Event, ProtocolError, Reply, Sink, Step, Stored, StreamProtocol, Within};
+use crate::protocol::{
+    CloseReason, Context, Event, ProtocolError, Reply, Sink, Site, Step, Stored, StreamProtocol, Within,
+};
 use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
 use crate::time::Time;
+use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -107,7 +110,15 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let mut connection = Connection::new(gate, Box::new(Lines), &address.into(), &limits, now);
     let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
     let (moment, clock) = (Moment::new(origin, origin, SystemTime::UNIX_EPOCH), Still(origin));
-    let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &limits), Mood::default());
+    let site = Site { name: String::new(), address };
+    let mut visit = Visit::new(
+        &mut lent,
+        &moment,
+        &clock,
+        (Token { slot: 0, generation: 1 }, &site),
+        (&mut stats, &limits),
+        Mood::default(),
+    );
     assert_eq!(connection.drive(&mut visit).status, Status::Waiting);
     assert_eq!(connection.pending_bytes(), b"pending\n".len());
 

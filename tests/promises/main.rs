@@ -15,6 +15,7 @@ mod timed;
 
 mod admission;
 mod clients;
+mod context;
 mod crowd;
 mod embedding;
 mod fairness;

@@ -7,8 +7,9 @@ use std::{io, mem};
 use super::*;
 use crate::budget::{Budget, Still};
 use crate::kernel::Readiness;
-use crate::protocol::{Context, Reply, Sink, Step, StreamProtocol};
+use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
+use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status};
 
 /// A peer that takes `window` bytes.
@@ -120,7 +121,9 @@ impl Stage {
             Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds), SystemTime::UNIX_EPOCH);
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant);
-        let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &self.limits), mood);
+        let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
+        let who = Token { slot: 0, generation: 1 };
+        let mut visit = Visit::new(&mut lent, &moment, &clock, (who, &site), (&mut stats, &self.limits), mood);
         self.connection.drive(&mut visit).status
     }
 
