@@ -46,7 +46,6 @@ mod address;
 mod amounts;
 mod attempt;
 mod bind;
-mod births;
 mod budget;
 mod bug_log;
 mod bulk;

@@ -39,7 +39,6 @@ use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
-use crate::births::Births;
 use crate::budget::{Budget, Class};
 use crate::bulk::Buffers;
 use crate::config::Config;
@@ -89,7 +88,6 @@ pub struct Reactor<K: Kernel = Mio> {
     wall_clock: SystemTime,
     slots: Slab<Slot<K>>,
     generation: u32,
-    births: Births,
     ledger: Ledger,
     endpoints: Vec<Endpoint>,
     /// Slots that are to be visited.
@@ -174,7 +172,6 @@ impl<K: Kernel> Reactor<K> {
             kernel,
             slots: Slab::new(),
             generation: 0,
-            births: Births::default(),
             ledger: Ledger::default(),
             endpoints: Vec::new(),
             queues: Queues::default(),

@@ -158,7 +158,6 @@ impl<K: Kernel> Reactor<K> {
         {
             listener.accepted_while_stopping += 1;
         }
-        self.ledger.open(token.slot);
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
         let limits = &self.endpoints[index as usize].limits;
         let connection = Connection::new(stream, protocol, peer, limits, self.now);

@@ -88,7 +88,7 @@ impl<K: Kernel> Reactor<K> {
         let token = Token { slot: key as u32, generation: slot.generation };
         let deadline = self.deadlines.at(token.slot);
         let left = (deadline != Time::NEVER).then(|| deadline.duration_from(self.now));
-        let age = Span(self.births.age(slot.generation, self.now)).to_string();
+        let age = Span(self.ledger.age(token.slot, self.now)).to_string();
         let (mut peer, mut bytes, mut pending, mut left) = (String::new(), [String::new(), String::new()], 0, left);
         let why = match &slot.owner {
             Owner::Connection(connection) => {
