@@ -56,6 +56,8 @@ mod datagram;
 mod deadlines;
 pub mod disk;
 mod endpoint;
+mod errno;
+mod file_lock;
 mod job;
 mod json;
 pub mod kernel;

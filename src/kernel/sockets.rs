@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::{self, RecvFlags, SendFlags};
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::{ListenOptions, Transport};
@@ -73,9 +73,8 @@ pub(super) fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::R
     let datagram = kind == Type::DGRAM;
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol));
     let socket = xray::answered(socket, || Call::Socket { ipv6: address.is_ipv6(), datagram })?;
-    let flags = fcntl(&socket, FcntlArg::F_GETFL).map_err(io::Error::from);
-    let flags = OFlag::from_bits_retain(xray::answered(flags, || Call::GetFlags)?) | OFlag::O_NONBLOCK;
-    let set = fcntl(&socket, FcntlArg::F_SETFL(flags)).map_err(io::Error::from);
+    let flags = xray::answered(fcntl_getfl(&socket).map_err(io::Error::from), || Call::GetFlags)?;
+    let set = fcntl_setfl(&socket, flags | OFlags::NONBLOCK).map_err(io::Error::from);
     xray::answered(set, || Call::SetNonblocking)?;
     Ok(socket)
 }
@@ -159,6 +158,12 @@ impl Gives for Socket {
     }
 }
 
+impl Gives for OFlags {
+    fn number(&self) -> i32 {
+        self.bits() as i32
+    }
+}
+
 /// That of a connection that was accepted.
 impl Gives for (TcpStream, SocketAddr) {
     fn number(&self) -> i32 {
@@ -177,7 +182,8 @@ impl Gives for SocketAddr {
 /// safe side.
 pub(super) fn descriptors_free() -> Option<usize> {
     const OPEN_IF_UNKNOWN: usize = 64;
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    // No limit is as good as any that cannot be reached.
+    let soft = getrlimit(Resource::Nofile).current.and_then(|soft| usize::try_from(soft).ok());
     let open = std::fs::read_dir("/dev/fd").map_or(OPEN_IF_UNKNOWN, Iterator::count);
-    Some(usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(open))
+    Some(soft.unwrap_or(usize::MAX).saturating_sub(open))
 }

@@ -134,7 +134,7 @@ fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
             format!("accepts nobody: {limit} is reached; goes on {again}when a connection closes")
         }
         Some(Pause::Failed(errno)) => {
-            format!("accepts nobody: accept said {errno:?}; tries again {again}when a connection closes")
+            format!("accepts nobody: accept said {errno}; tries again {again}when a connection closes")
         }
     }
 }
