@@ -82,7 +82,7 @@ impl Calls {
 /// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
 fn segments(socket: &impl AsFd) -> bool {
     let asked = setsockopt(socket, sockopt::UdpGsoSegment, &0);
-    sockets::set(asked.map_err(io::Error::from), SocketOption::Segment, 0).is_ok()
+    sockets::set(asked, SocketOption::Segment, 0).is_ok()
 }
 
 /// Whether the same call without any datagram fails in such a way as well, so that no datagram is to blame.
