@@ -71,17 +71,15 @@ pub(crate) enum AcceptError {
 /// `accept(2)`, "Error handling": Linux passes errors of the network on that are already pending on the new socket, and
 /// says to treat them like `EAGAIN` by retrying. None of them may end or delay a server, unless they never end.
 pub(crate) fn of_accept(error: &io::Error) -> AcceptError {
-    let number = error.raw_os_error().unwrap_or_default();
-    if cfg!(target_os = "linux") && number == 64 {
-        return AcceptError::Connection("ENONET");
-    }
-    AcceptError::Connection(match Errno::from_raw(number) {
+    AcceptError::Connection(match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
         Errno::ECONNABORTED => "ECONNABORTED",
         Errno::ECONNRESET => "ECONNRESET",
         Errno::EPROTO => "EPROTO",
         Errno::ENOPROTOOPT => "ENOPROTOOPT",
         Errno::ENETDOWN => "ENETDOWN",
         Errno::ENETUNREACH => "ENETUNREACH",
+        #[cfg(target_os = "linux")]
+        Errno::ENONET => "ENONET",
         Errno::EHOSTDOWN => "EHOSTDOWN",
         Errno::EHOSTUNREACH => "EHOSTUNREACH",
         Errno::EOPNOTSUPP => "EOPNOTSUPP",

@@ -64,7 +64,7 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
 pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let (ipv6, datagram) = (address.is_ipv6(), kind == SocketType::DGRAM);
     let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
-    let socket = open_for_us_alone(family, kind, if datagram { ipproto::UDP } else { ipproto::TCP });
+    let socket = socket_close_on_exec(family, kind, if datagram { ipproto::UDP } else { ipproto::TCP });
     let socket = xray::answered(socket.map_err(io::Error::from), || Call::Socket { ipv6, datagram })?;
     let flags = xray::answered(fcntl_getfl(&socket).map_err(io::Error::from), || Call::GetFlags)?;
     let set = fcntl_setfl(&socket, flags | OFlags::NONBLOCK).map_err(io::Error::from);
@@ -74,12 +74,12 @@ pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd>
 
 /// A socket that no program inherits which this one starts.
 #[cfg(not(target_vendor = "apple"))]
-fn open_for_us_alone(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol))
 }
 
 #[cfg(target_vendor = "apple")]
-fn open_for_us_alone(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     let socket = net::socket(family, kind, Some(protocol))?;
     rustix::io::ioctl_fioclex(&socket)?;
     sockopt::set_socket_nosigpipe(&socket, true)?;
