@@ -71,11 +71,14 @@ mod panics;
 pub mod protocol;
 mod reactor;
 mod registry;
+#[doc(hidden)]
+pub mod simulation;
 pub mod stats;
 pub mod testing;
 mod time;
 mod token;
 pub mod units;
+mod visit;
 pub mod xray;
 
 pub use bind::BindError;

@@ -72,7 +72,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Inserts a new owner, which gets its first visit without an event.
     pub(super) fn insert(&mut self, token: Token, endpoint: u16, owner: Owner<K>) {
-        self.ledger.open(token.slot, self.now);
+        self.ledger.open(token.slot, self.moment.now);
         let key = self.slots.insert(Slot {
             generation: token.generation,
             queued: false,
