@@ -164,6 +164,7 @@ impl<T: Transport> Connection<T> {
     fn advance(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
         let mut asked = false;
         loop {
+            // Rule 3: output is written first.
             self.flush(visit);
             let round = match self.phase_mut() {
                 None => self.converse(visit),
@@ -176,6 +177,7 @@ impl<T: Transport> Connection<T> {
             };
             let status = match round {
                 Round::Progress => continue,
+                // Rule 1: every direction that it wants said `WouldBlock` last, or a result is to come.
                 Round::Rest => Status::Waiting,
                 Round::Spent => Status::Again,
                 Round::WantsBuffer => Status::WantsBuffer,
@@ -190,7 +192,7 @@ impl<T: Transport> Connection<T> {
             if asked {
                 self.expire(next, visit);
             } else {
-                // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
+                // Rule 8: a loop that was held up must not blame the peer for it: what arrived in the meantime counts.
                 self.ready.readable = true;
                 asked = true;
             }
@@ -229,6 +231,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn converse(&mut self, visit: &mut Visit<'_>) -> Round {
+        // Rule 6: a full outbox stops reading, and TCP passes that on to the peer.
         if self.is_full(visit) {
             return Round::Rest;
         }
@@ -295,6 +298,7 @@ impl<T: Transport> Connection<T> {
                 visit.budget.take_bytes(count);
                 visit.stats.received_bytes += count as u64;
                 self.active = visit.now;
+                // Rule 2: a short read proves a stream drained, unless an event left it in doubt.
                 if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
                     self.ready.readable = false;
                 }

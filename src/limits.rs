@@ -1,4 +1,4 @@
-//! Every bound of the server, its unit in its name, its reason beside it.
+//! Rule 6: everything has a bound. Here it is, its unit in its name, its reason beside it.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;

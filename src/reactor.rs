@@ -288,6 +288,7 @@ impl<K: Kernel> Reactor<K> {
         };
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
+        // Rule 12: it is the same time throughout the turn.
         self.instant = self.kernel.now();
         self.now = Time::since(self.origin, self.instant);
         self.end_turn(self.now);
@@ -356,6 +357,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
+        // Rule 5: listeners and UDP sockets, then quiet connections, then loud ones, each within its budget.
         // What comes into a queue while it is worked off waits for the next turn.
         for _ in 0..self.queues.doors.len() {
             self.drive_door();

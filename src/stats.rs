@@ -5,6 +5,8 @@ use std::fmt;
 use crate::limits::REASONS_MAX;
 
 /// Counts by reason, in the order in which the reasons first came up.
+///
+/// Rule 13: whatever is refused, dropped or cut is counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: Vec<(&'static str, u64)>,

@@ -73,6 +73,7 @@ impl<T: Transport> Connection<T> {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
+        // Rule 7: after the last byte our FIN, then the peer's or `linger_timeout`.
         let lingers = !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok();
         let next = if lingers { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
@@ -138,7 +139,7 @@ impl<T: Transport> Connection<T> {
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
         xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
-        // Even a protocol that panics when it is dropped ends nothing but its own connection.
+        // Rule 9: even a protocol that panics when it is dropped ends nothing but its own connection.
         let dropped = catch(move || drop(protocol));
         if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {
             bug.get_or_insert_with(|| format!("it panicked when it was told of the end{}", panicked.detail()).into());

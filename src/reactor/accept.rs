@@ -111,6 +111,7 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         if let Some(error) = error {
+            // Rule 5: what resumes accepting is sure to come.
             self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.accept_log.allow(self.now) {
                 log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
@@ -132,6 +133,7 @@ impl<K: Kernel> Reactor<K> {
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }
+        // Rule 3: registered once; no request registers anything.
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("a connection cannot be registered: {error}");
             self.turn_away(index, stream, peer, "cannot be registered");
