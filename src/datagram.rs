@@ -5,13 +5,13 @@ use std::mem;
 
 use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
-use crate::connection::{Status, Visit};
 use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Reply, Token};
 use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
 use crate::log_limit::LogLimit;
 use crate::panics::catch;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Stats;
+use crate::visit::{Status, Visit};
 use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
@@ -163,8 +163,8 @@ impl<S: DatagramSocket> Mailbox<S> {
             let mut cx = Context::new(
                 visit.outbox,
                 &mut visit.stats.error_answers,
-                visit.instant,
-                visit.wall_clock,
+                visit.moment.instant,
+                visit.moment.wall_clock,
                 received.from,
             );
             let protocol = &mut self.protocol;

@@ -27,10 +27,12 @@
 //!
 //! 1. `attempt.rs`: the one place that knows `EAGAIN` and `EINTR`. `outbox.rs`: what waits to be sent.
 //! 2. [`protocol`]: the whole plug-in surface; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
-//! 3. `connection.rs`: drives one stream; the rules of waiting, back-pressure, deadlines and closing. `bulk.rs` for
-//!    uploads, `datagram.rs` for UDP.
-//! 4. `budget.rs`: how much a visit and a turn may take. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
-//! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
+//! 3. `budget.rs`: how much a visit and a turn may take. `visit.rs`: what the loop lends for one.
+//!    `connection/line.rs`: the socket half of a stream; `connection/conversation.rs`: its protocol half; `connection.rs`
+//!    drives both, by the rules of waiting, back-pressure, deadlines and closing. `datagram.rs` for UDP.
+//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
+//! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it. `bulk.rs`: uploads,
+//!    which workers write.
 //! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
 //! 7. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
 //!
@@ -75,6 +77,7 @@ pub mod testing;
 mod time;
 mod token;
 pub mod units;
+mod visit;
 pub mod xray;
 
 pub use bind::BindError;

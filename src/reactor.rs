@@ -11,8 +11,8 @@
 //!   can never meet a newer owner of its slot within a turn; across turns the generation in the token sees to it.
 
 mod accept;
+mod errands;
 mod invariants;
-mod jobs;
 mod ledger;
 mod queues;
 mod reap;
@@ -27,7 +27,7 @@ mod stop;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -41,19 +41,17 @@ pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
 use crate::births::Births;
 use crate::budget::{Budget, Class};
-use crate::bulk::Buffers;
 use crate::config::Config;
-use crate::connection::{Status, Visit};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoint;
 use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
-use crate::limits::{ERROR_PAUSE, READ_BUFFER_BYTES};
+use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
-use crate::outbox::Outbox;
 use crate::registry::Registry;
 use crate::time::Time;
+use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
 use crate::xray::{self, What};
 
 /// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
@@ -83,47 +81,64 @@ use crate::xray::{self, What};
 /// ```
 pub struct Reactor<K: Kernel = Mio> {
     kernel: K,
-    origin: Instant,
-    instant: Instant,
-    now: Time,
-    wall_clock: SystemTime,
+    /// The time of this turn.
+    moment: Moment,
+    /// Everything that the loop owns. A [`Token`] names a slot and its owner.
     slots: Slab<Slot<K>>,
+    /// The newest owner of a slot.
     generation: u32,
     births: Births,
     ledger: Ledger,
+    /// What is served, in the order of the configuration; a slot knows its endpoint by the index.
     endpoints: Vec<Endpoint>,
-    /// Slots that are to be visited.
+    /// Slots that are to be visited, and to be reaped.
     queues: Queues,
-    /// What the visit that is under way may still do, and the turn.
-    budget: Budget,
+    /// What each visit is lent.
+    lent: Lent,
+    /// Slots that wait until others free something.
+    waiters: Waiters,
     deadlines: Deadlines,
+    /// What happened while the loop waited; empty between turns.
     notices: Vec<Notice>,
-    read_buffer: Box<[u8]>,
-    outbox: Outbox,
-    buffers: Buffers,
+    totals: Totals,
+    stop: Stop,
+    shutdown_timeout: Duration,
+    logs: Logs,
+}
+
+/// Slots that wait until others free something.
+#[derive(Debug, Default)]
+struct Waiters {
     /// Uploads that wait for a buffer.
-    buffer_waiters: VecDeque<Token>,
-    /// Bytes of output pending for all connections together.
+    buffer: VecDeque<Token>,
+    /// Listeners that wait for a place among the connections.
+    place: Vec<u32>,
+    /// Listeners that wait for descriptors.
+    descriptors: Short,
+    /// A connection was freed in this turn.
+    freed: bool,
+}
+
+/// What all connections take together, and may take.
+#[derive(Debug)]
+struct Totals {
+    /// Bytes of output that are pending.
     pending_bytes: usize,
     pending_bytes_max: usize,
-    /// Descriptors that connections take, and may take.
+    /// When to free output of the slowest readers, while more is pending than may be.
+    relief: Time,
     descriptors: usize,
     descriptors_max: usize,
     /// Notices that came for owners that are gone.
     stale_notices: u64,
-    /// Listeners that wait for a place to be freed.
-    paused: Vec<u32>,
-    /// Listeners that wait for descriptors.
-    short: Short,
-    /// One was freed in this turn.
-    freed: bool,
-    stop: Stop,
-    shutdown_timeout: Duration,
-    accept_log: LogLimit,
-    job_log: LogLimit,
-    slow_log: LogLimit,
-    /// When to free output of the slowest readers, while all connections together have too much pending.
-    relief: Time,
+}
+
+/// Warnings that may repeat, each at a limited rate.
+#[derive(Debug, Default)]
+struct Logs {
+    accept: LogLimit,
+    job: LogLimit,
+    slow: LogLimit,
 }
 
 /// Whether another turn is to come.
@@ -166,39 +181,31 @@ impl<K: Kernel> Reactor<K> {
     /// The first service that cannot be opened, or address that cannot be bound.
     pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
         let origin = kernel.now();
+        let moment = Moment::new(origin, origin, kernel.wall_clock());
         let mut reactor = Self {
-            origin,
-            instant: origin,
-            now: Time::since(origin, origin),
-            wall_clock: kernel.wall_clock(),
             kernel,
+            moment,
             slots: Slab::new(),
             generation: 0,
             births: Births::default(),
             ledger: Ledger::default(),
             endpoints: Vec::new(),
             queues: Queues::default(),
-            budget: Budget::new(Time::since(origin, origin), config.slow_turn),
+            lent: Lent::new(Budget::new(moment.now, config.slow_turn)),
+            waiters: Waiters::default(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
-            read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
-            outbox: Outbox::default(),
-            buffers: Buffers::default(),
-            buffer_waiters: VecDeque::new(),
-            pending_bytes: 0,
-            pending_bytes_max: config.max_pending_output_total,
-            descriptors: 0,
-            descriptors_max: usize::MAX,
-            stale_notices: 0,
-            paused: Vec::new(),
-            short: Short::default(),
-            freed: false,
+            totals: Totals {
+                pending_bytes: 0,
+                pending_bytes_max: config.max_pending_output_total,
+                relief: Time::NEVER,
+                descriptors: 0,
+                descriptors_max: usize::MAX,
+                stale_notices: 0,
+            },
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
-            accept_log: LogLimit::default(),
-            job_log: LogLimit::default(),
-            slow_log: LogLimit::default(),
-            relief: Time::NEVER,
+            logs: Logs::default(),
         };
         for listener in &config.listeners {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
@@ -215,10 +222,10 @@ impl<K: Kernel> Reactor<K> {
             xray::serves(|| reactor.served(token));
             reactor.insert(token, index, owner);
         }
-        reactor.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
+        reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
         if xray::is_on() {
             // Whoever looks so closely may want a report as well, and has paid for more than counting.
-            reactor.ledger.begin(reactor.now, reactor.generation);
+            reactor.ledger.begin(reactor.moment.now, reactor.generation);
         }
         Ok(reactor)
     }
@@ -289,23 +296,21 @@ impl<K: Kernel> Reactor<K> {
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
         // Rule 12: it is the same time throughout the turn.
-        self.instant = self.kernel.now();
-        self.now = Time::since(self.origin, self.instant);
-        self.end_turn(self.now);
-        self.budget.begin_turn(self.now);
-        self.wall_clock = self.kernel.wall_clock();
+        self.moment = Moment::new(self.moment.origin, self.kernel.now(), self.kernel.wall_clock());
+        self.end_turn(self.moment.now);
+        self.lent.budget.begin_turn(self.moment.now);
         Ok(())
     }
 
     /// When something has to be done though nothing happens.
     fn next_deadline(&self) -> Time {
         let slots = self.deadlines.next().unwrap_or(Time::NEVER);
-        slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.relief)
+        slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.totals.relief)
     }
 
     /// What the clock says.
     fn time(&self) -> Time {
-        Time::since(self.origin, self.kernel.now())
+        Time::since(self.moment.origin, self.kernel.now())
     }
 
     fn note(&mut self) {
@@ -314,7 +319,7 @@ impl<K: Kernel> Reactor<K> {
             match notice {
                 Notice::Ready(token, readiness) => {
                     let Some(slot) = self.slot(token) else {
-                        self.stale_notices += 1;
+                        self.totals.stale_notices += 1;
                         xray::about(token, || What::Stale);
                         continue;
                     };
@@ -341,13 +346,13 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         self.notices = notices;
-        while let Some(slot) = self.deadlines.pop(self.now) {
+        while let Some(slot) = self.deadlines.pop(self.moment.now) {
             xray::about(self.token(slot), || What::Due);
             self.queue(slot);
         }
         self.relieve();
         if let Stop::Orderly(until) = self.stop
-            && until <= self.now
+            && until <= self.moment.now
         {
             let connections = self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_)));
             let what = if connections { "cutting the connections" } else { "closing the sockets" };
@@ -365,14 +370,14 @@ impl<K: Kernel> Reactor<K> {
         for _ in 0..self.queues.quiet.len() {
             let Some(key) = self.queues.quiet.pop_front() else { break };
             self.drive_connection(key, Class::Quiet);
-            if self.budget.quiet_is_over() {
+            if self.lent.budget.quiet_is_over() {
                 break;
             }
         }
         for _ in 0..self.queues.loud.len() {
             let Some(key) = self.queues.loud.pop_front() else { break };
             self.drive_connection(key, Class::Loud);
-            if self.budget.loud_is_over() {
+            if self.lent.budget.loud_is_over() {
                 break;
             }
         }
@@ -382,7 +387,7 @@ impl<K: Kernel> Reactor<K> {
         let Some(key) = self.queues.doors.pop_front() else { return };
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         slot.queued = false;
-        self.budget.begin_visit(Class::Door, slot.endpoint);
+        self.lent.budget.begin_visit(Class::Door, slot.endpoint);
         match slot.owner {
             Owner::Listener(_) => self.drive_listener(key),
             Owner::Mailbox(_) => self.drive_mailbox(key),
@@ -395,19 +400,18 @@ impl<K: Kernel> Reactor<K> {
         let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else { return };
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
-        let (status, deadline) = connection.drive(&mut visit);
+        let Left { status, deadline, errand } = connection.drive(&mut visit);
         let moved =
             before.map(|(received, sent)| (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent));
-        let job = visit.job.take();
         let pending_after = connection.pending_bytes();
         let now = visit.now;
         xray::record(move || recording::left(status, pending_after, deadline, now));
-        self.pending_bytes = self.pending_bytes + pending_after - pending_before;
+        self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
         if let Some((received, sent)) = moved {
             self.ledger.add(key, received, sent);
         }
-        if let Some(job) = job {
-            self.submit(key, job);
+        if let Some(errand) = errand {
+            self.run_errand(key, errand);
         }
         match status {
             Status::Waiting => self.deadlines.arm(key, deadline),
@@ -417,10 +421,7 @@ impl<K: Kernel> Reactor<K> {
             }
             Status::WantsBuffer => {
                 self.deadlines.arm(key, deadline);
-                let slot = &mut self.slots[key as usize];
-                if !std::mem::replace(&mut slot.wants_buffer, true) {
-                    self.buffer_waiters.push_back(Token { slot: key, generation: slot.generation });
-                }
+                self.wait_for_buffer(key);
             }
             Status::Closed => self.queue_over(key),
         }
@@ -438,10 +439,15 @@ impl<K: Kernel> Reactor<K> {
             mailbox.give_up(visit.stats);
             self.queue_over(key);
         } else if failing {
-            self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
+            self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));
         } else if status == Status::Again {
             self.queue(key);
         }
+    }
+
+    /// Whether all connections together have too much output pending.
+    fn is_pressed(&self) -> bool {
+        self.totals.pending_bytes > self.totals.pending_bytes_max
     }
 
     /// The owner of a slot that has been taken out of its queue, and what it needs for a visit.
@@ -449,33 +455,20 @@ impl<K: Kernel> Reactor<K> {
     fn begin_visit(&mut self, key: u32, class: Class) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let slot = self.slots.get_mut(key as usize)?;
         slot.queued = false;
-        self.budget.begin_visit(class, slot.endpoint);
+        self.lent.budget.begin_visit(class, slot.endpoint);
         self.visit(key)
     }
 
     /// The owner of a slot, and what it needs for a visit.
     #[inline]
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
-        let stopping = self.is_stopping();
+        let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
         let slot = self.slots.get_mut(key as usize)?;
         xray::about(Token { slot: key, generation: slot.generation }, || What::Visit);
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
-        let visit = Visit {
-            read_buffer: &mut self.read_buffer,
-            outbox: &mut self.outbox,
-            buffers: &mut self.buffers,
-            budget: &mut self.budget,
-            clock: &self.kernel,
-            stats: &mut endpoint.stats,
-            limits: &endpoint.limits,
-            now: self.now,
-            instant: self.instant,
-            wall_clock: self.wall_clock,
-            pressed: self.pending_bytes > self.pending_bytes_max,
-            stopping,
-            written: 0,
-            job: None,
-        };
+        let mood = Mood { pressed, stopping };
+        let served = (&mut endpoint.stats, &endpoint.limits);
+        let visit = Visit::new(&mut self.lent, &self.moment, &self.kernel, served, mood);
         Some((&mut slot.owner, visit))
     }
 }

@@ -1,11 +1,12 @@
 //! Deadlines of a connection: which one comes first, and what is done when it has passed.
 
 use super::held::Pending;
-use super::{Connection, Phase, Status, Visit};
+use super::{Connection, Phase};
 use crate::kernel::Transport;
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Event, Within};
 use crate::time::Time;
+use crate::visit::{Status, Visit};
 use crate::xray::{self, Ask, What};
 
 /// A deadline that has passed.
@@ -102,7 +103,7 @@ impl<T: Transport> Connection<T> {
             }
             Expired::Order(reason) => self.close_in_order(reason, Event::Closing, visit),
             Expired::Write => {
-                self.transport.reset_on_close();
+                self.line.reset_on_close();
                 self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
             }
             Expired::Linger => {
@@ -123,16 +124,10 @@ impl<T: Transport> Connection<T> {
     pub(super) fn close_in_order(&mut self, reason: CloseReason, event: Event, visit: &mut Visit<'_>) {
         if self.is_open() {
             let input = self.take_input();
-            let length = input.len();
-            let ask = Ask::of(&event);
-            match self.ask(visit, ask, length, |protocol, cx| protocol.on_event(event, &input, cx)) {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
-                    visit.outbox.extend_from_slice(error.reply.as_bytes());
-                }
-                Err(panicked) => return self.leave_over(&panicked, visit),
-            }
+            self.call(visit, Ask::of(&event), &input, |protocol, cx| protocol.on_event(event, &input, cx));
         }
-        self.leave(Phase::Flushing(reason), visit);
+        if !self.is_over() {
+            self.leave(Phase::Flushing(reason), visit);
+        }
     }
 }

@@ -6,14 +6,15 @@
 use std::any::Any;
 use std::mem;
 
+use super::Connection;
 use super::phase::Phase;
 use super::taking::Taking;
-use super::{Connection, Visit};
 use crate::kernel::Transport;
 use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits, RELIEF_EVERY};
 use crate::outbox::Outbox;
 use crate::protocol::Within;
 use crate::time::Time;
+use crate::visit::Visit;
 use crate::xray::{self, What};
 
 /// What is held, and since when.
@@ -112,7 +113,7 @@ impl<T: Transport> Connection<T> {
             && !held.outbox.is_empty()
         {
             mem::swap(&mut held.outbox, visit.outbox);
-            if self.ready.writable {
+            if self.line.is_writable() {
                 held.blocked = Time::NEVER;
             }
         }
@@ -198,7 +199,7 @@ impl<T: Transport> Connection<T> {
     /// Looks at what the peer has acknowledged. Returns whether that is enough to go on.
     pub(super) fn acknowledges(&mut self, visit: &mut Visit<'_>) -> bool {
         self.note_taking(visit);
-        let unacknowledged = self.transport.unacknowledged();
+        let unacknowledged = self.line.unacknowledged();
         self.held().taking.look(unacknowledged, visit.limits, visit.now)
     }
 
@@ -209,7 +210,7 @@ impl<T: Transport> Connection<T> {
         if self.held().taking.has_begun() {
             self.held().taking.note(written, visit.limits, visit.now);
         } else {
-            let unacknowledged = self.transport.unacknowledged();
+            let unacknowledged = self.line.unacknowledged();
             self.held().taking.begin(unacknowledged, visit.limits, visit.now);
         }
     }
@@ -220,7 +221,7 @@ impl<T: Transport> Connection<T> {
         if self.pending_bytes() == 0 {
             return None;
         }
-        let unacknowledged = self.transport.unacknowledged();
+        let unacknowledged = self.line.unacknowledged();
         let taking = &mut self.held().taking;
         taking.look(unacknowledged, limits, now);
         (taking.since.after(RELIEF_EVERY) <= now).then(|| (taking.rate(now), taking.since))

@@ -20,7 +20,7 @@ pub(crate) struct Claim {
 
 impl<T: Transport> Connection<T> {
     pub(crate) fn claim(&self) -> Claim {
-        Claim { drained: !self.ready.readable && !self.peer_finished, blocked: !self.ready.writable }
+        self.line.claim()
     }
 
     /// Whether the result of a job will wake it.
@@ -42,10 +42,10 @@ impl<T: Transport> Connection<T> {
         let has_seen_all = self.input().is_empty() || (self.is_open() && self.starved);
         let rules = [
             (wakes || !self.is_over(), "it is over and has not been reaped"),
-            (!(waits_for_input && self.ready.readable), "it waits for an edge that nobody owes: readable"),
-            (!(waits_for_input && self.peer_finished), "it waits for a peer that has finished"),
+            (!(waits_for_input && self.line.is_readable()), "it waits for an edge that nobody owes: readable"),
+            (!(waits_for_input && self.line.has_peer_finished()), "it waits for a peer that has finished"),
             (!waits_for_input || has_seen_all, "it waits for input and has some"),
-            (wakes || !(pending && self.ready.writable), "it waits for an edge that nobody owes: writable"),
+            (wakes || !(pending && self.line.is_writable()), "it waits for an edge that nobody owes: writable"),
             (wakes || pending || !matches!(phase, Some(Phase::Flushing(_))), "it has sent all and does not finish"),
             (
                 wakes || self.job_out || full || !matches!(phase, Some(Phase::Working(_))),

@@ -2,17 +2,17 @@
 
 use std::any::Any;
 use std::io;
-use std::mem;
 
-use super::visit::Round;
-use super::{Connection, Ended, Visit, recording};
+use super::round::Round;
+use super::{Connection, Ended, recording};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::Transport;
 use crate::limits::READ_BYTES;
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
-use crate::xray::{self, Call};
+use crate::visit::Visit;
+use crate::xray;
 
 /// Where a connection is in its life, when it is not in conversation.
 pub(super) enum Phase {
@@ -67,25 +67,21 @@ impl<T: Transport> Connection<T> {
         self.held.as_mut()?.phase.take()
     }
 
-    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it. If it has, nothing is unread,
-    /// and closing sends ours.
+    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it.
     pub(super) fn finish_writing(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
         // Rule 7: after the last byte our FIN, then the peer's or `linger_timeout`.
-        let lingers = !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok();
-        let next = if lingers { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
+        let next = if self.line.finish() { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
         Round::Progress
     }
 
     /// Reads and forgets, until the peer's FIN.
     pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
-        let buffer = mem::take(&mut visit.read_buffer);
-        let round = self.read(&mut buffer[..READ_BYTES], visit).map_or_else(|round| round, |_| Round::Progress);
-        visit.read_buffer = buffer;
-        if self.peer_finished {
+        let round = self.read(READ_BYTES, visit).map_or_else(|round| round, |_| Round::Progress);
+        if self.line.has_peer_finished() {
             self.replace_phase(Phase::Closed(reason), visit.buffers);
         }
         round
@@ -94,7 +90,7 @@ impl<T: Transport> Connection<T> {
     /// Ends it now, whatever it is doing; the peer sees a reset.
     pub(crate) fn cut(&mut self, reason: CloseReason, buffers: &mut Buffers) {
         if !self.is_over() {
-            self.transport.reset_on_close();
+            self.line.reset_on_close();
             self.replace_phase(Phase::Closed(reason), buffers);
         }
     }
@@ -148,6 +144,6 @@ impl<T: Transport> Connection<T> {
             (None, None) => None,
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };
-        Ended { transport: self.transport, reason, bug, last, job_out: self.job_out }
+        Ended { transport: self.line.into_transport(), reason, bug, last, job_out: self.job_out }
     }
 }

@@ -32,6 +32,11 @@ impl Ask {
             Event::Closing => Self::Closing,
         }
     }
+
+    /// Whether these are the last words of a protocol: what it decides does not matter.
+    pub(super) fn is_last(self) -> bool {
+        matches!(self, Self::NoWorker | Self::Closing)
+    }
 }
 
 /// What a protocol answered when it was shown `input` bytes and appended `output`.

@@ -1,9 +1,10 @@
 //! Storing: bulk data goes from the socket into buffers, and a worker writes them to a file.
 
-use super::{Connection, Phase, Round, Visit};
+use super::{Connection, Phase, Round};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
 use crate::protocol::Event;
+use crate::visit::Visit;
 use crate::xray::{self, What};
 
 impl<T: Transport> Connection<T> {
@@ -40,11 +41,11 @@ impl<T: Transport> Connection<T> {
 
     /// Whether no more bytes of an upload follow.
     pub(super) fn is_stored(&self, bulk: &Bulk) -> bool {
-        bulk.is_full() || (self.peer_finished && self.input().is_empty())
+        bulk.is_full() || (self.line.has_peer_finished() && self.input().is_empty())
     }
 
     fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>) -> Round {
-        if self.input().is_empty() && !self.ready.readable {
+        if self.input().is_empty() && !self.line.is_readable() {
             return Round::Rest;
         }
         let room = match bulk.room(visit.buffers) {
@@ -57,7 +58,7 @@ impl<T: Transport> Connection<T> {
             }
         };
         if self.input().is_empty() {
-            match self.read(room, visit) {
+            match self.read_into(room, visit) {
                 Ok(count) => bulk.advance(count),
                 Err(round) => return round,
             }

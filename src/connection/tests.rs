@@ -4,18 +4,17 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Connection, Ended, Status, Visit};
+use super::{Connection, Ended};
 use crate::budget::{Budget, Still};
-use crate::bulk::Buffers;
 use crate::kernel::{Readiness, Transport};
 use crate::limits::{
-    BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, READ_BYTES, UNCONSUMED_BYTES_MAX,
+    BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
-use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
 use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
 use crate::time::Time;
+use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -99,29 +98,16 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
     let mut connection = Connection::new(gate, Box::new(Lines), ([192, 0, 2, 1], 40_000).into(), &limits, now);
-    let mut visit = Visit {
-        read_buffer: &mut [0; READ_BYTES],
-        outbox: &mut Outbox::default(),
-        buffers: &mut Buffers::default(),
-        budget: &mut Budget::new(Time::since(origin, origin), None),
-        clock: &Still(origin),
-        stats: &mut Stats::default(),
-        limits: &limits,
-        now,
-        instant: origin,
-        wall_clock: SystemTime::UNIX_EPOCH,
-        pressed: false,
-        stopping: false,
-        written: 0,
-        job: None,
-    };
-    assert_eq!(connection.drive(&mut visit).0, Status::Waiting);
+    let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
+    let (moment, clock) = (Moment::new(origin, origin, SystemTime::UNIX_EPOCH), Still(origin));
+    let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &limits), Mood::default());
+    assert_eq!(connection.drive(&mut visit).status, Status::Waiting);
     assert_eq!(connection.pending_bytes(), b"pending\n".len());
 
-    connection.transport.open = true;
+    connection.line.transport_mut().open = true;
     connection.note_ready(Readiness { writable: true, ..Readiness::default() });
     connection.cut(CloseReason::Shutdown, visit.buffers);
-    assert_eq!(connection.drive(&mut visit).0, Status::Closed);
+    assert_eq!(connection.drive(&mut visit).status, Status::Closed);
     let Ended { transport, reason, .. } = connection.end();
     assert_eq!((transport.taken, reason), (Vec::new(), CloseReason::Shutdown));
 }

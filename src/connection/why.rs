@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use super::expiry::Expired;
 use super::held::Pending;
-use super::{Connection, Phase, Visit};
+use super::{Connection, Phase};
 use crate::amounts::{Bytes, Span};
 use crate::kernel::Transport;
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Within};
 use crate::time::Time;
+use crate::visit::Visit;
 
 /// The state of a connection as a person asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Working(None)) => (Wait::Job, silent),
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
             Some(Phase::Storing(bulk))
-                if bulk.is_away() && (self.ready.readable || self.peer_finished || bulk.is_full()) =>
+                if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
             {
                 (Wait::Disk(bulk.received()), silent)
             }
@@ -130,12 +131,12 @@ impl<T: Transport> Connection<T> {
         let pending = Pending { due: pending.until, ..pending };
         let (at, expired) = self.next_expiry(limits, pending);
         let next = (at != Time::NEVER).then(|| (at.duration_from(now), expired));
-        Why { wait, waited, pending_bytes, peer_finished: self.peer_finished, next, queue }
+        Why { wait, waited, pending_bytes, peer_finished: self.line.has_peer_finished(), next, queue }
     }
 
     fn queue(&self, now: Time) -> Option<Queue> {
         let acknowledged = self.held.as_ref().and_then(|held| held.taking.acknowledged_at);
-        let bytes = self.transport.unacknowledged()?;
+        let bytes = self.line.unacknowledged()?;
         Some(Queue { bytes, acknowledged: acknowledged.map(|at| now.duration_from(at)) })
     }
 }

@@ -27,7 +27,7 @@ impl<K: Kernel> Reactor<K> {
         let (mut admitted, mut others) = (0, 0);
         while others < VISIT_REFUSALS_MAX
             && admitted < VISIT_ACCEPTS_MAX
-            && (admitted < VISIT_ACCEPTS_MIN || !self.budget.is_spent())
+            && (admitted < VISIT_ACCEPTS_MIN || !self.lent.budget.is_spent())
         {
             xray::about(self.token(key), || What::Visit);
             if let Some(reason) = self.no_room(key) {
@@ -64,8 +64,8 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Accepted::Exhausted(error) => return self.pause(key, "accept failed", Some(error)),
             }
-            if self.budget.charge(ACCEPT_UNITS) {
-                self.budget.look(self.time());
+            if self.lent.budget.charge(ACCEPT_UNITS) {
+                self.lent.budget.look(self.time());
             }
         }
         self.queue(key);
@@ -83,7 +83,9 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &self.endpoints[slot.endpoint as usize];
         if endpoint.places >= endpoint.limits.max_connections {
             Some("max_connections")
-        } else if self.descriptors + endpoint.descriptors() > self.descriptors_max || !self.short.admits(key) {
+        } else if self.totals.descriptors + endpoint.descriptors() > self.totals.descriptors_max
+            || !self.waiters.descriptors.admits(key)
+        {
             Some(DESCRIPTORS)
         } else {
             None
@@ -95,7 +97,7 @@ impl<K: Kernel> Reactor<K> {
     fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
         xray::record(|| What::Paused(reason));
         if reason == DESCRIPTORS {
-            self.short.join(key);
+            self.waiters.descriptors.join(key);
         } else {
             self.leave_short(key);
         }
@@ -107,13 +109,13 @@ impl<K: Kernel> Reactor<K> {
                 endpoint.stats.paused.add(reason);
             }
             if reason != DESCRIPTORS && !std::mem::replace(&mut listener.waits_for_room, true) {
-                self.paused.push(key);
+                self.waiters.place.push(key);
             }
         }
         if let Some(error) = error {
             // Rule 5: what resumes accepting is sure to come.
-            self.deadlines.arm(key, self.now.after(ERROR_PAUSE));
-            if let Some(suppressed) = self.accept_log.allow(self.now) {
+            self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));
+            if let Some(suppressed) = self.logs.accept.allow(self.moment.now) {
                 log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
             }
         }
@@ -148,13 +150,13 @@ impl<K: Kernel> Reactor<K> {
                 let detail = connected.err().unwrap_or_default();
                 self.turn_away(index, stream, peer, "bug");
                 let what = format!("it panicked for a new connection{}", detail.detail());
-                self.endpoints[index as usize].tell_bug(self.now, token, Some(peer), &what);
+                self.endpoints[index as usize].tell_bug(self.moment.now, token, Some(peer), &what);
                 return false;
             }
         };
         endpoint.stats.accepted += 1;
         endpoint.places += 1;
-        self.descriptors += endpoint.descriptors();
+        self.totals.descriptors += endpoint.descriptors();
         if self.is_stopping()
             && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
         {
@@ -163,14 +165,13 @@ impl<K: Kernel> Reactor<K> {
         self.ledger.open(token.slot);
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
         let limits = &self.endpoints[index as usize].limits;
-        let connection = Connection::new(stream, protocol, peer, limits, self.now);
+        let connection = Connection::new(stream, protocol, peer, limits, self.moment.now);
         self.insert(token, index, Owner::Connection(connection));
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
-            connection.open(&mut visit);
-            let job = visit.job.take();
-            self.pending_bytes += connection.pending_bytes();
-            if let Some(job) = job {
-                self.submit(token.slot, job);
+            let errand = connection.open(&mut visit);
+            self.totals.pending_bytes += connection.pending_bytes();
+            if let Some(errand) = errand {
+                self.run_errand(token.slot, errand);
             }
         }
         true

@@ -34,9 +34,9 @@ impl<K: Kernel> Reactor<K> {
     pub(crate) fn census(&self) -> Result<Census, String> {
         let mut census = Census {
             deadlines: self.deadlines.len(),
-            buffers: self.buffers.lent(),
-            descriptors: self.descriptors,
-            stale_notices: self.stale_notices,
+            buffers: self.lent.buffers.lent(),
+            descriptors: self.totals.descriptors,
+            stale_notices: self.totals.stale_notices,
             ..Census::default()
         };
         for (key, slot) in &self.slots {
@@ -47,10 +47,10 @@ impl<K: Kernel> Reactor<K> {
             match &slot.owner {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
-                    let wakes = self.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
-                    let is_short = self.short.contains(key as u32);
+                    let wakes = self.totals.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
+                    let is_short = self.waiters.descriptors.contains(key as u32);
                     // Those in front wake it, one after the other.
-                    let front = self.short.first().and_then(|first| self.slots.get(first as usize));
+                    let front = self.waiters.descriptors.first().and_then(|first| self.slots.get(first as usize));
                     let is_woken = is_short && front.is_some_and(|front| front.queued);
                     let waits = wakes && (listener.waits_for_room || is_short);
                     if listener.paused.is_some() && !slot.queued && !is_woken && !waits {
@@ -96,12 +96,12 @@ impl<K: Kernel> Reactor<K> {
 
     /// Which endpoint's listener is the first of those that are short of descriptors.
     pub(crate) fn first_in_short(&self) -> Option<usize> {
-        Some(self.slots.get(self.short.first()? as usize)?.endpoint.into())
+        Some(self.slots.get(self.waiters.descriptors.first()? as usize)?.endpoint.into())
     }
 
     /// Lets all uploads together have fewer buffers, so that a simulation of few of them runs out.
     pub(crate) fn limit_buffers(&mut self, most: usize) {
-        self.buffers = Buffers::new(most);
+        self.lent.buffers = Buffers::new(most);
     }
 
     /// What the connections that wait claim of their sockets.
@@ -130,11 +130,11 @@ impl<K: Kernel> Reactor<K> {
         let lives = |key: u32| self.slots.contains(key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
         let visits = !self.queues.are_empty();
-        let served = census.buffer_waiters == 0 || self.buffers.free() == 0 || visits;
+        let served = census.buffer_waiters == 0 || self.lent.buffers.free() == 0 || visits;
         let rules = [
             (self.queues.iter().all(lives), "a queue names a slot that is free"),
-            (self.outbox.is_empty(), "output is left in the outbox that all share"),
-            (self.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),
+            (self.lent.outbox.is_empty(), "output is left in the outbox that all share"),
+            (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),
             (open == census.connections + census.remains, "the open connections do not add up"),
             (served, "an upload waits for a buffer although there is one, and nobody is about to wake it"),
             (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),

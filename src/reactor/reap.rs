@@ -12,18 +12,18 @@ use crate::xray::{self, What};
 impl<K: Kernel> Reactor<K> {
     /// Frees the slots that are over, as many as the turn has time for, and wakes the listeners that waited for one.
     pub(super) fn reap(&mut self) {
-        self.budget.begin_reaping();
+        self.lent.budget.begin_reaping();
         while let Some(key) = self.queues.over.pop_front() {
             self.reap_slot(key);
-            if self.budget.charge(REAP_UNITS) {
-                self.budget.look(self.time());
-                if self.budget.reaping_is_over() {
+            if self.lent.budget.charge(REAP_UNITS) {
+                self.lent.budget.look(self.time());
+                if self.lent.budget.reaping_is_over() {
                     break;
                 }
             }
         }
-        if std::mem::take(&mut self.freed) {
-            while let Some(key) = self.paused.pop() {
+        if std::mem::take(&mut self.waiters.freed) {
+            while let Some(key) = self.waiters.place.pop() {
                 if let Some(Slot { owner: Owner::Listener(listener), .. }) = self.slots.get_mut(key as usize) {
                     listener.waits_for_room = false;
                 }
@@ -31,7 +31,7 @@ impl<K: Kernel> Reactor<K> {
             }
             self.wake_first_in_short();
         }
-        debug_assert!(self.outbox.is_empty(), "output of a connection that is gone");
+        debug_assert!(self.lent.outbox.is_empty(), "output of a connection that is gone");
     }
 
     /// Ends what owns a slot, and frees the slot unless a worker is still busy for it.
@@ -42,7 +42,7 @@ impl<K: Kernel> Reactor<K> {
         slot.queued = false;
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
-                self.pending_bytes -= connection.pending_bytes();
+                self.totals.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
@@ -70,8 +70,8 @@ impl<K: Kernel> Reactor<K> {
         let slot = self.slots.remove(key as usize);
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         endpoint.places -= 1;
-        self.descriptors -= endpoint.descriptors();
-        self.freed = true;
+        self.totals.descriptors -= endpoint.descriptors();
+        self.waiters.freed = true;
     }
 
     fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason, bug: Option<&str>) {
@@ -84,7 +84,7 @@ impl<K: Kernel> Reactor<K> {
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };
         if let Some(what) = bug.or(rule) {
             let who = Token { slot: key, generation: slot.generation };
-            endpoint.tell_bug(self.now, who, Some(peer), what);
+            endpoint.tell_bug(self.moment.now, who, Some(peer), what);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What the loop says of itself to its X-ray.
 
 use super::{Owner, Reactor, xray};
-use crate::connection::Status;
 use crate::kernel::{Kernel, Token};
 use crate::time::Time;
+use crate::visit::Status;
 use crate::xray::{Open, Recording, Served, Waits, What};
 
 impl<K: Kernel> Reactor<K> {
@@ -47,8 +47,8 @@ impl<K: Kernel> Reactor<K> {
         What::Turn {
             number,
             connections: connections as u32,
-            pending: bytes(self.pending_bytes),
-            pressed: self.pending_bytes > self.pending_bytes_max,
+            pending: bytes(self.totals.pending_bytes),
+            pressed: self.totals.pending_bytes > self.totals.pending_bytes_max,
         }
     }
 

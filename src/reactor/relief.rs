@@ -16,12 +16,12 @@ impl<K: Kernel> Reactor<K> {
     /// Looks at all that have output pending, if too much has been pending for [`RELIEF_EVERY`], and cuts those that took least
     /// of it, until what is left is allowed.
     pub(super) fn relieve(&mut self) {
-        if self.pending_bytes <= self.pending_bytes_max {
-            self.relief = Time::NEVER;
-        } else if self.relief == Time::NEVER {
-            self.relief = self.now.after(RELIEF_EVERY);
-        } else if self.relief <= self.now {
-            self.relief = self.now.after(RELIEF_EVERY);
+        if self.totals.pending_bytes <= self.totals.pending_bytes_max {
+            self.totals.relief = Time::NEVER;
+        } else if self.totals.relief == Time::NEVER {
+            self.totals.relief = self.moment.now.after(RELIEF_EVERY);
+        } else if self.totals.relief <= self.moment.now {
+            self.totals.relief = self.moment.now.after(RELIEF_EVERY);
             self.cut_the_slowest();
         }
     }
@@ -29,7 +29,7 @@ impl<K: Kernel> Reactor<K> {
     #[cold]
     fn cut_the_slowest(&mut self) {
         let mut readers = Vec::new();
-        let mut pending = self.pending_bytes;
+        let mut pending = self.totals.pending_bytes;
         for (key, slot) in &mut self.slots {
             let Owner::Connection(connection) = &mut slot.owner else { continue };
             if connection.is_over() {
@@ -38,12 +38,12 @@ impl<K: Kernel> Reactor<K> {
             }
             let limits = &self.endpoints[slot.endpoint as usize].limits;
             xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
-            if let Some(reading) = connection.reading(limits, self.now) {
+            if let Some(reading) = connection.reading(limits, self.moment.now) {
                 readers.push((Reverse(reading), connection.pending_bytes(), key as u32));
             }
         }
         readers.sort_unstable();
-        while pending > self.pending_bytes_max
+        while pending > self.totals.pending_bytes_max
             && let Some((_, bytes, key)) = readers.pop()
         {
             pending -= bytes;
@@ -55,10 +55,10 @@ impl<K: Kernel> Reactor<K> {
         let slot = &mut self.slots[key as usize];
         if let Owner::Connection(connection) = &mut slot.owner {
             let limits = &self.endpoints[slot.endpoint as usize].limits;
-            let why = connection.why(limits, self.now, slot.wants_buffer);
+            let why = connection.why(limits, self.moment.now, slot.wants_buffer);
             log::debug!("{}: cut, because all together have too much output: {why:#}", connection.peer());
             xray::about(Token { slot: key, generation: slot.generation }, || What::Visit);
-            connection.cut(CloseReason::OutputTotal, &mut self.buffers);
+            connection.cut(CloseReason::OutputTotal, &mut self.lent.buffers);
             self.queue(key);
         }
     }

@@ -24,7 +24,7 @@ impl<K: Kernel> Reactor<K> {
     /// Logs the counters of every listener, and then the table. From now on the bytes of each connection are counted.
     pub(super) fn report_all(&mut self) {
         self.report();
-        let since = self.ledger.begin(self.now, self.generation);
+        let since = self.ledger.begin(self.moment.now, self.generation);
         if log::log_enabled!(log::Level::Info) {
             // One record, so that nothing gets between its lines, and the thread that writes is woken once.
             log::info!("who is waited for:\n{}", self.table(since).join("\n"));
@@ -56,12 +56,12 @@ impl<K: Kernel> Reactor<K> {
         }
         lines.push(format!(
             "in all {all}; output pending {} of {}{}; upload buffers lent {} of {}; bytes counted for {}",
-            Bytes(self.pending_bytes as u64),
-            Bytes(self.pending_bytes_max as u64),
-            if self.pending_bytes > self.pending_bytes_max { ", so less is read" } else { "" },
-            self.buffers.lent(),
-            self.buffers.lent() + self.buffers.free(),
-            Span(self.now.duration_from(bytes_since)),
+            Bytes(self.totals.pending_bytes as u64),
+            Bytes(self.totals.pending_bytes_max as u64),
+            if self.totals.pending_bytes > self.totals.pending_bytes_max { ", so less is read" } else { "" },
+            self.lent.buffers.lent(),
+            self.lent.buffers.lent() + self.lent.buffers.free(),
+            Span(self.moment.now.duration_from(bytes_since)),
         ));
         lines
     }
@@ -71,7 +71,7 @@ impl<K: Kernel> Reactor<K> {
             _ if slot.queued => (true, Duration::ZERO, "ready"),
             Owner::Connection(connection) => {
                 let limits = &self.endpoints[slot.endpoint as usize].limits;
-                let why = connection.why(limits, self.now, slot.wants_buffer);
+                let why = connection.why(limits, self.moment.now, slot.wants_buffer);
                 (!why.is_idle(), why.waited, why.name())
             }
             Owner::Listener(listener) if listener.paused.is_some() => (true, Duration::MAX, "paused"),
@@ -87,12 +87,12 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &self.endpoints[slot.endpoint as usize];
         let token = Token { slot: key as u32, generation: slot.generation };
         let deadline = self.deadlines.at(token.slot);
-        let left = (deadline != Time::NEVER).then(|| deadline.duration_from(self.now));
-        let age = Span(self.births.age(slot.generation, self.now)).to_string();
+        let left = (deadline != Time::NEVER).then(|| deadline.duration_from(self.moment.now));
+        let age = Span(self.births.age(slot.generation, self.moment.now)).to_string();
         let (mut peer, mut bytes, mut pending, mut left) = (String::new(), [String::new(), String::new()], 0, left);
         let why = match &slot.owner {
             Owner::Connection(connection) => {
-                let why = connection.why(&endpoint.limits, self.now, slot.wants_buffer);
+                let why = connection.why(&endpoint.limits, self.moment.now, slot.wants_buffer);
                 let account = self.ledger.account(token.slot);
                 peer = connection.peer().to_string();
                 let more = if self.ledger.is_younger_than(slot.generation) { "+" } else { "" };

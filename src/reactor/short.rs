@@ -46,22 +46,22 @@ impl Short {
 impl<K: Kernel> Reactor<K> {
     /// Has the listener visited that may accept next, if any is short of descriptors.
     pub(super) fn wake_first_in_short(&mut self) {
-        if let Some(first) = self.short.first() {
+        if let Some(first) = self.waiters.descriptors.first() {
             self.queue(first);
         }
     }
 
     /// A listener does not wait for descriptors any more, so the next one may accept.
     pub(super) fn leave_short(&mut self, key: u32) {
-        if self.short.leave(key) {
+        if self.waiters.descriptors.leave(key) {
             self.wake_first_in_short();
         }
     }
 
     /// A listener that waited for descriptors has got some: others come first now.
     pub(super) fn give_way_in_short(&mut self, key: u32) {
-        if self.short.leave(key) && self.short.first().is_some() {
-            self.short.join(key);
+        if self.waiters.descriptors.leave(key) && self.waiters.descriptors.first().is_some() {
+            self.waiters.descriptors.join(key);
             self.wake_first_in_short();
         }
     }

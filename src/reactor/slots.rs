@@ -68,7 +68,7 @@ impl<K: Kernel> Reactor<K> {
     /// The token of the next slot to be inserted.
     pub(super) fn next_token(&mut self) -> Token {
         self.generation = self.generation.wrapping_add(1);
-        self.births.note(self.generation, self.now);
+        self.births.note(self.generation, self.moment.now);
         Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
     }
 

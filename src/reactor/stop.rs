@@ -59,7 +59,7 @@ impl<K: Kernel> Reactor<K> {
             log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
             // What is cut has to be discarded, and that belongs to the time as well.
             let grace = CUT_GRACE.min(self.shutdown_timeout / 10);
-            self.stop = Stop::Orderly(self.now.after(self.shutdown_timeout - grace));
+            self.stop = Stop::Orderly(self.moment.now.after(self.shutdown_timeout - grace));
             self.queue_all();
         }
     }
@@ -69,15 +69,15 @@ impl<K: Kernel> Reactor<K> {
         if self.is_cut() {
             return;
         }
-        self.stop = Stop::Cut(self.now.after(CUT_GRACE), stopped);
+        self.stop = Stop::Cut(self.moment.now.after(CUT_GRACE), stopped);
         xray::about(NOBODY, || What::Stopping { cut: true });
         for (key, slot) in &mut self.slots {
             if let Owner::Connection(connection) = &mut slot.owner {
                 xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
                 let limits = &self.endpoints[slot.endpoint as usize].limits;
-                let why = connection.why(limits, self.now, slot.wants_buffer);
+                let why = connection.why(limits, self.moment.now, slot.wants_buffer);
                 log::debug!("{}: cut: {why:#}", connection.peer());
-                connection.cut(CloseReason::Shutdown, &mut self.buffers);
+                connection.cut(CloseReason::Shutdown, &mut self.lent.buffers);
             }
         }
         self.queue_all();
@@ -95,7 +95,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn outcome(&self) -> Turn {
         match self.stop {
             Stop::Orderly(_) if self.slots.is_empty() => Turn::Stopped(Stopped::InOrder),
-            Stop::Cut(until, stopped) if self.slots.is_empty() || until <= self.now => Turn::Stopped(stopped),
+            Stop::Cut(until, stopped) if self.slots.is_empty() || until <= self.moment.now => Turn::Stopped(stopped),
             _ => Turn::Running,
         }
     }

@@ -7,14 +7,13 @@ use super::script::{Action, Script};
 use super::wire::Wire;
 use crate::budget::{Budget, Still};
 use crate::bulk::Buffers;
-use crate::connection::{Claim, Connection, Ended, Status, Visit};
+use crate::connection::{Claim, Connection, Ended};
 use crate::kernel::Token;
-use crate::limits::READ_BYTES;
-use crate::outbox::Outbox;
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
+use crate::visit::{Errand, Left, Lent, Moment, Mood, Status, Visit};
 use crate::xray::{self, Told, What};
 
 /// What came of a conversation.
@@ -73,10 +72,7 @@ struct Conversation<'s> {
     origin: Instant,
     elapsed: Duration,
     stats: Stats,
-    outbox: Outbox,
-    buffers: Buffers,
-    budget: Budget,
-    read_buffer: Vec<u8>,
+    lent: Lent,
     /// The job that is out, and when it will be done.
     job: Option<(Job, Duration)>,
     /// Jobs that workers have taken so far.
@@ -105,10 +101,10 @@ impl<'s> Conversation<'s> {
             origin,
             elapsed: Duration::ZERO,
             stats: Stats::default(),
-            outbox: Outbox::default(),
-            buffers: Buffers::new(script.buffers),
-            budget: Budget::new(Time::since(origin, origin), None),
-            read_buffer: vec![0; READ_BYTES],
+            lent: Lent {
+                buffers: Buffers::new(script.buffers),
+                ..Lent::new(Budget::new(Time::since(origin, origin), None))
+            },
             job: None,
             jobs_taken: 0,
             stopping: false,
@@ -121,8 +117,8 @@ impl<'s> Conversation<'s> {
 
     fn run(mut self) -> Transcript {
         self.visit(|connection, visit| {
-            connection.open(visit);
-            Status::Again
+            let errand = connection.open(visit);
+            Left { status: Status::Again, deadline: Time::NEVER, errand }
         });
         let mut steps = self.script.steps.iter();
         let mut over = self.settle();
@@ -151,7 +147,7 @@ impl<'s> Conversation<'s> {
                     continue;
                 }
                 Some(Action::Stop) => self.stopping = true,
-                Some(Action::Cut) => self.connection.cut(CloseReason::Shutdown, &mut self.buffers),
+                Some(Action::Cut) => self.connection.cut(CloseReason::Shutdown, &mut self.lent.buffers),
                 None if self.wire.world(|ends| ends.is_fin_sent() && !ends.is_readable()) => {
                     self.wire.world(|ends| ends.arrive_fin());
                 }
@@ -202,7 +198,7 @@ impl<'s> Conversation<'s> {
     /// Drives until the driver waits and no edge and no result is owed. Returns whether the connection is over.
     fn settle(&mut self) -> bool {
         loop {
-            match self.visit(|connection, visit| connection.drive(visit).0) {
+            match self.visit(Connection::drive) {
                 Status::Closed => return true,
                 Status::Again | Status::WantsBuffer => continue,
                 Status::Waiting => self.check_claim(),
@@ -211,7 +207,7 @@ impl<'s> Conversation<'s> {
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
                 let result = catch(|| job.run());
                 let now = Time::since(self.origin, self.origin + self.elapsed);
-                self.connection.note_done(result, now, &mut self.buffers);
+                self.connection.note_done(result, now, &mut self.lent.buffers);
                 continue;
             }
             self.drip();
@@ -250,43 +246,31 @@ impl<'s> Conversation<'s> {
         assert!(!blocked || write_blocked, "lost wake-up: it takes the socket for full, and no write said WouldBlock");
     }
 
-    fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Status) -> Status {
+    fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Left) -> Status {
         let instant = self.origin + self.elapsed;
         xray::tell(self.elapsed);
         xray::about(TOKEN, || What::Visit);
-        self.budget.begin_visit(self.connection.class(), 0);
-        let mut visit = Visit {
-            read_buffer: &mut self.read_buffer,
-            outbox: &mut self.outbox,
-            buffers: &mut self.buffers,
-            budget: &mut self.budget,
-            clock: &Still(instant),
-            stats: &mut self.stats,
-            limits: &self.script.limits,
-            now: Time::since(self.origin, instant),
-            instant,
-            wall_clock: self.script.wall_clock + self.elapsed,
-            pressed: self.script.pressed,
-            stopping: self.stopping,
-            written: 0,
-            job: None,
-        };
-        let mut status = drive(&mut self.connection, &mut visit);
-        let (job, now) = (visit.job.take(), visit.now);
-        if let Some(job) = job {
+        self.lent.budget.begin_visit(self.connection.class(), 0);
+        let moment = Moment::new(self.origin, instant, self.script.wall_clock + self.elapsed);
+        let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };
+        let served = (&mut self.stats, &self.script.limits);
+        let clock = Still(instant);
+        let mut visit = Visit::new(&mut self.lent, &moment, &clock, served, mood);
+        let Left { mut status, errand, .. } = drive(&mut self.connection, &mut visit);
+        if let Some(Errand::Job(job)) = errand {
             if self.jobs_taken < self.script.jobs_taken {
                 self.jobs_taken += 1;
                 let done = self.elapsed + self.script.job_time;
                 assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
             } else {
                 drop(job);
-                self.connection.note_refused(now, &mut self.buffers);
+                self.connection.note_refused(moment.now, &mut self.lent.buffers);
                 if status != Status::Closed {
                     status = Status::Again;
                 }
             }
         }
-        assert!(self.outbox.is_empty(), "output is left in the buffer that all connections share");
+        assert!(self.lent.outbox.is_empty(), "output is left in the buffer that all connections share");
         status
     }
 

@@ -5,13 +5,10 @@ use std::{io, mem};
 
 use super::*;
 use crate::budget::{Budget, Still};
-use crate::bulk::Buffers;
-use crate::connection::Status;
 use crate::kernel::Readiness;
-use crate::limits::READ_BYTES;
-use crate::outbox::Outbox;
 use crate::protocol::{Context, Job, Reply, Sink, Step, StreamProtocol};
 use crate::stats::Stats;
+use crate::visit::{Lent, Moment, Mood, Status};
 
 /// A peer that takes `window` bytes.
 #[derive(Default)]
@@ -109,30 +106,20 @@ impl Stage {
 
     /// Lets `bytes` arrive so many milliseconds after the start.
     fn at(mut self, milliseconds: u64, bytes: &[u8]) -> Self {
-        self.connection.transport.arrived = bytes.to_vec();
+        self.connection.line.transport_mut().arrived = bytes.to_vec();
         self.connection.note_ready(Readiness { readable: true, ..Readiness::default() });
         self.drive(milliseconds);
         self
     }
 
     fn drive(&mut self, milliseconds: u64) -> Status {
-        let mut visit = Visit {
-            read_buffer: &mut [0; READ_BYTES],
-            outbox: &mut Outbox::default(),
-            buffers: &mut Buffers::default(),
-            budget: &mut Budget::new(self.time(0), None),
-            clock: &Still(self.origin),
-            stats: &mut Stats::default(),
-            limits: &self.limits,
-            now: self.time(milliseconds),
-            instant: self.origin,
-            wall_clock: SystemTime::UNIX_EPOCH,
-            pressed: self.pressed,
-            stopping: false,
-            written: 0,
-            job: None,
-        };
-        self.connection.drive(&mut visit).0
+        let (mut lent, mut stats) = (Lent::new(Budget::new(self.time(0), None)), Stats::default());
+        let moment =
+            Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds), SystemTime::UNIX_EPOCH);
+        let mood = Mood { pressed: self.pressed, stopping: false };
+        let clock = Still(moment.instant);
+        let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &self.limits), mood);
+        self.connection.drive(&mut visit).status
     }
 
     fn time(&self, milliseconds: u64) -> Time {
@@ -229,7 +216,7 @@ fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
     assert_eq!(writing.why(), "waiting for more of an upload: 8 B so far, the last 9.0 s ago, however long it takes");
     let starved = writing.connection.why(&writing.limits, writing.time(10_000), true).to_string();
     assert_eq!(starved, "waiting for a buffer, of which other uploads have all: 8 B so far, however long it takes");
-    writing.connection.transport.finished = true;
+    writing.connection.line.transport_mut().finished = true;
     assert_eq!(
         writing.at(2_000, b"").why(),
         "waiting for a worker to write an upload: 8 B so far, the last 9.0 s ago, however long it takes; its FIN has come"

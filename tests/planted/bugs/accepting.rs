@@ -10,7 +10,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "Out of descriptors, it waits for an edge of its listener that never comes",
         file: "src/reactor/accept.rs",
         function: "pause",
-        right: "self.deadlines.arm(key, self.now.after(ERROR_PAUSE));",
+        right: "self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));",
         wrong: "",
         caught_by: Seeds,
     },

@@ -20,7 +20,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It closes over unread input, and the reset destroys the last reply (RFC 1122, 4.2.2.13; h2o#2534)",
         file: "src/connection/phase.rs",
         function: "finish_writing",
-        right: "!self.peer_finished",
+        right: "self.line.finish()",
         wrong: "false",
         caught_by: Seeds,
     },

@@ -64,7 +64,7 @@ pub(super) const BUGS: &[Bug] = &[
                 self.expire(next, visit);
             } else {
                 // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
-                self.ready.readable = true;
+                self.line.ask_again();
                 asked = true;
             }",
         wrong: "self.expire(next, visit);",

@@ -34,10 +34,10 @@ pub(super) const BUGS: &[Bug] = &[
         name: "a-reset-is-the-end-of-a-file",
         cases: &[70],
         does: "It stores what came before a reset as if it were all (nodeftpd#105)",
-        file: "src/connection.rs",
+        file: "src/connection/line.rs",
         function: "read",
-        right: "self.fail(error.kind(), visit);",
-        wrong: "let _ = error; self.peer_finished = true; self.ready.readable = false;",
+        right: "Attempt::Failed(error) => Read::Failed(error.kind())",
+        wrong: "Attempt::Failed(_) => { self.peer_finished = true; self.ready.readable = false; Read::Nothing }",
         caught_by: Seeds,
     },
     Bug {

@@ -10,7 +10,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It goes on past `shutdown_timeout` for as long as anybody is connected",
         file: "src/reactor.rs",
         function: "note",
-        right: "until <= self.now",
+        right: "until <= self.moment.now",
         wrong: "false",
         caught_by: Seeds,
     },

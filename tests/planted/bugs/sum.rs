@@ -28,7 +28,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "unconsumed-input-without-bound",
         cases: &[43],
         does: "It keeps whatever a protocol leaves unconsumed",
-        file: "src/connection.rs",
+        file: "src/connection/conversation.rs",
         function: "decide",
         right: "available - step.consumed > UNCONSUMED_BYTES_MAX",
         wrong: "false",

@@ -1,30 +1,32 @@
-//! Jobs: out to a worker, and back as a notice. And the buffers that uploads share, since they come back with jobs.
+//! Errands: what owners of slots ask of the loop, and how the answers come back. And the buffers that uploads share, since they
+//! come back with jobs.
 
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Span;
 use crate::bulk::Returned;
+use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, NoWorker, Panicked, Token, Waiting};
-use crate::protocol::{Job, Outcome};
+use crate::visit::Errand;
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
     pub(super) fn note_done(&mut self, token: Token, result: Result<Outcome, Panicked>) {
-        let buffers = &mut self.buffers;
+        let buffers = &mut self.lent.buffers;
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
-            self.stale_notices += 1;
+            self.totals.stale_notices += 1;
             return xray::about(token, || What::Stale);
         };
         xray::about(token, || What::JobBack { panicked: result.is_err() });
         match &mut slot.owner {
             Owner::Connection(connection) => {
-                connection.note_done(result, self.now, buffers);
+                connection.note_done(result, self.moment.now, buffers);
                 self.queue(token.slot);
             }
             Owner::Remains(Remains::Last) => {
                 if let Err(panicked) = result {
                     let what = format!("its last job panicked{}", panicked.detail());
-                    self.endpoints[slot.endpoint as usize].tell_bug(self.now, token, None, &what);
+                    self.endpoints[slot.endpoint as usize].tell_bug(self.moment.now, token, None, &what);
                 }
                 self.queue_over(token.slot);
             }
@@ -36,7 +38,7 @@ impl<K: Kernel> Reactor<K> {
                 let returned = Returned::new(result, buffers);
                 if let Some(panicked) = returned.panicked() {
                     let what = format!("a job panicked{}", panicked.detail());
-                    self.endpoints[slot.endpoint as usize].tell_bug(self.now, token, None, &what);
+                    self.endpoints[slot.endpoint as usize].tell_bug(self.moment.now, token, None, &what);
                 }
                 match returned.into_remains() {
                     None if last.is_none() => self.queue_over(token.slot),
@@ -46,6 +48,13 @@ impl<K: Kernel> Reactor<K> {
             Owner::Listener(_) | Owner::Mailbox(_) => {}
         }
         self.wake_buffer_waiters();
+    }
+
+    /// Does what a visit has asked for.
+    pub(super) fn run_errand(&mut self, key: u32, errand: Errand) {
+        match errand {
+            Errand::Job(job) => self.submit(key, job),
+        }
     }
 
     pub(super) fn submit(&mut self, key: u32, mut job: Job) {
@@ -63,7 +72,7 @@ impl<K: Kernel> Reactor<K> {
     fn refuse_job(&mut self, key: u32, why: &NoWorker) {
         let slot = &mut self.slots[key as usize];
         let endpoint = self.endpoints[slot.endpoint as usize].name();
-        let allowed = self.job_log.allow(self.now);
+        let allowed = self.logs.job.allow(self.moment.now);
         match &mut slot.owner {
             Owner::Connection(connection) => {
                 if let Some(suppressed) = allowed {
@@ -72,7 +81,7 @@ impl<K: Kernel> Reactor<K> {
                 }
                 // One that ended in the visit which made the job is about to be reaped already.
                 let was_over = connection.is_over();
-                connection.note_refused(self.now, &mut self.buffers);
+                connection.note_refused(self.moment.now, &mut self.lent.buffers);
                 if !was_over {
                     self.queue(key);
                 }
@@ -93,17 +102,25 @@ impl<K: Kernel> Reactor<K> {
         log::warn!("{name}: a job has waited {since} for a worker: {workers} busy, {jobs} waiting (see workers)");
     }
 
+    /// An upload waits for a buffer behind the others, unless it waits already.
+    pub(super) fn wait_for_buffer(&mut self, key: u32) {
+        let slot = &mut self.slots[key as usize];
+        if !std::mem::replace(&mut slot.wants_buffer, true) {
+            self.waiters.buffer.push_back(Token { slot: key, generation: slot.generation });
+        }
+    }
+
     /// Has uploads go on that wait for a buffer. Hardly ever is there one, and every visit asks.
     pub(super) fn wake_buffer_waiters(&mut self) {
-        if !self.buffer_waiters.is_empty() {
+        if !self.waiters.buffer.is_empty() {
             self.hand_out_buffers();
         }
     }
 
     pub(super) fn hand_out_buffers(&mut self) {
-        let mut free = self.buffers.free();
+        let mut free = self.lent.buffers.free();
         while free > 0
-            && let Some(token) = self.buffer_waiters.pop_front()
+            && let Some(token) = self.waiters.buffer.pop_front()
         {
             // Whoever is over by now leaves its turn to the next.
             if let Some(slot) = self.slot(token)

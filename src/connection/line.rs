@@ -1,0 +1,147 @@
+//! The socket half of a connection: what may be read and written, and what has been proved about it.
+//!
+//! It moves bytes of the wire and knows neither protocol nor budget. Edge-triggered readiness comes once, so each flag here is a
+//! claim: it is cleared only when the kernel owes the next edge.
+
+use std::io;
+
+use crate::attempt::{Attempt, attempt};
+use crate::connection::Claim;
+use crate::kernel::Transport;
+use crate::notice::Readiness;
+use crate::outbox::Outbox;
+use crate::xray::{self, Call};
+
+/// A socket, and what is known of it.
+pub(super) struct Line<T> {
+    transport: T,
+    /// What the socket may be ready for. Events set it; only `WouldBlock`, or what proves the same, clears it.
+    ready: Readiness,
+    /// The peer's FIN has been read.
+    peer_finished: bool,
+}
+
+/// What a read came to.
+pub(super) enum Read {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// Nothing: the socket is drained, or the peer has finished.
+    Nothing,
+    /// The connection is broken.
+    Failed(io::ErrorKind),
+}
+
+impl<T: Transport> Line<T> {
+    /// A new socket may have bytes already and certainly takes some, so its first visit needs no event.
+    pub(super) fn new(transport: T) -> Self {
+        let ready = Readiness { readable: true, writable: true, in_doubt: false };
+        Self { transport, ready, peer_finished: false }
+    }
+
+    /// An event came.
+    pub(super) fn note_ready(&mut self, readiness: Readiness) {
+        self.ready.readable |= readiness.readable;
+        self.ready.writable |= readiness.writable;
+        self.ready.in_doubt |= readiness.in_doubt;
+    }
+
+    /// Whether a read may find something.
+    pub(super) fn is_readable(&self) -> bool {
+        self.ready.readable
+    }
+
+    /// Whether a write may be taken.
+    pub(super) fn is_writable(&self) -> bool {
+        self.ready.writable
+    }
+
+    /// Whether the peer has sent its FIN, and everything before it has been read.
+    pub(super) fn has_peer_finished(&self) -> bool {
+        self.peer_finished
+    }
+
+    /// Makes the next read ask the socket, whatever was proved before.
+    pub(super) fn ask_again(&mut self) {
+        self.ready.readable = true;
+    }
+
+    /// Reads into `room`, which is not empty; a short read may prove that nothing is left.
+    #[inline]
+    pub(super) fn read(&mut self, room: &mut [u8]) -> Read {
+        match attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 })) {
+            Attempt::Done(0) => {
+                self.peer_finished = true;
+                self.ready.readable = false;
+                Read::Nothing
+            }
+            Attempt::Done(count) => {
+                // Rule 2: a short read proves a stream drained, unless an event left it in doubt.
+                if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
+                    self.ready.readable = false;
+                }
+                Read::Bytes(count)
+            }
+            // Rule 1: only now is waiting for an edge right.
+            Attempt::WouldBlock => {
+                self.ready.readable = false;
+                self.ready.in_doubt = false;
+                Read::Nothing
+            }
+            Attempt::Failed(error) => Read::Failed(error.kind()),
+        }
+    }
+
+    /// Writes until nothing is pending or the kernel takes no more. Returns how many bytes it took, and what broke the connection.
+    #[inline]
+    pub(super) fn flush(&mut self, outbox: &mut Outbox) -> (usize, Option<io::ErrorKind>) {
+        let mut written = 0;
+        while !outbox.is_empty() && self.ready.writable {
+            let pending = outbox.pending();
+            let offered = pending.len() as u32;
+            match attempt(|| xray::answered(self.transport.write(pending), move || Call::Write { offered })) {
+                Attempt::Done(0) => return (written, Some(io::ErrorKind::WriteZero)),
+                Attempt::Done(count) => {
+                    outbox.advance(count);
+                    written += count;
+                }
+                Attempt::WouldBlock => self.ready.writable = false,
+                Attempt::Failed(error) => return (written, Some(error.kind())),
+            }
+        }
+        (written, None)
+    }
+
+    /// Sends our FIN, unless the peer's has come: then nothing is unread, and closing sends ours. Returns whether the peer's FIN
+    /// is to be awaited.
+    pub(super) fn finish(&mut self) -> bool {
+        !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok()
+    }
+
+    /// Makes closing reset the connection.
+    pub(super) fn reset_on_close(&mut self) {
+        self.transport.reset_on_close();
+    }
+
+    /// Bytes that were written and that the peer has not acknowledged; `None` where the system does not tell.
+    pub(super) fn unacknowledged(&self) -> Option<usize> {
+        self.transport.unacknowledged()
+    }
+
+    /// What it believes of its socket.
+    pub(super) fn claim(&self) -> Claim {
+        Claim { drained: !self.ready.readable && !self.peer_finished, blocked: !self.ready.writable }
+    }
+
+    /// The socket, to be closed.
+    pub(super) fn into_transport(self) -> T {
+        self.transport
+    }
+}
+
+#[cfg(test)]
+impl<T> Line<T> {
+    /// What a test makes happen at the other end.
+    pub(super) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+}
