@@ -12,7 +12,7 @@ use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
 use crate::visit::Visit;
-use crate::xray;
+use crate::xray::{self, What};
 
 /// Where a connection is in its life, when it is not in conversation.
 pub(super) enum Phase {
@@ -29,6 +29,20 @@ pub(super) enum Phase {
     Lingering(CloseReason, Time),
     /// It is over.
     Closed(CloseReason),
+}
+
+impl Phase {
+    /// That it begins, for the X-ray.
+    fn recorded(&self) -> What {
+        match self {
+            Self::Working(_) => What::Phase(xray::Phase::Working, ""),
+            Self::Storing(_) => What::Phase(xray::Phase::Storing, ""),
+            Self::Speaking => What::Phase(xray::Phase::Speaking, ""),
+            Self::Flushing(reason) => What::Phase(xray::Phase::Flushing, reason.text()),
+            Self::Lingering(reason, _) => What::Phase(xray::Phase::Lingering, reason.text()),
+            Self::Closed(reason) => What::Phase(xray::Phase::Closed, reason.text()),
+        }
+    }
 }
 
 impl<T: Transport> Connection<T> {

@@ -1,6 +1,6 @@
 //! Rooms: a room is a module of `src/lib.rs`, its file and its folder. Knowledge runs one way between them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use crate::graph::Graph;
@@ -27,6 +27,51 @@ fn rooms(sources: &[Source]) -> Result<Graph, String> {
         }
     }
     Ok(graph)
+}
+
+/// Who knows whom among the files of each room. A file and those below it are one: it says what they are, and they go on with it.
+fn files(sources: &[Source]) -> Graph {
+    let library = Library::new(sources);
+    let mut graph = Graph::default();
+    for source in sources.iter().filter(|source| source.room().is_some()) {
+        for path in named(&source.code) {
+            let target = absolute(source, &path.words).and_then(|path| library.owner(&path));
+            let Some(target) = target.filter(|target| target.room() == source.room()) else { continue };
+            if !target.module.starts_with(&source.module) && !source.module.starts_with(&target.module) {
+                let place = || format!("line {}: {}", source.line(path.at), path.words.join("::"));
+                graph.know(&source.path, &target.path, place);
+            }
+        }
+    }
+    graph
+}
+
+/// The modules, each with its file and what it imports: a name, and where that comes from.
+struct Library<'a>(BTreeMap<&'a [String], (&'a Source, BTreeMap<&'a str, Vec<String>>)>);
+
+impl<'a> Library<'a> {
+    fn new(sources: &'a [Source]) -> Self {
+        let imports = |source: &'a Source| {
+            let imports = named(&source.code).into_iter().filter(|path| path.is_import);
+            imports.filter_map(|path| Some((*path.words.last()?, absolute(source, &path.words)?))).collect()
+        };
+        Self(sources.iter().map(|source| (&source.module[..], (source, imports(source)))).collect())
+    }
+
+    /// The file that an item comes from, through those that have imported it.
+    fn owner(&self, path: &[String]) -> Option<&'a Source> {
+        let length = (1..=path.len()).rev().find(|length| self.0.contains_key(&path[..*length]))?;
+        let (source, imports) = &self.0[&path[..length]];
+        let from = path.get(length).and_then(|item| imports.get(item.as_str())).filter(|from| *from != path);
+        from.map_or(Some(*source), |from| self.owner(from))
+    }
+}
+
+#[test]
+fn no_file_of_a_room_knows_one_that_knows_it() {
+    if let Some(ring) = files(sources()).ring() {
+        panic!("files of a room know each other in a ring:\n{}", ring.join("\n"));
+    }
 }
 
 #[track_caller]
@@ -88,17 +133,18 @@ fn a_byte_takes_three_rooms_and_knowledge_goes_their_way() {
 
 #[cfg(test)]
 mod tests {
-    use super::{Source, rooms};
+    use super::{Source, files, rooms};
 
-    fn house(files: &[(&str, &str)]) -> Result<String, String> {
-        let sources: Vec<_> = files
-            .iter()
-            .map(|(name, text)| {
-                let module: Vec<_> = name.split('/').collect();
-                Source::new(&format!("src/{name}.rs"), &module, text)
-            })
-            .collect();
-        let graph = rooms(&sources)?;
+    fn sources(texts: &[(&str, &str)]) -> Vec<Source> {
+        let source = |(name, text): &(&str, &str)| {
+            let module: Vec<_> = name.split('/').collect();
+            Source::new(&format!("src/{name}.rs"), &module, text)
+        };
+        texts.iter().map(source).collect()
+    }
+
+    fn house(texts: &[(&str, &str)]) -> Result<String, String> {
+        let graph = rooms(&sources(texts))?;
         graph.ring().map_or_else(|| Ok(graph.drawing()), |ring| Err(ring.join("\n")))
     }
 
@@ -111,6 +157,16 @@ mod tests {
         );
         let hidden = house(&[("a", "use crate::Registry;\n"), ("b", "")]);
         assert_eq!(hidden.unwrap_err(), "src/a.rs:1: crate::Registry: name the room it comes from");
+    }
+
+    #[test]
+    fn files_of_a_room_know_each_other_through_what_is_above_them() {
+        let ring =
+            |above: &str, low: &str| files(&sources(&[("a", above), ("a/b", "use super::C;\n"), ("a/c", low)])).ring();
+        let told = ring("pub(crate) use self::c::C;\n", "fn f() { super::b::g() }\n").unwrap();
+        assert_eq!(told[0], "src/a/b.rs knows src/a/c.rs: line 1: super::C");
+        assert_eq!(ring("pub(crate) use self::c::C;\n", "use super::D;\n"), None);
+        assert_eq!(ring("struct C;\n", "fn f() { super::b::g() }\n"), None);
     }
 
     #[test]

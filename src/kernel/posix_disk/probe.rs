@@ -6,7 +6,7 @@ use std::io;
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 
-use super::temporary::{self, Temporary};
+use super::temporary::{self, Temporary, is_lack_of_locks};
 use super::{
     Directory as _, Existing, Held, Naming, PosixDirectory, failed, is_full, link_further, rename_new, uninterrupted,
 };
@@ -68,9 +68,4 @@ impl PosixDirectory {
         };
         Ok(())
     }
-}
-
-/// Whether locking failed because the file system cannot do it (NFS without its lock manager, some of FUSE).
-pub(super) fn is_lack_of_locks(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::ENOLCK | Errno::EINVAL)
 }

@@ -19,7 +19,6 @@ use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::probe::is_lack_of_locks;
 use super::{FILE_MODE, Held, uninterrupted};
 
 /// No client can ask for such a name: those that start with a dot are refused.
@@ -120,4 +119,9 @@ fn remove_dead(directory: &File, name: &str) -> io::Result<()> {
         Err((_, Errno::EWOULDBLOCK)) => Ok(()),
         Err((_, errno)) => Err(errno.into()),
     }
+}
+
+/// Whether locking failed because the file system cannot do it (NFS without its lock manager, some of FUSE).
+pub(super) fn is_lack_of_locks(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::ENOLCK | Errno::EINVAL)
 }
