@@ -10,7 +10,7 @@ type Exception = (&'static str, &'static str);
 
 /// `EAGAIN` and `EINTR` by all their names. `src/attempt.rs` tells everybody else what they mean.
 const ERRNO: Knowledge = Knowledge {
-    is_meant: |before, word| {
+    is_meant: |before, word, _| {
         let is_name = matches!(
             word,
             "WouldBlock" | "Interrupted" | "EAGAIN" | "EWOULDBLOCK" | "EINTR" | "AGAIN" | "INTR" | "retry_on_intr"
@@ -36,8 +36,11 @@ const ERRNO: Knowledge = Knowledge {
 
 /// Readings of a clock. Everybody else is told the time, by the kernel that it runs on.
 const CLOCK: Knowledge = Knowledge {
-    is_meant: |before, word| {
-        word == "clock_gettime" || word == "elapsed" || (word == "now" && matches!(before, "Instant" | "SystemTime"))
+    is_meant: |before, word, rest| {
+        let is_call = rest.starts_with('(');
+        word == "clock_gettime"
+            || (word == "elapsed" && is_call)
+            || (word == "now" && matches!(before, "Instant" | "SystemTime"))
     },
     home: "src/kernel/",
     exceptions: &[
@@ -49,8 +52,8 @@ const CLOCK: Knowledge = Knowledge {
 };
 
 struct Knowledge {
-    /// Whether a word is of it, behind the word before.
-    is_meant: fn(&str, &str) -> bool,
+    /// Whether a word is of it, given the word that qualifies it and the code behind it.
+    is_meant: fn(&str, &str, &str) -> bool,
     home: &'static str,
     exceptions: &'static [Exception],
 }
@@ -85,7 +88,8 @@ impl Knowledge {
         for (at, token) in tokens(&source.code) {
             match token {
                 Token::Word(word) => {
-                    if (self.is_meant)(if before == "::" { before_that } else { "" }, word) {
+                    let qualifier = if before == "::" { before_that } else { "" };
+                    if (self.is_meant)(qualifier, word, &source.code[at + word.len()..]) {
                         return Some(at + 1);
                     }
                     (before_that, before) = (before, word);
@@ -134,7 +138,9 @@ mod tests {
             assert_eq!(problems(&CLOCK, "src/x.rs", text).len(), 1, "{text}");
             assert_eq!(problems(&CLOCK, "src/kernel/x.rs", text), [""; 0]);
         }
-        assert_eq!(problems(&CLOCK, "src/x.rs", "self.kernel.now()"), [""; 0]);
+        for text in ["self.kernel.now()", "elapsed: Duration", "report.elapsed = 0"] {
+            assert_eq!(problems(&CLOCK, "src/x.rs", text), [""; 0]);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use crate::text::is_word;
+use crate::paths::{Token, tokens};
 use crate::{root, text};
 
 /// A file of the library, without what only tests see.
@@ -22,7 +22,7 @@ pub(crate) struct Source {
     /// Where its tests were.
     tests: Vec<Range<usize>>,
     /// The modules that it declares in files of their own, with whether only tests see them.
-    declares: Vec<(String, bool)>,
+    declares: Vec<(Vec<String>, bool)>,
 }
 
 impl Source {
@@ -31,7 +31,7 @@ impl Source {
         let tests = text::tests(&code);
         let is_test = |at| tests.iter().any(|range| range.contains(&at));
         Self {
-            declares: declared(&code).map(|(name, at)| (name.to_owned(), is_test(at))).collect(),
+            declares: declared(&code).into_iter().map(|(path, at)| (path, is_test(at))).collect(),
             path: path.to_owned(),
             module: module.iter().map(|name| (*name).to_owned()).collect(),
             text: text::without(text, &tests),
@@ -80,8 +80,9 @@ impl Library {
         let whole = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         self.files.insert(file.to_owned());
         let source = Source::new(file.strip_prefix(root()).unwrap().to_str().unwrap(), module, &whole);
-        for (name, is_test) in &source.declares {
-            self.follow(&file_of(file, name), &[module, &[name]].concat(), for_tests || *is_test);
+        for (path, is_test) in &source.declares {
+            let below: Vec<_> = module.iter().copied().chain(path.iter().map(String::as_str)).collect();
+            self.follow(&file_of(file, path), &below, for_tests || *is_test);
         }
         if !for_tests {
             self.sources.push(source);
@@ -89,23 +90,38 @@ impl Library {
     }
 }
 
-/// The modules that have a file of their own, and where they are declared.
-fn declared(code: &str) -> impl Iterator<Item = (&str, usize)> {
-    code.match_indices("mod ").filter_map(|(at, keyword)| {
-        let name =
-            code[at + keyword.len()..].split(|letter: char| !letter.is_alphanumeric() && letter != '_').next()?;
-        let is_file = code[at + keyword.len() + name.len()..].starts_with(';');
-        (is_file && (at == 0 || !is_word(code.as_bytes()[at - 1]))).then_some((name, at))
-    })
+/// The modules that have a file of their own, with those around them in this file, and where they are declared.
+fn declared(code: &str) -> Vec<(Vec<String>, usize)> {
+    let tokens = tokens(code);
+    let mut around: Vec<Option<&str>> = Vec::new();
+    let mut found = Vec::new();
+    for (index, (at, token)) in tokens.iter().enumerate() {
+        match (token, tokens[..index].last().map(|before| before.1), tokens.get(index + 1).map(|next| next.1)) {
+            (Token::Word(name), Some(Token::Word("mod")), Some(Token::Other(b';'))) => {
+                let path = around.iter().flatten().copied().chain([*name]);
+                found.push((path.map(str::to_owned).collect(), *at));
+            }
+            (Token::Other(b'{'), Some(Token::Word(name)), _)
+                if index >= 2 && tokens[index - 2].1 == Token::Word("mod") =>
+            {
+                around.push(Some(name));
+            }
+            (Token::Other(b'{'), ..) => around.push(None),
+            (Token::Other(b'}'), ..) => drop(around.pop()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// The file of a module that `file` declares.
-fn file_of(file: &Path, name: &str) -> PathBuf {
+fn file_of(file: &Path, path: &[String]) -> PathBuf {
     let stem = file.file_stem().unwrap().to_str().unwrap();
     let directory = file.parent().unwrap();
     let below = if ["lib", "mod"].contains(&stem) { directory.to_owned() } else { directory.join(stem) };
-    let flat = below.join(name).with_extension("rs");
-    if flat.exists() { flat } else { below.join(name).join("mod.rs") }
+    let module = path.iter().fold(below, |below, name| below.join(name));
+    let flat = module.with_extension("rs");
+    if flat.exists() { flat } else { module.join("mod.rs") }
 }
 
 /// The files below `directory` whose names end so.
