@@ -49,8 +49,11 @@ fn files(sources: &[Source]) -> Graph {
     graph
 }
 
-/// The modules, each with its file and what it imports: a name, and where that comes from.
-struct Library<'a>(BTreeMap<&'a [String], (&'a Source, BTreeMap<&'a str, Vec<String>>)>);
+/// The files, and what each imports: a name, and where that comes from.
+struct Library<'a> {
+    files: BTreeMap<&'a [String], &'a Source>,
+    imports: BTreeMap<&'a [String], BTreeMap<&'a str, Vec<String>>>,
+}
 
 impl<'a> Library<'a> {
     fn new(sources: &'a [Source]) -> Self {
@@ -58,15 +61,18 @@ impl<'a> Library<'a> {
             let imports = named(&source.code).into_iter().filter(|path| path.is_import);
             imports.filter_map(|path| Some((*path.words.last()?, absolute(source, &path.words)?))).collect()
         };
-        Self(sources.iter().map(|source| (&source.module[..], (source, imports(source)))).collect())
+        Self {
+            files: sources.iter().map(|source| (&source.module[..], source)).collect(),
+            imports: sources.iter().map(|source| (&source.module[..], imports(source))).collect(),
+        }
     }
 
     /// The file that an item comes from, through those that have imported it.
     fn owner(&self, path: &[String]) -> Option<&'a Source> {
-        let length = (1..=path.len()).rev().find(|length| self.0.contains_key(&path[..*length]))?;
-        let (source, imports) = &self.0[&path[..length]];
-        let from = path.get(length).and_then(|item| imports.get(item.as_str())).filter(|from| *from != path);
-        from.map_or(Some(*source), |from| self.owner(from))
+        let length = (1..=path.len()).rev().find(|length| self.files.contains_key(&path[..*length]))?;
+        let (module, item) = (&path[..length], path.get(length));
+        let from = item.and_then(|item| self.imports[module].get(item.as_str())).filter(|from| *from != path);
+        from.map_or_else(|| Some(self.files[module]), |from| self.owner(from))
     }
 }
 
@@ -102,7 +108,7 @@ fn the_design_draws_the_rooms_as_they_are() {
     let drawn = blocks.iter().find(is_drawing);
     let drawn = drawn.expect("docs/design.md has a block below `<!-- rooms: by floor -->`");
     if drawn.body != drawing && refresh {
-        let mut renewed = page.clone();
+        let mut renewed = page;
         renewed.replace_range(drawn.range.clone(), &drawing);
         fs::write(root().join("docs/design.md"), renewed).unwrap();
     } else {
