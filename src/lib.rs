@@ -72,6 +72,8 @@ mod panics;
 pub mod protocol;
 mod reactor;
 mod registry;
+#[doc(hidden)]
+pub mod simulation;
 pub mod stats;
 pub mod testing;
 mod time;

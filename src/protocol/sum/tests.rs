@@ -1,11 +1,12 @@
 mod answers;
+pub(super) mod model;
 
 use std::time::Duration;
 
 use super::*;
 use crate::limits::Limits;
 use crate::protocol::CloseReason;
-use crate::protocol::chance::Chance;
+use crate::protocol::tests::chance::Chance;
 use crate::testing::{Script, ask, converse, every_fault, same_for_every_split};
 
 const SECOND: Duration = Duration::from_secs(1);

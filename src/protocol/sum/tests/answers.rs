@@ -2,7 +2,6 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::super::model;
 use super::*;
 use crate::outbox::Outbox;
 use crate::stats::Tally;
