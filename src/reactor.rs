@@ -295,7 +295,6 @@ impl<K: Kernel> Reactor<K> {
         };
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
-        // Rule 12: it is the same time throughout the turn.
         self.moment = Moment::new(self.moment.origin, self.kernel.now(), self.kernel.wall_clock());
         self.end_turn(self.moment.now);
         self.lent.budget.begin_turn(self.moment.now);

@@ -33,7 +33,7 @@ impl Lent {
     }
 }
 
-/// The time of a turn, by every clock. It is the same for all visits of the turn.
+/// The time of a turn, by every clock. Rule 12: it is the same for all visits of the turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// When the loop was made: what [`Time`] counts from.

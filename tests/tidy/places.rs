@@ -28,6 +28,7 @@ const ERRNO: Knowledge = Knowledge {
         ("src/kernel/posix_disk/temporary.rs", "flock(2): another process has the lock"),
         ("src/kernel/udp/batches.rs", "a call that is to be made in another way, as after a signal"),
         ("src/log_writer.rs", "stderr, on a thread of its own: it waits, where `attempt` would not"),
+        ("src/simulation/", "it plays the kernel that says so"),
         ("src/testing/", "it plays the kernel that says so"),
         ("src/xray/answer.rs", "what a call answered is shown by its name"),
         ("src/xray/file/part.rs", "flock(2): another process has the lock"),
@@ -45,6 +46,7 @@ const CLOCK: Knowledge = Knowledge {
     home: "src/kernel/",
     exceptions: &[
         ("src/log_writer.rs", "it waits for stderr, on a thread of its own or at the end of the process"),
+        ("src/simulation/", "an `Instant` to begin with: nothing else makes one"),
         ("src/testing.rs", "an `Instant` to begin with: nothing else makes one"),
         ("src/testing/", "an `Instant` to begin with: nothing else makes one"),
         ("src/xray/recorder.rs", "its records tell how long a call took, which the time of a turn cannot"),

@@ -29,14 +29,11 @@ fn rooms(sources: &[Source]) -> Result<Graph, String> {
     Ok(graph)
 }
 
-/// A world whose parts act on each other, so that they know each other too.
-const WORLD: &str = "src/testing/simulation/";
-
 /// Who knows whom among the files of each room. A file and those below it are one: it says what they are, and they go on with it.
 fn files(sources: &[Source]) -> Graph {
     let library = Library::new(sources);
     let mut graph = Graph::default();
-    for source in sources.iter().filter(|source| source.room().is_some() && !source.path.starts_with(WORLD)) {
+    for source in sources.iter().filter(|source| source.room().is_some()) {
         for path in named(&source.code) {
             let target = absolute(source, &path.words).and_then(|path| library.owner(&path));
             let Some(target) = target.filter(|target| target.room() == source.room()) else { continue };
