@@ -10,13 +10,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use reactor::Registry;
 use reactor::protocol::{
-    Context, Event, Job, NoOptions, Outcome, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
+    Admission, Context, Event, Job, NoOptions, Outcome, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step,
+    StreamProtocol, StreamService, Within,
 };
 
 /// Bytes that one job reads.
@@ -83,8 +82,8 @@ impl StreamService for Download {
     // The file that it sends.
     const DESCRIPTORS: usize = 1;
 
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 

@@ -8,12 +8,12 @@
 //! The program *is* the `reactor` command with one protocol more: it reads the same configuration, knows `check`,
 //! `schema` and `protocols`, and serves the built-in protocols as well.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use reactor::Registry;
 use reactor::protocol::{
-    Context, NoOptions, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
 
 /// The longest line, in bytes: whatever comes from a peer has a bound.
@@ -47,8 +47,8 @@ impl Service for Reverse {
 }
 
 impl StreamService for Reverse {
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 

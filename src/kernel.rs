@@ -17,7 +17,7 @@ mod udp;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::slice::ChunksExactMut;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,6 +32,7 @@ pub use crate::disk::{Directory, Disk, Draft, Existing};
 use crate::job::Job;
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
+pub use crate::peer::Peer;
 pub use crate::token::Token;
 use crate::xray::Gives;
 
@@ -78,7 +79,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
-    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
     /// Registers a connection once and for all: readable, writable, edge-triggered.
     ///
@@ -143,6 +144,12 @@ pub trait Transport {
         None
     }
 
+    /// The address of this machine that the peer reached (`getsockname(2)`); `None` where the system does not tell. It is asked for
+    /// only if a protocol wants to know.
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// Whether a read that gives less than it was asked for proves that nothing is left. So it is with epoll and kqueue
     /// (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` does.
     fn short_read_drains(&self) -> bool;
@@ -199,6 +206,14 @@ pub struct Source {
 }
 
 impl Source {
+    /// The same with a port.
+    pub(crate) fn at(self, port: u16) -> SocketAddr {
+        match self.address {
+            IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
+            IpAddr::V6(address) => SocketAddrV6::new(address, port, 0, self.interface).into(),
+        }
+    }
+
     /// That of a datagram which came to `address`. None if that is no address of one machine: nothing leaves from a group or
     /// from everybody (RFC 1122, 3.2.1.3), so the kernel has to choose.
     pub(crate) fn v4(address: Ipv4Addr) -> Option<Self> {

@@ -10,6 +10,7 @@
 //!
 //! `examples/plugin.rs` is a complete protocol of one's own, with its test.
 
+mod context;
 pub mod file;
 pub mod greeting;
 mod service;
@@ -21,13 +22,15 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-pub use self::service::{NoOptions, OptionError, Service, Setup, SetupError, StreamService};
+pub use self::context::Context;
+pub(crate) use self::context::Site;
+pub use self::service::{Admission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService};
 pub use crate::job::{Job, Outcome};
 pub use crate::outbox::Outbox;
-use crate::stats::Tally;
+pub use crate::peer::{Credentials, Peer};
+pub use crate::token::ConnectionId;
 
 /// One connection's side of a protocol: a state machine over bytes.
 ///
@@ -107,39 +110,6 @@ impl<P: StreamProtocol + ?Sized> StreamProtocol for Box<P> {
 
 /// What a protocol answers to the driver: a decision, or the error that ends the connection.
 pub type Reply = Result<Step, ProtocolError>;
-
-/// What a protocol sees of the world during one call. Time is an argument, so that tests can choose it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Context<'a> {
-    /// Append what shall be sent.
-    pub out: &'a mut Outbox,
-    /// The monotonic time of this turn of the loop.
-    pub now: Instant,
-    /// The wall-clock time of this turn of the loop.
-    pub wall_clock: SystemTime,
-    /// Who is at the other end.
-    pub peer: SocketAddr,
-    pub(crate) refused: &'a mut Tally,
-}
-
-impl<'a> Context<'a> {
-    pub(crate) fn new(
-        out: &'a mut Outbox,
-        refused: &'a mut Tally,
-        now: Instant,
-        wall_clock: SystemTime,
-        peer: SocketAddr,
-    ) -> Self {
-        Self { out, now, wall_clock, peer, refused }
-    }
-
-    /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
-    /// counter. A datagram that gets no answer is [`Dropped`] instead, and counted by that.
-    pub fn refuse(&mut self, reason: &'static str) {
-        self.refused.add(reason);
-    }
-}
 
 /// How many bytes of the input are done with, and what happens next.
 #[derive(Debug)]
@@ -393,6 +363,7 @@ impl fmt::Display for CloseReason {
 /// A protocol over UDP: one request, at most one reply.
 ///
 /// ```
+/// use std::net::SocketAddr;
 /// use reactor::protocol::{Context, DatagramProtocol, Dropped};
 /// use reactor::testing::ask;
 ///
@@ -407,7 +378,7 @@ impl fmt::Display for CloseReason {
 ///     }
 /// }
 ///
-/// let peer = "192.0.2.1:4000".parse()?;
+/// let peer: SocketAddr = "192.0.2.1:4000".parse()?;
 /// assert_eq!(ask(&mut First, b"abc", peer), Ok(b"a".to_vec()));
 /// assert_eq!(ask(&mut First, b"", peer), Err(Dropped("empty")));
 /// # Ok::<(), std::net::AddrParseError>(())

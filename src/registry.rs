@@ -3,7 +3,6 @@
 mod options;
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -11,7 +10,7 @@ use self::options::OptionsType;
 use crate::address::Transport;
 use crate::json::{alternatives, nearest, quoted};
 use crate::protocol::{
-    DatagramProtocol, Service, Setup, SetupError, StreamProtocol, StreamService, file, greeting, sum, time, uppercase,
+    Admission, DatagramProtocol, Peer, Service, Setup, SetupError, StreamService, file, greeting, sum, time, uppercase,
 };
 
 /// The protocols that a configuration can choose from, in the order of their registration.
@@ -53,11 +52,11 @@ pub(crate) struct StreamListenerService {
 
 /// The part of [`StreamService`] that is asked for each connection, without the types of its options.
 pub(crate) trait Connector: Send {
-    fn connect(&self, peer: SocketAddr) -> Box<dyn StreamProtocol>;
+    fn connect(&self, peer: &Peer) -> Admission;
 }
 
 impl<S: StreamService> Connector for S {
-    fn connect(&self, peer: SocketAddr) -> Box<dyn StreamProtocol> {
+    fn connect(&self, peer: &Peer) -> Admission {
         StreamService::connect(self, peer)
     }
 }

@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reactor::protocol::{
-    CloseReason, Context, DatagramProtocol, Dropped, Job, NoOptions, Reply, Service, Setup, SetupError, Sink, Step,
-    StreamProtocol, StreamService,
+    Admission, CloseReason, Context, DatagramProtocol, Dropped, Job, NoOptions, Peer, Reply, Service, Setup,
+    SetupError, Sink, Step, StreamProtocol, StreamService,
 };
 use reactor::xray::{self, View};
 use reactor::{Config, Reactor, Registry};
@@ -31,8 +31,8 @@ impl Service for Broken {
 }
 
 impl StreamService for Broken {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 
@@ -63,7 +63,7 @@ impl Service for Unreachable {
 }
 
 impl StreamService for Unreachable {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+    fn connect(&self, _: &Peer) -> Admission {
         panic!("asked to")
     }
 }
@@ -86,8 +86,8 @@ impl Service for Late {
 }
 
 impl StreamService for Late {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(*self)
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(*self))
     }
 }
 

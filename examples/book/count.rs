@@ -6,13 +6,13 @@
 //! ```
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use memchr::memchr_iter;
 use reactor::Registry;
 use reactor::protocol::{
-    Context, Event, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, Event, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
+    Within,
 };
 
 #[derive(Default)]
@@ -46,8 +46,8 @@ impl Service for Count {
 }
 
 impl StreamService for Count {
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self::default())
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Self::default()))
     }
 }
 

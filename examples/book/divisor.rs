@@ -9,12 +9,12 @@
 //! With the option `on_worker` others are served meanwhile.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use reactor::Registry;
 use reactor::protocol::{
-    Context, Event, Job, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, Event, Job, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,8 +81,8 @@ impl Service for Divisor {
 }
 
 impl StreamService for Divisor {
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(*self)
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(*self))
     }
 }
 

@@ -5,13 +5,13 @@
 //! echo 7 | nc -N 127.0.0.1 9000
 //! ```
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use reactor::Registry;
 use reactor::protocol::{
-    Context, NoOptions, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
+use reactor::{Program, Registry};
 
 /// The longest line, in bytes.
 const LINE_BYTES_MAX: usize = 16;
@@ -43,13 +43,13 @@ impl Service for Hundred {
 }
 
 impl StreamService for Hundred {
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
     registry.stream::<Hundred>();
-    reactor::command(registry)
+    Program::new("fragile", "0.0.1").about("A server that divides by what it is sent.").run(registry)
 }

@@ -208,10 +208,20 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        let peer = self.peer.address();
+        let peer = self.peer.unpack();
         let Moment { instant, wall_clock, .. } = *visit.moment;
         let before = visit.outbox.len();
-        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, instant, wall_clock, peer);
+        let line = &self.line;
+        let mut cx = Context {
+            out: visit.outbox,
+            now: instant,
+            wall_clock,
+            peer: &peer,
+            id: visit.who.into(),
+            refused: &mut visit.stats.refused,
+            site: visit.site,
+            local: &|| line.local_address(),
+        };
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input.len(), visit.outbox.len() - before, &reply));

@@ -3,6 +3,7 @@
 mod back_pressure;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,10 +13,13 @@ use crate::kernel::{Readiness, Transport};
 use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
-use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
+use crate::protocol::{
+    CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Site, Step, StreamProtocol, Within,
+};
 use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
 use crate::time::Time;
+use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -99,10 +103,19 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let (limits, origin) = (Limits::default(), Instant::now());
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
-    let mut connection = Connection::new(gate, Box::new(Lines), ([192, 0, 2, 1], 40_000).into(), &limits, now);
+    let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
+    let mut connection = Connection::new(gate, Box::new(Lines), &address.into(), &limits, now);
     let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
     let (moment, clock) = (Moment::new(origin, origin, SystemTime::UNIX_EPOCH), Still(origin));
-    let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &limits), Mood::default());
+    let site = Site { name: String::new(), address };
+    let mut visit = Visit::new(
+        &mut lent,
+        &moment,
+        &clock,
+        (Token { slot: 0, generation: 1 }, &site),
+        (&mut stats, &limits),
+        Mood::default(),
+    );
     assert_eq!(connection.drive(&mut visit).status, Status::Waiting);
     assert_eq!(connection.pending_bytes(), b"pending\n".len());
 

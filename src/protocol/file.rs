@@ -14,7 +14,6 @@ mod upload;
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use self::name::{Ending, Field, Name};
 use self::upload::{Saved, Store, Upload, sink_of};
 use super::{
-    Context, Event, Job, OptionError, Outcome, ProtocolError, Reply, Service, Setup, SetupError, Step, Stored,
-    StreamProtocol, StreamService, Within,
+    Admission, Context, Event, Job, OptionError, Outcome, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step,
+    Stored, StreamProtocol, StreamService, Within,
 };
 use crate::disk::{Directory, Existing};
 use crate::units::{Size, Span};
@@ -154,8 +153,8 @@ impl Service for File {
 impl StreamService for File {
     const DESCRIPTORS: usize = 1;
 
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Connection(self.0.clone()))
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Connection(self.0.clone())))
     }
 }
 

@@ -6,15 +6,14 @@ mod request;
 mod scanner;
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::UNCONSUMED_BYTES_MAX;
 use crate::protocol::{
-    Context, DatagramProtocol, Dropped, Event, OptionError, ProtocolError, Reply, Service, Setup, SetupError, Step,
-    StreamProtocol, StreamService, Within,
+    Admission, Context, DatagramProtocol, Dropped, Event, OptionError, Peer, ProtocolError, Reply, Service, Setup,
+    SetupError, Step, StreamProtocol, StreamService, Within,
 };
 use crate::units::Size;
 use request::{Request, skip_white_space};
@@ -62,8 +61,8 @@ impl Service for Sum {
 }
 
 impl StreamService for Sum {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Connection::new(self.request_bytes_max))
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Connection::new(self.request_bytes_max)))
     }
 }
 

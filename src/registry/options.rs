@@ -100,14 +100,12 @@ fn locate(options: &Value<'_>, path: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use serde::{Deserialize, Serialize};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::config::{Config, Transport};
-    use crate::protocol::{Setup, SetupError, StreamProtocol, StreamService};
+    use crate::protocol::{Admission, Peer, Setup, SetupError, StreamService};
     use crate::registry::Registry;
 
     /// A plug-in with every kind of option.
@@ -159,7 +157,7 @@ mod tests {
     }
 
     impl StreamService for Stranger {
-        fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+        fn connect(&self, _: &Peer) -> Admission {
             unreachable!("nothing connects here")
         }
     }
@@ -258,7 +256,7 @@ mod tests {
             }
         }
         impl StreamService for Other {
-            fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+            fn connect(&self, _: &Peer) -> Admission {
                 unreachable!("nothing connects here")
             }
         }

@@ -1,10 +1,9 @@
 //! A protocol that no program has: it says much more than it is asked, by jobs or by itself. The others answer each message with
 //! one of about its length, so that with them back-pressure on what is not bytes would never be met.
 
-use std::net::SocketAddr;
-
 use crate::protocol::{
-    Context, Event, Job, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, Event, Job, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
 
 /// Bytes of one block: so many that a request for all that it may ask for goes beyond every limit of output.
@@ -28,8 +27,8 @@ impl Service for Tale {
 }
 
 impl StreamService for Tale {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Teller { left: 0 })
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Teller { left: 0 }))
     }
 }
 

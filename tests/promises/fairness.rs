@@ -8,7 +8,7 @@ use reactor::limits::{
     LOUD_TURN_TIME, REAP_TURN_TIME, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_BYTES_MAX, VISIT_DATAGRAMS_MAX,
 };
 use reactor::protocol::{
-    Context, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
 use reactor::stats::Stats;
 use reactor::{Config, Reactor, Registry};
@@ -32,8 +32,8 @@ impl Service for Sink {
 }
 
 impl StreamService for Sink {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 

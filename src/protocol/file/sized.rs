@@ -1,7 +1,6 @@
 //! `file-sized`: name, size, contents, and an answer to each; any number of files in sequence.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,8 @@ use super::name::{Ending, Field, Name, parse_size};
 use super::upload::{Upload, sink_of};
 use super::{CUT_SHORT, FileOptions, Receiver, no_worker, refuse, result_of, wait_for_end};
 use crate::protocol::{
-    Context, Event, Job, OptionError, ProtocolError, Reply, Service, Setup, SetupError, Sink, Step, StreamProtocol,
-    StreamService, Within,
+    Admission, Context, Event, Job, OptionError, Peer, ProtocolError, Reply, Service, Setup, SetupError, Sink, Step,
+    StreamProtocol, StreamService, Within,
 };
 
 /// The protocol `file-sized`: a name, a size and exactly that many bytes, again and again.
@@ -36,8 +35,8 @@ impl Service for FileSized {
 impl StreamService for FileSized {
     const DESCRIPTORS: usize = 1;
 
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Connection { receiver: self.0.clone(), style: None, named: None })
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Connection { receiver: self.0.clone(), style: None, named: None }))
     }
 }
 

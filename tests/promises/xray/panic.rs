@@ -1,12 +1,11 @@
 //! A protocol that panics leaves its last records in the log.
 
-use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::thread;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use reactor::protocol::{
-    Context, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
 use reactor::{Config, Reactor, Registry, xray};
 use serde_json::json;
@@ -30,8 +29,8 @@ impl Service for Fragile {
 }
 
 impl StreamService for Fragile {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self { touched: false })
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Self { touched: false }))
     }
 }
 
