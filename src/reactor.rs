@@ -143,6 +143,7 @@ struct Logs {
 
 /// Whether another turn is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Turn {
     /// The server is running.
     Running,

@@ -144,7 +144,7 @@ impl<K: Kernel> Reactor<K> {
         }
         let endpoint = &mut self.endpoints[index as usize];
         let service = endpoint.service.as_ref();
-        let connect = || service.map(|service| service.connector.connect(peer));
+        let connect = || service.map(|service| (service.connect)(peer));
         let protocol = match catch(connect) {
             Ok(Some(Ok(protocol))) => protocol,
             Ok(Some(Err(Refusal(reason)))) => {
