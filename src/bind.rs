@@ -100,7 +100,7 @@ pub(crate) fn bind<K: Kernel>(
         || unopened(SetupError::Other(format!("there is no protocol {} over this transport", config.protocol)));
     match config.listen.transport {
         Transport::Tcp => {
-            let open = protocol.and_then(|protocol| protocol.stream).ok_or_else(unknown)?;
+            let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
             let service = open(config.options.clone(), &setup).map_err(unopened)?;
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
@@ -109,7 +109,7 @@ pub(crate) fn bind<K: Kernel>(
             Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service) })
         }
         Transport::Udp => {
-            let open = protocol.and_then(|protocol| protocol.datagram).ok_or_else(unknown)?;
+            let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
             let service = open(config.options.clone(), &setup).map_err(unopened)?;
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)

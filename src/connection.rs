@@ -14,7 +14,6 @@ mod held;
 mod invariants;
 mod line;
 mod pace;
-mod peer;
 mod phase;
 mod recording;
 mod round;
@@ -22,13 +21,10 @@ mod storing;
 mod taking;
 mod why;
 
-use std::net::SocketAddr;
-
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
 use self::line::Line;
 use self::pace::Pace;
-use self::peer::Peer;
 use self::phase::Phase;
 pub(crate) use self::round::Ended;
 use self::round::Round;
@@ -39,6 +35,7 @@ use crate::kernel::Transport;
 use crate::limits::{Limits, VISIT_UNITS};
 use crate::notice::Readiness;
 use crate::panics::Panicked;
+use crate::peer::{PackedPeer, Peer};
 use crate::protocol::{CloseReason, StreamProtocol, Within};
 use crate::time::Time;
 use crate::visit::{Left, Status, Visit};
@@ -58,7 +55,7 @@ pub(crate) struct Connection<T> {
     within: Within,
     pace: Pace,
     protocol: Box<dyn StreamProtocol>,
-    peer: Peer,
+    peer: PackedPeer,
     /// The last byte received, job finished, or output drained.
     active: Time,
     held: Option<Box<Held>>,
@@ -69,7 +66,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn new(
         transport: T,
         protocol: Box<dyn StreamProtocol>,
-        peer: SocketAddr,
+        peer: &Peer,
         limits: &Limits,
         now: Time,
     ) -> Self {
@@ -81,7 +78,7 @@ impl<T: Transport> Connection<T> {
             within: Within::Nothing,
             pace: Pace::default(),
             protocol,
-            peer: Peer::from(peer),
+            peer: PackedPeer::from(peer),
             active: now,
             held: None,
         };
@@ -89,8 +86,8 @@ impl<T: Transport> Connection<T> {
         connection
     }
 
-    pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer.address()
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer.unpack()
     }
 
     /// How much it takes at a time, as its last visits showed.

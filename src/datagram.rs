@@ -9,6 +9,7 @@ use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Repl
 use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
 use crate::log_limit::LogLimit;
 use crate::panics::catch;
+use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Stats;
 use crate::visit::{Status, Visit};
@@ -160,19 +161,24 @@ impl<S: DatagramSocket> Mailbox<S> {
         } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
-            let mut cx = Context::new(
-                visit.outbox,
-                &mut visit.stats.error_answers,
-                visit.moment.instant,
-                visit.moment.wall_clock,
-                received.from,
-            );
+            let peer = Peer::from(received.from);
+            let port = visit.site.address.port();
+            let mut cx = Context {
+                out: visit.outbox,
+                now: visit.moment.instant,
+                wall_clock: visit.moment.wall_clock,
+                peer: &peer,
+                id: visit.who.into(),
+                refused: &mut visit.stats.error_answers,
+                site: visit.site,
+                local: &|| received.to.map(|source| source.at(port)),
+            };
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
             result.unwrap_or_else(|panicked| {
                 let what = format!("it panicked{}", panicked.detail());
-                self.bug_log.write(visit.now, &self.name, self.token, Some(received.from), &what);
+                self.bug_log.write(visit.now, &self.name, self.token, Some(&peer), &what);
                 Err(Dropped("bug"))
             })
         };

@@ -10,17 +10,19 @@ use crate::config::ListenerConfig;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
+use crate::peer::Peer;
+use crate::protocol::Site;
 use crate::registry::StreamListenerService;
 use crate::stats::Stats;
 use crate::time::Time;
 
 /// A listener as the outside sees it: what it serves, where, and what it has seen.
 pub struct Endpoint {
-    name: String,
+    /// Its name, and the address it is bound to.
+    pub(crate) site: Site,
     protocol: String,
     transport: Transport,
     family: Option<Family>,
-    address: SocketAddr,
     pub(crate) limits: Limits,
     pub(crate) backlog: u32,
     pub(crate) stats: Stats,
@@ -35,11 +37,10 @@ pub struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<StreamListenerService>) -> Self {
         Self {
-            name: config.name.clone(),
+            site: Site { name: config.name.clone(), address },
             protocol: config.protocol.clone(),
             transport: config.listen.transport,
             family: config.listen.family,
-            address,
             limits: config.limits.clone(),
             backlog: config.backlog,
             stats: Stats::default(),
@@ -53,7 +54,7 @@ impl Endpoint {
     /// The name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.site.name
     }
 
     /// The name of the protocol.
@@ -71,13 +72,13 @@ impl Endpoint {
     /// The address it is bound to, with the real port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.site.address
     }
 
     /// The address as a configuration would say it: `tcp://127.0.0.1:5656`. Written there, it is the same listener.
     #[must_use]
     pub fn url(&self) -> String {
-        addresses::url(self.transport, self.family, self.address)
+        addresses::url(self.transport, self.family, self.site.address)
     }
 
     /// What it has seen so far.
@@ -93,8 +94,8 @@ impl Endpoint {
     }
 
     /// Logs a bug of the protocol, at a limited rate.
-    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<SocketAddr>, what: &str) {
-        self.bug_log.write(now, &self.name, who, peer, what);
+    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<&Peer>, what: &str) {
+        self.bug_log.write(now, &self.site.name, who, peer, what);
     }
 
     /// Descriptors that one connection may take.
@@ -105,7 +106,7 @@ impl Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("name", &self.name).field("url", &self.url()).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("name", &self.site.name).field("url", &self.url()).finish_non_exhaustive()
     }
 }
 
@@ -113,7 +114,7 @@ impl fmt::Debug for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stats = &self.stats;
-        write!(f, "{} {} {}: ", self.name, self.protocol, self.url())?;
+        write!(f, "{} {} {}: ", self.site.name, self.protocol, self.url())?;
         match self.transport {
             Transport::Tcp => write!(
                 f,

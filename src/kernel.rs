@@ -2,6 +2,12 @@
 //!
 //! The loop talks to the kernel through one small trait, [`Kernel`]; [`Mio`] is the real one. It is generic and not
 //! `dyn`: the hot path pays nothing for it, and a simulated kernel can run the whole server without a socket.
+//!
+//! # Stability
+//! [`Kernel`], [`Transport`] and [`DatagramSocket`], and what their methods take and return, are exempt from semantic
+//! versioning: they say what this loop needs of this version, and gain a method whenever it needs another system call. The
+//! crate's own tests and benchmarks implement them. A program that does so as well depends on an exact version
+//! (`reactor = "=x.y.z"`). [`Handle`] and what is in [`disk`](crate::disk) are not exempt.
 
 pub(crate) mod addresses;
 mod cut;
@@ -17,7 +23,7 @@ mod udp;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::slice::ChunksExactMut;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -29,15 +35,16 @@ pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
 pub use crate::disk::{Directory, Disk, Draft, Existing};
-use crate::job::Job;
+pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
+pub use crate::peer::Peer;
 pub use crate::token::Token;
 use crate::xray::Gives;
 
 /// What the loop needs of an operating system.
 ///
-/// Every call returns at once, [`Kernel::wait`] aside.
+/// Every call returns at once, [`Kernel::wait`] aside. It may gain methods in any release: see [Stability](self#stability).
 pub trait Kernel {
     /// A listening TCP socket.
     type Listener;
@@ -78,7 +85,7 @@ pub trait Kernel {
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
-    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)>;
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
     /// Registers a connection once and for all: readable, writable, edge-triggered.
     ///
@@ -115,7 +122,8 @@ pub trait Kernel {
     fn descriptors_free(&self) -> Option<usize>;
 }
 
-/// One TCP connection, as the driver sees it. All calls return at once.
+/// One TCP connection, as the driver sees it. All calls return at once. It may gain methods in any release: see
+/// [Stability](self#stability).
 pub trait Transport {
     /// Receives (`recv(2)`); 0 is the peer's FIN.
     ///
@@ -143,12 +151,19 @@ pub trait Transport {
         None
     }
 
+    /// The address of this machine that the peer reached (`getsockname(2)`); `None` where the system does not tell. It is asked for
+    /// only if a protocol wants to know.
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// Whether a read that gives less than it was asked for proves that nothing is left. So it is with epoll and kqueue
     /// (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` does.
     fn short_read_drains(&self) -> bool;
 }
 
-/// One UDP socket, as the driver sees it. All calls return at once.
+/// One UDP socket, as the driver sees it. All calls return at once. It may gain methods in any release: see
+/// [Stability](self#stability).
 pub trait DatagramSocket {
     /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends what they are to
     /// `received`. What does not fit its room is lost. Fewer datagrams than rooms prove nothing: an error in the middle
@@ -199,6 +214,14 @@ pub struct Source {
 }
 
 impl Source {
+    /// The same with a port.
+    pub(crate) fn at(self, port: u16) -> SocketAddr {
+        match self.address {
+            IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
+            IpAddr::V6(address) => SocketAddrV6::new(address, port, 0, self.interface).into(),
+        }
+    }
+
     /// That of a datagram which came to `address`. None if that is no address of one machine: nothing leaves from a group or
     /// from everybody (RFC 1122, 3.2.1.3), so the kernel has to choose.
     pub(crate) fn v4(address: Ipv4Addr) -> Option<Self> {
@@ -260,7 +283,7 @@ impl BindOptions {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NoWorker {
-    /// Too many jobs of the listener are unfinished: [`JOBS_MAX`](crate::limits::JOBS_MAX).
+    /// Too many jobs of the listener are unfinished: `JOBS_MAX` of `src/limits.rs`.
     QueueFull,
     /// The listener has no worker, and no thread can be started (`pthread_create(3)`).
     NoThread(io::Error),
@@ -274,3 +297,5 @@ impl fmt::Display for NoWorker {
         }
     }
 }
+
+impl std::error::Error for NoWorker {}

@@ -17,7 +17,7 @@
 //! - **Start it.** The program `reactor` serves what a configuration lists; `reactor init` prints one to begin with.
 //! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
 //!   register it in a [`Registry`], and let [`command()`] be your `main`: your program is the `reactor` command with one
-//!   protocol more. `examples/plugin.rs` does it in forty lines.
+//!   protocol more, under a name and a version of its own if it is a [`Program`]. `examples/plugin.rs` does it in thirty lines.
 //! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
 //!   of it, and stop it through a [`Handle`].
 //!
@@ -68,6 +68,7 @@ mod log_writer;
 mod notice;
 mod outbox;
 mod panics;
+mod peer;
 pub mod protocol;
 mod reactor;
 mod registry;
@@ -82,12 +83,31 @@ mod visit;
 pub mod xray;
 
 pub use bind::BindError;
-pub use command::command;
+pub use command::{Program, command};
 pub use config::Config;
 pub use endpoint::Endpoint;
 pub use kernel::Handle;
 pub use reactor::{Reactor, Stopped, Turn};
 pub use registry::{Protocol, Registry};
+/// The crate [`schemars`], from which the schema of a plug-in's options comes. A plug-in crate needs no dependency on it: see
+/// [`serde`].
+pub use schemars;
+/// The crate [`serde`](https://docs.rs/serde), which reads the options of a plug-in. A plug-in crate needs no dependency on
+/// it, and so none that could be of another version than ours:
+///
+/// ```
+/// use reactor::schemars::JsonSchema;
+/// use reactor::serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
+/// #[schemars(crate = "reactor::schemars")]
+/// struct Options {
+///     /// What is said to everybody.
+///     motto: String,
+/// }
+/// ```
+pub use serde;
 
 /// The README's code is compiled and run as well.
 #[cfg(doctest)]

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::attempt::{Attempt, attempt};
 use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
 use crate::limits::ACCEPT_ERRORS_MAX;
+use crate::peer::Peer;
 
 /// A listening socket.
 pub(crate) struct Listener<L> {
@@ -36,7 +37,7 @@ pub(crate) enum Pause {
 /// What a try to accept came to.
 pub(crate) enum Accepted<S> {
     /// A connection.
-    Connection(S, SocketAddr),
+    Connection(S, Peer),
     /// The accept queue is empty; the kernel owes an edge.
     Nobody,
     /// A connection died in the queue, or a passing error of the network took its place: try the next one. The name of the
@@ -72,14 +73,15 @@ impl<L> Listener<L> {
     }
 }
 
-/// Connections by address, for `max_connections_per_ip`.
+/// Connections by address, for `max_connections_per_ip`. A peer without an internet address is not counted.
 #[derive(Debug, Default)]
 pub(crate) struct Peers(HashMap<IpAddr, usize>);
 
 impl Peers {
     /// Counts one more from `peer`, unless it has `most` already.
-    pub(crate) fn admit(&mut self, peer: SocketAddr, most: usize) -> bool {
-        let count = self.0.entry(peer.ip().to_canonical()).or_insert(0);
+    pub(crate) fn admit(&mut self, peer: &Peer, most: usize) -> bool {
+        let Some(address) = peer.ip() else { return true };
+        let count = self.0.entry(address).or_insert(0);
         let admitted = *count < most;
         *count += usize::from(admitted);
         admitted
@@ -91,9 +93,10 @@ impl Peers {
     }
 
     /// Counts one less.
-    pub(crate) fn leave(&mut self, peer: SocketAddr) {
-        let address = peer.ip().to_canonical();
-        if let Some(count) = self.0.get_mut(&address) {
+    pub(crate) fn leave(&mut self, peer: &Peer) {
+        if let Some(address) = peer.ip()
+            && let Some(count) = self.0.get_mut(&address)
+        {
             *count -= 1;
             if *count == 0 {
                 self.0.remove(&address);
@@ -105,21 +108,30 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::Credentials;
 
     #[test]
     fn connections_are_counted_by_address_whatever_the_port_and_family() {
         let mut peers = Peers::default();
-        let v4: SocketAddr = "192.0.2.1:1000".parse().expect("an address");
-        let mapped: SocketAddr = "[::ffff:192.0.2.1]:2000".parse().expect("an address");
-        let other: SocketAddr = "192.0.2.2:1000".parse().expect("an address");
-        assert!(peers.admit(v4, 2) && peers.admit(mapped, 2));
-        assert!(!peers.admit(v4, 2));
-        assert!(peers.admit(other, 2));
-        peers.leave(mapped);
-        assert!(peers.admit(v4, 2));
-        for peer in [v4, v4, other] {
+        let inet = |text: &str| Peer::Inet(text.parse().expect("an address"));
+        let (v4, mapped, other) = (inet("192.0.2.1:1000"), inet("[::ffff:192.0.2.1]:2000"), inet("192.0.2.2:1000"));
+        assert!(peers.admit(&v4, 2) && peers.admit(&mapped, 2));
+        assert!(!peers.admit(&v4, 2));
+        assert!(peers.admit(&other, 2));
+        peers.leave(&mapped);
+        assert!(peers.admit(&v4, 2));
+        for peer in [&v4, &v4, &other] {
             peers.leave(peer);
         }
-        assert!(peers.0.is_empty());
+        assert!(peers.is_empty());
+    }
+
+    #[test]
+    fn peers_without_an_address_are_not_counted_by_address() {
+        let mut peers = Peers::default();
+        let unix = Peer::Unix(Credentials::default());
+        assert!(peers.admit(&unix, 1) && peers.admit(&unix, 1) && peers.is_empty());
+        peers.leave(&unix);
+        assert!(peers.is_empty());
     }
 }

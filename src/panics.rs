@@ -41,7 +41,7 @@ impl Panicked {
     }
 
     /// Place and message, as far as they are known, to stand behind who panicked: ` at src/my.rs:7:5: not a number`. At most
-    /// [`PANIC_MESSAGE_CHARS_MAX`] characters of the message, all of them printable: it may quote what a peer sent.
+    /// 500 characters of the message, all of them printable: it may quote what a peer sent.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail

@@ -141,6 +141,7 @@ struct Logs {
 
 /// Whether another turn is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Turn {
     /// The server is running.
     Running,
@@ -460,11 +461,12 @@ impl<K: Kernel> Reactor<K> {
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
         let slot = self.slots.get_mut(key as usize)?;
-        xray::about(Token { slot: key, generation: slot.generation }, || What::Visit);
+        let who = Token { slot: key, generation: slot.generation };
+        xray::about(who, || What::Visit);
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         let mood = Mood { pressed, stopping };
         let served = (&mut endpoint.stats, &endpoint.limits);
-        let visit = Visit::new(&mut self.lent, &self.moment, &self.kernel, served, mood);
+        let visit = Visit::new(&mut self.lent, &self.moment, &self.kernel, (who, &endpoint.site), served, mood);
         Some((&mut slot.owner, visit))
     }
 }

@@ -7,7 +7,7 @@
 //! - [`same_for_every_split`] cuts the input everywhere, since how TCP splits it must not matter; [`every_split`] does so
 //!   for a test that has more to look at;
 //! - [`every_fault`] lets every [`Fault`] strike at every call of the socket;
-//! - [`ask`] sends one datagram;
+//! - [`ask`] sends one datagram, and [`ask_as`] does so under conditions of a [`Script`];
 //! - [`MemoryDisk`] stands in for the disk, and fails when it is told to.
 //!
 //! ```
@@ -35,8 +35,7 @@ mod memory_disk;
 mod script;
 mod wire;
 
-use std::net::SocketAddr;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 pub use self::conversation::{Transcript, converse};
 pub use self::every::{every_fault, every_split, same_for_every_split};
@@ -44,16 +43,35 @@ pub use self::memory_disk::{Links, MemoryDisk, Operation};
 pub use self::script::Script;
 pub use self::wire::{Edges, Fault};
 use crate::outbox::Outbox;
+use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
 use crate::stats::Tally;
 
-/// Hands one datagram to `protocol`, and gives its reply; an empty one is not sent.
+/// Hands one datagram of `from` to `protocol`, and gives its reply; an empty one is not sent.
 ///
 /// # Errors
 /// The reason for which the protocol dropped it.
-pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: SocketAddr) -> Result<Vec<u8>, Dropped> {
+pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: impl Into<Peer>) -> Result<Vec<u8>, Dropped> {
+    ask_as(protocol, payload, &Script::new().peer(from))
+}
+
+/// The same from the peer of `script`, which reached its local address and its listener, at its wall-clock time. What else is in
+/// the script means nothing to a datagram.
+///
+/// # Errors
+/// The reason for which the protocol dropped it.
+pub fn ask_as(protocol: &mut impl DatagramProtocol, payload: &[u8], script: &Script) -> Result<Vec<u8>, Dropped> {
     let (mut outbox, mut refused) = (Outbox::default(), Tally::default());
-    let mut cx = Context::new(&mut outbox, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, from);
+    let mut cx = Context {
+        out: &mut outbox,
+        now: Instant::now(),
+        wall_clock: script.wall_clock,
+        peer: &script.peer,
+        id: script.id,
+        refused: &mut refused,
+        site: &script.site,
+        local: &|| None,
+    };
     protocol.on_datagram(payload, &mut cx)?;
     Ok(outbox.pending().to_vec())
 }

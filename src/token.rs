@@ -19,3 +19,26 @@ impl fmt::Display for Token {
         write!(f, "{}.{}", self.slot, self.generation)
     }
 }
+
+/// The number of a connection, in the form in which the log, the report and the X-ray print it: `12.3045` is the slot, and which of
+/// all owners of slots it is. While a server runs no other connection has it, before the 32 bits of the second part wrap around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionId(Token);
+
+impl From<Token> for ConnectionId {
+    fn from(token: Token) -> Self {
+        Self(token)
+    }
+}
+
+impl From<ConnectionId> for Token {
+    fn from(id: ConnectionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

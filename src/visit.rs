@@ -7,8 +7,10 @@ use crate::bulk::Buffers;
 use crate::job::Job;
 use crate::limits::{Limits, READ_BUFFER_BYTES};
 use crate::outbox::Outbox;
+use crate::protocol::Site;
 use crate::stats::Stats;
 use crate::time::Time;
+use crate::token::Token;
 
 /// What all owners of slots use, one after the other.
 #[derive(Debug)]
@@ -68,6 +70,10 @@ pub(crate) struct Visit<'a> {
     pub(crate) now: Time,
     pub(crate) moment: &'a Moment,
     clock: &'a dyn Clock,
+    /// Whose visit it is.
+    pub(crate) who: Token,
+    /// The listener that it belongs to.
+    pub(crate) site: &'a Site,
     pub(crate) stats: &'a mut Stats,
     pub(crate) limits: &'a Limits,
     pub(crate) pressed: bool,
@@ -85,6 +91,7 @@ impl<'a> Visit<'a> {
         lent: &'a mut Lent,
         moment: &'a Moment,
         clock: &'a dyn Clock,
+        (who, site): (Token, &'a Site),
         (stats, limits): (&'a mut Stats, &'a Limits),
         mood: Mood,
     ) -> Self {
@@ -99,6 +106,8 @@ impl<'a> Visit<'a> {
             now,
             moment,
             clock,
+            who,
+            site,
             stats,
             limits,
             pressed,

@@ -8,14 +8,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use memchr::memchr;
 use reactor::Registry;
 use reactor::protocol::{
-    Context, NoOptions, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
 
 struct Journal(Arc<File>);
@@ -44,8 +44,8 @@ impl Service for Journal {
 }
 
 impl StreamService for Journal {
-    fn connect(&self, _peer: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self(Arc::clone(&self.0)))
+    fn connect(&self, _peer: &Peer) -> Admission {
+        Ok(Box::new(Self(Arc::clone(&self.0))))
     }
 }
 

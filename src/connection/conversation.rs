@@ -133,9 +133,19 @@ impl<T: Transport> Connection<T> {
 
     /// Tells the protocol that something other than bytes happened. Returns how much of the rest it consumed.
     pub(super) fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
+        self.give(Ask::of(&event), visit, |protocol, rest, cx| protocol.on_event(event, rest, cx))
+    }
+
+    /// Gives the protocol something other than bytes. Returns how much of the rest it consumed.
+    pub(super) fn give(
+        &mut self,
+        ask: Ask,
+        visit: &mut Visit<'_>,
+        give: impl FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply,
+    ) -> usize {
         let input = self.take_input();
         self.starved = false;
-        let consumed = self.call(visit, Ask::of(&event), &input, |protocol, cx| protocol.on_event(event, &input, cx));
+        let consumed = self.call(visit, ask, &input, |protocol, cx| give(protocol, &input, cx));
         self.keep(input, consumed);
         self.starved |= self.input().is_empty();
         consumed
@@ -158,8 +168,8 @@ impl<T: Transport> Connection<T> {
         };
         self.converse_again();
         match returned {
-            Returned::Job(outcome) => {
-                self.tell(Event::Done(outcome), visit);
+            Returned::Job(answer) => {
+                self.give(Ask::Done, visit, |protocol, rest, cx| answer.call(protocol, rest, cx));
             }
             Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {
@@ -207,10 +217,20 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        let peer = self.peer.address();
+        let peer = self.peer.unpack();
         let Moment { instant, wall_clock, .. } = *visit.moment;
         let before = visit.outbox.len();
-        let mut cx = Context::new(visit.outbox, &mut visit.stats.refused, instant, wall_clock, peer);
+        let line = &self.line;
+        let mut cx = Context {
+            out: visit.outbox,
+            now: instant,
+            wall_clock,
+            peer: &peer,
+            id: visit.who.into(),
+            refused: &mut visit.stats.refused,
+            site: visit.site,
+            local: &|| line.local_address(),
+        };
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input.len(), visit.outbox.len() - before, &reply));
@@ -268,6 +288,7 @@ impl<T: Transport> Connection<T> {
                 let reason = if self.line.has_peer_finished() { CloseReason::Eof } else { CloseReason::Finished };
                 self.leave(Phase::Flushing(reason), visit);
             }
+            Then::Bug(what) => self.leave(Phase::Closed(CloseReason::Bug(what)), visit),
         }
     }
 

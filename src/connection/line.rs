@@ -4,6 +4,7 @@
 //! claim: it is cleared only when the kernel owes the next edge.
 
 use std::io;
+use std::net::SocketAddr;
 
 use crate::attempt::{Attempt, attempt};
 use crate::connection::Claim;
@@ -115,6 +116,11 @@ impl<T: Transport> Line<T> {
     /// Bytes that were written and that the peer has not acknowledged; `None` where the system does not tell.
     pub(super) fn unacknowledged(&self) -> Option<usize> {
         self.transport.unacknowledged()
+    }
+
+    /// The address of this machine that the peer reached; asks the kernel.
+    pub(super) fn local_address(&self) -> Option<SocketAddr> {
+        self.transport.local_address()
     }
 
     /// What it believes of its socket.

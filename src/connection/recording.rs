@@ -25,8 +25,6 @@ impl Ask {
         match event {
             Event::Eof => Self::Eof,
             Event::Quiet => Self::Quiet,
-            Event::Done(_) => Self::Done,
-            Event::Stored(_) => Self::Stored,
             Event::Room => Self::Room,
             Event::NoWorker => Self::NoWorker,
             Event::Closing => Self::Closing,
@@ -58,6 +56,7 @@ fn decision(then: &Then) -> Decision {
         Then::Bulk { .. } => Decision::Bulk,
         Then::More => Decision::More,
         Then::Finish => Decision::Finish,
+        Then::Bug(_) => Decision::Bug,
     }
 }
 

@@ -3,6 +3,7 @@
 mod back_pressure;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,10 +13,13 @@ use crate::kernel::{Readiness, Transport};
 use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
-use crate::protocol::{CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Step, StreamProtocol, Within};
+use crate::protocol::{
+    CloseReason, Context, Event, ProtocolError, Reply, Sink, Site, Step, Stored, StreamProtocol, Within,
+};
 use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
 use crate::time::Time;
+use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,10 +39,9 @@ impl StreamProtocol for Lines {
             b"quit\n" => return Ok(Step::finish()),
             b"bad\n" => return Err(ProtocolError::new("bad line", "that was bad\n")),
             b"panic\n" => std::panic::resume_unwind(Box::new("on purpose")),
-            b"job\n" => return Ok(Step::job(Job::new(|| b"done\n".to_vec())).consuming(line.len())),
+            b"job\n" => return Ok(Step::job(|| b"done\n", Self::say).consuming(line.len())),
             b"broken job\n" => {
-                let job = Job::new(|| std::panic::resume_unwind(Box::new("on purpose")));
-                return Ok(Step::job(job).consuming(line.len()));
+                return Ok(Step::run(|| std::panic::resume_unwind(Box::new("on purpose"))).consuming(line.len()));
             }
             _ => cx.out.extend_from_slice(line),
         };
@@ -50,10 +53,16 @@ impl StreamProtocol for Lines {
             Event::Eof => cx.out.extend_from_slice(b"eof"),
             Event::Closing => cx.out.extend_from_slice(b"closing"),
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
-            Event::Done(outcome) => cx.out.extend_from_slice(&outcome.downcast::<Vec<u8>>().expect("a line")),
-            Event::Stored(_) | Event::Room => unreachable!("no bulk data, and never too much to say"),
+            Event::Room => unreachable!("never too much to say"),
             Event::NoWorker => cx.out.extend_from_slice(b"busy"),
         };
+        Ok(Step::again(0))
+    }
+}
+
+impl Lines {
+    fn say(&mut self, line: &[u8; 5], _: &[u8], cx: &mut Context<'_>) -> Reply {
+        cx.out.extend_from_slice(line);
         Ok(Step::again(0))
     }
 }
@@ -99,10 +108,19 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let (limits, origin) = (Limits::default(), Instant::now());
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
-    let mut connection = Connection::new(gate, Box::new(Lines), ([192, 0, 2, 1], 40_000).into(), &limits, now);
+    let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
+    let mut connection = Connection::new(gate, Box::new(Lines), &address.into(), &limits, now);
     let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
     let (moment, clock) = (Moment::new(origin, origin, SystemTime::UNIX_EPOCH), Still(origin));
-    let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &limits), Mood::default());
+    let site = Site { name: String::new(), address };
+    let mut visit = Visit::new(
+        &mut lent,
+        &moment,
+        &clock,
+        (Token { slot: 0, generation: 1 }, &site),
+        (&mut stats, &limits),
+        Mood::default(),
+    );
     assert_eq!(connection.drive(&mut visit).status, Status::Waiting);
     assert_eq!(connection.pending_bytes(), b"pending\n".len());
 
@@ -363,18 +381,16 @@ impl StreamProtocol for Upload {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
             return Ok(Step::wait(Within::Request));
         };
-        Ok(Step::bulk(Box::new(Paper(Arc::clone(&self.written), self.room)), self.at_most).consuming(end + 1))
+        let paper = Paper(Arc::clone(&self.written), self.room);
+        Ok(Step::bulk(paper, self.at_most, Self::stored).consuming(end + 1))
     }
+}
 
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        match event {
-            Event::Stored(stored) if stored.result.is_err() => Err(ProtocolError::new("disk", "disk full\n")),
-            Event::Stored(stored) => {
-                cx.out.extend_from_slice(format!("{} stored, {} left\n", stored.bytes, rest.len()).as_bytes());
-                Ok(Step::again(0))
-            }
-            _ => Ok(Step::finish()),
-        }
+impl Upload {
+    fn stored(&mut self, stored: Stored<Paper>, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        stored.result.map_err(|_| ProtocolError::new("disk", "disk full\n"))?;
+        cx.out.extend_from_slice(format!("{} stored, {} left\n", stored.bytes, rest.len()).as_bytes());
+        Ok(Step::again(0))
     }
 }
 
@@ -445,9 +461,15 @@ impl StreamProtocol for Late {
 
     fn on_event(&mut self, event: Event, _rest: &[u8], _cx: &mut Context<'_>) -> Reply {
         match event {
-            Event::Eof => Ok(Step::bulk(Box::new(Paper(Arc::clone(&self.0), usize::MAX)), u64::MAX).consuming(1)),
+            Event::Eof => Ok(Step::bulk(Paper(Arc::clone(&self.0), usize::MAX), u64::MAX, Self::stored).consuming(1)),
             _ => Ok(Step::finish()),
         }
+    }
+}
+
+impl Late {
+    fn stored(&mut self, _: Stored<Paper>, _: &[u8], _: &mut Context<'_>) -> Reply {
+        Ok(Step::finish())
     }
 }
 

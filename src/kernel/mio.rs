@@ -17,7 +17,7 @@ use super::cut;
 use super::offload::Offload;
 use super::sockets::{self, Stream};
 use super::{
-    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, PosixDisk, Readiness, Token, UdpSocket,
+    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Peer, PosixDisk, Readiness, Token, UdpSocket,
     is_ignored,
 };
 use crate::job::Job;
@@ -82,7 +82,7 @@ impl Handle {
 }
 
 impl Mio {
-    /// Opens the poll and its waker, with room for [`EVENTS_MAX`] events.
+    /// Opens the poll and its waker, with room for 1024 events.
     ///
     /// # Errors
     /// Descriptors or memory lack.
@@ -195,9 +195,9 @@ impl Kernel for Mio {
         Ok((socket, local))
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, SocketAddr)> {
+    fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, Peer)> {
         let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
-        Ok((Stream::accepted(stream), peer))
+        Ok((Stream::accepted(stream), peer.into()))
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {

@@ -159,6 +159,10 @@ impl Transport for Stream {
         xray::answered(held.map(drop), || Call::SendQueue { bytes: bytes as u32 }).ok().map(|()| bytes)
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        xray::answered(self.0.local_addr(), || Call::GetName).ok()
+    }
+
     fn short_read_drains(&self) -> bool {
         EDGES_ARE_THE_KERNELS
     }

@@ -3,13 +3,14 @@
 //! TCP has no messages, and this protocol shows it: how often it answers depends on how the bytes were split and joined
 //! on their way.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Context, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within};
+use crate::protocol::{
+    Admission, Context, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+};
 
 /// One and the same text for each read.
 #[derive(Debug, Clone)]
@@ -20,6 +21,7 @@ pub struct Greeting {
 /// What a configuration may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Options {
     /// The answer to each read, byte for byte.
     pub text: String,
@@ -43,8 +45,8 @@ impl Service for Greeting {
 }
 
 impl StreamService for Greeting {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(self.clone())
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(self.clone()))
     }
 }
 

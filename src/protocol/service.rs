@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StreamProtocol;
 use crate::disk::Disk;
+use crate::peer::Peer;
 
 /// What a listener serves: made once, from its options.
 pub trait Service: Send + Sized + 'static {
@@ -45,11 +45,80 @@ pub trait StreamService: Service {
     const DESCRIPTORS: usize = 0;
 
     /// The protocol for a connection that has just been accepted.
-    fn connect(&self, peer: SocketAddr) -> Box<dyn StreamProtocol>;
+    ///
+    /// # Errors
+    /// [`Refusal`]: the connection is closed before anything is read of it or sent.
+    fn connect(&self, peer: &Peer) -> Admission;
 }
+
+/// What [`StreamService::connect`] returns: the protocol of the new connection, or why there is none.
+pub type Admission = Result<Box<dyn StreamProtocol>, Refusal>;
+
+/// What [`Registry::stream_fn`](crate::Registry::stream_fn) makes for a connection: a protocol, or a [`Result`] if it may refuse.
+pub trait IntoAdmission {
+    /// The same as [`StreamService::connect`] returns it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the connection is closed.
+    fn into_admission(self) -> Admission;
+}
+
+impl<P: StreamProtocol> IntoAdmission for P {
+    fn into_admission(self) -> Admission {
+        Ok(self.boxed())
+    }
+}
+
+impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
+    fn into_admission(self) -> Admission {
+        self.map(P::boxed)
+    }
+}
+
+/// A connection that is not served; the name of its counter, a few words that do not depend on the peer.
+///
+/// ```
+/// use reactor::protocol::{
+///     Admission, NoOptions, Peer, Refusal, Service, Setup, SetupError, StreamService, greeting::Greeting,
+/// };
+///
+/// /// Greets this machine only, whatever address it listens on.
+/// struct LocalGreeting(Greeting);
+///
+/// impl Service for LocalGreeting {
+///     const NAME: &'static str = "local-greeting";
+///     const ABOUT: &'static str = "Greets this machine.";
+///     const TRY: &'static str = "nc 127.0.0.1 9000";
+///     type Options = <Greeting as Service>::Options;
+///
+///     fn open(options: Self::Options, setup: &Setup<'_>) -> Result<Self, SetupError> {
+///         Ok(Self(Greeting::open(options, setup)?))
+///     }
+/// }
+///
+/// impl StreamService for LocalGreeting {
+///     fn connect(&self, peer: &Peer) -> Admission {
+///         match peer.ip() {
+///             Some(address) if !address.is_loopback() => Err(Refusal("not local")),
+///             _ => self.0.connect(peer),
+///         }
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal(pub &'static str);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// An option that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OptionError {
     /// Which one, such as `max_request`.
     pub path: String,
@@ -63,6 +132,14 @@ impl OptionError {
         Self { path: path.into(), message: message.into() }
     }
 }
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for OptionError {}
 
 /// What a service is given when it opens.
 #[derive(Debug)]

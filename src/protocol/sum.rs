@@ -6,15 +6,14 @@ mod request;
 mod scanner;
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::UNCONSUMED_BYTES_MAX;
 use crate::protocol::{
-    Context, DatagramProtocol, Dropped, Event, OptionError, ProtocolError, Reply, Service, Setup, SetupError, Step,
-    StreamProtocol, StreamService, Within,
+    Admission, Context, DatagramProtocol, Dropped, Event, OptionError, Peer, ProtocolError, Reply, Service, Setup,
+    SetupError, Step, StreamProtocol, StreamService, Within,
 };
 use crate::units::Size;
 use request::{Request, skip_white_space};
@@ -29,6 +28,7 @@ pub struct Sum {
 /// What a configuration may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Options {
     /// The longest request, from its first byte to its last.
     pub max_request: Size,
@@ -62,8 +62,8 @@ impl Service for Sum {
 }
 
 impl StreamService for Sum {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Connection::new(self.request_bytes_max))
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Connection::new(self.request_bytes_max)))
     }
 }
 

@@ -1,11 +1,10 @@
 //! time: the server speaks first. It tells the time once, and listens to nobody.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use crate::protocol::{
-    Context, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
 
 /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z, since the epoch.
@@ -27,8 +26,8 @@ impl Service for Time {
 }
 
 impl StreamService for Time {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Self)
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Self))
     }
 }
 

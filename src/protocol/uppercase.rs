@@ -6,13 +6,13 @@
 mod letters;
 mod table;
 
-use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
 use crate::protocol::{
-    Context, Event, NoOptions, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
+    Admission, Context, Event, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
+    Within,
 };
 use table::Table;
 
@@ -37,8 +37,8 @@ impl Service for Uppercase {
 }
 
 impl StreamService for Uppercase {
-    fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
-        Box::new(Connection::new())
+    fn connect(&self, _: &Peer) -> Admission {
+        Ok(Box::new(Connection::new()))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Accepting: whom to let in, and when to stop letting in.
 
 use std::io;
-use std::net::SocketAddr;
 
 use super::{Owner, Reactor, Slot};
 use crate::amounts::Count;
@@ -11,6 +10,8 @@ use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
 use crate::listener::{Accepted, Pause};
 use crate::panics::catch;
+use crate::peer::Peer;
+use crate::protocol::Refusal;
 use crate::xray::{self, What};
 
 /// The limit that all listeners share.
@@ -42,7 +43,7 @@ impl<K: Kernel> Reactor<K> {
             listener.paused = None;
             match listener.accept(&mut self.kernel) {
                 Accepted::Connection(stream, peer) => {
-                    if self.admit(key, stream, peer) {
+                    if self.admit(key, stream, &peer) {
                         admitted += 1;
                         self.give_way_in_short(key);
                     } else {
@@ -120,7 +121,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Makes a connection of what was accepted. Returns whether it was let in.
-    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: SocketAddr) -> bool {
+    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: &Peer) -> bool {
         let index = self.slots[listener as usize].endpoint;
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
@@ -140,9 +141,14 @@ impl<K: Kernel> Reactor<K> {
         }
         let endpoint = &mut self.endpoints[index as usize];
         let service = endpoint.service.as_ref();
-        let connect = || service.map(|service| service.connector.connect(peer));
+        let connect = || service.map(|service| (service.connect)(peer));
         let protocol = match catch(connect) {
-            Ok(Some(protocol)) => protocol,
+            Ok(Some(Ok(protocol))) => protocol,
+            Ok(Some(Err(Refusal(reason)))) => {
+                log::debug!("{}: closed {peer}: refused: {reason}", endpoint.name());
+                self.turn_away(index, stream, peer, reason);
+                return false;
+            }
             connected => {
                 let detail = connected.err().unwrap_or_default();
                 self.turn_away(index, stream, peer, "bug");
@@ -175,7 +181,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Refuses somebody who counts among the connections of its address already.
-    fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: SocketAddr, reason: &'static str) {
+    fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: &Peer, reason: &'static str) {
         self.endpoints[endpoint as usize].peers.leave(peer);
         self.refuse(endpoint, stream, reason);
     }

@@ -1,11 +1,10 @@
 //! Reaping: the only place where a slot is freed.
 
-use std::net::SocketAddr;
-
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
 use crate::kernel::{Kernel, Token};
 use crate::limits::REAP_UNITS;
+use crate::peer::Peer;
 use crate::protocol::CloseReason;
 use crate::xray::{self, What};
 
@@ -46,7 +45,7 @@ impl<K: Kernel> Reactor<K> {
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
-                self.say_goodbye(key, peer, reason, bug.as_deref());
+                self.say_goodbye(key, &peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
                     Some(job) => self.submit(key, job),
@@ -74,7 +73,7 @@ impl<K: Kernel> Reactor<K> {
         self.waiters.freed = true;
     }
 
-    fn say_goodbye(&mut self, key: u32, peer: SocketAddr, reason: CloseReason, bug: Option<&str>) {
+    fn say_goodbye(&mut self, key: u32, peer: &Peer, reason: CloseReason, bug: Option<&str>) {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         endpoint.stats.closed.add(reason.name());

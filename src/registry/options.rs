@@ -8,7 +8,7 @@ use jsonc_parser::common::Ranged;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::json::{Findings, member, push_name};
-use crate::protocol::{OptionError, Service};
+use crate::protocol::{NoOptions, OptionError, Service, Setup, SetupError};
 
 /// What a configuration does with the options of a protocol.
 #[derive(Clone, Copy)]
@@ -34,6 +34,11 @@ impl OptionsType {
         }
     }
 
+    /// That of protocols without options.
+    pub(crate) fn none() -> Self {
+        Self::of::<Plain>()
+    }
+
     /// All options with their defaults.
     pub(crate) fn defaults(&self) -> serde_json::Value {
         (self.defaults)()
@@ -48,6 +53,20 @@ impl OptionsType {
             schema.insert("$defs".to_owned(), definitions.into());
         }
         schema.to_value()
+    }
+}
+
+/// Stands for every protocol without options.
+struct Plain;
+
+impl Service for Plain {
+    const NAME: &'static str = "";
+    const ABOUT: &'static str = "";
+    const TRY: &'static str = "";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self)
     }
 }
 
@@ -100,14 +119,12 @@ fn locate(options: &Value<'_>, path: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use serde::{Deserialize, Serialize};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::config::{Config, Transport};
-    use crate::protocol::{Setup, SetupError, StreamProtocol, StreamService};
+    use crate::protocol::{Admission, Peer, Setup, SetupError, StreamService};
     use crate::registry::Registry;
 
     /// A plug-in with every kind of option.
@@ -159,7 +176,7 @@ mod tests {
     }
 
     impl StreamService for Stranger {
-        fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+        fn connect(&self, _: &Peer) -> Admission {
             unreachable!("nothing connects here")
         }
     }
@@ -258,7 +275,7 @@ mod tests {
             }
         }
         impl StreamService for Other {
-            fn connect(&self, _: SocketAddr) -> Box<dyn StreamProtocol> {
+            fn connect(&self, _: &Peer) -> Admission {
                 unreachable!("nothing connects here")
             }
         }

@@ -18,7 +18,7 @@ use super::network::{self, Happening, ServerEnd};
 use super::settings::Service;
 use super::streams::Stream;
 use super::world::World;
-use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Readiness, Token};
+use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Peer, Readiness, Token};
 use crate::panics::catch;
 use crate::protocol::Job;
 use crate::xray::{self, Answer, Call, Interest, What};
@@ -92,14 +92,14 @@ impl Kernel for SimulatedKernel {
         Ok((UdpSocket { world: Rc::clone(&self.world), socket: network.sockets.len() - 1 }, address))
     }
 
-    fn accept(&mut self, listener: &Listener) -> io::Result<(Stream, SocketAddr)> {
+    fn accept(&mut self, listener: &Listener) -> io::Result<(Stream, Peer)> {
         let mut world = self.world.borrow_mut();
         world.preempt();
         let result = xray::answered(world.accept(listener.index, self.disk.memory.drafts()), || Call::Accept);
         world.network.note(|| format!("listener {}: accept -> {result:?}", listener.index));
         let link = result?;
         let address = world.network.links[link].address;
-        Ok((Stream { world: Rc::clone(&self.world), link }, address))
+        Ok((Stream { world: Rc::clone(&self.world), link }, address.into()))
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {

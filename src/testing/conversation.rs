@@ -8,7 +8,6 @@ use super::wire::Wire;
 use crate::budget::{Budget, Still};
 use crate::bulk::Buffers;
 use crate::connection::{Claim, Connection, Ended};
-use crate::kernel::Token;
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
@@ -62,9 +61,6 @@ impl Drop for Xray {
     }
 }
 
-/// The connection, in its X-ray.
-const TOKEN: Token = Token { slot: 0, generation: 1 };
-
 struct Conversation<'s> {
     script: &'s Script,
     wire: Wire,
@@ -93,10 +89,15 @@ impl<'s> Conversation<'s> {
     fn new(protocol: Box<dyn StreamProtocol>, script: &'s Script) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);
         let origin = Instant::now();
-        let peer = ([192, 0, 2, 1], 40_000).into();
         Self {
             script,
-            connection: Connection::new(wire.clone(), protocol, peer, &script.limits, Time::since(origin, origin)),
+            connection: Connection::new(
+                wire.clone(),
+                protocol,
+                &script.peer,
+                &script.limits,
+                Time::since(origin, origin),
+            ),
             wire,
             origin,
             elapsed: Duration::ZERO,
@@ -217,7 +218,7 @@ impl<'s> Conversation<'s> {
             }
             match self.wire.world(|ends| ends.take_edges()) {
                 Some(readiness) => {
-                    xray::about(TOKEN, || What::Event(readiness));
+                    xray::about(self.script.id.into(), || What::Event(readiness));
                     self.connection.note_ready(readiness);
                 }
                 None => return false,
@@ -249,13 +250,14 @@ impl<'s> Conversation<'s> {
     fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Left) -> Status {
         let instant = self.origin + self.elapsed;
         xray::set_simulated_time(self.elapsed);
-        xray::about(TOKEN, || What::Visit);
+        xray::about(self.script.id.into(), || What::Visit);
         self.lent.budget.begin_visit(self.connection.class(), 0);
         let moment = Moment::new(self.origin, instant, self.script.wall_clock + self.elapsed);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };
         let served = (&mut self.stats, &self.script.limits);
+        let at = (self.script.id.into(), &self.script.site);
         let clock = Still(instant);
-        let mut visit = Visit::new(&mut self.lent, &moment, &clock, served, mood);
+        let mut visit = Visit::new(&mut self.lent, &moment, &clock, at, served, mood);
         let Left { mut status, .. } = drive(&mut self.connection, &mut visit);
         let errand = visit.errand.take();
         if let Some(Errand::Job(job)) = errand {

@@ -1,9 +1,13 @@
 //! What a scripted peer does, step by step.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::wire::{Edges, Fault};
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
+use crate::peer::Peer;
+use crate::protocol::{ConnectionId, Site};
+use crate::token::Token;
 
 /// What the peer does, in order, and under which conditions. Each step happens when the driver waits; after the last one
 /// the peer closes when we do, and otherwise says nothing more.
@@ -18,6 +22,9 @@ pub struct Script {
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
     pub(super) limits: Limits,
+    pub(super) peer: Peer,
+    pub(super) id: ConnectionId,
+    pub(super) site: Site,
     pub(super) wall_clock: SystemTime,
     pub(super) job_time: Duration,
     pub(super) pressed: bool,
@@ -55,6 +62,9 @@ impl Script {
             edges: Edges::WouldBlock,
             fault: None,
             limits: Limits::default(),
+            peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
+            id: Token { slot: 0, generation: 1 }.into(),
+            site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) },
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
             pressed: false,
@@ -166,6 +176,35 @@ impl Script {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The other end; 192.0.2.1:40000 unless this says otherwise.
+    #[must_use]
+    pub fn peer(mut self, peer: impl Into<Peer>) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
+    /// The number of the connection; 0.1 unless this says otherwise.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<ConnectionId>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// The name of the listener; `test` unless this says otherwise.
+    #[must_use]
+    pub fn listener(mut self, name: impl Into<String>) -> Self {
+        self.site.name = name.into();
+        self
+    }
+
+    /// The address of this machine that the peer reached; 192.0.2.2:9000 unless this says otherwise. With the wildcard address it is
+    /// unknown.
+    #[must_use]
+    pub fn local_address(mut self, address: SocketAddr) -> Self {
+        self.site.address = address;
         self
     }
 

@@ -138,7 +138,7 @@ impl<'a> Columns<'a> {
                     columns.turns.push(Turn { place, number, connections, pending });
                 }
                 What::Accepted { peer, endpoint } => {
-                    columns.describe(lane, "connection", peer.address().to_string(), endpoint.into());
+                    columns.describe(lane, "connection", peer.to_string(), endpoint.into());
                 }
                 _ => {}
             }

@@ -1,10 +1,10 @@
 //! The vocabulary: what a loop does, one record for each thing.
 
-use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::answer::Answer;
 use crate::notice::{Command, Readiness};
+use crate::peer::PackedPeer;
 use crate::protocol::Within;
 use crate::token::Token;
 
@@ -13,6 +13,7 @@ use crate::token::Token;
 /// What [takes time](What::takes_time) began when the record before it was made, and ended at its own time. Everything else
 /// has the time of the record before it, so that a clock is read only where time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
     pub at: u64,
@@ -55,7 +56,7 @@ pub enum What {
     /// [`Call::Accept`] before it.
     Accepted {
         /// Who is at the other end.
-        peer: Peer,
+        peer: PackedPeer,
         /// Which of [`Recording::endpoints`](super::Recording::endpoints) accepted it.
         endpoint: u16,
     },
@@ -261,6 +262,7 @@ pub enum SocketOption {
 
 /// What a socket is registered for; always edge-triggered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interest {
     /// Reading: a listener.
     Read,
@@ -282,9 +284,9 @@ pub enum Ask {
     Eof,
     /// [`Event::Quiet`](crate::protocol::Event::Quiet).
     Quiet,
-    /// [`Event::Done`](crate::protocol::Event::Done).
+    /// A job is done: the method that [`Step::job`](crate::protocol::Step::job) named.
     Done,
-    /// [`Event::Stored`](crate::protocol::Event::Stored).
+    /// Contents are stored: the method that [`Step::bulk`](crate::protocol::Step::bulk) named.
     Stored,
     /// [`Event::Room`](crate::protocol::Event::Room).
     Room,
@@ -360,31 +362,6 @@ pub enum Waits {
     Reaping,
 }
 
-/// The address of a peer, in 18 bytes: that of IPv4 in its mapped form (RFC 4291, 2.5.5.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    octets: [u8; 16],
-    port: u16,
-}
-
-impl Peer {
-    /// The address. That of IPv4 is given as such; the scope of one that is only unique on its link is lost.
-    #[must_use]
-    pub fn address(self) -> SocketAddr {
-        SocketAddr::new(Ipv6Addr::from(self.octets).to_canonical(), self.port)
-    }
-}
-
-impl From<SocketAddr> for Peer {
-    fn from(address: SocketAddr) -> Self {
-        let octets = match address {
-            SocketAddr::V4(v4) => v4.ip().to_ipv6_mapped().octets(),
-            SocketAddr::V6(v6) => v6.ip().octets(),
-        };
-        Self { octets, port: address.port() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,13 +369,5 @@ mod tests {
     #[test]
     fn a_record_takes_forty_bytes() {
         assert_eq!(size_of::<Record>(), 40);
-    }
-
-    #[test]
-    fn a_peer_keeps_its_address() {
-        for text in ["192.0.2.1:80", "[2001:db8::1]:65535"] {
-            let address: SocketAddr = text.parse().expect("an address");
-            assert_eq!(Peer::from(address).address(), address);
-        }
     }
 }

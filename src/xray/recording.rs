@@ -1,10 +1,10 @@
 //! A recording: what was on the tape at some moment, and the names to read it with.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use super::record::{Record, What};
+use crate::peer::Peer;
 use crate::token::Token;
 
 /// What a loop did last, copied out of its recorder, so that any thread can look at it.
@@ -16,7 +16,7 @@ pub struct Recording {
     /// The records, the oldest first.
     pub records: Vec<Record>,
     /// How many older ones were overwritten: the recorder keeps
-    /// [`XRAY_RECORDS_MAX`](crate::limits::XRAY_RECORDS_MAX).
+    /// `XRAY_RECORDS_MAX` of `src/limits.rs`.
     pub overwritten: u64,
     /// What is served, in the order of the configuration.
     pub endpoints: Vec<Served>,
@@ -61,13 +61,13 @@ pub struct Served {
 }
 
 /// A connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Open {
     /// Whose records are its own.
     pub who: Token,
     /// Who is at the other end.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// Which of [`Recording::endpoints`] accepted it.
     pub endpoint: u16,
     /// Whether it was under back-pressure.

@@ -30,7 +30,7 @@ pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()>
         text.serves(served, to)?;
     }
     for open in &recording.connections {
-        text.unknown.insert(open.who, *open);
+        text.unknown.insert(open.who, open.clone());
     }
     if recording.overwritten > 0 {
         let were = if recording.overwritten == 1 { "was" } else { "were" };

@@ -176,7 +176,7 @@ impl fmt::Display for What {
             Self::Event(readiness) => write!(f, "event: {}", readiness_words(readiness)),
             Self::Stale => f.write_str("event for an owner that is gone"),
             Self::Due => f.write_str("deadline came up"),
-            Self::Accepted { peer, .. } => write!(f, "accepted {}", peer.address()),
+            Self::Accepted { peer, .. } => write!(f, "accepted {peer}"),
             Self::Visit => f.write_str("visit"),
             Self::Left { status, pending, deadline } => {
                 write!(f, "{status}")?;

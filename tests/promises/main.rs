@@ -13,7 +13,9 @@ mod support;
 #[path = "../timed/mod.rs"]
 mod timed;
 
+mod admission;
 mod clients;
+mod context;
 mod crowd;
 mod embedding;
 mod fairness;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use reactor::kernel::{BindOptions, Disk, Kernel, ListenOptions, Mio, NoWorker, Notice, Token};
+use reactor::kernel::{BindOptions, Disk, Kernel, ListenOptions, Mio, NoWorker, Notice, Peer, Token};
 use reactor::protocol::Job;
 
 /// Its clock goes on by one step each time that it is read.
@@ -55,7 +55,7 @@ impl Kernel for Timed {
         self.kernel.bind(address, options, token)
     }
 
-    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, SocketAddr)> {
+    fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)> {
         self.kernel.accept(listener)
     }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use reactor::kernel::{
-    BindOptions, DatagramSocket, Disk, Kernel, ListenOptions, NoWorker, Notice, Readiness, Received, Replies, Token,
-    Transport,
+    BindOptions, DatagramSocket, Disk, Kernel, ListenOptions, NoWorker, Notice, Peer, Readiness, Received, Replies,
+    Token, Transport,
 };
 use reactor::protocol::Job;
 use reactor::testing::MemoryDisk;
@@ -104,7 +104,7 @@ impl Kernel for Memory {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn accept(&mut self, (): &()) -> io::Result<(Connection, SocketAddr)> {
+    fn accept(&mut self, (): &()) -> io::Result<(Connection, Peer)> {
         if self.tokens.len() == self.peers.count {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -113,7 +113,7 @@ impl Kernel for Memory {
             read: 0,
             answered_bytes: Rc::clone(&self.answered_bytes),
         };
-        Ok((stream, ([192, 0, 2, 1], 40_000).into()))
+        Ok((stream, SocketAddr::from(([192, 0, 2, 1], 40_000)).into()))
     }
 
     fn register(&mut self, _: &mut Connection, token: Token) -> io::Result<()> {

@@ -1,13 +1,15 @@
 //! Each sentence, from a connection that is driven into its state.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 use std::{io, mem};
 
 use super::*;
 use crate::budget::{Budget, Still};
 use crate::kernel::Readiness;
-use crate::protocol::{Context, Job, Reply, Sink, Step, StreamProtocol};
+use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
+use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status};
 
 /// A peer that takes `window` bytes.
@@ -66,8 +68,8 @@ impl StreamProtocol for Puppet {
             b'r' => Step::wait(Within::Request),
             b'b' => Step::wait(Within::Body),
             b'q' => Step::wait_quiet(Within::Request, Duration::from_millis(50)),
-            b'j' => Step::job(Job::new(|| ())).consuming(1),
-            b'u' => Step::bulk(Box::new(Nowhere), 1 << 30).consuming(1),
+            b'j' => Step::run(|| ()).consuming(1),
+            b'u' => Step::bulk(Nowhere, 1 << 30, |_: &mut Self, _, _, _| Ok(Step::finish())).consuming(1),
             b'f' => Step::finish(),
             b'o' => {
                 cx.out.extend_from_slice(&[b'o'; 256 * 1024]);
@@ -100,7 +102,8 @@ impl Stage {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let peer = Peer { window: 0, ..Peer::default() };
-        let connection = Connection::new(peer, Box::new(Puppet), ([192, 0, 2, 1], 40_000).into(), &limits, start);
+        let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
+        let connection = Connection::new(peer, Box::new(Puppet), &address.into(), &limits, start);
         Self { connection, limits, origin, pressed: false }
     }
 
@@ -118,7 +121,9 @@ impl Stage {
             Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds), SystemTime::UNIX_EPOCH);
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant);
-        let mut visit = Visit::new(&mut lent, &moment, &clock, (&mut stats, &self.limits), mood);
+        let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
+        let who = Token { slot: 0, generation: 1 };
+        let mut visit = Visit::new(&mut lent, &moment, &clock, (who, &site), (&mut stats, &self.limits), mood);
         self.connection.drive(&mut visit).status
     }
 

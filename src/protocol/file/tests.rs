@@ -1,4 +1,5 @@
 use std::io;
+use std::net::SocketAddr;
 
 use super::*;
 use crate::limits::Limits;
@@ -16,7 +17,8 @@ where
     S: StreamService<Options = FileOptions>,
 {
     let setup = Setup::new(S::NAME, Arc::new(disk.clone()));
-    S::open(options, &setup).unwrap().connect(([192, 0, 2, 1], 4).into())
+    let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 4)));
+    S::open(options, &setup).unwrap().connect(&peer).unwrap()
 }
 
 /// Plays `script` on a service with the default options.

@@ -1,6 +1,5 @@
 //! The steps that store a file. All of them may block, so they run in jobs.
 
-use std::any::Any;
 use std::fmt::Display;
 use std::io;
 use std::iter;
@@ -129,10 +128,9 @@ impl Upload {
 }
 
 /// The sink that a driver gives back, if it took all its bytes.
-pub(super) fn sink_of<S: Sink>(stored: Stored) -> Result<S, ProtocolError> {
+pub(super) fn sink_of<S>(stored: Stored<S>) -> Result<S, ProtocolError> {
     stored.result.map_err(|error| disk_error(&error))?;
-    let sink: Box<dyn Any> = stored.sink;
-    Ok(*sink.downcast().unwrap_or_else(|_| unreachable!("each of these protocols has sinks of one type only")))
+    Ok(stored.sink)
 }
 
 fn exists(name: &Name) -> ProtocolError {

@@ -1,6 +1,7 @@
 mod answers;
 pub(super) mod model;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
@@ -22,7 +23,7 @@ fn serve(stream: &[u8], request_bytes_max: usize) -> (String, &'static str) {
 }
 
 fn serve_datagram(payload: &[u8]) -> Result<String, Dropped> {
-    let reply = ask(&mut Sum { request_bytes_max: 4096 }, payload, ([192, 0, 2, 1], 4).into())?;
+    let reply = ask(&mut Sum { request_bytes_max: 4096 }, payload, SocketAddr::from(([192, 0, 2, 1], 4)))?;
     Ok(String::from_utf8(reply).unwrap())
 }
 

@@ -9,6 +9,7 @@ use super::super::answer::Answer;
 use super::super::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, Waits, What};
 use super::super::recording::{Open, Recording, Served};
 use crate::notice::Readiness;
+use crate::peer::{PackedPeer, Peer};
 use crate::protocol::Within;
 use crate::token::Token;
 
@@ -69,7 +70,8 @@ pub(in super::super) const NAME: &str = "</script><b>\u{2028}uppercase";
 
 pub(in super::super) fn recording() -> Recording {
     let mut tape = Tape { at: 0, who: NOBODY, turns: 0, records: Vec::new() };
-    let peer = SocketAddr::from(([192, 0, 2, 1], 40_000)).into();
+    let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 40_000)));
+    let peer = PackedPeer::from(&peer);
     tape.call(LISTENER, Call::Socket { ipv6: false, datagram: false }, 5);
     tape.call(LISTENER, Call::Bind, 0);
     tape.call(LISTENER, Call::Listen { backlog: 1024 }, 0);
@@ -136,6 +138,11 @@ pub(in super::super) fn recording() -> Recording {
             served(LISTENER, NAME, "uppercase", "tcp://127.0.0.1:8001"),
             served(MAILBOX, "sum", "sum", "udp://127.0.0.1:5656"),
         ],
-        connections: vec![Open { who: EARLY, peer: ([192, 0, 2, 1], 39_999).into(), endpoint: 0, full: true }],
+        connections: vec![Open {
+            who: EARLY,
+            peer: SocketAddr::from(([192, 0, 2, 1], 39_999)).into(),
+            endpoint: 0,
+            full: true,
+        }],
     }
 }

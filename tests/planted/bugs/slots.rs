@@ -40,8 +40,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "A connection that its peer reset keeps its place for ever",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
-        right: "self.say_goodbye(key, peer, reason, bug.as_deref());",
-        wrong: "self.say_goodbye(key, peer, reason, bug.as_deref()); if matches!(reason, CloseReason::Transport(_)) { return; }",
+        right: "self.say_goodbye(key, &peer, reason, bug.as_deref());",
+        wrong: "self.say_goodbye(key, &peer, reason, bug.as_deref()); if matches!(reason, CloseReason::Transport(_)) { return; }",
         caught_by: Seeds,
     },
     Bug {

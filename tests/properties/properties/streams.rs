@@ -45,7 +45,10 @@ const CRUMBS_MAX: usize = 256;
 
 /// The service of a type, with the given options.
 pub(crate) fn open<S: StreamService>(options: S::Options, disk: &MemoryDisk) -> Box<dyn StreamProtocol> {
-    S::open(options, &Setup::new(S::NAME, Arc::new(disk.clone()))).expect("a disk in memory opens").connect(PEER)
+    S::open(options, &Setup::new(S::NAME, Arc::new(disk.clone())))
+        .expect("a disk in memory opens")
+        .connect(&PEER.into())
+        .expect("every peer is served")
 }
 
 fn open_default<S: StreamService>(disk: &MemoryDisk) -> Box<dyn StreamProtocol> {

@@ -1,10 +1,13 @@
 //! The answers, byte for byte, against those of the slow way.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use super::*;
 use crate::outbox::Outbox;
+use crate::protocol::Site;
 use crate::stats::Tally;
+use crate::token::Token;
 
 /// Names of members, each spelling of the operands among them.
 const NAMES: [&str; 16] = [
@@ -50,8 +53,17 @@ const SPACE: [&str; 6] = ["", "", "", " ", "\n", "\t\r\n "];
 /// What a client gets for `text`, which is one value, and nothing that could belong to it follows.
 fn answer_of(connection: &mut Connection, text: &str) -> String {
     let (mut out, mut refused) = (Outbox::default(), Tally::default());
-    let peer = ([192, 0, 2, 1], 4).into();
-    let mut cx = Context::new(&mut out, &mut refused, Instant::now(), SystemTime::UNIX_EPOCH, peer);
+    let address = SocketAddr::from(([192, 0, 2, 1], 4));
+    let mut cx = Context {
+        out: &mut out,
+        now: Instant::now(),
+        wall_clock: SystemTime::UNIX_EPOCH,
+        peer: &address.into(),
+        id: Token { slot: 0, generation: 1 }.into(),
+        refused: &mut refused,
+        site: &Site { name: String::new(), address },
+        local: &|| None,
+    };
     let input = format!("{text}\n");
     let step = connection.on_bytes(input.as_bytes(), &mut cx).unwrap();
     assert_eq!(step.consumed, text.len(), "{text}");

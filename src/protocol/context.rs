@@ -1,0 +1,135 @@
+//! What a protocol sees of the world during one call.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Instant, SystemTime};
+
+use crate::outbox::Outbox;
+use crate::peer::{Peer, canonical};
+use crate::stats::Tally;
+use crate::token::ConnectionId;
+
+/// What a protocol sees of the world during one call. Time is an argument, so that tests can choose it.
+#[non_exhaustive]
+pub struct Context<'a> {
+    /// Append what shall be sent.
+    pub out: &'a mut Outbox,
+    /// The monotonic time of this turn of the loop.
+    pub now: Instant,
+    /// The wall-clock time of this turn of the loop.
+    pub wall_clock: SystemTime,
+    /// The other end of the connection, or the sender of the datagram.
+    pub peer: &'a Peer,
+    /// The number of the connection, as the log, the report and the X-ray print it. Over UDP it is that of the socket.
+    pub id: ConnectionId,
+    pub(crate) refused: &'a mut Tally,
+    pub(crate) site: &'a Site,
+    /// Asks the kernel which address of this machine the peer reached.
+    pub(crate) local: &'a dyn Fn() -> Option<SocketAddr>,
+}
+
+/// A listener, as the calls of its protocols may see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// The address that it is bound to, with the real port.
+    pub(crate) address: SocketAddr,
+}
+
+impl Context<'_> {
+    /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
+    /// counter. A datagram that gets no answer is [`Dropped`](super::Dropped) instead, and counted by that.
+    pub fn refuse(&mut self, reason: &'static str) {
+        self.refused.add(reason);
+    }
+
+    /// The name of the listener in the configuration.
+    #[must_use]
+    pub fn listener(&self) -> &str {
+        &self.site.name
+    }
+
+    /// The address and port of this machine that the peer reached: of IPv4 if the peer has one, whether the listener is for IPv4 or
+    /// for both families. `None` if the system does not say it: of a datagram that was sent to a group or to everybody, or of a
+    /// connection that is gone.
+    ///
+    /// A TCP listener on a wildcard address has this cost a system call (`getsockname(2)`) each time, so keep what it returns.
+    /// Otherwise it costs none.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let bound = self.site.address;
+        let address = if bound.ip().is_unspecified() { (self.local)()? } else { bound };
+        Some(canonical(address))
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("out", &self.out)
+            .field("now", &self.now)
+            .field("wall_clock", &self.wall_clock)
+            .field("peer", &self.peer)
+            .field("id", &self.id)
+            .field("listener", &self.site.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Credentials;
+    use crate::protocol::{DatagramProtocol, Dropped, Reply, Step, StreamProtocol};
+    use crate::testing::{Script, ask, ask_as, converse};
+    use crate::token::Token;
+
+    /// Says what it knows of where it is.
+    struct Where;
+
+    fn say(cx: &mut Context<'_>) {
+        let local = cx.local_address().map_or_else(|| "?".to_owned(), |address| address.to_string());
+        let text = format!("{} {} {local} {}", cx.id, cx.listener(), cx.peer);
+        cx.out.extend_from_slice(text.as_bytes());
+    }
+
+    impl StreamProtocol for Where {
+        fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+            say(cx);
+            Ok(Step::finish())
+        }
+
+        fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
+            Ok(Step::finish())
+        }
+    }
+
+    impl DatagramProtocol for Where {
+        fn on_datagram(&mut self, _: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped> {
+            say(cx);
+            Ok(())
+        }
+    }
+
+    fn both(script: &Script) -> String {
+        let answer = ask_as(&mut Where, b"?", script).expect("an answer");
+        assert_eq!(converse(Where, script).sent, answer);
+        String::from_utf8(answer).expect("text")
+    }
+
+    #[test]
+    fn a_test_sets_the_peer_the_number_the_listener_and_the_local_address() {
+        assert_eq!(both(&Script::new()), "0.1 test 192.0.2.2:9000 192.0.2.1:40000");
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let script = Script::new()
+            .peer(Credentials::new(Some(7), None, None))
+            .id(Token { slot: 3, generation: 21 })
+            .listener("door")
+            .local_address(address("[::ffff:192.0.2.9]:80"));
+        assert_eq!(both(&script), "3.21 door 192.0.2.9:80 unix:pid=7");
+        assert_eq!(both(&script.local_address(address("[::]:80"))), "3.21 door ? unix:pid=7");
+        let peer = address("192.0.2.5:1");
+        assert!(ask(&mut Where, b"?", peer).is_ok_and(|answer| answer.ends_with(b" 192.0.2.5:1")));
+    }
+}
