@@ -359,7 +359,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
-        // What comes into a queue while it is worked off waits for the next turn.
+        // Rule 5: doors, then quiet connections, then loud ones. What comes into a queue meanwhile waits for the next turn.
         for _ in 0..self.queues.doors.len() {
             self.drive_door();
         }

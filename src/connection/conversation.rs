@@ -25,6 +25,7 @@ impl<T: Transport> Connection<T> {
 
     /// Delivers what waits, or what can be read, or the peer's FIN.
     pub(super) fn converse(&mut self, visit: &mut Visit<'_>) -> Round {
+        // Rule 6: a full outbox stops reading, and TCP passes that on to the peer.
         if self.is_full(visit) {
             return Round::Rest;
         }

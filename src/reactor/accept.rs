@@ -113,6 +113,7 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         if let Some(error) = error {
+            // Rule 5: what resumes accepting is sure to come.
             self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.logs.accept.allow(self.moment.now) {
                 log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
@@ -134,6 +135,7 @@ impl<K: Kernel> Reactor<K> {
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }
+        // Rule 3: registered once; no request registers anything.
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("a connection cannot be registered: {error}");
             self.turn_away(index, stream, peer, "cannot be registered");

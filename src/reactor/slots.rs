@@ -60,6 +60,7 @@ pub(super) enum Remains {
 impl<K: Kernel> Reactor<K> {
     /// The slot that a token means, unless its owner is gone.
     pub(super) fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
+        // Rule 4: to the next owner of the slot it means nothing.
         self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
     }
 
