@@ -43,7 +43,7 @@ use crate::budget::{Budget, Class};
 use crate::config::Config;
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
 use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
@@ -88,7 +88,7 @@ pub struct Reactor<K: Kernel = Mio> {
     generation: u32,
     ledger: Ledger,
     /// What is served, in the order of the configuration; a slot knows its endpoint by the index.
-    endpoints: Vec<Endpoint>,
+    endpoints: Endpoints,
     /// Slots that are to be visited, and to be reaped.
     queues: Queues,
     /// What each visit is lent.
@@ -187,7 +187,7 @@ impl<K: Kernel> Reactor<K> {
             slots: Slab::new(),
             generation: 0,
             ledger: Ledger::default(),
-            endpoints: Vec::new(),
+            endpoints: Endpoints::default(),
             queues: Queues::default(),
             lent: Lent::new(Budget::new(moment.now, config.slow_turn)),
             waiters: Waiters::default(),
@@ -236,7 +236,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Logs the counters of every listener.
     pub fn report(&self) {
-        for endpoint in &self.endpoints {
+        for endpoint in self.endpoints.iter() {
             log::info!("{endpoint}");
         }
     }
@@ -461,9 +461,9 @@ impl<K: Kernel> Reactor<K> {
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
         let slot = self.slots.get_mut(key as usize)?;
-        let who = Token { slot: key, generation: slot.generation };
+        let who = slot.token(key);
         xray::about(who, || What::Visit);
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint];
         let mood = Mood { pressed, stopping };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, &self.kernel, (who, &endpoint.site), served, mood);

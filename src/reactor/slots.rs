@@ -20,6 +20,11 @@ pub(super) struct Slot<K: Kernel> {
 }
 
 impl<K: Kernel> Slot<K> {
+    /// The token of its owner; its place in the slab is `key`.
+    pub(super) fn token(&self, key: u32) -> Token {
+        Token { slot: key, generation: self.generation }
+    }
+
     /// Whether it is to be put into a queue: it stands in none so far.
     pub(super) fn mark_queued(&mut self) -> bool {
         !std::mem::replace(&mut self.queued, true)
