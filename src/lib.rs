@@ -71,6 +71,8 @@ mod peer;
 pub mod protocol;
 mod reactor;
 mod registry;
+#[doc(hidden)]
+pub mod simulation;
 pub mod stats;
 pub mod testing;
 mod time;

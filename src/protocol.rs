@@ -10,8 +10,6 @@
 //!
 //! `examples/plugin.rs` is a complete protocol of one's own, with its test.
 
-#[cfg(test)]
-mod chance;
 mod context;
 pub mod file;
 pub mod greeting;
@@ -404,3 +402,8 @@ pub trait DatagramProtocol: Send {
 /// A datagram that gets no answer; the name of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped(pub &'static str);
+
+#[cfg(test)]
+mod tests {
+    pub(crate) mod chance;
+}

@@ -178,6 +178,4 @@ fn fatal(reason: &'static str, what: fmt::Arguments<'_>) -> ProtocolError {
 }
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;

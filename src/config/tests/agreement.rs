@@ -3,7 +3,7 @@
 
 use serde_json::{Map, json};
 
-use super::*;
+use super::super::*;
 use crate::limits;
 use crate::units::{Size, Span};
 
@@ -88,7 +88,7 @@ fn defaults() -> BTreeMap<String, Value> {
 #[test]
 fn the_documented_defaults_are_those_of_the_code() {
     let actual: BTreeMap<_, _> = defaults().into_iter().map(|(name, value)| (name, value.to_string())).collect();
-    assert_eq!(stated(include_str!("../../docs/configuration.md")), actual);
+    assert_eq!(stated(include_str!("../../../docs/configuration.md")), actual);
 }
 
 /// How a document writes a limit: bytes and times as a configuration does.
@@ -158,7 +158,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
         REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };
-    let in_code = include_str!("../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
+    let in_code = include_str!("../../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
     assert_eq!(constants.len(), in_code, "a constant is missing here");
 
     let is_quantity = |value: &Value| {
@@ -168,7 +168,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
     let configured = defaults().into_iter().filter(|(_, value)| is_quantity(value));
     let actual: BTreeMap<_, _> =
         configured.map(|(name, value)| (name, value.to_string())).chain(constants).chain(memory()).collect();
-    assert_eq!(stated(include_str!("../../docs/reliability.md")), actual);
+    assert_eq!(stated(include_str!("../../../docs/reliability.md")), actual);
 }
 
 /// The rows of the tables of options in `docs/protocols.md` are `| option | default | meaning |`, below a heading with
@@ -176,7 +176,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
 #[test]
 fn the_guide_to_the_protocols_states_the_same_defaults_and_ports() {
     let registry = Registry::built_in();
-    let guide = include_str!("../../docs/protocols.md");
+    let guide = include_str!("../../../docs/protocols.md");
     let section = |heading: &str| guide.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
     let headings = [
         ("sum", "sum over TCP"),

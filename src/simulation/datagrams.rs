@@ -2,15 +2,14 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::slice::ChunksExactMut;
 
 use nix::errno::Errno;
 
-use super::network::{Datagram, Happening, Network};
+use super::network::{Datagram, Happening, Network, client_at, source_for};
 use super::world::World;
-use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Source};
+use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply};
 use crate::xray::{self, Call};
 
 /// Datagrams that a socket holds; more are lost.
@@ -109,7 +108,7 @@ impl Network {
         let client = client_at(reply.to);
         let source = Some(source_for(client));
         assert_eq!(reply.source, source, "the reply to {} leaves from another address than was asked", reply.to);
-        if !self.dark && !self.strikes(self.chaos.datagrams_lost) {
+        if !self.powered_off && !self.strikes(self.chaos.datagrams_lost) {
             let at = self.now + self.random.millis(20);
             self.agenda.add(at, Happening::Reply(client, reply.payload.to_vec()));
         }
@@ -125,18 +124,4 @@ impl Network {
             state.queue.push_back(datagram);
         }
     }
-}
-
-/// Where a client sends its datagrams from; its port tells which one it is.
-pub(super) fn address_of(client: usize) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 9], 10_000 + client as u16))
-}
-
-fn client_at(address: SocketAddr) -> usize {
-    usize::from(address.port()) - 10_000
-}
-
-/// The address of ours that a client asks.
-pub(super) fn source_for(client: usize) -> Source {
-    Source { address: [198, 51, 100, (client % 250) as u8].into(), interface: client as u32 }
 }

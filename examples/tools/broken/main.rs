@@ -11,14 +11,14 @@
 //! other piece has the part in which it differs from one of them, and takes the rest from there. So read that first:
 //!
 //! ```sh
-//! cat examples/broken/right.rs
+//! cat examples/tools/broken/right.rs
 //! ```
 //!
-//! What all of them share is `../client/attempt.rs`, a call that does not block, and `../client/outbox.rs`, what waits to be
-//! sent; and `sum.rs`, the protocol of those that do not answer in upper case. That every piece still fails in its way, and
-//! in no other, is tested: `cargo test --test museum`.
+//! What all of them share is `../../client/attempt.rs`, a call that does not block, and `../../client/outbox.rs`, what waits
+//! to be sent; and `sum.rs`, the protocol of those that do not answer in upper case. That every piece still fails in its way,
+//! and in no other, is tested: `cargo test --test museum`.
 
-#[path = "../client"]
+#[path = "../../client"]
 mod client {
     pub(crate) mod attempt;
     pub(crate) mod outbox;

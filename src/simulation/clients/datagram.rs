@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::datagrams::{address_of, source_for};
-use super::super::network::{Datagram, Network};
+use super::super::network::{Datagram, Network, address_of, source_for};
 use super::super::random::Random;
 
 /// How long a client waits for an answer before it asks again.

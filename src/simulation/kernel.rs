@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
-use super::clients::Service;
 use super::datagrams::UdpSocket;
-use super::disk::StormyDisk;
+use super::disk::FaultyDisk;
 use super::network::{self, Happening, ServerEnd};
+use super::settings::Service;
 use super::streams::Stream;
 use super::world::World;
 use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Peer, Readiness, Token};
@@ -27,7 +27,7 @@ use crate::xray::{self, Answer, Call, Interest, What};
 #[derive(Debug)]
 pub(super) struct SimulatedKernel {
     pub(super) world: Rc<RefCell<World>>,
-    pub(super) disk: StormyDisk,
+    pub(super) disk: FaultyDisk,
     pub(super) origin: Instant,
 }
 
@@ -123,7 +123,7 @@ impl Kernel for SimulatedKernel {
 
     fn wait(&mut self, notices: &mut Vec<Notice>, timeout: Option<Duration>) -> io::Result<()> {
         self.pass_time(notices, timeout);
-        xray::tell(self.world.borrow().network.now);
+        xray::set_simulated_time(self.world.borrow().network.now);
         xray::answered(Ok(notices.len()), || Call::wait(timeout)).map(drop)
     }
 
@@ -186,20 +186,20 @@ impl SimulatedKernel {
     /// excused.
     fn run_jobs(&self, notices: &mut Vec<Notice>) {
         loop {
-            let (job, stormy) = {
+            let (job, may_fail) = {
                 let mut world = self.world.borrow_mut();
                 let Some(id) = world.jobs_due.pop_front() else { return };
                 (world.jobs.remove(&id), world.network.now < world.network.chaos.until)
             };
             let Some((token, job)) = job else { continue };
-            self.disk.begin_job(stormy);
+            self.disk.begin_job(may_fail);
             let result = catch(|| job.run());
             let mut world = self.world.borrow_mut();
             if let Some(fault) = self.disk.end_job() {
                 world.hit(token, fault);
             }
             world.network.note(|| format!("job for {token} is done: {result:?}"));
-            world.network.dark |= self.disk.has_crashed();
+            world.network.powered_off |= self.disk.has_crashed();
             notices.push(Notice::Done(token, result));
         }
     }

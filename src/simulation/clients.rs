@@ -7,39 +7,9 @@ pub(super) mod hostile;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::network::{Arrival, Network};
+use super::network::{Arrival, Network, wall_clock_at};
 use super::random::Random;
-
-/// The protocols of the simulated server, each on a port of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
-    Sum = 5656,
-    Uppercase = 8001,
-    File = 8008,
-    FileSized = 8009,
-    Time = 8330,
-    Greeting = 7020,
-    Tale = 9000,
-}
-
-impl Service {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Sum, Self::Uppercase, Self::File, Self::FileSized, Self::Time, Self::Greeting, Self::Tale];
-
-    pub(super) fn address(self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self as u16))
-    }
-
-    /// How many bytes at the front of a message must not be split by a pause: a name, which silence ends too.
-    pub(super) fn head(self, message: &[u8]) -> usize {
-        match self {
-            Self::File | Self::FileSized => {
-                message.iter().position(|byte| *byte == b'\n').map_or(message.len(), |end| end + 1)
-            }
-            _ => 0,
-        }
-    }
-}
+use super::settings::Service;
 
 /// One thing that a client does.
 #[derive(Debug, Clone)]
@@ -376,8 +346,8 @@ fn is_time_between(line: &[u8], earliest: Duration, latest: Duration) -> bool {
     let Ok(text) = str::from_utf8(line) else { return false };
     let Ok(time) = humantime::parse_rfc3339(text.trim_end()) else { return false };
     // It is told in microseconds.
-    let earliest = super::world::wall_clock_at(earliest) - Duration::from_micros(1);
-    text.len() == LENGTH && (earliest..=super::world::wall_clock_at(latest)).contains(&time)
+    let earliest = wall_clock_at(earliest) - Duration::from_micros(1);
+    text.len() == LENGTH && (earliest..=wall_clock_at(latest)).contains(&time)
 }
 
 pub(super) fn excerpt(bytes: &[u8]) -> String {

@@ -23,7 +23,7 @@
 //! its clients, `protocol.rs` is what they say, `files.rs` is what they find, `miss.rs` is how a demand was missed. All of it
 //! blocks, with a deadline: whoever checks a server has nothing else to do meanwhile.
 
-#[path = "../client"]
+#[path = "../../client"]
 mod client {
     pub(crate) mod failure;
     pub(crate) mod span;
@@ -43,7 +43,7 @@ mod miss;
 mod neighbour;
 mod peer;
 mod protocol;
-#[path = "../client/sweep.rs"]
+#[path = "../../client/sweep.rs"]
 mod sweep;
 mod trial;
 mod upload;

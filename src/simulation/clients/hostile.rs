@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::random::Random;
+use super::super::settings::Service;
 use super::super::tale::BLOCKS_MAX;
-use super::{Act, Expectation, Plan, Service, honest};
+use super::{Act, Expectation, Plan, honest};
 use crate::protocol::file::OnExisting;
 
 /// The default `idle_timeout`, `request_timeout` and `write_timeout`.

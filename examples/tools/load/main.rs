@@ -36,10 +36,10 @@
 //! `report.rs` and `condition.rs` tell. `files.rs` removes what uploads have left, `interrupt.rs` is Ctrl-C.
 
 mod bad;
-#[path = "../client/mod.rs"]
+#[path = "../../client/mod.rs"]
 mod client;
 mod condition;
-#[path = "../client/datagram.rs"]
+#[path = "../../client/datagram.rs"]
 mod datagram;
 mod datagrams;
 mod engine;
@@ -49,12 +49,12 @@ mod interrupt;
 mod link;
 mod options;
 mod pace;
-#[path = "../client/printable.rs"]
+#[path = "../../client/printable.rs"]
 mod printable;
 mod progress;
 mod report;
 mod result_file;
-#[path = "../client/sweep.rs"]
+#[path = "../../client/sweep.rs"]
 mod sweep;
 mod tally;
 mod tape;

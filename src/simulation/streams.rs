@@ -47,7 +47,7 @@ impl Transport for Stream {
         if state.broken {
             return Err(Errno::ENOTCONN.into());
         }
-        if !network.dark {
+        if !network.powered_off {
             state.outbound.finished = true;
             network.wake_client_of(self.link);
         }
@@ -122,11 +122,11 @@ impl Network {
     fn server_writes(&mut self, link: usize, bytes: &[u8]) -> io::Result<usize> {
         self.calls += 1;
         assert!(!bytes.is_empty(), "there is nothing to write");
-        assert!(!self.links[link].outbound.finished || self.dark, "a write after our FIN");
+        assert!(!self.links[link].outbound.finished || self.powered_off, "a write after our FIN");
         if self.strikes(self.chaos.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if self.dark {
+        if self.powered_off {
             return Ok(bytes.len());
         }
         self.fail_perhaps(link, &[Errno::EPIPE, Errno::ECONNRESET, Errno::ETIMEDOUT, Errno::ENOBUFS])?;
@@ -186,8 +186,8 @@ impl Network {
     }
 
     fn server_closes(&mut self, link: usize) {
-        let dark = self.dark;
-        if dark {
+        let powered_off = self.powered_off;
+        if powered_off {
             self.hit(link, "the loss of power");
         }
         let state = &mut self.links[link];
@@ -195,7 +195,7 @@ impl Network {
         state.edge = Readiness::default();
         self.retired.extend(state.token);
         // Closing over unread input resets the connection (RFC 1122, 4.2.2.13).
-        let resets = dark || state.reset_on_close || !state.inbound.bytes.is_empty();
+        let resets = powered_off || state.reset_on_close || !state.inbound.bytes.is_empty();
         if resets {
             state.reset_for_client = true;
             state.outbound.bytes.clear();

@@ -1,7 +1,40 @@
 //! The configuration of a simulated server: all protocols, and limits drawn so that they are reached.
 
+use std::net::SocketAddr;
+
 use super::random::Random;
 use crate::protocol::file::OnExisting;
+
+/// The protocols of the simulated server, each on a port of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    Sum = 5656,
+    Uppercase = 8001,
+    File = 8008,
+    FileSized = 8009,
+    Time = 8330,
+    Greeting = 7020,
+    Tale = 9000,
+}
+
+impl Service {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Sum, Self::Uppercase, Self::File, Self::FileSized, Self::Time, Self::Greeting, Self::Tale];
+
+    pub(super) fn address(self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self as u16))
+    }
+
+    /// How many bytes at the front of a message must not be split by a pause: a name, which silence ends too.
+    pub(super) fn head(self, message: &[u8]) -> usize {
+        match self {
+            Self::File | Self::FileSized => {
+                message.iter().position(|byte| *byte == b'\n').map_or(message.len(), |end| end + 1)
+            }
+            _ => 0,
+        }
+    }
+}
 
 /// What the seed decides about the configuration.
 #[derive(Debug, Clone)]

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::request::{Fault, Request};
+use super::super::request::{Fault, Request};
 
 /// Reads `text`, one complete JSON value.
-pub(super) fn parse(text: &[u8]) -> Result<Request, Fault> {
+pub(in super::super) fn parse(text: &[u8]) -> Result<Request, Fault> {
     match serde_json::from_slice(text) {
         Ok(Members(request)) => request,
         Err(_) => Err("not an object"),
@@ -16,7 +16,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Request, Fault> {
 }
 
 /// What is answered to `text`, one complete JSON value.
-pub(super) fn answer(text: &[u8]) -> String {
+pub(in super::super) fn answer(text: &[u8]) -> String {
     match parse(text).map(|Request { a, b }| a.checked_add(b).ok_or("sum overflows")) {
         Ok(Ok(sum)) => format!("{{\"Sum\":{sum}}}\n"),
         Ok(Err(fault)) | Err(fault) => format!("{{\"Error\":\"{fault}\"}}\n"),

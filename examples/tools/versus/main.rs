@@ -27,7 +27,7 @@
 //! 15,100 file descriptors and 3 GiB in `/dev/shm`. What lacks is said, and the rest goes on.
 
 #[cfg(target_os = "linux")]
-#[path = "../client/failure.rs"]
+#[path = "../../client/failure.rs"]
 mod failure;
 #[cfg(target_os = "linux")]
 mod linux;

@@ -5,9 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use super::answer::Answer;
-use super::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, Waits, What};
-use super::recording::{Open, Recording, Served};
+use super::super::answer::Answer;
+use super::super::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, Waits, What};
+use super::super::recording::{Open, Recording, Served};
 use crate::notice::Readiness;
 use crate::peer::{PackedPeer, Peer};
 use crate::protocol::Within;
@@ -66,9 +66,9 @@ const READABLE: Readiness = Readiness { readable: true, writable: false, in_doub
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, in_doubt: false };
 
 /// The name of the listener is what a hostile configuration would have.
-pub(super) const NAME: &str = "</script><b>\u{2028}uppercase";
+pub(in super::super) const NAME: &str = "</script><b>\u{2028}uppercase";
 
-pub(super) fn recording() -> Recording {
+pub(in super::super) fn recording() -> Recording {
     let mut tape = Tape { at: 0, who: NOBODY, turns: 0, records: Vec::new() };
     let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 40_000)));
     let peer = PackedPeer::from(&peer);

@@ -18,7 +18,7 @@ pub(super) struct Rate {
     pub(super) per_mille: u32,
 }
 
-/// The weather of one simulation.
+/// What goes wrong in one simulation.
 #[derive(Debug, Clone)]
 pub(super) struct Chaos {
     /// When the faults stop, and everything has to come right.

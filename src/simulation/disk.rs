@@ -1,4 +1,4 @@
-//! A disk that fails, fills up and loses power by chance: [`MemoryDisk`] with weather.
+//! A disk that fails, fills up and loses power by chance: [`MemoryDisk`] with faults.
 
 use std::fmt;
 use std::io;
@@ -14,13 +14,13 @@ use crate::testing::{Links, MemoryDisk};
 
 /// The disk of a simulated server. Clones are handles to the same one.
 #[derive(Debug, Clone)]
-pub(super) struct StormyDisk {
+pub(super) struct FaultyDisk {
     pub(super) memory: MemoryDisk,
-    weather: Arc<Mutex<Weather>>,
+    faults: Arc<Mutex<Faults>>,
 }
 
 #[derive(Debug)]
-struct Weather {
+struct Faults {
     random: Random,
     errors: Rate,
     panics: Rate,
@@ -37,9 +37,9 @@ struct Weather {
 /// The one thing that [`MemoryDisk`] fails of by itself.
 const FULL: &str = "a full disk";
 
-impl StormyDisk {
+impl FaultyDisk {
     pub(super) fn new(memory: MemoryDisk, chaos: &Chaos, random: Random) -> Self {
-        let weather = Weather {
+        let faults = Faults {
             random,
             errors: chaos.disk_errors,
             panics: chaos.job_panics,
@@ -49,79 +49,79 @@ impl StormyDisk {
             crash_at: chaos.crash_at,
             left: None,
         };
-        Self { memory, weather: Arc::new(Mutex::new(weather)) }
+        Self { memory, faults: Arc::new(Mutex::new(faults)) }
     }
 
-    /// A job begins, and what it does on the disk may fail if `stormy`.
-    pub(super) fn begin_job(&self, stormy: bool) {
-        let mut weather = self.weather();
-        weather.in_job = stormy;
-        weather.struck = None;
+    /// A job begins, and what it does on the disk may fail if `may_fail`.
+    pub(super) fn begin_job(&self, may_fail: bool) {
+        let mut faults = self.faults();
+        faults.in_job = may_fail;
+        faults.struck = None;
     }
 
     /// The job is over; what failed in it, if anything.
     pub(super) fn end_job(&self) -> Option<&'static str> {
-        let mut weather = self.weather();
-        weather.in_job = false;
-        weather.struck
+        let mut faults = self.faults();
+        faults.in_job = false;
+        faults.struck
     }
 
     /// Whether the power was lost.
     pub(super) fn has_crashed(&self) -> bool {
-        self.weather().left.is_some()
+        self.faults().left.is_some()
     }
 
     /// The power was lost; what is left then.
     pub(super) fn left_by_crash(&self) -> Option<MemoryDisk> {
-        self.weather().left.take()
+        self.faults().left.take()
     }
 
-    fn weather(&self) -> MutexGuard<'_, Weather> {
-        self.weather.lock().unwrap_or_else(PoisonError::into_inner)
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one call, with the weather of the moment. An error that only says that a name is taken is no fault.
+    /// Makes one call, with the faults of the moment. An error that only says that a name is taken is no fault.
     fn call<T>(&self, errnos: &[Errno], call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let mut weather = self.weather();
-        weather.operations += 1;
-        if weather.crash_at.is_some_and(|at| at == weather.operations) {
-            let links = weather.random.pick(&[Links::Lost, Links::Kept]);
-            weather.left = Some(self.memory.after_crash(links));
+        let mut faults = self.faults();
+        faults.operations += 1;
+        if faults.crash_at.is_some_and(|at| at == faults.operations) {
+            let links = faults.random.pick(&[Links::Lost, Links::Kept]);
+            faults.left = Some(self.memory.after_crash(links));
         }
-        if weather.in_job {
-            let (errors, panics) = (weather.errors, weather.panics);
-            if weather.random.strikes(errors.per_mille) {
-                weather.struck = Some(errors.what);
-                return Err(weather.random.pick(errnos).into());
+        if faults.in_job {
+            let (errors, panics) = (faults.errors, faults.panics);
+            if faults.random.strikes(errors.per_mille) {
+                faults.struck = Some(errors.what);
+                return Err(faults.random.pick(errnos).into());
             }
-            if weather.random.strikes(panics.per_mille) {
-                weather.struck = Some(panics.what);
-                drop(weather);
+            if faults.random.strikes(panics.per_mille) {
+                faults.struck = Some(panics.what);
+                drop(faults);
                 std::panic::resume_unwind(Box::new("a panic in a job, on purpose"));
             }
         }
         let result = call();
         if result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
-            weather.struck = Some(FULL);
+            faults.struck = Some(FULL);
         }
         result
     }
 }
 
-impl Disk for StormyDisk {
+impl Disk for FaultyDisk {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         let directory = self.memory.open_directory(path)?;
-        Ok(Arc::new(StormyDirectory { disk: self.clone(), directory }))
+        Ok(Arc::new(FaultyDirectory { disk: self.clone(), directory }))
     }
 }
 
 #[derive(Debug)]
-struct StormyDirectory {
-    disk: StormyDisk,
+struct FaultyDirectory {
+    disk: FaultyDisk,
     directory: Arc<dyn Directory>,
 }
 
-impl Directory for StormyDirectory {
+impl Directory for FaultyDirectory {
     fn exists(&self, name: &str) -> io::Result<bool> {
         self.disk.call(&[Errno::EIO, Errno::EACCES, Errno::ESTALE], || self.directory.exists(name))
     }
@@ -129,7 +129,7 @@ impl Directory for StormyDirectory {
     fn free_space(&self) -> io::Result<u64> {
         let free = self.disk.call(&[Errno::EIO, Errno::ENOSYS], || self.directory.free_space())?;
         if free == 0 {
-            self.disk.weather().struck = Some(FULL);
+            self.disk.faults().struck = Some(FULL);
         }
         Ok(free)
     }
@@ -137,7 +137,7 @@ impl Directory for StormyDirectory {
     fn create(&self) -> io::Result<Box<dyn Draft>> {
         let errnos = [Errno::EMFILE, Errno::ENFILE, Errno::ENOSPC, Errno::EDQUOT, Errno::EROFS, Errno::ENOENT];
         let draft = self.disk.call(&errnos, || self.directory.create())?;
-        Ok(Box::new(StormyDraft { disk: self.disk.clone(), draft }))
+        Ok(Box::new(FaultyDraft { disk: self.disk.clone(), draft }))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -150,12 +150,12 @@ impl Directory for StormyDirectory {
     }
 }
 
-struct StormyDraft {
-    disk: StormyDisk,
+struct FaultyDraft {
+    disk: FaultyDisk,
     draft: Box<dyn Draft>,
 }
 
-impl Draft for StormyDraft {
+impl Draft for FaultyDraft {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let errnos = [Errno::ENOSPC, Errno::EDQUOT, Errno::EFBIG, Errno::EIO, Errno::EROFS];
         self.disk.call(&errnos, || self.draft.write_all(bytes))
@@ -171,8 +171,8 @@ impl Draft for StormyDraft {
     }
 }
 
-impl fmt::Debug for StormyDraft {
+impl fmt::Debug for FaultyDraft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StormyDraft")
+        f.write_str("FaultyDraft")
     }
 }

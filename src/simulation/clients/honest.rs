@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use super::super::random::Random;
-use super::{Act, Expectation, Plan, Service, Upload};
+use super::super::settings::Service;
+use super::super::tale::blocks;
+use super::{Act, Expectation, Plan, Upload};
 use crate::protocol::file::OnExisting;
-use crate::testing::simulation::tale::blocks;
 
 /// A client of any protocol.
 pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {

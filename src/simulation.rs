@@ -1,5 +1,9 @@
 //! The whole server on a simulated kernel, from one seed.
 //!
+//! It is public, and hidden from the documentation, because the tests in `tests/simulation.rs` are another crate. No plug-in
+//! can use it: its clients speak the built-in protocols and know their answers. The kit for plug-ins is
+//! [`testing`](crate::testing), and semantic versioning does not cover this module.
+//!
 //! [`simulate`] runs a [`Reactor`](crate::Reactor) with all built-in protocols: the real loop, drivers and protocols,
 //! on a kernel, a network, a disk, workers and a clock that are made up. Nothing waits and nothing is left to chance
 //! but what the seed decides, so a failure can be played again, and an hour passes in milliseconds.
@@ -11,13 +15,14 @@
 //!                                       checks              after every turn
 //! ```
 //!
-//! 1. While the faults last, honest and hostile clients come and go, and everything that [`chaos`] lists goes wrong.
-//!    After each turn of the loop the invariants are [checked](checks).
+//! 1. While the faults last, honest and hostile clients come and go, and everything that `chaos` lists goes wrong.
+//!    After each turn of the loop the invariants are checked (`checks`).
 //! 2. Then the faults stop, and every honest client that no fault has hit must have its complete and right answer.
 //! 3. At last the server is stopped, and nothing may be left of anything.
 //!
-//! Reading order: `random`, `chaos`, `settings`, `network`, then the server's side of it (`streams`, `datagrams`, `disk`,
-//! `kernel`), the `clients`, and `world` and `checks`, which put it together.
+//! Reading order, each knowing only those before it: `random`, `trace`, `chaos`, `settings`, `network`; `tale`, the `clients`,
+//! the `disk`, and `world`, which has them all; the server's side of the network (`streams`, `datagrams`, `kernel`);
+//! `checks`; and `run`.
 
 mod chaos;
 mod checks;
@@ -27,6 +32,7 @@ mod disk;
 mod kernel;
 mod network;
 mod random;
+mod run;
 mod settings;
 mod streams;
 mod tale;
@@ -90,13 +96,13 @@ impl std::error::Error for Failure {}
 /// Runs one simulation.
 ///
 /// ```
-/// let report = reactor::testing::simulate(1)?;
+/// let report = reactor::simulation::simulate(1)?;
 /// assert!(report.turns > 0);
-/// # Ok::<(), reactor::testing::Failure>(())
+/// # Ok::<(), reactor::simulation::Failure>(())
 /// ```
 ///
 /// # Errors
 /// What the server did wrong, with the steps that led there.
 pub fn simulate(seed: u64) -> Result<Report, Failure> {
-    world::run(seed, false).map_err(|found| world::run(seed, true).err().unwrap_or(found))
+    run::run(seed, false).map_err(|found| run::run(seed, true).err().unwrap_or(found))
 }

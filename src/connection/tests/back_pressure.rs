@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::tests::{Lines, SECOND, limits};
+use super::{Lines, SECOND, limits};
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Context, Event, Job, Reply, Sink, Step, StreamProtocol, Within};
 use crate::testing::{Script, Transcript, converse};

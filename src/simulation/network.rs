@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::chaos::{Chaos, Rate};
 use super::random::Random;
@@ -34,7 +34,7 @@ pub(super) struct Network {
     /// The first listener that is short of descriptors, and how many connections it and all together had accepted.
     pub(super) first_in_short: Option<(usize, u64, u64)>,
     /// The power is lost: nothing leaves the machine any more.
-    pub(super) dark: bool,
+    pub(super) powered_off: bool,
     /// Calls that the server has made.
     pub(super) calls: u64,
     /// What has happened, by kind: faults, and limits that were reached.
@@ -207,7 +207,7 @@ impl Network {
             stale_notices: 0,
             pressed_since: None,
             first_in_short: None,
-            dark: false,
+            powered_off: false,
             calls: 0,
             seen: BTreeSet::new(),
             awaited: vec![false; clients],
@@ -430,4 +430,24 @@ impl Pipe {
         }
         count
     }
+}
+
+/// The wall clock at a time of the simulation.
+pub(super) fn wall_clock_at(now: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000) + now
+}
+
+/// Where a client sends its datagrams from; its port tells which one it is.
+pub(super) fn address_of(client: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 9], 10_000 + client as u16))
+}
+
+/// Which client that is.
+pub(super) fn client_at(address: SocketAddr) -> usize {
+    usize::from(address.port()) - 10_000
+}
+
+/// The address of ours that a client asks.
+pub(super) fn source_for(client: usize) -> Source {
+    Source { address: [198, 51, 100, (client % 250) as u8].into(), interface: client as u32 }
 }
