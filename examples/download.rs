@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use reactor::Registry;
 use reactor::protocol::{
-    Admission, Context, Event, Job, NoOptions, Outcome, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step,
-    StreamProtocol, StreamService, Within,
+    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
+    StreamService, Within,
 };
 
 /// Bytes that one job reads.
@@ -32,18 +32,22 @@ struct Download;
 impl StreamProtocol for Download {
     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
         match input.iter().position(|byte| *byte == b'\n') {
-            Some(end) => Ok(Step::job(open(plain_name(&input[..end])?)).consuming(end + 1)),
+            Some(end) => {
+                let name = plain_name(&input[..end])?;
+                Ok(Step::job(|| File::open(name).and_then(next_part), Self::send).consuming(end + 1))
+            }
             None if input.len() > NAME_BYTES_MAX => Err(no_such_file()),
             None => Ok(Step::wait(Within::Request)),
         }
     }
+}
 
-    fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
-        let Event::Done(outcome) = event else { return Ok(Step::finish()) };
-        let (file, part) =
-            outcome.downcast::<Part>().map_err(|_: Outcome| no_such_file())?.map_err(|_| no_such_file())?;
+impl Download {
+    /// Sends a part of the file, and lets a worker read the next one.
+    fn send(&mut self, part: Part, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let (file, part) = part.map_err(|_| no_such_file())?;
         cx.out.extend_from_slice(&part);
-        Ok(if part.is_empty() { Step::finish() } else { Step::job(Job::new(move || next_part(file))) })
+        Ok(if part.is_empty() { Step::finish() } else { Step::job(|| next_part(file), Self::send) })
     }
 }
 
@@ -55,10 +59,6 @@ fn plain_name(name: &[u8]) -> Result<String, ProtocolError> {
 
 fn no_such_file() -> ProtocolError {
     ProtocolError::new("no such file", "error: there is no such file\n")
-}
-
-fn open(name: String) -> Job {
-    Job::new(move || File::open(name).and_then(next_part))
 }
 
 fn next_part(mut file: File) -> Part {

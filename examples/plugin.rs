@@ -11,10 +11,9 @@
 use std::process::ExitCode;
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
-};
+use reactor::protocol::{Context, ProtocolError, Reply, Step, StreamProtocol, Within};
+
+const ABOUT: &str = "Answers each line with the same line, reversed.";
 
 /// The longest line, in bytes: whatever comes from a peer has a bound.
 const LINE_BYTES_MAX: usize = 1024;
@@ -35,26 +34,9 @@ impl StreamProtocol for Reverse {
     }
 }
 
-impl Service for Reverse {
-    const NAME: &'static str = "reverse";
-    const ABOUT: &'static str = "Answers each line with the same line, reversed.";
-    const TRY: &'static str = "echo 'step on no pets!' | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_options: NoOptions, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Reverse {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Reverse>();
+    registry.stream_fn("reverse", ABOUT, "echo 'step on no pets!' | nc -N 127.0.0.1 9000", |_| Reverse);
     reactor::command(registry)
 }
 

@@ -27,6 +27,7 @@ pub struct Listen {
 
 /// The transport of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Transport {
     /// Streams.
     Tcp,
@@ -36,6 +37,7 @@ pub enum Transport {
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Family {
     /// IPv4.
     V4,

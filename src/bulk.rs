@@ -4,10 +4,11 @@ use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
+use crate::job::{Job, Outcome};
 use crate::kernel::Panicked;
 use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX};
 use crate::panics::catch;
-use crate::protocol::{Job, Outcome, Sink, Stored};
+use crate::protocol::{Answer, ErasedSink, Stored};
 
 /// The buffers of all uploads together.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Buffer {
 
 /// One upload. The sink is here or with a worker, never with two.
 pub(crate) struct Bulk {
-    sink: Option<Box<dyn Sink>>,
+    sink: Option<Box<dyn ErasedSink>>,
     /// The buffer being filled, if any.
     filling: Option<Buffer>,
     /// Full buffers that the next job takes.
@@ -94,7 +95,7 @@ pub(crate) struct Bulk {
 
 /// What the worker hands back.
 struct Written {
-    sink: Box<dyn Sink>,
+    sink: Box<dyn ErasedSink>,
     buffers: Vec<Buffer>,
     result: io::Result<()>,
 }
@@ -109,7 +110,7 @@ pub(crate) enum NoRoom {
 }
 
 impl Bulk {
-    pub(crate) fn new(sink: Box<dyn Sink>, at_most: u64) -> Self {
+    pub(crate) fn new(sink: Box<dyn ErasedSink>, at_most: u64) -> Self {
         Self { sink: Some(sink), filling: None, filled: Vec::new(), away: 0, received: 0, at_most, failure: None }
     }
 
@@ -180,14 +181,14 @@ impl Bulk {
     }
 
     /// The worker is back with the sink.
-    pub(crate) fn welcome_back(&mut self, sink: Box<dyn Sink>, result: io::Result<()>) {
+    pub(crate) fn welcome_back(&mut self, sink: Box<dyn ErasedSink>, result: io::Result<()>) {
         self.sink = Some(sink);
         self.away = 0;
         self.failure = result.err();
     }
 
     /// How it ended, once no more bytes come (`over`) and the worker is done with those that came.
-    pub(crate) fn ended(&mut self, over: bool, buffers: &mut Buffers) -> Option<Stored> {
+    pub(crate) fn ended(&mut self, over: bool, buffers: &mut Buffers) -> Option<Stored<Box<dyn ErasedSink>>> {
         if !over && self.failure.is_none() {
             return None;
         }
@@ -198,11 +199,11 @@ impl Bulk {
         let sink = self.sink.take()?;
         self.give_back_all(buffers);
         let result = self.failure.take().map_or(Ok(()), Err);
-        Some(Stored { sink, bytes: self.received, result })
+        Some(Stored::new(sink, self.received, result))
     }
 
     /// Gives up: the sink, if it is at home, is what remains to be discarded.
-    pub(crate) fn abandon(mut self, buffers: &mut Buffers) -> Option<Box<dyn Sink>> {
+    pub(crate) fn abandon(mut self, buffers: &mut Buffers) -> Option<Box<dyn ErasedSink>> {
         self.give_back_all(buffers);
         self.sink.take()
     }
@@ -224,9 +225,9 @@ impl Bulk {
 /// The result of a job of whatever kind, its buffers given back to the pool.
 pub(crate) enum Returned {
     /// It wrote bulk data.
-    Bulk(Box<dyn Sink>, io::Result<()>),
+    Bulk(Box<dyn ErasedSink>, io::Result<()>),
     /// It was a job of the protocol.
-    Job(Outcome),
+    Job(Answer),
     /// It was a job of the protocol, and panicked.
     Panicked(Panicked),
     /// No worker took it, of whatever kind it was.
@@ -246,7 +247,7 @@ impl Returned {
                 }
                 Self::Bulk(written.sink, written.result)
             }
-            Err(outcome) => Self::Job(outcome),
+            Err(outcome) => Self::Job(outcome.downcast().unwrap_or_else(|_| Answer::misled())),
         }
     }
 
@@ -263,7 +264,7 @@ impl Returned {
     pub(crate) fn into_remains(self) -> Option<Box<dyn Any + Send>> {
         match self {
             Self::Bulk(sink, _) => Some(sink),
-            Self::Job(outcome) => Some(Box::new(outcome)),
+            Self::Job(answer) => Some(Box::new(answer)),
             Self::Panicked(_) | Self::Refused => None,
         }
     }
@@ -272,12 +273,24 @@ impl Returned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{Context, Reply, Step, StreamProtocol};
 
     struct Nowhere;
 
-    impl Sink for Nowhere {
+    impl ErasedSink for Nowhere {
         fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
             Ok(())
+        }
+
+        fn call(
+            self: Box<Self>,
+            _: u64,
+            _: io::Result<()>,
+            _: &mut dyn StreamProtocol,
+            _: &[u8],
+            _: &mut Context<'_>,
+        ) -> Reply {
+            Ok(Step::finish())
         }
     }
 

@@ -85,6 +85,7 @@ pub trait Draft: Send {
 
 /// What becomes of a file that already has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Existing {
     /// It stays, and linking fails.
     Keep,

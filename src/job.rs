@@ -5,15 +5,8 @@ use std::fmt;
 
 /// Work that may block: a file, a lookup, heavy computation. Runs on a worker thread.
 ///
-/// A connection has at most one job at a time, so its jobs stay in order. A panic in a job ends its connection.
-///
-/// ```
-/// use reactor::protocol::Job;
-///
-/// let job = Job::new(|| (1..=1000_u64).sum::<u64>());
-/// // A worker runs it, and what it returns comes back as an event of the connection that has asked for it.
-/// assert_eq!(job.run().downcast().ok(), Some(500_500_u64));
-/// ```
+/// A protocol asks for one by [`Step::job`](crate::protocol::Step::job), and leaves a last one when its connection is over
+/// ([`on_close`](crate::protocol::StreamProtocol::on_close)).
 pub struct Job {
     work: Box<dyn FnOnce() -> Outcome + Send>,
     /// The index of the listener whose workers do it. The loop sets it.
@@ -21,7 +14,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// What `work` returns comes back as [`Event::Done`](crate::protocol::Event::Done).
+    /// A job that does `work`. Of what [`on_close`](crate::protocol::StreamProtocol::on_close) leaves nothing comes back.
     pub fn new<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Self {
         Self { work: Box::new(move || Outcome(Box::new(work()))), listener: 0 }
     }
@@ -52,11 +45,8 @@ impl fmt::Debug for Job {
 pub struct Outcome(Box<dyn Any + Send>);
 
 impl Outcome {
-    /// The value, if the job returned a `T`.
-    ///
-    /// # Errors
-    /// The outcome itself, if it is of another type.
-    pub fn downcast<T: 'static>(self) -> Result<T, Self> {
+    /// The value, if the job returned a `T`, or else the outcome itself.
+    pub(crate) fn downcast<T: 'static>(self) -> Result<T, Self> {
         self.0.downcast().map(|value| *value).map_err(Self)
     }
 }

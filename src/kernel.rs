@@ -2,6 +2,12 @@
 //!
 //! The loop talks to the kernel through one small trait, [`Kernel`]; [`Mio`] is the real one. It is generic and not
 //! `dyn`: the hot path pays nothing for it, and a simulated kernel can run the whole server without a socket.
+//!
+//! # Stability
+//! [`Kernel`], [`Transport`] and [`DatagramSocket`], and what their methods take and return, are exempt from semantic
+//! versioning: they say what this loop needs of this version, and gain a method whenever it needs another system call. The
+//! crate's own tests and benchmarks implement them. A program that does so as well depends on an exact version
+//! (`reactor = "=x.y.z"`). [`Handle`] and what is in [`disk`](crate::disk) are not exempt.
 
 pub(crate) mod addresses;
 mod cut;
@@ -29,7 +35,7 @@ pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
 pub use crate::disk::{Directory, Disk, Draft, Existing};
-use crate::job::Job;
+pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
 pub use crate::peer::Peer;
@@ -38,7 +44,7 @@ use crate::xray::Gives;
 
 /// What the loop needs of an operating system.
 ///
-/// Every call returns at once, [`Kernel::wait`] aside.
+/// Every call returns at once, [`Kernel::wait`] aside. It may gain methods in any release: see [Stability](self#stability).
 pub trait Kernel {
     /// A listening TCP socket.
     type Listener;
@@ -116,7 +122,8 @@ pub trait Kernel {
     fn descriptors_free(&self) -> Option<usize>;
 }
 
-/// One TCP connection, as the driver sees it. All calls return at once.
+/// One TCP connection, as the driver sees it. All calls return at once. It may gain methods in any release: see
+/// [Stability](self#stability).
 pub trait Transport {
     /// Receives (`recv(2)`); 0 is the peer's FIN.
     ///
@@ -155,7 +162,8 @@ pub trait Transport {
     fn short_read_drains(&self) -> bool;
 }
 
-/// One UDP socket, as the driver sees it. All calls return at once.
+/// One UDP socket, as the driver sees it. All calls return at once. It may gain methods in any release: see
+/// [Stability](self#stability).
 pub trait DatagramSocket {
     /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends what they are to
     /// `received`. What does not fit its room is lost. Fewer datagrams than rooms prove nothing: an error in the middle
@@ -275,7 +283,7 @@ impl BindOptions {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NoWorker {
-    /// Too many jobs of the listener are unfinished: [`JOBS_MAX`](crate::limits::JOBS_MAX).
+    /// Too many jobs of the listener are unfinished: `JOBS_MAX` of `src/limits.rs`.
     QueueFull,
     /// The listener has no worker, and no thread can be started (`pthread_create(3)`).
     NoThread(io::Error),
@@ -289,3 +297,5 @@ impl fmt::Display for NoWorker {
         }
     }
 }
+
+impl std::error::Error for NoWorker {}

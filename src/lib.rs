@@ -17,7 +17,7 @@
 //! - **Start it.** The program `reactor` serves what a configuration lists; `reactor init` prints one to begin with.
 //! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
 //!   register it in a [`Registry`], and let [`command()`] be your `main`: your program is the `reactor` command with one
-//!   protocol more, under a name and a version of its own if it is a [`Program`]. `examples/plugin.rs` does it in forty lines.
+//!   protocol more, under a name and a version of its own if it is a [`Program`]. `examples/plugin.rs` does it in thirty lines.
 //! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
 //!   of it, and stop it through a [`Handle`].
 //!
@@ -27,12 +27,14 @@
 //!
 //! 1. `attempt.rs`: the one place that knows `EAGAIN` and `EINTR`. `outbox.rs`: what waits to be sent.
 //! 2. [`protocol`]: the whole plug-in surface; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
-//! 3. `connection.rs`: drives one stream; the rules of waiting, back-pressure, deadlines and closing. `bulk.rs` for
-//!    uploads, `datagram.rs` for UDP.
-//! 4. `budget.rs`: how much a visit and a turn may take. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
-//! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
-//! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
-//! 7. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
+//! 3. `budget.rs`: how much a visit and a turn may take. `visit.rs`: what the loop lends for one.
+//!    `connection/line.rs`: the socket half of a stream; `connection/conversation.rs`: its protocol half; `connection.rs`
+//!    drives both, by the rules of waiting, back-pressure, deadlines and closing.
+//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns. So far goes a byte.
+//! 5. `datagram.rs` for UDP, `bulk.rs` for uploads.
+//! 6. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
+//! 7. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
+//! 8. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
 //!
 //! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
 //!
@@ -46,7 +48,6 @@ mod address;
 mod amounts;
 mod attempt;
 mod bind;
-mod births;
 mod budget;
 mod bug_log;
 mod bulk;
@@ -57,6 +58,8 @@ mod datagram;
 mod deadlines;
 pub mod disk;
 mod endpoint;
+mod errno;
+mod file_lock;
 mod job;
 mod json;
 pub mod kernel;
@@ -88,6 +91,25 @@ pub use endpoint::Endpoint;
 pub use kernel::Handle;
 pub use reactor::{Reactor, Stopped, Turn};
 pub use registry::{Protocol, Registry};
+/// The crate [`schemars`], from which the schema of a plug-in's options comes. A plug-in crate needs no dependency on it: see
+/// [`serde`].
+pub use schemars;
+/// The crate [`serde`](https://docs.rs/serde), which reads the options of a plug-in. A plug-in crate needs no dependency on
+/// it, and so none that could be of another version than ours:
+///
+/// ```
+/// use reactor::schemars::JsonSchema;
+/// use reactor::serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
+/// #[schemars(crate = "reactor::schemars")]
+/// struct Options {
+///     /// What is said to everybody.
+///     motto: String,
+/// }
+/// ```
+pub use serde;
 
 /// The README's code is compiled and run as well.
 #[cfg(doctest)]

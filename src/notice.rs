@@ -8,6 +8,7 @@ use crate::token::Token;
 
 /// What happened while the loop waited.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Notice {
     /// A socket may be ready. A hint: only a system call knows.
     Ready(Token, Readiness),
@@ -46,6 +47,7 @@ pub struct Waiting {
 
 /// What the loop can be asked to do, by a signal or through a [`Handle`](crate::Handle).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Command {
     /// Stop in order: see [`Handle::stop`](crate::Handle::stop).
     Stop,

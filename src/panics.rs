@@ -41,7 +41,7 @@ impl Panicked {
     }
 
     /// Place and message, as far as they are known, to stand behind who panicked: ` at src/my.rs:7:5: not a number`. At most
-    /// [`PANIC_MESSAGE_CHARS_MAX`] characters of the message, all of them printable: it may quote what a peer sent.
+    /// 500 characters of the message, all of them printable: it may quote what a peer sent.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -80,7 +80,8 @@ fn detail(place: Option<&str>, message: Option<&str>) -> String {
     detail
 }
 
-/// Calls code that is not ours. Whatever it has touched is thrown away if it panics, so nothing half done is seen.
+/// Calls code that is not ours. Whatever it has touched is thrown away if it panics, so nothing half done is seen. Rule 9: it
+/// ends its own connection, and nothing else.
 #[inline]
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::new)

@@ -39,7 +39,6 @@ use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
-use crate::births::Births;
 use crate::budget::{Budget, Class};
 use crate::config::Config;
 use crate::datagram::Mailbox;
@@ -87,7 +86,6 @@ pub struct Reactor<K: Kernel = Mio> {
     slots: Slab<Slot<K>>,
     /// The newest owner of a slot.
     generation: u32,
-    births: Births,
     ledger: Ledger,
     /// What is served, in the order of the configuration; a slot knows its endpoint by the index.
     endpoints: Vec<Endpoint>,
@@ -143,6 +141,7 @@ struct Logs {
 
 /// Whether another turn is to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Turn {
     /// The server is running.
     Running,
@@ -187,7 +186,6 @@ impl<K: Kernel> Reactor<K> {
             moment,
             slots: Slab::new(),
             generation: 0,
-            births: Births::default(),
             ledger: Ledger::default(),
             endpoints: Vec::new(),
             queues: Queues::default(),
@@ -361,7 +359,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
-        // What comes into a queue while it is worked off waits for the next turn.
+        // Rule 5: doors, then quiet connections, then loud ones. What comes into a queue meanwhile waits for the next turn.
         for _ in 0..self.queues.doors.len() {
             self.drive_door();
         }

@@ -3,6 +3,7 @@
 mod options;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -10,7 +11,8 @@ use self::options::OptionsType;
 use crate::address::Transport;
 use crate::json::{alternatives, nearest, quoted};
 use crate::protocol::{
-    Admission, DatagramProtocol, Peer, Service, Setup, SetupError, StreamService, file, greeting, sum, time, uppercase,
+    Admission, DatagramProtocol, IntoAdmission, Peer, Service, Setup, SetupError, StreamService, file, greeting, sum,
+    time, uppercase,
 };
 
 /// The protocols that a configuration can choose from, in the order of their registration.
@@ -36,29 +38,19 @@ pub struct Protocol {
     /// One line of shell that tries it.
     pub example: &'static str,
     pub(crate) options: OptionsType,
-    pub(crate) stream: Option<OpenStream>,
-    pub(crate) datagram: Option<OpenDatagram>,
+    pub(crate) stream: Option<Box<OpenStream>>,
+    pub(crate) datagram: Option<Box<OpenDatagram>>,
 }
 
-type OpenStream = fn(Value, &Setup<'_>) -> Result<StreamListenerService, SetupError>;
-type OpenDatagram = fn(Value, &Setup<'_>) -> Result<Box<dyn DatagramProtocol>, SetupError>;
+type OpenStream = dyn Fn(Value, &Setup<'_>) -> Result<StreamListenerService, SetupError> + Send + Sync;
+type OpenDatagram = dyn Fn(Value, &Setup<'_>) -> Result<Box<dyn DatagramProtocol>, SetupError> + Send + Sync;
 
 /// An opened service over TCP.
 pub(crate) struct StreamListenerService {
-    pub(crate) connector: Box<dyn Connector>,
+    /// Asked for each connection.
+    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
     /// File descriptors that one connection may need besides its socket.
     pub(crate) descriptors: usize,
-}
-
-/// The part of [`StreamService`] that is asked for each connection, without the types of its options.
-pub(crate) trait Connector: Send {
-    fn connect(&self, peer: &Peer) -> Admission;
-}
-
-impl<S: StreamService> Connector for S {
-    fn connect(&self, peer: &Peer) -> Admission {
-        StreamService::connect(self, peer)
-    }
 }
 
 impl Registry {
@@ -83,19 +75,95 @@ impl Registry {
         registry
     }
 
-    /// Registers a protocol over TCP. A name that is registered already now means the new one.
+    /// Registers a service over TCP. A name that is registered already now means the new one.
     pub fn stream<S: StreamService>(&mut self) -> &mut Self {
-        self.entry::<S>().stream = Some(|options, setup| {
+        self.entry_of::<S>().stream = Some(Box::new(|options, setup| {
             let service = open::<S>(options, setup)?;
-            Ok(StreamListenerService { connector: Box::new(service), descriptors: S::DESCRIPTORS })
-        });
+            let connect = move |peer: &Peer| service.connect(peer);
+            Ok(StreamListenerService { connect: Box::new(connect), descriptors: S::DESCRIPTORS })
+        }));
         self
     }
 
-    /// Registers a protocol over UDP. A protocol may be registered over both, with the same options; with others it
-    /// replaces what has its name.
+    /// Registers a service over UDP. A service may be registered over both, with the same options; with others it replaces
+    /// what has its name.
     pub fn datagram<S: Service + DatagramProtocol>(&mut self) -> &mut Self {
-        self.entry::<S>().datagram = Some(|options, setup| Ok(Box::new(open::<S>(options, setup)?)));
+        self.entry_of::<S>().datagram = Some(Box::new(|options, setup| Ok(Box::new(open::<S>(options, setup)?))));
+        self
+    }
+
+    /// Registers a protocol over TCP that has no options: its name, one sentence on what it does, one line of shell that
+    /// tries it, and what makes the protocol of a connection that has just been accepted.
+    ///
+    /// ```
+    /// use reactor::Registry;
+    /// use reactor::protocol::{Context, Reply, Step, StreamProtocol};
+    ///
+    /// struct Echo;
+    ///
+    /// impl StreamProtocol for Echo {
+    ///     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+    ///         cx.out.extend_from_slice(input);
+    ///         Ok(Step::again(input.len()))
+    ///     }
+    /// }
+    ///
+    /// let mut registry = Registry::built_in();
+    /// registry.stream_fn("echo", "Answers what it is sent.", "echo hello | nc -N 127.0.0.1 9000", |_| Echo);
+    /// ```
+    ///
+    /// `connect` may refuse a peer, by a [`Result`]. What it holds is shared by all listeners that name the protocol, so a
+    /// program can register what it has opened itself:
+    ///
+    /// ```
+    /// # use reactor::Registry;
+    /// # use reactor::protocol::{Context, Reply, Step, StreamProtocol};
+    /// use std::collections::HashMap;
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use reactor::protocol::Refusal;
+    ///
+    /// struct Visits(Arc<Mutex<HashMap<std::net::IpAddr, usize>>>);
+    /// # impl StreamProtocol for Visits {
+    /// #     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+    /// #         Ok(Step::again(input.len()))
+    /// #     }
+    /// # }
+    ///
+    /// let visits = Arc::default();
+    /// let mut registry = Registry::empty();
+    /// registry.stream_fn("visits", "Knows who was here.", "nc 127.0.0.1 9000", move |peer| match peer.ip() {
+    ///     Some(_) => Ok(Visits(Arc::clone(&visits))),
+    ///     None => Err(Refusal("no internet address")),
+    /// });
+    /// ```
+    pub fn stream_fn<A: IntoAdmission>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        connect: impl Fn(&Peer) -> A + Send + Sync + 'static,
+    ) -> &mut Self {
+        let connect = Arc::new(connect);
+        self.entry(name, about, example, OptionsType::none()).stream = Some(Box::new(move |_, _| {
+            let connect = Arc::clone(&connect);
+            let connect = move |peer: &Peer| connect(peer).into_admission();
+            Ok(StreamListenerService { connect: Box::new(connect), descriptors: 0 })
+        }));
+        self
+    }
+
+    /// Registers a protocol over UDP that has no options: its name, one sentence on what it does, one line of shell that
+    /// tries it, and what makes the protocol of a socket.
+    pub fn datagram_fn<P: DatagramProtocol + 'static>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        open: impl Fn() -> P + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.entry(name, about, example, OptionsType::none()).datagram =
+            Some(Box::new(move |_, _| Ok(Box::new(open()))));
         self
     }
 
@@ -122,23 +190,34 @@ impl Registry {
         })
     }
 
+    fn entry_of<S: Service>(&mut self) -> &mut Protocol {
+        self.entry(S::NAME, S::ABOUT, S::TRY, OptionsType::of::<S>())
+    }
+
     /// The entry of a protocol: a new one unless there is one with the same options.
-    fn entry<S: Service>(&mut self) -> &mut Protocol {
-        let options = OptionsType::of::<S>();
-        let new = Protocol { name: S::NAME, about: S::ABOUT, example: S::TRY, options, stream: None, datagram: None };
-        match self.protocols.iter().position(|protocol| protocol.name == S::NAME) {
+    fn entry(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        options: OptionsType,
+    ) -> &mut Protocol {
+        let mut new = Protocol { name, about, example, options, stream: None, datagram: None };
+        let index = match self.protocols.iter().position(|protocol| protocol.name == name) {
             Some(index) => {
-                if self.protocols[index].options.id != options.id {
-                    self.protocols[index] = new;
+                let old = &mut self.protocols[index];
+                if old.options.id == new.options.id {
+                    (new.stream, new.datagram) = (old.stream.take(), old.datagram.take());
                 }
-                &mut self.protocols[index]
+                *old = new;
+                index
             }
             None => {
                 self.protocols.push(new);
-                let last = self.protocols.len() - 1;
-                &mut self.protocols[last]
+                self.protocols.len() - 1
             }
-        }
+        };
+        &mut self.protocols[index]
     }
 }
 
@@ -184,5 +263,61 @@ fn open<S: Service>(options: Value, setup: &Setup<'_>) -> Result<S, SetupError> 
 impl fmt::Debug for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Protocol").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::protocol::{Context, Dropped, Refusal, Reply, Step, StreamProtocol};
+    use crate::testing::MemoryDisk;
+
+    struct Echo;
+
+    impl StreamProtocol for Echo {
+        fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+            Ok(Step::again(input.len()))
+        }
+    }
+
+    impl DatagramProtocol for Echo {
+        fn on_datagram(&mut self, _: &[u8], _: &mut Context<'_>) -> Result<(), Dropped> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_function_holds_is_shared_by_all_listeners() {
+        let taken = AtomicUsize::new(0);
+        let mut registry = Registry::empty();
+        registry.stream_fn("three", "Serves three peers.", "true", move |_| {
+            if taken.fetch_add(1, Ordering::Relaxed) < 3 { Ok(Echo) } else { Err(Refusal("no place")) }
+        });
+        let open = registry.find("three").and_then(|three| three.stream.as_ref()).expect("it is registered");
+        let listener = || {
+            let setup = Setup::new("three", Arc::new(MemoryDisk::new()));
+            open(Value::Null, &setup).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)));
+        let admitted = [listener(), listener()].map(|listener| [(); 2].map(|()| (listener.connect)(&peer).err()));
+        assert_eq!(admitted, [[None, None], [None, Some(Refusal("no place"))]]);
+    }
+
+    #[test]
+    fn the_last_registration_of_a_name_describes_it_and_takes_no_options() {
+        let mut registry = Registry::built_in();
+        registry.stream_fn("echo", "Old.", "true", |_| Echo).datagram_fn("echo", "New.", "true", || Echo);
+        registry.stream_fn("sum", "Has no options any more.", "true", |_| Echo);
+        let known = |name| registry.find(name).map(|found| (found.about, found.transports().count()));
+        assert_eq!(known("echo"), Some(("New.", 2)));
+        assert_eq!(known("sum"), Some(("Has no options any more.", 1)));
+
+        let text = r#"{"listeners": [{"listen": "tcp://:1", "protocol": "echo", "options": {"loud": true}}]}"#;
+        let problems = Config::parse("r.json", text, &registry).expect_err("it has no options");
+        assert!(problems.to_string().contains(r#"unknown member "loud""#), "{problems}");
     }
 }

@@ -1,10 +1,14 @@
 //! Counters: plain integers on the loop's thread.
 
 use std::fmt;
+use std::iter::Copied;
+use std::slice;
 
 use crate::limits::REASONS_MAX;
 
 /// Counts by reason, in the order in which the reasons first came up.
+///
+/// Rule 13: whatever is refused, dropped or cut is counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: Vec<(&'static str, u64)>,
@@ -30,9 +34,9 @@ impl Tally {
         self.counts.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
     }
 
-    /// The reasons that came up.
-    pub(crate) fn reasons(&self) -> impl Iterator<Item = &'static str> {
-        self.counts.iter().map(|(reason, _)| *reason)
+    /// Each reason that came up, with its count.
+    pub fn iter(&self) -> Copied<slice::Iter<'_, (&'static str, u64)>> {
+        self.counts.iter().copied()
     }
 
     /// The sum over all reasons.
@@ -42,10 +46,19 @@ impl Tally {
     }
 }
 
+impl<'a> IntoIterator for &'a Tally {
+    type Item = (&'static str, u64);
+    type IntoIter = Copied<slice::Iter<'a, (&'static str, u64)>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.total())?;
-        for (index, (reason, count)) in self.counts.iter().enumerate() {
+        for (index, (reason, count)) in self.iter().enumerate() {
             write!(f, "{}{reason} {count}", if index == 0 { " (" } else { ", " })?;
         }
         if self.counts.is_empty() { Ok(()) } else { f.write_str(")") }
@@ -105,6 +118,7 @@ mod tests {
         }
         assert_eq!((tally.count("eof"), tally.count("reset"), tally.count("idle")), (2, 1, 0));
         assert_eq!(tally.to_string(), "3 (eof 2, reset 1)");
+        assert_eq!(tally.iter().collect::<Vec<_>>(), [("eof", 2), ("reset", 1)]);
     }
 
     #[test]

@@ -7,34 +7,13 @@ use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use reactor::protocol::{
-    Admission, CloseReason, Context, DatagramProtocol, Dropped, Job, NoOptions, Peer, Reply, Service, Setup,
-    SetupError, Sink, Step, StreamProtocol, StreamService,
-};
+use reactor::protocol::{CloseReason, Context, DatagramProtocol, Dropped, Job, Reply, Sink, Step, StreamProtocol};
 use reactor::xray::{self, View};
 use reactor::{Config, Reactor, Registry};
 use serde_json::{Value, json};
 
 /// Panics whenever it is called.
-#[derive(Clone)]
 struct Broken;
-
-impl Service for Broken {
-    const NAME: &'static str = "broken";
-    const ABOUT: &'static str = "Panics.";
-    const TRY: &'static str = "echo | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Broken {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
 
 impl StreamProtocol for Broken {
     fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
@@ -48,54 +27,17 @@ impl DatagramProtocol for Broken {
     }
 }
 
-/// Panics as soon as somebody connects.
-struct Unreachable;
-
-impl Service for Unreachable {
-    const NAME: &'static str = "unreachable";
-    const ABOUT: &'static str = "Panics for everybody.";
-    const TRY: &'static str = "echo | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Unreachable {
-    fn connect(&self, _: &Peer) -> Admission {
-        panic!("asked to")
-    }
-}
-
 /// Panics on a worker, where its first byte says: in a job, in what it stores to, or in what it leaves to be done.
 #[derive(Clone, Copy)]
 struct Late {
     leaves: bool,
 }
 
-impl Service for Late {
-    const NAME: &'static str = "late";
-    const ABOUT: &'static str = "Panics on a worker.";
-    const TRY: &'static str = "echo | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self { leaves: false })
-    }
-}
-
-impl StreamService for Late {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(*self))
-    }
-}
-
 impl StreamProtocol for Late {
     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
         match input[0] {
-            b'j' => Ok(Step::job(Job::new(|| panic!("job {}", 1))).consuming(1)),
-            b's' => Ok(Step::bulk(Box::new(Self { leaves: false }), 1).consuming(1)),
+            b'j' => Ok(Step::run(|| panic!("job {}", 1)).consuming(1)),
+            b's' => Ok(Step::bulk(Self { leaves: false }, 1, |_: &mut Self, _, _, _| Ok(Step::finish())).consuming(1)),
             _ => {
                 self.leaves = true;
                 Ok(Step::finish().consuming(1))
@@ -138,7 +80,12 @@ impl log::Log for Log {
 #[track_caller]
 fn bind(listeners: &Value) -> Reactor {
     let mut registry = Registry::built_in();
-    registry.stream::<Broken>().datagram::<Broken>().stream::<Unreachable>().stream::<Late>();
+    let example = "echo | nc -N 127.0.0.1 9000";
+    registry
+        .stream_fn("broken", "Panics.", example, |_| Broken)
+        .datagram_fn("broken", "Panics.", example, || Broken)
+        .stream_fn("unreachable", "Panics for everybody.", example, |_| -> Broken { panic!("asked to") })
+        .stream_fn("late", "Panics on a worker.", example, |_| Late { leaves: false });
     let config = Config::parse("test.json", &json!({ "listeners": listeners }).to_string(), &registry).unwrap();
     xray::start();
     Reactor::bind(&config, &registry).unwrap()

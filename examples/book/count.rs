@@ -10,10 +10,7 @@ use std::process::ExitCode;
 
 use memchr::memchr_iter;
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, Event, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use reactor::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
 
 #[derive(Default)]
 struct Count {
@@ -34,26 +31,10 @@ impl StreamProtocol for Count {
     }
 }
 
-impl Service for Count {
-    const NAME: &'static str = "count";
-    const ABOUT: &'static str = "Counts lines until the client has no more.";
-    const TRY: &'static str = "seq 5 | nc -N 127.0.0.1 9002";
-    type Options = NoOptions;
-
-    fn open(_options: NoOptions, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self::default())
-    }
-}
-
-impl StreamService for Count {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(Self::default()))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Count>();
+    let about = "Counts lines until the client has no more.";
+    registry.stream_fn("count", about, "seq 5 | nc -N 127.0.0.1 9002", |_| Count::default());
     reactor::command(registry)
 }
 

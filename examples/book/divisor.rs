@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use reactor::Registry;
 use reactor::protocol::{
-    Admission, Context, Event, Job, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
+    Admission, Context, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
+    Within,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,28 +41,17 @@ impl StreamProtocol for Divisor {
         };
         let number = str::from_utf8(&input[..end]).ok().and_then(|text| text.parse().ok()).ok_or_else(no_number)?;
         if self.on_worker {
-            return Ok(Step::job(Job::new(move || smallest_divisor(number))).consuming(end + 1));
+            return Ok(Step::job(move || smallest_divisor(number), Self::tell).consuming(end + 1));
         }
-        tell(smallest_divisor(number), cx);
-        Ok(Step::again(end + 1))
-    }
-
-    fn on_event(&mut self, event: Event, _rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        match event {
-            Event::Done(outcome) => {
-                if let Ok(divisor) = outcome.downcast() {
-                    tell(divisor, cx);
-                }
-                Ok(Step::again(0))
-            }
-            Event::Eof => Ok(Step::finish()),
-            _ => Ok(Step::wait(Within::Nothing)),
-        }
+        self.tell(smallest_divisor(number), &[], cx).map(|step| step.consuming(end + 1))
     }
 }
 
-fn tell(divisor: u128, cx: &mut Context<'_>) {
-    let _ = writeln!(cx.out, "{divisor}"); // An outbox takes everything.
+impl Divisor {
+    fn tell(&mut self, divisor: u128, _rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        let _ = writeln!(cx.out, "{divisor}"); // An outbox takes everything.
+        Ok(Step::again(0))
+    }
 }
 
 fn no_number() -> ProtocolError {

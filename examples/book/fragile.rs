@@ -7,10 +7,7 @@
 
 use std::process::ExitCode;
 
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
-};
+use reactor::protocol::{Context, ProtocolError, Reply, Step, StreamProtocol, Within};
 use reactor::{Program, Registry};
 
 /// The longest line, in bytes.
@@ -31,25 +28,9 @@ impl StreamProtocol for Hundred {
     }
 }
 
-impl Service for Hundred {
-    const NAME: &'static str = "hundred";
-    const ABOUT: &'static str = "Divides a hundred by the number on a line.";
-    const TRY: &'static str = "echo 7 | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_options: NoOptions, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Hundred {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Hundred>();
+    let about = "Divides a hundred by the number on a line.";
+    registry.stream_fn("hundred", about, "echo 7 | nc -N 127.0.0.1 9000", |_| Hundred);
     Program::new("fragile", "0.0.1").about("A server that divides by what it is sent.").run(registry)
 }

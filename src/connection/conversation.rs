@@ -25,6 +25,7 @@ impl<T: Transport> Connection<T> {
 
     /// Delivers what waits, or what can be read, or the peer's FIN.
     pub(super) fn converse(&mut self, visit: &mut Visit<'_>) -> Round {
+        // Rule 6: a full outbox stops reading, and TCP passes that on to the peer.
         if self.is_full(visit) {
             return Round::Rest;
         }
@@ -133,9 +134,19 @@ impl<T: Transport> Connection<T> {
 
     /// Tells the protocol that something other than bytes happened. Returns how much of the rest it consumed.
     pub(super) fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
+        self.give(Ask::of(&event), visit, |protocol, rest, cx| protocol.on_event(event, rest, cx))
+    }
+
+    /// Gives the protocol something other than bytes. Returns how much of the rest it consumed.
+    pub(super) fn give(
+        &mut self,
+        ask: Ask,
+        visit: &mut Visit<'_>,
+        give: impl FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply,
+    ) -> usize {
         let input = self.take_input();
         self.starved = false;
-        let consumed = self.call(visit, Ask::of(&event), &input, |protocol, cx| protocol.on_event(event, &input, cx));
+        let consumed = self.call(visit, ask, &input, |protocol, cx| give(protocol, &input, cx));
         self.keep(input, consumed);
         self.starved |= self.input().is_empty();
         consumed
@@ -158,8 +169,8 @@ impl<T: Transport> Connection<T> {
         };
         self.converse_again();
         match returned {
-            Returned::Job(outcome) => {
-                self.tell(Event::Done(outcome), visit);
+            Returned::Job(answer) => {
+                self.give(Ask::Done, visit, |protocol, rest, cx| answer.call(protocol, rest, cx));
             }
             Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {
@@ -278,6 +289,7 @@ impl<T: Transport> Connection<T> {
                 let reason = if self.line.has_peer_finished() { CloseReason::Eof } else { CloseReason::Finished };
                 self.leave(Phase::Flushing(reason), visit);
             }
+            Then::Bug(what) => self.leave(Phase::Closed(CloseReason::Bug(what)), visit),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
 use crate::visit::Visit;
-use crate::xray;
+use crate::xray::{self, What};
 
 /// Where a connection is in its life, when it is not in conversation.
 pub(super) enum Phase {
@@ -29,6 +29,20 @@ pub(super) enum Phase {
     Lingering(CloseReason, Time),
     /// It is over.
     Closed(CloseReason),
+}
+
+impl Phase {
+    /// That it begins, for the X-ray.
+    fn recorded(&self) -> What {
+        match self {
+            Self::Working(_) => What::Phase(xray::Phase::Working, ""),
+            Self::Storing(_) => What::Phase(xray::Phase::Storing, ""),
+            Self::Speaking => What::Phase(xray::Phase::Speaking, ""),
+            Self::Flushing(reason) => What::Phase(xray::Phase::Flushing, reason.text()),
+            Self::Lingering(reason, _) => What::Phase(xray::Phase::Lingering, reason.text()),
+            Self::Closed(reason) => What::Phase(xray::Phase::Closed, reason.text()),
+        }
+    }
 }
 
 impl<T: Transport> Connection<T> {
@@ -72,6 +86,7 @@ impl<T: Transport> Connection<T> {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
+        // Rule 7: after the last byte our FIN, then the peer's or `linger_timeout`.
         let next = if self.line.finish() { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
         Round::Progress
@@ -135,7 +150,7 @@ impl<T: Transport> Connection<T> {
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
         xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
-        // Even a protocol that panics when it is dropped ends nothing but its own connection.
+        // Rule 9: even a protocol that panics when it is dropped ends nothing but its own connection.
         let dropped = catch(move || drop(protocol));
         if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {
             bug.get_or_insert_with(|| format!("it panicked when it was told of the end{}", panicked.detail()).into());

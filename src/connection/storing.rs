@@ -3,9 +3,8 @@
 use super::{Connection, Phase, Round};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
-use crate::protocol::Event;
 use crate::visit::Visit;
-use crate::xray::{self, What};
+use crate::xray::{self, Ask, What};
 
 impl<T: Transport> Connection<T> {
     /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
@@ -19,7 +18,7 @@ impl<T: Transport> Connection<T> {
         if !is_full && let Some(stored) = bulk.ended(over, visit.buffers) {
             xray::record(|| What::Phase(xray::Phase::Conversing, ""));
             self.active = visit.now;
-            self.tell(Event::Stored(stored), visit);
+            self.give(Ask::Stored, visit, |protocol, rest, cx| stored.call(protocol, rest, cx));
             return Round::Progress;
         }
         let round = if over { Round::Rest } else { self.fill(bulk, visit) };

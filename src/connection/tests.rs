@@ -14,7 +14,7 @@ use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
 use crate::protocol::{
-    CloseReason, Context, Event, Job, ProtocolError, Reply, Sink, Site, Step, StreamProtocol, Within,
+    CloseReason, Context, Event, ProtocolError, Reply, Sink, Site, Step, Stored, StreamProtocol, Within,
 };
 use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
@@ -39,10 +39,9 @@ impl StreamProtocol for Lines {
             b"quit\n" => return Ok(Step::finish()),
             b"bad\n" => return Err(ProtocolError::new("bad line", "that was bad\n")),
             b"panic\n" => std::panic::resume_unwind(Box::new("on purpose")),
-            b"job\n" => return Ok(Step::job(Job::new(|| b"done\n".to_vec())).consuming(line.len())),
+            b"job\n" => return Ok(Step::job(|| b"done\n", Self::say).consuming(line.len())),
             b"broken job\n" => {
-                let job = Job::new(|| std::panic::resume_unwind(Box::new("on purpose")));
-                return Ok(Step::job(job).consuming(line.len()));
+                return Ok(Step::run(|| std::panic::resume_unwind(Box::new("on purpose"))).consuming(line.len()));
             }
             _ => cx.out.extend_from_slice(line),
         };
@@ -54,10 +53,16 @@ impl StreamProtocol for Lines {
             Event::Eof => cx.out.extend_from_slice(b"eof"),
             Event::Closing => cx.out.extend_from_slice(b"closing"),
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
-            Event::Done(outcome) => cx.out.extend_from_slice(&outcome.downcast::<Vec<u8>>().expect("a line")),
-            Event::Stored(_) | Event::Room => unreachable!("no bulk data, and never too much to say"),
+            Event::Room => unreachable!("never too much to say"),
             Event::NoWorker => cx.out.extend_from_slice(b"busy"),
         };
+        Ok(Step::again(0))
+    }
+}
+
+impl Lines {
+    fn say(&mut self, line: &[u8; 5], _: &[u8], cx: &mut Context<'_>) -> Reply {
+        cx.out.extend_from_slice(line);
         Ok(Step::again(0))
     }
 }
@@ -376,18 +381,16 @@ impl StreamProtocol for Upload {
         let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
             return Ok(Step::wait(Within::Request));
         };
-        Ok(Step::bulk(Box::new(Paper(Arc::clone(&self.written), self.room)), self.at_most).consuming(end + 1))
+        let paper = Paper(Arc::clone(&self.written), self.room);
+        Ok(Step::bulk(paper, self.at_most, Self::stored).consuming(end + 1))
     }
+}
 
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        match event {
-            Event::Stored(stored) if stored.result.is_err() => Err(ProtocolError::new("disk", "disk full\n")),
-            Event::Stored(stored) => {
-                cx.out.extend_from_slice(format!("{} stored, {} left\n", stored.bytes, rest.len()).as_bytes());
-                Ok(Step::again(0))
-            }
-            _ => Ok(Step::finish()),
-        }
+impl Upload {
+    fn stored(&mut self, stored: Stored<Paper>, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        stored.result.map_err(|_| ProtocolError::new("disk", "disk full\n"))?;
+        cx.out.extend_from_slice(format!("{} stored, {} left\n", stored.bytes, rest.len()).as_bytes());
+        Ok(Step::again(0))
     }
 }
 
@@ -458,9 +461,15 @@ impl StreamProtocol for Late {
 
     fn on_event(&mut self, event: Event, _rest: &[u8], _cx: &mut Context<'_>) -> Reply {
         match event {
-            Event::Eof => Ok(Step::bulk(Box::new(Paper(Arc::clone(&self.0), usize::MAX)), u64::MAX).consuming(1)),
+            Event::Eof => Ok(Step::bulk(Paper(Arc::clone(&self.0), usize::MAX), u64::MAX, Self::stored).consuming(1)),
             _ => Ok(Step::finish()),
         }
+    }
+}
+
+impl Late {
+    fn stored(&mut self, _: Stored<Paper>, _: &[u8], _: &mut Context<'_>) -> Reply {
+        Ok(Step::finish())
     }
 }
 

@@ -82,7 +82,7 @@ impl Handle {
 }
 
 impl Mio {
-    /// Opens the poll and its waker, with room for [`EVENTS_MAX`] events.
+    /// Opens the poll and its waker, with room for 1024 events.
     ///
     /// # Errors
     /// Descriptors or memory lack.

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use self::name::{Ending, Field, Name};
 use self::upload::{Saved, Store, Upload, sink_of};
 use super::{
-    Admission, Context, Event, Job, OptionError, Outcome, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step,
-    Stored, StreamProtocol, StreamService, Within,
+    Admission, Context, Event, OptionError, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, Stored,
+    StreamProtocol, StreamService, Within,
 };
 use crate::disk::{Directory, Existing};
 use crate::units::{Size, Span};
@@ -35,6 +35,7 @@ pub use self::sized::FileSized;
 /// The options of `file` and `file-sized`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FileOptions {
     /// Where files are received; created if it is missing. A relative path starts from the working directory.
     pub directory: PathBuf,
@@ -63,6 +64,7 @@ impl Default for FileOptions {
 /// What happens to an upload whose name exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum OnExisting {
     /// It is refused.
     Refuse,
@@ -161,13 +163,6 @@ impl StreamService for File {
 /// It keeps no state of its own: where it stands is in the job that the driver runs.
 struct Connection(Receiver);
 
-/// What a job has achieved.
-enum Progress {
-    /// The name is accepted, contents may come.
-    Opened(Upload, Ending),
-    Saved(Saved),
-}
-
 impl StreamProtocol for Connection {
     fn on_bytes(&mut self, input: &[u8], _cx: &mut Context<'_>) -> Reply {
         match Field::name(input) {
@@ -176,23 +171,11 @@ impl StreamProtocol for Connection {
         }
     }
 
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+    fn on_event(&mut self, event: Event, rest: &[u8], _cx: &mut Context<'_>) -> Reply {
         match event {
             Event::Eof if rest.is_empty() => Ok(Step::finish()),
             Event::Eof if self.0.name_quiet.is_none() => Err(refuse(CUT_SHORT, "the name does not end in a newline")),
             Event::Eof | Event::Quiet => self.open(&Field::paused(rest)),
-            Event::Done(outcome) => match result_of(outcome)? {
-                Progress::Opened(upload, ending) => {
-                    ending.answer(b"ok", cx.out);
-                    // One byte more than allowed is enough to know that it is too large.
-                    Ok(Step::bulk(Box::new(upload), self.0.store.size_max.saturating_add(1)))
-                }
-                Progress::Saved(Saved { name, size }) => {
-                    cx.out.extend_from_slice(format!("saved {name} {size}\n").as_bytes());
-                    Ok(Step::finish())
-                }
-            },
-            Event::Stored(stored) => Ok(Step::job(self.save(stored))),
             Event::NoWorker => Err(no_worker()),
             Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
@@ -202,20 +185,35 @@ impl StreamProtocol for Connection {
 impl Connection {
     fn open(&self, field: &Field<'_>) -> Reply {
         let (name, ending, store) = (Name::parse(field)?, field.ending, Arc::clone(&self.0.store));
-        let job = Job::new(move || {
+        let work = move || {
             store.admit(&name)?;
-            Ok::<_, ProtocolError>(Progress::Opened(store.open(name, 0)?, ending))
-        });
-        Ok(Step::job(job).consuming(field.consumed))
+            Ok((store.open(name, 0)?, ending))
+        };
+        Ok(Step::job(work, Self::receive).consuming(field.consumed))
     }
 
-    fn save(&self, stored: Stored) -> Job {
+    /// The name is accepted, contents may come.
+    fn receive(&mut self, opened: Result<(Upload, Ending), ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let (upload, ending) = opened?;
+        ending.answer(b"ok", cx.out);
+        // One byte more than allowed is enough to know that it is too large.
+        Ok(Step::bulk(upload, self.0.store.size_max.saturating_add(1), Self::save))
+    }
+
+    fn save(&mut self, stored: Stored<Upload>, _: &[u8], _: &mut Context<'_>) -> Reply {
         let store = Arc::clone(&self.0.store);
-        Job::new(move || {
-            let upload: Upload = sink_of(stored)?;
+        let work = move || {
+            let upload = sink_of(stored)?;
             store.ensure_allowed(upload.size())?;
-            upload.commit().map(Progress::Saved)
-        })
+            upload.commit()
+        };
+        Ok(Step::job(work, Self::confirm))
+    }
+
+    fn confirm(&mut self, saved: Result<Saved, ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let Saved { name, size } = saved?;
+        cx.out.extend_from_slice(format!("saved {name} {size}\n").as_bytes());
+        Ok(Step::finish())
     }
 }
 
@@ -224,11 +222,6 @@ const CUT_SHORT: &str = "cut short";
 /// The step of a protocol that has received a part of a name or a size.
 fn wait_for_end(quiet: Option<Duration>) -> Step {
     quiet.map_or(Step::wait(Within::Request), |quiet| Step::wait_quiet(Within::Request, quiet))
-}
-
-/// What a job of these protocols returned.
-fn result_of<T: 'static>(outcome: Outcome) -> Result<T, ProtocolError> {
-    outcome.downcast().unwrap_or_else(|_| unreachable!("each of these protocols has jobs of one type only"))
 }
 
 /// What the client is told if no worker takes a job.

@@ -21,6 +21,7 @@ pub struct Greeting {
 /// What a configuration may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Options {
     /// The answer to each read, byte for byte.
     pub text: String,

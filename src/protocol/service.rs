@@ -54,6 +54,27 @@ pub trait StreamService: Service {
 /// What [`StreamService::connect`] returns: the protocol of the new connection, or why there is none.
 pub type Admission = Result<Box<dyn StreamProtocol>, Refusal>;
 
+/// What [`Registry::stream_fn`](crate::Registry::stream_fn) makes for a connection: a protocol, or a [`Result`] if it may refuse.
+pub trait IntoAdmission {
+    /// The same as [`StreamService::connect`] returns it.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the connection is closed.
+    fn into_admission(self) -> Admission;
+}
+
+impl<P: StreamProtocol> IntoAdmission for P {
+    fn into_admission(self) -> Admission {
+        Ok(self.boxed())
+    }
+}
+
+impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
+    fn into_admission(self) -> Admission {
+        self.map(P::boxed)
+    }
+}
+
 /// A connection that is not served; the name of its counter, a few words that do not depend on the peer.
 ///
 /// ```
@@ -97,6 +118,7 @@ impl std::error::Error for Refusal {}
 
 /// An option that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OptionError {
     /// Which one, such as `max_request`.
     pub path: String,
@@ -110,6 +132,14 @@ impl OptionError {
         Self { path: path.into(), message: message.into() }
     }
 }
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+impl std::error::Error for OptionError {}
 
 /// What a service is given when it opens.
 #[derive(Debug)]

@@ -28,6 +28,7 @@ pub struct Sum {
 /// What a configuration may say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Options {
     /// The longest request, from its first byte to its last.
     pub max_request: Size,

@@ -1,4 +1,4 @@
-//! Relief: while all connections together have more output pending than they may, the slowest readers lose theirs.
+//! Rule 6: while all connections together have more output pending than they may, the slowest readers lose theirs.
 //!
 //! Until then every peer pays for them by small reads. A thousand peers that read just fast enough for `min_send_rate` would keep
 //! it so for ever.

@@ -55,6 +55,7 @@ pub(super) enum Remains {
 impl<K: Kernel> Reactor<K> {
     /// The slot that a token means, unless its owner is gone.
     pub(super) fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
+        // Rule 4: to the next owner of the slot it means nothing.
         self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
     }
 
@@ -67,12 +68,12 @@ impl<K: Kernel> Reactor<K> {
     /// The token of the next slot to be inserted.
     pub(super) fn next_token(&mut self) -> Token {
         self.generation = self.generation.wrapping_add(1);
-        self.births.note(self.generation, self.moment.now);
         Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
     }
 
     /// Inserts a new owner, which gets its first visit without an event.
     pub(super) fn insert(&mut self, token: Token, endpoint: u16, owner: Owner<K>) {
+        self.ledger.open(token.slot, self.moment.now);
         let key = self.slots.insert(Slot {
             generation: token.generation,
             queued: false,

@@ -29,6 +29,7 @@ impl Stop {
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stopped {
     /// It was asked to stop, and did so in order.
     InOrder,

@@ -8,7 +8,7 @@ use jsonc_parser::common::Ranged;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::json::{Findings, member, push_name};
-use crate::protocol::{OptionError, Service};
+use crate::protocol::{NoOptions, OptionError, Service, Setup, SetupError};
 
 /// What a configuration does with the options of a protocol.
 #[derive(Clone, Copy)]
@@ -34,6 +34,11 @@ impl OptionsType {
         }
     }
 
+    /// That of protocols without options.
+    pub(crate) fn none() -> Self {
+        Self::of::<Plain>()
+    }
+
     /// All options with their defaults.
     pub(crate) fn defaults(&self) -> serde_json::Value {
         (self.defaults)()
@@ -48,6 +53,20 @@ impl OptionsType {
             schema.insert("$defs".to_owned(), definitions.into());
         }
         schema.to_value()
+    }
+}
+
+/// Stands for every protocol without options.
+struct Plain;
+
+impl Service for Plain {
+    const NAME: &'static str = "";
+    const ABOUT: &'static str = "";
+    const TRY: &'static str = "";
+    type Options = NoOptions;
+
+    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self)
     }
 }
 

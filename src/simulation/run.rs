@@ -11,7 +11,7 @@ use super::disk::FaultyDisk;
 use super::kernel::SimulatedKernel;
 use super::random::Random;
 use super::settings::Settings;
-use super::tale::Tale;
+use super::tale::Teller;
 use super::trace::Trace;
 use super::world::World;
 use super::{Failure, Report, checks};
@@ -74,7 +74,8 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
 
 fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
     let mut registry = Registry::built_in();
-    registry.stream::<Tale>();
+    let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
+    registry.stream_fn("tale", "Says more than it is asked.", example, |_| Teller::default());
     let buffers_max = world.borrow().network.chaos.buffers_max;
     let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
     let origin = Instant::now();
@@ -87,7 +88,8 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
         for stats in reactor.endpoints().iter().map(Endpoint::stats) {
             let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]
                 .into_iter()
-                .flat_map(Tally::reasons);
+                .flat_map(Tally::iter)
+                .map(|(reason, _)| reason);
             world.borrow_mut().network.seen.extend(reasons);
         }
         match life {

@@ -33,6 +33,7 @@ pub struct MemoryDisk(Arc<Mutex<State>>);
 
 /// A call on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// [`Disk::open_directory`].
     Open,
@@ -56,6 +57,7 @@ pub enum Operation {
 
 /// What a loss of power makes of links that were not synced: a file system may have written them already, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Links {
     /// The directory is as it was when it was last synced.
     Lost,

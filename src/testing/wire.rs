@@ -10,6 +10,7 @@ use crate::xray::{self, Answer, Call, SocketOption, What};
 
 /// Something that goes wrong, or nearly, at one call of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// `EAGAIN` although the call could have been served. The edge comes later.
     WouldBlock,
@@ -28,6 +29,7 @@ impl Fault {
 
 /// Which promise the kernel makes about reads; see [`Transport::short_read_drains`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Edges {
     /// Only `WouldBlock` tells that nothing is left: `poll(2)`, or whatever is not known.
     WouldBlock,

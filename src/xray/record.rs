@@ -13,6 +13,7 @@ use crate::token::Token;
 /// What [takes time](What::takes_time) began when the record before it was made, and ended at its own time. Everything else
 /// has the time of the record before it, so that a clock is read only where time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
     pub at: u64,
@@ -261,6 +262,7 @@ pub enum SocketOption {
 
 /// What a socket is registered for; always edge-triggered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Interest {
     /// Reading: a listener.
     Read,
@@ -282,9 +284,9 @@ pub enum Ask {
     Eof,
     /// [`Event::Quiet`](crate::protocol::Event::Quiet).
     Quiet,
-    /// [`Event::Done`](crate::protocol::Event::Done).
+    /// A job is done: the method that [`Step::job`](crate::protocol::Step::job) named.
     Done,
-    /// [`Event::Stored`](crate::protocol::Event::Stored).
+    /// Contents are stored: the method that [`Step::bulk`](crate::protocol::Step::bulk) named.
     Stored,
     /// [`Event::Room`](crate::protocol::Event::Room).
     Room,

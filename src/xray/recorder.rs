@@ -109,7 +109,7 @@ fn install(recorder: Option<Recorder>) -> Option<Recorder> {
 }
 
 /// Starts to record what the loop on this thread does; what was recorded before is forgotten. It keeps the last
-/// [`XRAY_RECORDS_MAX`] records. Whoever starts before [`Reactor::bind`](crate::Reactor::bind) sees the sockets being
+/// 65,536 records. Whoever starts before [`Reactor::bind`](crate::Reactor::bind) sees the sockets being
 /// opened too.
 pub fn start() {
     install(Some(Recorder::new(Clock::Real(monotonic()), XRAY_RECORDS_MAX)));

@@ -16,7 +16,7 @@ pub struct Recording {
     /// The records, the oldest first.
     pub records: Vec<Record>,
     /// How many older ones were overwritten: the recorder keeps
-    /// [`XRAY_RECORDS_MAX`](crate::limits::XRAY_RECORDS_MAX).
+    /// `XRAY_RECORDS_MAX` of `src/limits.rs`.
     pub overwritten: u64,
     /// What is served, in the order of the configuration.
     pub endpoints: Vec<Served>,

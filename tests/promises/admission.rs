@@ -3,41 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, Refusal, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
-};
+use reactor::protocol::{Context, Peer, Refusal, Reply, Step, StreamProtocol, Within};
 use serde_json::json;
 
 use crate::support::{Client, Server, listener};
 
-/// Refuses its first peer. To the others it says who they are.
-struct SecondOnly {
-    is_first: AtomicBool,
-}
-
+/// Says to a peer who it is.
 struct WhoAmI(Peer);
-
-impl Service for SecondOnly {
-    const NAME: &'static str = "second-only";
-    const ABOUT: &'static str = "Refuses its first peer.";
-    const TRY: &'static str = "nc 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self { is_first: AtomicBool::new(true) })
-    }
-}
-
-impl StreamService for SecondOnly {
-    fn connect(&self, peer: &Peer) -> Admission {
-        if self.is_first.swap(false, Ordering::Relaxed) {
-            Err(Refusal("the first"))
-        } else {
-            Ok(Box::new(WhoAmI(peer.clone())))
-        }
-    }
-}
 
 impl StreamProtocol for WhoAmI {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
@@ -50,7 +22,10 @@ impl StreamProtocol for WhoAmI {
 #[test]
 fn a_refused_connection_is_closed_counted_by_reason_and_not_by_address() {
     let mut registry = Registry::empty();
-    registry.stream::<SecondOnly>();
+    let is_first = AtomicBool::new(true);
+    registry.stream_fn("second-only", "Refuses its first peer.", "nc 127.0.0.1 9000", move |peer| {
+        if is_first.swap(false, Ordering::Relaxed) { Err(Refusal("the first")) } else { Ok(WhoAmI(peer.clone())) }
+    });
     let mut config = listener("second-only", "tcp");
     config["limits"] = json!({ "max_connections_per_ip": 1 });
     let server = Server::start(&registry, &json!({ "listeners": [config] }));

@@ -3,10 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use reactor::protocol::{
-    Admission, Context, DatagramProtocol, Dropped, NoOptions, Peer, Reply, Service, Setup, SetupError, Step,
-    StreamProtocol, StreamService, Within,
-};
+use reactor::protocol::{Context, DatagramProtocol, Dropped, Reply, Step, StreamProtocol, Within};
 use reactor::xray::{self, Call, Recording, What};
 use reactor::{Config, Reactor, Registry};
 use serde_json::json;
@@ -15,23 +12,6 @@ use crate::support::{Client, PATIENCE};
 
 /// Says to `?` which connection it is, and on `!` where its peer reached it.
 struct Where;
-
-impl Service for Where {
-    const NAME: &'static str = "where";
-    const ABOUT: &'static str = "Says where it is.";
-    const TRY: &'static str = "echo '!' | nc 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Where {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
 
 fn say(question: &[u8], cx: &mut Context<'_>) {
     let text = match question {
@@ -61,7 +41,8 @@ struct Recorded(Reactor);
 impl Recorded {
     fn listen(url: &str) -> Self {
         let mut registry = Registry::empty();
-        registry.stream::<Where>().datagram::<Where>();
+        let (about, example) = ("Says where it is.", "echo '!' | nc 127.0.0.1 9000");
+        registry.stream_fn("where", about, example, |_| Where).datagram_fn("where", about, example, || Where);
         let config = json!({ "listeners": [{ "name": "door", "listen": url, "protocol": "where" }] });
         let config = Config::parse("test.json", &config.to_string(), &registry).unwrap();
         xray::start();

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use reactor::limits::{
     LOUD_TURN_TIME, REAP_TURN_TIME, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_BYTES_MAX, VISIT_DATAGRAMS_MAX,
 };
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
-};
+use reactor::protocol::{Context, Reply, Step, StreamProtocol, Within};
 use reactor::stats::Stats;
 use reactor::{Config, Reactor, Registry};
 use serde_json::json;
@@ -19,23 +17,6 @@ use crate::timed::Timed;
 
 /// Takes everything, and answers nothing.
 struct Sink;
-
-impl Service for Sink {
-    const NAME: &'static str = "sink";
-    const ABOUT: &'static str = "Takes everything.";
-    const TRY: &'static str = "nc 127.0.0.1 9";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Sink {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
 
 impl StreamProtocol for Sink {
     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
@@ -50,7 +31,7 @@ impl Turned {
     /// `step`: how far the clock goes on each time that the loop reads it.
     fn new(protocol: &str, transport: &str, step: Duration) -> Self {
         let mut registry = Registry::built_in();
-        registry.stream::<Sink>();
+        registry.stream_fn("sink", "Takes everything.", "nc 127.0.0.1 9", |_| Sink);
         let text = json!({ "listeners": [listener(protocol, transport)] }).to_string();
         let config = Config::parse("inline.json", &text, &registry).unwrap();
         let mut turned = Self(Reactor::with_kernel(Timed::new(step), &config, &registry).unwrap());

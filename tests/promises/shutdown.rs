@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use reactor::Registry;
 use reactor::limits::{LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
-use reactor::protocol::{Context, DatagramProtocol, Dropped, NoOptions, Service, Setup, SetupError};
+use reactor::protocol::{Context, DatagramProtocol, Dropped};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -229,17 +229,6 @@ fn a_sigint_that_is_ignored_from_the_start_stays_ignored() {
 /// Sends each datagram to the port that it names, which is that of the server: there is always one more.
 struct Perpetual(UdpSocket);
 
-impl Service for Perpetual {
-    const NAME: &'static str = "perpetual";
-    const ABOUT: &'static str = "Never has nothing to do.";
-    const TRY: &'static str = "echo 7000 | nc -u 127.0.0.1 7000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self(UdpSocket::bind("127.0.0.1:0").unwrap()))
-    }
-}
-
 impl DatagramProtocol for Perpetual {
     fn on_datagram(&mut self, payload: &[u8], _: &mut Context<'_>) -> Result<(), Dropped> {
         let port: u16 = str::from_utf8(payload).unwrap().parse().unwrap();
@@ -251,7 +240,9 @@ impl DatagramProtocol for Perpetual {
 #[test]
 fn datagrams_that_never_end_are_answered_for_a_while_and_hold_up_no_stop() {
     let mut registry = Registry::built_in();
-    registry.datagram::<Perpetual>();
+    let example = "echo 7000 | nc -u 127.0.0.1 7000";
+    let socket = || Perpetual(UdpSocket::bind("127.0.0.1:0").unwrap());
+    registry.datagram_fn("perpetual", "Never has nothing to do.", example, socket);
     let config = json!({ "listeners": [listener("perpetual", "udp")], "shutdown_timeout": "30s" });
     let server = Server::start(&registry, &config);
     let address = server.address("perpetual-udp");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 
 use nix::net::if_::if_nametoindex;
 use reactor::Registry;
-use reactor::protocol::{Context, DatagramProtocol, Dropped, NoOptions, Service, Setup, SetupError};
+use reactor::protocol::{Context, DatagramProtocol, Dropped};
 use serde_json::json;
 use socket2::SockRef;
 
@@ -150,17 +150,6 @@ fn a_client_that_is_gone_before_its_answer_disturbs_nobody() {
 /// Answers each datagram with the first half of it: the shortest ones with nothing.
 struct Half;
 
-impl Service for Half {
-    const NAME: &'static str = "half";
-    const ABOUT: &'static str = "Answers with half a datagram.";
-    const TRY: &'static str = "nc -u 127.0.0.1 7";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
 impl DatagramProtocol for Half {
     fn on_datagram(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped> {
         cx.refuse("half of it");
@@ -172,7 +161,7 @@ impl DatagramProtocol for Half {
 #[test]
 fn every_datagram_received_is_sent_an_answer_or_dropped_and_never_both() {
     let mut registry = Registry::built_in();
-    registry.datagram::<Half>();
+    registry.datagram_fn("half", "Answers with half a datagram.", "nc -u 127.0.0.1 7", || Half);
     let listen = |protocol: &str| json!({ "name": protocol, "protocol": protocol, "listen": "udp://127.0.0.1:0" });
     let server = Server::start(&registry, &json!({ "listeners": [listen("sum"), listen("half")] }));
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Lines, SECOND, limits};
 use crate::limits::Limits;
-use crate::protocol::{CloseReason, Context, Event, Job, Reply, Sink, Step, StreamProtocol, Within};
+use crate::protocol::{CloseReason, Context, Event, Reply, Sink, Step, StreamProtocol, Within};
 use crate::testing::{Script, Transcript, converse};
 
 const MANY: usize = 1000;
@@ -17,7 +17,7 @@ enum How {
     Job,
     Quiet,
     More,
-    Stored,
+    Bulk,
 }
 
 struct Nowhere;
@@ -39,13 +39,19 @@ impl Talker {
         Self { how, left: MANY }
     }
 
+    fn talk(&mut self, cx: &mut Context<'_>) -> Reply {
+        self.left -= 1;
+        cx.out.extend_from_slice(&BLOCK);
+        Ok(self.go_on())
+    }
+
     fn go_on(&self) -> Step {
         match self.how {
             _ if self.left == 0 => Step::finish(),
-            How::Job => Step::job(Job::new(|| ())),
+            How::Job => Step::job(|| (), |talker: &mut Self, (), _, cx| talker.talk(cx)),
             How::Quiet => Step::wait_quiet(Within::Request, Duration::from_millis(1)),
             How::More => Step::more(),
-            How::Stored => Step::bulk(Box::new(Nowhere), 1),
+            How::Bulk => Step::bulk(Nowhere, 1, |talker: &mut Self, _, _, cx| talker.talk(cx)),
         }
     }
 }
@@ -60,11 +66,10 @@ impl StreamProtocol for Talker {
     }
 
     fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
-        if matches!(event, Event::Done(_) | Event::Quiet | Event::Room | Event::Stored(_)) {
-            self.left -= 1;
-            cx.out.extend_from_slice(&BLOCK);
+        match event {
+            Event::Quiet | Event::Room => self.talk(cx),
+            _ => Ok(self.go_on()),
         }
-        Ok(self.go_on())
     }
 }
 
@@ -77,7 +82,7 @@ fn talk(how: How, script: Script) -> Transcript {
     converse(Talker::new(how), &script.limits(limits).send(vec![b'x'; MANY]))
 }
 
-const EVENTS: [How; 4] = [How::Job, How::Quiet, How::More, How::Stored];
+const EVENTS: [How; 4] = [How::Job, How::Quiet, How::More, How::Bulk];
 
 #[test]
 fn no_event_is_delivered_while_the_outbox_is_full() {

@@ -7,7 +7,7 @@ use std::{io, mem};
 use super::*;
 use crate::budget::{Budget, Still};
 use crate::kernel::Readiness;
-use crate::protocol::{Context, Job, Reply, Sink, Site, Step, StreamProtocol};
+use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
 use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status};
@@ -68,8 +68,8 @@ impl StreamProtocol for Puppet {
             b'r' => Step::wait(Within::Request),
             b'b' => Step::wait(Within::Body),
             b'q' => Step::wait_quiet(Within::Request, Duration::from_millis(50)),
-            b'j' => Step::job(Job::new(|| ())).consuming(1),
-            b'u' => Step::bulk(Box::new(Nowhere), 1 << 30).consuming(1),
+            b'j' => Step::run(|| ()).consuming(1),
+            b'u' => Step::bulk(Nowhere, 1 << 30, |_: &mut Self, _, _, _| Ok(Step::finish())).consuming(1),
             b'f' => Step::finish(),
             b'o' => {
                 cx.out.extend_from_slice(&[b'o'; 256 * 1024]);

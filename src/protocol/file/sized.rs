@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::name::{Ending, Field, Name, parse_size};
 use super::upload::{Upload, sink_of};
-use super::{CUT_SHORT, FileOptions, Receiver, no_worker, refuse, result_of, wait_for_end};
+use super::{CUT_SHORT, FileOptions, Receiver, no_worker, refuse, wait_for_end};
 use crate::protocol::{
-    Admission, Context, Event, Job, OptionError, Peer, ProtocolError, Reply, Service, Setup, SetupError, Sink, Step,
+    Admission, Context, Event, OptionError, Peer, ProtocolError, Reply, Service, Setup, SetupError, Sink, Step, Stored,
     StreamProtocol, StreamService, Within,
 };
 
@@ -56,15 +56,6 @@ struct Announced {
     ending: Ending,
 }
 
-/// What a job has achieved.
-enum Progress {
-    /// The name is accepted, its size may come.
-    Named(Name, Ending),
-    /// The size is accepted, the contents may come.
-    Opened(Announced),
-    Saved(Ending),
-}
-
 impl StreamProtocol for Connection {
     fn on_bytes(&mut self, input: &[u8], _cx: &mut Context<'_>) -> Reply {
         let field = if self.named.is_none() { Field::name(input) } else { Field::size(input) };
@@ -74,14 +65,12 @@ impl StreamProtocol for Connection {
         }
     }
 
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+    fn on_event(&mut self, event: Event, rest: &[u8], _cx: &mut Context<'_>) -> Reply {
         match event {
             Event::Eof if self.named.is_some() => Err(cut_short("size")),
             Event::Eof if !rest.is_empty() => Err(cut_short("name")),
             Event::Eof => Ok(Step::finish()),
             Event::Quiet => self.take(&Field::paused(rest)),
-            Event::Done(outcome) => Ok(self.answer(result_of(outcome)?, rest, cx)),
-            Event::Stored(stored) => Ok(Step::job(Job::new(|| sink_of::<Announced>(stored)?.commit()))),
             Event::NoWorker => Err(no_worker()),
             Event::Room | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
@@ -98,44 +87,49 @@ impl Connection {
     fn take(&mut self, field: &Field<'_>) -> Reply {
         let (store, ending) = (Arc::clone(&self.receiver.store), field.ending);
         self.style.get_or_insert(ending);
-        let job = if let Some(name) = self.named.take() {
+        let step = if let Some(name) = self.named.take() {
             let size = parse_size(field)?;
             store.ensure_allowed(size)?;
-            Job::new(move || {
-                let upload = store.open(name, size)?;
-                Ok::<_, ProtocolError>(Progress::Opened(Announced { upload, size, ending }))
-            })
+            let open = move || Ok(Announced { upload: store.open(name, size)?, size, ending });
+            Step::job(open, Self::receive)
         } else {
             let name = Name::parse(field)?;
-            Job::new(move || {
-                store.admit(&name)?;
-                Ok::<_, ProtocolError>(Progress::Named(name, ending))
-            })
+            Step::job(move || store.admit(&name).map(|()| (name, ending)), Self::ask_for_size)
         };
-        Ok(Step::job(job).consuming(field.consumed))
+        Ok(step.consuming(field.consumed))
     }
 
-    /// Answers what has been achieved, and says what comes next.
-    fn answer(&mut self, progress: Progress, rest: &[u8], cx: &mut Context<'_>) -> Step {
-        match progress {
-            Progress::Named(name, ending) => {
-                self.named = Some(name);
-                ending.answer(b"OK", cx.out);
-                // Its client has been told to go on, so a shutdown waits for it.
-                if rest.is_empty() { Step::wait(Within::Request) } else { Step::again(0) }
-            }
-            Progress::Opened(announced) => {
-                announced.ending.answer(b"OK", cx.out);
-                match announced.size {
-                    0 => Step::job(Job::new(|| announced.commit())),
-                    size => Step::bulk(Box::new(announced), size),
-                }
-            }
-            Progress::Saved(ending) => {
-                ending.answer(b"OK", cx.out);
-                Step::again(0)
-            }
-        }
+    /// The name is accepted, its size may come.
+    fn ask_for_size(
+        &mut self,
+        named: Result<(Name, Ending), ProtocolError>,
+        rest: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Reply {
+        let (name, ending) = named?;
+        self.named = Some(name);
+        ending.answer(b"OK", cx.out);
+        // Its client has been told to go on, so a shutdown waits for it.
+        Ok(if rest.is_empty() { Step::wait(Within::Request) } else { Step::again(0) })
+    }
+
+    /// The size is accepted, the contents may come.
+    fn receive(&mut self, announced: Result<Announced, ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let announced = announced?;
+        announced.ending.answer(b"OK", cx.out);
+        Ok(match announced.size {
+            0 => Step::job(|| announced.commit(), Self::confirm),
+            size => Step::bulk(announced, size, Self::save),
+        })
+    }
+
+    fn save(&mut self, stored: Stored<Announced>, _: &[u8], _: &mut Context<'_>) -> Reply {
+        Ok(Step::job(|| sink_of(stored)?.commit(), Self::confirm))
+    }
+
+    fn confirm(&mut self, saved: Result<Ending, ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        saved?.answer(b"OK", cx.out);
+        Ok(Step::again(0))
     }
 }
 
@@ -146,12 +140,12 @@ impl Sink for Announced {
 }
 
 impl Announced {
-    fn commit(self) -> Result<Progress, ProtocolError> {
+    fn commit(self) -> Result<Ending, ProtocolError> {
         if self.upload.size() < self.size {
             return Err(cut_short("contents"));
         }
         self.upload.commit()?;
-        Ok(Progress::Saved(self.ending))
+        Ok(self.ending)
     }
 }
 

@@ -4,9 +4,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
-};
+use reactor::protocol::{Context, Reply, Step, StreamProtocol, Within};
 use reactor::{Config, Reactor, Registry, xray};
 use serde_json::json;
 
@@ -15,23 +13,6 @@ use crate::support::{Client, eventually, listener};
 /// Waits for the first bytes, and panics over the next ones.
 struct Fragile {
     touched: bool,
-}
-
-impl Service for Fragile {
-    const NAME: &'static str = "fragile";
-    const ABOUT: &'static str = "Panics when it is touched twice.";
-    const TRY: &'static str = "echo hello | nc -N 127.0.0.1 9000";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self { touched: false })
-    }
-}
-
-impl StreamService for Fragile {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self { touched: false }))
-    }
 }
 
 impl StreamProtocol for Fragile {
@@ -64,7 +45,8 @@ fn a_protocol_that_panics_leaves_its_last_records_in_the_log_and_nobody_elses() 
     log::set_logger(&ERRORS).unwrap();
     log::set_max_level(LevelFilter::Error);
     let mut registry = Registry::built_in();
-    registry.stream::<Fragile>();
+    let example = "echo hello | nc -N 127.0.0.1 9000";
+    registry.stream_fn("fragile", "Panics when it is touched twice.", example, |_| Fragile { touched: false });
     let text = json!({ "listeners": [listener("fragile", "tcp"), listener("uppercase", "tcp")] }).to_string();
     let config = Config::parse("panic", &text, &registry).unwrap();
     let mut reactor = Reactor::bind(&config, &registry).unwrap();

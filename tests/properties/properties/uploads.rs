@@ -16,7 +16,9 @@ use super::streams::{DEADLINE, Open, a_peer_is_served, files_of, open};
 const NAME_QUIET: Duration = Duration::from_millis(50);
 
 fn options() -> FileOptions {
-    FileOptions { max_size: Size::bytes(FILE_BYTES_MAX), ..FileOptions::default() }
+    let mut options = FileOptions::default();
+    options.max_size = Size::bytes(FILE_BYTES_MAX);
+    options
 }
 
 pub(crate) fn file(text: &[u8]) {
@@ -84,7 +86,8 @@ pub(crate) fn names(text: &[u8]) {
     let pause = Script::new().send(text).pause(2 * NAME_QUIET).send_fin("x");
     let sized_pause = Script::new().send(text).pause(2 * NAME_QUIET).send("1").pause(2 * NAME_QUIET).send_fin("x");
     for existing in [OnExisting::Refuse, OnExisting::Replace, OnExisting::Number] {
-        let options = FileOptions { existing, ..options() };
+        let mut options = options();
+        options.existing = existing;
         let file = |disk: &MemoryDisk| open::<File>(options.clone(), disk);
         let sized = |disk: &MemoryDisk| open::<FileSized>(options.clone(), disk);
         only_a_plain_name_is_stored(&file, line, existing, &newline(b"x"));

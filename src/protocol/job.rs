@@ -1,0 +1,208 @@
+//! Results of what may block, and the methods that take them. Both have types; in between the driver carries them without.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+
+use super::{Context, Reply, Step, StreamProtocol};
+
+/// Where bulk data goes. It is written to by one worker at a time, in order.
+pub trait Sink: Send + 'static {
+    /// Takes all of `bytes`, or says why not. May block.
+    ///
+    /// # Errors
+    /// Whatever the file or device says; the contents are over then.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// How a [`Step::bulk`] ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stored<S> {
+    /// The sink, given back.
+    pub sink: S,
+    /// How many bytes it was given: less than `at_most` if the peer's FIN came first.
+    pub bytes: u64,
+    /// Whether it took them all. After an error the bytes that follow are discarded.
+    pub result: io::Result<()>,
+}
+
+/// What a job of a protocol returned, and the method that takes it.
+pub(crate) struct Answer(Box<Call>);
+
+type Call = dyn FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply + Send;
+
+impl Answer {
+    pub(super) fn new<P: StreamProtocol, T: Send + 'static>(
+        result: T,
+        then: fn(&mut P, T, &[u8], &mut Context<'_>) -> Reply,
+    ) -> Self {
+        Self(Box::new(move |protocol, rest, cx| match find(protocol) {
+            Some(protocol) => then(protocol, result, rest, cx),
+            None => Ok(Step::misled()),
+        }))
+    }
+
+    /// Nothing came of it that the protocol wants to know.
+    pub(super) fn go_on() -> Self {
+        Self(Box::new(|_, _, _| Ok(Step::again(0))))
+    }
+
+    /// What came of it is for nobody.
+    pub(crate) fn misled() -> Self {
+        Self(Box::new(|_, _, _| Ok(Step::misled())))
+    }
+
+    /// Calls the protocol.
+    pub(crate) fn call(self, protocol: &mut dyn StreamProtocol, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        (self.0)(protocol, rest, cx)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// A [`Sink`] and the method that takes it back.
+pub(super) struct Storing<S, P> {
+    pub(super) sink: S,
+    pub(super) then: fn(&mut P, Stored<S>, &[u8], &mut Context<'_>) -> Reply,
+}
+
+/// The same without its types.
+pub(crate) trait ErasedSink: Any + Send {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Calls the protocol: `bytes` were written, and so it ended.
+    fn call(
+        self: Box<Self>,
+        bytes: u64,
+        result: io::Result<()>,
+        protocol: &mut dyn StreamProtocol,
+        rest: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Reply;
+}
+
+impl<S: Sink, P: StreamProtocol> ErasedSink for Storing<S, P> {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sink.write_all(bytes)
+    }
+
+    fn call(
+        self: Box<Self>,
+        bytes: u64,
+        result: io::Result<()>,
+        protocol: &mut dyn StreamProtocol,
+        rest: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Reply {
+        let Self { sink, then } = *self;
+        match find(protocol) {
+            Some(protocol) => then(protocol, Stored { sink, bytes, result }, rest, cx),
+            None => Ok(Step::misled()),
+        }
+    }
+}
+
+impl Stored<Box<dyn ErasedSink>> {
+    /// Calls the protocol.
+    pub(crate) fn call(self, protocol: &mut dyn StreamProtocol, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        self.sink.call(self.bytes, self.result, protocol, rest, cx)
+    }
+}
+
+impl<S> Stored<S> {
+    pub(crate) const fn new(sink: S, bytes: u64, result: io::Result<()>) -> Self {
+        Self { sink, bytes, result }
+    }
+}
+
+/// The protocol of type `P`: this one, or the one that it wraps.
+fn find<P: StreamProtocol>(protocol: &mut dyn StreamProtocol) -> Option<&mut P> {
+    if (&*protocol as &dyn Any).is::<P>() {
+        return (protocol as &mut dyn Any).downcast_mut();
+    }
+    find(protocol.inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::CloseReason;
+    use crate::testing::{Script, Transcript, converse};
+
+    /// Asks a worker, or stores a byte, as it is told, and says what comes back.
+    struct Asker;
+
+    impl StreamProtocol for Asker {
+        fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+            Ok(match input[0] {
+                b'j' => Step::job(|| "done", Self::say).consuming(1),
+                b'r' => Step::run(|| ()).consuming(1),
+                _ => Step::bulk(Vec::new(), 1, Self::stored).consuming(1),
+            })
+        }
+    }
+
+    impl Asker {
+        fn say(&mut self, what: &str, _: &[u8], cx: &mut Context<'_>) -> Reply {
+            cx.out.extend_from_slice(what.as_bytes());
+            Ok(Step::again(0))
+        }
+
+        fn stored(&mut self, stored: Stored<Vec<u8>>, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+            assert_eq!(stored.bytes, 1);
+            cx.out.extend_from_slice(&stored.sink);
+            self.say("stored", rest, cx)
+        }
+    }
+
+    impl Sink for Vec<u8> {
+        fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    /// Passes on what another protocol answers, and names it or does not.
+    struct Around(Asker, bool);
+
+    impl StreamProtocol for Around {
+        fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+            self.0.on_bytes(input, cx)
+        }
+
+        fn inner(&mut self) -> Option<&mut dyn StreamProtocol> {
+            self.1.then_some(&mut self.0)
+        }
+    }
+
+    fn ask(protocol: impl StreamProtocol, what: &str) -> Transcript {
+        converse(protocol, &Script::new().send(what).fin())
+    }
+
+    #[test]
+    fn what_a_job_returns_comes_to_the_protocol_that_asked() {
+        let boxed: Box<dyn StreamProtocol> = Box::new(Asker);
+        for transcript in [ask(Asker, "jrbxj"), ask(boxed, "jrbxj"), ask(Around(Asker, true), "jrbxj")] {
+            assert_eq!((&transcript.sent[..], transcript.reason), (&b"donexstoreddone"[..], CloseReason::Eof));
+        }
+    }
+
+    #[test]
+    fn a_result_for_another_protocol_is_a_bug_and_no_panic() {
+        for what in ["j", "bx"] {
+            let transcript = ask(Around(Asker, false), what);
+            let bug = CloseReason::Bug("the result of its job is for another protocol");
+            assert_eq!((&transcript.sent[..], transcript.reason), (&b""[..], bug), "{what}");
+        }
+        assert_eq!(
+            ask(Around(Asker, false), "rr").reason,
+            CloseReason::Eof,
+            "what returns nothing is for any protocol"
+        );
+    }
+}

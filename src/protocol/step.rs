@@ -1,0 +1,194 @@
+//! What a protocol decides: how much of the input is done with, and what happens next.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::job::{Answer, ErasedSink, Storing};
+use super::{Context, ProtocolError, Sink, Stored, StreamProtocol};
+use crate::job::Job;
+
+/// What a protocol answers to the driver: a decision, or the error that ends the connection.
+pub type Reply = Result<Step, ProtocolError>;
+
+/// How many bytes of the input are done with, and what happens next.
+#[derive(Debug)]
+#[must_use]
+pub struct Step {
+    /// How many bytes at the front of the input are done with, and will not be shown again.
+    pub(crate) consumed: usize,
+    pub(crate) then: Then,
+}
+
+impl Step {
+    /// One message of `consumed` bytes is done with; call again for the next one, if anything is left.
+    pub const fn again(consumed: usize) -> Self {
+        Self { consumed, then: Then::Again }
+    }
+
+    /// Nothing can be done before more arrives.
+    pub const fn wait(within: Within) -> Self {
+        Self { consumed: 0, then: Then::Wait { within, quiet: None } }
+    }
+
+    /// Nothing can be done before more arrives, or before nothing has arrived for `quiet`: then comes
+    /// [`Event::Quiet`](super::Event::Quiet).
+    pub const fn wait_quiet(within: Within, quiet: Duration) -> Self {
+        Self { consumed: 0, then: Then::Wait { within, quiet: Some(quiet) } }
+    }
+
+    /// Let a worker do `work`, which may block: a file, a lookup, heavy computation. The connection rests until it is done.
+    /// Then the driver calls `then`, a method of the protocol, with what `work` has returned and with what has not been
+    /// consumed.
+    ///
+    /// A connection has at most one job at a time, so its jobs stay in order. A panic in `work` ends the connection.
+    ///
+    /// ```
+    /// use reactor::protocol::{Context, Reply, Step, StreamProtocol};
+    /// use reactor::testing::{Script, converse};
+    ///
+    /// /// Answers each byte by the sum of all numbers up to it.
+    /// struct Sums;
+    ///
+    /// impl StreamProtocol for Sums {
+    ///     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+    ///         let last = u64::from(input[0]);
+    ///         Ok(Step::job(move || (1..=last).sum(), Self::tell).consuming(1))
+    ///     }
+    /// }
+    ///
+    /// impl Sums {
+    ///     fn tell(&mut self, sum: u64, _rest: &[u8], cx: &mut Context<'_>) -> Reply {
+    ///         cx.out.extend_from_slice(sum.to_string().as_bytes());
+    ///         Ok(Step::again(0))
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(converse(Sums, &Script::new().send([100]).fin()).sent, b"5050");
+    /// ```
+    ///
+    /// The compiler checks the type of the result:
+    ///
+    /// ```compile_fail,E0271
+    /// # use reactor::protocol::{Context, Reply, Step, StreamProtocol};
+    /// # struct Sums;
+    /// # impl StreamProtocol for Sums {
+    /// #     fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
+    /// Ok(Step::job(|| "5050", Self::tell))
+    /// #     }
+    /// # }
+    /// # impl Sums {
+    /// #     fn tell(&mut self, _: u64, _: &[u8], _: &mut Context<'_>) -> Reply {
+    /// #         Ok(Step::again(0))
+    /// #     }
+    /// # }
+    /// ```
+    pub fn job<P: StreamProtocol, T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+        then: fn(&mut P, T, &[u8], &mut Context<'_>) -> Reply,
+    ) -> Self {
+        Self { consumed: 0, then: Then::Job(Job::new(move || Answer::new(work(), then))) }
+    }
+
+    /// Let a worker do `work`, of which nothing comes back: afterwards the next message is handled, if anything is left.
+    pub fn run(work: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            consumed: 0,
+            then: Then::Job(Job::new(move || {
+                work();
+                Answer::go_on()
+            })),
+        }
+    }
+
+    /// Write the bytes that follow to `sink`: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
+    /// writes. At the end the driver calls `then`, a method of the protocol, with the sink, how it went, and what has not
+    /// been consumed.
+    pub fn bulk<P: StreamProtocol, S: Sink>(
+        sink: S,
+        at_most: u64,
+        then: fn(&mut P, Stored<S>, &[u8], &mut Context<'_>) -> Reply,
+    ) -> Self {
+        Self { consumed: 0, then: Then::Bulk { to: Box::new(Storing { sink, then }), at_most } }
+    }
+
+    /// There is more to say than fits: call again with [`Event::Room`](super::Event::Room) when less than
+    /// `max_pending_output` is pending. Until then no input is delivered. For output that is made without a job; a job's
+    /// result waits for room anyway. A protocol that is called so, says nothing and asks again is closed as a bug.
+    pub const fn more() -> Self {
+        Self { consumed: 0, then: Then::More }
+    }
+
+    /// Send what is pending, then close; further input is discarded.
+    pub const fn finish() -> Self {
+        Self { consumed: 0, then: Then::Finish }
+    }
+
+    /// The same step, with `count` bytes consumed.
+    pub fn consuming(mut self, count: usize) -> Self {
+        self.consumed = count;
+        self
+    }
+
+    /// The result of a job is not for this protocol.
+    pub(super) const fn misled() -> Self {
+        Self { consumed: 0, then: Then::Bug("the result of its job is for another protocol") }
+    }
+}
+
+/// What the driver does after a call.
+pub(crate) enum Then {
+    /// A message has been handled: call again if input is left, otherwise wait for the next message.
+    Again,
+    /// Wait for more bytes.
+    Wait {
+        /// What the protocol is in the middle of: picks the deadline.
+        within: Within,
+        /// If nothing arrives for this long, the protocol is told so.
+        quiet: Option<Duration>,
+    },
+    /// Run this on a worker; the connection rests until it is done. Its [`Answer`] calls the protocol.
+    Job(Job),
+    /// The next bytes go to a file: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
+    /// writes.
+    Bulk {
+        /// Where they go, and which method is called at the end.
+        to: Box<dyn ErasedSink>,
+        /// The number of bytes after which it is over.
+        at_most: u64,
+    },
+    /// Call again when less than `max_pending_output` is pending. Until then no input is delivered.
+    More,
+    /// Send what is pending and close; further input is discarded.
+    Finish,
+    /// Close: the protocol broke a rule. The driver's own word, not a protocol's.
+    Bug(&'static str),
+}
+
+impl fmt::Debug for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Again => f.write_str("Again"),
+            Self::Wait { within, quiet } => {
+                f.debug_struct("Wait").field("within", within).field("quiet", quiet).finish()
+            }
+            Self::Job(job) => f.debug_tuple("Job").field(job).finish(),
+            Self::Bulk { at_most, .. } => f.debug_struct("Bulk").field("at_most", at_most).finish_non_exhaustive(),
+            Self::More => f.write_str("More"),
+            Self::Finish => f.write_str("Finish"),
+            Self::Bug(what) => f.debug_tuple("Bug").field(what).finish(),
+        }
+    }
+}
+
+/// What a waiting protocol is in the middle of. It picks the deadline, and tells a shutdown what to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Within {
+    /// Between requests: only `idle_timeout` runs, and a shutdown closes the connection.
+    #[default]
+    Nothing,
+    /// In the middle of a request: `request_timeout` runs from its first byte, and a shutdown waits for its end.
+    Request,
+    /// In the middle of contents: `idle_timeout` runs between bytes, and a shutdown waits for their end.
+    Body,
+}
