@@ -10,7 +10,7 @@
 //! The client reads while it writes, so that it hears a server which refuses in the middle of the contents.
 
 mod client;
-#[path = "send/exactly.rs"]
+#[path = "client/send/exactly.rs"]
 mod exactly;
 #[path = "client/inbox.rs"]
 mod inbox;
@@ -18,7 +18,7 @@ mod inbox;
 mod outbox;
 #[path = "client/printable.rs"]
 mod printable;
-#[path = "send/session.rs"]
+#[path = "client/send/session.rs"]
 mod session;
 
 use std::fs::File;

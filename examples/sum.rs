@@ -18,15 +18,15 @@ mod datagram;
 mod inbox;
 #[path = "client/outbox.rs"]
 mod outbox;
-#[path = "sum/pace.rs"]
+#[path = "client/sum/pace.rs"]
 mod pace;
 #[path = "client/printable.rs"]
 mod printable;
-#[path = "sum/question.rs"]
+#[path = "client/sum/question.rs"]
 mod question;
-#[path = "sum/tcp.rs"]
+#[path = "client/sum/tcp.rs"]
 mod tcp;
-#[path = "sum/udp.rs"]
+#[path = "client/sum/udp.rs"]
 mod udp;
 
 use std::process::ExitCode;

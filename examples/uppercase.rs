@@ -9,7 +9,7 @@
 //! It is a small `nc`: one thread reads two inputs, whichever has something, and holds no more than a chunk of each.
 
 mod client;
-#[path = "uppercase/keyboard.rs"]
+#[path = "client/uppercase/keyboard.rs"]
 mod keyboard;
 #[path = "client/outbox.rs"]
 mod outbox;

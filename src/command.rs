@@ -4,11 +4,13 @@ mod arguments;
 mod keyboard;
 mod logging;
 mod output;
+mod program;
 mod protocols;
 mod threads;
 mod xray;
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -21,6 +23,8 @@ use nix::sys::signal::{SigSet, Signal};
 
 use self::arguments::{Action, Arguments, Run, Source};
 use self::output::write_whole;
+use self::program::Identity;
+pub use self::program::Program;
 use self::xray::Xray;
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
@@ -59,7 +63,8 @@ impl Failure {
     }
 }
 
-/// Runs the whole `reactor` command with the protocols of `registry`, and returns when it is over.
+/// Runs the whole `reactor` command with the protocols of `registry`, and returns when it is over. Another program goes by the name
+/// of its file, in the version of this package; [`Program`] gives it those of its own.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -70,8 +75,14 @@ impl Failure {
 /// ```
 #[must_use]
 pub fn command(registry: Registry) -> ExitCode {
-    let ended = match arguments::parse() {
-        Ok(arguments) => execute(arguments, &registry),
+    run_as(None, &registry)
+}
+
+fn run_as(program: Option<&Program>, registry: &Registry) -> ExitCode {
+    let line: Vec<_> = env::args_os().collect();
+    let identity = Identity::of(program, line.first().map(OsString::as_os_str));
+    let ended = match arguments::parse(line, &identity) {
+        Ok(arguments) => execute(arguments, &identity, registry),
         Err(error) if error.use_stderr() => Err(Failure::new(Exit::Usage, styled(&error, &io::stderr()).trim_end())),
         Err(help) => print(&styled(&help, &io::stdout())).map(|()| Exit::Clean),
     };
@@ -90,9 +101,9 @@ fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
     if is_plain { text.to_string() } else { text.ansi().to_string() }
 }
 
-fn execute(arguments: Arguments, registry: &Registry) -> Result<Exit, Failure> {
+fn execute(arguments: Arguments, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
     match arguments.action.unwrap_or(Action::Run(arguments.run)) {
-        Action::Run(arguments) => return run(&arguments, registry),
+        Action::Run(arguments) => return run(&arguments, identity, registry),
         Action::Check(source) => print(&configuration(&source, registry)?.to_json())?,
         Action::Init => print(Config::EMBEDDED)?,
         Action::Protocols => print(&protocols::list(registry))?,
@@ -101,8 +112,8 @@ fn execute(arguments: Arguments, registry: &Registry) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-fn run(arguments: &Run, registry: &Registry) -> Result<Exit, Failure> {
-    let filter = logging::filter(arguments.log, env::var_os(logging::VARIABLE).as_deref())
+fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
+    let filter = logging::filter(arguments.log, env::var_os(logging::VARIABLE).as_deref(), &identity.name)
         .map_err(|message| Failure::new(Exit::Usage, message))?;
     let config = configuration(&arguments.source, registry)?;
 

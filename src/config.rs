@@ -271,6 +271,4 @@ impl fmt::Display for ReadError {
 impl std::error::Error for ReadError {}
 
 #[cfg(test)]
-mod agreement;
-#[cfg(test)]
 mod tests;

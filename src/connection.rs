@@ -38,7 +38,7 @@ use crate::panics::Panicked;
 use crate::peer::{PackedPeer, Peer};
 use crate::protocol::{CloseReason, StreamProtocol, Within};
 use crate::time::Time;
-use crate::visit::{Errand, Left, Status, Visit};
+use crate::visit::{Left, Status, Visit};
 
 /// One TCP connection and its protocol.
 ///
@@ -96,11 +96,10 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Lets the protocol speak first.
-    pub(crate) fn open(&mut self, visit: &mut Visit<'_>) -> Option<Errand> {
+    pub(crate) fn open(&mut self, visit: &mut Visit<'_>) {
         self.unstow(visit);
         self.greet(visit);
         self.stow(visit);
-        visit.errand.take()
     }
 
     /// An event came for this connection.
@@ -141,15 +140,15 @@ impl<T: Transport> Connection<T> {
     /// Does what can be done within the budget of a visit.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
         self.unstow(visit);
-        let (status, deadline) = self.advance(visit);
+        let left = self.advance(visit);
         let bytes = visit.budget.bytes_read().saturating_add(visit.written);
         visit.charge(VISIT_UNITS.saturating_add(bytes as u32));
         self.stow(visit);
         self.pace = self.pace.after(visit.budget);
-        Left { status, deadline, errand: visit.errand.take() }
+        left
     }
 
-    fn advance(&mut self, visit: &mut Visit<'_>) -> (Status, Time) {
+    fn advance(&mut self, visit: &mut Visit<'_>) -> Left {
         let mut asked = false;
         loop {
             self.flush(visit);
@@ -160,7 +159,7 @@ impl<T: Transport> Connection<T> {
                 Some(Phase::Speaking) => self.speak(visit),
                 Some(&mut Phase::Flushing(reason)) => self.finish_writing(reason, visit),
                 Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit),
-                Some(Phase::Closed(_)) => return (Status::Closed, Time::NEVER),
+                Some(Phase::Closed(_)) => return Left { status: Status::Closed, deadline: Time::NEVER },
             };
             let status = match round {
                 Round::Progress => continue,
@@ -173,7 +172,7 @@ impl<T: Transport> Connection<T> {
             }
             let next = self.next_expiry(visit.limits, self.pending(visit));
             if !self.is_due(next, visit, status) {
-                return (status, next.0);
+                return Left { status, deadline: next.0 };
             }
             if asked {
                 self.expire(next, visit);
@@ -191,11 +190,12 @@ impl<T: Transport> Connection<T> {
             return;
         }
         let was_full = self.is_full(visit);
-        let (written, broken) = self.line.flush(visit.outbox);
-        visit.stats.sent_bytes += written as u64;
-        visit.written += written;
-        if let Some(kind) = broken {
-            return self.fail(kind, visit);
+        let flushed = self.line.flush(visit.outbox, |count| {
+            visit.stats.sent_bytes += count as u64;
+            visit.written += count;
+        });
+        if let Err(error) = flushed {
+            return self.fail(error.kind(), visit);
         }
         if visit.outbox.is_empty() {
             self.active = visit.now;
@@ -209,7 +209,5 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-#[cfg(test)]
-mod back_pressure;
 #[cfg(test)]
 mod tests;

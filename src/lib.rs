@@ -17,7 +17,7 @@
 //! - **Start it.** The program `reactor` serves what a configuration lists; `reactor init` prints one to begin with.
 //! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
 //!   register it in a [`Registry`], and let [`command()`] be your `main`: your program is the `reactor` command with one
-//!   protocol more. `examples/plugin.rs` does it in thirty lines.
+//!   protocol more, under a name and a version of its own if it is a [`Program`]. `examples/plugin.rs` does it in thirty lines.
 //! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
 //!   of it, and stop it through a [`Handle`].
 //!
@@ -71,6 +71,8 @@ mod peer;
 pub mod protocol;
 mod reactor;
 mod registry;
+#[doc(hidden)]
+pub mod simulation;
 pub mod stats;
 pub mod testing;
 mod time;
@@ -80,7 +82,7 @@ mod visit;
 pub mod xray;
 
 pub use bind::BindError;
-pub use command::command;
+pub use command::{Program, command};
 pub use config::Config;
 pub use endpoint::Endpoint;
 pub use kernel::Handle;

@@ -11,8 +11,6 @@
 //!
 //! `examples/plugin.rs` is a complete protocol of one's own, with its test.
 
-#[cfg(test)]
-mod chance;
 mod context;
 pub mod file;
 pub mod greeting;
@@ -312,3 +310,8 @@ impl fmt::Display for Dropped {
 }
 
 impl std::error::Error for Dropped {}
+
+#[cfg(test)]
+mod tests {
+    pub(crate) mod chance;
+}

@@ -399,9 +399,10 @@ impl<K: Kernel> Reactor<K> {
         let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else { return };
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
-        let Left { status, deadline, errand } = connection.drive(&mut visit);
+        let Left { status, deadline } = connection.drive(&mut visit);
         let moved =
             before.map(|(received, sent)| (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent));
+        let errand = visit.errand.take();
         let pending_after = connection.pending_bytes();
         let now = visit.now;
         xray::record(move || recording::left(status, pending_after, deadline, now));

@@ -8,7 +8,6 @@
 //!   for a test that has more to look at;
 //! - [`every_fault`] lets every [`Fault`] strike at every call of the socket;
 //! - [`ask`] sends one datagram, and [`ask_as`] does so under conditions of a [`Script`];
-//! - [`simulate`] runs the whole server on a simulated kernel, from one seed;
 //! - [`MemoryDisk`] stands in for the disk, and fails when it is told to.
 //!
 //! ```
@@ -34,7 +33,6 @@ mod conversation;
 mod every;
 mod memory_disk;
 mod script;
-mod simulation;
 mod wire;
 
 use std::time::Instant;
@@ -43,7 +41,6 @@ pub use self::conversation::{Transcript, converse};
 pub use self::every::{every_fault, every_split, same_for_every_split};
 pub use self::memory_disk::{Links, MemoryDisk, Operation};
 pub use self::script::Script;
-pub use self::simulation::{Failure, Report, simulate};
 pub use self::wire::{Edges, Fault};
 use crate::outbox::Outbox;
 use crate::peer::Peer;

@@ -138,14 +138,13 @@ pub(crate) enum Errand {
     Job(Job),
 }
 
-/// What a visit came to.
-#[derive(Debug)]
+/// What a visit came to, beside its errand. It fits into two registers.
+#[derive(Debug, Clone, Copy)]
 #[must_use]
 pub(crate) struct Left {
     pub(crate) status: Status,
     /// When the next visit is due though nothing happens; [`Time::NEVER`] while only an errand is awaited.
     pub(crate) deadline: Time,
-    pub(crate) errand: Option<Errand>,
 }
 
 /// How a visit ended.

@@ -38,8 +38,6 @@ mod record;
 mod recorder;
 mod recording;
 mod ring;
-#[cfg(test)]
-mod sample;
 mod text;
 mod trace_events;
 mod view;
@@ -50,10 +48,15 @@ pub(crate) use self::answer::Gives;
 pub(crate) use self::live::Written;
 pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, SocketOption, Waits, What};
 pub(crate) use self::recorder::{
-    Told, about, answered, is_on, last, nanoseconds, record, recording, save, save_last, save_to, serves, step, tell,
-    turn, watch,
+    SimulatedClock, about, answered, is_on, last, nanoseconds, record, recording, save, save_last, save_to, serves,
+    set_simulated_time, step, turn, watch,
 };
 pub use self::recorder::{start, stop};
 pub use self::recording::{Open, Recording, Served};
 pub use self::view::View;
 pub use crate::peer::PackedPeer;
+
+#[cfg(test)]
+mod tests {
+    pub(super) mod sample;
+}

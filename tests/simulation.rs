@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
-use reactor::testing::{Report, simulate};
+use reactor::simulation::{Report, simulate};
 
 /// Seeds that every run of the tests plays.
 const SEEDS: Range<u64> = 1..301;

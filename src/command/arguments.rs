@@ -1,7 +1,6 @@
 //! What may stand on the command line, and the help that says so.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -10,6 +9,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use log::LevelFilter;
 
 use super::logging::LEVELS;
+use super::program::Identity;
 use super::xray::Target;
 
 const MORE: &str = "--help names the signals, the exit codes and the environment as well.";
@@ -98,29 +98,17 @@ fn level() -> impl clap::builder::TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>())
 }
 
-/// The arguments of this process. A program with more protocols goes by its own name.
+/// The arguments in `line`, of which the first is the file that was started. The command goes by `identity`.
 ///
 /// # Errors
 /// What is to be printed instead of doing anything: what is wrong with them, or the help that they ask for.
-pub(super) fn parse() -> Result<Arguments, clap::Error> {
-    parse_line(env::args_os().collect())
-}
-
-fn parse_line(line: Vec<OsString>) -> Result<Arguments, clap::Error> {
-    let crate_name = env!("CARGO_PKG_NAME");
-    let program = line.first().and_then(|program| Path::new(program).file_name()).and_then(OsStr::to_str);
-    let program = program.unwrap_or(crate_name).to_owned();
-    let mut command = Arguments::command();
-    if program != crate_name {
-        // As the GNU Coding Standards have it: the program, and in parentheses the package whose version it is.
-        command = command.name(program.clone()).version(concat!(
-            "(",
-            env!("CARGO_PKG_NAME"),
-            ") ",
-            env!("CARGO_PKG_VERSION")
-        ));
+pub(super) fn parse(line: Vec<OsString>, identity: &Identity) -> Result<Arguments, clap::Error> {
+    let Identity { name, version, about } = identity;
+    let mut command = Arguments::command().name(name).bin_name(name).version(version);
+    if let Some(about) = about {
+        command = command.about(about).long_about(None);
     }
-    let matches = command.try_get_matches_from_mut(line).map_err(|error| with_hint(error, &program))?;
+    let matches = command.try_get_matches_from_mut(line).map_err(|error| with_hint(error, name))?;
     Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
@@ -141,10 +129,18 @@ fn with_hint(mut error: clap::Error, program: &str) -> clap::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
+    use super::super::program::Program;
     use super::*;
 
+    fn parsed_as(program: Option<&Program>, line: &[&str]) -> Result<Arguments, String> {
+        let identity = Identity::of(program, line.first().map(OsStr::new));
+        parse(line.iter().map(OsString::from).collect(), &identity).map_err(|error| error.to_string())
+    }
+
     fn parsed(line: &[&str]) -> Result<Arguments, String> {
-        parse_line(line.iter().map(OsString::from).collect()).map_err(|error| error.to_string())
+        parsed_as(None, line)
     }
 
     #[test]
@@ -153,11 +149,24 @@ mod tests {
     }
 
     #[test]
-    fn a_program_with_more_protocols_goes_by_its_own_name() {
+    fn a_program_without_a_name_goes_by_that_of_its_file() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(parsed(&["/bin/reactor", "--version"]).unwrap_err(), format!("reactor {version}\n"));
         assert_eq!(parsed(&["/bin/reverse", "--version"]).unwrap_err(), format!("reverse (reactor) {version}\n"));
         assert!(parsed(&["/bin/reverse", "--help"]).unwrap_err().contains("Usage: reverse "));
+    }
+
+    #[test]
+    fn a_program_has_its_own_name_version_and_sentence() {
+        let program = Program::new("my-server", "7.8.9").about("Does what it does.");
+        let told = |argument| parsed_as(Some(&program), &["/bin/renamed", argument]).unwrap_err();
+        assert_eq!(told("--version"), "my-server 7.8.9\n");
+        for help in [told("--help"), told("-h")] {
+            assert!(help.starts_with("Does what it does.\n\nUsage: my-server "), "{help}");
+        }
+        assert!(told("my.json").contains("my-server -c my.json\n"));
+        let check = parsed_as(Some(&program), &["/bin/renamed", "check", "--help"]).unwrap_err();
+        assert!(check.contains("Usage: my-server check "), "{check}");
     }
 
     #[test]

@@ -14,12 +14,12 @@ pub(super) const VARIABLE: &str = "RUST_LOG";
 /// The levels, the quietest first.
 pub(super) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The filter for env_logger.
+/// The filter for env_logger. `program` is the name of the program, whose crate is a part like this one.
 ///
 /// # Errors
 /// `variable` does not say what `RUST_LOG` can: a level for everything, `PART=LEVEL` for a part of the program, or several of
 /// them with commas between. env_logger takes a misspelt level for the name of a part, and logs nothing.
-pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>) -> Result<String, String> {
+pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>, program: &str) -> Result<String, String> {
     if let Some(level) = level {
         return Ok(level.to_string());
     }
@@ -31,14 +31,15 @@ pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>) -> Re
     }
     let directives: Vec<_> = directives.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
     for directive in &directives {
-        check(directive)?;
+        check(directive, program)?;
     }
     if directives.is_empty() { Ok(format!("info,{text}")) } else { Ok(text.to_owned()) }
 }
 
-fn check(directive: &str) -> Result<(), String> {
-    // A path such as `reactor::connection`, or this crate, is all of that part.
-    let is_part = |name: &str| name.contains("::") || name == env!("CARGO_PKG_NAME");
+fn check(directive: &str, program: &str) -> Result<(), String> {
+    // A path such as `reactor::connection`, or this crate, or that of the program, is all of that part.
+    let crates = [env!("CARGO_PKG_NAME"), &program.replace('-', "_")];
+    let is_part = |name: &str| name.contains("::") || crates.contains(&name);
     let (level, form) = match directive.split_once('=') {
         Some((_, level)) => (level.trim(), ""),
         None if is_part(directive) => return Ok(()),
@@ -61,13 +62,13 @@ mod tests {
     use super::*;
 
     fn of(variable: &str) -> Result<String, String> {
-        filter(None, Some(variable.as_ref()))
+        filter(None, Some(variable.as_ref()), "my-server")
     }
 
     #[test]
     fn a_level_on_the_command_line_goes_before_the_environment() {
-        assert_eq!(filter(Some(LevelFilter::Warn), Some("nonsense".as_ref())), Ok("WARN".to_owned()));
-        assert_eq!(filter(None, None), Ok("info,".to_owned()));
+        assert_eq!(filter(Some(LevelFilter::Warn), Some("nonsense".as_ref()), "x"), Ok("WARN".to_owned()));
+        assert_eq!(filter(None, None, "x"), Ok("info,".to_owned()));
     }
 
     #[test]
@@ -77,6 +78,7 @@ mod tests {
             "OFF",
             "info, reactor::connection=trace",
             "reactor",
+            "my_server",
             "reactor::reactor::accept",
             "hyper=debug,warn",
             "debug/closed",

@@ -1,5 +1,7 @@
 //! What a configuration promises: every mistake in one run, each in its place.
 
+mod agreement;
+
 use super::*;
 
 fn registry() -> Registry {

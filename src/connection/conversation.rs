@@ -5,8 +5,8 @@
 
 use std::mem;
 
-use super::line::Read;
 use super::{Connection, Phase, Round, recording};
+use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
 use crate::job::Job;
 use crate::kernel::Transport;
@@ -46,18 +46,26 @@ impl<T: Transport> Connection<T> {
             return Round::Progress;
         }
         let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
-        let count = match self.read(most, visit) {
-            Ok(count) => count,
-            Err(round) => return round,
+        let buffer = mem::take(&mut visit.read_buffer);
+        let round = match self.read_into(&mut buffer[..most], visit) {
+            Ok(count) => {
+                self.receive(&buffer[..count], visit);
+                Round::Progress
+            }
+            Err(round) => round,
         };
+        visit.read_buffer = buffer;
+        round
+    }
+
+    /// Delivers what has just been read: straight from the read buffer, unless older bytes wait before it.
+    #[inline]
+    fn receive(&mut self, bytes: &[u8], visit: &mut Visit<'_>) {
         self.starved = false;
         if visit.budget.turns_loud() {
             visit.budget.spend();
             self.cut_short = true;
         }
-        // Straight from the read buffer, unless older bytes wait before them.
-        let buffer = mem::take(&mut visit.read_buffer);
-        let bytes = &buffer[..count];
         if self.input().is_empty() {
             let consumed = self.deliver(bytes, visit);
             if consumed < bytes.len() && self.listens() {
@@ -66,8 +74,6 @@ impl<T: Transport> Connection<T> {
         } else {
             self.held().input.extend_from_slice(bytes);
         }
-        visit.read_buffer = buffer;
-        Round::Progress
     }
 
     /// Reads what came behind a read that was cut short, so that the protocol is shown both at once.
@@ -79,42 +85,31 @@ impl<T: Transport> Connection<T> {
 
     /// Reads at most `most` bytes into the loop's buffer. Returns how many came, or what the round comes to if none did.
     pub(super) fn read(&mut self, most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
-        let most = self.may_read(most, visit)?;
-        let read = self.line.read(&mut visit.read_buffer[..most]);
-        self.note_read(read, visit)
+        let buffer = mem::take(&mut visit.read_buffer);
+        let read = self.read_into(&mut buffer[..most], visit);
+        visit.read_buffer = buffer;
+        read
     }
 
-    /// The same into a buffer of an upload.
+    /// The same into any buffer, as much as the budget allows.
     pub(super) fn read_into(&mut self, room: &mut [u8], visit: &mut Visit<'_>) -> Result<usize, Round> {
-        let most = self.may_read(room.len(), visit)?;
-        let read = self.line.read(&mut room[..most]);
-        self.note_read(read, visit)
-    }
-
-    /// How much may be read, if the socket may have something and the budget allows it.
-    #[inline]
-    fn may_read(&self, most: usize, visit: &Visit<'_>) -> Result<usize, Round> {
         if !self.line.is_readable() {
             return Err(Round::Rest);
         }
-        match most.min(visit.budget.bytes()) {
-            0 => Err(Round::Spent),
-            most => Ok(most),
+        let most = room.len().min(visit.budget.bytes());
+        if most == 0 {
+            return Err(Round::Spent);
         }
-    }
-
-    #[inline]
-    fn note_read(&mut self, read: Read, visit: &mut Visit<'_>) -> Result<usize, Round> {
-        match read {
-            Read::Bytes(count) => {
+        match self.line.read(&mut room[..most]) {
+            Attempt::Done(0) | Attempt::WouldBlock => Err(Round::Progress),
+            Attempt::Done(count) => {
                 visit.budget.take_bytes(count);
                 visit.stats.received_bytes += count as u64;
                 self.active = visit.now;
                 Ok(count)
             }
-            Read::Nothing => Err(Round::Progress),
-            Read::Failed(kind) => {
-                self.fail(kind, visit);
+            Attempt::Failed(error) => {
+                self.fail(error.kind(), visit);
                 Err(Round::Progress)
             }
         }
@@ -240,10 +235,11 @@ impl<T: Transport> Connection<T> {
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input.len(), visit.outbox.len() - before, &reply));
         match reply {
-            Ok(Ok(_)) if ask.is_last() => {}
             Ok(Ok(step)) if step.consumed <= input.len() => {
                 let consumed = step.consumed;
-                self.decide(step, input.len(), visit);
+                if !ask.is_last() {
+                    self.decide(step, input.len(), visit);
+                }
                 return consumed;
             }
             Ok(Ok(_)) => self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit),

@@ -22,16 +22,6 @@ pub(super) struct Line<T> {
     peer_finished: bool,
 }
 
-/// What a read came to.
-pub(super) enum Read {
-    /// So many bytes, at least one.
-    Bytes(usize),
-    /// Nothing: the socket is drained, or the peer has finished.
-    Nothing,
-    /// The connection is broken.
-    Failed(io::ErrorKind),
-}
-
 impl<T: Transport> Line<T> {
     /// A new socket may have bytes already and certainly takes some, so its first visit needs no event.
     pub(super) fn new(transport: T) -> Self {
@@ -66,48 +56,50 @@ impl<T: Transport> Line<T> {
         self.ready.readable = true;
     }
 
-    /// Reads into `room`, which is not empty; a short read may prove that nothing is left.
+    /// Reads into `room`, which is not empty. 0 bytes are the peer's FIN; fewer than there is room for may prove that nothing is
+    /// left.
     #[inline]
-    pub(super) fn read(&mut self, room: &mut [u8]) -> Read {
-        match attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 })) {
+    pub(super) fn read(&mut self, room: &mut [u8]) -> Attempt<usize> {
+        let read = attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }));
+        match read {
             Attempt::Done(0) => {
                 self.peer_finished = true;
                 self.ready.readable = false;
-                Read::Nothing
             }
             Attempt::Done(count) => {
                 if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
                     self.ready.readable = false;
                 }
-                Read::Bytes(count)
             }
             Attempt::WouldBlock => {
                 self.ready.readable = false;
                 self.ready.in_doubt = false;
-                Read::Nothing
             }
-            Attempt::Failed(error) => Read::Failed(error.kind()),
+            Attempt::Failed(_) => {}
         }
+        read
     }
 
-    /// Writes until nothing is pending or the kernel takes no more. Returns how many bytes it took, and what broke the connection.
+    /// Writes until nothing is pending or the kernel takes no more; `took` is told of each number of bytes that it took.
+    ///
+    /// # Errors
+    /// The connection is broken.
     #[inline]
-    pub(super) fn flush(&mut self, outbox: &mut Outbox) -> (usize, Option<io::ErrorKind>) {
-        let mut written = 0;
+    pub(super) fn flush(&mut self, outbox: &mut Outbox, mut took: impl FnMut(usize)) -> io::Result<()> {
         while !outbox.is_empty() && self.ready.writable {
             let pending = outbox.pending();
             let offered = pending.len() as u32;
             match attempt(|| xray::answered(self.transport.write(pending), move || Call::Write { offered })) {
-                Attempt::Done(0) => return (written, Some(io::ErrorKind::WriteZero)),
+                Attempt::Done(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Attempt::Done(count) => {
                     outbox.advance(count);
-                    written += count;
+                    took(count);
                 }
                 Attempt::WouldBlock => self.ready.writable = false,
-                Attempt::Failed(error) => return (written, Some(error.kind())),
+                Attempt::Failed(error) => return Err(error),
             }
         }
-        (written, None)
+        Ok(())
     }
 
     /// Sends our FIN, unless the peer's has come: then nothing is unread, and closing sends ours. Returns whether the peer's FIN

@@ -94,6 +94,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    #[cold]
     pub(super) fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
         let reason = match self.phase() {
             Some(&(Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,

@@ -1,5 +1,7 @@
 //! The rules of the driver, each with the smallest protocol that shows it.
 
+mod back_pressure;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -20,12 +22,12 @@ use crate::time::Time;
 use crate::token::Token;
 use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Answers each line with itself; `quit` finishes, `bad` is an error, `panic` panics, `job` is answered by a worker,
 /// a line is a request.
 #[derive(Default)]
-pub(super) struct Lines;
+struct Lines;
 
 impl StreamProtocol for Lines {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
@@ -65,7 +67,7 @@ impl Lines {
     }
 }
 
-pub(super) fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits

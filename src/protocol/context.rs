@@ -89,7 +89,7 @@ mod tests {
     struct Where;
 
     fn say(cx: &mut Context<'_>) {
-        let local = cx.local_address().map_or("?".to_owned(), |address| address.to_string());
+        let local = cx.local_address().map_or_else(|| "?".to_owned(), |address| address.to_string());
         let text = format!("{} {} {local} {}", cx.id, cx.listener(), cx.peer);
         cx.out.extend_from_slice(text.as_bytes());
     }

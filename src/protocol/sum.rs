@@ -179,6 +179,4 @@ fn fatal(reason: &'static str, what: fmt::Arguments<'_>) -> ProtocolError {
 }
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;

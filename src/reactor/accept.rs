@@ -172,7 +172,8 @@ impl<K: Kernel> Reactor<K> {
         let connection = Connection::new(stream, protocol, peer, limits, self.moment.now);
         self.insert(token, index, Owner::Connection(connection));
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
-            let errand = connection.open(&mut visit);
+            connection.open(&mut visit);
+            let errand = visit.errand.take();
             self.totals.pending_bytes += connection.pending_bytes();
             if let Some(errand) = errand {
                 self.run_errand(token.slot, errand);

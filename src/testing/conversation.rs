@@ -13,7 +13,7 @@ use crate::protocol::{CloseReason, Job, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::visit::{Errand, Left, Lent, Moment, Mood, Status, Visit};
-use crate::xray::{self, Told, What};
+use crate::xray::{self, SimulatedClock, What};
 
 /// What came of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +46,12 @@ pub struct Transcript {
 /// With *lost wake-up* if the driver waits although it could go on, and if the driver or the protocol break another of
 /// their rules.
 pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Transcript {
-    let _xray = Xray(Told::start());
+    let _xray = Xray(SimulatedClock::start());
     Conversation::new(Box::new(protocol), script).run()
 }
 
 /// What the driver does; told if it or the wire breaks a rule.
-struct Xray(#[expect(dead_code, reason = "it records for as long as it lives")] Told);
+struct Xray(#[expect(dead_code, reason = "it records for as long as it lives")] SimulatedClock);
 
 impl Drop for Xray {
     fn drop(&mut self) {
@@ -118,8 +118,8 @@ impl<'s> Conversation<'s> {
 
     fn run(mut self) -> Transcript {
         self.visit(|connection, visit| {
-            let errand = connection.open(visit);
-            Left { status: Status::Again, deadline: Time::NEVER, errand }
+            connection.open(visit);
+            Left { status: Status::Again, deadline: Time::NEVER }
         });
         let mut steps = self.script.steps.iter();
         let mut over = self.settle();
@@ -249,7 +249,7 @@ impl<'s> Conversation<'s> {
 
     fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Left) -> Status {
         let instant = self.origin + self.elapsed;
-        xray::tell(self.elapsed);
+        xray::set_simulated_time(self.elapsed);
         xray::about(self.script.id.into(), || What::Visit);
         self.lent.budget.begin_visit(self.connection.class(), 0);
         let moment = Moment::new(self.origin, instant, self.script.wall_clock + self.elapsed);
@@ -258,7 +258,8 @@ impl<'s> Conversation<'s> {
         let at = (self.script.id.into(), &self.script.site);
         let clock = Still(instant);
         let mut visit = Visit::new(&mut self.lent, &moment, &clock, at, served, mood);
-        let Left { mut status, errand, .. } = drive(&mut self.connection, &mut visit);
+        let Left { mut status, .. } = drive(&mut self.connection, &mut visit);
+        let errand = visit.errand.take();
         if let Some(Errand::Job(job)) = errand {
             if self.jobs_taken < self.script.jobs_taken {
                 self.jobs_taken += 1;

@@ -187,7 +187,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::xray::sample;
+    use crate::xray::tests::sample;
 
     fn page() -> String {
         let mut page = Vec::new();

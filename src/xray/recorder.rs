@@ -48,8 +48,8 @@ struct Recorder {
 enum Clock {
     /// The monotonic clock, in nanoseconds since it said this.
     Real(u64),
-    /// Whoever simulates the world: see [`tell`].
-    Told,
+    /// The simulation: see [`set_simulated_time`].
+    Simulated,
 }
 
 impl Recorder {
@@ -120,20 +120,20 @@ pub fn stop() {
     install(None);
 }
 
-/// Records a simulated world, whose time is [told](tell), until it is dropped. It keeps as many records as
+/// Records on a simulated clock, which [`set_simulated_time`] moves, until it is dropped. It keeps as many records as
 /// [`last`] gives.
-pub(crate) struct Told {
+pub(crate) struct SimulatedClock {
     /// What this thread recorded before.
     before: Option<Recorder>,
 }
 
-impl Told {
+impl SimulatedClock {
     pub(crate) fn start() -> Self {
-        Self { before: install(Some(Recorder::new(Clock::Told, XRAY_LAST_RECORDS))) }
+        Self { before: install(Some(Recorder::new(Clock::Simulated, XRAY_LAST_RECORDS))) }
     }
 }
 
-impl Drop for Told {
+impl Drop for SimulatedClock {
     fn drop(&mut self) {
         install(self.before.take());
     }
@@ -161,8 +161,8 @@ pub(crate) fn save_to(path: PathBuf, view: View) {
     with(|recorder| recorder.file = Some(file));
 }
 
-/// Says what time it is in a world whose time is told.
-pub(crate) fn tell(at: Duration) {
+/// Sets the time of the records that follow, on a [`SimulatedClock`].
+pub(crate) fn set_simulated_time(at: Duration) {
     with(|recorder| recorder.at = nanoseconds(at));
 }
 
@@ -409,12 +409,12 @@ mod tests {
     }
 
     #[test]
-    fn a_world_whose_time_is_told_leaves_the_recording_around_it_alone() {
+    fn a_simulated_clock_leaves_the_recording_around_it_alone() {
         start();
         record(|| What::Reap);
         {
-            let _told = Told::start();
-            tell(Duration::from_secs(5));
+            let _clock = SimulatedClock::start();
+            set_simulated_time(Duration::from_secs(5));
             record(|| What::Left { status: Waits::Event, pending: 0, deadline: 0 });
             let records = recording(Vec::new).expect("a recording").records;
             assert_eq!(records.iter().map(|record| record.at).collect::<Vec<_>>(), [5_000_000_000]);

@@ -77,7 +77,7 @@ pub struct Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xray::sample;
+    use crate::xray::tests::sample;
 
     #[test]
     fn whose_first_word_of_back_pressure_is_its_end_was_under_it_before() {

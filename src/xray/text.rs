@@ -109,7 +109,7 @@ fn called(served: &Served) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xray::sample;
+    use crate::xray::tests::sample;
 
     #[test]
     fn the_records_of_one_connection_name_its_listener_and_show_only_the_time_that_they_took() {

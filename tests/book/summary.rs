@@ -1,4 +1,4 @@
-//! The table of contents, and the map from the book to the source.
+//! The table of contents, the map from the book to the source, and the list of the examples.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,4 +24,22 @@ fn every_file_on_the_map_is_in_the_source() {
     assert!(files.len() > 10, "{files:?}");
     let missing: Vec<_> = files.into_iter().filter(|file| !root().join("src").join(file).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The file of each program that cargo makes of this package's examples and benches, in `examples`.
+fn examples() -> BTreeSet<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let paths = manifest.lines().filter_map(|line| line.strip_prefix("path = \"examples/")?.strip_suffix('"'));
+    // What stands in front has no path of its own: cargo looks there.
+    let front = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().file_name());
+    let front = front.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".rs"));
+    paths.map(str::to_owned).chain(front).collect()
+}
+
+#[test]
+fn the_list_of_the_examples_has_each_of_them_once() {
+    let list = fs::read_to_string(root().join("examples/README.md")).unwrap();
+    let listed = links::of(&list);
+    assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), examples());
+    assert_eq!(listed.len(), examples().len(), "one is listed twice");
 }

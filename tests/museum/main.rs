@@ -1,5 +1,5 @@
-//! The museum still fails: each piece of `examples/broken` misses the demand of `examples/check` that it is about, in its own
-//! way, and meets the others. The real server meets them all, so none of these failures is the checker's.
+//! The museum still fails: each piece of `examples/tools/broken` misses the demand of `examples/tools/check` that it is
+//! about, in its own way, and meets the others. The real server meets them all, so none of these failures is the checker's.
 //!
 //! A run that must miss gets little time, because a slow machine can only make it miss; a run that must meet gets much.
 

@@ -34,7 +34,7 @@ fn a_refused_connection_is_closed_counted_by_reason_and_not_by_address() {
     assert!(refused.try_rest().is_ok_and(|rest| rest.is_empty()));
     let mut served = Client::connect(server.address("second-only-tcp"));
     let address = served.stream().local_addr().unwrap();
-    served.ask("?", &format!("{address}\n"));
+    served.ask("?", format!("{address}\n"));
 
     let stats = server.stats("second-only-tcp");
     assert_eq!((stats.accepted, stats.refused.to_string()), (1, "1 (the first 1)".to_owned()));

@@ -1,6 +1,7 @@
 //! The crate inside another program: protocols of its own, its own turns of the loop, its own end.
 
 use std::net::{TcpListener, UdpSocket};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::support::{Client, PATIENCE, Server, listener};
+use crate::support::{Client, PATIENCE, Server, listener, program};
 
 /// Answers each line, or datagram, with a prefix and the same bytes the other way round.
 #[derive(Clone)]
@@ -238,4 +239,16 @@ fn a_panic_of_a_protocol_ends_its_own_connection_and_is_counted_as_a_bug() {
     handle.stop();
     let reactor = thread.join().unwrap();
     assert_eq!(reactor.endpoints()[0].stats().closed.count("bug"), 1);
+}
+
+#[test]
+fn a_program_that_has_a_name_and_a_version_tells_its_own() {
+    let told = |argument: &str| {
+        let output = Command::new(program("fragile")).arg(argument).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(told("--version"), "fragile 0.0.1\n");
+    let help = told("--help");
+    assert!(help.starts_with("A server that divides by what it is sent.\n\nUsage: fragile "), "{help}");
 }

@@ -168,9 +168,9 @@ fn nested_len(text: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model;
+    use super::super::tests::model;
     use super::*;
-    use crate::protocol::chance::Chance;
+    use crate::protocol::tests::chance::Chance;
 
     #[test]
     fn the_plain_form_is_read_as_any_other() {

@@ -1,4 +1,5 @@
 mod answers;
+pub(super) mod model;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::limits::Limits;
 use crate::protocol::CloseReason;
-use crate::protocol::chance::Chance;
+use crate::protocol::tests::chance::Chance;
 use crate::testing::{Script, ask, converse, every_fault, same_for_every_split};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -160,7 +160,7 @@ pub(super) fn unfinished_code_point(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::chance::Chance;
+    use crate::protocol::tests::chance::Chance;
 
     fn uppercase(bytes: &[u8]) -> Vec<u8> {
         let mut out = Outbox::default();

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::limits::{Limits, READ_BYTES};
 use crate::protocol::CloseReason;
-use crate::protocol::chance::Chance;
+use crate::protocol::tests::chance::Chance;
 use crate::testing::{Script, converse, every_fault, same_for_every_split};
 
 const SECOND: Duration = Duration::from_secs(1);

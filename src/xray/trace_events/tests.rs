@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::xray::sample;
+use crate::xray::tests::sample;
 
 fn events() -> Vec<Value> {
     let mut text = Vec::new();

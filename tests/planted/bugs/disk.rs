@@ -36,8 +36,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It stores what came before a reset as if it were all (nodeftpd#105)",
         file: "src/connection/line.rs",
         function: "read",
-        right: "Attempt::Failed(error) => Read::Failed(error.kind())",
-        wrong: "Attempt::Failed(_) => { self.peer_finished = true; self.ready.readable = false; Read::Nothing }",
+        right: "Attempt::Failed(_) => {}",
+        wrong: "Attempt::Failed(_) => { self.peer_finished = true; self.ready.readable = false; return Attempt::Done(0); }",
         caught_by: Seeds,
     },
     Bug {

@@ -39,9 +39,9 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[29],
         does: "It hangs up at the FIN of a client that still waits for its answer (the default of hyper)",
         file: "src/connection/conversation.rs",
-        function: "note_read",
-        right: "Read::Nothing => Err(Round::Progress)",
-        wrong: "Read::Nothing => { if self.line.has_peer_finished() { self.leave(Phase::Closed(CloseReason::Eof), visit); } Err(Round::Progress) }",
+        function: "read_into",
+        right: "Attempt::Done(0) | Attempt::WouldBlock => Err(Round::Progress)",
+        wrong: "Attempt::Done(0) | Attempt::WouldBlock => { if self.line.has_peer_finished() { self.leave(Phase::Closed(CloseReason::Eof), visit); } Err(Round::Progress) }",
         caught_by: Seeds,
     },
     Bug {
@@ -60,8 +60,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It delivers one byte more than it read: what the last client left in the buffer (as Heartbleed did)",
         file: "src/connection/conversation.rs",
         function: "converse",
-        right: "&buffer[..count]",
-        wrong: "&buffer[..buffer.len().min(count + 1)]",
+        right: "self.receive(&buffer[..count], visit);",
+        wrong: "self.receive(&buffer[..buffer.len().min(count + 1)], visit);",
         caught_by: Seeds,
     },
     Bug {

@@ -52,7 +52,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "next_expiry",
         right: "pending.full",
         wrong: "false",
-        caught_by: Unit("connection::back_pressure::no_event_is_delivered_while_the_outbox_is_full"),
+        caught_by: Unit("connection::tests::back_pressure::no_event_is_delivered_while_the_outbox_is_full"),
     },
     Bug {
         name: "eagain-is-a-dead-peer",
@@ -72,7 +72,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "earn",
         right: "self.until.after(earned.unwrap_or(Duration::MAX)).min(most)",
         wrong: "most",
-        caught_by: Unit("connection::back_pressure::one_byte_in_each_write_timeout_does_not_keep_a_place"),
+        caught_by: Unit("connection::tests::back_pressure::one_byte_in_each_write_timeout_does_not_keep_a_place"),
     },
     Bug {
         name: "the-slowest-readers-stay",

@@ -1,11 +1,11 @@
 use super::*;
 use crate::limits::Limits;
 use crate::protocol::CloseReason;
-use crate::protocol::chance::Chance;
 use crate::protocol::file::File;
 use crate::protocol::file::tests::{
     MILLISECOND, SECOND, connect, drip, every_fault_spares_the_disk, play, received, replies,
 };
+use crate::protocol::tests::chance::Chance;
 use crate::testing::{Edges, Fault, Links, MemoryDisk, Operation, Script, converse, every_split, same_for_every_split};
 use crate::units::{Size, Span};
 

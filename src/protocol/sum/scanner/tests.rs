@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::protocol::chance::Chance;
+use crate::protocol::tests::chance::Chance;
 
 fn scan(text: &[u8]) -> Verdict {
     Scanner::new(usize::MAX).scan(text)

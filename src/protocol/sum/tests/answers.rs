@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use super::super::model;
 use super::*;
 use crate::outbox::Outbox;
 use crate::protocol::Site;

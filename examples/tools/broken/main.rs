@@ -1,0 +1,196 @@
+//! The museum: small servers, each with one classic bug, to be seen failing.
+//!
+//! ```sh
+//! cargo run --example broken -- --help
+//! cargo run --example broken -- short-write 8000
+//! cargo run --example check -- uppercase tcp://127.0.0.1:8000
+//! ```
+//!
+//! Each piece is a file of this directory. Its page tells what one sees, then how to see it, and last, for those who have
+//! guessed, which rule prevents it and where the real server keeps it. `right.rs` and `right_udp.rs` have no fault; every
+//! other piece has the part in which it differs from one of them, and takes the rest from there. So read that first:
+//!
+//! ```sh
+//! cat examples/tools/broken/right.rs
+//! ```
+//!
+//! What all of them share is `../../client/attempt.rs`, a call that does not block, and `../../client/outbox.rs`, what waits
+//! to be sent; and `sum.rs`, the protocol of those that do not answer in upper case. That every piece still fails in its way,
+//! and in no other, is tested: `cargo test --test museum`.
+
+#[path = "../../client"]
+mod client {
+    pub(crate) mod attempt;
+    pub(crate) mod outbox;
+}
+
+mod answers_rubbish;
+mod busy;
+mod chatty;
+mod closes_over_input;
+mod dies_of_emfile;
+mod empty_datagram;
+mod exits_on_reset;
+mod forgotten_rest;
+mod hang_up;
+mod hoarder;
+mod interrupted;
+mod last_words;
+mod one_accept;
+mod one_at_a_time;
+mod read_is_message;
+mod reused_token;
+mod right;
+mod right_udp;
+mod short_buffer;
+mod short_write;
+mod sleeps_after_emfile;
+mod sum;
+mod torn_letters;
+mod waits_after_budget;
+mod writable_for_ever;
+mod write_all;
+
+use std::io::{Result, Write, stdout};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use mio::net::UdpSocket;
+
+/// Starts a small server that has one classic bug.
+///
+/// It listens on this machine only. What it speaks is said when it starts.
+#[derive(Parser)]
+#[command(name = "broken")]
+struct Cli {
+    piece: Piece,
+
+    /// The port to listen on; 0 takes a free one
+    port: u16,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Piece {
+    /// The server without a fault, to compare with
+    Right,
+    /// Serves one client, and all others when that has left
+    OneAtATime,
+    /// Needs a whole processor, always
+    Busy,
+    /// Needs a whole processor as long as anybody is connected
+    WritableForEver,
+    /// Does not finish what is long
+    WaitsAfterBudget,
+    /// Does not serve all who come at the same time
+    OneAccept,
+    /// Answers with an error what was not sent in one piece
+    ReadIsMessage,
+    /// Leaves a letter small that was not sent in one piece
+    TornLetters,
+    /// Loses pieces of an answer that is read slowly
+    ShortWrite,
+    /// Does not finish an answer that is read slowly
+    ForgottenRest,
+    /// Serves nobody while one client does not read
+    WriteAll,
+    /// Grows without end while one client does not read
+    Hoarder,
+    /// Does not answer who asks and has nothing more to say
+    HangUp,
+    /// Does not finish an answer to somebody who has nothing more to say
+    LastWords,
+    /// Loses its last answers when it refuses
+    ClosesOverInput,
+    /// Ends when a client is reset
+    ExitsOnReset,
+    /// Ends when it is stopped and continued
+    Interrupted,
+    /// Ends when too many clients come
+    DiesOfEmfile,
+    /// Forgets those who had to wait when too many came
+    SleepsAfterEmfile,
+    /// Gives the answer to somebody else
+    ReusedToken,
+    /// Serves nobody while nobody reads what it prints
+    Chatty,
+    /// The server of datagrams without a fault
+    RightUdp,
+    /// Answers what nobody asked
+    ShortBuffer,
+    /// Ends when somebody sends nothing
+    EmptyDatagram,
+    /// Answers everything, also answers
+    AnswersRubbish,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(&Cli { piece, port }: &Cli) -> Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match piece {
+        Piece::RightUdp => right_udp::serve(udp(address)?),
+        Piece::ShortBuffer => short_buffer::serve(udp(address)?),
+        Piece::EmptyDatagram => empty_datagram::serve(udp(address)?),
+        Piece::AnswersRubbish => answers_rubbish::serve(udp(address)?),
+        Piece::OneAtATime => one_at_a_time::serve(&tcp("uppercase", address)?),
+        Piece::ReadIsMessage => right::serve(sums(address)?, read_is_message::ReadIsMessage::new),
+        Piece::ClosesOverInput => right::serve(sums(address)?, closes_over_input::ClosesOverInput::new),
+        Piece::Right => right::serve(letters(address)?, right::Uppercase::new),
+        Piece::WaitsAfterBudget => right::serve(letters(address)?, waits_after_budget::WaitsAfterBudget::new),
+        Piece::TornLetters => right::serve(letters(address)?, torn_letters::TornLetters::new),
+        Piece::ShortWrite => right::serve(letters(address)?, short_write::ShortWrite::new),
+        Piece::ForgottenRest => right::serve(letters(address)?, forgotten_rest::ForgottenRest::new),
+        Piece::WriteAll => right::serve(letters(address)?, write_all::WriteAll::new),
+        Piece::Hoarder => right::serve(letters(address)?, hoarder::Hoarder::new),
+        Piece::HangUp => right::serve(letters(address)?, hang_up::HangUp::new),
+        Piece::LastWords => right::serve(letters(address)?, last_words::LastWords::new),
+        Piece::Chatty => right::serve(letters(address)?, chatty::Chatty::new),
+        Piece::Busy => busy::serve(&letters(address)?),
+        Piece::WritableForEver => writable_for_ever::serve(&letters(address)?),
+        Piece::OneAccept => one_accept::serve(letters(address)?),
+        Piece::ExitsOnReset => exits_on_reset::serve(letters(address)?),
+        Piece::Interrupted => interrupted::serve(letters(address)?),
+        Piece::DiesOfEmfile => dies_of_emfile::serve(letters(address)?),
+        Piece::SleepsAfterEmfile => sleeps_after_emfile::serve(letters(address)?),
+        Piece::ReusedToken => reused_token::serve(letters(address)?),
+    }
+}
+
+fn letters(address: SocketAddr) -> Result<mio::net::TcpListener> {
+    without_blocking(tcp("uppercase", address)?)
+}
+
+fn sums(address: SocketAddr) -> Result<mio::net::TcpListener> {
+    without_blocking(tcp("sum", address)?)
+}
+
+fn without_blocking(listener: TcpListener) -> Result<mio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    Ok(mio::net::TcpListener::from_std(listener))
+}
+
+fn tcp(protocol: &str, address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    announce(protocol, &format!("tcp://{}", listener.local_addr()?))?;
+    Ok(listener)
+}
+
+fn udp(address: SocketAddr) -> Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    announce("sum", &format!("udp://{}", socket.local_addr()?))?;
+    Ok(socket)
+}
+
+/// Says what it speaks and where: the arguments of `check`.
+fn announce(protocol: &str, url: &str) -> Result<()> {
+    writeln!(stdout(), "listening {protocol} {url}")
+}

@@ -1,0 +1,179 @@
+//! Loads a server with requests, compares every answer, and measures how long they take.
+//!
+//! ```sh
+//! cargo run --release --example load -- sum tcp://127.0.0.1:5656
+//! cargo run --release --example load -- sum udp://127.0.0.1:5656 -c 10 --rate 20k --assert 'p99<5ms,errors=0'
+//! cargo run --release --example load -- uppercase tcp://127.0.0.1:8001 --size 1KiB --pipeline 16 --json result.json
+//! cargo run --release --example load -- file-sized :8009 -c 4 --size 64MiB --directory received
+//! cargo run --release --example load -- sum tcp://127.0.0.1:5656 --bad never-reads
+//! ```
+//!
+//! # Closed and open loop
+//!
+//! Without `--rate` the loop is closed: a connection asks again when it has its answer. That finds out how much a server
+//! can do, but hides how long its stalls are felt: while it stalls nobody asks, so that one request of each connection is
+//! slow and the many that users would have sent meanwhile are missing from the percentiles. With `--rate` the loop is
+//! open: each request has a time at which it should leave, and its latency counts from that time, whether it could leave
+//! then or not. So nothing is left out that would have to be corrected later ("coordinated omission").
+//!
+//! # The client's own share
+//!
+//! It runs on one thread, and reads the clock once for each batch of events; so a latency includes the work of the client
+//! within a batch. Give it a core of its own (`taskset -c 1`), and mind its warning when it was itself the bottleneck.
+//!
+//! # Who closes first
+//!
+//! The side that closes first keeps the port for a minute (TIME-WAIT, RFC 9293, section 3.6.1), and after some 28,000
+//! connections to one address none would be left. So with `--connect-each` the client ends the connection by a reset once
+//! it has the whole answer (`SO_LINGER` of zero, socket(7)), which leaves nothing behind on either side; the server counts
+//! these connections as reset. In `file` the client's FIN ends the contents, so it has to be the first: there a port is
+//! kept for each upload, unless the system gives it away again sooner (`tcp_tw_reuse`, tcp(7); on loopback Linux does).
+//!
+//! # Where to read
+//!
+//! `engine.rs` is the loop, `pace.rs` says when a request should leave. `exchange.rs` is a connection with requests and
+//! answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `tally.rs` counts,
+//! `report.rs` and `condition.rs` tell. `files.rs` removes what uploads have left, `interrupt.rs` is Ctrl-C.
+
+mod bad;
+#[path = "../../client/mod.rs"]
+mod client;
+mod condition;
+#[path = "../../client/datagram.rs"]
+mod datagram;
+mod datagrams;
+mod engine;
+mod exchange;
+mod files;
+mod interrupt;
+mod link;
+mod options;
+mod pace;
+#[path = "../../client/printable.rs"]
+mod printable;
+mod progress;
+mod report;
+mod result_file;
+#[path = "../../client/sweep.rs"]
+mod sweep;
+mod tally;
+mod tape;
+mod timer;
+mod upload;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use bad::{Bad, Sample};
+use clap::Parser;
+use client::connect::{connect, connect_to};
+use client::failure::{Context as _, Failure, Result, finish};
+use client::output::Output;
+use client::url::Transport;
+use datagram::find;
+use datagrams::Datagrams;
+use engine::Engine;
+use exchange::Exchange;
+use files::Files;
+use interrupt::end_by;
+use link::Link;
+use mio::Token;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use options::{Cli, Protocol};
+use report::Report;
+use result_file::ResultFile;
+use tape::Tape;
+use upload::{Plan, Upload};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = cli.check() {
+        error.exit();
+    }
+    finish(run(&cli))
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let output = Output::open()?;
+    allow_descriptors(cli.connections)?;
+    let json = cli.json.as_deref().map(ResultFile::open).transpose()?;
+    let files = Files::new(cli)?;
+    let mut report = load(cli, &files)?;
+    if cli.protocol.is_file() {
+        report.note(files.clean_up());
+    }
+    // A reader of the text that leaves early is no reason to keep back the rest.
+    let written = json.map_or(Ok(()), |json| json.write(&report.json()));
+    let told = output.write(report.text().as_bytes());
+    written?;
+    if let Some(signal) = report.signal() {
+        return end_by(signal);
+    }
+    report.judge(&cli.conditions).and(told)
+}
+
+fn load(cli: &Cli, files: &Files) -> Result<Report> {
+    let mut engine = Engine::new()?;
+    if cli.url.transport == Transport::Udp {
+        let tape = Rc::new(Tape::new(cli));
+        let address = find(&cli.url, tape.bytes(tape.range(0, 1)), cli.timeout())?;
+        let sockets: Result<Vec<_>> = (0..cli.connections as usize)
+            .map(|index| Datagrams::new(cli, address, engine.registry(), index, &tape))
+            .collect();
+        return engine.run(cli, sockets?);
+    }
+
+    let address = probe(cli, &mut engine)?;
+    if let Some(mode) = cli.bad {
+        let sample = Rc::new(Sample::new(cli, files));
+        let users =
+            (0..cli.connections as usize).map(|index| Bad::new(mode, Link::closed(index, address), index, &sample));
+        return engine.run(cli, users.collect());
+    }
+    let links = links(cli, &mut engine, address)?;
+    match cli.protocol {
+        Protocol::Sum | Protocol::Uppercase => {
+            let tape = Rc::new(Tape::new(cli));
+            let users = links.into_iter().enumerate().map(|(index, link)| Exchange::new(cli, link, index, &tape));
+            engine.run(cli, users.collect())
+        }
+        Protocol::File | Protocol::FileSized => {
+            let plan = Rc::new(Plan::new(cli, files));
+            engine.run(cli, links.into_iter().map(|link| Upload::new(link, &plan)).collect())
+        }
+    }
+}
+
+/// Finds out which address of the server accepts; this connection carries nothing.
+fn probe(cli: &Cli, engine: &mut Engine) -> Result<SocketAddr> {
+    let stream = connect(engine.poll(), Token(0), &cli.url, cli.timeout())?;
+    stream.peer_addr().context("cannot tell the server's address")
+}
+
+/// Connects everyone before the clock starts, but for those who connect for each request.
+fn links(cli: &Cli, engine: &mut Engine, address: SocketAddr) -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    for index in 0..cli.connections as usize {
+        links.push(if cli.connects_each() {
+            Link::closed(index, address)
+        } else {
+            let stream = connect_to(engine.poll(), Token(index), address, cli.timeout());
+            Link::open(index, address, stream.context(format_args!("cannot connect to {}", cli.url))?)
+        });
+    }
+    Ok(links)
+}
+
+/// Takes as many descriptors as the system allows; by default a process may not have a thousand connections.
+fn allow_descriptors(connections: u32) -> Result<()> {
+    const OTHERS: u64 = 16;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot learn the limit of descriptors")?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("cannot raise the limit of descriptors")?;
+    let needed = u64::from(connections) + OTHERS;
+    // `rlim_t` has a sign on FreeBSD.
+    if i128::from(most) < i128::from(needed) {
+        return Failure::because(format!("{needed} descriptors are needed, but only {most} allowed (ulimit -Hn)"));
+    }
+    Ok(())
+}

@@ -1,0 +1,356 @@
+//! Clients: each plays a list of acts, reads at its own pace, and knows what it must be told.
+
+pub(super) mod datagram;
+pub(super) mod honest;
+pub(super) mod hostile;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::network::{Arrival, Network, wall_clock_at};
+use super::random::Random;
+use super::settings::Service;
+
+/// One thing that a client does.
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    /// Sends all of this, in pieces.
+    Send(Vec<u8>),
+    /// Waits until it has received this many bytes altogether.
+    Await(usize),
+    Pause(Duration),
+    Urgent,
+    Finish,
+    /// Waits for the server's FIN.
+    End,
+    Close,
+    Reset,
+}
+
+/// What a client must be told.
+#[derive(Debug, Clone)]
+pub(super) enum Expectation {
+    /// Exactly this, and at any time a prefix of it.
+    Exactly(Vec<u8>),
+    /// The time of connecting.
+    Time,
+    /// Nothing can be said.
+    Anything,
+}
+
+/// A file on its way, as its client knows it.
+#[derive(Debug, Clone)]
+pub(super) struct Upload {
+    pub(super) name: String,
+    /// What is under this name from the start, if anything.
+    pub(super) before: Option<Vec<u8>>,
+    pub(super) contents: Vec<u8>,
+    /// The number of bytes received by which the server has confirmed it; `None` if the client would not know.
+    pub(super) confirmed_at: Option<usize>,
+    pub(super) is_confirmed: bool,
+}
+
+/// What a client is going to do.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) service: Service,
+    pub(super) acts: Vec<Act>,
+    pub(super) expectation: Expectation,
+    pub(super) uploads: Vec<Upload>,
+    /// It keeps the rules, so it must be served.
+    pub(super) honest: bool,
+    /// Bytes that it reads at a time; zero: it never reads.
+    pub(super) appetite: usize,
+    /// The time between two things that it does, at most.
+    pub(super) pace_millis: u64,
+    /// Its bytes travel as it sent them: old clients rely on that.
+    pub(super) whole: bool,
+    /// How long the server may bear with it, from the moment of accepting it.
+    pub(super) borne_for: Option<Duration>,
+}
+
+/// A client that plays its plan.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) number: usize,
+    pub(super) plan: Plan,
+    act: usize,
+    /// Bytes sent of the current act.
+    sent: usize,
+    pub(super) link: Option<usize>,
+    pub(super) received: Vec<u8>,
+    /// When the turn began in which it connected.
+    connected_since: Duration,
+    ended: bool,
+    pub(super) state: State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    Busy,
+    /// It has done all it wanted, and was told all it should be.
+    Served,
+    /// Something that was not its own fault hit it, or it was hostile: whatever it was told was right.
+    Excused,
+    /// It was treated wrongly.
+    Wronged(String),
+}
+
+impl Client {
+    pub(super) const fn new(number: usize, plan: Plan) -> Self {
+        Self {
+            number,
+            plan,
+            act: 0,
+            sent: 0,
+            link: None,
+            received: Vec::new(),
+            connected_since: Duration::ZERO,
+            ended: false,
+            state: State::Busy,
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, (self.number % 4) as u8 + 1], 20_000 + self.number as u16))
+    }
+
+    /// Whether it has played all its acts.
+    pub(super) fn has_played(&self) -> bool {
+        self.act == self.plan.acts.len()
+    }
+
+    /// Goes on: reads what it wants to, and does the next thing that it can do. `gone`: there will be no server.
+    pub(super) fn go_on(&mut self, network: &mut Network, random: &mut Random, gone: bool) {
+        if self.state != State::Busy {
+            return;
+        }
+        let Some(link) = self.link else { return self.connect(network, gone) };
+        let read = self.read(network, link, random);
+        if self.state != State::Busy {
+            return;
+        }
+        let pause = random.millis(self.plan.pace_millis);
+        match self.play(network, link, random) {
+            Some(wait) => network.wake(self.number, wait.max(pause)),
+            None if read => network.wake(self.number, pause),
+            None => {}
+        }
+        if self.has_played() {
+            self.judge_the_end(network, link);
+        }
+    }
+
+    fn connect(&mut self, network: &mut Network, gone: bool) {
+        let (address, to) = (self.address(), self.plan.service.address());
+        match network.connect(self.number, address, to, self.plan.whole) {
+            Some(link) => {
+                self.link = Some(link);
+                self.connected_since = network.turn_began;
+                network.links[link].names = self.plan.service.head(b" ") > 0;
+                if gone {
+                    network.hit(link, "the stop of the server");
+                }
+                network.wake(self.number, Duration::ZERO);
+            }
+            None if gone => self.state = State::Excused,
+            None => network.wake(self.number, Duration::from_millis(200)),
+        }
+    }
+
+    /// Reads a mouthful, and compares it with what must come. Returns whether there was anything.
+    fn read(&mut self, network: &mut Network, link: usize, random: &mut Random) -> bool {
+        if self.plan.appetite == 0 {
+            return false;
+        }
+        let most = random.within(1..self.plan.appetite + 1);
+        match network.receive(link, &mut self.received, most) {
+            Arrival::Bytes(_) => {
+                self.compare(network, link);
+                true
+            }
+            Arrival::Nothing => false,
+            Arrival::End => {
+                if !std::mem::replace(&mut self.ended, true) && self.lacks_something() {
+                    self.end_badly(network, link, "the server finished too early");
+                }
+                false
+            }
+            Arrival::Reset => {
+                let expected = self.has_played() && !self.lacks_something();
+                self.end_badly(
+                    network,
+                    link,
+                    if expected { "a late reset" } else { "the server reset the connection" },
+                );
+                false
+            }
+        }
+    }
+
+    /// Whether acts that need the server are left.
+    fn lacks_something(&self) -> bool {
+        match &self.plan.expectation {
+            Expectation::Exactly(expected) => {
+                let waits = self.plan.acts[self.act.min(self.plan.acts.len())..]
+                    .iter()
+                    .any(|act| matches!(act, Act::Await(_) | Act::End));
+                waits && self.received.len() < expected.len()
+            }
+            Expectation::Time => self.received.is_empty(),
+            Expectation::Anything => false,
+        }
+    }
+
+    fn compare(&mut self, network: &Network, link: usize) {
+        let hit = network.links[link].hit.is_some();
+        let wrong = match &self.plan.expectation {
+            Expectation::Exactly(expected) => {
+                let right = expected.starts_with(&self.received);
+                let in_order = hit && ends_in_order(&self.received, expected);
+                !(right || in_order)
+            }
+            Expectation::Time => !is_time_between(&self.received, self.connected_since, network.now),
+            Expectation::Anything => false,
+        };
+        if wrong {
+            let (received, expected) = (excerpt(&self.received), &self.plan.expectation);
+            let expected = match expected {
+                Expectation::Exactly(expected) => excerpt(expected),
+                _ => "the time of connecting".to_owned(),
+            };
+            self.state = State::Wronged(format!("it was told {received} instead of {expected}"));
+        }
+    }
+
+    /// Plays as many acts as possible. Returns when to go on, if by itself.
+    fn play(&mut self, network: &mut Network, link: usize, random: &mut Random) -> Option<Duration> {
+        let act = self.plan.acts.get(self.act)?;
+        let mut wait = Duration::ZERO;
+        match act {
+            Act::Send(bytes) => {
+                let rest = &bytes[self.sent..];
+                let most = if self.plan.whole || random.flip() {
+                    rest.len()
+                } else {
+                    (rest.len() / 3).max(random.within(1..rest.len().clamp(1, 2000) + 1))
+                };
+                // A name may come in two pieces, if there is no silence between them.
+                let head = self.plan.service.head(bytes);
+                let halved = !self.plan.whole && self.sent == 0 && head > 1 && random.flip();
+                let most = match self.sent {
+                    0 if halved => head / 2,
+                    sent => most.max(head.saturating_sub(sent)),
+                };
+                match network.send(link, &rest[..most.min(rest.len())]) {
+                    None => {
+                        self.end_badly(network, link, "the server closed while it was being sent to");
+                        return None;
+                    }
+                    Some(0) if !rest.is_empty() => return None,
+                    Some(count) => self.sent += count,
+                }
+                if self.sent < head {
+                    network.wake(self.number, random.millis(20));
+                    return None;
+                }
+                if self.sent < bytes.len() {
+                    return Some(wait);
+                }
+            }
+            Act::Await(bytes) if self.received.len() < *bytes => return None,
+            Act::End if !self.ended => return None,
+            Act::Await(_) | Act::End => {}
+            Act::Pause(pause) => wait = *pause,
+            Act::Urgent => network.send_urgent(link),
+            Act::Finish => network.finish(link),
+            Act::Close => network.close(link),
+            Act::Reset => network.reset(link),
+        }
+        self.act += 1;
+        self.sent = 0;
+        (!self.has_played()).then_some(wait)
+    }
+
+    fn judge_the_end(&mut self, network: &mut Network, link: usize) {
+        if !self.plan.honest || network.links[link].hit.is_some() {
+            self.state = State::Excused;
+        } else if self.is_satisfied() {
+            if !network.links[link].client_closed {
+                network.close(link);
+            }
+            self.state = State::Served;
+        }
+    }
+
+    fn is_satisfied(&self) -> bool {
+        match &self.plan.expectation {
+            Expectation::Exactly(expected) => self.received == *expected || self.plan.acts.iter().all(is_deaf),
+            Expectation::Time => !self.received.is_empty(),
+            Expectation::Anything => true,
+        }
+    }
+
+    fn end_badly(&mut self, network: &Network, link: usize, how: &str) {
+        self.state = if !self.plan.honest || network.links[link].hit.is_some() {
+            State::Excused
+        } else {
+            let received = excerpt(&self.received);
+            State::Wronged(format!("{how} at act {} of {}, after {received}", self.act, self.plan.acts.len()))
+        };
+    }
+
+    /// Why it is not done yet, for a failure.
+    pub(super) fn describe(&self) -> String {
+        let act = self.plan.acts.get(self.act).map(|act| match act {
+            Act::Send(bytes) => format!("sending {} of {} bytes", self.sent, bytes.len()),
+            act => format!("{act:?}"),
+        });
+        format!(
+            "client {} of {:?} on link {:?}: {} after {} bytes",
+            self.number,
+            self.plan.service,
+            self.link,
+            act.unwrap_or_else(|| "the end".to_owned()),
+            self.received.len()
+        )
+    }
+}
+
+/// Whether a connection that was hit ends as one may: with an error line where the rest of `expected` should stand, or
+/// with the beginning of a code point or of `exit`, which `uppercase` lets go of when the server stops.
+fn ends_in_order(received: &[u8], expected: &[u8]) -> bool {
+    const ERROR: &[u8] = b"error: ";
+    let same = received.iter().zip(expected).take_while(|(a, b)| a == b).count();
+    let rest = &received[same..];
+    // Another error line may have been expected, and begins like this one.
+    let is_error = (0..=ERROR.len().min(same)).any(|back| {
+        let rest = &received[same - back..];
+        rest.starts_with(ERROR) || ERROR.starts_with(rest)
+    });
+    let is_split_letter = rest.len() <= 3 && rest.iter().all(|byte| !byte.is_ascii());
+    is_error || is_split_letter || b"EXIT\r".starts_with(rest)
+}
+
+/// An act that waits for nothing: who does only such things reads nothing either.
+const fn is_deaf(act: &Act) -> bool {
+    !matches!(act, Act::End | Act::Await(_))
+}
+
+/// Whether this is (the beginning of) a line with a time between two, on the clock of the simulation.
+fn is_time_between(line: &[u8], earliest: Duration, latest: Duration) -> bool {
+    const LENGTH: usize = "2025-01-01T00:00:00.000000Z\n".len();
+    if line.len() < LENGTH {
+        return line.is_ascii();
+    }
+    let Ok(text) = str::from_utf8(line) else { return false };
+    let Ok(time) = humantime::parse_rfc3339(text.trim_end()) else { return false };
+    // It is told in microseconds.
+    let earliest = wall_clock_at(earliest) - Duration::from_micros(1);
+    text.len() == LENGTH && (earliest..=wall_clock_at(latest)).contains(&time)
+}
+
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let tail = &bytes[bytes.len().saturating_sub(60)..];
+    format!("{} bytes ending in {:?}", bytes.len(), String::from_utf8_lossy(tail))
+}

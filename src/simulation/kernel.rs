@@ -1,0 +1,406 @@
+//! The simulated kernel: [`Kernel`] on a [`World`].
+//!
+//! [`Kernel::wait`] is where time passes. The agenda of the world is played until the kernel owes the loop something or
+//! its timeout is over; a server that forgets a deadline or an edge sleeps here, and its clients notice.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+
+use super::datagrams::UdpSocket;
+use super::disk::FaultyDisk;
+use super::network::{self, Happening, ServerEnd};
+use super::settings::Service;
+use super::streams::Stream;
+use super::world::World;
+use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Peer, Readiness, Token};
+use crate::panics::catch;
+use crate::protocol::Job;
+use crate::xray::{self, Answer, Call, Interest, What};
+
+/// The kernel under a simulated server.
+#[derive(Debug)]
+pub(super) struct SimulatedKernel {
+    pub(super) world: Rc<RefCell<World>>,
+    pub(super) disk: FaultyDisk,
+    pub(super) origin: Instant,
+}
+
+/// A listening socket as the loop holds it.
+#[derive(Debug)]
+pub(super) struct Listener {
+    world: Rc<RefCell<World>>,
+    index: usize,
+}
+
+/// The errors that `accept(2)` lists for one connection, and those for the whole machine.
+const CONNECTION_ERRORS: [Errno; 8] = [
+    Errno::ECONNABORTED,
+    Errno::EPROTO,
+    Errno::ENOPROTOOPT,
+    Errno::ENETDOWN,
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::EOPNOTSUPP,
+    Errno::EPERM,
+];
+const MACHINE_ERRORS: [Errno; 6] =
+    [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EINVAL, Errno::EBADF];
+
+impl Kernel for SimulatedKernel {
+    type Listener = Listener;
+    type Stream = Stream;
+    type Socket = UdpSocket;
+
+    fn now(&self) -> Instant {
+        self.world.borrow_mut().work();
+        self.origin + self.world.borrow().network.now
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        self.world.borrow().wall_clock()
+    }
+
+    fn listen(
+        &mut self,
+        address: SocketAddr,
+        options: &ListenOptions,
+        token: Token,
+    ) -> io::Result<(Listener, SocketAddr)> {
+        let network = &mut self.world.borrow_mut().network;
+        network.listeners.push(network::Listener {
+            address,
+            token,
+            backlog: options.backlog as usize,
+            queue: [].into(),
+            open: true,
+            edge: false,
+            edges_planned: 0,
+        });
+        Ok((Listener { world: Rc::clone(&self.world), index: network.listeners.len() - 1 }, address))
+    }
+
+    fn bind(&mut self, address: SocketAddr, _: &BindOptions, token: Token) -> io::Result<(UdpSocket, SocketAddr)> {
+        let network = &mut self.world.borrow_mut().network;
+        let edge = Readiness { writable: true, ..Readiness::default() };
+        network.sockets.push(network::Socket { token, open: true, queue: [].into(), edge, edges_planned: 0 });
+        Ok((UdpSocket { world: Rc::clone(&self.world), socket: network.sockets.len() - 1 }, address))
+    }
+
+    fn accept(&mut self, listener: &Listener) -> io::Result<(Stream, Peer)> {
+        let mut world = self.world.borrow_mut();
+        world.preempt();
+        let result = xray::answered(world.accept(listener.index, self.disk.memory.drafts()), || Call::Accept);
+        world.network.note(|| format!("listener {}: accept -> {result:?}", listener.index));
+        let link = result?;
+        let address = world.network.links[link].address;
+        Ok((Stream { world: Rc::clone(&self.world), link }, address.into()))
+    }
+
+    fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
+        let registered = self.world.borrow_mut().network.register(stream.link, token);
+        xray::answered(registered, || Call::Register { interest: Interest::ReadWriteUrgent })
+    }
+
+    fn close(&mut self, stream: Stream) {
+        self.world.borrow_mut().closes_unregistered(stream.link);
+        drop(stream);
+        xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
+    }
+
+    fn close_listener(&mut self, listener: Listener) {
+        drop(listener);
+    }
+
+    fn close_socket(&mut self, socket: UdpSocket) {
+        drop(socket);
+    }
+
+    fn wait(&mut self, notices: &mut Vec<Notice>, timeout: Option<Duration>) -> io::Result<()> {
+        self.pass_time(notices, timeout);
+        xray::set_simulated_time(self.world.borrow().network.now);
+        xray::answered(Ok(notices.len()), || Call::wait(timeout)).map(drop)
+    }
+
+    fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
+        let world = &mut *self.world.borrow_mut();
+        let chaos = &world.network.chaos;
+        let is_full = world.network.now < chaos.until && chaos.jobs_max.is_some_and(|most| world.jobs.len() >= most);
+        if is_full {
+            world.hit(token, "a full queue of jobs");
+            return Err(NoWorker::QueueFull);
+        }
+        if world.network.strikes(world.network.chaos.jobs_refused) {
+            world.hit(token, world.network.chaos.jobs_refused.what);
+            return Err(NoWorker::NoThread(Errno::EAGAIN.into()));
+        }
+        let id = world.jobs_submitted;
+        world.jobs_submitted += 1;
+        world.jobs.insert(id, (token, job));
+        let at = world.network.now + world.network.random.millis(world.network.chaos.job_millis);
+        world.network.agenda.add(at, Happening::Job(id));
+        world.network.note(|| format!("job {id} for {token}"));
+        Ok(())
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
+    }
+
+    fn descriptors_free(&self) -> Option<usize> {
+        self.world.borrow().network.chaos.descriptors
+    }
+}
+
+impl SimulatedKernel {
+    /// Lets time pass until there is something to tell, or `timeout` is over.
+    fn pass_time(&self, notices: &mut Vec<Notice>, timeout: Option<Duration>) {
+        let until = timeout.map(|timeout| self.world.borrow().network.now.saturating_add(timeout));
+        loop {
+            self.world.borrow_mut().play_what_is_due();
+            self.run_jobs(notices);
+            let mut world = self.world.borrow_mut();
+            world.collect(notices);
+            if !notices.is_empty() || world.is_over() || until.is_some_and(|until| until <= world.network.now) {
+                world.stall();
+                world.network.turn_began = world.network.now;
+                return;
+            }
+            let next = world.network.agenda.next().into_iter().chain(until).min();
+            match next {
+                Some(next) => world.network.now = next,
+                None => {
+                    world.fail("the server sleeps for ever: nothing will ever happen".to_owned());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Runs the jobs whose time has come. What one does on the disk may fail; then the client that it worked for is
+    /// excused.
+    fn run_jobs(&self, notices: &mut Vec<Notice>) {
+        loop {
+            let (job, may_fail) = {
+                let mut world = self.world.borrow_mut();
+                let Some(id) = world.jobs_due.pop_front() else { return };
+                (world.jobs.remove(&id), world.network.now < world.network.chaos.until)
+            };
+            let Some((token, job)) = job else { continue };
+            self.disk.begin_job(may_fail);
+            let result = catch(|| job.run());
+            let mut world = self.world.borrow_mut();
+            if let Some(fault) = self.disk.end_job() {
+                world.hit(token, fault);
+            }
+            world.network.note(|| format!("job for {token} is done: {result:?}"));
+            world.network.powered_off |= self.disk.has_crashed();
+            notices.push(Notice::Done(token, result));
+        }
+    }
+}
+
+impl World {
+    /// `accept(2)`: a descriptor comes first, then the queue.
+    fn accept(&mut self, listener: usize, drafts: usize) -> io::Result<usize> {
+        let network = &mut self.network;
+        network.calls += 1;
+        if network.strikes(network.chaos.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let open = network.links.iter().filter(|link| link.server == ServerEnd::Open).count();
+        let exhausted = network.chaos.descriptors.is_some_and(|most| open + drafts >= most);
+        if exhausted || network.chaos.exhaustion.contains(&network.now) {
+            network.seen.insert("no descriptor");
+            return Err(network.random.pick(&[Errno::EMFILE, Errno::ENFILE]).into());
+        }
+        if network.strikes(network.chaos.would_block) {
+            let at = network.now + network.random.millis(20);
+            network.agenda.add(at, Happening::ListenerEdge(listener));
+            network.listeners[listener].edges_planned += 1;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if network.strikes(network.chaos.accept_errors) {
+            return Err(self.accept_error(listener));
+        }
+        let link = network.listeners[listener].queue.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        network.links[link].server = ServerEnd::Open;
+        network.links[link].accepted_at = network.now;
+        Ok(link)
+    }
+
+    /// A connection that was accepted and is closed before anything else is one too many of its address, unless it was
+    /// hit.
+    fn closes_unregistered(&mut self, link: usize) {
+        let state = &self.network.links[link];
+        if state.token.is_some() || state.hit.is_some() {
+            return;
+        }
+        let others = self.open_from(state.address.ip(), self.clients[state.client].plan.service) - 1;
+        let most = self.settings.max_connections_per_ip;
+        if most > 0 && others >= most {
+            self.network.hit(link, "the limit of its address");
+        } else {
+            self.fail(format!("link {link} is turned away for no reason"));
+        }
+    }
+
+    /// Connections of a service that are open from one address.
+    pub(super) fn open_from(&self, address: IpAddr, service: Service) -> usize {
+        let is_one = |link: &&network::Link| {
+            link.server == ServerEnd::Open
+                && link.address.ip() == address
+                && self.clients[link.client].plan.service == service
+        };
+        self.network.links.iter().filter(is_one).count()
+    }
+
+    fn accept_error(&mut self, listener: usize) -> io::Error {
+        let network = &mut self.network;
+        if network.random.flip() {
+            return network.random.pick(&MACHINE_ERRORS).into();
+        }
+        if let Some(link) = network.listeners[listener].queue.pop_front() {
+            network.hit(link, network.chaos.accept_errors.what);
+            network.links[link].server = ServerEnd::Closed;
+            network.links[link].break_off();
+            network.wake_client_of(link);
+        }
+        network.random.pick(&CONNECTION_ERRORS).into()
+    }
+
+    /// Takes the edges that the kernel owes, in any order, at most a batch of them; and some that it does not owe.
+    fn collect(&mut self, notices: &mut Vec<Notice>) {
+        let network = &mut self.network;
+        let mut events = Vec::new();
+        for link in &mut network.links {
+            if let Some(token) = link.token
+                && link.server == ServerEnd::Open
+                && link.edge != Readiness::default()
+            {
+                let in_doubt = link.in_doubt();
+                let mut readiness = std::mem::take(&mut link.edge);
+                readiness.in_doubt = readiness.readable && in_doubt;
+                events.push((token, readiness));
+            }
+        }
+        for listener in network.listeners.iter_mut().filter(|listener| listener.open) {
+            if std::mem::take(&mut listener.edge) {
+                events.push((listener.token, Readiness { readable: true, ..Readiness::default() }));
+            }
+        }
+        for socket in network.sockets.iter_mut().filter(|socket| socket.open) {
+            let edge = std::mem::take(&mut socket.edge);
+            if edge != Readiness::default() {
+                events.push((socket.token, edge));
+            }
+        }
+        network.random.shuffle(&mut events);
+        let most = network.chaos.batch_max.min(events.len());
+        for (token, readiness) in events.split_off(most) {
+            network.put_back(token, readiness);
+        }
+        if !events.is_empty() || !notices.is_empty() {
+            network.add_spurious_event(&mut events);
+        }
+        for (token, readiness) in events {
+            network.note(|| format!("event for {token}: {readiness:?}"));
+            if network.chaos.events_apart && readiness.readable && readiness.writable {
+                notices.push(Notice::Ready(token, Readiness { writable: false, ..readiness }));
+                notices.push(Notice::Ready(token, Readiness { writable: true, ..Readiness::default() }));
+            } else {
+                notices.push(Notice::Ready(token, readiness));
+            }
+        }
+        if !notices.is_empty() {
+            self.add_stale_notices(notices);
+        }
+        notices.extend(self.commands.drain(..).map(Notice::Command));
+        self.network.random.shuffle(notices);
+    }
+}
+
+impl network::Network {
+    /// `epoll_ctl(2)`: what is there already makes an edge.
+    fn register(&mut self, link: usize, token: Token) -> io::Result<()> {
+        if self.strikes(self.chaos.register_errors) {
+            self.hit(link, self.chaos.register_errors.what);
+            return Err(self.random.pick(&[Errno::ENOSPC, Errno::ENOMEM]).into());
+        }
+        self.note(|| format!("link {link}: is registered as {token}"));
+        let state = &mut self.links[link];
+        state.token = Some(token);
+        let readable = !state.inbound.bytes.is_empty() || state.in_doubt();
+        state.edge = Readiness { readable, writable: true, in_doubt: state.in_doubt() };
+        Ok(())
+    }
+
+    fn put_back(&mut self, token: Token, edge: Readiness) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.token == Some(token)) {
+            link.edge = edge;
+        } else if let Some(listener) =
+            self.listeners.iter_mut().find(|listener| listener.open && listener.token == token)
+        {
+            listener.edge = true;
+        } else if let Some(socket) = self.sockets.iter_mut().find(|socket| socket.open && socket.token == token) {
+            socket.edge = edge;
+        }
+    }
+
+    fn add_spurious_event(&mut self, events: &mut Vec<(Token, Readiness)>) {
+        if self.strikes(self.chaos.spurious_events) && !self.links.is_empty() {
+            let link = self.random.within(0..self.links.len());
+            if let Some(token) = self.links[link].token.filter(|_| self.links[link].server == ServerEnd::Open) {
+                events.push((token, self.any_readiness()));
+            }
+        }
+    }
+
+    fn any_readiness(&mut self) -> Readiness {
+        Readiness { readable: self.random.flip(), writable: self.random.flip(), in_doubt: self.random.flip() }
+    }
+}
+
+impl World {
+    /// Notices for connections that are gone and for slots that never were.
+    fn add_stale_notices(&mut self, notices: &mut Vec<Notice>) {
+        let network = &mut self.network;
+        if network.retired.is_empty() || !network.strikes(network.chaos.stale_events) {
+            return;
+        }
+        let unknown = Token { slot: network.random.within(0..500) as u32, generation: u32::MAX };
+        let retired = network.random.within(0..network.retired.len());
+        let stale = network.retired[retired];
+        notices.push(Notice::Ready(unknown, network.any_readiness()));
+        network.stale_notices += 1;
+        // What a connection leaves behind keeps its slot until its last job is done.
+        let is_gone = !self.jobs.values().any(|(token, _)| *token == stale)
+            && !notices.iter().any(|notice| matches!(notice, Notice::Done(token, _) if *token == stale));
+        if is_gone {
+            notices.push(Notice::Ready(stale, network.any_readiness()));
+            notices.push(Notice::Done(stale, Err(Panicked::default())));
+            network.stale_notices += 2;
+            network.note(|| format!("stale event and result for {stale}"));
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let network = &mut self.world.borrow_mut().network;
+        let listener = &mut network.listeners[self.index];
+        listener.open = false;
+        network.retired.push(listener.token);
+        for link in std::mem::take(&mut listener.queue) {
+            network.hit(link, "a listener that closed");
+            network.links[link].server = ServerEnd::Closed;
+            network.links[link].break_off();
+            network.wake_client_of(link);
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The network: TCP links, UDP sockets, the agenda of what happens later, and which edges the kernel owes.
+//!
+//! What clients do stands here; what the server calls stands in `streams.rs`, `datagrams.rs` and `kernel.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use super::chaos::{Chaos, Rate};
+use super::random::Random;
+use super::trace::Trace;
+use crate::kernel::{Command, Readiness, Source, Token};
+
+/// Everything between the clients and the server, and its clock.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) now: Duration,
+    /// When the turn began that the server is in: what it takes for the time.
+    pub(super) turn_began: Duration,
+    pub(super) chaos: Chaos,
+    pub(super) random: Random,
+    pub(super) trace: Trace,
+    pub(super) agenda: Agenda,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) links: Vec<Link>,
+    pub(super) sockets: Vec<Socket>,
+    /// Tokens of connections that are gone, for stale events.
+    pub(super) retired: Vec<Token>,
+    /// Notices that were given for nobody, and that the loop must have ignored.
+    pub(super) stale_notices: u64,
+    /// Since when all connections together have had too much output pending.
+    pub(super) pressed_since: Option<Duration>,
+    /// The first listener that is short of descriptors, and how many connections it and all together had accepted.
+    pub(super) first_in_short: Option<(usize, u64, u64)>,
+    /// The power is lost: nothing leaves the machine any more.
+    pub(super) powered_off: bool,
+    /// Calls that the server has made.
+    pub(super) calls: u64,
+    /// What has happened, by kind: faults, and limits that were reached.
+    pub(super) seen: BTreeSet<&'static str>,
+    /// Which clients are on the agenda already.
+    pub(super) awaited: Vec<bool>,
+}
+
+/// What happens later, in order; things at the same time happen in the order in which they were planned.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    entries: BTreeMap<(Duration, u64), Happening>,
+    planned: u64,
+}
+
+/// Something that happens by itself.
+#[derive(Debug)]
+pub(super) enum Happening {
+    /// A client goes on.
+    Client(usize),
+    /// An edge that was held back.
+    Edge(usize, Readiness),
+    ListenerEdge(usize),
+    SocketEdge(usize, Readiness),
+    /// A datagram arrives at a socket of the server.
+    Datagram(usize, Datagram),
+    /// A datagram arrives at a client.
+    Reply(usize, Vec<u8>),
+    /// A worker is done.
+    Job(u64),
+    Command(Command),
+    DiskFull(bool),
+    /// The faults are over.
+    Calm,
+}
+
+/// A listening socket of the server.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) address: SocketAddr,
+    pub(super) token: Token,
+    pub(super) backlog: usize,
+    pub(super) queue: VecDeque<usize>,
+    pub(super) open: bool,
+    pub(super) edge: bool,
+    /// Edges that are held back for later.
+    pub(super) edges_planned: u32,
+}
+
+/// A UDP socket of the server.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) token: Token,
+    pub(super) open: bool,
+    pub(super) queue: VecDeque<Datagram>,
+    pub(super) edge: Readiness,
+    /// Edges that are held back for later.
+    pub(super) edges_planned: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Datagram {
+    pub(super) from: SocketAddr,
+    pub(super) to: Option<Source>,
+    pub(super) payload: Vec<u8>,
+}
+
+/// One direction of a link.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    pub(super) bytes: VecDeque<u8>,
+    pub(super) capacity: usize,
+    /// Nothing follows what is in it.
+    pub(super) finished: bool,
+}
+
+/// How far the server is with a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServerEnd {
+    Queued,
+    Open,
+    Closed,
+}
+
+/// One TCP connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) client: usize,
+    pub(super) address: SocketAddr,
+    pub(super) inbound: Pipe,
+    pub(super) outbound: Pipe,
+    pub(super) server: ServerEnd,
+    pub(super) token: Option<Token>,
+    pub(super) accepted_at: Duration,
+    /// Edges that are held back for later.
+    pub(super) edges_planned: u32,
+    /// The edge that the kernel owes.
+    pub(super) edge: Readiness,
+    pub(super) read_blocked: bool,
+    pub(super) write_blocked: bool,
+    /// How many bytes stand before an urgent mark, at which a read stops.
+    pub(super) urgent: Option<usize>,
+    /// The client is gone with a reset, or the network broke.
+    pub(super) broken: bool,
+    /// The client hears of it by a reset.
+    pub(super) reset_for_client: bool,
+    pub(super) client_closed: bool,
+    pub(super) reset_on_close: bool,
+    /// What the server has written.
+    pub(super) said: Vec<u8>,
+    /// How many bytes the server has read in this turn.
+    pub(super) read_in_turn: usize,
+    /// What happened to it that is not its client's fault.
+    pub(super) hit: Option<&'static str>,
+    /// Its segments stay whole.
+    pub(super) whole: bool,
+    /// Silence means something before the server has said a word.
+    pub(super) names: bool,
+    /// Spurious refusals in a row.
+    pub(super) refusals: u32,
+}
+
+/// What a client gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Bytes(usize),
+    Nothing,
+    End,
+    Reset,
+}
+
+impl Agenda {
+    pub(super) fn add(&mut self, at: Duration, happening: Happening) {
+        self.planned += 1;
+        self.entries.insert((at, self.planned), happening);
+    }
+
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.entries.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(super) fn pop(&mut self, now: Duration) -> Option<Happening> {
+        if self.next()? > now {
+            return None;
+        }
+        self.entries.pop_first().map(|(_, happening)| happening)
+    }
+
+    /// Forgets what a server that is gone would have been told.
+    pub(super) fn forget_server(&mut self) {
+        self.entries.retain(|_, happening| {
+            matches!(happening, Happening::Client(_) | Happening::Reply(..) | Happening::DiskFull(_) | Happening::Calm)
+        });
+    }
+}
+
+impl Network {
+    pub(super) fn new(chaos: Chaos, random: Random, trace: Trace, clients: usize) -> Self {
+        Self {
+            now: Duration::ZERO,
+            turn_began: Duration::ZERO,
+            chaos,
+            random,
+            trace,
+            agenda: Agenda::default(),
+            listeners: Vec::new(),
+            links: Vec::new(),
+            sockets: Vec::new(),
+            retired: Vec::new(),
+            stale_notices: 0,
+            pressed_since: None,
+            first_in_short: None,
+            powered_off: false,
+            calls: 0,
+            seen: BTreeSet::new(),
+            awaited: vec![false; clients],
+        }
+    }
+
+    /// Whether a fault of this rate strikes now.
+    pub(super) fn strikes(&mut self, rate: Rate) -> bool {
+        let strikes = self.now < self.chaos.until && self.random.strikes(rate.per_mille);
+        if strikes {
+            self.seen.insert(rate.what);
+        }
+        strikes
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        self.trace.note(self.now, line);
+    }
+
+    /// Has a client go on after `pause`, unless it is due anyway.
+    pub(super) fn wake(&mut self, client: usize, pause: Duration) {
+        if !std::mem::replace(&mut self.awaited[client], true) {
+            self.agenda.add(self.now + pause, Happening::Client(client));
+        }
+    }
+
+    fn wake_later(&mut self, client: usize) {
+        let latency = self.random.millis(self.chaos.latency_millis);
+        self.wake(client, latency);
+    }
+
+    /// The client of `link` can read or write.
+    pub(super) fn wake_client_of(&mut self, link: usize) {
+        if !self.links[link].client_closed {
+            self.wake_later(self.links[link].client);
+        }
+    }
+
+    pub(super) fn listener_at(&self, address: SocketAddr) -> Option<usize> {
+        self.listeners.iter().position(|listener| listener.open && listener.address == address)
+    }
+
+    /// Opens a link; `None` if nobody listens or the accept queue is full.
+    pub(super) fn connect(&mut self, client: usize, from: SocketAddr, to: SocketAddr, whole: bool) -> Option<usize> {
+        let index = self.listener_at(to)?;
+        let capacities = [300, 1000, 16 * 1024, 1024 * 1024];
+        let mut capacity = || self.random.pick(&capacities);
+        let (inbound, outbound) = (Pipe::new(capacity()), Pipe::new(capacity()));
+        let listener = &mut self.listeners[index];
+        if listener.queue.len() >= listener.backlog {
+            return None;
+        }
+        let link = self.links.len();
+        let drained = listener.queue.is_empty();
+        listener.queue.push_back(link);
+        listener.edge |= drained || !self.chaos.strict;
+        self.links.push(Link {
+            client,
+            address: from,
+            inbound,
+            outbound,
+            server: ServerEnd::Queued,
+            token: None,
+            accepted_at: Duration::ZERO,
+            edges_planned: 0,
+            edge: Readiness::default(),
+            read_blocked: false,
+            write_blocked: false,
+            urgent: None,
+            broken: false,
+            reset_for_client: false,
+            client_closed: false,
+            reset_on_close: false,
+            said: Vec::new(),
+            read_in_turn: 0,
+            hit: None,
+            whole,
+            names: false,
+            refusals: 0,
+        });
+        self.note(|| format!("client {client}: connects to {to} by link {link}"));
+        Some(link)
+    }
+
+    /// The client sends what fits; `None` if the connection is gone.
+    pub(super) fn send(&mut self, link: usize, bytes: &[u8]) -> Option<usize> {
+        let chaos_strict = self.chaos.strict;
+        let state = &mut self.links[link];
+        if state.reset_for_client {
+            return None;
+        }
+        if state.server == ServerEnd::Closed {
+            // Data for a socket that is closed is answered with a reset (RFC 9293, 3.10.7.1).
+            state.reset_for_client = true;
+            state.outbound.bytes.clear();
+            return None;
+        }
+        let room = state.inbound.capacity.saturating_sub(state.inbound.bytes.len());
+        let count = state.inbound.bytes.write(&bytes[..bytes.len().min(room)]).unwrap_or(0);
+        if count > 0 {
+            if !chaos_strict || state.read_blocked {
+                state.edge.readable = true;
+                state.read_blocked = false;
+            }
+            self.note(|| format!("link {link}: client sends {count} bytes"));
+        }
+        Some(count)
+    }
+
+    /// The client sends an urgent byte, which is not part of the stream but stops reads before it.
+    pub(super) fn send_urgent(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        if state.server != ServerEnd::Closed && !state.inbound.finished {
+            self.seen.insert("urgent data");
+            state.urgent = Some(state.inbound.bytes.len());
+            state.edge = Readiness { readable: true, in_doubt: true, ..state.edge };
+            self.note(|| format!("link {link}: client sends urgent data"));
+        }
+    }
+
+    pub(super) fn finish(&mut self, link: usize) {
+        let chaos_strict = self.chaos.strict;
+        let state = &mut self.links[link];
+        state.inbound.finished = true;
+        if !chaos_strict || state.read_blocked {
+            state.edge = Readiness { readable: true, in_doubt: true, ..state.edge };
+            state.read_blocked = false;
+        }
+        self.note(|| format!("link {link}: client sends FIN"));
+    }
+
+    /// The client is gone: with a FIN, or with a reset if it leaves something unread (RFC 1122, 4.2.2.13).
+    pub(super) fn close(&mut self, link: usize) {
+        let unread = !self.links[link].outbound.bytes.is_empty();
+        self.links[link].client_closed = true;
+        if unread {
+            self.reset(link);
+        } else if !self.links[link].inbound.finished {
+            self.finish(link);
+        }
+    }
+
+    pub(super) fn reset(&mut self, link: usize) {
+        let state = &mut self.links[link];
+        state.client_closed = true;
+        state.break_off();
+        self.note(|| format!("link {link}: client resets"));
+    }
+
+    /// The client reads at most `most` bytes.
+    pub(super) fn receive(&mut self, link: usize, into: &mut Vec<u8>, most: usize) -> Arrival {
+        let third = self.chaos.writable_from_a_third;
+        let state = &mut self.links[link];
+        if state.reset_for_client {
+            return Arrival::Reset;
+        }
+        let start = into.len();
+        into.resize(start + most.min(state.outbound.bytes.len()), 0);
+        let count = state.outbound.take(&mut into[start..]);
+        if count == 0 {
+            return if state.outbound.finished { Arrival::End } else { Arrival::Nothing };
+        }
+        let free = state.outbound.capacity - state.outbound.bytes.len();
+        if state.write_blocked && (!third || free * 3 >= state.outbound.capacity) {
+            state.write_blocked = false;
+            state.edge.writable = true;
+        }
+        self.note(|| format!("link {link}: client reads {count} bytes"));
+        Arrival::Bytes(count)
+    }
+
+    /// Something that is not its own fault happened to a link: its client is excused.
+    pub(super) fn hit(&mut self, link: usize, what: &'static str) {
+        self.seen.insert(what);
+        self.links[link].hit.get_or_insert(what);
+        self.note(|| format!("link {link}: is hit by {what}"));
+    }
+
+    /// Sends a datagram to the server, over a network that may lose and double it.
+    pub(super) fn send_datagram(&mut self, socket: usize, datagram: &Datagram) {
+        let copies = if self.strikes(self.chaos.datagrams_lost) {
+            0
+        } else {
+            1 + usize::from(self.strikes(self.chaos.datagrams_doubled))
+        };
+        for _ in 0..copies {
+            let at = self.now + self.random.millis(self.chaos.latency_millis);
+            self.agenda.add(at, Happening::Datagram(socket, datagram.clone()));
+        }
+    }
+}
+
+impl Link {
+    /// Neither direction works any more.
+    pub(super) fn break_off(&mut self) {
+        self.broken = true;
+        self.reset_for_client = true;
+        self.inbound.bytes.clear();
+        self.outbound.bytes.clear();
+        self.edge = Readiness { readable: true, writable: true, in_doubt: true };
+    }
+
+    /// What an event says beyond the edge: the kernel looks at the socket when it reports it.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.inbound.finished || self.broken || self.urgent.is_some()
+    }
+}
+
+impl Pipe {
+    fn new(capacity: usize) -> Self {
+        Self { bytes: VecDeque::new(), capacity, finished: false }
+    }
+
+    /// Fills `buffer` as far as there is something. (A queue stands in memory in two parts, and reads of it stop between
+    /// them.)
+    pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let mut count = 0;
+        while count < buffer.len() && !self.bytes.is_empty() {
+            count += self.bytes.read(&mut buffer[count..]).unwrap_or(0);
+        }
+        count
+    }
+}
+
+/// The wall clock at a time of the simulation.
+pub(super) fn wall_clock_at(now: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000) + now
+}
+
+/// Where a client sends its datagrams from; its port tells which one it is.
+pub(super) fn address_of(client: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 9], 10_000 + client as u16))
+}
+
+/// Which client that is.
+pub(super) fn client_at(address: SocketAddr) -> usize {
+    usize::from(address.port()) - 10_000
+}
+
+/// The address of ours that a client asks.
+pub(super) fn source_for(client: usize) -> Source {
+    Source { address: [198, 51, 100, (client % 250) as u8].into(), interface: client as u32 }
+}

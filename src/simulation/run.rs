@@ -1,0 +1,151 @@
+//! The course of one simulation: a server lives in the world, again and again if the power is lost, until it has stopped.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::chaos::Chaos;
+use super::clients::State;
+use super::disk::FaultyDisk;
+use super::kernel::SimulatedKernel;
+use super::random::Random;
+use super::settings::Settings;
+use super::tale::Teller;
+use super::trace::Trace;
+use super::world::World;
+use super::{Failure, Report, checks};
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::kernel::Command;
+use crate::reactor::{Reactor, Stopped, Turn};
+use crate::registry::Registry;
+use crate::stats::Tally;
+use crate::testing::MemoryDisk;
+use crate::xray::{self, SimulatedClock};
+
+/// Turns of the loop in which no time passes: more would be a loop that spins.
+const TURNS_IN_NO_TIME_MAX: u32 = 5000;
+
+/// Turns of one simulation.
+const TURNS_MAX: u64 = 300_000;
+
+/// How the life of one server ended.
+enum Life {
+    Stopped(Stopped),
+    Crashed(MemoryDisk),
+}
+
+/// Runs one simulation, and remembers its last steps if `tracing`.
+pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
+    let mut random = Random::new(seed);
+    let chaos = Chaos::draw(&mut random);
+    let settings = Settings::draw(&mut random);
+    let text = settings.text();
+    let disk = FaultyDisk::new(MemoryDisk::new(), &chaos, random.split());
+    let world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
+    let world = Rc::new(RefCell::new(world));
+    let mut report = Report::default();
+    let recorder = tracing.then(SimulatedClock::start);
+    let result = catch_unwind(AssertUnwindSafe(|| live(&world, &text, &mut report))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", text.unwrap_or("without a text")))
+    });
+    let mut world = world.borrow_mut();
+    report.calls = world.network.calls;
+    report.connections = world.network.links.len();
+    report.elapsed = world.network.now;
+    report.seen = std::mem::take(&mut world.network.seen);
+    for client in world.clients.iter().filter(|client| client.plan.honest) {
+        match client.state {
+            State::Served => report.served += 1,
+            _ => report.excused += 1,
+        }
+    }
+    match result {
+        Ok(()) => Ok(report),
+        Err(what) => {
+            let (steps, xray) = (world.network.trace.take(), xray::last(None).unwrap_or_default());
+            drop(recorder);
+            Err(Failure { seed, turn: report.turns, what, steps, xray })
+        }
+    }
+}
+
+fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
+    let mut registry = Registry::built_in();
+    let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
+    registry.stream_fn("tale", "Says more than it is asked.", example, |_| Teller::default());
+    let buffers_max = world.borrow().network.chaos.buffers_max;
+    let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
+    let origin = Instant::now();
+    loop {
+        let disk = world.borrow().disk.clone();
+        let kernel = SimulatedKernel { world: Rc::clone(world), disk, origin };
+        let mut reactor = Reactor::with_kernel(kernel, &config, &registry).map_err(|error| error.to_string())?;
+        reactor.limit_buffers(buffers_max);
+        let life = one_life(world, &mut reactor, report)?;
+        for stats in reactor.endpoints().iter().map(Endpoint::stats) {
+            let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]
+                .into_iter()
+                .flat_map(Tally::iter)
+                .map(|(reason, _)| reason);
+            world.borrow_mut().network.seen.extend(reasons);
+        }
+        match life {
+            Life::Stopped(stopped) => {
+                world.borrow_mut().network.seen.insert(match stopped {
+                    Stopped::InOrder => "a stop in order",
+                    Stopped::AtOnce => "a stop at once",
+                });
+                return checks::after_the_end(world, &reactor);
+            }
+            Life::Crashed(left) => {
+                report.crashes += 1;
+                world.borrow_mut().excuse_those_that_are_left("the loss of power");
+                drop(reactor);
+                let jobs = std::mem::take(&mut world.borrow_mut().jobs);
+                drop(jobs);
+                world.borrow_mut().restart(left);
+                checks::files(&world.borrow(), &world.borrow().disk.memory)?;
+            }
+        }
+    }
+}
+
+fn one_life(
+    world: &Rc<RefCell<World>>,
+    reactor: &mut Reactor<SimulatedKernel>,
+    report: &mut Report,
+) -> Result<Life, String> {
+    let mut turns_in_no_time = 0;
+    loop {
+        let before = world.borrow().network.now;
+        let turn = reactor.turn(None).map_err(|error| error.to_string())?;
+        report.turns += 1;
+        let left = world.borrow().disk.left_by_crash();
+        if let Some(left) = left {
+            return Ok(Life::Crashed(left));
+        }
+        checks::after_a_turn(world, reactor)?;
+        if let Turn::Stopped(stopped) = turn {
+            return Ok(Life::Stopped(stopped));
+        }
+        let mut world = world.borrow_mut();
+        if let Some(failure) = world.failure.take() {
+            return Err(failure);
+        }
+        turns_in_no_time = if world.network.now == before { turns_in_no_time + 1 } else { 0 };
+        if turns_in_no_time > TURNS_IN_NO_TIME_MAX || report.turns > TURNS_MAX {
+            return Err("the loop spins".to_owned());
+        }
+        if world.network.now > world.patience() {
+            return Err(checks::describe_the_unserved(&world));
+        }
+        if !world.stopping && world.is_settled() {
+            checks::at_rest(&world, reactor)?;
+            world.command(Command::Stop);
+            world.stopping = true;
+        }
+    }
+}

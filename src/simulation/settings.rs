@@ -1,0 +1,109 @@
+//! The configuration of a simulated server: all protocols, and limits drawn so that they are reached.
+
+use std::net::SocketAddr;
+
+use super::random::Random;
+use crate::protocol::file::OnExisting;
+
+/// The protocols of the simulated server, each on a port of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    Sum = 5656,
+    Uppercase = 8001,
+    File = 8008,
+    FileSized = 8009,
+    Time = 8330,
+    Greeting = 7020,
+    Tale = 9000,
+}
+
+impl Service {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Sum, Self::Uppercase, Self::File, Self::FileSized, Self::Time, Self::Greeting, Self::Tale];
+
+    pub(super) fn address(self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self as u16))
+    }
+
+    /// How many bytes at the front of a message must not be split by a pause: a name, which silence ends too.
+    pub(super) fn head(self, message: &[u8]) -> usize {
+        match self {
+            Self::File | Self::FileSized => {
+                message.iter().position(|byte| *byte == b'\n').map_or(message.len(), |end| end + 1)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// What the seed decides about the configuration.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    max_connections: usize,
+    /// Zero for no limit.
+    pub(super) max_connections_per_ip: usize,
+    max_pending_output: usize,
+    pub(super) max_pending_output_total: usize,
+    /// The kernel says what a peer has not acknowledged.
+    pub(super) tells_acknowledged: bool,
+    write_timeout: &'static str,
+    min_send_rate: &'static str,
+    free_space_floor: &'static str,
+    pub(super) existing: OnExisting,
+}
+
+const KIB: usize = 1024;
+
+impl Settings {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let tells_acknowledged = random.strikes(800);
+        // A reader that takes three seconds for a third of a queue is slow and not dead, which only the kernel knows.
+        let is_short = tells_acknowledged && random.flip();
+        Self {
+            tells_acknowledged,
+            write_timeout: if is_short { "3s" } else { "30s" },
+            min_send_rate: if is_short { "0B" } else { "1KiB" },
+            max_connections: random.pick(&[2, 5, 10_000, 10_000]),
+            max_connections_per_ip: random.pick(&[0, 0, 1, 2, 10_000]),
+            max_pending_output: random.pick(&[16, KIB, 256 * KIB, 256 * KIB]),
+            max_pending_output_total: random.pick(&[KIB, 256 * KIB * KIB, 256 * KIB * KIB]),
+            free_space_floor: random.pick(&["0B", "0B", "1MiB"]),
+            existing: random.pick(&[OnExisting::Refuse, OnExisting::Replace, OnExisting::Number]),
+        }
+    }
+
+    /// The configuration file that says so.
+    pub(super) fn text(&self) -> String {
+        let Self { max_connections, max_connections_per_ip, max_pending_output, max_pending_output_total, .. } = self;
+        let Self { free_space_floor: floor, write_timeout, min_send_rate, .. } = self;
+        let existing = match self.existing {
+            OnExisting::Refuse => "refuse",
+            OnExisting::Replace => "replace",
+            OnExisting::Number => "number",
+        };
+        let files =
+            format!(r#"{{ "directory": "received", "existing": "{existing}", "free_space_floor": "{floor}" }}"#);
+        format!(
+            r#"{{
+                "listeners": [
+                    {{ "listen": "tcp://127.0.0.1:5656", "protocol": "sum" }},
+                    {{ "listen": "udp://127.0.0.1:5656", "protocol": "sum" }},
+                    {{ "listen": "tcp://127.0.0.1:8001", "protocol": "uppercase" }},
+                    {{ "listen": "tcp://127.0.0.1:8008", "protocol": "file", "options": {files} }},
+                    {{ "listen": "tcp://127.0.0.1:8009", "protocol": "file-sized", "options": {files} }},
+                    {{ "listen": "tcp://127.0.0.1:8330", "protocol": "time" }},
+                    {{ "listen": "tcp://127.0.0.1:7020", "protocol": "greeting" }},
+                    {{ "listen": "tcp://127.0.0.1:9000", "protocol": "tale" }}
+                ],
+                "limits": {{
+                    "max_connections": {max_connections},
+                    "max_connections_per_ip": {max_connections_per_ip},
+                    "write_timeout": "{write_timeout}",
+                    "min_send_rate": "{min_send_rate}",
+                    "max_pending_output": "{max_pending_output}B"
+                }},
+                "max_pending_output_total": "{max_pending_output_total}B"
+            }}"#
+        )
+    }
+}

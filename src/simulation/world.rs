@@ -1,0 +1,257 @@
+//! The world around the server: who is in it, and what happens in it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
+
+use super::chaos::Chaos;
+use super::clients::datagram::DatagramClient;
+use super::clients::{Client, State, honest, hostile};
+use super::disk::FaultyDisk;
+use super::network::{Happening, Network, ServerEnd, wall_clock_at};
+use super::random::Random;
+use super::settings::{Service, Settings};
+use super::trace::Trace;
+use crate::kernel::{Command, Readiness, Token};
+use crate::protocol::Job;
+use crate::testing::MemoryDisk;
+
+/// All but the server.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) network: Network,
+    pub(super) settings: Settings,
+    pub(super) clients: Vec<Client>,
+    pub(super) datagram_clients: Vec<DatagramClient>,
+    random: Random,
+    pub(super) disk: FaultyDisk,
+    /// What workers are busy with.
+    pub(super) jobs: BTreeMap<u64, (Token, Job)>,
+    pub(super) jobs_due: VecDeque<u64>,
+    pub(super) jobs_submitted: u64,
+    pub(super) commands: Vec<Command>,
+    /// The server has been told to stop, and there will be no other.
+    pub(super) stopping: bool,
+    pub(super) failure: Option<String>,
+}
+
+impl World {
+    pub(super) fn new(random: &mut Random, chaos: Chaos, settings: Settings, disk: FaultyDisk, trace: Trace) -> Self {
+        let honest_count = random.within(1..12);
+        // At one door a crowd finds limits that it does not find at six.
+        let crowded = random.strikes(300).then(|| random.pick(&Service::ALL));
+        let clients: Vec<_> = (0..honest_count + random.within(0..12))
+            .map(|number| {
+                let service = crowded.unwrap_or_else(|| random.pick(&Service::ALL));
+                let plan = if number < honest_count {
+                    honest::plan(service, number, settings.existing, random)
+                } else {
+                    hostile::plan(service, number, settings.existing, random)
+                };
+                Client::new(number, plan)
+            })
+            .collect();
+        for upload in clients.iter().flat_map(|client| &client.plan.uploads) {
+            if let Some(contents) = &upload.before {
+                disk.memory.insert(&upload.name, contents);
+            }
+        }
+        let honest_datagrams = random.within(0..4);
+        let datagram_clients: Vec<_> = (0..honest_datagrams + random.within(0..3))
+            .map(|number| {
+                if number < honest_datagrams {
+                    DatagramClient::honest(number, random)
+                } else {
+                    DatagramClient::hostile(number, random)
+                }
+            })
+            .collect();
+        let everybody = clients.len() + datagram_clients.len();
+        let mut network = Network::new(chaos, random.split(), trace, everybody);
+        let until = network.chaos.until.as_millis() as u64;
+        for number in 0..everybody {
+            let latest = random.pick(&[until, until, 10, 0]);
+            let start = random.millis(latest);
+            network.wake(number, start);
+        }
+        for (at, command) in network.chaos.stop_at.into_iter().chain(network.chaos.stop_again_at) {
+            network.agenda.add(at, Happening::Command(command));
+        }
+        if !network.chaos.disk_full.is_empty() {
+            network.agenda.add(network.chaos.disk_full.start, Happening::DiskFull(true));
+            network.agenda.add(network.chaos.disk_full.end, Happening::DiskFull(false));
+        }
+        network.agenda.add(network.chaos.until, Happening::Calm);
+        network.agenda.add(Duration::from_secs(1), Happening::Command(Command::Report));
+        Self {
+            network,
+            settings,
+            clients,
+            datagram_clients,
+            random: random.split(),
+            disk,
+            jobs: BTreeMap::new(),
+            jobs_due: VecDeque::new(),
+            jobs_submitted: 0,
+            commands: Vec::new(),
+            stopping: false,
+            failure: None,
+        }
+    }
+
+    pub(super) fn wall_clock(&self) -> SystemTime {
+        wall_clock_at(self.network.now)
+    }
+
+    pub(super) fn disk_memory(&self) -> MemoryDisk {
+        self.disk.memory.clone()
+    }
+
+    pub(super) fn fail(&mut self, what: String) {
+        self.failure.get_or_insert(what);
+    }
+
+    /// Whether the loop need not go on waiting: something failed, the power is lost, or all is done.
+    pub(super) fn is_over(&self) -> bool {
+        let over = self.failure.is_some() || self.network.powered_off || self.network.now > self.patience();
+        over || (!self.stopping && self.is_settled())
+    }
+
+    /// When everybody must be done: hostile clients may have to be waited for, one after the other.
+    pub(super) fn patience(&self) -> Duration {
+        self.network.chaos.until + hostile::PATIENCE * (2 + self.clients.len() as u32)
+    }
+
+    /// The faults are over, everybody is done, and the server has let go of them.
+    pub(super) fn is_settled(&self) -> bool {
+        self.network.now >= self.network.chaos.until
+            && self.jobs.is_empty()
+            && self.clients.iter().all(|client| client.state != State::Busy || is_given_up(client))
+            && self.datagram_clients.iter().all(|client| client.done)
+            && self.network.links.iter().all(|link| link.server == ServerEnd::Closed)
+    }
+
+    /// The connection of `token` was hit by what is not its client's fault.
+    pub(super) fn hit(&mut self, token: Token, what: &'static str) {
+        if let Some(link) = self.network.links.iter().rposition(|link| link.token == Some(token)) {
+            self.network.hit(link, what);
+        }
+    }
+
+    /// Something may happen in the middle of a turn.
+    pub(super) fn preempt(&mut self) {
+        if self.network.strikes(self.network.chaos.preemptions) {
+            self.network.now += self.network.random.millis(2);
+            self.play_what_is_due();
+        }
+    }
+
+    /// What the loop did since it read the clock may have taken long.
+    pub(super) fn work(&mut self) {
+        if self.network.strikes(self.network.chaos.long_work) {
+            self.network.now += self.network.random.millis(3);
+            self.play_what_is_due();
+        }
+    }
+
+    /// The loop may be held up before it sees what happened.
+    pub(super) fn stall(&mut self) {
+        if self.network.strikes(self.network.chaos.stalls) {
+            self.network.now += self.network.random.millis(300);
+            self.play_what_is_due();
+        }
+    }
+
+    pub(super) fn play_what_is_due(&mut self) {
+        while let Some(happening) = self.network.agenda.pop(self.network.now) {
+            self.play(happening);
+        }
+    }
+
+    fn play(&mut self, happening: Happening) {
+        let network = &mut self.network;
+        match happening {
+            Happening::Client(number) => {
+                network.awaited[number] = false;
+                match self.clients.get_mut(number) {
+                    Some(client) => client.go_on(network, &mut self.random, self.stopping),
+                    None => {
+                        let client = &mut self.datagram_clients[number - self.clients.len()];
+                        client.go_on(number, network, &mut self.random, self.stopping);
+                    }
+                }
+            }
+            Happening::Edge(link, edge) => {
+                network.links[link].edges_planned -= 1;
+                let owed = &mut network.links[link].edge;
+                owed.readable |= edge.readable;
+                owed.writable |= edge.writable;
+            }
+            Happening::ListenerEdge(listener) => {
+                network.listeners[listener].edges_planned -= 1;
+                network.listeners[listener].edge = true;
+            }
+            Happening::SocketEdge(socket, edge) => {
+                network.sockets[socket].edges_planned -= 1;
+                let owed = &mut network.sockets[socket].edge;
+                *owed = Readiness {
+                    readable: owed.readable || edge.readable,
+                    writable: owed.writable || edge.writable,
+                    in_doubt: false,
+                };
+            }
+            Happening::Datagram(socket, datagram) => network.datagram_arrives(socket, datagram),
+            Happening::Reply(client, payload) => {
+                if let Err(wrong) = self.datagram_clients[client].receive(&payload) {
+                    self.fail(format!("UDP client {client} got {wrong}"));
+                }
+            }
+            Happening::Calm => network.note(|| "the faults are over".to_owned()),
+            Happening::Job(id) => self.jobs_due.push_back(id),
+            Happening::Command(command) => self.command(command),
+            Happening::DiskFull(full) => self.disk.memory.set_capacity(if full { 0 } else { u64::MAX }),
+        }
+    }
+
+    /// The server is told something. Who is not served before it stops is excused.
+    pub(super) fn command(&mut self, command: Command) {
+        self.network.note(|| format!("command {command:?}"));
+        self.commands.push(command);
+        if command != Command::Report {
+            self.stopping = true;
+            self.excuse_those_that_are_left("the stop of the server");
+        }
+    }
+
+    pub(super) fn excuse_those_that_are_left(&mut self, why: &'static str) {
+        for link in 0..self.network.links.len() {
+            if self.network.links[link].server != ServerEnd::Closed {
+                self.network.hit(link, why);
+            }
+        }
+    }
+
+    /// The power is lost, and comes back.
+    pub(super) fn restart(&mut self, left: MemoryDisk) {
+        self.stopping = false;
+        self.network.chaos.crash_at = None;
+        self.network.agenda.forget_server();
+        self.network.note(|| "the server starts again".to_owned());
+        self.network.powered_off = false;
+        for link in &mut self.network.links {
+            link.token = None;
+        }
+        self.network.retired.clear();
+        self.network.stale_notices = 0;
+        self.network.first_in_short = None;
+        let chaos = &self.network.chaos;
+        left.set_capacity(if chaos.disk_full.contains(&self.network.now) { 0 } else { u64::MAX });
+        self.disk = FaultyDisk::new(left, chaos, self.random.split());
+        self.jobs_due.clear();
+        self.commands.clear();
+    }
+}
+
+/// Whether a client waits for something that it is not owed: it is hostile, and the server has closed.
+fn is_given_up(client: &Client) -> bool {
+    !client.plan.honest
+}
