@@ -1,28 +1,35 @@
-//! Amounts as a person reads them, in lines of the log: `256 KiB`, `3.2 s`. Two or three digits tell enough there.
+//! Amounts as a person reads them, in lines of the log: `256 KiB`, `3.2 s`. Two or three digits tell enough there. Exact, as a
+//! configuration has them, they are in [`units`](crate::units).
 
 use std::fmt;
 use std::time::Duration;
 
-/// A number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bytes(pub(crate) u64);
+use crate::units::Size;
 
-/// A stretch of time.
+/// An amount, rounded when it is displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub(crate) struct Rounded<T>(pub(crate) T);
 
 /// A number of things, with the word for one of them: `1 connection`, `2 connections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
 
+impl Rounded<Size> {
+    /// A number of bytes.
+    pub(crate) const fn bytes(count: u64) -> Self {
+        Self(Size::bytes(count))
+    }
+}
+
 const BYTE_UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-impl fmt::Display for Bytes {
+impl fmt::Display for Rounded<Size> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let thousands = (self.0.max(1).ilog2() / 10).min(BYTE_UNITS.len() as u32 - 1);
+        let bytes = self.0.as_u64();
+        let thousands = (bytes.max(1).ilog2() / 10).min(BYTE_UNITS.len() as u32 - 1);
         let (unit, name) = (1_u64 << (10 * thousands), BYTE_UNITS[thousands as usize]);
-        let whole = self.0.is_multiple_of(unit) || self.0 / unit >= 10;
-        f.pad(&format!("{:.*} {name}", usize::from(!whole), self.0 as f64 / unit as f64))
+        let whole = bytes.is_multiple_of(unit) || bytes / unit >= 10;
+        f.pad(&format!("{:.*} {name}", usize::from(!whole), bytes as f64 / unit as f64))
     }
 }
 
@@ -33,7 +40,7 @@ impl fmt::Display for Count {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for Rounded<Duration> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         f.pad(&match seconds {
@@ -53,14 +60,14 @@ mod tests {
 
     #[test]
     fn bytes_are_told_in_the_largest_unit_of_which_there_is_one() {
-        let told = |bytes| Bytes(bytes).to_string();
+        let told = |bytes| Rounded::bytes(bytes).to_string();
         assert_eq!([told(0), told(1023), told(1024), told(1536)], ["0 B", "1023 B", "1 KiB", "1.5 KiB"]);
         assert_eq!([told(256 << 10), told(300_000), told(u64::MAX)], ["256 KiB", "293 KiB", "16777216 TiB"]);
     }
 
     #[test]
     fn a_stretch_of_time_is_told_to_two_digits_or_more() {
-        let told = |milliseconds| Span(Duration::from_millis(milliseconds)).to_string();
+        let told = |milliseconds| Rounded(Duration::from_millis(milliseconds)).to_string();
         assert_eq!([told(0), told(999), told(3_200), told(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
         assert_eq!([told(120_000), told(7_200_000), told(172_800_000)], ["2 min", "2 h", "2 d"]);
     }
@@ -73,6 +80,6 @@ mod tests {
 
     #[test]
     fn they_take_the_width_of_a_column() {
-        assert_eq!(format!("{:>8}|{:>8}", Bytes(10), Span(Duration::from_secs(2))), "    10 B|   2.0 s");
+        assert_eq!(format!("{:>8}|{:>8}", Rounded::bytes(10), Rounded(Duration::from_secs(2))), "    10 B|   2.0 s");
     }
 }

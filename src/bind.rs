@@ -5,11 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-
 use crate::address::Transport;
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
+use crate::errno;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::protocol::{DatagramProtocol, Setup, SetupError};
@@ -131,7 +130,7 @@ fn at_first_address<S>(
         for address in addresses {
             result = bind(address, both_families && address.is_ipv6())
                 .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
-            if !result.as_ref().is_err_and(lacks_family) {
+            if !result.as_ref().is_err_and(errno::lacks_family) {
                 break;
             }
         }
@@ -158,11 +157,6 @@ fn taken_by_us(error: io::Error, transport: Transport, address: SocketAddr, endp
         }
         _ => error,
     }
-}
-
-fn lacks_family(error: &io::Error) -> bool {
-    let number = error.raw_os_error();
-    number == Some(Errno::EAFNOSUPPORT as i32) || number == Some(Errno::EADDRNOTAVAIL as i32)
 }
 
 fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {

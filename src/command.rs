@@ -18,8 +18,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use log::{error, warn};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::arguments::{Action, Arguments, Run, Source};
 use self::output::write_whole;
@@ -219,12 +219,10 @@ fn unblock_signals() -> io::Result<()> {
 
 /// As many descriptors as the administrator allows (`setrlimit(2)`); the soft limit is low for the sake of `select(2)`.
 fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
-        // macOS says that there is no limit, and takes no more than `OPEN_MAX`.
-        let soft = if cfg!(target_vendor = "apple") { hard.min(10_240) } else { hard };
-        setrlimit(Resource::RLIMIT_NOFILE, soft, hard)
-    });
-    if let Err(error) = raised {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    // macOS says that there is no limit, and takes no more than `OPEN_MAX`.
+    let soft = if cfg!(target_vendor = "apple") { Some(hard.map_or(10_240, |hard| hard.min(10_240))) } else { hard };
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: soft, maximum: hard }) {
         warn!("cannot raise the limit of descriptors: {error}");
     }
 }

@@ -21,7 +21,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use rustix::fs::OFlags;
 use serde_json::Value;
 
 pub use schema::schema;
@@ -246,7 +246,7 @@ impl From<&ListenerConfig> for ListenerMembers {
 
 /// The content of a file, and at most one byte more than is allowed. Opening does not wait for a writer (`fifo(7)`).
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
-use nix::errno::Errno;
-
 use crate::attempt::{Attempt, attempt};
+use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
 use crate::limits::ACCEPT_ERRORS_MAX;
 use crate::peer::Peer;
@@ -32,7 +31,7 @@ pub(crate) enum Pause {
     /// A limit is reached.
     Full(&'static str),
     /// What `accept(2)` said.
-    Failed(Errno),
+    Failed(Code),
 }
 
 /// What a try to accept came to.
@@ -59,47 +58,19 @@ impl<L> Listener<L> {
         match attempt(|| kernel.accept(&self.socket)) {
             Attempt::Done((stream, peer)) => Accepted::Connection(stream, peer),
             Attempt::WouldBlock => Accepted::Nobody,
-            Attempt::Failed(error) => match concerns_one_connection(&error) {
-                Some(reason) if errors_before < ACCEPT_ERRORS_MAX => {
+            Attempt::Failed(error) => match errno::of_accept(&error) {
+                AcceptError::Connection(reason) if errors_before < ACCEPT_ERRORS_MAX => {
                     self.errors_in_a_row = errors_before + 1;
                     Accepted::Gone(reason, error)
                 }
-                Some(_) => {
+                AcceptError::Connection(_) => {
                     self.errors_in_a_row = errors_before;
                     Accepted::Exhausted(error)
                 }
-                None => Accepted::Exhausted(error),
+                AcceptError::Shortage | AcceptError::Other => Accepted::Exhausted(error),
             },
         }
     }
-}
-
-/// `accept(2)`, "Error handling": Linux passes errors of the network on that are already pending on the new socket, and
-/// says to treat them like `EAGAIN` by retrying. None of them may end or delay a server, unless they never end. Returns the
-/// name of the counter.
-fn concerns_one_connection(error: &io::Error) -> Option<&'static str> {
-    if cfg!(target_os = "linux") && error.raw_os_error() == Some(64) {
-        return Some("ENONET");
-    }
-    match Errno::from_raw(error.raw_os_error()?) {
-        Errno::ECONNABORTED => Some("ECONNABORTED"),
-        Errno::ECONNRESET => Some("ECONNRESET"),
-        Errno::EPROTO => Some("EPROTO"),
-        Errno::ENOPROTOOPT => Some("ENOPROTOOPT"),
-        Errno::ENETDOWN => Some("ENETDOWN"),
-        Errno::ENETUNREACH => Some("ENETUNREACH"),
-        Errno::EHOSTDOWN => Some("EHOSTDOWN"),
-        Errno::EHOSTUNREACH => Some("EHOSTUNREACH"),
-        Errno::EOPNOTSUPP => Some("EOPNOTSUPP"),
-        Errno::EPERM => Some("EPERM"),
-        _ => None,
-    }
-}
-
-/// Whether an error of `accept(2)` is about descriptors or memory, which a server that stops may wait for.
-pub(crate) fn lack_may_end(error: &io::Error) -> bool {
-    let missing = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
-    error.raw_os_error().is_some_and(|number| missing.contains(&Errno::from_raw(number)))
 }
 
 /// Connections by address, for `max_connections_per_ip`. A peer without an internet address is not counted.
@@ -138,16 +109,6 @@ impl Peers {
 mod tests {
     use super::*;
     use crate::peer::Credentials;
-
-    #[test]
-    fn each_errno_of_accept_has_its_answer() {
-        for errno in [Errno::ECONNABORTED, Errno::EPROTO, Errno::ENETDOWN, Errno::EHOSTUNREACH, Errno::EPERM] {
-            assert_eq!(concerns_one_connection(&errno.into()), Some(&format!("{errno:?}")[..]));
-        }
-        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EINVAL, Errno::EBADF] {
-            assert_eq!(concerns_one_connection(&errno.into()), None, "{errno}");
-        }
-    }
 
     #[test]
     fn connections_are_counted_by_address_whatever_the_port_and_family() {

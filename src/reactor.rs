@@ -39,7 +39,6 @@ use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
 use crate::bind::{self, BindError};
-use crate::births::Births;
 use crate::budget::{Budget, Class};
 use crate::config::Config;
 use crate::datagram::Mailbox;
@@ -87,7 +86,6 @@ pub struct Reactor<K: Kernel = Mio> {
     slots: Slab<Slot<K>>,
     /// The newest owner of a slot.
     generation: u32,
-    births: Births,
     ledger: Ledger,
     /// What is served, in the order of the configuration; a slot knows its endpoint by the index.
     endpoints: Vec<Endpoint>,
@@ -188,7 +186,6 @@ impl<K: Kernel> Reactor<K> {
             moment,
             slots: Slab::new(),
             generation: 0,
-            births: Births::default(),
             ledger: Ledger::default(),
             endpoints: Vec::new(),
             queues: Queues::default(),

@@ -4,7 +4,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, read};
+use rustix::io::{read, retry_on_intr};
+
+use crate::attempt::{Attempt, attempt};
 
 /// Lines of an input, of which each means to go on, until it ends or a signal comes.
 pub(super) struct Keyboard<I> {
@@ -35,22 +37,20 @@ impl<I: AsFd> Keyboard<I> {
     fn read(&mut self) -> bool {
         let mut sources = vec![PollFd::new(&self.input, PollFlags::IN)];
         sources.extend(self.signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));
-        match poll(&mut sources, None) {
-            Err(Errno::INTR) => return true,
-            Err(_) => return false,
-            Ok(_) => {}
+        if retry_on_intr(|| poll(&mut sources, None)).is_err() {
+            return false;
         }
         if sources.get(1).is_some_and(|signals| !signals.revents().is_empty()) {
             return false;
         }
         let mut bytes = [0; 1024];
-        match read(&self.input, &mut bytes) {
-            Ok(0) => false,
-            Ok(count) => {
+        match attempt(|| Ok(read(&self.input, &mut bytes)?)) {
+            Attempt::Done(0) | Attempt::Failed(_) => false,
+            Attempt::Done(count) => {
                 self.lines += bytes[..count].iter().filter(|byte| **byte == b'\n').count();
                 true
             }
-            Err(error) => matches!(error, Errno::INTR | Errno::AGAIN),
+            Attempt::WouldBlock => true,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What is logged: as `--log` says, or else `RUST_LOG`, or else from `info` on.
 
 use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::time::SystemTime;
 
 use env_logger::{Builder, Target};
-use log::LevelFilter;
+use humantime::format_rfc3339_seconds;
+use log::{LevelFilter, Record};
 
 use crate::json::{alternatives, nearest, quoted};
 use crate::log_writer::LogWriter;
@@ -54,12 +57,47 @@ fn check(directive: &str, program: &str) -> Result<(), String> {
 
 /// Sends what `filter` lets pass to `writer`, unless the program has a logger already.
 pub(super) fn start(filter: &str, writer: LogWriter) {
-    let _ = Builder::new().parse_filters(filter).target(Target::Pipe(Box::new(writer))).try_init();
+    let mut builder = Builder::new();
+    builder.parse_filters(filter).target(Target::Pipe(Box::new(writer)));
+    let _ = builder.format(|line, record| write(line, SystemTime::now(), record)).try_init();
+}
+
+/// Writes a record as one line, with the lines that follow in it indented.
+fn write(to: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
+    // `humantime` has no time before 1970.
+    let time = format_rfc3339_seconds(now.max(SystemTime::UNIX_EPOCH));
+    let text = record.args().to_string().replace('\n', "\n    ");
+    writeln!(to, "[{time} {:<5} {}] {text}", record.level(), record.target())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use log::Level;
+
     use super::*;
+
+    fn written(now: SystemTime, level: Level, text: &str) -> String {
+        let mut line = Vec::new();
+        let mut record = Record::builder();
+        record.level(level).target("reactor::bind");
+        write(&mut line, now, &record.args(format_args!("{text}")).build()).expect("memory");
+        String::from_utf8(line).expect("text")
+    }
+
+    #[test]
+    fn a_line_has_the_time_the_level_and_the_part_and_more_lines_are_indented() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_999);
+        let warned = written(now, Level::Warn, "a heading:\na row\nanother");
+        assert_eq!(warned, "[2023-11-14T22:13:20Z WARN  reactor::bind] a heading:\n    a row\n    another\n");
+    }
+
+    #[test]
+    fn a_clock_before_1970_loses_no_line() {
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(written(early, Level::Error, "x"), "[1970-01-01T00:00:00Z ERROR reactor::bind] x\n");
+    }
 
     fn of(variable: &str) -> Result<String, String> {
         filter(None, Some(variable.as_ref()), "my-server")

@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, write};
+use rustix::io::{retry_on_intr, write};
+
+use crate::attempt::{Attempt, attempt};
 
 /// Writes all of `text`. Another process that shares the terminal or the pipe may have made it non-blocking: then this waits
 /// until there is room again (`poll(2)`).
@@ -14,15 +16,13 @@ use rustix::io::{Errno, write};
 pub(super) fn write_whole(to: impl AsFd, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        match write(&to, rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => rest = &rest[count..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&to, PollFlags::OUT)], None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) => return Err(error.into()),
+        match attempt(|| Ok(write(&to, rest)?)) {
+            Attempt::Done(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Attempt::Done(count) => rest = &rest[count..],
+            Attempt::WouldBlock => {
+                retry_on_intr(|| poll(&mut [PollFd::new(&to, PollFlags::OUT)], None))?;
+            }
+            Attempt::Failed(error) => return Err(error),
         }
     }
     Ok(())
@@ -33,14 +33,14 @@ mod tests {
     use std::io::Read;
     use std::thread;
 
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use rustix::fs::{OFlags, fcntl_setfl};
 
     use super::*;
 
     #[test]
     fn all_of_a_text_arrives_through_a_pipe_that_is_non_blocking_and_full() {
         let (mut reader, writer) = io::pipe().expect("a pipe");
-        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("an open pipe");
+        fcntl_setfl(&writer, OFlags::NONBLOCK).expect("an open pipe");
         let text = "0123456789".repeat(100_000);
         let expected = text.clone();
         let writes = thread::spawn(move || write_whole(&writer, &text));
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_reader_that_has_left_is_an_error_and_no_endless_wait() {
         let (reader, writer) = io::pipe().expect("a pipe");
-        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("an open pipe");
+        fcntl_setfl(&writer, OFlags::NONBLOCK).expect("an open pipe");
         while write(&writer, &[0; 4096]).is_ok() {}
         drop(reader);
         assert_eq!(write_whole(&writer, "x").expect_err("nobody reads").kind(), io::ErrorKind::BrokenPipe);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::expiry::Expired;
 use super::held::Pending;
 use super::{Connection, Phase};
-use crate::amounts::{Bytes, Span};
+use crate::amounts::Rounded;
 use crate::kernel::Transport;
 use crate::limits::Limits;
 use crate::protocol::{CloseReason, Within};
@@ -183,7 +183,7 @@ impl Why {
         if left.is_zero() {
             return f.write_str("now");
         }
-        write!(f, "in {}", Span(left))?;
+        write!(f, "in {}", Rounded(left))?;
         f.write_str(match expired {
             Expired::Order(CloseReason::RequestTimeout) => " unless it is complete",
             Expired::Order(CloseReason::Lifetime) => " whatever happens",
@@ -199,11 +199,15 @@ impl Why {
 /// The sentence; `{:#}` leaves out what happens next.
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (waited, pending) = (Span(self.waited), Bytes(self.pending_bytes as u64));
+        let (waited, pending) = (Rounded(self.waited), Rounded::bytes(self.pending_bytes as u64));
         match self.wait {
             Wait::Idle => write!(f, "idle for {waited}"),
             Wait::Request(first) => {
-                write!(f, "in the middle of a request: its first byte came {} ago, the last {waited} ago", Span(first))
+                write!(
+                    f,
+                    "in the middle of a request: its first byte came {} ago, the last {waited} ago",
+                    Rounded(first)
+                )
             }
             Wait::Body => write!(f, "in the middle of a body: the last byte came {waited} ago"),
             Wait::Quiet => write!(f, "waiting for a pause to end the message: the last byte came {waited} ago"),
@@ -221,14 +225,14 @@ impl fmt::Display for Why {
             ),
             Wait::Job => write!(f, "waiting for a worker to do a job: nothing else for {waited}"),
             Wait::Upload(received) => {
-                write!(f, "waiting for more of an upload: {} so far, the last {waited} ago", Bytes(received))
+                write!(f, "waiting for more of an upload: {} so far, the last {waited} ago", Rounded::bytes(received))
             }
             Wait::Disk(received) => {
-                let received = Bytes(received);
+                let received = Rounded::bytes(received);
                 write!(f, "waiting for a worker to write an upload: {received} so far, the last {waited} ago")
             }
             Wait::Buffer(received) => {
-                write!(f, "waiting for a buffer, of which other uploads have all: {} so far", Bytes(received))
+                write!(f, "waiting for a buffer, of which other uploads have all: {} so far", Rounded::bytes(received))
             }
             Wait::Flushing(reason) => {
                 write!(f, "over ({reason}) but for {pending} pending: the last write said EAGAIN {waited} ago")
@@ -245,9 +249,9 @@ impl fmt::Display for Why {
             write!(f, "; {pending} of output pending")?;
         }
         if let Some(Queue { bytes, acknowledged }) = self.queue {
-            write!(f, "; the kernel holds {} that the peer has not acknowledged", Bytes(bytes as u64))?;
+            write!(f, "; the kernel holds {} that the peer has not acknowledged", Rounded::bytes(bytes as u64))?;
             if let Some(acknowledged) = acknowledged {
-                write!(f, ", and some was acknowledged {} ago", Span(acknowledged))?;
+                write!(f, ", and some was acknowledged {} ago", Rounded(acknowledged))?;
             }
         }
         if self.peer_finished && !self.is_over() {

@@ -7,29 +7,26 @@ mod temporary;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fstatat};
-use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstatvfs, linkat, openat, renameat, statat, unlinkat};
 
 use self::temporary::Temporary;
 use crate::disk::{Directory, Disk, Draft, Existing};
+use crate::errno::Code;
+use crate::file_lock::try_lock;
 
 /// The flag that opens a file without a name (`open(2)`), on systems that have it.
 #[cfg(target_os = "linux")]
-const UNNAMED: Option<OFlag> = Some(OFlag::O_TMPFILE);
+const UNNAMED: Option<OFlags> = Some(OFlags::TMPFILE);
 #[cfg(not(target_os = "linux"))]
-const UNNAMED: Option<OFlag> = None;
+const UNNAMED: Option<OFlags> = None;
 
 /// 0640: nobody but the owner writes, nobody else reads.
-const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR).union(Mode::S_IRGRP);
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
 
 /// The disk of this machine.
 ///
@@ -37,7 +34,7 @@ const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR).union(Mode::S_IRGRP);
 /// a temporary one elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct PosixDisk {
-    unnamed: Option<OFlag>,
+    unnamed: Option<OFlags>,
 }
 
 impl PosixDisk {
@@ -63,7 +60,7 @@ impl Default for PosixDisk {
 impl Disk for PosixDisk {
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>> {
         create::durably(path)?;
-        let handle = OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(path);
+        let handle = OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits() as i32).open(path);
         let handle = handle.map_err(|error| failed("it cannot be opened", &error))?;
         let mut directory =
             PosixDirectory { handle: Arc::new(handle), unnamed: self.unnamed, unlocked: None, naming: Naming::Link };
@@ -73,9 +70,9 @@ impl Disk for PosixDisk {
             Err(error) if !is_full(&error) => return Err(error),
             _ => {}
         }
-        if let Some(errno) = directory.unlocked {
+        if let Some(code) = directory.unlocked {
             log::warn!(
-                "{}: its file system has no locks ({errno}), so what a dead server left there is not removed: remove \
+                "{}: its file system has no locks ({code}), so what a dead server left there is not removed: remove \
                  .reactor-*.tmp while no server runs",
                 path.display()
             );
@@ -97,9 +94,9 @@ fn failed(step: impl Display, error: &io::Error) -> io::Error {
 #[derive(Debug)]
 struct PosixDirectory {
     handle: Arc<File>,
-    unnamed: Option<OFlag>,
+    unnamed: Option<OFlags>,
     /// There are no locks, for this reason.
-    unlocked: Option<Errno>,
+    unlocked: Option<Code>,
     naming: Naming,
 }
 
@@ -111,17 +108,17 @@ enum Naming {
     /// Its temporary one is changed, unless something has the new one (`renameat2(2)`: `RENAME_NOREPLACE`).
     Rename,
     /// Not at all: that is what linking says, and there is no such renaming.
-    None(Errno),
+    None(Code),
 }
 
 impl PosixDirectory {
     /// A file without a name. Where the directory has been removed, some file systems open one nevertheless and others
     /// answer EPERM; so that is found out first.
-    fn create_unnamed(&self, flag: OFlag) -> io::Result<File> {
+    fn create_unnamed(&self, flag: OFlags) -> io::Result<File> {
         if self.handle.metadata()?.nlink() == 0 {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let flags = flag | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let flags = flag | OFlags::WRONLY | OFlags::CLOEXEC;
         uninterrupted(|| openat(&self.handle, ".", flags, FILE_MODE)).map(File::from)
     }
 }
@@ -129,9 +126,9 @@ impl PosixDirectory {
 impl Directory for PosixDirectory {
     fn supports(&self, existing: Existing) -> io::Result<()> {
         match (existing, self.naming) {
-            (Existing::Keep, Naming::None(errno)) => {
+            (Existing::Keep, Naming::None(code)) => {
                 let what = format!(
-                    "its file system has no hard links ({errno}) and no other way to leave alone what has a name: set \
+                    "its file system has no hard links ({code}) and no other way to leave alone what has a name: set \
                      \"existing\" to \"replace\", or choose a directory on another file system"
                 );
                 Err(io::Error::new(io::ErrorKind::Unsupported, what))
@@ -141,7 +138,7 @@ impl Directory for PosixDirectory {
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
-        match uninterrupted(|| fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW)) {
+        match uninterrupted(|| statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -151,10 +148,10 @@ impl Directory for PosixDirectory {
     fn free_space(&self) -> io::Result<u64> {
         let stat = uninterrupted(|| fstatvfs(&self.handle))?;
         // Without a size of its own (ramfs, some of FUSE) nothing is free, and nothing is full.
-        if stat.blocks() == 0 {
+        if stat.f_blocks == 0 {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the file system does not tell its size"));
         }
-        Ok(bytes(stat.blocks_available(), stat.fragment_size()))
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn create(&self) -> io::Result<Box<dyn Draft>> {
@@ -162,10 +159,9 @@ impl Directory for PosixDirectory {
         let (temporary, file) = if let Some(flag) = self.unnamed {
             let file = self.create_unnamed(flag)?;
             // Locked before it gets any name, so that no sweep can mistake it for a left-over.
-            let file = match self.unlocked {
-                None => Held::lock(file).map_err(|(_, errno)| errno)?,
-                Some(_) => Held::Unlocked(file),
-            };
+            if self.unlocked.is_none() && !try_lock(&file)? {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
             (None, file)
         } else {
             let (temporary, file) = temporary::create(&directory, self.unlocked.is_none())?;
@@ -175,7 +171,7 @@ impl Directory for PosixDirectory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        uninterrupted(|| unlinkat(&self.handle, name, UnlinkatFlags::NoRemoveDir))
+        uninterrupted(|| unlinkat(&self.handle, name, AtFlags::empty()))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -183,43 +179,19 @@ impl Directory for PosixDirectory {
     }
 }
 
-/// A file that no sweep removes, for as long as this lives: where there are locks, by one; elsewhere nothing is swept.
-#[derive(Debug)]
-enum Held {
-    Locked(Flock<File>),
-    Unlocked(File),
-}
-
-impl Held {
-    /// Locks a file, or returns it.
-    fn lock(file: File) -> Result<Self, (File, Errno)> {
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(Self::Locked)
-    }
-}
-
-impl Deref for Held {
-    type Target = File;
-
-    fn deref(&self) -> &File {
-        match self {
-            Self::Locked(file) => file,
-            Self::Unlocked(file) => file,
-        }
-    }
-}
-
 struct PosixDraft {
     /// The name that the file has until it is linked, if it cannot be without; declared first, so that it is removed
     /// while the lock is still held.
     temporary: Option<Temporary>,
-    file: Held,
+    /// Locked where there are locks; elsewhere nothing is swept.
+    file: File,
     directory: Arc<File>,
     naming: Naming,
 }
 
 impl Draft for PosixDraft {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.file).write_all(bytes)
+        self.file.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -253,11 +225,11 @@ impl PosixDraft {
             return match self.naming {
                 Naming::Link => link_further(directory, temporary.as_str(), name),
                 Naming::Rename => rename_new(directory, temporary.as_str(), name),
-                Naming::None(errno) => Err(errno.into()),
+                Naming::None(code) => Err(code.into()),
             };
         }
         let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        uninterrupted(|| linkat(AT_FDCWD, &*descriptor, directory, name, AtFlags::AT_SYMLINK_FOLLOW))
+        uninterrupted(|| linkat(CWD, &*descriptor, directory, name, AtFlags::SYMLINK_FOLLOW))
     }
 }
 
@@ -270,7 +242,7 @@ fn link_further(directory: &File, from: &str, to: &str) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_new(directory: &File, from: &str, to: &str) -> io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};
-    Ok(rustix::io::retry_on_intr(|| renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE))?)
+    uninterrupted(|| renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE))
 }
 
 /// The BSDs have no such call.
@@ -279,19 +251,9 @@ fn rename_new(_: &File, _: &str, _: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Systems differ in the width of these numbers.
-fn bytes(blocks: impl Into<u64>, block_bytes: impl Into<u64>) -> u64 {
-    blocks.into().saturating_mul(block_bytes.into())
-}
-
 /// Repeats a system call for as long as signals interrupt it.
-fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result.map_err(io::Error::from),
-        }
-    }
+fn uninterrupted<T>(call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    Ok(rustix::io::retry_on_intr(call)?)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! What the kernel holds of a connection's output: `SIOCOUTQ` of `tcp(7)`, which no crate in use wraps.
-#![allow(unsafe_code, reason = "a request of ioctl(2) that is not wrapped elsewhere")]
+//! What the kernel holds of a connection's output, and a bound for it: `SIOCOUTQ` and `TCP_NOTSENT_LOWAT` of `tcp(7)`, which
+//! `rustix` does not have.
+#![allow(unsafe_code, reason = "two calls that are not wrapped elsewhere")]
 
 use std::ffi::c_int;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr;
 
 use nix::libc;
 use rustix::ioctl::{Getter, Opcode, ioctl};
@@ -17,6 +19,18 @@ pub(super) fn unacknowledged(socket: impl AsFd) -> io::Result<usize> {
     // On another kind of descriptor it fails, or writes an `int` as well.
     let count = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) }?;
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Bounds the bytes that the kernel takes of a TCP socket before it sends them; less and `poll(2)` says that there is room.
+/// Connections inherit it from their listener.
+pub(super) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
+    let (value, length) = (ptr::from_ref(&bytes).cast(), size_of_val(&bytes) as libc::socklen_t);
+    // SAFETY: the call reads as many bytes as `length` says of `bytes`, which outlives it.
+    let result = unsafe {
+        let descriptor = socket.as_fd().as_raw_fd();
+        libc::setsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, value, length)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -39,5 +53,13 @@ mod tests {
         receiver.read_to_end(&mut Vec::new()).expect("all of it");
         // The FIN counts as a byte, and its acknowledgement may still be on its way.
         assert!(unacknowledged(&sender).expect("a TCP socket") <= 1);
+    }
+
+    #[test]
+    fn the_bound_for_the_unsent_is_what_the_kernel_has() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        bound_unsent(&listener, 123_456).expect("a TCP socket");
+        assert_eq!(socket2::SockRef::from(&listener).tcp_notsent_lowat().expect("a TCP socket"), 123_456);
+        assert!(bound_unsent(&io::stderr(), 1).is_err(), "no socket");
     }
 }

@@ -2,15 +2,19 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit};
-use rustix::net::{self, RecvFlags, SendFlags};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+#[cfg(not(target_vendor = "apple"))]
+use rustix::net::SocketFlags;
+use rustix::net::sockopt;
+use rustix::net::{self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, ipproto};
+use rustix::process::{Resource, getrlimit};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::send_queue;
 use super::{ListenOptions, Transport};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::UNSENT_BYTES_MAX;
@@ -37,57 +41,64 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 /// Opens a listener. What connections inherit from it (`TCP_NODELAY`, keep-alive) is set here, once, and costs no
 /// system call when they are accepted.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
-    let socket = open(address, Type::STREAM, Protocol::TCP)?;
-    set(socket.set_reuse_address(true), SocketOption::ReuseAddress, 1)?;
+    let socket = open(address, SocketType::STREAM)?;
+    set(sockopt::set_socket_reuseaddr(&socket, true), SocketOption::ReuseAddress, 1)?;
     if address.is_ipv6() {
         only_v6(&socket, !options.both_families)?;
     }
-    set(socket.set_tcp_nodelay(true), SocketOption::NoDelay, 1)?;
-    bound_the_unsent(&socket)?;
+    set(sockopt::set_tcp_nodelay(&socket, true), SocketOption::NoDelay, 1)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    set(send_queue::bound_unsent(&socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
     if let Some(quiet) = options.keepalive {
-        let quiet = quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX);
-        let result = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(quiet));
-        // One call of the library, two of the system.
-        set(result, SocketOption::KeepAlive, 1)?;
-        set(Ok(()), SocketOption::KeepIdle, quiet.as_secs() as u32)?;
+        let quiet = Duration::from_secs(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX).as_secs());
+        set(sockopt::set_socket_keepalive(&socket, true), SocketOption::KeepAlive, 1)?;
+        set(sockopt::set_tcp_keepidle(&socket, quiet), SocketOption::KeepIdle, quiet.as_secs() as u32)?;
     }
-    xray::answered(socket.bind(&address.into()), || Call::Bind)?;
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    xray::answered(socket.listen(backlog), || Call::Listen { backlog: options.backlog })?;
+    bind(&socket, address)?;
+    let listening = net::listen(&socket, i32::try_from(options.backlog).unwrap_or(i32::MAX));
+    xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog: options.backlog })?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Bounds what the kernel takes before it has sent it. Connections inherit that.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn bound_the_unsent(socket: &Socket) -> io::Result<()> {
-    set(socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bound_the_unsent(_: &Socket) -> io::Result<()> {
-    Ok(())
-}
-
 /// Opens a socket that does not block.
-pub(super) fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let datagram = kind == Type::DGRAM;
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol));
-    let socket = xray::answered(socket, || Call::Socket { ipv6: address.is_ipv6(), datagram })?;
-    let flags = fcntl(&socket, FcntlArg::F_GETFL).map_err(io::Error::from);
-    let flags = OFlag::from_bits_retain(xray::answered(flags, || Call::GetFlags)?) | OFlag::O_NONBLOCK;
-    let set = fcntl(&socket, FcntlArg::F_SETFL(flags)).map_err(io::Error::from);
+pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
+    let (ipv6, datagram) = (address.is_ipv6(), kind == SocketType::DGRAM);
+    let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = socket_close_on_exec(family, kind, if datagram { ipproto::UDP } else { ipproto::TCP });
+    let socket = xray::answered(socket.map_err(io::Error::from), || Call::Socket { ipv6, datagram })?;
+    let flags = xray::answered(fcntl_getfl(&socket).map_err(io::Error::from), || Call::GetFlags)?;
+    let set = fcntl_setfl(&socket, flags | OFlags::NONBLOCK).map_err(io::Error::from);
     xray::answered(set, || Call::SetNonblocking)?;
     Ok(socket)
 }
 
+/// A socket that no program inherits which this one starts.
+#[cfg(not(target_vendor = "apple"))]
+fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+    net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol))
+}
+
+#[cfg(target_vendor = "apple")]
+fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+    let socket = net::socket(family, kind, Some(protocol))?;
+    rustix::io::ioctl_fioclex(&socket)?;
+    sockopt::set_socket_nosigpipe(&socket, true)?;
+    Ok(socket)
+}
+
+/// Gives a socket its address (`bind(2)`).
+pub(super) fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    xray::answered(net::bind(socket, &address).map_err(io::Error::from), || Call::Bind)
+}
+
 /// Whether a socket for IPv6 leaves IPv4 alone.
-pub(super) fn only_v6(socket: &Socket, only: bool) -> io::Result<()> {
-    set(socket.set_only_v6(only), SocketOption::OnlyV6, only.into())
+pub(super) fn only_v6(socket: &OwnedFd, only: bool) -> io::Result<()> {
+    set(sockopt::set_ipv6_v6only(socket, only), SocketOption::OnlyV6, only.into())
 }
 
 /// Records that an option was set.
-pub(super) fn set(result: io::Result<()>, option: SocketOption, value: u32) -> io::Result<()> {
-    xray::answered(result, || Call::SetOption { option, value })
+pub(super) fn set(result: Result<(), impl Into<io::Error>>, option: SocketOption, value: u32) -> io::Result<()> {
+    xray::answered(result.map_err(Into::into), || Call::SetOption { option, value })
 }
 
 /// How bytes are sent: a connection that is gone is an error of `send(2)` and no SIGPIPE. Where there is no such flag, that
@@ -135,14 +146,15 @@ impl Transport for Stream {
     }
 
     fn reset_on_close(&mut self) {
-        if let Err(error) = set(SockRef::from(&self.0).set_linger(Some(Duration::ZERO)), SocketOption::Linger, 0) {
+        let asked = sockopt::set_socket_linger(&self.0, Some(Duration::ZERO));
+        if let Err(error) = set(asked, SocketOption::Linger, 0) {
             log::debug!("cannot make closing reset the connection: {error}");
         }
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn unacknowledged(&self) -> Option<usize> {
-        let held = super::send_queue::unacknowledged(&self.0);
+        let held = send_queue::unacknowledged(&self.0);
         let bytes = held.as_ref().map_or(0, |bytes| *bytes);
         xray::answered(held.map(drop), || Call::SendQueue { bytes: bytes as u32 }).ok().map(|()| bytes)
     }
@@ -157,9 +169,15 @@ impl Transport for Stream {
 }
 
 /// The descriptor of a new socket.
-impl Gives for Socket {
+impl Gives for OwnedFd {
     fn number(&self) -> i32 {
         self.as_raw_fd()
+    }
+}
+
+impl Gives for OFlags {
+    fn number(&self) -> i32 {
+        self.bits() as i32
     }
 }
 
@@ -181,7 +199,8 @@ impl Gives for SocketAddr {
 /// safe side.
 pub(super) fn descriptors_free() -> Option<usize> {
     const OPEN_IF_UNKNOWN: usize = 64;
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    // No limit is as good as any that cannot be reached.
+    let soft = getrlimit(Resource::Nofile).current.and_then(|soft| usize::try_from(soft).ok());
     let open = std::fs::read_dir("/dev/fd").map_or(OPEN_IF_UNKNOWN, Iterator::count);
-    Some(usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(open))
+    Some(soft.unwrap_or(usize::MAX).saturating_sub(open))
 }

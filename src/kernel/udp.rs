@@ -8,11 +8,12 @@ mod one_by_one;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::slice::ChunksExactMut;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Protocol, Socket, Type};
+use rustix::net::SocketType;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 use self::batches::Calls;
@@ -30,17 +31,18 @@ pub struct UdpSocket {
 
 impl UdpSocket {
     pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
-        let socket = sockets::open(address, Type::DGRAM, Protocol::UDP)?;
+        let socket = sockets::open(address, SocketType::DGRAM)?;
         if address.is_ipv6() {
             sockets::only_v6(&socket, !options.both_families)?;
         }
         if let Some(bytes) = options.receive_buffer_bytes {
-            sockets::set(socket.set_recv_buffer_size(bytes), SocketOption::ReceiveBuffer, bytes as u32)?;
+            let asked = set_socket_recv_buffer_size(&socket, bytes);
+            sockets::set(asked, SocketOption::ReceiveBuffer, bytes as u32)?;
         }
         if address.ip().is_unspecified() {
             ask_for_destinations(&socket, address.is_ipv6(), options.both_families)?;
         }
-        xray::answered(socket.bind(&address.into()), || Call::Bind)?;
+        sockets::bind(&socket, address)?;
         let socket = ::mio::net::UdpSocket::from_std(socket.into());
         let local = xray::answered(socket.local_addr(), || Call::GetName)?;
         let calls = Calls::new(&socket);
@@ -61,10 +63,10 @@ impl UdpSocket {
 ///
 /// One for both families asks for both on Linux, because `IPV6_RECVPKTINFO` tells of a broadcast only whom it was for. The
 /// other systems have no way to ask for the second on such a socket.
-fn ask_for_destinations(socket: &Socket, ipv6: bool, both_families: bool) -> io::Result<()> {
+fn ask_for_destinations(socket: &OwnedFd, ipv6: bool, both_families: bool) -> io::Result<()> {
     if ipv6 {
         let asked = setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true);
-        sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfoV6, 1)?;
+        sockets::set(asked, SocketOption::PacketInfoV6, 1)?;
     }
     if ipv6 && !(both_families && cfg!(any(target_os = "linux", target_os = "android"))) {
         return Ok(());
@@ -73,7 +75,7 @@ fn ask_for_destinations(socket: &Socket, ipv6: bool, both_families: bool) -> io:
     let asked = setsockopt(socket, sockopt::Ipv4PacketInfo, &true);
     #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
     let asked = setsockopt(socket, sockopt::Ipv4RecvDstAddr, &true);
-    sockets::set(asked.map_err(io::Error::from), SocketOption::PacketInfo, 1)
+    sockets::set(asked, SocketOption::PacketInfo, 1)
 }
 
 impl DatagramSocket for UdpSocket {

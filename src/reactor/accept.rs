@@ -2,14 +2,13 @@
 
 use std::io;
 
-use nix::errno::Errno;
-
 use super::{Owner, Reactor, Slot};
 use crate::amounts::Count;
 use crate::connection::Connection;
+use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
-use crate::listener::{Accepted, Pause, lack_may_end};
+use crate::listener::{Accepted, Pause};
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::Refusal;
@@ -58,7 +57,7 @@ impl<K: Kernel> Reactor<K> {
                     self.endpoints[*endpoint as usize].stats.refused.add(reason);
                     log::debug!("a connection was gone before it was accepted: {error}");
                 }
-                Accepted::Exhausted(error) if stopping && !lack_may_end(&error) => {
+                Accepted::Exhausted(error) if stopping && errno::of_accept(&error) != AcceptError::Shortage => {
                     let name = self.endpoints[*endpoint as usize].name();
                     log::warn!("{name}: connections that still wait are not accepted: {error}");
                     return self.close_listener(key);
@@ -105,8 +104,8 @@ impl<K: Kernel> Reactor<K> {
         let slot = &mut self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint as usize];
         if let Owner::Listener(listener) = &mut slot.owner {
-            let errno = error.as_ref().map(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()));
-            if listener.paused.replace(errno.map_or(Pause::Full(reason), Pause::Failed)).is_none() {
+            let why = error.as_ref().map_or(Pause::Full(reason), |error| Pause::Failed(Code::of(error)));
+            if listener.paused.replace(why).is_none() {
                 endpoint.stats.paused.add(reason);
             }
             if reason != DESCRIPTORS && !std::mem::replace(&mut listener.waits_for_room, true) {
@@ -166,7 +165,6 @@ impl<K: Kernel> Reactor<K> {
         {
             listener.accepted_while_stopping += 1;
         }
-        self.ledger.open(token.slot);
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
         let limits = &self.endpoints[index as usize].limits;
         let connection = Connection::new(stream, protocol, peer, limits, self.moment.now);

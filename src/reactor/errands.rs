@@ -2,7 +2,7 @@
 //! come back with jobs.
 
 use super::{Owner, Reactor, Remains};
-use crate::amounts::Span;
+use crate::amounts::Rounded;
 use crate::bulk::Returned;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, NoWorker, Panicked, Token, Waiting};
@@ -98,7 +98,7 @@ impl<K: Kernel> Reactor<K> {
     /// Warns of jobs that have waited for long. The kernel tells that seldom enough.
     pub(super) fn tell_waiting(&self, Waiting { listener, jobs, workers, since, .. }: Waiting) {
         let Some(endpoint) = self.endpoints.get(listener as usize) else { return };
-        let (name, since) = (endpoint.name(), Span(since));
+        let (name, since) = (endpoint.name(), Rounded(since));
         log::warn!("{name}: a job has waited {since} for a worker: {workers} busy, {jobs} waiting (see workers)");
     }
 

@@ -1,8 +1,11 @@
-//! What each connection has received and sent, from the moment that somebody asks; from the start, if an X-ray runs then.
+//! How old the owner of each slot is; and what each connection has received and sent, from the moment that the administrator asks,
+//! or from the start if an X-ray runs then.
 
-use crate::time::Time;
+use std::time::Duration;
 
-/// Bytes in and out by slot.
+use crate::time::{Stamp, Time};
+
+/// Age, and bytes in and out, by slot.
 ///
 /// An idle connection has no room for sixteen bytes that nearly nobody asks for. So the books are opened by the first one
 /// who does, and the second report tells what has moved since the first.
@@ -11,6 +14,8 @@ pub(super) struct Ledger {
     /// When the books were opened, if they were, and the newest generation at that time.
     since: Option<(Time, u32)>,
     accounts: Vec<Account>,
+    /// When each slot got its owner: four bytes each, and none in the slot, whose eight are taken.
+    opened: Vec<Stamp>,
 }
 
 /// The bytes of one connection.
@@ -36,9 +41,14 @@ impl Ledger {
         self.since.is_none_or(|(_, newest)| newest.wrapping_sub(generation) as i32 >= 0)
     }
 
-    /// A new connection has the slot.
-    pub(super) fn open(&mut self, slot: u32) {
-        if let Some(account) = self.accounts.get_mut(slot as usize) {
+    /// The slot has a new owner.
+    pub(super) fn open(&mut self, slot: u32, now: Time) {
+        let (index, stamp) = (slot as usize, now.stamp());
+        if self.opened.len() <= index {
+            self.opened.resize(index + 1, stamp);
+        }
+        self.opened[index] = stamp;
+        if let Some(account) = self.accounts.get_mut(index) {
             *account = Account::default();
         }
     }
@@ -51,6 +61,11 @@ impl Ledger {
         let account = &mut self.accounts[slot as usize];
         account.received += received;
         account.sent += sent;
+    }
+
+    /// How old the owner of the slot is, to a tenth of a second.
+    pub(super) fn age(&self, slot: u32, now: Time) -> Duration {
+        self.opened.get(slot as usize).map_or(Duration::ZERO, |opened| opened.age(now))
     }
 
     /// The account of the connection that has the slot.
@@ -68,14 +83,27 @@ mod tests {
     #[test]
     fn the_books_are_closed_until_somebody_asks_and_a_new_connection_begins_at_zero() {
         let origin = Instant::now();
+        let start = Time::since(origin, origin);
         let mut ledger = Ledger::default();
         assert!(!ledger.is_open());
-        ledger.begin(Time::since(origin, origin), 7);
+        ledger.begin(start, 7);
         assert!(ledger.is_open() && ledger.is_younger_than(7) && !ledger.is_younger_than(8));
         ledger.add(3, 1, 2);
         ledger.add(3, 1, 2);
         assert_eq!(ledger.account(3), Account { received: 2, sent: 4 });
-        ledger.open(3);
+        ledger.open(3, start);
         assert_eq!((ledger.account(3), ledger.account(99)), (Account::default(), Account::default()));
+    }
+
+    #[test]
+    fn each_owner_is_as_old_as_itself_whoever_had_its_slot_before() {
+        let start = Time::since(Instant::now(), Instant::now());
+        let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
+        let mut ledger = Ledger::default();
+        for (slot, milliseconds) in [(0, 0), (7, 50_000), (1, 60_000), (0, 90_300)] {
+            ledger.open(slot, at(milliseconds));
+        }
+        let ages = [0, 1, 7].map(|slot| ledger.age(slot, at(100_000)).as_millis());
+        assert_eq!(ages, [9_700, 40_000, 50_000]);
     }
 }

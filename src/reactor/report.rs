@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::{Owner, Reactor, Slot};
-use crate::amounts::{Bytes, Span};
+use crate::amounts::Rounded;
 use crate::datagram::Mailbox;
 use crate::kernel::{DatagramSocket, Kernel, Token};
 use crate::limits::REPORT_ROWS_MAX;
@@ -56,12 +56,12 @@ impl<K: Kernel> Reactor<K> {
         }
         lines.push(format!(
             "in all {all}; output pending {} of {}{}; upload buffers lent {} of {}; bytes counted for {}",
-            Bytes(self.totals.pending_bytes as u64),
-            Bytes(self.totals.pending_bytes_max as u64),
+            Rounded::bytes(self.totals.pending_bytes as u64),
+            Rounded::bytes(self.totals.pending_bytes_max as u64),
             if self.totals.pending_bytes > self.totals.pending_bytes_max { ", so less is read" } else { "" },
             self.lent.buffers.lent(),
             self.lent.buffers.lent() + self.lent.buffers.free(),
-            Span(self.moment.now.duration_from(bytes_since)),
+            Rounded(self.moment.now.duration_from(bytes_since)),
         ));
         lines
     }
@@ -88,7 +88,7 @@ impl<K: Kernel> Reactor<K> {
         let token = Token { slot: key as u32, generation: slot.generation };
         let deadline = self.deadlines.at(token.slot);
         let left = (deadline != Time::NEVER).then(|| deadline.duration_from(self.moment.now));
-        let age = Span(self.births.age(slot.generation, self.moment.now)).to_string();
+        let age = Rounded(self.ledger.age(token.slot, self.moment.now)).to_string();
         let (mut peer, mut bytes, mut pending, mut left) = (String::new(), [String::new(), String::new()], 0, left);
         let why = match &slot.owner {
             Owner::Connection(connection) => {
@@ -96,7 +96,7 @@ impl<K: Kernel> Reactor<K> {
                 let account = self.ledger.account(token.slot);
                 peer = connection.peer().to_string();
                 let more = if self.ledger.is_younger_than(slot.generation) { "+" } else { "" };
-                bytes = [account.received, account.sent].map(|count| format!("{more}{}", Bytes(count)));
+                bytes = [account.received, account.sent].map(|count| format!("{more}{}", Rounded::bytes(count)));
                 pending = why.pending_bytes;
                 left = why.deadline();
                 why.to_string()
@@ -111,8 +111,8 @@ impl<K: Kernel> Reactor<K> {
             why
         };
         let [received, sent] = bytes;
-        let pending = if pending > 0 { Bytes(pending as u64).to_string() } else { String::new() };
-        let left = left.map(|left| Span(left).to_string()).unwrap_or_default();
+        let pending = if pending > 0 { Rounded::bytes(pending as u64).to_string() } else { String::new() };
+        let left = left.map(|left| Rounded(left).to_string()).unwrap_or_default();
         row([&token.to_string(), &peer, endpoint.name(), &age, state, &received, &sent, &pending, &left], &why)
     }
 }
@@ -127,14 +127,14 @@ fn row(fields: [&str; 9], why: &str) -> String {
 }
 
 fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
-    let again = again.map(|left| format!("in {} or ", Span(left))).unwrap_or_default();
+    let again = again.map(|left| format!("in {} or ", Rounded(left))).unwrap_or_default();
     match listener.paused {
         None => "waiting for connections".to_owned(),
         Some(Pause::Full(limit)) => {
             format!("accepts nobody: {limit} is reached; goes on {again}when a connection closes")
         }
         Some(Pause::Failed(errno)) => {
-            format!("accepts nobody: accept said {errno:?}; tries again {again}when a connection closes")
+            format!("accepts nobody: accept said {errno}; tries again {again}when a connection closes")
         }
     }
 }
@@ -142,7 +142,7 @@ fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
 fn why_mailbox<S: DatagramSocket>(mailbox: &Mailbox<S>, again: Option<Duration>) -> String {
     match (mailbox.unsent(), again) {
         (0, Some(left)) if mailbox.is_failing() => {
-            format!("rests, because it met nothing but errors; tries again in {}", Span(left))
+            format!("rests, because it met nothing but errors; tries again in {}", Rounded(left))
         }
         (0, _) => "waiting for datagrams".to_owned(),
         (replies, _) => {

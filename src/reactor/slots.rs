@@ -67,12 +67,12 @@ impl<K: Kernel> Reactor<K> {
     /// The token of the next slot to be inserted.
     pub(super) fn next_token(&mut self) -> Token {
         self.generation = self.generation.wrapping_add(1);
-        self.births.note(self.generation, self.moment.now);
         Token { slot: self.slots.vacant_key() as u32, generation: self.generation }
     }
 
     /// Inserts a new owner, which gets its first visit without an event.
     pub(super) fn insert(&mut self, token: Token, endpoint: u16, owner: Owner<K>) {
+        self.ledger.open(token.slot, self.moment.now);
         let key = self.slots.insert(Slot {
             generation: token.generation,
             queued: false,

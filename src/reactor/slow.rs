@@ -1,7 +1,7 @@
 //! Turns that take too long: a protocol computes or blocks on the loop's thread, and every other peer waits for it.
 
 use super::Reactor;
-use crate::amounts::Span;
+use crate::amounts::Rounded;
 use crate::kernel::Kernel;
 use crate::time::Time;
 
@@ -25,7 +25,7 @@ impl<K: Kernel> Reactor<K> {
         }
         if let Some(suppressed) = self.logs.slow.allow(self.moment.now) {
             let who = if names.is_empty() { "no listener".to_owned() } else { names.join(" or ") };
-            log::warn!("a turn of the loop took {}, and served {who} in it{suppressed}", Span(slow.took));
+            log::warn!("a turn of the loop took {}, and served {who} in it{suppressed}", Rounded(slow.took));
         }
     }
 }

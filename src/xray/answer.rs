@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use nix::errno::Errno;
+use crate::errno::Code;
 
 /// What a system call gave: a number, or an errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Answer {
     /// Whether it could not be done now (`EAGAIN`).
     #[must_use]
     pub fn would_block(self) -> bool {
-        self.errno() == Some(Errno::EAGAIN as i32)
+        self.errno().is_some_and(|errno| Code::from_raw(errno).would_block())
     }
 }
 
@@ -75,18 +75,7 @@ impl<T: Gives> From<&io::Result<T>> for Answer {
 
 impl From<&io::Error> for Answer {
     fn from(error: &io::Error) -> Self {
-        Self(-error.raw_os_error().unwrap_or_else(|| made_up(error.kind()) as i32))
-    }
-}
-
-/// The errno for an error that has none: a simulation made it up.
-fn made_up(kind: io::ErrorKind) -> Errno {
-    match kind {
-        io::ErrorKind::WouldBlock => Errno::EAGAIN,
-        io::ErrorKind::Interrupted => Errno::EINTR,
-        io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
-        io::ErrorKind::NotConnected => Errno::ENOTCONN,
-        _ => Errno::EIO,
+        Self(-Code::of(error).as_raw())
     }
 }
 
@@ -95,13 +84,15 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.errno() {
             None => write!(f, "{}", self.0),
-            Some(errno) => write!(f, "-1 {:?}", Errno::from_raw(errno)),
+            Some(errno) => write!(f, "-1 {}", Code::from_raw(errno)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
 
     #[test]

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io;
 
-use nix::errno::Errno;
-use nix::fcntl::renameat;
+use rustix::fs::renameat;
 
 use super::temporary::{self, Temporary};
 use super::{
-    Directory as _, Existing, Held, Naming, PosixDirectory, failed, is_full, link_further, rename_new, uninterrupted,
+    Directory as _, Existing, Naming, PosixDirectory, failed, is_full, link_further, rename_new, uninterrupted,
 };
+use crate::errno::{Code, lacks_locks};
+use crate::file_lock::try_lock;
 
 const ELSEWHERE: &str = "choose a directory on another file system";
 
@@ -33,7 +34,7 @@ impl PosixDirectory {
     fn probe_unnamed(&mut self) -> io::Result<()> {
         let Some(flag) = self.unnamed else { return Err(io::ErrorKind::Unsupported.into()) };
         let file = self.create_unnamed(flag)?;
-        self.probe_lock(file)?;
+        self.probe_lock(&file)?;
         let name = Temporary::new(&self.handle);
         self.create()?.link(name.as_str(), Existing::Keep)
     }
@@ -42,7 +43,7 @@ impl PosixDirectory {
     fn probe_named(&mut self) -> io::Result<()> {
         let (name, file) =
             temporary::open_new(&self.handle).map_err(|error| failed("no file can be created in it", &error))?;
-        self.probe_lock(file)?;
+        self.probe_lock(&file)?;
         let next = Temporary::new(&self.handle);
         let (directory, from, to) = (&*self.handle, name.as_str(), next.as_str());
         self.naming = match link_further(directory, from, to) {
@@ -52,25 +53,20 @@ impl PosixDirectory {
             Err(error) => {
                 uninterrupted(|| renameat(directory, from, directory, to))
                     .map_err(|error| failed("no file in it can be renamed", &error))?;
-                Naming::None(error.raw_os_error().map_or(Errno::EOPNOTSUPP, Errno::from_raw))
+                Naming::None(Code::of(&error))
             }
         };
         Ok(())
     }
 
     /// Whether there are locks (`flock(2)`).
-    fn probe_lock(&mut self, file: File) -> io::Result<()> {
-        self.unlocked = match Held::lock(file) {
-            // A sweep of another server may hold it.
-            Ok(_) | Err((_, Errno::EWOULDBLOCK)) => None,
-            Err((_, errno)) if is_lack_of_locks(errno) => Some(errno),
-            Err((_, errno)) => return Err(failed("no file in it can be locked", &errno.into())),
+    fn probe_lock(&mut self, file: &File) -> io::Result<()> {
+        self.unlocked = match try_lock(file) {
+            // It does not count whether a sweep of another server holds it.
+            Ok(_) => None,
+            Err(error) if lacks_locks(&error) => Some(Code::of(&error)),
+            Err(error) => return Err(failed("no file in it can be locked", &error)),
         };
         Ok(())
     }
-}
-
-/// Whether locking failed because the file system cannot do it (NFS without its lock manager, some of FUSE).
-pub(super) fn is_lack_of_locks(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::ENOLCK | Errno::EINVAL)
 }

@@ -13,14 +13,11 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::dir::Dir;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 
-use super::probe::is_lack_of_locks;
-use super::{FILE_MODE, Held, uninterrupted};
+use super::{FILE_MODE, uninterrupted};
+use crate::errno::lacks_locks;
+use crate::file_lock::try_lock;
 
 /// No client can ask for such a name: those that start with a dot are refused.
 const PREFIX: &str = ".reactor-";
@@ -52,18 +49,15 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         // It may be gone already: renamed, or with its directory. Anything else is left to the next sweep.
-        let _ = unlinkat(&self.directory, self.as_str(), UnlinkatFlags::NoRemoveDir);
+        let _ = unlinkat(&self.directory, self.as_str(), AtFlags::empty());
     }
 }
 
 /// A new file with a temporary name, locked where there are locks.
-pub(super) fn create(directory: &Arc<File>, locks: bool) -> io::Result<(Temporary, Held)> {
+pub(super) fn create(directory: &Arc<File>, locks: bool) -> io::Result<(Temporary, File)> {
     for _ in 0..TRIES_MAX {
         let (temporary, file) = open_new(directory)?;
-        if !locks {
-            return Ok((temporary, Held::Unlocked(file)));
-        }
-        if let Some(file) = claim(file)? {
+        if !locks || claim(&file)? {
             return Ok((temporary, file));
         }
     }
@@ -72,33 +66,27 @@ pub(super) fn create(directory: &Arc<File>, locks: bool) -> io::Result<(Temporar
 
 /// A new file with a temporary name.
 pub(super) fn open_new(directory: &Arc<File>) -> io::Result<(Temporary, File)> {
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     let temporary = Temporary::new(directory);
     let file = uninterrupted(|| openat(directory, temporary.as_str(), flags, FILE_MODE))?;
     Ok((temporary, file.into()))
 }
 
-/// Locks a new file; `None` if a sweep came first and took it for a left-over.
-pub(super) fn claim(file: File) -> io::Result<Option<Held>> {
-    match Held::lock(file) {
-        Ok(file) => Ok((file.metadata()?.nlink() > 0).then_some(file)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, errno)) => Err(errno.into()),
-    }
+/// Locks a new file. `false`: a sweep came first and took it for a left-over.
+pub(super) fn claim(file: &File) -> io::Result<bool> {
+    Ok(try_lock(file)? && file.metadata()?.nlink() > 0)
 }
 
 /// Removes the temporary files that nobody holds.
 pub(super) fn sweep(directory: &File) -> io::Result<()> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut entries = uninterrupted(|| Dir::openat(directory, ".", flags, Mode::empty()))?;
-    for entry in entries.iter() {
+    for entry in uninterrupted(|| Dir::read_from(directory))? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
         if name.starts_with(PREFIX)
             && name.ends_with(SUFFIX)
             && let Err(error) = remove_dead(directory, name)
         {
-            if error.raw_os_error().map(Errno::from_raw).is_some_and(is_lack_of_locks) {
+            if lacks_locks(&error) {
                 // None of them can be told from an upload.
                 return Ok(());
             }
@@ -110,14 +98,10 @@ pub(super) fn sweep(directory: &File) -> io::Result<()> {
 
 fn remove_dead(directory: &File, name: &str) -> io::Result<()> {
     // What is not a file of ours is neither followed nor waited for.
-    let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(uninterrupted(|| openat(directory, name, flags, Mode::empty()))?);
-    if !file.metadata()?.is_file() {
-        return Ok(());
+    if file.metadata()?.is_file() && try_lock(&file)? {
+        uninterrupted(|| unlinkat(directory, name, AtFlags::empty()))?;
     }
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(_lock) => uninterrupted(|| unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(()),
-        Err((_, errno)) => Err(errno.into()),
-    }
+    Ok(())
 }

@@ -9,7 +9,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+use nix::sys::stat;
 use nix::unistd::mkfifo;
+use rustix::fs::{FlockOperation, flock};
 
 use super::*;
 
@@ -116,7 +118,7 @@ fn whatever_has_the_name_stays_untouched() {
         fs::write(outside.path("target"), "target").unwrap();
         symlink(outside.path("target"), room.path("link")).unwrap();
         symlink("nowhere", room.path("dangling")).unwrap();
-        mkfifo(&room.path("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        mkfifo(&room.path("fifo"), stat::Mode::S_IRWXU).unwrap();
         fs::create_dir(room.path("directory")).unwrap();
         fs::write(room.path("file"), "file").unwrap();
         fs::hard_link(room.path("file"), room.path("twin")).unwrap();
@@ -296,10 +298,11 @@ fn what_a_dead_server_left_is_swept() {
 fn what_somebody_holds_is_not_swept() {
     with_both(|disk, room| {
         let path = left_over(room);
-        let lock = Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+        let holder = File::open(&path).unwrap();
+        flock(&holder, FlockOperation::LockExclusive).unwrap();
         room.open(disk);
         assert!(path.exists());
-        drop(lock);
+        drop(holder);
         room.open(disk);
         assert!(!path.exists());
     });
@@ -310,13 +313,14 @@ fn a_new_file_that_a_sweep_holds_or_has_removed_is_given_up() {
     let room = Room::new();
     let path = left_over(&room);
     let open = || File::options().write(true).open(&path).unwrap();
-    let sweep = Flock::lock(open(), FlockArg::LockExclusive).unwrap();
-    assert!(temporary::claim(open()).unwrap().is_none());
+    let sweep = open();
+    flock(&sweep, FlockOperation::LockExclusive).unwrap();
+    assert!(!temporary::claim(&open()).unwrap());
     drop(sweep);
     let removed = open();
-    assert!(temporary::claim(open()).unwrap().is_some());
+    assert!(temporary::claim(&open()).unwrap());
     fs::remove_file(&path).unwrap();
-    assert!(temporary::claim(removed).unwrap().is_none());
+    assert!(!temporary::claim(&removed).unwrap());
 }
 
 #[test]
@@ -332,7 +336,7 @@ fn the_sweep_neither_follows_nor_waits_for_what_only_looks_like_a_left_over() {
     with_both(|disk, room| {
         fs::write(room.path("target"), "").unwrap();
         symlink("target", room.path(".reactor-link.tmp")).unwrap();
-        mkfifo(&room.path(".reactor-fifo.tmp"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        mkfifo(&room.path(".reactor-fifo.tmp"), stat::Mode::S_IRWXU).unwrap();
         fs::create_dir(room.path(".reactor-directory.tmp")).unwrap();
         room.open(disk);
         assert_eq!(room.names(), [".reactor-directory.tmp", ".reactor-fifo.tmp", ".reactor-link.tmp", "target"]);
@@ -363,8 +367,8 @@ fn uploads_survive_servers_that_start_on_their_directory() {
 #[test]
 fn the_free_space_is_that_of_the_file_system() {
     with_both(|disk, room| {
-        let stat = nix::sys::statvfs::statvfs(&room.0).unwrap();
-        let total = bytes(stat.blocks(), stat.fragment_size());
+        let stat = rustix::fs::statvfs(&room.0).unwrap();
+        let total = stat.f_blocks * stat.f_frsize;
         let free = room.open(disk).free_space().unwrap();
         assert!(free > 0 && free <= total);
     });

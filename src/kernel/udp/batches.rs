@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, RawFd};
 use std::slice::ChunksExactMut;
 
-use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::{Received, Replies, mmsg, one_by_one, sockets};
+use crate::errno;
 use crate::xray::SocketOption;
 
 /// The longest replies that leave in runs: such a datagram fits the smallest packet that every link has to take (RFC 8200,
@@ -42,7 +42,7 @@ impl Calls {
             return one_by_one::receive(descriptor, rooms, received);
         }
         match mmsg::receive(descriptor, rooms, received) {
-            Err(error) if may_be_of_the_call(&error) && is_of_the_call(mmsg::receive_none(descriptor)) => {
+            Err(error) if errno::may_refuse_call(&error) && is_of_the_call(mmsg::receive_none(descriptor)) => {
                 log::warn!("recvmmsg(2) is refused ({error}): each datagram is received by a call of its own");
                 self.receives_singly = true;
                 // Nothing has been received. It is made again in the other way, as after a signal.
@@ -63,7 +63,7 @@ impl Calls {
         }
         match mmsg::send(descriptor, replies, self.segment_bytes_max) {
             Err(error) if self.refuses_run(&error, replies) => mmsg::send(descriptor, replies, 0),
-            Err(error) if may_be_of_the_call(&error) && is_of_the_call(mmsg::send_none(descriptor)) => {
+            Err(error) if errno::may_refuse_call(&error) && is_of_the_call(mmsg::send_none(descriptor)) => {
                 log::warn!("sendmmsg(2) is refused ({error}): each datagram is sent by a call of its own");
                 self.sends_singly = true;
                 one_by_one::send(descriptor, replies)
@@ -72,11 +72,9 @@ impl Calls {
         }
     }
 
-    /// Whether an error may say that the first run of replies cannot leave as one: its datagrams are too long for the way to
-    /// this peer, or checksums are left to us on it (`EIO`).
+    /// Whether an error may say that the first run of replies cannot leave as one.
     fn refuses_run(&self, error: &io::Error, replies: &Replies) -> bool {
-        let refused = [Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE].map(|errno| Some(errno as i32));
-        refused.contains(&error.raw_os_error())
+        errno::may_refuse_segments(error)
             && replies.runs(self.segment_bytes_max).next().is_some_and(|run| run.count > 1)
     }
 }
@@ -84,18 +82,12 @@ impl Calls {
 /// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
 fn segments(socket: &impl AsFd) -> bool {
     let asked = setsockopt(socket, sockopt::UdpGsoSegment, &0);
-    sockets::set(asked.map_err(io::Error::from), SocketOption::Segment, 0).is_ok()
-}
-
-/// Whether a call failed as one does that the kernel does not have, or that a filter refuses (`seccomp(2)`). A packet filter
-/// refuses single datagrams in the same way (`EPERM`).
-fn may_be_of_the_call(error: &io::Error) -> bool {
-    [Errno::ENOSYS, Errno::EPERM, Errno::EACCES].iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+    sockets::set(asked, SocketOption::Segment, 0).is_ok()
 }
 
 /// Whether the same call without any datagram fails in such a way as well, so that no datagram is to blame.
 fn is_of_the_call(none: io::Result<()>) -> bool {
-    none.is_err_and(|error| may_be_of_the_call(&error))
+    none.is_err_and(|error| errno::may_refuse_call(&error))
 }
 
 #[cfg(test)]
@@ -103,6 +95,8 @@ mod tests {
     use std::net::{SocketAddr, UdpSocket};
     use std::os::fd::AsRawFd;
     use std::time::Duration;
+
+    use nix::errno::Errno;
 
     use super::*;
     use crate::kernel::{BindOptions, Reply, Source};

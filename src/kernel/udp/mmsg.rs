@@ -1,6 +1,6 @@
 //! `recvmmsg(2)` and `sendmmsg(2)`: many datagrams for one system call.
 //!
-//! This is the only module of the crate with `unsafe` code. The packages that wrap these calls allocate for each batch, or
+//! The packages that wrap these calls allocate for each batch, or
 //! send all of it from one address. Every pointer that the kernel is given here leads into a local array or an argument,
 //! and nobody uses it after the call.
 

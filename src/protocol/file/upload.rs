@@ -5,11 +5,10 @@ use std::io;
 use std::iter;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use super::name::Name;
 use super::{OnExisting, refuse};
 use crate::disk::{Directory, Draft};
+use crate::errno;
 use crate::protocol::{ProtocolError, Sink, Stored};
 
 /// Bytes that an upload writes between two looks at the free space: seldom enough to cost nothing. The last look is
@@ -152,17 +151,17 @@ fn disk_error(error: &io::Error) -> ProtocolError {
         }
         io::ErrorKind::IsADirectory => ("file exists", &"a directory has this name"),
         io::ErrorKind::InvalidFilename => ("bad name", &"the disk does not take this name"),
-        _ => match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EIO) => ("disk error", &"the disk failed to read or write"),
-            Some(Errno::EMFILE | Errno::ENFILE) => ("too many open files", &"too many files are open"),
-            _ => ("disk error", error),
-        },
+        _ if errno::lacks_descriptors(error) => ("too many open files", &"too many files are open"),
+        _ if errno::is_disk_failure(error) => ("disk error", &"the disk failed to read or write"),
+        _ => ("disk error", error),
     };
     refuse(reason, text)
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
     use crate::disk::Disk;
     use crate::protocol::file::name::Field;

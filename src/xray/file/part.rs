@@ -12,8 +12,9 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use rustix::fs::OFlags;
+
+use crate::file_lock::try_lock;
 
 const SUFFIX: &str = ".part";
 /// Digits of the number in the name.
@@ -24,9 +25,8 @@ const TRIES_MAX: usize = 16;
 /// A file that is not complete yet. It is removed when it is dropped before.
 pub(super) struct Part {
     path: PathBuf,
+    /// Locked, unless the file system has no locks: then nobody sweeps either.
     file: File,
-    /// `None` where the file system has no locks: then nobody sweeps either.
-    _lock: Option<Flock<File>>,
 }
 
 impl Part {
@@ -41,12 +41,10 @@ impl Part {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 created => created?,
             };
-            let lock = Flock::lock(file.try_clone()?, FlockArg::LockExclusiveNonblock);
-            if matches!(lock, Err((_, Errno::EWOULDBLOCK))) || file.metadata()?.nlink() == 0 {
-                // A sweep came first, and takes it for a left-over.
-                continue;
+            // Otherwise a sweep came first, and takes it for a left-over.
+            if try_lock(&file).unwrap_or(true) && file.metadata()?.nlink() > 0 {
+                return Ok(Self { path, file });
             }
-            return Ok(Self { path, file, _lock: lock.ok() });
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
@@ -103,16 +101,12 @@ fn is_part(name: &OsStr, prefix: &OsStr) -> bool {
 
 fn remove_dead(path: &Path) -> io::Result<()> {
     // What is not a file of ours is neither followed nor waited for.
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Ok(());
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().write(true).custom_flags(flags.bits() as i32).open(path)?;
+    if file.metadata()?.is_file() && try_lock(&file)? {
+        fs::remove_file(path)?;
     }
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(_lock) => fs::remove_file(path),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(()),
-        Err((_, errno)) => Err(errno.into()),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

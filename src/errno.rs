@@ -1,0 +1,165 @@
+//! What the numbers of `errno(3)` mean to a server: the one place that knows them.
+//!
+//! Where [`io::ErrorKind`] tells enough, nothing here is needed.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+
+/// The number of an error, displayed as C names it: `EMFILE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code(i32);
+
+impl Code {
+    pub(crate) const fn from_raw(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// That of `error`. One that a simulation has made up has none: then the nearest.
+    pub(crate) fn of(error: &io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or_else(|| nearest(error.kind()) as i32))
+    }
+
+    pub(crate) const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    /// Whether a call could not be done now (`EAGAIN`).
+    pub(crate) fn would_block(self) -> bool {
+        self.0 == Errno::EAGAIN as i32
+    }
+}
+
+fn nearest(kind: io::ErrorKind) -> Errno {
+    match kind {
+        io::ErrorKind::WouldBlock => Errno::EAGAIN,
+        io::ErrorKind::Interrupted => Errno::EINTR,
+        io::ErrorKind::ConnectionReset => Errno::ECONNRESET,
+        io::ErrorKind::NotConnected => Errno::ENOTCONN,
+        io::ErrorKind::Unsupported => Errno::EOPNOTSUPP,
+        _ => Errno::EIO,
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Errno::from_raw(self.0) {
+            Errno::UnknownErrno => write!(f, "errno {}", self.0),
+            errno => write!(f, "{errno:?}"),
+        }
+    }
+}
+
+impl From<Code> for io::Error {
+    fn from(code: Code) -> Self {
+        Self::from_raw_os_error(code.0)
+    }
+}
+
+/// What an error of `accept(2)` is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AcceptError {
+    /// One connection, which is gone, or an error of the network that was pending on it; with the name to count it by.
+    Connection(&'static str),
+    /// Descriptors or memory, which may be freed.
+    Shortage,
+    /// Anything else: trying again at once cannot cure it.
+    Other,
+}
+
+/// `accept(2)`, "Error handling": Linux passes errors of the network on that are already pending on the new socket, and
+/// says to treat them like `EAGAIN` by retrying. None of them may end or delay a server, unless they never end.
+pub(crate) fn of_accept(error: &io::Error) -> AcceptError {
+    AcceptError::Connection(match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+        Errno::ECONNABORTED => "ECONNABORTED",
+        Errno::ECONNRESET => "ECONNRESET",
+        Errno::EPROTO => "EPROTO",
+        Errno::ENOPROTOOPT => "ENOPROTOOPT",
+        Errno::ENETDOWN => "ENETDOWN",
+        Errno::ENETUNREACH => "ENETUNREACH",
+        #[cfg(target_os = "linux")]
+        Errno::ENONET => "ENONET",
+        Errno::EHOSTDOWN => "EHOSTDOWN",
+        Errno::EHOSTUNREACH => "EHOSTUNREACH",
+        Errno::EOPNOTSUPP => "EOPNOTSUPP",
+        Errno::EPERM => "EPERM",
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => return AcceptError::Shortage,
+        _ => return AcceptError::Other,
+    })
+}
+
+/// Whether no more files can be opened, by this process or by any.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::EMFILE, Errno::ENFILE])
+}
+
+/// Whether the machine has no address of this family.
+pub(crate) fn lacks_family(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])
+}
+
+/// Whether locking failed because the file system cannot do it (NFS without its lock manager, some of FUSE).
+pub(crate) fn lacks_locks(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK, Errno::EINVAL])
+}
+
+/// Whether a disk failed to read or write.
+pub(crate) fn is_disk_failure(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::EIO])
+}
+
+/// Whether a call failed as one does that the kernel does not have, or that a filter refuses (`seccomp(2)`). A packet filter
+/// refuses single datagrams in the same way (`EPERM`).
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+pub(crate) fn may_refuse_call(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::ENOSYS, Errno::EPERM, Errno::EACCES])
+}
+
+/// Whether an error may say that several datagrams cannot leave as one message (`udp(7)`: `UDP_SEGMENT`): they are too long for
+/// the way to the peer, or checksums are left to us on it (`EIO`).
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+pub(crate) fn may_refuse_segments(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE])
+}
+
+fn is_one_of(error: &io::Error, errnos: &[Errno]) -> bool {
+    errnos.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_errno_of_accept_has_its_answer() {
+        for errno in [Errno::ECONNABORTED, Errno::EPROTO, Errno::ENETDOWN, Errno::EHOSTUNREACH, Errno::EPERM] {
+            let AcceptError::Connection(name) = of_accept(&errno.into()) else { panic!("{errno}") };
+            assert_eq!(name, format!("{errno:?}"));
+        }
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM] {
+            assert_eq!(of_accept(&errno.into()), AcceptError::Shortage, "{errno}");
+        }
+        for errno in [Errno::EINVAL, Errno::EBADF] {
+            assert_eq!(of_accept(&errno.into()), AcceptError::Other, "{errno}");
+        }
+        assert_eq!(of_accept(&io::ErrorKind::Other.into()), AcceptError::Other);
+    }
+
+    #[test]
+    fn a_number_is_displayed_as_c_names_it() {
+        let told = |error: io::Error| Code::of(&error).to_string();
+        assert_eq!(told(Errno::EMFILE.into()), "EMFILE");
+        assert_eq!(told(io::ErrorKind::WouldBlock.into()), "EAGAIN");
+        assert_eq!(told(io::Error::from_raw_os_error(4_095)), "errno 4095");
+    }
+
+    #[test]
+    fn an_error_without_a_number_has_no_meaning_here() {
+        let error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        assert!(
+            !lacks_family(&error) && !lacks_descriptors(&error) && !lacks_locks(&error) && !is_disk_failure(&error)
+        );
+        assert!(lacks_family(&Errno::EADDRNOTAVAIL.into()) && lacks_locks(&Errno::ENOLCK.into()));
+    }
+}
