@@ -20,18 +20,12 @@ const ERRNO: Knowledge = Knowledge {
     },
     home: "src/attempt.rs",
     exceptions: &[
-        ("src/command/keyboard.rs", "the keyboard, for which a loop that is stepped through waits"),
-        ("src/command/output.rs", "stdout and stderr while no loop turns: it waits, where `attempt` would not"),
+        ("src/errno.rs", "the names of all, and the nearest to an error that a simulation has made up"),
         ("src/kernel/mio.rs", "the wait itself, which a signal ends"),
-        ("src/kernel/posix_disk.rs", "calls of workers on files, made again after a signal"),
-        ("src/kernel/posix_disk/probe.rs", "flock(2): another process has the lock"),
-        ("src/kernel/posix_disk/temporary.rs", "flock(2): another process has the lock"),
         ("src/kernel/udp/batches.rs", "a call that is to be made in another way, as after a signal"),
         ("src/log_writer.rs", "stderr, on a thread of its own: it waits, where `attempt` would not"),
         ("src/simulation/", "it plays the kernel that says so"),
         ("src/testing/", "it plays the kernel that says so"),
-        ("src/xray/answer.rs", "what a call answered is shown by its name"),
-        ("src/xray/file/part.rs", "flock(2): another process has the lock"),
     ],
 };
 
@@ -45,6 +39,7 @@ const CLOCK: Knowledge = Knowledge {
     },
     home: "src/kernel/",
     exceptions: &[
+        ("src/command/logging.rs", "each line of the log has its time, whichever thread writes it"),
         ("src/log_writer.rs", "it waits for stderr, on a thread of its own or at the end of the process"),
         ("src/simulation/", "an `Instant` to begin with: nothing else makes one"),
         ("src/testing.rs", "an `Instant` to begin with: nothing else makes one"),
