@@ -19,6 +19,7 @@ mod recording;
 mod round;
 mod storing;
 mod taking;
+mod transitions;
 mod why;
 
 use self::held::Held;

@@ -26,7 +26,8 @@
 //! One direction of knowledge: loop → connection → protocol. In this order each file needs only those before it:
 //!
 //! 1. `attempt.rs`: the one place that knows `EAGAIN` and `EINTR`. `outbox.rs`: what waits to be sent.
-//! 2. [`protocol`]: the whole plug-in surface; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
+//! 2. [`protocol`]: the plug-in surface, with what a protocol is given in `protocol/context.rs` and what it decides in
+//!    `protocol/step.rs`; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
 //! 3. `budget.rs`: how much a visit and a turn may take. `visit.rs`: what the loop lends for one.
 //!    `connection/line.rs`: the socket half of a stream; `connection/conversation.rs`: its protocol half; `connection.rs`
 //!    drives both, by the rules of waiting, back-pressure, deadlines and closing.

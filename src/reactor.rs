@@ -3,8 +3,7 @@
 //! One [turn](Reactor::turn) is *wait, note, run, reap*:
 //!
 //! - **wait** for events; not at all while a slot is queued, else until the next deadline.
-//! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs here, so nothing can
-//!   change while the batch is being read.
+//! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs, so nothing changes meanwhile.
 //! - **run** the ready slots, each within its budget: listeners and UDP sockets, then connections that take little, then
 //!   those that take much. What a slot leaves over, and slots for which the turn has no time, are for a later turn.
 //! - **reap** the slots that are over, within a budget as well. This is the only place where a slot is freed, so an event

@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use super::{Connection, Phase, Round, recording};
+use super::{Connection, Phase, Round, recording, transitions};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
 use crate::job::Job;
@@ -199,6 +199,7 @@ impl<T: Transport> Connection<T> {
 
     /// Bytes go to the protocol again.
     fn converse_again(&mut self) {
+        transitions::check(self.phase_name(), xray::Phase::Conversing);
         self.take_phase();
         xray::record(|| What::Phase(xray::Phase::Conversing, ""));
     }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 
 use super::round::Round;
-use super::{Connection, Ended, recording};
+use super::{Connection, Ended, recording, transitions};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::Transport;
 use crate::limits::READ_BYTES;
@@ -32,16 +32,25 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// Its name, which is that of the X-ray as well.
+    pub(super) fn name(&self) -> xray::Phase {
+        match self {
+            Self::Working(_) => xray::Phase::Working,
+            Self::Storing(_) => xray::Phase::Storing,
+            Self::Speaking => xray::Phase::Speaking,
+            Self::Flushing(_) => xray::Phase::Flushing,
+            Self::Lingering(..) => xray::Phase::Lingering,
+            Self::Closed(_) => xray::Phase::Closed,
+        }
+    }
+
     /// That it begins, for the X-ray.
     fn recorded(&self) -> What {
-        match self {
-            Self::Working(_) => What::Phase(xray::Phase::Working, ""),
-            Self::Storing(_) => What::Phase(xray::Phase::Storing, ""),
-            Self::Speaking => What::Phase(xray::Phase::Speaking, ""),
-            Self::Flushing(reason) => What::Phase(xray::Phase::Flushing, reason.text()),
-            Self::Lingering(reason, _) => What::Phase(xray::Phase::Lingering, reason.text()),
-            Self::Closed(reason) => What::Phase(xray::Phase::Closed, reason.text()),
-        }
+        let reason = match self {
+            Self::Flushing(reason) | Self::Lingering(reason, _) | Self::Closed(reason) => reason.text(),
+            Self::Working(_) | Self::Storing(_) | Self::Speaking => "",
+        };
+        What::Phase(self.name(), reason)
     }
 }
 
@@ -70,8 +79,14 @@ impl<T: Transport> Connection<T> {
         matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking))
     }
 
+    /// The name of the phase, conversation included.
+    pub(super) fn phase_name(&self) -> xray::Phase {
+        self.phase().map_or(xray::Phase::Conversing, Phase::name)
+    }
+
     /// The protocol rests until this is done.
     pub(super) fn begin(&mut self, phase: Phase) {
+        transitions::check(self.phase_name(), phase.name());
         xray::record(|| phase.recorded());
         self.held().phase = Some(Box::new(phase));
     }
@@ -128,6 +143,7 @@ impl<T: Transport> Connection<T> {
 
     /// Goes on to the next phase of the end; what the one before it held is given back.
     pub(super) fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
+        transitions::check(self.phase_name(), next.name());
         xray::record(|| next.recorded());
         let held = self.held();
         held.input = Vec::new();

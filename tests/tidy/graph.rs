@@ -18,6 +18,11 @@ impl Graph {
         self.0.entry(from.to_owned()).or_default().entry(to.to_owned()).or_insert_with(place);
     }
 
+    /// Takes an arrow out. Returns whether there was one.
+    pub(crate) fn forget(&mut self, from: &str, to: &str) -> bool {
+        self.0.get_mut(from).is_some_and(|known| known.remove(to).is_some())
+    }
+
     fn known_by<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a String> {
         self.0.get(name).into_iter().flat_map(BTreeMap::keys)
     }

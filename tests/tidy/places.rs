@@ -20,13 +20,20 @@ const ERRNO: Knowledge = Knowledge {
     },
     home: "src/attempt.rs",
     exceptions: &[
-        ("src/errno.rs", "the names of all, and the nearest to an error that a simulation has made up"),
+        ("src/errno.rs", "the numbers and their names"),
         ("src/kernel/mio.rs", "the wait itself, which a signal ends"),
         ("src/kernel/udp/batches.rs", "a call that is to be made in another way, as after a signal"),
         ("src/log_writer.rs", "stderr, on a thread of its own: it waits, where `attempt` would not"),
         ("src/simulation/", "it plays the kernel that says so"),
         ("src/testing/", "it plays the kernel that says so"),
     ],
+};
+
+/// The numbers of all other errors.
+const NUMBERS: Knowledge = Knowledge {
+    is_meant: |_, word, _| word == "Errno",
+    home: "src/errno.rs",
+    exceptions: &[("src/simulation/", "it plays the kernel that says so")],
 };
 
 /// Readings of a clock. Everybody else is told the time, by the kernel that it runs on.
@@ -39,7 +46,7 @@ const CLOCK: Knowledge = Knowledge {
     },
     home: "src/kernel/",
     exceptions: &[
-        ("src/command/logging.rs", "each line of the log has its time, whichever thread writes it"),
+        ("src/command/logging.rs", "each line of the log says when it was written"),
         ("src/log_writer.rs", "it waits for stderr, on a thread of its own or at the end of the process"),
         ("src/simulation/", "an `Instant` to begin with: nothing else makes one"),
         ("src/testing.rs", "an `Instant` to begin with: nothing else makes one"),
@@ -101,7 +108,7 @@ impl Knowledge {
 
 #[test]
 fn errno_is_known_in_one_place() {
-    let problems = ERRNO.problems(sources());
+    let problems = [ERRNO.problems(sources()), NUMBERS.problems(sources())].concat();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
@@ -113,7 +120,7 @@ fn no_clock_is_read_outside_the_kernel() {
 
 #[cfg(test)]
 mod tests {
-    use super::{CLOCK, ERRNO, Knowledge};
+    use super::{CLOCK, ERRNO, Knowledge, NUMBERS};
     use crate::source::Source;
 
     fn problems(knowledge: &Knowledge, path: &str, text: &str) -> Vec<String> {
@@ -131,6 +138,8 @@ mod tests {
         for text in ["Attempt::WouldBlock", "Err(TryLockError::WouldBlock)", "// EAGAIN", "\"EAGAIN\""] {
             assert_eq!(problems(&ERRNO, "src/x.rs", text), [""; 0]);
         }
+        assert_eq!(problems(&NUMBERS, "src/x.rs", "Errno::EPIPE").len(), 1);
+        assert_eq!(problems(&NUMBERS, "src/errno.rs", "Errno::EPIPE"), [""; 0]);
         for text in ["Instant::now()", "std::time::SystemTime::now", "start.elapsed()", "\nclock_gettime(Monotonic)"] {
             assert_eq!(problems(&CLOCK, "src/x.rs", text).len(), 1, "{text}");
             assert_eq!(problems(&CLOCK, "src/kernel/x.rs", text), [""; 0]);

@@ -29,6 +29,13 @@ fn rooms(sources: &[Source]) -> Result<Graph, String> {
     Ok(graph)
 }
 
+/// Files that can only be told together: a file, another that it knows and that knows it, and why.
+const TOGETHER: [(&str, &str, &str); 1] = [(
+    "src/protocol/job.rs",
+    "src/protocol/step.rs",
+    "a decision may be a job, and the method that takes what it returns decides again",
+)];
+
 /// Who knows whom among the files of each room. A file and those below it are one: it says what they are, and they go on with it.
 fn files(sources: &[Source]) -> Graph {
     let library = Library::new(sources);
@@ -75,7 +82,14 @@ impl<'a> Library<'a> {
 
 #[test]
 fn no_file_of_a_room_knows_one_that_knows_it() {
-    if let Some(ring) = files(sources()).ring() {
+    let mut files = files(sources());
+    for (file, other, _) in TOGETHER {
+        assert!(
+            files.forget(file, other) && files.forget(other, file),
+            "{file}, {other}: no exception is needed any more"
+        );
+    }
+    if let Some(ring) = files.ring() {
         panic!("files of a room know each other in a ring:\n{}", ring.join("\n"));
     }
 }

@@ -79,7 +79,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "On a machine with several addresses it answers from one that was not asked",
         file: "src/datagram.rs",
         function: "answer",
-        right: "received.to",
+        right: "received.to ",
         wrong: "None",
         caught_by: Seeds,
     },
