@@ -27,6 +27,19 @@ pub(crate) fn attempt<T>(mut call: impl FnMut() -> io::Result<T>) -> Attempt<T> 
     }
 }
 
+/// Makes `call` until it is not interrupted by a signal: for calls that may wait, on files and in `poll(2)`.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) fn uninterrupted<T, E: Into<io::Error>>(mut call: impl FnMut() -> Result<T, E>) -> io::Result<T> {
+    loop {
+        match call().map_err(Into::into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +49,8 @@ mod tests {
         let mut results =
             [Err(io::ErrorKind::Interrupted.into()), Err(io::ErrorKind::Interrupted.into()), Ok(7)].into_iter();
         assert!(matches!(attempt(|| results.next().expect("three calls")), Attempt::Done(7)));
+        let mut results = [Err(io::ErrorKind::Interrupted), Ok(7)].into_iter();
+        assert_eq!(uninterrupted(|| results.next().expect("two calls")).expect("the second"), 7);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Budgets: a visit is bounded in bytes, work and time, and so is a turn.
+//! Rule 5: a visit has a budget, and so has a turn: in bytes, work and time.
 //!
 //! Only a clock tells how long something took, and reading it for each request would cost more than a hundredth of the
 //! request. So work is counted in [units](crate::limits::CALL_UNITS), which costs two instructions, and the clock is read

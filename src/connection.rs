@@ -19,6 +19,7 @@ mod recording;
 mod round;
 mod storing;
 mod taking;
+mod transitions;
 mod why;
 
 use self::held::Held;
@@ -151,6 +152,7 @@ impl<T: Transport> Connection<T> {
     fn advance(&mut self, visit: &mut Visit<'_>) -> Left {
         let mut asked = false;
         loop {
+            // Rule 3: output is written first.
             self.flush(visit);
             let round = match self.phase_mut() {
                 None => self.converse(visit),
@@ -163,6 +165,7 @@ impl<T: Transport> Connection<T> {
             };
             let status = match round {
                 Round::Progress => continue,
+                // Rule 1: every direction that it wants said `WouldBlock` last, or a result is to come.
                 Round::Rest => Status::Waiting,
                 Round::Spent => Status::Again,
                 Round::WantsBuffer => Status::WantsBuffer,
@@ -177,7 +180,7 @@ impl<T: Transport> Connection<T> {
             if asked {
                 self.expire(next, visit);
             } else {
-                // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
+                // Rule 8: a loop that was held up must not blame the peer for it: what arrived in the meantime counts.
                 self.line.ask_again();
                 asked = true;
             }

@@ -4,7 +4,7 @@ use crate::time::Time;
 
 /// At most one deadline for each slot, in a binary heap that knows where each slot stands.
 ///
-/// Nearly every message moves a deadline, and nearly always further into the future. That costs nothing here: the
+/// Nearly every message moves a deadline, and nearly always further into the future. Rule 8: that costs nothing here. The
 /// slot stays where it is, comes up too early once in a while, and is armed again for its true deadline. Only an
 /// earlier deadline moves at once, in O(log n). Neither allocates, and a slot never stands in the heap twice.
 #[derive(Debug, Default)]

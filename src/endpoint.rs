@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut, Index, IndexMut};
 
 use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
@@ -101,6 +102,46 @@ impl Endpoint {
     /// Descriptors that one connection may take.
     pub(crate) fn descriptors(&self) -> usize {
         1 + self.service.as_ref().map_or(0, |service| service.descriptors)
+    }
+}
+
+/// Every listener, in the order of the configuration. A slot names its own by a number of two bytes, which is the index here.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoints(Vec<Endpoint>);
+
+impl Endpoints {
+    pub(crate) fn push(&mut self, endpoint: Endpoint) {
+        self.0.push(endpoint);
+    }
+}
+
+impl Deref for Endpoints {
+    type Target = [Endpoint];
+
+    fn deref(&self) -> &[Endpoint] {
+        &self.0
+    }
+}
+
+impl DerefMut for Endpoints {
+    fn deref_mut(&mut self) -> &mut [Endpoint] {
+        &mut self.0
+    }
+}
+
+impl Index<u16> for Endpoints {
+    type Output = Endpoint;
+
+    #[inline]
+    fn index(&self, index: u16) -> &Endpoint {
+        &self.0[usize::from(index)]
+    }
+}
+
+impl IndexMut<u16> for Endpoints {
+    #[inline]
+    fn index_mut(&mut self, index: u16) -> &mut Endpoint {
+        &mut self.0[usize::from(index)]
     }
 }
 

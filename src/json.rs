@@ -4,11 +4,13 @@
 mod deserialize;
 mod document;
 mod problems;
+mod quoted;
 mod suggestion;
 mod syntax;
 
 pub(crate) use self::deserialize::{alternatives, describe_value};
-pub(crate) use self::document::{Document, member, members, merged, push_name, quoted};
+pub(crate) use self::document::{Document, member, members, merged, push_name};
 pub(crate) use self::problems::Findings;
 pub use self::problems::{Problem, Problems};
+pub(crate) use self::quoted::quoted;
 pub(crate) use self::suggestion::nearest;

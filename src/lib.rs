@@ -26,13 +26,16 @@
 //! One direction of knowledge: loop → connection → protocol. In this order each file needs only those before it:
 //!
 //! 1. `attempt.rs`: the one place that knows `EAGAIN` and `EINTR`. `outbox.rs`: what waits to be sent.
-//! 2. [`protocol`]: the whole plug-in surface; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
-//! 3. `connection.rs`: drives one stream; the rules of waiting, back-pressure, deadlines and closing. `bulk.rs` for
-//!    uploads, `datagram.rs` for UDP.
-//! 4. `budget.rs`: how much a visit and a turn may take. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns.
-//! 5. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
-//! 6. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
-//! 7. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
+//! 2. [`protocol`]: the plug-in surface, with what a protocol is given in `protocol/context.rs` and what it decides in
+//!    `protocol/step.rs`; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
+//! 3. `budget.rs`: how much a visit and a turn may take. `visit.rs`: what the loop lends for one.
+//!    `connection/line.rs`: the socket half of a stream; `connection/conversation.rs`: its protocol half; `connection.rs`
+//!    drives both, by the rules of waiting, back-pressure, deadlines and closing.
+//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns. So far goes a byte.
+//! 5. `datagram.rs` for UDP, `bulk.rs` for uploads.
+//! 6. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
+//! 7. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
+//! 8. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
 //!
 //! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
 //!

@@ -1,4 +1,4 @@
-//! Every bound of the server, its unit in its name, its reason beside it.
+//! Rule 6: everything has a bound. Here it is, its unit in its name, its reason beside it.
 //!
 //! What can be configured is in [`Limits`]. The constants are the crate's own and may change in any release: those that are
 //! `pub`, and hidden from the documentation, are read by its tests and tools, which are crates of their own.

@@ -1,4 +1,4 @@
-//! Log lines that hostile input can cause are written at a limited rate; the rest is counted.
+//! Rule 13: log lines that a peer can cause are written at a limited rate; the rest is counted.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Log lines on their way to stderr, which never hold up the thread that writes them.
+//! Rule 10: nothing waits on the loop's thread, not for a full stderr either. Log lines on their way there never hold up the
+//! thread that logs them.
 
 use std::io::{self, Write};
 use std::mem;

@@ -80,7 +80,8 @@ fn detail(place: Option<&str>, message: Option<&str>) -> String {
     detail
 }
 
-/// Calls code that is not ours. Whatever it has touched is thrown away if it panics, so nothing half done is seen.
+/// Calls code that is not ours. Whatever it has touched is thrown away if it panics, so nothing half done is seen. Rule 9: it
+/// ends its own connection, and nothing else.
 #[inline]
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::new)

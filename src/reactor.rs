@@ -3,8 +3,7 @@
 //! One [turn](Reactor::turn) is *wait, note, run, reap*:
 //!
 //! - **wait** for events; not at all while a slot is queued, else until the next deadline.
-//! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs here, so nothing can
-//!   change while the batch is being read.
+//! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs, so nothing changes meanwhile.
 //! - **run** the ready slots, each within its budget: listeners and UDP sockets, then connections that take little, then
 //!   those that take much. What a slot leaves over, and slots for which the turn has no time, are for a later turn.
 //! - **reap** the slots that are over, within a budget as well. This is the only place where a slot is freed, so an event
@@ -43,7 +42,7 @@ use crate::budget::{Budget, Class};
 use crate::config::Config;
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
 use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
@@ -88,7 +87,7 @@ pub struct Reactor<K: Kernel = Mio> {
     generation: u32,
     ledger: Ledger,
     /// What is served, in the order of the configuration; a slot knows its endpoint by the index.
-    endpoints: Vec<Endpoint>,
+    endpoints: Endpoints,
     /// Slots that are to be visited, and to be reaped.
     queues: Queues,
     /// What each visit is lent.
@@ -187,7 +186,7 @@ impl<K: Kernel> Reactor<K> {
             slots: Slab::new(),
             generation: 0,
             ledger: Ledger::default(),
-            endpoints: Vec::new(),
+            endpoints: Endpoints::default(),
             queues: Queues::default(),
             lent: Lent::new(Budget::new(moment.now, config.slow_turn)),
             waiters: Waiters::default(),
@@ -236,7 +235,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Logs the counters of every listener.
     pub fn report(&self) {
-        for endpoint in &self.endpoints {
+        for endpoint in self.endpoints.iter() {
             log::info!("{endpoint}");
         }
     }
@@ -359,7 +358,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn run_ready(&mut self) {
-        // What comes into a queue while it is worked off waits for the next turn.
+        // Rule 5: doors, then quiet connections, then loud ones. What comes into a queue meanwhile waits for the next turn.
         for _ in 0..self.queues.doors.len() {
             self.drive_door();
         }
@@ -461,9 +460,9 @@ impl<K: Kernel> Reactor<K> {
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
         let slot = self.slots.get_mut(key as usize)?;
-        let who = Token { slot: key, generation: slot.generation };
+        let who = slot.token(key);
         xray::about(who, || What::Visit);
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint];
         let mood = Mood { pressed, stopping };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, &self.kernel, (who, &endpoint.site), served, mood);

@@ -7,6 +7,8 @@ use std::slice;
 use crate::limits::REASONS_MAX;
 
 /// Counts by reason, in the order in which the reasons first came up.
+///
+/// Rule 13: whatever is refused, dropped or cut is counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: Vec<(&'static str, u64)>,

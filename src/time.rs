@@ -1,4 +1,4 @@
-//! Time on the loop: one monotonic number, read once a turn and handed on as an argument.
+//! Rule 12: time is an argument: one monotonic number, read once a turn and handed on.
 
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,7 @@ use crate::token::Token;
 #[derive(Debug)]
 pub(crate) struct Lent {
     pub(crate) read_buffer: Box<[u8]>,
-    /// Empty between visits, so that nothing can go to the wrong peer.
+    /// Rule 11: empty between visits, so that nothing can go to the wrong peer.
     pub(crate) outbox: Outbox,
     /// The buffers of uploads.
     pub(crate) buffers: Buffers,
@@ -35,7 +35,7 @@ impl Lent {
     }
 }
 
-/// The time of a turn, by every clock. It is the same for all visits of the turn.
+/// The time of a turn, by every clock. Rule 12: it is the same for all visits of the turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// When the loop was made: what [`Time`] counts from.

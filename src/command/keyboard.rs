@@ -4,9 +4,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{read, retry_on_intr};
+use rustix::io::read;
 
-use crate::attempt::{Attempt, attempt};
+use crate::attempt::{Attempt, attempt, uninterrupted};
 
 /// Lines of an input, of which each means to go on, until it ends or a signal comes.
 pub(super) struct Keyboard<I> {
@@ -37,7 +37,7 @@ impl<I: AsFd> Keyboard<I> {
     fn read(&mut self) -> bool {
         let mut sources = vec![PollFd::new(&self.input, PollFlags::IN)];
         sources.extend(self.signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));
-        if retry_on_intr(|| poll(&mut sources, None)).is_err() {
+        if uninterrupted(|| poll(&mut sources, None)).is_err() {
             return false;
         }
         if sources.get(1).is_some_and(|signals| !signals.revents().is_empty()) {

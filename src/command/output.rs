@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{retry_on_intr, write};
+use rustix::io::write;
 
-use crate::attempt::{Attempt, attempt};
+use crate::attempt::{Attempt, attempt, uninterrupted};
 
 /// Writes all of `text`. Another process that shares the terminal or the pipe may have made it non-blocking: then this waits
 /// until there is room again (`poll(2)`).
@@ -20,7 +20,7 @@ pub(super) fn write_whole(to: impl AsFd, text: &str) -> io::Result<()> {
             Attempt::Done(0) => return Err(io::ErrorKind::WriteZero.into()),
             Attempt::Done(count) => rest = &rest[count..],
             Attempt::WouldBlock => {
-                retry_on_intr(|| poll(&mut [PollFd::new(&to, PollFlags::OUT)], None))?;
+                uninterrupted(|| poll(&mut [PollFd::new(&to, PollFlags::OUT)], None))?;
             }
             Attempt::Failed(error) => return Err(error),
         }

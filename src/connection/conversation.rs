@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use super::{Connection, Phase, Round, recording};
+use super::{Connection, Phase, Round, recording, transitions};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
 use crate::job::Job;
@@ -25,6 +25,7 @@ impl<T: Transport> Connection<T> {
 
     /// Delivers what waits, or what can be read, or the peer's FIN.
     pub(super) fn converse(&mut self, visit: &mut Visit<'_>) -> Round {
+        // Rule 6: a full outbox stops reading, and TCP passes that on to the peer.
         if self.is_full(visit) {
             return Round::Rest;
         }
@@ -198,6 +199,7 @@ impl<T: Transport> Connection<T> {
 
     /// Bytes go to the protocol again.
     fn converse_again(&mut self) {
+        transitions::check(self.phase_name(), xray::Phase::Conversing);
         self.take_phase();
         xray::record(|| What::Phase(xray::Phase::Conversing, ""));
     }

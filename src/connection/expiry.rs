@@ -39,6 +39,7 @@ impl<T: Transport> Connection<T> {
     /// What comes first, given what output is pending.
     pub(super) fn next_expiry(&self, limits: &Limits, pending: Pending) -> (Time, Expired) {
         if self.held.is_none() && !pending.any {
+            // Rule 8: every connection has a deadline, unless a worker works for it.
             let idle = if self.job_out { Time::NEVER } else { self.active.after(limits.idle_timeout) };
             return (idle, Expired::Order(CloseReason::Idle));
         }

@@ -145,6 +145,7 @@ impl<T: Transport> Connection<T> {
                 self.held = None;
             }
         }
+        // Rule 11: the loop's outbox is empty between visits, and an idle connection holds none.
         if visit.outbox.capacity() > KEPT_OUTBOX_BYTES_MAX {
             *visit.outbox = Outbox::new();
         }

@@ -67,10 +67,12 @@ impl<T: Transport> Line<T> {
                 self.ready.readable = false;
             }
             Attempt::Done(count) => {
+                // Rule 2: a short read proves a stream drained, unless an event left it in doubt.
                 if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
                     self.ready.readable = false;
                 }
             }
+            // Rule 1: only now is waiting for an edge right.
             Attempt::WouldBlock => {
                 self.ready.readable = false;
                 self.ready.in_doubt = false;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 
 use super::round::Round;
-use super::{Connection, Ended, recording};
+use super::{Connection, Ended, recording, transitions};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::Transport;
 use crate::limits::READ_BYTES;
@@ -12,7 +12,7 @@ use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
 use crate::visit::Visit;
-use crate::xray;
+use crate::xray::{self, What};
 
 /// Where a connection is in its life, when it is not in conversation.
 pub(super) enum Phase {
@@ -29,6 +29,29 @@ pub(super) enum Phase {
     Lingering(CloseReason, Time),
     /// It is over.
     Closed(CloseReason),
+}
+
+impl Phase {
+    /// Its name, which is that of the X-ray as well.
+    pub(super) fn name(&self) -> xray::Phase {
+        match self {
+            Self::Working(_) => xray::Phase::Working,
+            Self::Storing(_) => xray::Phase::Storing,
+            Self::Speaking => xray::Phase::Speaking,
+            Self::Flushing(_) => xray::Phase::Flushing,
+            Self::Lingering(..) => xray::Phase::Lingering,
+            Self::Closed(_) => xray::Phase::Closed,
+        }
+    }
+
+    /// That it begins, for the X-ray.
+    fn recorded(&self) -> What {
+        let reason = match self {
+            Self::Flushing(reason) | Self::Lingering(reason, _) | Self::Closed(reason) => reason.text(),
+            Self::Working(_) | Self::Storing(_) | Self::Speaking => "",
+        };
+        What::Phase(self.name(), reason)
+    }
 }
 
 impl<T: Transport> Connection<T> {
@@ -56,8 +79,14 @@ impl<T: Transport> Connection<T> {
         matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking))
     }
 
+    /// The name of the phase, conversation included.
+    pub(super) fn phase_name(&self) -> xray::Phase {
+        self.phase().map_or(xray::Phase::Conversing, Phase::name)
+    }
+
     /// The protocol rests until this is done.
     pub(super) fn begin(&mut self, phase: Phase) {
+        transitions::check(self.phase_name(), phase.name());
         xray::record(|| phase.recorded());
         self.held().phase = Some(Box::new(phase));
     }
@@ -72,6 +101,7 @@ impl<T: Transport> Connection<T> {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
+        // Rule 7: after the last byte our FIN, then the peer's or `linger_timeout`.
         let next = if self.line.finish() { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
         Round::Progress
@@ -113,6 +143,7 @@ impl<T: Transport> Connection<T> {
 
     /// Goes on to the next phase of the end; what the one before it held is given back.
     pub(super) fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
+        transitions::check(self.phase_name(), next.name());
         xray::record(|| next.recorded());
         let held = self.held();
         held.input = Vec::new();
@@ -135,7 +166,7 @@ impl<T: Transport> Connection<T> {
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
         xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
-        // Even a protocol that panics when it is dropped ends nothing but its own connection.
+        // Rule 9: even a protocol that panics when it is dropped ends nothing but its own connection.
         let dropped = catch(move || drop(protocol));
         if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {
             bug.get_or_insert_with(|| format!("it panicked when it was told of the end{}", panicked.detail()).into());

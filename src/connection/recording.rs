@@ -1,23 +1,8 @@
 //! What a connection says of itself to the X-ray.
 
-use super::Phase;
 use crate::kernel::Panicked;
 use crate::protocol::{Event, Reply, Then};
-use crate::xray::{self, Ask, Decision, What};
-
-impl Phase {
-    /// It begins.
-    pub(super) fn recorded(&self) -> What {
-        match self {
-            Self::Working(_) => What::Phase(xray::Phase::Working, ""),
-            Self::Storing(_) => What::Phase(xray::Phase::Storing, ""),
-            Self::Speaking => What::Phase(xray::Phase::Speaking, ""),
-            Self::Flushing(reason) => What::Phase(xray::Phase::Flushing, reason.text()),
-            Self::Lingering(reason, _) => What::Phase(xray::Phase::Lingering, reason.text()),
-            Self::Closed(reason) => What::Phase(xray::Phase::Closed, reason.text()),
-        }
-    }
-}
+use crate::xray::{Ask, Decision, What};
 
 impl Ask {
     /// To tell this.

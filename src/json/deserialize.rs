@@ -9,7 +9,7 @@ use jsonc_parser::common::Ranged;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, Unexpected, Visitor};
 
-use super::document::quoted;
+use super::quoted::quoted;
 use super::suggestion::nearest;
 
 /// Reads one value, passing over what starts at an offset in `bad`.

@@ -5,6 +5,7 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::tokens::Token;
 use jsonc_parser::{CollectOptions, ParseOptions, Scanner, ScannerOptions, parse_to_ast};
 
+use super::quoted::quoted;
 use super::syntax;
 
 /// A parsed JSON text. A place in it is a byte offset, at which at most one value or one member's name starts.
@@ -161,15 +162,6 @@ pub(crate) fn push_name(path: &mut String, name: &str) {
         path.push_str(name);
     } else {
         path.push_str(&format!("[{}]", quoted(name)));
-    }
-}
-
-/// `text` in quotes, control characters escaped, shortened if it is long.
-pub(crate) fn quoted(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 60;
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
     }
 }
 

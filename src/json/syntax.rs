@@ -1,6 +1,6 @@
 //! A text that is no JSON, in words for whoever wrote it.
 
-use super::document::quoted;
+use super::quoted::quoted;
 
 /// What was expected where `text` is wrong: at `offset`, for the `reason` of the parser.
 pub(super) fn explain(text: &str, offset: usize, reason: &str) -> String {

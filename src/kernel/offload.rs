@@ -84,6 +84,7 @@ impl Offload {
             }
             log::debug!("cannot start another worker thread: {error}");
         }
+        // Rule 10: sending to this queue waits for no worker.
         lane.push(token, job);
         self.unfinished += 1;
         Ok(())

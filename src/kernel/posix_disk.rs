@@ -15,6 +15,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstatvfs, linkat, openat, renameat, statat, unlinkat};
 
 use self::temporary::Temporary;
+use crate::attempt::uninterrupted;
 use crate::disk::{Directory, Disk, Draft, Existing};
 use crate::errno::Code;
 use crate::file_lock::try_lock;
@@ -249,11 +250,6 @@ fn rename_new(directory: &File, from: &str, to: &str) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn rename_new(_: &File, _: &str, _: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Repeats a system call for as long as signals interrupt it.
-fn uninterrupted<T>(call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
-    Ok(rustix::io::retry_on_intr(call)?)
 }
 
 #[cfg(test)]

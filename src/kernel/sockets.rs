@@ -164,6 +164,7 @@ impl Transport for Stream {
     }
 
     fn short_read_drains(&self) -> bool {
+        // Rule 2: a short read proves nothing where the edges are not the kernel's.
         EDGES_ARE_THE_KERNELS
     }
 }

@@ -37,7 +37,7 @@ impl<K: Kernel> Reactor<K> {
             let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
                 return;
             };
-            if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint as usize].backlog {
+            if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint].backlog {
                 return self.close_listener(key);
             }
             listener.paused = None;
@@ -54,11 +54,11 @@ impl<K: Kernel> Reactor<K> {
                 Accepted::Nobody => return self.leave_short(key),
                 Accepted::Gone(reason, error) => {
                     others += 1;
-                    self.endpoints[*endpoint as usize].stats.refused.add(reason);
+                    self.endpoints[*endpoint].stats.refused.add(reason);
                     log::debug!("a connection was gone before it was accepted: {error}");
                 }
                 Accepted::Exhausted(error) if stopping && errno::of_accept(&error) != AcceptError::Shortage => {
-                    let name = self.endpoints[*endpoint as usize].name();
+                    let name = self.endpoints[*endpoint].name();
                     log::warn!("{name}: connections that still wait are not accepted: {error}");
                     return self.close_listener(key);
                 }
@@ -80,7 +80,7 @@ impl<K: Kernel> Reactor<K> {
     /// Why nobody can be accepted at the moment, if so.
     fn no_room(&self, key: u32) -> Option<&'static str> {
         let slot = self.slots.get(key as usize)?;
-        let endpoint = &self.endpoints[slot.endpoint as usize];
+        let endpoint = &self.endpoints[slot.endpoint];
         if endpoint.places >= endpoint.limits.max_connections {
             Some("max_connections")
         } else if self.totals.descriptors + endpoint.descriptors() > self.totals.descriptors_max
@@ -102,7 +102,7 @@ impl<K: Kernel> Reactor<K> {
             self.leave_short(key);
         }
         let slot = &mut self.slots[key as usize];
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint];
         if let Owner::Listener(listener) = &mut slot.owner {
             let why = error.as_ref().map_or(Pause::Full(reason), |error| Pause::Failed(Code::of(error)));
             if listener.paused.replace(why).is_none() {
@@ -113,6 +113,7 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         if let Some(error) = error {
+            // Rule 5: what resumes accepting is sure to come.
             self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.logs.accept.allow(self.moment.now) {
                 log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
@@ -125,7 +126,7 @@ impl<K: Kernel> Reactor<K> {
         let index = self.slots[listener as usize].endpoint;
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
-        let endpoint = &mut self.endpoints[index as usize];
+        let endpoint = &mut self.endpoints[index];
         if let Some(most) = endpoint.limits.max_connections_per_ip
             && !endpoint.peers.admit(peer, most)
         {
@@ -134,12 +135,13 @@ impl<K: Kernel> Reactor<K> {
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }
+        // Rule 3: registered once; no request registers anything.
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("a connection cannot be registered: {error}");
             self.turn_away(index, stream, peer, "cannot be registered");
             return false;
         }
-        let endpoint = &mut self.endpoints[index as usize];
+        let endpoint = &mut self.endpoints[index];
         let service = endpoint.service.as_ref();
         let connect = || service.map(|service| (service.connect)(peer));
         let protocol = match catch(connect) {
@@ -153,7 +155,7 @@ impl<K: Kernel> Reactor<K> {
                 let detail = connected.err().unwrap_or_default();
                 self.turn_away(index, stream, peer, "bug");
                 let what = format!("it panicked for a new connection{}", detail.detail());
-                self.endpoints[index as usize].tell_bug(self.moment.now, token, Some(peer), &what);
+                self.endpoints[index].tell_bug(self.moment.now, token, Some(peer), &what);
                 return false;
             }
         };
@@ -165,8 +167,8 @@ impl<K: Kernel> Reactor<K> {
         {
             listener.accepted_while_stopping += 1;
         }
-        log::debug!("{token} {}: accepted {peer}", self.endpoints[index as usize].name());
-        let limits = &self.endpoints[index as usize].limits;
+        log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
+        let limits = &self.endpoints[index].limits;
         let connection = Connection::new(stream, protocol, peer, limits, self.moment.now);
         self.insert(token, index, Owner::Connection(connection));
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
@@ -182,13 +184,13 @@ impl<K: Kernel> Reactor<K> {
 
     /// Refuses somebody who counts among the connections of its address already.
     fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: &Peer, reason: &'static str) {
-        self.endpoints[endpoint as usize].peers.leave(peer);
+        self.endpoints[endpoint].peers.leave(peer);
         self.refuse(endpoint, stream, reason);
     }
 
     /// Closes what was accepted and will not be served.
     fn refuse(&mut self, endpoint: u16, stream: K::Stream, reason: &'static str) {
-        self.endpoints[endpoint as usize].stats.refused.add(reason);
+        self.endpoints[endpoint].stats.refused.add(reason);
         self.kernel.close(stream);
         xray::record(|| What::Closed(reason));
     }

@@ -26,7 +26,7 @@ impl<K: Kernel> Reactor<K> {
             Owner::Remains(Remains::Last) => {
                 if let Err(panicked) = result {
                     let what = format!("its last job panicked{}", panicked.detail());
-                    self.endpoints[slot.endpoint as usize].tell_bug(self.moment.now, token, None, &what);
+                    self.endpoints[slot.endpoint].tell_bug(self.moment.now, token, None, &what);
                 }
                 self.queue_over(token.slot);
             }
@@ -38,7 +38,7 @@ impl<K: Kernel> Reactor<K> {
                 let returned = Returned::new(result, buffers);
                 if let Some(panicked) = returned.panicked() {
                     let what = format!("a job panicked{}", panicked.detail());
-                    self.endpoints[slot.endpoint as usize].tell_bug(self.moment.now, token, None, &what);
+                    self.endpoints[slot.endpoint].tell_bug(self.moment.now, token, None, &what);
                 }
                 match returned.into_remains() {
                     None if last.is_none() => self.queue_over(token.slot),
@@ -59,7 +59,7 @@ impl<K: Kernel> Reactor<K> {
 
     pub(super) fn submit(&mut self, key: u32, mut job: Job) {
         let slot = &self.slots[key as usize];
-        let token = Token { slot: key, generation: slot.generation };
+        let token = slot.token(key);
         job.listener = slot.endpoint;
         let submitted = self.kernel.submit(token, job);
         xray::record(|| What::JobOut { taken: submitted.is_ok() });
@@ -71,7 +71,7 @@ impl<K: Kernel> Reactor<K> {
     /// What the job was for ends: a connection as soon as its output is sent, what was left of one at once.
     fn refuse_job(&mut self, key: u32, why: &NoWorker) {
         let slot = &mut self.slots[key as usize];
-        let endpoint = self.endpoints[slot.endpoint as usize].name();
+        let endpoint = self.endpoints[slot.endpoint].name();
         let allowed = self.logs.job.allow(self.moment.now);
         match &mut slot.owner {
             Owner::Connection(connection) => {
@@ -106,7 +106,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn wait_for_buffer(&mut self, key: u32) {
         let slot = &mut self.slots[key as usize];
         if !std::mem::replace(&mut slot.wants_buffer, true) {
-            self.waiters.buffer.push_back(Token { slot: key, generation: slot.generation });
+            self.waiters.buffer.push_back(slot.token(key));
         }
     }
 

@@ -59,7 +59,7 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Owner::Mailbox(mailbox) => {
                     census.mailboxes += 1;
-                    let endpoint = &self.endpoints[slot.endpoint as usize];
+                    let endpoint = &self.endpoints[slot.endpoint];
                     if endpoint.stats.datagrams_accounted() + mailbox.unsent() as u64
                         != endpoint.stats.received_datagrams
                     {
@@ -76,7 +76,7 @@ impl<K: Kernel> Reactor<K> {
                     census.buffer_waiters += usize::from(slot.wants_buffer);
                     census.jobs += usize::from(connection.awaits_job());
                     census.pending_bytes += connection.pending_bytes();
-                    let limits = &self.endpoints[slot.endpoint as usize].limits;
+                    let limits = &self.endpoints[slot.endpoint].limits;
                     let wakes = slot.queued || (slot.wants_buffer && !connection.is_over());
                     let checked = connection.check_waiting(wakes).and_then(|()| connection.check_bounds(limits));
                     checked.map_err(|broken| format!("slot {key}: {broken}"))?;
@@ -107,9 +107,7 @@ impl<K: Kernel> Reactor<K> {
     /// What the connections that wait claim of their sockets.
     pub(crate) fn claims(&self) -> impl Iterator<Item = (Token, Claim)> {
         self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
-            Owner::Connection(connection) => {
-                Some((Token { slot: key as u32, generation: slot.generation }, connection.claim()))
-            }
+            Owner::Connection(connection) => Some((slot.token(key as u32), connection.claim())),
             _ => None,
         })
     }
@@ -122,7 +120,7 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Mailbox(mailbox) => mailbox.is_drained(),
                 Owner::Connection(_) | Owner::Remains(_) => false,
             };
-            (drained && !slot.queued).then_some(Token { slot: key as u32, generation: slot.generation })
+            (drained && !slot.queued).then_some(slot.token(key as u32))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
-use crate::kernel::{Kernel, Token};
+use crate::kernel::Kernel;
 use crate::limits::REAP_UNITS;
 use crate::peer::Peer;
 use crate::protocol::CloseReason;
@@ -67,7 +67,7 @@ impl<K: Kernel> Reactor<K> {
     /// Frees the slot of a connection, and its place among the others.
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint];
         endpoint.places -= 1;
         self.totals.descriptors -= endpoint.descriptors();
         self.waiters.freed = true;
@@ -75,14 +75,14 @@ impl<K: Kernel> Reactor<K> {
 
     fn say_goodbye(&mut self, key: u32, peer: &Peer, reason: CloseReason, bug: Option<&str>) {
         let slot = &self.slots[key as usize];
-        let endpoint = &mut self.endpoints[slot.endpoint as usize];
+        let endpoint = &mut self.endpoints[slot.endpoint];
         endpoint.stats.closed.add(reason.name());
         endpoint.peers.leave(peer);
         xray::record(|| What::Closed(reason.text()));
         log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };
         if let Some(what) = bug.or(rule) {
-            let who = Token { slot: key, generation: slot.generation };
+            let who = slot.token(key);
             endpoint.tell_bug(self.moment.now, who, Some(peer), what);
         }
     }

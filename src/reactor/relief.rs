@@ -1,4 +1,4 @@
-//! Relief: while all connections together have more output pending than they may, the slowest readers lose theirs.
+//! Rule 6: while all connections together have more output pending than they may, the slowest readers lose theirs.
 //!
 //! Until then every peer pays for them by small reads. A thousand peers that read just fast enough for `min_send_rate` would keep
 //! it so for ever.
@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use super::{Owner, Reactor};
-use crate::kernel::{Kernel, Token};
+use crate::kernel::Kernel;
 use crate::limits::RELIEF_EVERY;
 use crate::protocol::CloseReason;
 use crate::time::Time;
@@ -31,13 +31,14 @@ impl<K: Kernel> Reactor<K> {
         let mut readers = Vec::new();
         let mut pending = self.totals.pending_bytes;
         for (key, slot) in &mut self.slots {
+            let token = slot.token(key as u32);
             let Owner::Connection(connection) = &mut slot.owner else { continue };
             if connection.is_over() {
                 pending -= connection.pending_bytes();
                 continue;
             }
-            let limits = &self.endpoints[slot.endpoint as usize].limits;
-            xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
+            let limits = &self.endpoints[slot.endpoint].limits;
+            xray::about(token, || What::Visit);
             if let Some(reading) = connection.reading(limits, self.moment.now) {
                 readers.push((Reverse(reading), connection.pending_bytes(), key as u32));
             }
@@ -53,11 +54,12 @@ impl<K: Kernel> Reactor<K> {
 
     fn cut_reader(&mut self, key: u32) {
         let slot = &mut self.slots[key as usize];
+        let token = slot.token(key);
         if let Owner::Connection(connection) = &mut slot.owner {
-            let limits = &self.endpoints[slot.endpoint as usize].limits;
+            let limits = &self.endpoints[slot.endpoint].limits;
             let why = connection.why(limits, self.moment.now, slot.wants_buffer);
             log::debug!("{}: cut, because all together have too much output: {why:#}", connection.peer());
-            xray::about(Token { slot: key, generation: slot.generation }, || What::Visit);
+            xray::about(token, || What::Visit);
             connection.cut(CloseReason::OutputTotal, &mut self.lent.buffers);
             self.queue(key);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Owner, Reactor, Slot};
 use crate::amounts::Rounded;
 use crate::datagram::Mailbox;
-use crate::kernel::{DatagramSocket, Kernel, Token};
+use crate::kernel::{DatagramSocket, Kernel};
 use crate::limits::REPORT_ROWS_MAX;
 use crate::listener::{Listener, Pause};
 use crate::stats::Tally;
@@ -70,7 +70,7 @@ impl<K: Kernel> Reactor<K> {
         let (waits_for_somebody, waited, name) = match &slot.owner {
             _ if slot.queued => (true, Duration::ZERO, "ready"),
             Owner::Connection(connection) => {
-                let limits = &self.endpoints[slot.endpoint as usize].limits;
+                let limits = &self.endpoints[slot.endpoint].limits;
                 let why = connection.why(limits, self.moment.now, slot.wants_buffer);
                 (!why.is_idle(), why.waited, why.name())
             }
@@ -84,8 +84,8 @@ impl<K: Kernel> Reactor<K> {
     }
 
     fn row(&self, key: usize, slot: &Slot<K>, state: &str) -> String {
-        let endpoint = &self.endpoints[slot.endpoint as usize];
-        let token = Token { slot: key as u32, generation: slot.generation };
+        let endpoint = &self.endpoints[slot.endpoint];
+        let token = slot.token(key as u32);
         let deadline = self.deadlines.at(token.slot);
         let left = (deadline != Time::NEVER).then(|| deadline.duration_from(self.moment.now));
         let age = Rounded(self.ledger.age(token.slot, self.moment.now)).to_string();

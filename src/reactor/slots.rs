@@ -20,6 +20,11 @@ pub(super) struct Slot<K: Kernel> {
 }
 
 impl<K: Kernel> Slot<K> {
+    /// The token of its owner; its place in the slab is `key`.
+    pub(super) fn token(&self, key: u32) -> Token {
+        Token { slot: key, generation: self.generation }
+    }
+
     /// Whether it is to be put into a queue: it stands in none so far.
     pub(super) fn mark_queued(&mut self) -> bool {
         !std::mem::replace(&mut self.queued, true)
@@ -55,6 +60,7 @@ pub(super) enum Remains {
 impl<K: Kernel> Reactor<K> {
     /// The slot that a token means, unless its owner is gone.
     pub(super) fn slot(&mut self, token: Token) -> Option<&mut Slot<K>> {
+        // Rule 4: to the next owner of the slot it means nothing.
         self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
     }
 

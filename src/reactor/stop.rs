@@ -1,7 +1,7 @@
 //! Stopping: in order, within a time, or at once.
 
 use super::{Owner, Reactor, Turn};
-use crate::kernel::{Command, Kernel, Token};
+use crate::kernel::{Command, Kernel};
 use crate::limits::CUT_GRACE;
 use crate::protocol::CloseReason;
 use crate::time::Time;
@@ -73,9 +73,10 @@ impl<K: Kernel> Reactor<K> {
         self.stop = Stop::Cut(self.moment.now.after(CUT_GRACE), stopped);
         xray::about(NOBODY, || What::Stopping { cut: true });
         for (key, slot) in &mut self.slots {
+            let token = slot.token(key as u32);
             if let Owner::Connection(connection) = &mut slot.owner {
-                xray::about(Token { slot: key as u32, generation: slot.generation }, || What::Visit);
-                let limits = &self.endpoints[slot.endpoint as usize].limits;
+                xray::about(token, || What::Visit);
+                let limits = &self.endpoints[slot.endpoint].limits;
                 let why = connection.why(limits, self.moment.now, slot.wants_buffer);
                 log::debug!("{}: cut: {why:#}", connection.peer());
                 connection.cut(CloseReason::Shutdown, &mut self.lent.buffers);

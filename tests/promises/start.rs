@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::support::{Process, Scratch, eventually, every_protocol, listener, listener_with};
+use crate::support::{Process, Scratch, eventually, every_protocol, in_own_network, listener, listener_with};
 
 /// What a server has logged once it has stopped in order.
 #[track_caller]
@@ -63,6 +63,59 @@ fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
         matches!(told[..], [listening, "ready"] if listening.starts_with("listening sum-tcp sum tcp://127")),
         "{told:?}"
     );
+}
+
+/// What the README says: a program without arguments.
+#[test]
+fn without_arguments_it_opens_what_it_prints_and_nothing_else() {
+    const LISTENING: [&str; 7] = [
+        "127.0.0.1:5656",
+        "127.0.0.1:5656",
+        "127.0.0.1:8001",
+        "127.0.0.1:8008",
+        "127.0.0.1:8009",
+        "127.0.0.1:8330",
+        "127.0.0.1:7020",
+    ];
+    if !in_own_network("start::without_arguments_it_opens_what_it_prints_and_nothing_else") {
+        return;
+    }
+    let process = Process::listen(&[]);
+    let printed: Vec<_> = process.addresses().iter().map(ToString::to_string).collect();
+    assert_eq!(printed, LISTENING);
+
+    // A line is an entry of the network's tables, below their heads (`proc_pid_net(5)`): number, address, and so on.
+    let open = |tables: &[&str]| -> Vec<String> {
+        let text: Vec<_> = tables.iter().map(|table| process.proc(&format!("net/{table}"))).collect();
+        let entries = text.iter().flat_map(|table| table.lines().skip(1));
+        let mut addresses: Vec<_> = entries.map(|entry| entry.split_whitespace().nth(1).unwrap().to_owned()).collect();
+        addresses.sort();
+        addresses
+    };
+    let of_loopback = |port: u16| format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]));
+    assert_eq!(open(&["tcp", "tcp6"]), [5656, 7020, 8001, 8008, 8009, 8330].map(of_loopback));
+    assert_eq!(open(&["udp", "udp6"]), [5656].map(of_loopback));
+    assert_eq!(open(&["raw", "raw6", "packet"]), [""; 0]);
+
+    // Two more sockets pass signals on. The rest is that of the loop's poll.
+    let is_of_the_poll = |opened: &&String| opened.starts_with("anon_inode:") || opened.starts_with("pipe:");
+    let opened = process.opened();
+    let (sockets, files): (Vec<_>, Vec<_>) =
+        opened.iter().filter(|opened| !is_of_the_poll(opened)).partition(|opened| opened.starts_with("socket:"));
+    assert_eq!(sockets.len(), LISTENING.len() + 2, "{sockets:?}");
+    let received = process.directory().path().canonicalize().unwrap().join("received");
+    assert_eq!(files, [received.to_str().unwrap(); 2]);
+    assert_eq!(process.directory().names(), ["received"]);
+    log_of(process);
+}
+
+#[test]
+fn no_thread_is_started_before_the_first_line_of_the_log() {
+    let directory = Scratch::new();
+    let process = Process::start(&json!({ "listeners": every_protocol(&directory) }));
+    assert_eq!((process.threads(), process.log().as_str()), (1, ""));
+    process.counters();
+    assert_eq!((process.threads(), process.threads_named("log")), (2, 1));
 }
 
 #[test]

@@ -6,9 +6,8 @@ use std::io;
 use rustix::fs::renameat;
 
 use super::temporary::{self, Temporary};
-use super::{
-    Directory as _, Existing, Naming, PosixDirectory, failed, is_full, link_further, rename_new, uninterrupted,
-};
+use super::{Directory as _, Existing, Naming, PosixDirectory, failed, is_full, link_further, rename_new};
+use crate::attempt::uninterrupted;
 use crate::errno::{Code, lacks_locks};
 use crate::file_lock::try_lock;
 

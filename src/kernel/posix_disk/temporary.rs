@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 
-use super::{FILE_MODE, uninterrupted};
+use super::FILE_MODE;
+use crate::attempt::uninterrupted;
 use crate::errno::lacks_locks;
 use crate::file_lock::try_lock;
 

@@ -63,7 +63,7 @@ pub(super) const BUGS: &[Bug] = &[
         right: "if asked {
                 self.expire(next, visit);
             } else {
-                // A loop that was held up must not blame the peer for it: what arrived in the meantime counts.
+                // Rule 8: a loop that was held up must not blame the peer for it: what arrived in the meantime counts.
                 self.line.ask_again();
                 asked = true;
             }",

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -110,6 +111,11 @@ impl Process {
         self.addresses.iter().find(|(known, _)| known == name).unwrap().1
     }
 
+    /// Where it listens, in the order in which it says so.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.iter().map(|(_, address)| *address).collect()
+    }
+
     /// Where it was started.
     pub(crate) fn directory(&self) -> &Scratch {
         &self.directory
@@ -197,6 +203,22 @@ impl Process {
         let stat = self.proc("stat");
         let (_, after_name) = stat.rsplit_once(')').unwrap();
         after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// What is behind the descriptors that it opened itself (`proc_pid_fd(5)`).
+    pub(crate) fn opened(&self) -> Vec<String> {
+        let own = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().map(|entry| entry.unwrap());
+        let opened = own.filter_map(|entry| {
+            let target = fs::read_link(entry.path()).unwrap();
+            let is_standard = ["0", "1", "2"].iter().any(|standard| entry.file_name() == *standard);
+            // This test has it as well if it was inherited.
+            let inherited = fs::read_link(Path::new("/proc/self/fd").join(entry.file_name()));
+            let is_own = !is_standard && inherited.ok().as_ref() != Some(&target);
+            is_own.then(|| target.to_str().unwrap().to_owned())
+        });
+        let mut opened: Vec<_> = opened.collect();
+        opened.sort();
+        opened
     }
 
     /// Descriptors that it holds.

@@ -1,0 +1,112 @@
+//! What the program is built from: packages of Rust alone, each direct one with its reason in docs/design.md.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::{design, root};
+
+/// `cargo metadata`, for this machine and default features.
+static METADATA: LazyLock<Value> = LazyLock::new(|| {
+    let cargo = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let version = cargo(&["--version", "--verbose"]);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let metadata = cargo(&["metadata", "--offline", "--locked", "--format-version=1", "--filter-platform", host]);
+    serde_json::from_str(&metadata).unwrap()
+});
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn with_id<'a>(list: &'a Value, id: &Value) -> &'a Value {
+    array(list).iter().find(|package| package["id"] == *id).unwrap()
+}
+
+fn name(package: &Value) -> &str {
+    package["name"].as_str().unwrap()
+}
+
+/// The packages that a build of `id` needs, itself too: all but those for tests, examples and benches.
+fn needed<'a>(metadata: &'a Value, id: &'a Value, found: &mut BTreeSet<&'a str>) {
+    if !found.insert(id.as_str().unwrap()) {
+        return;
+    }
+    for needs in array(&with_id(&metadata["resolve"]["nodes"], id)["deps"]) {
+        if array(&needs["dep_kinds"]).iter().any(|kind| kind["kind"] != "dev") {
+            needed(metadata, &needs["pkg"], found);
+        }
+    }
+}
+
+/// Why a package may need more than Rust and a linker, if so.
+fn more_than_rust(package: &Value) -> Option<String> {
+    const TOOLS: [&str; 7] = ["autotools", "bindgen", "cc", "cmake", "nasm-rs", "pkg-config", "vcpkg"];
+    let links = package["links"].as_str().map(|library| format!("{} links {library}", name(package)));
+    links.or_else(|| TOOLS.contains(&name(package)).then(|| format!("{} is needed", name(package))))
+}
+
+fn not_rust_alone(metadata: &Value) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    needed(metadata, &metadata["resolve"]["root"], &mut found);
+    let packages = array(&metadata["packages"]).iter();
+    let packages = packages.filter(|package| found.contains(package["id"].as_str().unwrap()));
+    packages.filter_map(more_than_rust).collect()
+}
+
+#[test]
+fn the_default_build_needs_rust_and_a_linker_only() {
+    let problems = not_rust_alone(&METADATA);
+    assert!(problems.is_empty(), "a compiler of C may be needed: {problems:?}");
+}
+
+#[test]
+fn cargo_run_starts_the_server() {
+    let package = with_id(&METADATA["packages"], &METADATA["resolve"]["root"]);
+    assert_eq!(package["default_run"], "reactor");
+}
+
+#[test]
+fn each_package_has_its_reason_in_the_design() {
+    let package = with_id(&METADATA["packages"], &METADATA["resolve"]["root"]);
+    let of_the_build = array(&package["dependencies"]).iter().filter(|needs| needs["kind"] != "dev");
+    let direct: BTreeSet<_> = of_the_build.map(name).collect();
+    let page = design();
+    let section = page.split("\n## Packages\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
+    let told = section.lines().filter_map(|line| {
+        let (name, why) = line.strip_prefix("| `")?.split_once("` | ")?;
+        (why.len() > "| ".len()).then_some(name)
+    });
+    assert_eq!(told.collect::<BTreeSet<_>>(), direct, "docs/design.md, Packages, and Cargo.toml");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::not_rust_alone;
+
+    /// A package that needs `sys` for a build, or for tests alone.
+    fn metadata(kind: &Value, sys: &Value) -> Value {
+        let needs = json!([{ "pkg": "sys 1", "dep_kinds": [{ "kind": kind }] }]);
+        json!({
+            "packages": [{ "id": "own 1", "name": "own", "links": null }, sys],
+            "resolve": { "root": "own 1", "nodes": [{ "id": "own 1", "deps": needs }, { "id": "sys 1", "deps": [] }] },
+        })
+    }
+
+    #[test]
+    fn what_links_a_library_or_compiles_c_is_found_unless_tests_alone_need_it() {
+        let links = json!({ "id": "sys 1", "name": "sys", "links": "z" });
+        assert_eq!(not_rust_alone(&metadata(&json!(null), &links)), ["sys links z"]);
+        assert_eq!(not_rust_alone(&metadata(&json!("dev"), &links)), [""; 0]);
+        let compiles = json!({ "id": "sys 1", "name": "cc", "links": null });
+        assert_eq!(not_rust_alone(&metadata(&json!("build"), &compiles)), ["cc is needed"]);
+    }
+}

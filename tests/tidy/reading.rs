@@ -1,0 +1,110 @@
+//! The reading list of `src/lib.rs`: its first four steps are the way of a byte, and stay short and plain.
+
+use crate::source::{Source, sources};
+
+/// Steps 1 to 4: from a system call to a turn of the loop.
+const STEPS: usize = 4;
+/// Lines in them that one reads: neither blank ones, nor imports, nor tests.
+const LINES_MAX: usize = 2400;
+/// One protocol is enough to see how one looks.
+const LEFT_OUT: [&str; 1] = ["src/protocol/greeting.rs"];
+/// What the way of a byte does not know. A seam for it is one line.
+const ABSENT: [&str; 9] = ["admin", "batching", "proxy", "reload", "rustls", "systemd", "tls", "unix", "uring"];
+
+/// The files that the first steps of a list name, as `name.rs` or as a link to a module.
+fn listed(root: &str) -> Vec<String> {
+    let list = root.split("//! # Reading the source\n").nth(1).unwrap_or_default();
+    let list = list.split(&format!("//! {}. ", STEPS + 1)).next().unwrap_or_default();
+    let list = list.split_once("//! 1. ").map_or("", |(_, list)| list);
+    let parts: Vec<_> = list.split('`').collect();
+    let quoted = parts.windows(2).step_by(2).filter_map(|pair| match pair {
+        [before, name] if before.ends_with('[') => Some(*name),
+        [_, name] => name.strip_suffix(".rs"),
+        _ => None,
+    });
+    quoted.map(|name| format!("src/{name}.rs")).filter(|file| !LEFT_OUT.contains(&file.as_str())).collect()
+}
+
+fn reading_list() -> Vec<&'static Source> {
+    let of = |path: &str| sources().iter().find(|source| source.path == path);
+    let root = of("src/lib.rs").unwrap();
+    let listed = listed(&root.text);
+    listed.iter().map(|path| of(path).unwrap_or_else(|| panic!("src/lib.rs lists {path}"))).collect()
+}
+
+fn lines(source: &Source) -> usize {
+    let mut in_import = false;
+    let is_read = |(line, code): &(&str, &str)| {
+        in_import |= ["use ", "pub use ", "pub(crate) use "].iter().any(|import| code.starts_with(import));
+        let is_import = in_import;
+        in_import &= !code.contains(';');
+        !is_import && !line.trim().is_empty()
+    };
+    source.text.lines().zip(source.code.lines()).filter(is_read).count()
+}
+
+/// Lines that speak of what should be absent, but for one line by itself.
+fn strangers(source: &Source) -> Vec<String> {
+    let is_word = |line: &str, word: &str| {
+        line.split(|letter: char| !letter.is_alphanumeric()).any(|found| found.eq_ignore_ascii_case(word))
+    };
+    let mut strangers = Vec::new();
+    for word in ABSENT {
+        let lines = source.text.lines().enumerate().filter(|(_, line)| is_word(line, word));
+        strangers.extend(lines.skip(1).map(|(index, line)| format!("{}:{}: {line}", source.path, index + 1)));
+    }
+    let configured = source.code.lines().enumerate().filter(|(_, line)| line.contains("cfg(feature"));
+    strangers.extend(configured.map(|(index, line)| format!("{}:{}: {line}", source.path, index + 1)));
+    strangers
+}
+
+#[test]
+fn the_reading_list_is_short() {
+    let list = reading_list();
+    let counts: Vec<_> = list.iter().map(|source| format!("{:5}  {}", lines(source), source.path)).collect();
+    let sum: usize = list.iter().map(|source| lines(source)).sum();
+    assert!(sum <= LINES_MAX, "{}\n{sum:5}  lines, {LINES_MAX} at most", counts.join("\n"));
+    // It is not short because it leaves out where a byte goes.
+    let is_on_the_way = |source: &&Source| {
+        let calls = [".on_bytes(", "attempt("].iter().any(|call| source.code.contains(call));
+        matches!(source.room(), Some("attempt" | "reactor")) && source.module.len() == 1
+            || source.room() == Some("connection") && (calls || source.module.len() == 1)
+    };
+    for part in sources().iter().filter(is_on_the_way) {
+        assert!(list.iter().any(|source| source.path == part.path), "{} is not on the list", part.path);
+    }
+    println!("{}\n{sum:5}  lines", counts.join("\n"));
+}
+
+#[test]
+fn the_reading_list_speaks_of_the_way_of_a_byte_alone() {
+    let strangers: Vec<_> = reading_list().into_iter().flat_map(strangers).collect();
+    assert!(strangers.is_empty(), "{}", strangers.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lines, listed, strangers};
+    use crate::source::Source;
+
+    #[test]
+    fn the_first_steps_name_their_files() {
+        let root = "//! # Reading the source\n//!\n//! One `x.rs`:\n//!\n//! 1. `a.rs`: `a`. `b/c.rs`: b.\n//! 2. [`d`]: or\n\
+                    //!    `protocol/greeting.rs`.\n//! 3. `e.rs`\n//! 4. `f.rs`\n//! 5. `g.rs`\n";
+        assert_eq!(listed(root), ["src/a.rs", "src/b/c.rs", "src/d.rs", "src/e.rs", "src/f.rs"]);
+    }
+
+    #[test]
+    fn a_seam_is_one_line_and_no_line_depends_on_a_feature() {
+        let told = |text: &str| strangers(&Source::new("src/x.rs", &["x"], text));
+        assert_eq!(told("let tls = 1;\nunixtime(administrator);\n"), [""; 0]);
+        assert_eq!(told("let tls = 1;\n\nlet b = Tls::new();\n"), ["src/x.rs:3: let b = Tls::new();"]);
+        assert_eq!(told("#[cfg(feature = \"x\")]\nf();"), ["src/x.rs:1: #[cfg(feature =    )]"]);
+    }
+
+    #[test]
+    fn blank_lines_imports_and_tests_are_not_counted() {
+        let text = "// a\n\nuse x::y;\npub use y::{\n    z,\n};\nb();\n#[cfg(test)]\nmod tests {\n    c();\n}\n";
+        assert_eq!(lines(&Source::new("src/x.rs", &["x"], text)), 2);
+    }
+}
