@@ -150,6 +150,7 @@ impl<T: Transport> Connection<T> {
         left
     }
 
+    #[inline(always)]
     fn advance(&mut self, visit: &mut Visit<'_>) -> Left {
         let mut asked = false;
         loop {

@@ -7,7 +7,7 @@ use super::wire::{Edges, Fault};
 use crate::connection::layer::Layer;
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
-use crate::protocol::{ConnectionId, Site};
+use crate::protocol::{ConnectionId, Ends, Site};
 use crate::token::Token;
 
 /// What the peer does, in order, and under which conditions. Each step happens when the driver waits; after the last one
@@ -50,6 +50,17 @@ pub(super) enum Action {
 impl Default for Script {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Those of a datagram from the peer.
+impl Ends for Script {
+    fn peer(&self) -> Peer {
+        self.peer.clone()
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
     }
 }
 
