@@ -179,8 +179,8 @@ impl<T: Transport> Connection<T> {
         };
         self.converse_again();
         match returned {
-            Returned::Job(answer) => {
-                self.give(Ask::Done, visit, |protocol, rest, cx| answer.call(protocol, rest, cx));
+            Returned::Job(then) => {
+                self.give(Ask::Done, visit, |protocol, rest, cx| then.call(protocol, rest, cx));
             }
             Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {

@@ -45,7 +45,6 @@ pub(super) struct Layered {
 
 impl<T: Transport> Connection<T> {
     /// From now on all bytes pass through `layer`.
-    #[cfg(test)]
     pub(crate) fn put_layer(&mut self, layer: Box<dyn Layer>) {
         self.held().layered = Some(Box::new(Layered { layer, unfinished: Vec::new() }));
     }

@@ -117,7 +117,6 @@ impl<'s> Conversation<'s> {
     }
 
     fn run(mut self) -> Transcript {
-        #[cfg(test)]
         if let Some(layer) = self.script.layer {
             self.connection.put_layer(layer());
         }

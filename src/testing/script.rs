@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::wire::{Edges, Fault};
-#[cfg(test)]
 use crate::connection::layer::Layer;
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
@@ -23,7 +22,7 @@ pub struct Script {
     pub(super) drip: Option<(usize, Duration)>,
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
-    #[cfg(test)]
+    /// What changes all bytes on their way.
     pub(super) layer: Option<fn() -> Box<dyn Layer>>,
     pub(super) limits: Limits,
     pub(super) peer: Peer,
@@ -65,7 +64,6 @@ impl Script {
             drip: None,
             edges: Edges::WouldBlock,
             fault: None,
-            #[cfg(test)]
             layer: None,
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
