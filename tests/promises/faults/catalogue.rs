@@ -10,7 +10,7 @@ fn document() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md")).unwrap()
 }
 
-/// Every source, with the path of its module: `src/protocol/sum` for that file and for its `tests`.
+/// Every source, with the path of its module: `src/protocol/sum` for that file, its `tests` and what is below them.
 fn sources() -> Vec<(String, String)> {
     let mut sources = Vec::new();
     let mut directories: Vec<PathBuf> = ["src", "tests"].map(PathBuf::from).into();
@@ -21,8 +21,8 @@ fn sources() -> Vec<(String, String)> {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let module = path.with_extension("");
-                let module = if module.ends_with("tests") { module.parent().unwrap() } else { &module };
-                sources.push((module.to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+                let module = module.to_str().unwrap().replace("/tests", "");
+                sources.push((module, fs::read_to_string(&path).unwrap()));
             }
         }
     }
