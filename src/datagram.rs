@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 
 use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
@@ -10,7 +11,7 @@ use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX
 use crate::log_limit::LogLimit;
 use crate::panics::catch;
 use crate::peer::Peer;
-use crate::protocol::{Context, DatagramProtocol, Dropped};
+use crate::protocol::{Context, DatagramProtocol, Dropped, Ends};
 use crate::stats::Stats;
 use crate::visit::{Status, Visit};
 use crate::xray::{self, Ask, Decision, What};
@@ -161,24 +162,22 @@ impl<S: DatagramSocket> Mailbox<S> {
         } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
-            let peer = Peer::from(received.from);
-            let port = visit.site.address.port();
+            let ends = OfDatagram { received: &received, port: visit.site.address.port() };
             let mut cx = Context {
                 out: visit.outbox,
                 now: visit.moment.instant,
                 wall_clock: visit.moment.wall_clock,
-                peer: &peer,
                 id: visit.who.into(),
                 refused: &mut visit.stats.error_answers,
                 site: visit.site,
-                local: &|| received.to.map(|source| source.at(port)),
+                ends: &ends,
             };
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
             result.unwrap_or_else(|panicked| {
                 let what = format!("it panicked{}", panicked.detail());
-                self.bug_log.write(visit.now, &self.name, self.token, Some(&peer), &what);
+                self.bug_log.write(visit.now, &self.name, self.token, Some(&received.from.into()), &what);
                 Err(Dropped("bug"))
             })
         };
@@ -214,6 +213,23 @@ impl<S: DatagramSocket> Mailbox<S> {
                 }
             }
         }
+    }
+}
+
+/// The ends of a datagram.
+struct OfDatagram<'a> {
+    received: &'a Received,
+    /// The port that it was sent to.
+    port: u16,
+}
+
+impl Ends for OfDatagram<'_> {
+    fn peer(&self) -> Peer {
+        self.received.from.into()
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.received.to.map(|source| source.at(self.port))
     }
 }
 

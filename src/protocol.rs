@@ -27,7 +27,7 @@ use std::fmt;
 use std::io;
 
 pub use self::context::Context;
-pub(crate) use self::context::Site;
+pub(crate) use self::context::{Ends, Site};
 pub(crate) use self::job::{Answer, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{
@@ -284,7 +284,7 @@ impl fmt::Display for CloseReason {
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 pub trait DatagramProtocol: Send {
-    /// Handles one datagram. What is appended to `cx.out` is sent to `cx.peer` as one datagram; nothing appended, nothing
+    /// Handles one datagram. What is appended to `cx.out` is sent to `cx.peer()` as one datagram; nothing appended, nothing
     /// sent.
     ///
     /// # Errors

@@ -66,11 +66,10 @@ pub fn ask_as(protocol: &mut impl DatagramProtocol, payload: &[u8], script: &Scr
         out: &mut outbox,
         now: Instant::now(),
         wall_clock: script.wall_clock,
-        peer: &script.peer,
         id: script.id,
         refused: &mut refused,
         site: &script.site,
-        local: &|| None,
+        ends: script,
     };
     protocol.on_datagram(payload, &mut cx)?;
     Ok(outbox.pending().to_vec())

@@ -4,7 +4,9 @@
 //! [`call`](Connection::call): the only place where a protocol is called.
 
 use std::mem;
+use std::net::SocketAddr;
 
+use super::line::Line;
 use super::{Connection, Phase, Round, recording, transitions};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
@@ -12,7 +14,8 @@ use crate::job::Job;
 use crate::kernel::Transport;
 use crate::limits::{CALL_UNITS, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX};
 use crate::panics::catch;
-use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Then, Within};
+use crate::peer::{PackedPeer, Peer};
+use crate::protocol::{CloseReason, Context, Ends, Event, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::visit::{Errand, Moment, Visit};
 use crate::xray::{self, Ask, What};
@@ -219,19 +222,17 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        let peer = self.peer.unpack();
         let Moment { instant, wall_clock, .. } = *visit.moment;
         let before = visit.outbox.len();
-        let line = &self.line;
+        let ends = OfConnection { peer: &self.peer, line: &self.line };
         let mut cx = Context {
             out: visit.outbox,
             now: instant,
             wall_clock,
-            peer: &peer,
             id: visit.who.into(),
             refused: &mut visit.stats.refused,
             site: visit.site,
-            local: &|| line.local_address(),
+            ends: &ends,
         };
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
@@ -298,5 +299,21 @@ impl<T: Transport> Connection<T> {
         debug_assert!(visit.errand.is_none() && !self.job_out, "one job at a time");
         self.job_out = true;
         visit.errand = Some(Errand::Job(job));
+    }
+}
+
+/// The ends of a connection.
+struct OfConnection<'a, T> {
+    peer: &'a PackedPeer,
+    line: &'a Line<T>,
+}
+
+impl<T: Transport> Ends for OfConnection<'_, T> {
+    fn peer(&self) -> Peer {
+        self.peer.unpack()
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.line.local_address()
     }
 }

@@ -18,14 +18,11 @@ pub struct Context<'a> {
     pub now: Instant,
     /// The wall-clock time of this turn of the loop.
     pub wall_clock: SystemTime,
-    /// The other end of the connection, or the sender of the datagram.
-    pub peer: &'a Peer,
     /// The number of the connection, as the log, the report and the X-ray print it. Over UDP it is that of the socket.
     pub id: ConnectionId,
     pub(crate) refused: &'a mut Tally,
     pub(crate) site: &'a Site,
-    /// Asks the kernel which address of this machine the peer reached.
-    pub(crate) local: &'a dyn Fn() -> Option<SocketAddr>,
+    pub(crate) ends: &'a dyn Ends,
 }
 
 /// A listener, as the calls of its protocols may see it.
@@ -37,11 +34,26 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
 }
 
+/// The two ends of a connection, or of a datagram. They are worked out only for a protocol that asks.
+pub(crate) trait Ends {
+    /// The other end.
+    fn peer(&self) -> Peer;
+
+    /// The address of this machine that the peer reached, as the kernel says it; `None` if it does not.
+    fn local_address(&self) -> Option<SocketAddr>;
+}
+
 impl Context<'_> {
     /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
     /// counter. A datagram that gets no answer is [`Dropped`](super::Dropped) instead, and counted by that.
     pub fn refuse(&mut self, reason: &'static str) {
         self.refused.add(reason);
+    }
+
+    /// The other end of the connection, or the sender of the datagram.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.ends.peer()
     }
 
     /// The name of the listener in the configuration.
@@ -59,7 +71,7 @@ impl Context<'_> {
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         let bound = self.site.address;
-        let address = if bound.ip().is_unspecified() { (self.local)()? } else { bound };
+        let address = if bound.ip().is_unspecified() { self.ends.local_address()? } else { bound };
         Some(canonical(address))
     }
 }
@@ -70,7 +82,7 @@ impl fmt::Debug for Context<'_> {
             .field("out", &self.out)
             .field("now", &self.now)
             .field("wall_clock", &self.wall_clock)
-            .field("peer", &self.peer)
+            .field("peer", &self.peer())
             .field("id", &self.id)
             .field("listener", &self.site.name)
             .finish_non_exhaustive()
@@ -90,7 +102,7 @@ mod tests {
 
     fn say(cx: &mut Context<'_>) {
         let local = cx.local_address().map_or_else(|| "?".to_owned(), |address| address.to_string());
-        let text = format!("{} {} {local} {}", cx.id, cx.listener(), cx.peer);
+        let text = format!("{} {} {local} {}", cx.id, cx.listener(), cx.peer());
         cx.out.extend_from_slice(text.as_bytes());
     }
 

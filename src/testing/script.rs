@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::wire::{Edges, Fault};
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
-use crate::protocol::{ConnectionId, Site};
+use crate::protocol::{ConnectionId, Ends, Site};
 use crate::token::Token;
 
 /// What the peer does, in order, and under which conditions. Each step happens when the driver waits; after the last one
@@ -42,6 +42,17 @@ pub(super) enum Action {
     Reset,
     Stop,
     Cut,
+}
+
+/// The ends of a datagram that its peer sends.
+impl Ends for Script {
+    fn peer(&self) -> Peer {
+        self.peer.clone()
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 impl Default for Script {

@@ -13,8 +13,8 @@ struct WhoAmI(Peer);
 
 impl StreamProtocol for WhoAmI {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
-        assert_eq!(*cx.peer, self.0);
-        cx.out.extend_from_slice(format!("{}\n", cx.peer).as_bytes());
+        assert_eq!(cx.peer(), self.0);
+        cx.out.extend_from_slice(format!("{}\n", cx.peer()).as_bytes());
         Ok(Step::wait(Within::Nothing).consuming(input.len()))
     }
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::outbox::Outbox;
 use crate::protocol::Site;
 use crate::stats::Tally;
+use crate::testing::Script;
 use crate::token::Token;
 
 /// Names of members, each spelling of the operands among them.
@@ -58,11 +59,10 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
         out: &mut out,
         now: Instant::now(),
         wall_clock: SystemTime::UNIX_EPOCH,
-        peer: &address.into(),
         id: Token { slot: 0, generation: 1 }.into(),
         refused: &mut refused,
         site: &Site { name: String::new(), address },
-        local: &|| None,
+        ends: &Script::new(),
     };
     let input = format!("{text}\n");
     let step = connection.on_bytes(input.as_bytes(), &mut cx).unwrap();
