@@ -8,7 +8,7 @@ use crate::job::{Job, Outcome};
 use crate::kernel::Panicked;
 use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX};
 use crate::panics::catch;
-use crate::protocol::{Answer, ErasedSink, Stored};
+use crate::protocol::{Continuation, ErasedSink, Stored};
 
 /// The buffers of all uploads together.
 #[derive(Debug)]
@@ -227,7 +227,7 @@ pub(crate) enum Returned {
     /// It wrote bulk data.
     Bulk(Box<dyn ErasedSink>, io::Result<()>),
     /// It was a job of the protocol.
-    Job(Answer),
+    Job(Continuation),
     /// It was a job of the protocol, and panicked.
     Panicked(Panicked),
     /// No worker took it, of whatever kind it was.
@@ -247,7 +247,7 @@ impl Returned {
                 }
                 Self::Bulk(written.sink, written.result)
             }
-            Err(outcome) => Self::Job(outcome.downcast().unwrap_or_else(|_| Answer::misled())),
+            Err(outcome) => Self::Job(outcome.downcast().unwrap_or_else(|_| Continuation::wrong_protocol())),
         }
     }
 
@@ -264,7 +264,7 @@ impl Returned {
     pub(crate) fn into_remains(self) -> Option<Box<dyn Any + Send>> {
         match self {
             Self::Bulk(sink, _) => Some(sink),
-            Self::Job(answer) => Some(Box::new(answer)),
+            Self::Job(then) => Some(Box::new(then)),
             Self::Panicked(_) | Self::Refused => None,
         }
     }

@@ -12,6 +12,7 @@ mod conversation;
 mod expiry;
 mod held;
 mod invariants;
+pub(crate) mod layer;
 mod line;
 mod pace;
 mod phase;

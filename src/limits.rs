@@ -120,6 +120,10 @@ pub(crate) const RELIEF_EVERY: Duration = Duration::from_secs(1);
 /// Bytes that the kernel holds for one connection and has not sent yet, before it calls the socket writable again (`tcp(7)`:
 /// `TCP_NOTSENT_LOWAT`): with a quarter of that, one client that asks for 4 MiB at a time lost a tenth of its requests. What was sent
 /// and not acknowledged comes on top.
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    allow(dead_code, reason = "other systems have no such call")
+)]
 pub(crate) const UNSENT_BYTES_MAX: u32 = 1024 * 1024;
 
 /// The output buffer that the loop keeps between visits; a larger one is given back to the allocator.
@@ -138,6 +142,7 @@ pub(crate) const WORKERS_MAX: usize = 256;
 
 /// By how much worker threads are nicer than the loop (`sched(7)`): where both want the same core they get a tenth of it, and
 /// all of it while the loop sleeps.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "other systems have no such call"))]
 pub(crate) const WORKER_NICE: i32 = 10;
 
 /// Jobs of one listener handed out and not finished. A connection has at most one, so only a limit of more connections than

@@ -115,6 +115,14 @@ impl io::Write for Outbox {
 }
 
 #[cfg(test)]
+impl Outbox {
+    /// Takes what follows the first `from` bytes that are pending.
+    pub(crate) fn split_off(&mut self, from: usize) -> Vec<u8> {
+        self.bytes.split_off(self.sent + from)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -28,7 +28,7 @@ use std::io;
 
 pub use self::context::Context;
 pub(crate) use self::context::{Ends, Site};
-pub(crate) use self::job::{Answer, ErasedSink};
+pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{
     Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,

@@ -51,7 +51,7 @@ impl<T: Transport> Connection<T> {
         }
         let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
         let buffer = mem::take(&mut visit.read_buffer);
-        let round = match self.read_into(&mut buffer[..most], visit) {
+        let round = match self.read_plain(buffer, most, visit) {
             Ok(count) => {
                 self.receive(&buffer[..count], visit);
                 Round::Progress
@@ -87,15 +87,25 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads at most `most` bytes into the loop's buffer. Returns how many came, or what the round comes to if none did.
+    /// Reads at most `most` bytes into the loop's buffer. Returns how many there are for the protocol, or what the round comes to
+    /// if there are none.
     pub(super) fn read(&mut self, most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
         let buffer = mem::take(&mut visit.read_buffer);
-        let read = self.read_into(&mut buffer[..most], visit);
+        let read = self.read_plain(buffer, most, visit);
         visit.read_buffer = buffer;
         read
     }
 
-    /// The same into any buffer, as much as the budget allows.
+    #[inline]
+    fn read_plain(&mut self, buffer: &mut [u8], most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
+        if self.is_layered() {
+            self.read_sealed(buffer, most, visit)
+        } else {
+            self.read_into(&mut buffer[..most], visit)
+        }
+    }
+
+    /// Reads bytes of the wire into `room`, as many as the budget allows.
     pub(super) fn read_into(&mut self, room: &mut [u8], visit: &mut Visit<'_>) -> Result<usize, Round> {
         if !self.line.is_readable() {
             return Err(Round::Rest);
@@ -172,8 +182,8 @@ impl<T: Transport> Connection<T> {
         };
         self.converse_again();
         match returned {
-            Returned::Job(answer) => {
-                self.give(Ask::Done, visit, |protocol, rest, cx| answer.call(protocol, rest, cx));
+            Returned::Job(then) => {
+                self.give(Ask::Done, visit, |protocol, rest, cx| then.call(protocol, rest, cx));
             }
             Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {
@@ -237,13 +247,13 @@ impl<T: Transport> Connection<T> {
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
         xray::record(|| recording::asked(ask, input.len(), visit.outbox.len() - before, &reply));
+        let mut consumed = 0;
         match reply {
             Ok(Ok(step)) if step.consumed <= input.len() => {
-                let consumed = step.consumed;
+                consumed = step.consumed;
                 if !ask.is_last() {
                     self.decide(step, input.len(), visit);
                 }
-                return consumed;
             }
             Ok(Ok(_)) => self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit),
             Ok(Err(error)) => {
@@ -258,7 +268,10 @@ impl<T: Transport> Connection<T> {
                 self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit);
             }
         }
-        0
+        if self.is_layered() {
+            self.seal(before, visit);
+        }
+        consumed
     }
 
     fn decide(&mut self, step: Step, available: usize, visit: &mut Visit<'_>) {

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::mem;
 
 use super::Connection;
+use super::layer::Layered;
 use super::phase::Phase;
 use super::taking::Taking;
 use crate::kernel::Transport;
@@ -37,6 +38,8 @@ pub(super) struct Held {
     pub(super) lifetime: Time,
     /// Where the connection is in its life, when it is not in conversation.
     pub(super) phase: Option<Box<Phase>>,
+    /// What changes bytes between the line and the protocol.
+    pub(super) layered: Option<Box<Layered>>,
     /// What has to be dropped on a worker when the connection is over.
     pub(super) remains: Option<Box<dyn Any + Send>>,
     /// What the log tells of a panic when the connection is over.
@@ -55,6 +58,7 @@ impl Held {
         quiet: Time::NEVER,
         lifetime: Time::NEVER,
         phase: None,
+        layered: None,
         remains: None,
         bug: None,
     };
@@ -63,7 +67,7 @@ impl Held {
     pub(super) fn is_nothing(&self) -> bool {
         let waits = [self.request, self.quiet, self.lifetime].iter().any(|at| *at != Time::NEVER);
         let holds_nothing = self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none();
-        !waits && holds_nothing && self.remains.is_none() && self.bug.is_none()
+        !waits && holds_nothing && self.layered.is_none() && self.remains.is_none() && self.bug.is_none()
     }
 }
 

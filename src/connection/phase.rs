@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io;
+use std::mem;
 
 use super::round::Round;
 use super::{Connection, Ended, recording, transitions};
@@ -101,6 +102,9 @@ impl<T: Transport> Connection<T> {
         if !visit.outbox.is_empty() {
             return Round::Rest;
         }
+        if self.close_layer(visit) {
+            return Round::Progress;
+        }
         // Rule 7: after the last byte our FIN, then the peer's or `linger_timeout`.
         let next = if self.line.finish() { Phase::Lingering(reason, visit.now) } else { Phase::Closed(reason) };
         self.replace_phase(next, visit.buffers);
@@ -109,7 +113,9 @@ impl<T: Transport> Connection<T> {
 
     /// Reads and forgets, until the peer's FIN.
     pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
-        let round = self.read(READ_BYTES, visit).map_or_else(|round| round, |_| Round::Progress);
+        let buffer = mem::take(&mut visit.read_buffer);
+        let round = self.read_into(&mut buffer[..READ_BYTES], visit).map_or_else(|round| round, |_| Round::Progress);
+        visit.read_buffer = buffer;
         if self.line.has_peer_finished() {
             self.replace_phase(Phase::Closed(reason), visit.buffers);
         }

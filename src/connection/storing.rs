@@ -3,6 +3,7 @@
 use super::{Connection, Phase, Round};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
+use crate::limits::READ_BYTES;
 use crate::visit::Visit;
 use crate::xray::{self, Ask, What};
 
@@ -56,6 +57,9 @@ impl<T: Transport> Connection<T> {
                 return Round::WantsBuffer;
             }
         };
+        if self.input().is_empty() && self.is_layered() {
+            return self.read_ahead(visit);
+        }
         if self.input().is_empty() {
             match self.read_into(room, visit) {
                 Ok(count) => bulk.advance(count),
@@ -69,5 +73,16 @@ impl<T: Transport> Connection<T> {
             self.keep(input, count);
         }
         Round::Progress
+    }
+
+    /// Through a layer, more may come than is to be stored: so it comes to what waits for the protocol.
+    fn read_ahead(&mut self, visit: &mut Visit<'_>) -> Round {
+        match self.read(READ_BYTES, visit) {
+            Ok(count) => {
+                self.held().input.extend_from_slice(&visit.read_buffer[..count]);
+                Round::Progress
+            }
+            Err(round) => round,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The rules of the driver, each with the smallest protocol that shows it.
 
 mod back_pressure;
+mod layer;
 
 use std::io;
 use std::net::SocketAddr;

@@ -28,18 +28,18 @@ pub struct Stored<S> {
 }
 
 /// What a job of a protocol returned, and the method that takes it.
-pub(crate) struct Answer(Box<Call>);
+pub(crate) struct Continuation(Box<Call>);
 
 type Call = dyn FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply + Send;
 
-impl Answer {
+impl Continuation {
     pub(super) fn new<P: StreamProtocol, T: Send + 'static>(
         result: T,
         then: fn(&mut P, T, &[u8], &mut Context<'_>) -> Reply,
     ) -> Self {
         Self(Box::new(move |protocol, rest, cx| match find(protocol) {
             Some(protocol) => then(protocol, result, rest, cx),
-            None => Ok(Step::misled()),
+            None => Ok(Step::wrong_protocol()),
         }))
     }
 
@@ -48,9 +48,9 @@ impl Answer {
         Self(Box::new(|_, _, _| Ok(Step::again(0))))
     }
 
-    /// What came of it is for nobody.
-    pub(crate) fn misled() -> Self {
-        Self(Box::new(|_, _, _| Ok(Step::misled())))
+    /// For an outcome that no step has asked for.
+    pub(crate) fn wrong_protocol() -> Self {
+        Self(Box::new(|_, _, _| Ok(Step::wrong_protocol())))
     }
 
     /// Calls the protocol.
@@ -59,9 +59,9 @@ impl Answer {
     }
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Continuation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer")
+        f.write_str("Continuation")
     }
 }
 
@@ -102,7 +102,7 @@ impl<S: Sink, P: StreamProtocol> ErasedSink for Storing<S, P> {
         let Self { sink, then } = *self;
         match find(protocol) {
             Some(protocol) => then(protocol, Stored { sink, bytes, result }, rest, cx),
-            None => Ok(Step::misled()),
+            None => Ok(Step::wrong_protocol()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::job::{Answer, ErasedSink, Storing};
+use super::job::{Continuation, ErasedSink, Storing};
 use super::{Context, ProtocolError, Sink, Stored, StreamProtocol};
 use crate::job::Job;
 
@@ -86,7 +86,7 @@ impl Step {
         work: impl FnOnce() -> T + Send + 'static,
         then: fn(&mut P, T, &[u8], &mut Context<'_>) -> Reply,
     ) -> Self {
-        Self { consumed: 0, then: Then::Job(Job::new(move || Answer::new(work(), then))) }
+        Self { consumed: 0, then: Then::Job(Job::new(move || Continuation::new(work(), then))) }
     }
 
     /// Let a worker do `work`, of which nothing comes back: afterwards the next message is handled, if anything is left.
@@ -95,7 +95,7 @@ impl Step {
             consumed: 0,
             then: Then::Job(Job::new(move || {
                 work();
-                Answer::go_on()
+                Continuation::go_on()
             })),
         }
     }
@@ -130,7 +130,7 @@ impl Step {
     }
 
     /// The result of a job is not for this protocol.
-    pub(super) const fn misled() -> Self {
+    pub(super) const fn wrong_protocol() -> Self {
         Self { consumed: 0, then: Then::Bug("the result of its job is for another protocol") }
     }
 }
@@ -146,7 +146,7 @@ pub(crate) enum Then {
         /// If nothing arrives for this long, the protocol is told so.
         quiet: Option<Duration>,
     },
-    /// Run this on a worker; the connection rests until it is done. Its [`Answer`] calls the protocol.
+    /// Run this on a worker; the connection rests until it is done. Its [`Continuation`] calls the protocol.
     Job(Job),
     /// The next bytes go to a file: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
     /// writes.

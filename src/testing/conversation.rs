@@ -117,6 +117,9 @@ impl<'s> Conversation<'s> {
     }
 
     fn run(mut self) -> Transcript {
+        if let Some(layer) = self.script.layer {
+            self.connection.put_layer(layer());
+        }
         self.visit(|connection, visit| {
             connection.open(visit);
             Left { status: Status::Again, deadline: Time::NEVER }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::wire::{Edges, Fault};
+use crate::connection::layer::Layer;
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
 use crate::protocol::{ConnectionId, Ends, Site};
@@ -21,6 +22,8 @@ pub struct Script {
     pub(super) drip: Option<(usize, Duration)>,
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
+    /// What changes all bytes on their way.
+    pub(super) layer: Option<fn() -> Box<dyn Layer>>,
     pub(super) limits: Limits,
     pub(super) peer: Peer,
     pub(super) id: ConnectionId,
@@ -72,6 +75,7 @@ impl Script {
             drip: None,
             edges: Edges::WouldBlock,
             fault: None,
+            layer: None,
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
             id: Token { slot: 0, generation: 1 }.into(),
@@ -255,6 +259,15 @@ impl Script {
     pub fn buffers(mut self, count: usize) -> Self {
         assert!(count > 0, "an upload needs a buffer");
         self.buffers = count;
+        self
+    }
+}
+
+#[cfg(test)]
+impl Script {
+    /// All bytes pass through a layer that this makes.
+    pub(crate) fn layer(mut self, layer: fn() -> Box<dyn Layer>) -> Self {
+        self.layer = Some(layer);
         self
     }
 }

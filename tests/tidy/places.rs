@@ -20,11 +20,8 @@ const ERRNO: Knowledge = Knowledge {
     },
     home: "src/attempt.rs",
     exceptions: &[
-        ("src/command/keyboard.rs", "the keyboard, for which a loop that is stepped through waits"),
-        ("src/command/output.rs", "stdout and stderr while no loop turns: it waits, where `attempt` would not"),
         ("src/errno.rs", "the numbers and their names"),
         ("src/kernel/mio.rs", "the wait itself, which a signal ends"),
-        ("src/kernel/posix_disk.rs", "calls of workers on files, made again after a signal"),
         ("src/kernel/udp/batches.rs", "a call that is to be made in another way, as after a signal"),
         ("src/log_writer.rs", "stderr, on a thread of its own: it waits, where `attempt` would not"),
         ("src/simulation/", "it plays the kernel that says so"),

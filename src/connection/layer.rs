@@ -1,0 +1,108 @@
+//! The one place between the line and the protocol where bytes may change: encryption would stand here.
+//!
+//! What is read is opened before the protocol is shown it, and what the protocol appends is sealed before anything else sees it. So
+//! the outbox holds what goes on the wire, and flushing, back-pressure and deadlines know nothing of a layer.
+
+use super::{Connection, Round};
+use crate::kernel::Transport;
+use crate::outbox::Outbox;
+use crate::protocol::CloseReason;
+use crate::visit::Visit;
+
+/// Turns bytes of the wire into bytes of the protocol and back. It knows no socket and no clock.
+pub(crate) trait Layer: Send {
+    /// `bytes` came from the wire. Leaves at their front what the protocol is to be shown. What the layer itself has to say
+    /// goes to `out`.
+    ///
+    /// # Errors
+    /// They cannot be opened, for this reason, and the connection closes.
+    fn open(&mut self, bytes: &mut [u8], out: &mut Outbox) -> Result<Opened, &'static str>;
+
+    /// The protocol appended what follows the first `from` bytes of `out`: it becomes what goes on the wire.
+    fn seal(&mut self, out: &mut Outbox, from: usize);
+
+    /// The protocol has said its last word: appends what tells the peer so, unless that has been done.
+    fn close(&mut self, out: &mut Outbox);
+
+    /// Whether the peer has said its last word. A FIN before that cuts it off.
+    fn has_peer_closed(&self) -> bool;
+}
+
+/// What the bytes of one read came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// So many bytes at the front are for the protocol.
+    pub(crate) plain: usize,
+    /// So many bytes at the end are the beginning of what has not arrived in full: they come again, in front of the next ones.
+    pub(crate) unfinished: usize,
+}
+
+/// A layer, and what it could not open yet.
+pub(super) struct Layered {
+    layer: Box<dyn Layer>,
+    unfinished: Vec<u8>,
+}
+
+impl<T: Transport> Connection<T> {
+    /// From now on all bytes pass through `layer`.
+    pub(crate) fn put_layer(&mut self, layer: Box<dyn Layer>) {
+        self.held().layered = Some(Box::new(Layered { layer, unfinished: Vec::new() }));
+    }
+
+    fn layered(&mut self) -> Option<&mut Layered> {
+        self.held.as_mut()?.layered.as_deref_mut()
+    }
+
+    /// Whether bytes change on their way.
+    pub(super) fn is_layered(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.layered.is_some())
+    }
+
+    /// Reads at most `most` bytes of the wire and opens them. Returns how many bytes there are for the protocol, at the front of
+    /// `buffer`, or what the round comes to if there are none.
+    #[cold]
+    pub(super) fn read_sealed(
+        &mut self,
+        buffer: &mut [u8],
+        most: usize,
+        visit: &mut Visit<'_>,
+    ) -> Result<usize, Round> {
+        let Some(layered) = self.layered() else { return Err(Round::Rest) };
+        let before = layered.unfinished.len();
+        buffer[..before].copy_from_slice(&layered.unfinished);
+        let count = self.read_into(&mut buffer[before..before + most], visit);
+        if self.line.has_peer_finished() && self.layered().is_some_and(|layered| !layered.layer.has_peer_closed()) {
+            self.fail(std::io::ErrorKind::UnexpectedEof, visit);
+        }
+        let bytes = &mut buffer[..before + count?];
+        let Some(layered) = self.layered() else { return Err(Round::Progress) };
+        match layered.layer.open(bytes, visit.outbox) {
+            Ok(Opened { plain, unfinished }) => {
+                layered.unfinished = bytes[bytes.len() - unfinished..].to_vec();
+                if plain > 0 { Ok(plain) } else { Err(Round::Progress) }
+            }
+            Err(reason) => {
+                self.leave(super::Phase::Flushing(CloseReason::Refused(reason)), visit);
+                Err(Round::Progress)
+            }
+        }
+    }
+
+    /// Seals what was appended since there were `from` bytes in the outbox.
+    #[cold]
+    pub(super) fn seal(&mut self, from: usize, visit: &mut Visit<'_>) {
+        if visit.outbox.len() > from
+            && let Some(layered) = self.layered()
+        {
+            layered.layer.seal(visit.outbox, from);
+        }
+    }
+
+    /// Ends the layer, before our FIN. Returns whether that has to be sent first.
+    pub(super) fn close_layer(&mut self, visit: &mut Visit<'_>) -> bool {
+        if let Some(layered) = self.layered() {
+            layered.layer.close(visit.outbox);
+        }
+        !visit.outbox.is_empty()
+    }
+}

@@ -1,0 +1,137 @@
+//! A layer that frames and disguises: the place for one is right if no protocol, split, fault or slow reader notices it.
+
+use std::io::ErrorKind;
+
+use super::{Lines, upload};
+use crate::connection::layer::{Layer, Opened};
+use crate::outbox::Outbox;
+use crate::protocol::CloseReason;
+use crate::testing::{Edges, Script, Transcript, converse, every_fault, every_split};
+
+const KEY: u8 = 0x5a;
+const RECORD_BYTES_MAX: usize = 50;
+
+/// Each record is its length and its bytes, disguised. A length of 0 is the last word.
+#[derive(Default)]
+struct Frames {
+    peer_closed: bool,
+    closed: bool,
+}
+
+impl Layer for Frames {
+    fn open(&mut self, bytes: &mut [u8], _: &mut Outbox) -> Result<Opened, &'static str> {
+        let (mut read, mut plain) = (0, 0);
+        while let Some(&length) = bytes.get(read) {
+            let (start, end) = (read + 1, read + 1 + usize::from(length));
+            if self.peer_closed || usize::from(length) > RECORD_BYTES_MAX {
+                return Err("not a record");
+            }
+            if end > bytes.len() {
+                break;
+            }
+            self.peer_closed = length == 0;
+            for from in start..end {
+                bytes[plain] = bytes[from] ^ KEY;
+                plain += 1;
+            }
+            read = end;
+        }
+        Ok(Opened { plain, unfinished: bytes.len() - read })
+    }
+
+    fn seal(&mut self, out: &mut Outbox, from: usize) {
+        let plain = out.split_off(from);
+        for chunk in plain.chunks(RECORD_BYTES_MAX) {
+            out.extend_from_slice(&record(chunk));
+        }
+    }
+
+    fn close(&mut self, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.closed, true) {
+            out.push(0);
+        }
+    }
+
+    fn has_peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+}
+
+fn record(plain: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(plain.len()).expect("a short record");
+    [length].into_iter().chain(plain.iter().map(|byte| byte ^ KEY)).collect()
+}
+
+/// What a peer sends that speaks `lines`, one record each, and then its last word.
+fn sealed(lines: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = lines.split_inclusive('\n').flat_map(|line| record(line.as_bytes())).collect();
+    bytes.push(0);
+    bytes
+}
+
+/// What a peer reads, without the server's last word.
+fn unsealed(transcript: &Transcript) -> String {
+    let mut bytes = transcript.sent.clone();
+    let opened = Frames::default().open(&mut bytes, &mut Outbox::new()).expect("records");
+    assert_eq!((opened.unfinished, transcript.sent.last()), (0, Some(&0)), "the last word is whole");
+    String::from_utf8_lossy(&bytes[..opened.plain]).into_owned()
+}
+
+fn layered() -> Script {
+    Script::new().layer(|| Box::new(Frames::default()))
+}
+
+const TALK: &str = "one\ntwo two two two two two two two two two two two t\njob\nfour\n";
+
+#[test]
+fn a_conversation_is_the_same_through_a_layer_however_it_is_split() {
+    let plain = converse(Lines, &Script::new().send(TALK).fin());
+    for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
+        every_split(&sealed(TALK), |chunks| {
+            let heard = converse(Lines, &layered().edges(edges).send_all(chunks).fin());
+            assert_eq!(unsealed(&heard).as_bytes(), plain.sent, "{chunks:?} with {edges:?}");
+            assert_eq!(heard.reason, plain.reason, "{chunks:?} with {edges:?}");
+        });
+    }
+}
+
+#[test]
+fn no_fault_at_any_call_changes_what_goes_through_a_layer() {
+    every_fault(|| Lines, &layered().send(sealed(TALK)).fin());
+    every_fault(|| Lines, &layered().window(7).send(sealed(TALK)).fin());
+    every_fault(|| Lines, &layered().send(sealed("one\nbad\ntwo\n")).fin());
+}
+
+#[test]
+fn a_slow_reader_gets_everything_through_a_layer() {
+    let lines = "a line of some length\n".repeat(500);
+    let heard = converse(Lines, &layered().window(13).send(sealed(&lines)).fin());
+    assert_eq!(unsealed(&heard), lines + "eof");
+}
+
+#[test]
+fn what_is_stored_goes_through_a_layer_and_no_byte_too_much() {
+    every_split(&sealed("name\nabcdefgh\nijk\n"), |chunks| {
+        let (protocol, written) = upload(12, usize::MAX);
+        let heard = converse(protocol, &layered().send_all(chunks).fin());
+        assert_eq!(*written.lock().expect("no panic"), b"abcdefgh\nijk", "{chunks:?}");
+        assert!(unsealed(&heard).starts_with("12 stored, "), "{chunks:?}");
+    });
+}
+
+#[test]
+fn a_fin_before_the_last_word_cuts_the_peer_off() {
+    let bytes = sealed("name\nabcdefgh\n");
+    every_split(&bytes[..bytes.len() - 1], |chunks| {
+        let (protocol, _) = upload(u64::MAX, usize::MAX);
+        let heard = converse(protocol, &layered().send_all(chunks).fin());
+        assert_eq!(heard.reason, CloseReason::Transport(ErrorKind::UnexpectedEof), "{chunks:?}");
+        assert_eq!(heard.sent, b"", "{chunks:?}");
+    });
+}
+
+#[test]
+fn what_cannot_be_opened_closes_the_connection_and_is_counted() {
+    let heard = converse(Lines, &layered().send([200, 1, 2, 3]).fin());
+    assert_eq!(heard.reason, CloseReason::Refused("not a record"));
+}
