@@ -6,7 +6,7 @@
 //! [`LOOK_EVERY`] however expensive a protocol is: at the finest after each of its calls.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::kernel::Kernel;
 use crate::limits::{
@@ -15,25 +15,36 @@ use crate::limits::{
 };
 use crate::time::Time;
 
-/// The monotonic clock, as a driver reads it.
+/// The clocks of the kernel, as a driver reads them.
 pub(crate) trait Clock {
-    /// What it says.
+    /// The monotonic clock.
     fn now(&self) -> Instant;
+
+    /// The wall clock.
+    fn wall_clock(&self) -> SystemTime;
 }
 
 impl<K: Kernel> Clock for K {
     fn now(&self) -> Instant {
         Kernel::now(self)
     }
+
+    fn wall_clock(&self) -> SystemTime {
+        Kernel::wall_clock(self)
+    }
 }
 
-/// A clock that does not move.
+/// Clocks that do not move.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Still(pub(crate) Instant);
+pub(crate) struct Still(pub(crate) Instant, pub(crate) SystemTime);
 
 impl Clock for Still {
     fn now(&self) -> Instant {
         self.0
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        self.1
     }
 }
 

@@ -166,11 +166,11 @@ impl<S: DatagramSocket> Mailbox<S> {
             let mut cx = Context {
                 out: visit.outbox,
                 now: visit.moment.instant,
-                wall_clock: visit.moment.wall_clock,
                 id: visit.who.into(),
                 refused: &mut visit.stats.error_answers,
                 site: visit.site,
                 ends: &ends,
+                clock: visit.clock,
             };
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));

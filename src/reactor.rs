@@ -179,7 +179,7 @@ impl<K: Kernel> Reactor<K> {
     /// The first service that cannot be opened, or address that cannot be bound.
     pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
         let origin = kernel.now();
-        let moment = Moment::new(origin, origin, kernel.wall_clock());
+        let moment = Moment::new(origin, origin);
         let mut reactor = Self {
             kernel,
             moment,
@@ -292,7 +292,7 @@ impl<K: Kernel> Reactor<K> {
         };
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
-        self.moment = Moment::new(self.moment.origin, self.kernel.now(), self.kernel.wall_clock());
+        self.moment = Moment::new(self.moment.origin, self.kernel.now());
         self.end_turn(self.moment.now);
         self.lent.budget.begin_turn(self.moment.now);
         Ok(())

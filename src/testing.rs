@@ -42,6 +42,7 @@ pub use self::every::{every_fault, every_split, same_for_every_split};
 pub use self::memory_disk::{Links, MemoryDisk, Operation};
 pub use self::script::Script;
 pub use self::wire::{Edges, Fault};
+use crate::budget::Still;
 use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped};
@@ -62,14 +63,15 @@ pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: impl Into
 /// The reason for which the protocol dropped it.
 pub fn ask_as(protocol: &mut impl DatagramProtocol, payload: &[u8], script: &Script) -> Result<Vec<u8>, Dropped> {
     let (mut outbox, mut refused) = (Outbox::default(), Tally::default());
+    let now = Instant::now();
     let mut cx = Context {
         out: &mut outbox,
-        now: Instant::now(),
-        wall_clock: script.wall_clock,
+        now,
         id: script.id,
         refused: &mut refused,
         site: &script.site,
         ends: script,
+        clock: &Still(now, script.wall_clock),
     };
     protocol.on_datagram(payload, &mut cx)?;
     Ok(outbox.pending().to_vec())

@@ -1,6 +1,6 @@
 //! A visit: what the loop lends to the owner of a slot, and what came of it. Both drivers take it alike.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use crate::budget::{Budget, Clock};
 use crate::bulk::Buffers;
@@ -35,19 +35,18 @@ impl Lent {
     }
 }
 
-/// The time of a turn, by every clock. Rule 12: it is the same for all visits of the turn.
+/// The time of a turn. Rule 12: it is the same for all visits of the turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// When the loop was made: what [`Time`] counts from.
     pub(crate) origin: Instant,
     pub(crate) now: Time,
     pub(crate) instant: Instant,
-    pub(crate) wall_clock: SystemTime,
 }
 
 impl Moment {
-    pub(crate) fn new(origin: Instant, instant: Instant, wall_clock: SystemTime) -> Self {
-        Self { origin, now: Time::since(origin, instant), instant, wall_clock }
+    pub(crate) fn new(origin: Instant, instant: Instant) -> Self {
+        Self { origin, now: Time::since(origin, instant), instant }
     }
 }
 
@@ -69,7 +68,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) budget: &'a mut Budget,
     pub(crate) now: Time,
     pub(crate) moment: &'a Moment,
-    clock: &'a dyn Clock,
+    pub(crate) clock: &'a dyn Clock,
     /// Whose visit it is.
     pub(crate) who: Token,
     /// The listener that it belongs to.

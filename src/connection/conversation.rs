@@ -17,7 +17,7 @@ use crate::panics::catch;
 use crate::peer::{PackedPeer, Peer};
 use crate::protocol::{CloseReason, Context, Ends, Event, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
-use crate::visit::{Errand, Moment, Visit};
+use crate::visit::{Errand, Visit};
 use crate::xray::{self, Ask, What};
 
 /// The ends of a connection.
@@ -64,6 +64,9 @@ impl<T: Transport> Connection<T> {
         if self.line.has_peer_finished() {
             self.announce_eof(visit);
             return Round::Progress;
+        }
+        if !self.line.is_readable() {
+            return Round::Rest;
         }
         let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
         let buffer = mem::take(&mut visit.read_buffer);
@@ -248,27 +251,27 @@ impl<T: Transport> Connection<T> {
         input: &[u8],
         call: impl FnOnce(&mut dyn StreamProtocol, &mut Context<'_>) -> Reply,
     ) -> usize {
-        let Moment { instant, wall_clock, .. } = *visit.moment;
         let before = visit.outbox.len();
         let ends = OfConnection { peer: &self.peer, line: &self.line };
         let mut cx = Context {
             out: visit.outbox,
-            now: instant,
-            wall_clock,
+            now: visit.moment.instant,
             id: visit.who.into(),
             refused: &mut visit.stats.refused,
             site: visit.site,
             ends: &ends,
+            clock: visit.clock,
         };
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);
-        xray::record(|| recording::asked(ask, input.len(), visit.outbox.len() - before, &reply));
+        let (available, appended, answer) = (input.len(), visit.outbox.len() - before, &reply);
+        xray::record(move || recording::asked(ask, available, appended, answer));
         let mut consumed = 0;
         match reply {
-            Ok(Ok(step)) if step.consumed <= input.len() => {
+            Ok(Ok(step)) if step.consumed <= available => {
                 consumed = step.consumed;
                 if !ask.is_last() {
-                    self.decide(step, input.len(), visit);
+                    self.decide(step, available, visit);
                 }
             }
             Ok(Ok(_)) => self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit),

@@ -2,7 +2,8 @@
 
 use crate::protocol::{CloseReason, Job};
 
-/// What one round of a visit came to.
+/// What one round of a visit came to. It is as wide as a number of bytes, so that a read returns either in a register.
+#[repr(usize)]
 pub(super) enum Round {
     /// Something was done; look again.
     Progress,

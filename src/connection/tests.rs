@@ -112,7 +112,7 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
     let mut connection = Connection::new(gate, Box::new(Lines), &address.into(), &limits, now);
     let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
-    let (moment, clock) = (Moment::new(origin, origin, SystemTime::UNIX_EPOCH), Still(origin));
+    let (moment, clock) = (Moment::new(origin, origin), Still(origin, SystemTime::UNIX_EPOCH));
     let site = Site { name: String::new(), address };
     let mut visit = Visit::new(
         &mut lent,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
+use crate::budget::Clock;
 use crate::outbox::Outbox;
 use crate::peer::{Peer, canonical};
 use crate::stats::Tally;
@@ -16,13 +17,12 @@ pub struct Context<'a> {
     pub out: &'a mut Outbox,
     /// The monotonic time of this turn of the loop.
     pub now: Instant,
-    /// The wall-clock time of this turn of the loop.
-    pub wall_clock: SystemTime,
     /// The number of the connection, as the log, the report and the X-ray print it. Over UDP it is that of the socket.
     pub id: ConnectionId,
     pub(crate) refused: &'a mut Tally,
     pub(crate) site: &'a Site,
     pub(crate) ends: &'a dyn Ends,
+    pub(crate) clock: &'a dyn Clock,
 }
 
 /// Both ends of a connection, or of a datagram. They are made up only when a protocol asks.
@@ -48,6 +48,12 @@ impl Context<'_> {
     /// counter. A datagram that gets no answer is [`Dropped`](super::Dropped) instead, and counted by that.
     pub fn refuse(&mut self, reason: &'static str) {
         self.refused.add(reason);
+    }
+
+    /// What the wall clock says now: it may jump.
+    #[must_use]
+    pub fn wall_clock(&self) -> SystemTime {
+        self.clock.wall_clock()
     }
 
     /// The other end of the connection, or the sender of the datagram.
@@ -81,7 +87,7 @@ impl fmt::Debug for Context<'_> {
         f.debug_struct("Context")
             .field("out", &self.out)
             .field("now", &self.now)
-            .field("wall_clock", &self.wall_clock)
+            .field("wall_clock", &self.wall_clock())
             .field("peer", &self.peer())
             .field("id", &self.id)
             .field("listener", &self.site.name)

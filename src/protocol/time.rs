@@ -35,7 +35,7 @@ impl StreamProtocol for Time {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
         // A clock that is set wrong is shown as near as the format allows: it has no years before 0 or after 9999, and
         // `humantime` none before 1970.
-        let time = cx.wall_clock.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_SECOND);
+        let time = cx.wall_clock().clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_SECOND);
         let _ = writeln!(cx.out, "{}", humantime::format_rfc3339_micros(time)); // An outbox takes everything.
         Ok(Step::wait(Within::Nothing))
     }

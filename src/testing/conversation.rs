@@ -255,11 +255,11 @@ impl<'s> Conversation<'s> {
         xray::set_simulated_time(self.elapsed);
         xray::about(self.script.id.into(), || What::Visit);
         self.lent.budget.begin_visit(self.connection.class(), 0);
-        let moment = Moment::new(self.origin, instant, self.script.wall_clock + self.elapsed);
+        let moment = Moment::new(self.origin, instant);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };
         let served = (&mut self.stats, &self.script.limits);
         let at = (self.script.id.into(), &self.script.site);
-        let clock = Still(instant);
+        let clock = Still(instant, self.script.wall_clock + self.elapsed);
         let mut visit = Visit::new(&mut self.lent, &moment, &clock, at, served, mood);
         let Left { mut status, .. } = drive(&mut self.connection, &mut visit);
         let errand = visit.errand.take();

@@ -117,10 +117,9 @@ impl Stage {
 
     fn drive(&mut self, milliseconds: u64) -> Status {
         let (mut lent, mut stats) = (Lent::new(Budget::new(self.time(0), None)), Stats::default());
-        let moment =
-            Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds), SystemTime::UNIX_EPOCH);
+        let moment = Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds));
         let mood = Mood { pressed: self.pressed, stopping: false };
-        let clock = Still(moment.instant);
+        let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
         let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
         let who = Token { slot: 0, generation: 1 };
         let mut visit = Visit::new(&mut lent, &moment, &clock, (who, &site), (&mut stats, &self.limits), mood);

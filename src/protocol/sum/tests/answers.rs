@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use super::*;
+use crate::budget::Still;
 use crate::outbox::Outbox;
 use crate::protocol::Site;
 use crate::stats::Tally;
@@ -57,11 +58,11 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
     let mut cx = Context {
         out: &mut out,
         now: Instant::now(),
-        wall_clock: SystemTime::UNIX_EPOCH,
         id: Token { slot: 0, generation: 1 }.into(),
         refused: &mut refused,
         site: &Site { name: String::new(), address },
         ends: &Script::new(),
+        clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
     };
     let input = format!("{text}\n");
     let step = connection.on_bytes(input.as_bytes(), &mut cx).unwrap();
