@@ -5,54 +5,13 @@
 //! when a window of units is full. The window follows the measured cost of a unit, so that a reading comes about every
 //! [`LOOK_EVERY`] however expensive a protocol is: at the finest after each of its calls.
 
-use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use crate::kernel::Kernel;
 use crate::limits::{
     DOOR_VISIT_TIME, LOOK_EVERY, LOUD_TURN_TIME, LOUD_VISIT_TIME, LOUD_VISIT_UNITS, QUIET_BYTES_MAX, QUIET_TURN_TIME,
     QUIET_VISIT_TIME, QUIET_VISIT_UNITS, REAP_TURN_TIME, VISIT_BYTES_MAX, WINDOW_UNITS_MAX,
 };
 use crate::time::Time;
-
-/// The clocks of the kernel, as a driver reads them.
-pub(crate) trait Clock {
-    /// The monotonic clock.
-    fn now(&self) -> Instant;
-
-    /// The wall clock.
-    fn wall_clock(&self) -> SystemTime;
-}
-
-impl<K: Kernel> Clock for K {
-    fn now(&self) -> Instant {
-        Kernel::now(self)
-    }
-
-    fn wall_clock(&self) -> SystemTime {
-        Kernel::wall_clock(self)
-    }
-}
-
-/// Clocks that do not move.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Still(pub(crate) Instant, pub(crate) SystemTime);
-
-impl Clock for Still {
-    fn now(&self) -> Instant {
-        self.0
-    }
-
-    fn wall_clock(&self) -> SystemTime {
-        self.1
-    }
-}
-
-impl fmt::Debug for dyn Clock + '_ {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
-}
 
 /// Who is visited: that decides how much the visit may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,6 +261,8 @@ const fn nanoseconds(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::limits::CALL_UNITS;
 

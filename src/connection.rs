@@ -143,10 +143,10 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
         self.unstow(visit);
         let left = self.advance(visit);
-        let bytes = visit.budget.bytes_read().saturating_add(visit.written);
-        visit.charge(VISIT_UNITS.saturating_add(bytes as u32));
+        let read = visit.budget.bytes_read();
+        visit.charge(VISIT_UNITS.saturating_add(read.saturating_add(visit.written) as u32));
         self.stow(visit);
-        self.pace = self.pace.after(visit.budget);
+        self.pace = self.pace.after(read, visit.budget);
         left
     }
 
@@ -194,7 +194,7 @@ impl<T: Transport> Connection<T> {
         if visit.outbox.is_empty() || !self.line.is_writable() || self.is_over() {
             return;
         }
-        let was_full = self.is_full(visit);
+        let was_full = self.is_held_back();
         let flushed = self.line.flush(visit.outbox, |count| {
             visit.stats.sent_bytes += count as u64;
             visit.written += count;

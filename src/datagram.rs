@@ -162,15 +162,13 @@ impl<S: DatagramSocket> Mailbox<S> {
         } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
-            let ends = OfDatagram { received, port: visit.site.address.port() };
+            let ends = OfDatagram { received, port: visit.place.site.address.port() };
             let mut cx = Context {
                 out: visit.outbox,
                 now: visit.moment.instant,
-                id: visit.who.into(),
                 refused: &mut visit.stats.error_answers,
-                site: visit.site,
+                place: &visit.place,
                 ends: &ends,
-                clock: visit.clock,
             };
             let protocol = &mut self.protocol;
             let result = catch(|| protocol.on_datagram(payload, &mut cx));

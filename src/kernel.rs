@@ -34,6 +34,7 @@ pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
+use crate::clock::Clock;
 pub use crate::disk::{Directory, Disk, Draft, Existing};
 pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
@@ -120,6 +121,16 @@ pub trait Kernel {
 
     /// How many more descriptors this process may open; `None` if there is no limit.
     fn descriptors_free(&self) -> Option<usize>;
+}
+
+impl<K: Kernel> Clock for K {
+    fn now(&self) -> Instant {
+        Kernel::now(self)
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        Kernel::wall_clock(self)
+    }
 }
 
 /// One TCP connection, as the driver sees it. All calls return at once. It may gain methods in any release: see

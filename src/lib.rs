@@ -52,6 +52,7 @@ mod bind;
 mod budget;
 mod bug_log;
 mod bulk;
+mod clock;
 mod command;
 pub mod config;
 mod connection;

@@ -27,7 +27,7 @@ use std::fmt;
 use std::io;
 
 pub use self::context::Context;
-pub(crate) use self::context::{Ends, Site};
+pub(crate) use self::context::{Ends, Place, Site};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{

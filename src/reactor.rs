@@ -47,6 +47,7 @@ use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
 use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
 use crate::log_limit::LogLimit;
+use crate::protocol::Place;
 use crate::registry::Registry;
 use crate::time::Time;
 use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
@@ -464,8 +465,9 @@ impl<K: Kernel> Reactor<K> {
         xray::about(who, || What::Visit);
         let endpoint = &mut self.endpoints[slot.endpoint];
         let mood = Mood { pressed, stopping };
+        let place = Place { id: who.into(), site: &endpoint.site, clock: &self.kernel };
         let served = (&mut endpoint.stats, &endpoint.limits);
-        let visit = Visit::new(&mut self.lent, &self.moment, &self.kernel, (who, &endpoint.site), served, mood);
+        let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         Some((&mut slot.owner, visit))
     }
 }

@@ -42,10 +42,10 @@ pub use self::every::{every_fault, every_split, same_for_every_split};
 pub use self::memory_disk::{Links, MemoryDisk, Operation};
 pub use self::script::Script;
 pub use self::wire::{Edges, Fault};
-use crate::budget::Still;
+use crate::clock::Still;
 use crate::outbox::Outbox;
 use crate::peer::Peer;
-use crate::protocol::{Context, DatagramProtocol, Dropped};
+use crate::protocol::{Context, DatagramProtocol, Dropped, Place};
 use crate::stats::Tally;
 
 /// Hands one datagram of `from` to `protocol`, and gives its reply; an empty one is not sent.
@@ -67,11 +67,9 @@ pub fn ask_as(protocol: &mut impl DatagramProtocol, payload: &[u8], script: &Scr
     let mut cx = Context {
         out: &mut outbox,
         now,
-        id: script.id,
         refused: &mut refused,
-        site: &script.site,
+        place: &Place { id: script.id, site: &script.site, clock: &Still(now, script.wall_clock) },
         ends: script,
-        clock: &Still(now, script.wall_clock),
     };
     protocol.on_datagram(payload, &mut cx)?;
     Ok(outbox.pending().to_vec())

@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use crate::budget::{Budget, Clock};
+use crate::budget::Budget;
 use crate::bulk::Buffers;
 use crate::job::Job;
 use crate::limits::{Limits, READ_BUFFER_BYTES};
 use crate::outbox::Outbox;
-use crate::protocol::Site;
+use crate::protocol::Place;
 use crate::stats::Stats;
 use crate::time::Time;
-use crate::token::Token;
 
 /// What all owners of slots use, one after the other.
 #[derive(Debug)]
@@ -68,11 +67,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) budget: &'a mut Budget,
     pub(crate) now: Time,
     pub(crate) moment: &'a Moment,
-    pub(crate) clock: &'a dyn Clock,
-    /// Whose visit it is.
-    pub(crate) who: Token,
-    /// The listener that it belongs to.
-    pub(crate) site: &'a Site,
+    /// Whose visit it is, and by which clocks.
+    pub(crate) place: Place<'a>,
     pub(crate) stats: &'a mut Stats,
     pub(crate) limits: &'a Limits,
     pub(crate) pressed: bool,
@@ -84,13 +80,12 @@ pub(crate) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    /// `clock` is read between two calls of a protocol, when they have done so much that it may tell something.
+    /// The clock is read between two calls of a protocol, when they have done so much that it may tell something.
     #[inline]
     pub(crate) fn new(
         lent: &'a mut Lent,
         moment: &'a Moment,
-        clock: &'a dyn Clock,
-        (who, site): (Token, &'a Site),
+        place: Place<'a>,
         (stats, limits): (&'a mut Stats, &'a Limits),
         mood: Mood,
     ) -> Self {
@@ -104,9 +99,7 @@ impl<'a> Visit<'a> {
             budget,
             now,
             moment,
-            clock,
-            who,
-            site,
+            place,
             stats,
             limits,
             pressed,
@@ -126,7 +119,7 @@ impl<'a> Visit<'a> {
 
     #[cold]
     fn look(&mut self) {
-        self.budget.look(self.now.after(self.clock.now().saturating_duration_since(self.moment.instant)));
+        self.budget.look(self.now.after(self.place.clock.now().saturating_duration_since(self.moment.instant)));
     }
 }
 

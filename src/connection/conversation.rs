@@ -256,11 +256,9 @@ impl<T: Transport> Connection<T> {
         let mut cx = Context {
             out: visit.outbox,
             now: visit.moment.instant,
-            id: visit.who.into(),
             refused: &mut visit.stats.refused,
-            site: visit.site,
+            place: &visit.place,
             ends: &ends,
-            clock: visit.clock,
         };
         let reply = catch(|| call(&mut *self.protocol, &mut cx));
         visit.charge(CALL_UNITS);

@@ -17,10 +17,10 @@ pub(super) enum Pace {
 }
 
 impl Pace {
-    /// What it is after one visit more.
+    /// What it is after one visit more, which read so many bytes.
     #[inline]
-    pub(super) fn after(self, visit: &Budget) -> Self {
-        if visit.bytes_read() >= QUIET_BYTES_MAX {
+    pub(super) fn after(self, bytes_read: usize, visit: &Budget) -> Self {
+        if bytes_read >= QUIET_BYTES_MAX {
             Self::Long
         } else if !visit.took_long() {
             Self::Short

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Connection, Ended};
-use crate::budget::{Budget, Still};
+use crate::budget::Budget;
+use crate::clock::Still;
 use crate::kernel::{Readiness, Transport};
 use crate::limits::{
     BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
 };
+use crate::protocol::Place;
 use crate::protocol::{
     CloseReason, Context, Event, ProtocolError, Reply, Sink, Site, Step, Stored, StreamProtocol, Within,
 };
@@ -117,8 +119,7 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let mut visit = Visit::new(
         &mut lent,
         &moment,
-        &clock,
-        (Token { slot: 0, generation: 1 }, &site),
+        Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock },
         (&mut stats, &limits),
         Mood::default(),
     );

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
-use crate::budget::Clock;
+use crate::clock::Clock;
 use crate::outbox::Outbox;
 use crate::peer::{Peer, canonical};
 use crate::stats::Tally;
@@ -17,11 +17,18 @@ pub struct Context<'a> {
     pub out: &'a mut Outbox,
     /// The monotonic time of this turn of the loop.
     pub now: Instant,
-    /// The number of the connection, as the log, the report and the X-ray print it. Over UDP it is that of the socket.
-    pub id: ConnectionId,
     pub(crate) refused: &'a mut Tally,
-    pub(crate) site: &'a Site,
+    pub(crate) place: &'a Place<'a>,
     pub(crate) ends: &'a dyn Ends,
+}
+
+/// Where and when a protocol is called: the same for all calls of a visit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The connection, or the UDP socket.
+    pub(crate) id: ConnectionId,
+    /// The listener that it belongs to.
+    pub(crate) site: &'a Site,
     pub(crate) clock: &'a dyn Clock,
 }
 
@@ -50,10 +57,16 @@ impl Context<'_> {
         self.refused.add(reason);
     }
 
+    /// The number of the connection, as the log, the report and the X-ray print it. Over UDP it is that of the socket.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.place.id
+    }
+
     /// What the wall clock says now: it may jump.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
-        self.clock.wall_clock()
+        self.place.clock.wall_clock()
     }
 
     /// The other end of the connection, or the sender of the datagram.
@@ -65,7 +78,7 @@ impl Context<'_> {
     /// The name of the listener in the configuration.
     #[must_use]
     pub fn listener(&self) -> &str {
-        &self.site.name
+        &self.place.site.name
     }
 
     /// The address and port of this machine that the peer reached: of IPv4 if the peer has one, whether the listener is for IPv4 or
@@ -76,7 +89,7 @@ impl Context<'_> {
     /// Otherwise it costs none.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        let bound = self.site.address;
+        let bound = self.place.site.address;
         let address = if bound.ip().is_unspecified() { self.ends.local()? } else { bound };
         Some(canonical(address))
     }
@@ -89,8 +102,8 @@ impl fmt::Debug for Context<'_> {
             .field("now", &self.now)
             .field("wall_clock", &self.wall_clock())
             .field("peer", &self.peer())
-            .field("id", &self.id)
-            .field("listener", &self.site.name)
+            .field("id", &self.id())
+            .field("listener", &self.place.site.name)
             .finish_non_exhaustive()
     }
 }
@@ -108,7 +121,7 @@ mod tests {
 
     fn say(cx: &mut Context<'_>) {
         let local = cx.local_address().map_or_else(|| "?".to_owned(), |address| address.to_string());
-        let text = format!("{} {} {local} {}", cx.id, cx.listener(), cx.peer());
+        let text = format!("{} {} {local} {}", cx.id(), cx.listener(), cx.peer());
         cx.out.extend_from_slice(text.as_bytes());
     }
 

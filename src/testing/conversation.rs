@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::script::{Action, Script};
 use super::wire::Wire;
-use crate::budget::{Budget, Still};
+use crate::budget::Budget;
 use crate::bulk::Buffers;
+use crate::clock::Still;
 use crate::connection::{Claim, Connection, Ended};
 use crate::panics::catch;
-use crate::protocol::{CloseReason, Job, StreamProtocol};
+use crate::protocol::{CloseReason, Job, Place, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::visit::{Errand, Left, Lent, Moment, Mood, Status, Visit};
@@ -258,9 +259,9 @@ impl<'s> Conversation<'s> {
         let moment = Moment::new(self.origin, instant);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };
         let served = (&mut self.stats, &self.script.limits);
-        let at = (self.script.id.into(), &self.script.site);
         let clock = Still(instant, self.script.wall_clock + self.elapsed);
-        let mut visit = Visit::new(&mut self.lent, &moment, &clock, at, served, mood);
+        let place = Place { id: self.script.id, site: &self.script.site, clock: &clock };
+        let mut visit = Visit::new(&mut self.lent, &moment, place, served, mood);
         let Left { mut status, .. } = drive(&mut self.connection, &mut visit);
         let errand = visit.errand.take();
         if let Some(Errand::Job(job)) = errand {

@@ -15,7 +15,7 @@ struct Where;
 
 fn say(question: &[u8], cx: &mut Context<'_>) {
     let text = match question {
-        b"?" => format!("{} {}\n", cx.listener(), cx.id),
+        b"?" => format!("{} {}\n", cx.listener(), cx.id()),
         _ => format!("{} {}\n", cx.local_address().unwrap(), cx.peer()),
     };
     cx.out.extend_from_slice(text.as_bytes());

@@ -5,8 +5,10 @@ use std::time::{Instant, SystemTime};
 use std::{io, mem};
 
 use super::*;
-use crate::budget::{Budget, Still};
+use crate::budget::Budget;
+use crate::clock::Still;
 use crate::kernel::Readiness;
+use crate::protocol::Place;
 use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
 use crate::token::Token;
@@ -121,8 +123,8 @@ impl Stage {
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
         let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
-        let who = Token { slot: 0, generation: 1 };
-        let mut visit = Visit::new(&mut lent, &moment, &clock, (who, &site), (&mut stats, &self.limits), mood);
+        let place = Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock };
+        let mut visit = Visit::new(&mut lent, &moment, place, (&mut stats, &self.limits), mood);
         self.connection.drive(&mut visit).status
     }
 

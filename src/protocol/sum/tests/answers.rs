@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
 use super::*;
-use crate::budget::Still;
+use crate::clock::Still;
 use crate::outbox::Outbox;
+use crate::protocol::Place;
 use crate::protocol::Site;
 use crate::stats::Tally;
 use crate::token::Token;
@@ -58,11 +59,13 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
     let mut cx = Context {
         out: &mut out,
         now: Instant::now(),
-        id: Token { slot: 0, generation: 1 }.into(),
         refused: &mut refused,
-        site: &Site { name: String::new(), address },
+        place: &Place {
+            id: Token { slot: 0, generation: 1 }.into(),
+            site: &Site { name: String::new(), address },
+            clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
+        },
         ends: &Script::new(),
-        clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
     };
     let input = format!("{text}\n");
     let step = connection.on_bytes(input.as_bytes(), &mut cx).unwrap();
