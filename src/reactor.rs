@@ -12,6 +12,7 @@
 mod accept;
 mod errands;
 mod invariants;
+mod kept;
 mod ledger;
 mod open;
 mod queues;
@@ -24,7 +25,6 @@ mod slots;
 mod slow;
 mod stop;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -32,9 +32,9 @@ use std::time::Duration;
 use slab::Slab;
 
 pub(crate) use self::invariants::Census;
+use self::kept::{Logs, Totals, Waiters};
 use self::ledger::Ledger;
 use self::queues::Queues;
-use self::short::Short;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
@@ -44,10 +44,9 @@ use crate::config::Config;
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
-use crate::kernel::{Handle, Kernel, Mio, Notice, Token};
+use crate::kernel::{Handle, Kernel, Mio, Notice};
 use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
-use crate::log_limit::LogLimit;
 use crate::protocol::Place;
 use crate::registry::Registry;
 use crate::time::Time;
@@ -83,7 +82,7 @@ pub struct Reactor<K: Kernel = Mio> {
     kernel: K,
     /// The time of this turn.
     moment: Moment,
-    /// Everything that the loop owns. A [`Token`] names a slot and its owner.
+    /// Everything that the loop owns. A [token](crate::kernel::Token) names a slot and its owner.
     slots: Slab<Slot<K>>,
     /// The newest owner of a slot.
     generation: u32,
@@ -103,41 +102,6 @@ pub struct Reactor<K: Kernel = Mio> {
     stop: Stop,
     shutdown_timeout: Duration,
     logs: Logs,
-}
-
-/// Slots that wait until others free something.
-#[derive(Debug, Default)]
-struct Waiters {
-    /// Uploads that wait for a buffer.
-    buffer: VecDeque<Token>,
-    /// Listeners that wait for a place among the connections.
-    place: Vec<u32>,
-    /// Listeners that wait for descriptors.
-    descriptors: Short,
-    /// A connection was freed in this turn.
-    freed: bool,
-}
-
-/// What all connections take together, and may take.
-#[derive(Debug)]
-struct Totals {
-    /// Bytes of output that are pending.
-    pending_bytes: usize,
-    pending_bytes_max: usize,
-    /// When to free output of the slowest readers, while more is pending than may be.
-    relief: Time,
-    descriptors: usize,
-    descriptors_max: usize,
-    /// Notices that came for owners that are gone.
-    stale_notices: u64,
-}
-
-/// Warnings that may repeat, each at a limited rate.
-#[derive(Debug, Default)]
-struct Logs {
-    accept: LogLimit,
-    job: LogLimit,
-    slow: LogLimit,
 }
 
 /// Whether another turn is to come.

@@ -33,7 +33,7 @@ pub(crate) trait Opener: Send {
     ///
     /// # Errors
     /// The connection is closed, and the reason is counted.
-    fn on_bytes(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal>;
+    fn on_received(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal>;
 }
 
 /// How far an opening has come.
@@ -192,7 +192,7 @@ impl<T: Transport> Opening<T> {
     }
 
     fn ask(&mut self) {
-        match self.opener.on_bytes(&self.opened.received, &mut self.outbox) {
+        match self.opener.on_received(&self.opened.received, &mut self.outbox) {
             Ok(Progress::More) if self.opened.received.len() <= UNCONSUMED_BYTES_MAX => {}
             Ok(Progress::More) => self.state = State::Closed(CloseReason::Refused("too long")),
             Ok(Progress::Done { consumed, peer, layer }) => {

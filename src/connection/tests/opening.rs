@@ -27,7 +27,7 @@ pub(crate) const OPENS: Opens = Opens { opener: || Box::new(FromLine), timeout: 
 struct FromLine;
 
 impl Opener for FromLine {
-    fn on_bytes(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal> {
+    fn on_received(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal> {
         let Some(end) = received.iter().position(|byte| *byte == b'\n') else { return Ok(Progress::More) };
         let line = std::str::from_utf8(&received[..end]).map_err(|_| Refusal("no text"))?;
         let address = line.strip_prefix("from ").and_then(|address| address.parse::<SocketAddr>().ok());
