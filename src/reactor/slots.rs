@@ -30,12 +30,12 @@ impl<K: Kernel> Slot<K> {
         !std::mem::replace(&mut self.queued, true)
     }
 
-    /// The queue that its owner belongs into.
-    pub(super) fn class(&self) -> Class {
+    /// The queue that its owner belongs into. What a connection left behind gets no visit: it is reaped when its job is done.
+    fn class(&self) -> Option<Class> {
         match &self.owner {
-            Owner::Listener(_) | Owner::Mailbox(_) => Class::Door,
-            Owner::Connection(connection) => connection.class(),
-            Owner::Remains(_) => Class::Quiet,
+            Owner::Listener(_) | Owner::Mailbox(_) => Some(Class::Door),
+            Owner::Connection(connection) => Some(connection.class()),
+            Owner::Remains(_) => None,
         }
     }
 }
@@ -92,8 +92,8 @@ impl<K: Kernel> Reactor<K> {
 
     /// Has a slot visited, behind those of its class.
     pub(super) fn queue(&mut self, key: u32) {
-        if let Some(slot) = self.slots.get(key as usize) {
-            self.queue_as(key, slot.class());
+        if let Some(class) = self.slots.get(key as usize).and_then(Slot::class) {
+            self.queue_as(key, class);
         }
     }
 
