@@ -39,6 +39,7 @@ impl<K: Kernel> Reactor<K> {
         xray::about(self.token(key), || What::Reap);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         slot.queued = false;
+        self.lent.budget.serve(slot.endpoint);
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
                 self.totals.pending_bytes -= connection.pending_bytes();
