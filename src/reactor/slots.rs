@@ -104,9 +104,11 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Has a slot reaped that is over. It stands in no queue.
+    /// Has a slot reaped that is over. It is in no queue, or it would be visited instead.
     pub(super) fn queue_over(&mut self, key: u32) {
-        if self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued) {
+        let is_new = self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued);
+        debug_assert!(is_new, "slot {key} is over, and is in a queue already");
+        if is_new {
             self.queues.over.push_back(key);
         }
     }
