@@ -113,9 +113,6 @@ pub(crate) const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;
 #[doc(hidden)]
 pub const PRESSED_READ_BYTES: usize = 4 * 1024;
 
-/// Bytes of the wire that a layer may keep between two reads: with one more read they fill the loop's read buffer.
-pub(crate) const UNFINISHED_BYTES_MAX: usize = READ_BUFFER_BYTES - READ_BYTES;
-
 /// How long all connections together may have too much output pending before those that take least of theirs are cut, and how often
 /// that is looked at: a peer that reads at all has shown it by then.
 pub(crate) const RELIEF_EVERY: Duration = Duration::from_secs(1);

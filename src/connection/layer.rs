@@ -7,10 +7,13 @@ use std::io;
 
 use super::{Connection, Phase, Round};
 use crate::kernel::Transport;
-use crate::limits::UNFINISHED_BYTES_MAX;
+use crate::limits::{READ_BUFFER_BYTES, READ_BYTES};
 use crate::outbox::Outbox;
 use crate::protocol::CloseReason;
 use crate::visit::Visit;
+
+/// Bytes of the wire that a layer may keep between two reads: with one more read they fill the loop's read buffer.
+pub(super) const UNFINISHED_BYTES_MAX: usize = READ_BUFFER_BYTES - READ_BYTES;
 
 /// Turns bytes of the wire into bytes of the protocol and back. It knows no socket and no clock.
 pub(crate) trait Layer: Send {

@@ -3,8 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{Lines, upload};
-use crate::connection::layer::{Layer, Opened};
-use crate::limits::UNFINISHED_BYTES_MAX;
+use crate::connection::layer::{Layer, Opened, UNFINISHED_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::protocol::CloseReason;
 use crate::testing::{Edges, Script, Transcript, converse, every_fault, every_split};
