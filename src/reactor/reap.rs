@@ -16,7 +16,8 @@ impl<K: Kernel> Reactor<K> {
             self.reap_slot(key);
             if self.lent.budget.charge(REAP_UNITS) {
                 self.lent.budget.look(self.time());
-                if self.lent.budget.reaping_is_over() {
+                // After a cut no connection waits for the turn to end, and the slots have little time left.
+                if self.lent.budget.reaping_is_over() && !self.is_cut() {
                     break;
                 }
             }

@@ -10,7 +10,7 @@ use reactor::limits::{
 };
 use reactor::protocol::{CloseReason, Context, Job, Reply, Step, StreamProtocol, Within};
 use reactor::stats::Stats;
-use reactor::{Config, Reactor, Registry};
+use reactor::{Config, Reactor, Registry, Stopped};
 use serde_json::json;
 
 use crate::support::{PATIENCE, listener};
@@ -168,19 +168,23 @@ impl StreamProtocol for Slow {
     }
 
     fn on_close(&mut self, _: CloseReason) -> Option<Job> {
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(20));
         None
     }
+}
+
+fn slow() -> Reactor {
+    let mut registry = Registry::empty();
+    registry.stream_fn("slow", "Ends slowly.", "nc 127.0.0.1 9", |_| Slow);
+    let text = json!({ "listeners": [listener("slow", "tcp")], "slow_turn": "1ms" }).to_string();
+    let config = Config::parse("inline.json", &text, &registry).unwrap();
+    Reactor::bind(&config, &registry).unwrap()
 }
 
 #[test]
 fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
     const CLIENTS: u64 = 40;
-    let mut registry = Registry::empty();
-    registry.stream_fn("slow", "Ends slowly.", "nc 127.0.0.1 9", |_| Slow);
-    let text = json!({ "listeners": [listener("slow", "tcp")], "slow_turn": "1ms" }).to_string();
-    let config = Config::parse("inline.json", &text, &registry).unwrap();
-    let mut reactor = Reactor::bind(&config, &registry).unwrap();
+    let mut reactor = slow();
     let address = reactor.endpoints()[0].address();
     drop((0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>());
     let mut before = (0, 0);
@@ -191,6 +195,21 @@ fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
         assert!(after.0 == before.0 || after.1 > before.1, "{before:?}, then {after:?}");
         before = after;
     }
+}
+
+#[test]
+fn a_stop_at_once_tells_every_protocol_of_the_end_however_long_that_takes() {
+    const CLIENTS: u64 = 30;
+    let mut reactor = slow();
+    let address = reactor.endpoints()[0].address();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    while reactor.endpoints()[0].stats().accepted < CLIENTS {
+        reactor.turn(Some(PATIENCE)).unwrap();
+    }
+    reactor.handle().abort();
+    assert_eq!(reactor.run().unwrap(), Stopped::AtOnce);
+    assert_eq!(reactor.endpoints()[0].stats().closed.total(), CLIENTS);
+    drop(clients);
 }
 
 /// Sends until nothing more is taken, and tells how much that was.
