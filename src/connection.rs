@@ -14,6 +14,7 @@ mod held;
 mod invariants;
 pub(crate) mod layer;
 mod line;
+pub(crate) mod opening;
 mod pace;
 mod phase;
 mod recording;
@@ -26,6 +27,7 @@ mod why;
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
 use self::line::Line;
+use self::opening::Opened;
 use self::pace::Pace;
 use self::phase::Phase;
 pub(crate) use self::round::Ended;
@@ -64,27 +66,25 @@ pub(crate) struct Connection<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    /// A connection that has just been accepted. Its first visit needs no event.
-    pub(crate) fn new(
-        transport: T,
-        protocol: Box<dyn StreamProtocol>,
-        peer: &Peer,
-        limits: &Limits,
-        now: Time,
-    ) -> Self {
+    /// A connection whose opening is complete. Its first visit needs no event.
+    pub(crate) fn new(opened: Opened<T>, protocol: Box<dyn StreamProtocol>, limits: &Limits, now: Time) -> Self {
+        let Opened { line, peer, received, layer } = opened;
         let mut connection = Self {
-            line: Line::new(transport),
+            line,
             starved: true,
             cut_short: false,
             job_out: false,
             within: Within::Nothing,
             pace: Pace::default(),
             protocol,
-            peer: PackedPeer::from(peer),
+            peer,
             active: now,
             held: None,
         };
         connection.hold_lifetime(limits, now);
+        if !received.is_empty() || layer.is_some() {
+            connection.hold_received(received, layer);
+        }
         connection
     }
 
@@ -101,6 +101,9 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn open(&mut self, visit: &mut Visit<'_>) {
         self.unstow(visit);
         self.greet(visit);
+        self.open_received(visit);
+        // What came behind the opening has not been shown to the protocol yet.
+        self.starved &= self.input().is_empty();
         self.stow(visit);
     }
 
@@ -215,4 +218,4 @@ impl<T: Transport> Connection<T> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

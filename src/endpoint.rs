@@ -8,6 +8,7 @@ use std::ops::{Deref, DerefMut, Index, IndexMut};
 use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
 use crate::config::ListenerConfig;
+use crate::connection::opening::Opens;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
@@ -32,6 +33,8 @@ pub struct Endpoint {
     /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
     pub(crate) places: usize,
     pub(crate) peers: Peers,
+    /// What its connections go through before they get a protocol.
+    pub(crate) opens: Option<Opens>,
     bug_log: BugLog,
 }
 
@@ -48,6 +51,7 @@ impl Endpoint {
             service,
             places: 0,
             peers: Peers::default(),
+            opens: None,
             bug_log: BugLog::default(),
         }
     }

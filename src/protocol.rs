@@ -206,6 +206,8 @@ pub enum CloseReason {
     Idle,
     /// A request took longer than `request_timeout`.
     RequestTimeout,
+    /// What comes before the protocol, a header or a handshake, took too long.
+    OpeningTimeout,
     /// The connection is older than `lifetime`.
     Lifetime,
     /// The peer acknowledged none of our output for `write_timeout`, or too little for `min_send_rate`.
@@ -231,6 +233,7 @@ impl CloseReason {
             Self::NoWorker => "no worker",
             Self::Idle => "idle",
             Self::RequestTimeout => "request timeout",
+            Self::OpeningTimeout => "opening timeout",
             Self::Lifetime => "lifetime",
             Self::WriteTimeout => "write timeout",
             Self::OutputTotal => "max_pending_output_total",

@@ -13,6 +13,7 @@ mod accept;
 mod errands;
 mod invariants;
 mod ledger;
+mod open;
 mod queues;
 mod reap;
 mod recording;
@@ -331,6 +332,10 @@ impl<K: Kernel> Reactor<K> {
                             Class::Door
                         }
                         Owner::Listener(_) => Class::Door,
+                        Owner::Opening(opening) => {
+                            opening.note_ready(readiness);
+                            Class::Quiet
+                        }
                         Owner::Remains(_) => continue,
                     };
                     if slot.mark_queued() {
@@ -351,7 +356,8 @@ impl<K: Kernel> Reactor<K> {
         if let Stop::Orderly(until) = self.stop
             && until <= self.moment.now
         {
-            let connections = self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_)));
+            let connections =
+                self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_) | Owner::Opening(_)));
             let what = if connections { "cutting the connections" } else { "closing the sockets" };
             log::warn!("shutdown_timeout is over: {what} that are left");
             self.cut(Stopped::InOrder);
@@ -387,13 +393,16 @@ impl<K: Kernel> Reactor<K> {
         match slot.owner {
             Owner::Listener(_) => self.drive_listener(key),
             Owner::Mailbox(_) => self.drive_mailbox(key),
-            Owner::Connection(_) | Owner::Remains(_) => {}
+            Owner::Opening(_) | Owner::Connection(_) | Owner::Remains(_) => {}
         }
     }
 
     fn drive_connection(&mut self, key: u32, class: Class) {
         let counts = self.ledger.is_open();
-        let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else { return };
+        let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else {
+            return self.drive_opening(key);
+        };
+        xray::about(visit.place.id.into(), || What::Visit);
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let Left { status, deadline } = connection.drive(&mut visit);
@@ -428,6 +437,7 @@ impl<K: Kernel> Reactor<K> {
     fn drive_mailbox(&mut self, key: u32) {
         let cut = self.is_cut();
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
+        xray::about(visit.place.id.into(), || What::Visit);
         let status = mailbox.drive(&mut visit);
         xray::record(|| recording::left(status, 0, Time::NEVER, visit.now));
         let over = cut || (visit.stopping && mailbox.may_close());
@@ -462,7 +472,6 @@ impl<K: Kernel> Reactor<K> {
         let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
         let slot = self.slots.get_mut(key as usize)?;
         let who = slot.token(key);
-        xray::about(who, || What::Visit);
         let endpoint = &mut self.endpoints[slot.endpoint];
         let mood = Mood { pressed, stopping };
         let place = Place { id: who.into(), site: &endpoint.site, clock: &self.kernel };
@@ -477,3 +486,6 @@ impl<K: Kernel> fmt::Debug for Reactor<K> {
         f.debug_struct("Reactor").field("endpoints", &self.endpoints).field("stop", &self.stop).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

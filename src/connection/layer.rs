@@ -51,9 +51,27 @@ pub(super) struct Layered {
 }
 
 impl<T: Transport> Connection<T> {
-    /// From now on all bytes pass through `layer`.
-    pub(crate) fn put_layer(&mut self, layer: Box<dyn Layer>) {
-        self.held().layered = Some(Box::new(Layered { layer, unfinished: Vec::new() }));
+    /// Keeps what came behind the opening, for the protocol or for the layer.
+    pub(super) fn hold_received(&mut self, received: Vec<u8>, layer: Option<Box<dyn Layer>>) {
+        if let Some(layer) = layer {
+            self.held().layered = Some(Box::new(Layered { layer, unfinished: received }));
+        } else {
+            self.held().input = received;
+        }
+    }
+
+    /// Passes what came behind the opening through the layer, if there is one: nothing may follow that would do it.
+    pub(super) fn open_received(&mut self, visit: &mut Visit<'_>) {
+        let Some(layered) = self.layered() else { return };
+        let mut bytes = std::mem::take(&mut layered.unfinished);
+        match layered.layer.open(&mut bytes, visit.outbox) {
+            Ok(Opened { plain, unfinished }) => {
+                layered.unfinished = bytes.split_off(bytes.len() - unfinished);
+                bytes.truncate(plain);
+                self.held().input = bytes;
+            }
+            Err(reason) => self.leave(Phase::Flushing(CloseReason::Refused(reason)), visit),
+        }
     }
 
     fn layered(&mut self) -> Option<&mut Layered> {

@@ -2,12 +2,14 @@
 
 mod back_pressure;
 mod layer;
+pub(crate) mod opening;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::opening::Opened;
 use super::{Connection, Ended};
 use crate::budget::Budget;
 use crate::clock::Still;
@@ -112,7 +114,7 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
     let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
-    let mut connection = Connection::new(gate, Box::new(Lines), &address.into(), &limits, now);
+    let mut connection = Connection::new(Opened::at_once(gate, &address.into()), Box::new(Lines), &limits, now);
     let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
     let (moment, clock) = (Moment::new(origin, origin), Still(origin, SystemTime::UNIX_EPOCH));
     let site = Site { name: String::new(), address };

@@ -3,15 +3,13 @@
 use std::io;
 
 use super::{Owner, Reactor, Slot};
-use crate::amounts::Count;
 use crate::connection::Connection;
+use crate::connection::opening::{Opened, Opening};
 use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
 use crate::listener::{Accepted, Pause};
-use crate::panics::catch;
 use crate::peer::Peer;
-use crate::protocol::Refusal;
 use crate::xray::{self, What};
 
 /// The limit that all listeners share.
@@ -126,12 +124,8 @@ impl<K: Kernel> Reactor<K> {
         let index = self.slots[listener as usize].endpoint;
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
-        let endpoint = &mut self.endpoints[index];
-        if let Some(most) = endpoint.limits.max_connections_per_ip
-            && !endpoint.peers.admit(peer, most)
-        {
-            let most = Count(most as u64, "connection");
-            log::debug!("{}: closed {peer}: its address has {most} already", endpoint.name());
+        let opens = self.endpoints[index].opens;
+        if opens.is_none() && !self.takes_place(index, peer) {
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }
@@ -141,24 +135,21 @@ impl<K: Kernel> Reactor<K> {
             self.turn_away(index, stream, peer, "cannot be registered");
             return false;
         }
-        let endpoint = &mut self.endpoints[index];
-        let service = endpoint.service.as_ref();
-        let connect = || service.map(|service| (service.connect)(peer));
-        let protocol = match catch(connect) {
-            Ok(Some(Ok(protocol))) => protocol,
-            Ok(Some(Err(Refusal(reason)))) => {
-                log::debug!("{}: closed {peer}: refused: {reason}", endpoint.name());
-                self.turn_away(index, stream, peer, reason);
-                return false;
-            }
-            connected => {
-                let detail = connected.err().unwrap_or_default();
-                self.turn_away(index, stream, peer, "bug");
-                let what = format!("it panicked for a new connection{}", detail.detail());
-                self.endpoints[index].tell_bug(self.moment.now, token, Some(peer), &what);
-                return false;
-            }
+        let now = self.moment.now;
+        let owner = match opens {
+            Some(opens) => Owner::Opening(Box::new(Opening::new(stream, peer, opens, now))),
+            None => match self.connect(index, token, peer) {
+                Ok(protocol) => {
+                    let limits = &self.endpoints[index].limits;
+                    Owner::Connection(Connection::new(Opened::at_once(stream, peer), protocol, limits, now))
+                }
+                Err(reason) => {
+                    self.turn_away(index, stream, peer, reason);
+                    return false;
+                }
+            },
         };
+        let endpoint = &mut self.endpoints[index];
         endpoint.stats.accepted += 1;
         endpoint.places += 1;
         self.totals.descriptors += endpoint.descriptors();
@@ -168,23 +159,16 @@ impl<K: Kernel> Reactor<K> {
             listener.accepted_while_stopping += 1;
         }
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
-        let limits = &self.endpoints[index].limits;
-        let connection = Connection::new(stream, protocol, peer, limits, self.moment.now);
-        self.insert(token, index, Owner::Connection(connection));
-        if let Some((Owner::Connection(connection), mut visit)) = self.visit(token.slot) {
-            connection.open(&mut visit);
-            let errand = visit.errand.take();
-            self.totals.pending_bytes += connection.pending_bytes();
-            if let Some(errand) = errand {
-                self.run_errand(token.slot, errand);
-            }
-        }
+        self.insert(token, index, owner);
+        self.greet(token.slot);
         true
     }
 
-    /// Refuses somebody who counts among the connections of its address already.
+    /// Refuses a peer that has a place among those of its address already, unless it is not known yet who it is.
     fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: &Peer, reason: &'static str) {
-        self.endpoints[endpoint].peers.leave(peer);
+        if self.endpoints[endpoint].opens.is_none() {
+            self.endpoints[endpoint].peers.leave(peer);
+        }
         self.refuse(endpoint, stream, reason);
     }
 

@@ -45,7 +45,7 @@ impl<K: Kernel> Reactor<K> {
                     unwanted => self.submit(token.slot, Job::discarding(unwanted, last)),
                 }
             }
-            Owner::Listener(_) | Owner::Mailbox(_) => {}
+            Owner::Listener(_) | Owner::Mailbox(_) | Owner::Opening(_) => {}
         }
         self.wake_buffer_waiters();
     }

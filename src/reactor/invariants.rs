@@ -66,6 +66,12 @@ impl<K: Kernel> Reactor<K> {
                         return Err(format!("{} unsent, and datagrams do not add up: {endpoint}", mailbox.unsent()));
                     }
                 }
+                Owner::Opening(opening) => {
+                    census.connections += 1;
+                    if !slot.queued && self.deadlines.at(key as u32) > opening.deadline() {
+                        return Err(format!("slot {key} opens without a deadline"));
+                    }
+                }
                 Owner::Remains(_) => {
                     census.remains += 1;
                     // One that waits to be reaped has had its result.
@@ -118,7 +124,7 @@ impl<K: Kernel> Reactor<K> {
             let drained = match &slot.owner {
                 Owner::Listener(listener) => listener.paused.is_none(),
                 Owner::Mailbox(mailbox) => mailbox.is_drained(),
-                Owner::Connection(_) | Owner::Remains(_) => false,
+                Owner::Opening(_) | Owner::Connection(_) | Owner::Remains(_) => false,
             };
             (drained && !slot.queued).then_some(slot.token(key as u32))
         })

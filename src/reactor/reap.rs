@@ -47,12 +47,20 @@ impl<K: Kernel> Reactor<K> {
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
+                self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);
                 self.say_goodbye(key, &peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
                     Some(job) => self.submit(key, job),
                     None => self.release(key),
                 }
+            }
+            Owner::Opening(opening) => {
+                let peer = opening.peer();
+                let (socket, reason) = opening.end();
+                self.kernel.close(socket);
+                self.say_goodbye(key, &peer, reason, None);
+                self.release(key);
             }
             Owner::Remains(_) => self.release(key),
             Owner::Listener(listener) => {
@@ -79,7 +87,6 @@ impl<K: Kernel> Reactor<K> {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint];
         endpoint.stats.closed.add(reason.name());
-        endpoint.peers.leave(peer);
         xray::record(|| What::Closed(reason.text()));
         log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };

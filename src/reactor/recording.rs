@@ -35,6 +35,12 @@ impl<K: Kernel> Reactor<K> {
                     endpoint: slot.endpoint,
                     full: connection.is_held_back(),
                 }),
+                Owner::Opening(opening) => Some(Open {
+                    who: self.token(key as u32),
+                    peer: opening.peer(),
+                    endpoint: slot.endpoint,
+                    full: false,
+                }),
                 _ => None,
             })
             .collect();

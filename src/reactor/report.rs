@@ -74,6 +74,7 @@ impl<K: Kernel> Reactor<K> {
                 let why = connection.why(limits, self.moment.now, slot.wants_buffer);
                 (!why.is_idle(), why.waited, why.name())
             }
+            Owner::Opening(_) => (true, Duration::ZERO, "opening"),
             Owner::Listener(listener) if listener.paused.is_some() => (true, Duration::MAX, "paused"),
             Owner::Listener(_) => (false, Duration::MAX, "listening"),
             Owner::Mailbox(mailbox) if !mailbox.is_drained() => (true, Duration::MAX, "blocked"),
@@ -100,6 +101,10 @@ impl<K: Kernel> Reactor<K> {
                 pending = why.pending_bytes;
                 left = why.deadline();
                 why.to_string()
+            }
+            Owner::Opening(opening) => {
+                peer = opening.peer().to_string();
+                "opens: what comes before its protocol is not complete".to_owned()
             }
             Owner::Listener(listener) => why_listener(listener, left),
             Owner::Mailbox(mailbox) => why_mailbox(mailbox, left),

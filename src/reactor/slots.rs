@@ -3,6 +3,7 @@
 use super::Reactor;
 use crate::budget::Class;
 use crate::connection::Connection;
+use crate::connection::opening::Opening;
 use crate::datagram::Mailbox;
 use crate::kernel::{Kernel, Token};
 use crate::listener::Listener;
@@ -35,6 +36,7 @@ impl<K: Kernel> Slot<K> {
         match &self.owner {
             Owner::Listener(_) | Owner::Mailbox(_) => Some(Class::Door),
             Owner::Connection(connection) => Some(connection.class()),
+            Owner::Opening(_) => Some(Class::Quiet),
             Owner::Remains(_) => None,
         }
     }
@@ -43,6 +45,8 @@ impl<K: Kernel> Slot<K> {
 pub(super) enum Owner<K: Kernel> {
     Listener(Listener<K::Listener>),
     Mailbox(Box<Mailbox<K::Socket>>),
+    /// A connection that has no protocol yet.
+    Opening(Box<Opening<K::Stream>>),
     Connection(Connection<K::Stream>),
     /// A connection that is over but for a worker that is still busy for it: the slot stays, so that the number of jobs
     /// is bounded by the number of connections.

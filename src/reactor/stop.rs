@@ -74,6 +74,9 @@ impl<K: Kernel> Reactor<K> {
         xray::about(NOBODY, || What::Stopping { cut: true });
         for (key, slot) in &mut self.slots {
             let token = slot.token(key as u32);
+            if let Owner::Opening(opening) = &mut slot.owner {
+                opening.cut(CloseReason::Shutdown);
+            }
             if let Owner::Connection(connection) = &mut slot.owner {
                 xray::about(token, || What::Visit);
                 let limits = &self.endpoints[slot.endpoint].limits;

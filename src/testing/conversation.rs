@@ -8,6 +8,7 @@ use super::wire::Wire;
 use crate::budget::Budget;
 use crate::bulk::Buffers;
 use crate::clock::Still;
+use crate::connection::opening::Opened;
 use crate::connection::{Claim, Connection, Ended};
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job, Place, StreamProtocol};
@@ -90,15 +91,10 @@ impl<'s> Conversation<'s> {
     fn new(protocol: Box<dyn StreamProtocol>, script: &'s Script) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);
         let origin = Instant::now();
+        let opened = Opened::at_once(wire.clone(), &script.peer).through(script.layer.map(|layer| layer()));
         Self {
             script,
-            connection: Connection::new(
-                wire.clone(),
-                protocol,
-                &script.peer,
-                &script.limits,
-                Time::since(origin, origin),
-            ),
+            connection: Connection::new(opened, protocol, &script.limits, Time::since(origin, origin)),
             wire,
             origin,
             elapsed: Duration::ZERO,
@@ -118,9 +114,6 @@ impl<'s> Conversation<'s> {
     }
 
     fn run(mut self) -> Transcript {
-        if let Some(layer) = self.script.layer {
-            self.connection.put_layer(layer());
-        }
         self.visit(|connection, visit| {
             connection.open(visit);
             Left { status: Status::Again, deadline: Time::NEVER }

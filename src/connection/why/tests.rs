@@ -7,6 +7,7 @@ use std::{io, mem};
 use super::*;
 use crate::budget::Budget;
 use crate::clock::Still;
+use crate::connection::opening::Opened;
 use crate::kernel::Readiness;
 use crate::protocol::Place;
 use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
@@ -105,7 +106,7 @@ impl Stage {
         let start = Time::since(origin, origin);
         let peer = Peer { window: 0, ..Peer::default() };
         let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
-        let connection = Connection::new(peer, Box::new(Puppet), &address.into(), &limits, start);
+        let connection = Connection::new(Opened::at_once(peer, &address.into()), Box::new(Puppet), &limits, start);
         Self { connection, limits, origin, pressed: false }
     }
 

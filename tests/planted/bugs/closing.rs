@@ -10,8 +10,13 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It sends its FIN before what is pending (hyper#4018)",
         file: "src/connection/phase.rs",
         function: "finish_writing",
-        right: "!visit.outbox.is_empty()",
-        wrong: "false",
+        right: "if !visit.outbox.is_empty() {
+            return Round::Rest;
+        }
+        if self.close_layer(visit) {
+            return Round::Progress;
+        }",
+        wrong: "",
         caught_by: Seeds,
     },
     Bug {

@@ -14,7 +14,7 @@ pub(super) const BUGS: &[Bug] = &[
         wrong: r#"{
             let path = |file: &File| format!("/proc/self/fd/{}", file.as_raw_fd());
             let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
+            options.write(true).create(true).truncate(true).custom_flags(OFlags::NONBLOCK.bits() as i32);
             let mut existing = options.open(format!("{}/{name}", path(&self.directory)))?;
             io::copy(&mut File::open(path(&self.file))?, &mut existing)?;
         }"#,
@@ -36,8 +36,11 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It stores what came before a reset as if it were all (nodeftpd#105)",
         file: "src/connection/line.rs",
         function: "read",
-        right: "Attempt::Failed(_) => {}",
-        wrong: "Attempt::Failed(_) => { self.peer_finished = true; self.ready.readable = false; return Attempt::Done(0); }",
+        right: "attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }))",
+        wrong: "match attempt(|| self.transport.read(room)) {
+            Attempt::Failed(_) => Attempt::Done(0),
+            read => read,
+        }",
         caught_by: Seeds,
     },
     Bug {

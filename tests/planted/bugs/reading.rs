@@ -40,8 +40,14 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It hangs up at the FIN of a client that still waits for its answer (the default of hyper)",
         file: "src/connection/conversation.rs",
         function: "read_into",
-        right: "Attempt::Done(0) | Attempt::WouldBlock => Err(Round::Progress)",
-        wrong: "Attempt::Done(0) | Attempt::WouldBlock => { if self.line.has_peer_finished() { self.leave(Phase::Closed(CloseReason::Eof), visit); } Err(Round::Progress) }",
+        right: "self.line.read(&mut room[..most])",
+        wrong: "{
+            let read = self.line.read(&mut room[..most]);
+            if self.line.has_peer_finished() && self.is_open() {
+                self.leave(Phase::Closed(CloseReason::Eof), visit);
+            }
+            read
+        }",
         caught_by: Seeds,
     },
     Bug {
