@@ -50,25 +50,25 @@ pub(crate) struct Budget {
     visit_from: u32,
     visit_units: u32,
     visit_time: u64,
-    /// Whom the loop has visited since the clock was read: a bit for each endpoint, the last one for all beyond.
-    visited: u64,
+    /// Whom the turn has served so far: a bit for each endpoint, the last one for all beyond.
+    served: u64,
     /// A stretch between two readings that took too long.
     slow: Option<Slow>,
     /// How long a stretch may take before it is told.
     slow_turn: u64,
 }
 
-/// A stretch of a turn that took too long, and who was visited in it.
+/// A stretch of a turn that took too long, and whom the turn had served by its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
     pub(crate) took: Duration,
-    visited: u64,
+    served: u64,
 }
 
 impl Slow {
-    /// Whether the endpoint with this index was visited in it.
+    /// Whether the endpoint with this index was served.
     pub(crate) fn concerns(self, endpoint: usize) -> bool {
-        self.visited & bit(endpoint) != 0
+        self.served & bit(endpoint) != 0
     }
 }
 
@@ -94,7 +94,7 @@ impl Budget {
             visit_from: 0,
             visit_units: 0,
             visit_time: 0,
-            visited: 0,
+            served: 0,
             slow: None,
             slow_turn: slow_turn.map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
         }
@@ -108,7 +108,7 @@ impl Budget {
         self.age = 0;
         self.used = 0;
         self.visit_from = 0;
-        self.visited = 0;
+        self.served = 0;
         self.in_turn = true;
     }
 
@@ -137,7 +137,14 @@ impl Budget {
         self.visit_time = 0;
         self.open = true;
         self.reads = true;
-        self.visited |= bit(endpoint.into());
+        self.serve(endpoint);
+    }
+
+    /// Protocols of this endpoint are called, in a visit or at the end of a connection: if the turn takes too long, it may be
+    /// for them.
+    #[inline]
+    pub(crate) fn serve(&mut self, endpoint: u16) {
+        self.served |= bit(endpoint.into());
     }
 
     /// Counts work that has been done. Returns whether it is time to [look](Self::look) at the clock.
@@ -167,7 +174,7 @@ impl Budget {
         self.reads =
             self.units() > self.visit_units.saturating_mul(2) && self.time() > self.visit_time.saturating_mul(2);
         if took >= self.slow_turn && self.slow.is_none_or(|slow| slow.took.as_nanos() < took.into()) {
-            self.slow = Some(Slow { took: Duration::from_nanos(took), visited: self.visited });
+            self.slow = Some(Slow { took: Duration::from_nanos(took), served: self.served });
         }
         // The system may have stopped the loop: one long stretch proves little, and a few find the right window.
         let least = (self.window / 8).max(1);

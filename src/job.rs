@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Work that may block: a file, a lookup, heavy computation. Runs on a worker thread.
 ///
-/// A protocol asks for one by [`Step::job`](crate::protocol::Step::job), and leaves a last one when its connection is over
+/// A protocol asks for one by [`Step::job`](crate::protocol::Step::job), and leaves a last one when its connection has ended
 /// ([`on_close`](crate::protocol::StreamProtocol::on_close)).
 pub struct Job {
     work: Box<dyn FnOnce() -> Outcome + Send>,

@@ -16,7 +16,7 @@ pub enum Notice {
     Done(Token, Result<Outcome, Panicked>),
     /// Jobs have waited for a worker for long, which the administrator should know.
     Waiting(Waiting),
-    /// Somebody asks the loop to do something.
+    /// A signal or a [`Handle`](crate::Handle) asks for something.
     Command(Command),
 }
 

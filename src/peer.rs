@@ -119,13 +119,13 @@ impl fmt::Display for Peer {
 
 /// A [`Peer`] in 19 bytes, of which there are very many: one in each connection, and in the X-ray.
 ///
-/// It keeps all but two things that no answer needs: the flow label of an IPv6 address, and the scope of one that is not unique
-/// only on its link (RFC 4291, 2.5.6).
+/// It keeps all but two things that no answer needs: the flow label of an IPv6 address, and the scope of one that is not
+/// link-local (RFC 4291, 2.5.6).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PackedPeer(Packed);
 
-/// Bytes, so that it needs no alignment. `[u8; 2]` is a port, `[u8; 4]` a number or an address of IPv4, in the order of this
-/// machine but for the address.
+/// Bytes, so that it needs no alignment. `[u8; 2]` is a port, `[u8; 4]` a number or an address of IPv4. Numbers are in the
+/// byte order of this machine, addresses in that of the network.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Packed {
     V4([u8; 4], [u8; 2]),
@@ -139,7 +139,7 @@ enum Packed {
     },
 }
 
-/// Where the scope is, in the octets of an address that is unique only on its link. They are zero in the address itself.
+/// Where the scope is, in the octets of a link-local address. They are zero in the address itself.
 const SCOPE: std::ops::Range<usize> = 4..8;
 
 impl PackedPeer {

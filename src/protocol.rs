@@ -98,7 +98,8 @@ pub trait StreamProtocol: Any + Send {
     }
 
     /// The protocol in this one, if it wraps another and passes on what that answers. The results of jobs go to the one
-    /// that asked for them, so the wrapper does not see them.
+    /// that asked for them, so the wrapper does not see them. They find it by its type: a wrapper of its own type, which asks
+    /// for jobs itself, takes those of the inner one for its own.
     fn inner(&mut self) -> Option<&mut dyn StreamProtocol> {
         None
     }

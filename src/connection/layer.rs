@@ -3,11 +3,17 @@
 //! What is read is opened before the protocol is shown it, and what the protocol appends is sealed before anything else sees it. So
 //! the outbox holds what goes on the wire, and flushing, back-pressure and deadlines know nothing of a layer.
 
+use std::io;
+
 use super::{Connection, Phase, Round};
 use crate::kernel::Transport;
+use crate::limits::{READ_BUFFER_BYTES, READ_BYTES};
 use crate::outbox::Outbox;
 use crate::protocol::CloseReason;
 use crate::visit::Visit;
+
+/// Bytes of the wire that a layer may keep between two reads: with one more read they fill the loop's read buffer.
+pub(super) const UNFINISHED_BYTES_MAX: usize = READ_BUFFER_BYTES - READ_BYTES;
 
 /// Turns bytes of the wire into bytes of the protocol and back. It knows no socket and no clock.
 pub(crate) trait Layer: Send {
@@ -33,7 +39,8 @@ pub(crate) trait Layer: Send {
 pub(crate) struct Opened {
     /// So many bytes at the front are for the protocol.
     pub(crate) plain: usize,
-    /// So many bytes at the end are the beginning of what has not arrived in full: they come again, in front of the next ones.
+    /// So many bytes at the end are the beginning of what has not arrived in full: they come again, in front of the next ones. With
+    /// more than [`UNFINISHED_BYTES_MAX`] the connection closes.
     pub(crate) unfinished: usize,
 }
 
@@ -90,11 +97,15 @@ impl<T: Transport> Connection<T> {
         buffer[..before].copy_from_slice(&layered.unfinished);
         let count = self.read_into(&mut buffer[before..before + most], visit);
         if self.line.has_peer_finished() && self.layered().is_some_and(|layered| !layered.layer.has_peer_closed()) {
-            self.fail(std::io::ErrorKind::UnexpectedEof, visit);
+            self.fail(io::ErrorKind::UnexpectedEof, visit);
         }
         let bytes = &mut buffer[..before + count?];
         let Some(layered) = self.layered() else { return Err(Round::Progress) };
         match layered.layer.open(bytes, visit.outbox) {
+            Ok(Opened { unfinished, .. }) if unfinished > UNFINISHED_BYTES_MAX => {
+                self.leave(Phase::Flushing(CloseReason::Refused("too long")), visit);
+                Err(Round::Progress)
+            }
             Ok(Opened { plain, unfinished }) => {
                 layered.unfinished = bytes[bytes.len() - unfinished..].to_vec();
                 if plain > 0 { Ok(plain) } else { Err(Round::Progress) }

@@ -1,6 +1,6 @@
 //! Storing: bulk data goes from the socket into buffers, and a worker writes them to a file.
 
-use super::{Connection, Phase, Round};
+use super::{Connection, Phase, Round, transitions};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
 use crate::limits::READ_BYTES;
@@ -17,6 +17,7 @@ impl<T: Transport> Connection<T> {
         let over = self.is_stored(bulk);
         // What the protocol says of it needs room.
         if !is_full && let Some(stored) = bulk.ended(over, visit.buffers) {
+            transitions::check(phase.name(), xray::Phase::Conversing);
             xray::record(|| What::Phase(xray::Phase::Conversing, ""));
             self.active = visit.now;
             self.give(Ask::Stored, visit, |protocol, rest, cx| stored.call(protocol, rest, cx));

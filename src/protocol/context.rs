@@ -32,7 +32,7 @@ pub(crate) struct Place<'a> {
     pub(crate) clock: &'a dyn Clock,
 }
 
-/// Both ends of a connection, or of a datagram. They are made up only when a protocol asks.
+/// Both ends of a connection, or of a datagram. They are worked out only when a protocol asks.
 pub(crate) trait Ends {
     /// The other end of the connection, or the sender of the datagram.
     fn peer(&self) -> Peer;

@@ -16,7 +16,8 @@ impl<K: Kernel> Reactor<K> {
             self.reap_slot(key);
             if self.lent.budget.charge(REAP_UNITS) {
                 self.lent.budget.look(self.time());
-                if self.lent.budget.reaping_is_over() {
+                // After a cut no connection waits for the turn to end, and the slots have little time left.
+                if self.lent.budget.reaping_is_over() && !self.is_cut() {
                     break;
                 }
             }
@@ -39,6 +40,7 @@ impl<K: Kernel> Reactor<K> {
         xray::about(self.token(key), || What::Reap);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         slot.queued = false;
+        self.lent.budget.serve(slot.endpoint);
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
                 self.totals.pending_bytes -= connection.pending_bytes();

@@ -31,12 +31,13 @@ impl<K: Kernel> Slot<K> {
         !std::mem::replace(&mut self.queued, true)
     }
 
-    /// The queue that its owner belongs into.
-    pub(super) fn class(&self) -> Class {
+    /// The queue that its owner belongs into. What a connection left behind gets no visit: it is reaped when its job is done.
+    fn class(&self) -> Option<Class> {
         match &self.owner {
-            Owner::Listener(_) | Owner::Mailbox(_) => Class::Door,
-            Owner::Connection(connection) => connection.class(),
-            Owner::Opening(_) | Owner::Remains(_) => Class::Quiet,
+            Owner::Listener(_) | Owner::Mailbox(_) => Some(Class::Door),
+            Owner::Connection(connection) => Some(connection.class()),
+            Owner::Opening(_) => Some(Class::Quiet),
+            Owner::Remains(_) => None,
         }
     }
 }
@@ -95,8 +96,8 @@ impl<K: Kernel> Reactor<K> {
 
     /// Has a slot visited, behind those of its class.
     pub(super) fn queue(&mut self, key: u32) {
-        if let Some(slot) = self.slots.get(key as usize) {
-            self.queue_as(key, slot.class());
+        if let Some(class) = self.slots.get(key as usize).and_then(Slot::class) {
+            self.queue_as(key, class);
         }
     }
 
@@ -107,9 +108,11 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Has a slot reaped that is over. It stands in no queue.
+    /// Has a slot reaped that is over. It is in no queue, or it would be visited instead.
     pub(super) fn queue_over(&mut self, key: u32) {
-        if self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued) {
+        let is_new = self.slots.get_mut(key as usize).is_some_and(Slot::mark_queued);
+        debug_assert!(is_new, "slot {key} is over, and is in a queue already");
+        if is_new {
             self.queues.over.push_back(key);
         }
     }

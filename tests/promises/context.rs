@@ -121,11 +121,15 @@ fn a_listener_at_one_address_knows_it_without_a_system_call() {
 
 #[test]
 fn a_datagram_is_told_the_address_that_it_was_sent_to() {
-    for (url, ip) in [("udp://0.0.0.0:0", "127.77.0.5"), ("udp://:0", "127.0.0.1"), ("udp://127.0.0.1:0", "127.0.0.1")]
-    {
+    for (url, ip) in [
+        ("udp://0.0.0.0:0", "127.77.0.5"),
+        ("udp://:0", "127.0.0.1"),
+        ("udp://:0", "::1"),
+        ("udp://127.0.0.1:0", "127.0.0.1"),
+    ] {
         let mut server = Recorded::listen(url);
         let reached = server.at(ip);
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind((if reached.is_ipv6() { "::1" } else { "127.0.0.1" }, 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.connect(reached).unwrap();
         socket.send(b"!").unwrap();

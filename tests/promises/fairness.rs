@@ -2,14 +2,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use reactor::limits::{
     LOUD_TURN_TIME, REAP_TURN_TIME, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_BYTES_MAX, VISIT_DATAGRAMS_MAX,
 };
-use reactor::protocol::{Context, Reply, Step, StreamProtocol, Within};
+use reactor::protocol::{CloseReason, Context, Job, Reply, Step, StreamProtocol, Within};
 use reactor::stats::Stats;
-use reactor::{Config, Reactor, Registry};
+use reactor::{Config, Reactor, Registry, Stopped};
 use serde_json::json;
 
 use crate::support::{PATIENCE, listener};
@@ -156,6 +157,59 @@ fn a_turn_that_takes_too_long_is_counted_for_those_who_were_served_in_it() {
     client.write_all(b"x").unwrap();
     server.most_in_a_turn(1, |stats| stats.received_bytes);
     assert!(server.stats().slow_turns > before, "the clock says that it took 300 ms");
+}
+
+/// Takes its time when its connection is over.
+struct Slow;
+
+impl StreamProtocol for Slow {
+    fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
+        Ok(Step::finish())
+    }
+
+    fn on_close(&mut self, _: CloseReason) -> Option<Job> {
+        thread::sleep(Duration::from_millis(20));
+        None
+    }
+}
+
+fn slow() -> Reactor {
+    let mut registry = Registry::empty();
+    registry.stream_fn("slow", "Ends slowly.", "nc 127.0.0.1 9", |_| Slow);
+    let text = json!({ "listeners": [listener("slow", "tcp")], "slow_turn": "1ms" }).to_string();
+    let config = Config::parse("inline.json", &text, &registry).unwrap();
+    Reactor::bind(&config, &registry).unwrap()
+}
+
+#[test]
+fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
+    const CLIENTS: u64 = 40;
+    let mut reactor = slow();
+    let address = reactor.endpoints()[0].address();
+    drop((0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>());
+    let mut before = (0, 0);
+    while before.0 < CLIENTS {
+        reactor.turn(Some(PATIENCE)).unwrap();
+        let stats = reactor.endpoints()[0].stats();
+        let after = (stats.closed.total(), stats.slow_turns);
+        assert!(after.0 == before.0 || after.1 > before.1, "{before:?}, then {after:?}");
+        before = after;
+    }
+}
+
+#[test]
+fn a_stop_at_once_tells_every_protocol_of_the_end_however_long_that_takes() {
+    const CLIENTS: u64 = 30;
+    let mut reactor = slow();
+    let address = reactor.endpoints()[0].address();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    while reactor.endpoints()[0].stats().accepted < CLIENTS {
+        reactor.turn(Some(PATIENCE)).unwrap();
+    }
+    reactor.handle().abort();
+    assert_eq!(reactor.run().unwrap(), Stopped::AtOnce);
+    assert_eq!(reactor.endpoints()[0].stats().closed.total(), CLIENTS);
+    drop(clients);
 }
 
 /// Sends until nothing more is taken, and tells how much that was.

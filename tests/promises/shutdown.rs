@@ -1,16 +1,17 @@
 //! Stopping: what has arrived is answered, what has begun is finished within its time, and then it is over.
 
 use std::net::UdpSocket;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use reactor::Registry;
 use reactor::limits::{LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
-use reactor::protocol::{Context, DatagramProtocol, Dropped};
+use reactor::protocol::{CloseReason, Context, DatagramProtocol, Dropped, Job, Reply, Step, StreamProtocol};
+use reactor::{Config, Reactor, Registry, Stopped, Turn};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Process, Scratch, Server, eventually, every_protocol, listener, listener_with, loopback, server,
+    Client, PATIENCE, Process, Scratch, Server, eventually, every_protocol, listener, listener_with, loopback, server,
 };
 
 /// A connection between two requests: its end tells that the server has begun to stop.
@@ -258,4 +259,53 @@ fn datagrams_that_never_end_are_answered_for_a_while_and_hold_up_no_stop() {
     let after = stats.received_datagrams - before;
     assert!(after < 4 * (LAST_VISITS_MAX * VISIT_DATAGRAMS_MAX) as u64, "{after} more: it was cut at last");
     assert_eq!(stats.received_datagrams, stats.refused.count("no answer"));
+}
+
+/// Leaves a last job, and says so.
+struct Leaver {
+    work: Option<Box<dyn FnOnce() + Send>>,
+    left: mpsc::Sender<()>,
+}
+
+impl StreamProtocol for Leaver {
+    fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
+        Ok(Step::finish())
+    }
+
+    fn on_close(&mut self, _: CloseReason) -> Option<Job> {
+        self.left.send(()).unwrap();
+        self.work.take().map(Job::new)
+    }
+}
+
+#[test]
+fn a_last_job_that_is_done_while_a_stop_begins_is_not_awaited_any_more() {
+    let (left, has_left) = mpsc::channel();
+    let (stop, is_to_stop) = mpsc::channel::<reactor::Handle>();
+    let (begin, has_begun) = mpsc::channel();
+    // There is one worker, so the result of the first is there when the second begins.
+    let first: Box<dyn FnOnce() + Send> = Box::new(move || is_to_stop.recv().unwrap().stop());
+    let second: Box<dyn FnOnce() + Send> = Box::new(move || begin.send(()).unwrap());
+    let works = Mutex::new(vec![second, first]);
+    let mut registry = Registry::empty();
+    registry.stream_fn("leaver", "Leaves a last job.", "true", move |_| Leaver {
+        work: works.lock().unwrap().pop(),
+        left: left.clone(),
+    });
+    let config = json!({ "listeners": [listener("leaver", "tcp")], "workers": 1, "shutdown_timeout": "10m" });
+    let config = Config::parse("leaver.json", &config.to_string(), &registry).unwrap();
+    let mut reactor = Reactor::bind(&config, &registry).unwrap();
+    for _ in 0..2 {
+        drop(Client::connect(reactor.endpoints()[0].address()));
+        while has_left.try_recv().is_err() {
+            assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
+        }
+    }
+
+    stop.send(reactor.handle()).unwrap();
+    has_begun.recv().unwrap();
+    let began = Instant::now();
+    while reactor.turn(Some(PATIENCE)).unwrap() != Turn::Stopped(Stopped::InOrder) {
+        assert!(began.elapsed() < PATIENCE, "it waits for what is done");
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{Lines, upload};
-use crate::connection::layer::{Layer, Opened};
+use crate::connection::layer::{Layer, Opened, UNFINISHED_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::protocol::CloseReason;
 use crate::testing::{Edges, Script, Transcript, converse, every_fault, every_split};
@@ -134,4 +134,32 @@ fn a_fin_before_the_last_word_cuts_the_peer_off() {
 fn what_cannot_be_opened_closes_the_connection_and_is_counted() {
     let heard = converse(Lines, &layered().send([200, 1, 2, 3]).fin());
     assert_eq!(heard.reason, CloseReason::Refused("not a record"));
+}
+
+/// Waits for the end of a record that has none.
+struct Endless;
+
+impl Layer for Endless {
+    fn open(&mut self, bytes: &mut [u8], _: &mut Outbox) -> Result<Opened, &'static str> {
+        Ok(Opened { plain: 0, unfinished: bytes.len() })
+    }
+
+    fn seal(&mut self, _: &mut Outbox, _: usize) {}
+
+    fn close(&mut self, _: &mut Outbox) {}
+
+    fn has_peer_closed(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_layer_keeps_a_bounded_part_of_what_has_not_arrived_in_full() {
+    let endless = |length| {
+        let script = Script::new().layer(|| Box::new(Endless)).send(vec![0; length]).fin();
+        converse(Lines, &script).reason
+    };
+    assert_eq!(endless(UNFINISHED_BYTES_MAX), CloseReason::Eof);
+    assert_eq!(endless(UNFINISHED_BYTES_MAX + 1), CloseReason::Refused("too long"));
+    assert_eq!(endless(2 * UNFINISHED_BYTES_MAX), CloseReason::Refused("too long"));
 }

@@ -25,7 +25,7 @@ const TRIES_MAX: usize = 16;
 /// A file that is not complete yet. It is removed when it is dropped before.
 pub(super) struct Part {
     path: PathBuf,
-    /// Locked, unless the file system has no locks: then nobody sweeps either.
+    /// Locked, unless the file system has no locks: then there is no sweep either.
     file: File,
 }
 
