@@ -145,18 +145,8 @@ impl<T: Transport> Connection<T> {
     /// Does what can be done within the budget of a visit.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
         self.unstow(visit);
-        let left = self.advance(visit);
-        let read = visit.budget.bytes_read();
-        visit.charge(VISIT_UNITS.saturating_add(read.saturating_add(visit.written) as u32));
-        self.stow(visit);
-        self.pace = self.pace.after(read, visit.budget);
-        left
-    }
-
-    #[inline(always)]
-    fn advance(&mut self, visit: &mut Visit<'_>) -> Left {
         let mut asked = false;
-        loop {
+        let left = loop {
             // Rule 3: output is written first.
             self.flush(visit);
             let round = match self.phase_mut() {
@@ -166,7 +156,7 @@ impl<T: Transport> Connection<T> {
                 Some(Phase::Speaking) => self.speak(visit),
                 Some(&mut Phase::Flushing(reason)) => self.finish_writing(reason, visit),
                 Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit),
-                Some(Phase::Closed(_)) => return Left { status: Status::Closed, deadline: Time::NEVER },
+                Some(Phase::Closed(_)) => break Left { status: Status::Closed, deadline: Time::NEVER },
             };
             let status = match round {
                 Round::Progress => continue,
@@ -180,7 +170,7 @@ impl<T: Transport> Connection<T> {
             }
             let next = self.next_expiry(visit.limits, self.pending(visit));
             if !self.is_due(next, visit, status) {
-                return Left { status, deadline: next.0 };
+                break Left { status, deadline: next.0 };
             }
             if asked {
                 self.expire(next, visit);
@@ -189,7 +179,12 @@ impl<T: Transport> Connection<T> {
                 self.line.ask_again();
                 asked = true;
             }
-        }
+        };
+        let read = visit.budget.bytes_read();
+        visit.charge(VISIT_UNITS.saturating_add(read.saturating_add(visit.written) as u32));
+        self.stow(visit);
+        self.pace = self.pace.after(read, visit.budget);
+        left
     }
 
     /// Sends what is pending, as long as the kernel takes it.

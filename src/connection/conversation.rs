@@ -70,33 +70,26 @@ impl<T: Transport> Connection<T> {
         }
         let most = if visit.pressed { PRESSED_READ_BYTES } else { READ_BYTES };
         let buffer = mem::take(&mut visit.read_buffer);
-        let round = match self.read_plain(buffer, most, visit) {
-            Ok(count) => {
-                self.receive(&buffer[..count], visit);
-                Round::Progress
+        let read = self.read_plain(buffer, most, visit);
+        if let Ok(count) = read {
+            let bytes = &buffer[..count];
+            self.starved = false;
+            if visit.budget.turns_loud() {
+                visit.budget.spend();
+                self.cut_short = true;
             }
-            Err(round) => round,
-        };
+            // Straight from the read buffer, unless older bytes wait before them.
+            if self.input().is_empty() {
+                let consumed = self.deliver(bytes, visit);
+                if consumed < bytes.len() && self.listens() {
+                    self.held().input = bytes[consumed..].to_vec();
+                }
+            } else {
+                self.held().input.extend_from_slice(bytes);
+            }
+        }
         visit.read_buffer = buffer;
-        round
-    }
-
-    /// Delivers what has just been read: straight from the read buffer, unless older bytes wait before it.
-    #[inline]
-    fn receive(&mut self, bytes: &[u8], visit: &mut Visit<'_>) {
-        self.starved = false;
-        if visit.budget.turns_loud() {
-            visit.budget.spend();
-            self.cut_short = true;
-        }
-        if self.input().is_empty() {
-            let consumed = self.deliver(bytes, visit);
-            if consumed < bytes.len() && self.listens() {
-                self.held().input = bytes[consumed..].to_vec();
-            }
-        } else {
-            self.held().input.extend_from_slice(bytes);
-        }
+        read.map_or_else(|round| round, |_| Round::Progress)
     }
 
     /// Reads what came behind a read that was cut short, so that the protocol is shown both at once.

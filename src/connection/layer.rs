@@ -62,15 +62,21 @@ impl<T: Transport> Connection<T> {
 
     /// Passes what came behind the opening through the layer, if there is one: nothing may follow that would do it.
     pub(super) fn open_received(&mut self, visit: &mut Visit<'_>) {
-        let Some(layered) = self.layered() else { return };
+        let Some(layered) = self.held.as_mut().and_then(|held| held.layered.as_deref_mut()) else { return };
         let mut bytes = std::mem::take(&mut layered.unfinished);
         match layered.layer.open(&mut bytes, visit.outbox) {
-            Ok(Opened { plain, unfinished }) => {
+            Ok(Opened { plain, unfinished }) if unfinished <= UNFINISHED_BYTES_MAX => {
                 layered.unfinished = bytes.split_off(bytes.len() - unfinished);
                 bytes.truncate(plain);
-                self.held().input = bytes;
+                if self.listens() {
+                    self.held().input = bytes;
+                }
             }
-            Err(reason) => self.leave(Phase::Flushing(CloseReason::Refused(reason)), visit),
+            opened if self.listens() => {
+                let reason = opened.err().unwrap_or("too long");
+                self.leave(Phase::Flushing(CloseReason::Refused(reason)), visit);
+            }
+            _ => {}
         }
     }
 

@@ -67,6 +67,12 @@ impl<T: Transport> Opened<T> {
         Self { line: Line::new(transport), peer: PackedPeer::from(peer), received: Vec::new(), layer: None }
     }
 
+    /// The same, and `received` came behind the opening.
+    pub(crate) fn with(mut self, received: &[u8]) -> Self {
+        self.received = received.to_vec();
+        self
+    }
+
     /// The same, and all bytes pass through `layer`.
     pub(crate) fn through(mut self, layer: Option<Box<dyn Layer>>) -> Self {
         self.layer = layer;

@@ -138,13 +138,14 @@ impl<K: Kernel> Reactor<K> {
         let now = self.moment.now;
         let owner = match opens {
             Some(opens) => Owner::Opening(Box::new(Opening::new(stream, peer, opens, now))),
-            None => match self.connect(index, token, peer) {
+            None => match self.connect(index, peer) {
                 Ok(protocol) => {
                     let limits = &self.endpoints[index].limits;
                     Owner::Connection(Connection::new(Opened::at_once(stream, peer), protocol, limits, now))
                 }
-                Err(reason) => {
-                    self.turn_away(index, stream, peer, reason);
+                Err(why) => {
+                    self.turn_away(index, stream, peer, why.reason);
+                    self.tell_not_served(index, token, peer, &why);
                     return false;
                 }
             },

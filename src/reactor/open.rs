@@ -11,6 +11,14 @@ use crate::protocol::{CloseReason, Refusal, StreamProtocol};
 use crate::visit::{Left, Status};
 use crate::xray::{self, What};
 
+/// Why a peer gets no protocol.
+pub(super) struct NotServed {
+    /// The name of the counter.
+    pub(super) reason: &'static str,
+    /// What the service did, if it panicked.
+    bug: Option<String>,
+}
+
 impl<K: Kernel> Reactor<K> {
     /// Whether there is a place for one more peer of that address. If so, it is taken.
     pub(super) fn takes_place(&mut self, endpoint: u16, peer: &Peer) -> bool {
@@ -28,27 +36,29 @@ impl<K: Kernel> Reactor<K> {
     /// Has the service make a protocol for `peer`.
     ///
     /// # Errors
-    /// The name of the counter: the service refuses the peer, or has panicked.
-    pub(super) fn connect(
-        &mut self,
-        endpoint: u16,
-        who: Token,
-        peer: &Peer,
-    ) -> Result<Box<dyn StreamProtocol>, &'static str> {
-        let endpoint = &mut self.endpoints[endpoint];
+    /// The service refuses the peer, or has panicked.
+    pub(super) fn connect(&self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
+        let endpoint = &self.endpoints[endpoint];
         let service = endpoint.service.as_ref();
         match catch(|| service.map(|service| (service.connect)(peer))) {
             Ok(Some(Ok(protocol))) => Ok(protocol),
             Ok(Some(Err(Refusal(reason)))) => {
                 log::debug!("{}: closed {peer}: refused: {reason}", endpoint.name());
-                Err(reason)
+                Err(NotServed { reason, bug: None })
             }
             connected => {
                 let detail = connected.err().unwrap_or_default();
-                let what = format!("it panicked for a new connection{}", detail.detail());
-                endpoint.tell_bug(self.moment.now, who, Some(peer), &what);
-                Err("bug")
+                let bug = format!("it panicked for a new connection{}", detail.detail());
+                Err(NotServed { reason: "bug", bug: Some(bug) })
             }
+        }
+    }
+
+    /// Logs why a peer is not served, if that is a bug of the service. The connection has been closed, so that the last records
+    /// show its end.
+    pub(super) fn tell_not_served(&mut self, endpoint: u16, who: Token, peer: &Peer, why: &NotServed) {
+        if let Some(bug) = &why.bug {
+            self.endpoints[endpoint].tell_bug(self.moment.now, who, Some(peer), bug);
         }
     }
 
@@ -89,13 +99,13 @@ impl<K: Kernel> Reactor<K> {
         let Owner::Opening(opening) = &slot.owner else { return };
         let peer = opening.peer();
         let connected = if self.takes_place(index, &peer) {
-            let connected = self.connect(index, who, &peer);
+            let connected = self.connect(index, &peer);
             if connected.is_err() {
                 self.endpoints[index].peers.leave(&peer);
             }
             connected
         } else {
-            Err("max_connections_per_ip")
+            Err(NotServed { reason: "max_connections_per_ip", bug: None })
         };
         let slot = &mut self.slots[key as usize];
         let Owner::Opening(mut opening) = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) else {
@@ -110,10 +120,11 @@ impl<K: Kernel> Reactor<K> {
                 // What came behind the opening is owed no event.
                 self.queue(key);
             }
-            Err(reason) => {
-                opening.cut(CloseReason::Refused(reason));
+            Err(why) => {
+                opening.cut(CloseReason::Refused(why.reason));
                 slot.owner = Owner::Opening(opening);
                 self.queue_over(key);
+                self.tell_not_served(index, who, &peer, &why);
             }
         }
     }

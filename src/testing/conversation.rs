@@ -91,7 +91,9 @@ impl<'s> Conversation<'s> {
     fn new(protocol: Box<dyn StreamProtocol>, script: &'s Script) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);
         let origin = Instant::now();
-        let opened = Opened::at_once(wire.clone(), &script.peer).through(script.layer.map(|layer| layer()));
+        let opened = Opened::at_once(wire.clone(), &script.peer)
+            .with(&script.received)
+            .through(script.layer.map(|layer| layer()));
         Self {
             script,
             connection: Connection::new(opened, protocol, &script.limits, Time::since(origin, origin)),

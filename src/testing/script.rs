@@ -24,6 +24,8 @@ pub struct Script {
     pub(super) fault: Option<(usize, Fault)>,
     /// What changes all bytes on their way.
     pub(super) layer: Option<fn() -> Box<dyn Layer>>,
+    /// What came behind the opening of the connection.
+    pub(super) received: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) peer: Peer,
     pub(super) id: ConnectionId,
@@ -76,6 +78,7 @@ impl Script {
             edges: Edges::WouldBlock,
             fault: None,
             layer: None,
+            received: Vec::new(),
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
             id: Token { slot: 0, generation: 1 }.into(),
@@ -268,6 +271,12 @@ impl Script {
     /// All bytes pass through a layer that this makes.
     pub(crate) fn layer(mut self, layer: fn() -> Box<dyn Layer>) -> Self {
         self.layer = Some(layer);
+        self
+    }
+
+    /// This came behind the opening of the connection.
+    pub(crate) fn received(mut self, bytes: &[u8]) -> Self {
+        self.received = bytes.to_vec();
         self
     }
 }

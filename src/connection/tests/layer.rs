@@ -163,3 +163,18 @@ fn a_layer_keeps_a_bounded_part_of_what_has_not_arrived_in_full() {
     assert_eq!(endless(UNFINISHED_BYTES_MAX + 1), CloseReason::Refused("too long"));
     assert_eq!(endless(2 * UNFINISHED_BYTES_MAX), CloseReason::Refused("too long"));
 }
+
+#[test]
+fn what_came_behind_an_opening_is_delivered_through_a_layer_or_without() {
+    let bytes = sealed(TALK);
+    for cut in 0..bytes.len() {
+        let (before, after) = bytes.split_at(cut);
+        let heard = converse(Lines, &layered().received(before).send(after).fin());
+        assert_eq!(
+            unsealed(&heard),
+            "one\ntwo two two two two two two two two two two two t\ndone\nfour\neof",
+            "{cut}"
+        );
+    }
+    assert_eq!(converse(Lines, &Script::new().received(b"one\ntw").send("o\n").fin()).sent, b"one\ntwo\neof");
+}

@@ -49,7 +49,7 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[20],
         does: "A deadline that has passed changes nothing, and comes at once again (hyper#4086, Sōzu#1132)",
         file: "src/connection.rs",
-        function: "advance",
+        function: "drive",
         right: "!self.is_due(next, visit, status)",
         wrong: "true",
         caught_by: Seeds,
@@ -59,7 +59,7 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[33],
         does: "It believes a deadline before it has looked at what came while the loop was held up",
         file: "src/connection.rs",
-        function: "advance",
+        function: "drive",
         right: "if asked {
                 self.expire(next, visit);
             } else {

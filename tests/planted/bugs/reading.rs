@@ -66,8 +66,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It delivers one byte more than it read: what the last client left in the buffer (as Heartbleed did)",
         file: "src/connection/conversation.rs",
         function: "converse",
-        right: "self.receive(&buffer[..count], visit);",
-        wrong: "self.receive(&buffer[..buffer.len().min(count + 1)], visit);",
+        right: "&buffer[..count]",
+        wrong: "&buffer[..buffer.len().min(count + 1)]",
         caught_by: Seeds,
     },
     Bug {
