@@ -1,4 +1,4 @@
-//! The clocks, as those read them who are lent a kernel's and may not know which kernel it is.
+//! The clocks of the kernel, for code that must not depend on which kernel it is.
 
 use std::fmt;
 use std::time::{Instant, SystemTime};

@@ -9,6 +9,7 @@
 //! ever, because edge-triggered readiness does not tell twice.
 
 mod conversation;
+mod ends;
 mod expiry;
 mod held;
 mod invariants;

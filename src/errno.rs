@@ -16,7 +16,7 @@ impl Code {
         Self(number)
     }
 
-    /// That of `error`. One that a simulation has made up has none: then the nearest.
+    /// The number of `error`, or if it has none, the nearest to its kind: `EIO` if no other fits.
     pub(crate) fn of(error: &io::Error) -> Self {
         Self(error.raw_os_error().unwrap_or_else(|| nearest(error.kind()) as i32))
     }

@@ -19,8 +19,8 @@ impl Job {
         Self { work: Box::new(move || Outcome(Box::new(work()))), listener: 0 }
     }
 
-    /// Drops what may block to drop, then does what a protocol left to be done; nothing comes of it that could be left in
-    /// its turn.
+    /// Drops what may block to drop, then does the last job of a protocol and drops its result too: nothing is left for
+    /// the loop.
     pub(crate) fn discarding(remains: Option<Box<dyn Any + Send>>, last: Option<Self>) -> Self {
         Self::new(move || {
             drop(remains);

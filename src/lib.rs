@@ -21,6 +21,30 @@
 //! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
 //!   of it, and stop it through a [`Handle`].
 //!
+//! ```
+//! use reactor::{Config, Reactor, Registry};
+//!
+//! let registry = Registry::built_in();
+//! let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "uppercase" }] }"#;
+//! let config = Config::parse("inline.json", text, &registry)?;
+//! let mut reactor = Reactor::bind(&config, &registry)?;
+//! let address = reactor.endpoints()[0].address();
+//! let handle = reactor.handle();
+//!
+//! let server = std::thread::spawn(move || reactor.run());
+//! use std::io::{Read, Write};
+//! let mut client = std::net::TcpStream::connect(address)?;
+//! client.write_all(b"hello")?;
+//! client.shutdown(std::net::Shutdown::Write)?;
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer)?;
+//! assert_eq!(answer, "HELLO");
+//!
+//! handle.stop();
+//! server.join().expect("no panic")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Reading the source
 //!
 //! One direction of knowledge: loop → connection → protocol. In this order each file needs only those before it:

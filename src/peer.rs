@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Peer {
-    /// Over TCP or UDP: its address, as the kernel said it (`accept(2)`, `recvfrom(2)`).
+    /// Over TCP or UDP: its address (`accept(2)`, `recvfrom(2)`); `From` makes an IPv4-mapped one IPv4.
     Inet(SocketAddr),
     /// Over a Unix socket: the process that connected (`unix(7)`, `SO_PEERCRED`).
     Unix(Credentials),
@@ -81,7 +81,7 @@ impl From<SocketAddr> for Peer {
     }
 }
 
-/// The same address, of IPv4 if it has the form of IPv6 for one.
+/// The same address; an IPv4-mapped IPv6 address becomes IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     if let SocketAddr::V6(v6) = address
         && let Some(v4) = v6.ip().to_ipv4_mapped()

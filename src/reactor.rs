@@ -54,30 +54,6 @@ use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
 use crate::xray::{self, What};
 
 /// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
-///
-/// ```
-/// use reactor::{Config, Reactor, Registry};
-///
-/// let registry = Registry::built_in();
-/// let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "uppercase" }] }"#;
-/// let config = Config::parse("inline.json", text, &registry)?;
-/// let mut reactor = Reactor::bind(&config, &registry)?;
-/// let address = reactor.endpoints()[0].address();
-/// let handle = reactor.handle();
-///
-/// let server = std::thread::spawn(move || reactor.run());
-/// use std::io::{Read, Write};
-/// let mut client = std::net::TcpStream::connect(address)?;
-/// client.write_all(b"hello")?;
-/// client.shutdown(std::net::Shutdown::Write)?;
-/// let mut answer = String::new();
-/// client.read_to_string(&mut answer)?;
-/// assert_eq!(answer, "HELLO");
-///
-/// handle.stop();
-/// server.join().expect("no panic")?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 pub struct Reactor<K: Kernel = Mio> {
     kernel: K,
     /// The time of this turn.

@@ -21,7 +21,7 @@ impl fmt::Display for Token {
 }
 
 /// The number of a connection, in the form in which the log, the report and the X-ray print it: `12.3045` is the slot, and which of
-/// all owners of slots it is. While a server runs no other connection has it, before the 32 bits of the second part wrap around.
+/// all owners of slots it is. It is unique while the server runs, until the 32 bits of the second part wrap around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(Token);
 

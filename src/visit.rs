@@ -80,7 +80,7 @@ pub(crate) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    /// The clock is read between two calls of a protocol, when they have done so much that it may tell something.
+    /// A visit at `moment` of the owner that `place` names.
     #[inline]
     pub(crate) fn new(
         lent: &'a mut Lent,
@@ -123,7 +123,7 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// What an owner asks of the loop. The loop runs it when the visit has ended, and an event brings the answer.
+/// What an owner asks of the loop, which does it after the visit and notifies the owner of the result or the refusal.
 #[derive(Debug)]
 pub(crate) enum Errand {
     /// Have a worker do this.

@@ -1,12 +1,11 @@
 //! The conversation: bytes and events go to the protocol, and what it decides is done.
 //!
 //! A byte comes from [`converse`](Connection::converse), through [`deliver`](Connection::deliver), to
-//! [`call`](Connection::call): the only place where a protocol is called.
+//! [`call`](Connection::call): the only place where a protocol is called, but for `on_close`.
 
 use std::mem;
-use std::net::SocketAddr;
 
-use super::line::Line;
+use super::ends::OfConnection;
 use super::{Connection, Phase, Round, recording, transitions};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
@@ -14,27 +13,10 @@ use crate::job::Job;
 use crate::kernel::Transport;
 use crate::limits::{CALL_UNITS, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX};
 use crate::panics::catch;
-use crate::peer::{PackedPeer, Peer};
-use crate::protocol::{CloseReason, Context, Ends, Event, Reply, Step, StreamProtocol, Then, Within};
+use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Then, Within};
 use crate::time::Time;
 use crate::visit::{Errand, Visit};
 use crate::xray::{self, Ask, What};
-
-/// The ends of a connection.
-struct OfConnection<'a, T> {
-    peer: &'a PackedPeer,
-    line: &'a Line<T>,
-}
-
-impl<T: Transport> Ends for OfConnection<'_, T> {
-    fn peer(&self) -> Peer {
-        self.peer.unpack()
-    }
-
-    fn local(&self) -> Option<SocketAddr> {
-        self.line.local_address()
-    }
-}
 
 impl<T: Transport> Connection<T> {
     /// Lets the protocol speak first.

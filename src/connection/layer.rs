@@ -1,4 +1,4 @@
-//! The one place between the line and the protocol where bytes may change: encryption would stand here.
+//! The one place between the line and the protocol where bytes may change: encryption would go here.
 //!
 //! What is read is opened before the protocol is shown it, and what the protocol appends is sealed before anything else sees it. So
 //! the outbox holds what goes on the wire, and flushing, back-pressure and deadlines know nothing of a layer.
@@ -27,19 +27,19 @@ pub(crate) trait Layer: Send {
     /// The protocol appended what follows the first `from` bytes of `out`: it becomes what goes on the wire.
     fn seal(&mut self, out: &mut Outbox, from: usize);
 
-    /// The protocol has said its last word: appends what tells the peer so, unless that has been done.
+    /// The protocol has finished: appends the layer's end (in TLS, `close_notify`), unless that has been done.
     fn close(&mut self, out: &mut Outbox);
 
-    /// Whether the peer has said its last word. A FIN before that cuts it off.
+    /// Whether the peer has ended the layer (in TLS, `close_notify`). A FIN before that is a truncation, and an error.
     fn has_peer_closed(&self) -> bool;
 }
 
 /// What the bytes of one read came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Opened {
-    /// So many bytes at the front are for the protocol.
+    /// How many bytes at the front are for the protocol.
     pub(crate) plain: usize,
-    /// So many bytes at the end are the beginning of what has not arrived in full: they come again, in front of the next ones. With
+    /// How many bytes at the end are an incomplete record: they are passed again, before the next ones. With
     /// more than [`UNFINISHED_BYTES_MAX`] the connection closes.
     pub(crate) unfinished: usize,
 }
@@ -60,7 +60,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Passes what came behind the opening through the layer, if there is one: nothing may follow that would do it.
+    /// Passes what came behind the opening through the layer, if there is one: no event need come for it.
     pub(super) fn open_received(&mut self, visit: &mut Visit<'_>) {
         let Some(layered) = self.held.as_mut().and_then(|held| held.layered.as_deref_mut()) else { return };
         let mut bytes = std::mem::take(&mut layered.unfinished);

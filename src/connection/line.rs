@@ -1,7 +1,7 @@
 //! The socket half of a connection: what may be read and written, and what has been proved about it.
 //!
-//! It moves bytes of the wire and knows neither protocol nor budget. Edge-triggered readiness comes once, so each flag here is a
-//! claim: it is cleared only when the kernel owes the next edge.
+//! It moves bytes of the wire and knows neither protocol nor budget. Edge-triggered readiness comes once, so each readiness is a
+//! claim: it is cleared only when the kernel owes the next edge, or after the peer's FIN.
 
 use std::io;
 use std::net::SocketAddr;

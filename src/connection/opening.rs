@@ -1,6 +1,6 @@
-//! A life before the protocol: a header that is read, or a handshake that is answered, before it is known who the peer is.
+//! The opening of a connection: a header is read, or a handshake answered, before the protocol is made.
 //!
-//! An opening owns the socket for so long, with a deadline of its own. What comes of it is a [`Opened`] socket; only then is a
+//! An opening owns the socket until it is complete, with a deadline of its own. It becomes an [`Opened`] socket; only then is a
 //! protocol made. A listener without an opener has none of this, and its connections cost nothing for it.
 
 use std::mem;
@@ -43,9 +43,9 @@ pub(crate) enum Progress {
     More,
     /// It is complete.
     Done {
-        /// So many bytes belonged to it; the others are for the protocol.
+        /// How many bytes belonged to it; the others are for the layer or the protocol.
         consumed: usize,
-        /// Who the peer is, if that is another one than the socket says.
+        /// The peer, if it is not the one that the socket names.
         peer: Option<Peer>,
         /// What changes all bytes from now on.
         layer: Option<Box<dyn Layer>>,
@@ -94,7 +94,7 @@ pub(crate) struct Opening<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Opening,
-    /// All but for what is still to be sent.
+    /// Complete, but output is still pending.
     Complete,
     Closed(CloseReason),
 }

@@ -15,22 +15,22 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     (
         Conversing,
         Flushing,
-        "the protocol finishes or refuses, the peer has finished, a deadline has passed, or a shutdown",
+        "the protocol or the peer finishes, the protocol refuses, no worker takes a job, a deadline passes, or we stop",
     ),
     (Conversing, Closed, BROKEN),
-    (Working, Conversing, "the result has come, and there is room for what the protocol says of it"),
+    (Working, Conversing, "the result has come, and there is room for the answer; or no worker takes the job"),
     (Working, Flushing, EXPIRED),
     (Working, Closed, BROKEN),
-    (Storing, Conversing, "all bytes are stored, and there is room for what the protocol says of it"),
-    (Storing, Working, "no worker takes the bytes: the protocol is told as if it were a result"),
+    (Storing, Conversing, "the upload is complete or has failed, and there is room for the answer"),
+    (Storing, Working, "no worker takes the bytes: the refusal is handled like that of a job"),
     (Storing, Flushing, EXPIRED),
     (Storing, Closed, BROKEN),
     (Speaking, Conversing, "there is room"),
     (Speaking, Flushing, EXPIRED),
     (Speaking, Closed, BROKEN),
     (Flushing, Lingering, "everything is sent, and our FIN"),
-    (Flushing, Closed, "everything is sent, and the peer has finished; or broken"),
-    (Lingering, Closed, "the peer has finished, linger_timeout has passed, or broken"),
+    (Flushing, Closed, "everything is sent, and the peer has finished; or broken or reset by us"),
+    (Lingering, Closed, "the peer has finished, linger_timeout has passed, or broken or reset by us"),
 ];
 
 /// Checks a change of phase.

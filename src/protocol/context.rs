@@ -82,10 +82,10 @@ impl Context<'_> {
     }
 
     /// The address and port of this machine that the peer reached: of IPv4 if the peer has one, whether the listener is for IPv4 or
-    /// for both families. `None` if the system does not say it: of a datagram that was sent to a group or to everybody, or of a
+    /// for both families. `None` if the system does not say it: of a multicast or broadcast datagram, or of a
     /// connection that is gone.
     ///
-    /// A TCP listener on a wildcard address has this cost a system call (`getsockname(2)`) each time, so keep what it returns.
+    /// On a TCP listener with a wildcard address each call costs a system call (`getsockname(2)`), so keep the result.
     /// Otherwise it costs none.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {

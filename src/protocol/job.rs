@@ -11,7 +11,7 @@ pub trait Sink: Send + 'static {
     /// Takes all of `bytes`, or says why not. May block.
     ///
     /// # Errors
-    /// Whatever the file or device says; the contents are over then.
+    /// The error of the file or device; it ends the upload.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
@@ -21,9 +21,9 @@ pub trait Sink: Send + 'static {
 pub struct Stored<S> {
     /// The sink, given back.
     pub sink: S,
-    /// How many bytes it was given: less than `at_most` if the peer's FIN came first.
+    /// How many bytes were received for it: fewer than `at_most` if the peer's FIN or an error came first.
     pub bytes: u64,
-    /// Whether it took them all. After an error the bytes that follow are discarded.
+    /// Whether it took them all. After an error, what it did not take is lost; later bytes go to the protocol.
     pub result: io::Result<()>,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Storing<S, P> {
 pub(crate) trait ErasedSink: Any + Send {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Calls the protocol: `bytes` were written, and so it ended.
+    /// Calls the protocol with the sink; `bytes` and `result` are those of [`Stored`].
     fn call(
         self: Box<Self>,
         bytes: u64,

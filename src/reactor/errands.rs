@@ -68,7 +68,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// What the job was for ends: a connection as soon as its output is sent, what was left of one at once.
+    /// No worker takes a job: a connection closes once its output is sent; a slot that waits only for a last job is freed.
     fn refuse_job(&mut self, key: u32, why: &NoWorker) {
         let slot = &mut self.slots[key as usize];
         let endpoint = self.endpoints[slot.endpoint].name();
@@ -110,7 +110,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Has uploads go on that wait for a buffer. Hardly ever is there one, and every visit asks.
+    /// Wakes uploads that wait for a buffer. Each visit calls this and hardly ever finds one waiting, so that case is fast.
     pub(super) fn wake_buffer_waiters(&mut self) {
         if !self.waiters.buffer.is_empty() {
             self.hand_out_buffers();
@@ -122,7 +122,7 @@ impl<K: Kernel> Reactor<K> {
         while free > 0
             && let Some(token) = self.waiters.buffer.pop_front()
         {
-            // Whoever is over by now leaves its turn to the next.
+            // A connection that has ended meanwhile needs none.
             if let Some(slot) = self.slot(token)
                 && let Owner::Connection(connection) = &slot.owner
                 && !connection.is_over()

@@ -34,7 +34,7 @@ impl<K: Kernel> Reactor<K> {
         debug_assert!(self.lent.outbox.is_empty(), "output of a connection that is gone");
     }
 
-    /// Ends what owns a slot, and frees the slot unless a worker is still busy for it.
+    /// Ends the owner of a slot. Frees the slot, unless a job is out or a last job has to be done first.
     fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
         xray::about(self.token(key), || What::Reap);

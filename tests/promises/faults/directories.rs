@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Process, Scratch, ask, listener_with, root_works, strace_works};
+use crate::support::{Process, Scratch, ask, eventually, listener_with, root_works, strace_works};
 
 /// A server of `file-sized` with these options.
 fn with(options: &Value) -> Value {
@@ -178,7 +178,9 @@ fn without_locks_uploads_work_and_left_overs_stay_with_a_warning() {
         let server = Process::under(&failing(&[&format!("inject=flock:error={errno}")]), &config);
         assert_eq!(upload(&server, "a", "hello"), STORED);
         assert_eq!(scratch.names(), [left_over, "a"]);
-        assert_eq!(server.log().matches("its file system has no locks").count(), 1, "{}", server.log());
+        let warnings = || server.log().matches("its file system has no locks").count();
+        eventually("it warns", || warnings() > 0);
+        assert_eq!(warnings(), 1, "{}", server.log());
         drop(server);
         drop(Process::start(&config));
         assert_eq!(scratch.names(), ["a"], "where there are locks again");
