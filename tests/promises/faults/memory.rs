@@ -87,7 +87,7 @@ fn a_download_that_is_not_read_holds_two_parts_beside_its_output() {
     let grown = server.resident_bytes().saturating_sub(before);
     let each = Config::without_listeners().limits.max_pending_output + 2 * PART;
     // An allocator that serves several threads may keep some more.
-    assert!(grown <= PEERS * (each + each / 8), "{} KiB each", grown / PEERS / KIB);
+    assert!(grown <= PEERS * (each + each / 4), "{} KiB each", grown / PEERS / KIB);
     for client in others.into_iter().chain([first]) {
         client.reset();
     }
@@ -116,7 +116,8 @@ fn uploads_stay_within_their_buffers_however_many_wait_for_a_stuck_disk() {
     let grown = trial.resident_bytes().saturating_sub(before);
     // Without a buffer, an upload keeps no more than what one read brought along with its name.
     let kept = CONNECTION_BYTES + READ_BYTES + KIB;
-    assert!(grown >= BULK_BUFFERS_MAX * BULK_BUFFER_BYTES / 2, "the pool has not been used: {grown} bytes");
+    let all_lent = format!("upload buffers lent {BULK_BUFFERS_MAX} of {BULK_BUFFERS_MAX};");
+    eventually("the pool is used up", || trial.log().contains(&all_lent));
     assert!(grown <= BULK_BUFFERS_MAX * BULK_BUFFER_BYTES + PEERS * kept, "{grown} bytes");
     drop(fault);
     for client in peers.into_iter().chain(blockers) {
