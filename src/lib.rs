@@ -59,7 +59,7 @@
 //! 5. `datagram.rs` for UDP, `bulk.rs` for uploads.
 //! 6. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
 //! 7. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
-//! 8. [`xray`]: what the lines that say `xray::` are for: they show what the loop does to whoever looks.
+//! 8. [`xray`]: what the lines that say `xray::` are for: they record what the loop does, for a developer.
 //!
 //! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
 //!

@@ -216,6 +216,7 @@ fn wake(waker: &Waker, loop_is_there: &Weak<()>) {
         if !std::mem::replace(&mut is_told, true) {
             log::error!("a worker cannot wake the loop: {error}; it tries again");
         }
+        // No event tells when the wake-up can be made; only a worker waits here.
         thread::sleep(ERROR_PAUSE);
     }
 }

@@ -168,6 +168,7 @@ impl StreamProtocol for Slow {
     }
 
     fn on_close(&mut self, _: CloseReason) -> Option<Job> {
+        // It blocks the loop on purpose: that is what the warning is about.
         thread::sleep(Duration::from_millis(20));
         None
     }

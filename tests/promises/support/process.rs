@@ -48,20 +48,21 @@ impl Process {
     /// `reactor --listen PROTOCOL=URL ...`, ready.
     #[track_caller]
     pub(crate) fn listen(listeners: &[&str]) -> Self {
-        Self::listen_in(Scratch::new(), env!("CARGO_BIN_EXE_reactor"), listeners)
+        Self::listen_in(Scratch::new(), &[env!("CARGO_BIN_EXE_reactor")], listeners)
     }
 
     /// The same by the program of an example, in `directory`.
     #[track_caller]
     pub(crate) fn example(name: &str, directory: Scratch, listeners: &[&str]) -> Self {
         let program = program(name);
-        Self::listen_in(directory, program.to_str().unwrap(), listeners)
+        // One arena of malloc(3): memory is what the program holds, and not what each thread's arena keeps.
+        Self::listen_in(directory, &["env", "MALLOC_ARENA_MAX=1", program.to_str().unwrap()], listeners)
     }
 
     #[track_caller]
-    fn listen_in(directory: Scratch, program: &str, listeners: &[&str]) -> Self {
+    fn listen_in(directory: Scratch, program: &[&str], listeners: &[&str]) -> Self {
         let arguments = listeners.iter().flat_map(|listener| ["--listen", listener]);
-        let line: Vec<_> = [program].into_iter().chain(arguments).collect();
+        let line: Vec<_> = program.iter().copied().chain(arguments).collect();
         Self::run(&line, directory)
     }
 
