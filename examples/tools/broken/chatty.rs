@@ -26,7 +26,6 @@ impl Chatty {
 
 impl Connection for Chatty {
     fn on_event(&mut self, event: &Event) -> Result<Next> {
-        println!("connection {}: {event:#?}", event.token().0);
-        self.0.converse()
+        self.0.converse_and_tell(|count| println!("connection {}: {count} bytes after {event:#?}", event.token().0))
     }
 }

@@ -83,6 +83,11 @@ impl Uppercase {
     /// Returns when both directions may wait: either there is nothing to read, or what is written is not taken. While it
     /// isn't, nothing is read, so that at most one buffer waits here.
     pub(crate) fn converse(&mut self) -> io::Result<Next> {
+        self.converse_and_tell(|_| {})
+    }
+
+    /// The same, and `tell` learns the length of every read: an event may stand for many of them.
+    pub(crate) fn converse_and_tell(&mut self, mut tell: impl FnMut(usize)) -> io::Result<Next> {
         let mut buffer = [0; READ_BYTES];
         self.outbox.flush(&mut self.stream)?;
         while self.outbox.is_empty() {
@@ -90,6 +95,7 @@ impl Uppercase {
                 None => break,
                 Some(0) => return Ok(Next::Close),
                 Some(count) => {
+                    tell(count);
                     buffer[..count].make_ascii_uppercase();
                     self.outbox.push(&buffer[..count]);
                     self.outbox.flush(&mut self.stream)?;
