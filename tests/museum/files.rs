@@ -79,7 +79,7 @@ fn a_file_that_is_not_where_it_should_be_is_a_miss() {
     let elsewhere = scratch.0.to_str().unwrap();
     let Report { code, text } = check(&server, &["--directory", elsewhere, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("MISSED  answers") && text.contains("came      no file: "), "{text}");
+    assert!(text.contains("MISSED  answers") && text.contains("got       no file: "), "{text}");
 }
 
 #[test]

@@ -47,15 +47,15 @@ macro_rules! museum {
     };
 }
 
-const SILENCE: &str = "then nothing more in time";
+const SILENCE: &str = "then a timeout";
 
 museum! {
     one_at_a_time_serves_no_other_client_while_one_is_silent:
         "one-at-a-time" misses "silent" told [SILENCE], also ["many", "deaf", "rest", "crowd"];
     busy_uses_the_processor_without_a_client:
-        "busy" misses "rest" told ["nobody is connected"], also [];
+        "busy" misses "rest" told ["no client is connected"], also [];
     writable_for_ever_uses_the_processor_while_a_client_is_silent:
-        "writable-for-ever" misses "rest" told ["somebody is connected and says nothing"], also [];
+        "writable-for-ever" misses "rest" told ["a client is connected and silent"], also [];
     waits_after_budget_sleeps_over_what_has_arrived:
         "waits-after-budget" misses "burst" told [SILENCE], also ["late-reader", "half-close", "garbage"];
     one_accept_leaves_clients_in_the_queue:
@@ -84,7 +84,7 @@ museum! {
     interrupted_ends_when_it_is_continued:
         "interrupted" misses "stopped" told ["stopped and continued"], also ["crowd"], ends 1;
     dies_of_emfile_exits_when_out_of_descriptors:
-        "dies-of-emfile" misses "descriptors" told ["came"], also [], ends 1;
+        "dies-of-emfile" misses "descriptors" told ["got  "], also [], ends 1;
     sleeps_after_emfile_never_accepts_the_waiting_clients:
         "sleeps-after-emfile" misses "descriptors" told [SILENCE], also [];
     reused_token_sends_an_answer_to_another_client:

@@ -44,15 +44,15 @@ fn without_its_process_only_what_can_be_seen_from_outside_is_tried() {
 }
 
 #[test]
-fn a_server_that_answers_something_else_is_told_as_sent_came_and_expected() {
+fn a_wrong_answer_is_reported_with_sent_got_and_expected() {
     // It speaks another protocol than the one it is asked in.
     let server = Server::real("greeting", "tcp", Output::Read);
     let [_, url] = server.spoken();
     let Report { code, text } = run(&["sum", url, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.starts_with(&format!("nobody is answered as expected at {url}")), "{text}");
+    assert!(text.starts_with(&format!("the server at {url} does not answer as expected")), "{text}");
     assert!(text.contains(r#"sent      {"A":"#), "{text}");
-    assert!(text.contains("came      This is"), "{text}");
+    assert!(text.contains("got       This is"), "{text}");
     assert!(text.contains(r#"expected  {"Sum":"#), "{text}");
 }
 
