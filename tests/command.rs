@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A directory that is gone with the test.
+/// A directory that is removed with the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -256,7 +256,7 @@ fn output_that_is_non_blocking_and_full_is_waited_for() {
         before += count;
     }
     let mut child = scratch.reactor(&["schema"]).stdout(writer).spawn().unwrap();
-    // Only then is there room: it waits, or has given up.
+    // Read only now: the program waits for room, or has exited.
     let state = format!("/proc/{}/stat", child.id());
     while child.try_wait().unwrap().is_none() && !fs::read_to_string(&state).unwrap().contains(") S ") {
         std::thread::yield_now();

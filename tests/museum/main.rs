@@ -1,9 +1,9 @@
 //! The museum still fails: each piece of `examples/tools/broken` misses the demand of `examples/tools/check` that it is
-//! about, in its own way, and meets the others. The real server meets them all, so none of these failures is the checker's.
+//! about, in its own way, and meets the others. The real server meets all demands, so the checker is right.
 //!
 //! A run that must miss gets little time, because a slow machine can only make it miss; a run that must meet gets much.
 
-// The pieces rest on the edges of epoll, and the checker looks into `/proc`.
+// The pieces rely on the edges of epoll, and the checker reads `/proc`.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -22,14 +22,14 @@ use self::server::{Output, Server, program};
 /// How a piece fails.
 struct Failure {
     piece: &'static str,
-    /// The demand that it misses, and words of which one is told about it.
+    /// The demand that it misses, and alternatives, one of which the report contains.
     demand: &'static str,
     words: &'static [&'static str],
     /// Demands that it may miss for the same reason.
     also: &'static [&'static str],
-    /// What else the checker is told.
+    /// Further options of the checker.
     options: &'static [&'static str],
-    /// Whether it is over then, and with what exit code.
+    /// Its exit code, if it exits then.
     ends: Option<i32>,
 }
 
@@ -109,7 +109,7 @@ fn still_fails(failure: &Failure) {
 }
 
 fn misses(&Failure { piece, demand, words, options, ends, .. }: &Failure) {
-    // Nobody reads what it prints, which is the undoing of one of them.
+    // Its output is not read, which one of the pieces cannot bear.
     let mut server = Server::start(piece, Output::Unread);
     let Report { code, text } = check(&server, &[&["--timeout", "4s", "--only", demand], options].concat());
     assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")), "{piece}: {code}\n{text}");

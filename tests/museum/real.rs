@@ -1,4 +1,4 @@
-//! The real server, and what the checker says when it has nothing to say about one.
+//! The real server, and the checker's output without a verdict.
 
 use crate::checker::{Report, check, run};
 use crate::server::{Output, Server};
@@ -11,7 +11,7 @@ fn meets_every_demand(protocol: &str, scheme: &str) {
     assert!(text.ends_with(" met, 0 missed\n") && !text.contains("not tried"), "{text}");
 }
 
-// Each with a full pipe for its log, which is the undoing of a piece of the museum.
+// Each with a full pipe for its log, which one piece of the museum cannot bear.
 
 #[test]
 fn sums_over_tcp_meet_every_demand() {
@@ -40,12 +40,12 @@ fn without_its_process_only_what_can_be_seen_from_outside_is_tried() {
     let [protocol, url] = server.spoken();
     let Report { code, text } = run(&[protocol, url, "--only", "answers,rest", "--timeout", "50s"]);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("ok      answers") && text.contains("rest          not tried: it needs --pid"), "{text}");
+    assert!(text.contains("ok      answers") && text.contains("rest          not tried: needs --pid"), "{text}");
 }
 
 #[test]
 fn a_wrong_answer_is_reported_with_sent_got_and_expected() {
-    // It speaks another protocol than the one it is asked in.
+    // The server speaks another protocol than the checker.
     let server = Server::real("greeting", "tcp", Output::Read);
     let [_, url] = server.spoken();
     let Report { code, text } = run(&["sum", url, "--only", "answers", "--timeout", "50s"]);

@@ -1,4 +1,4 @@
-//! The crate inside another program: protocols of its own, its own turns of the loop, its own end.
+//! The crate inside another program, with its own protocols, its own turns of the loop, and its own end.
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, PATIENCE, Server, listener, program};
 
-/// Answers each line, or datagram, with a prefix and the same bytes the other way round.
+/// Answers each line, or datagram, with a prefix and the same bytes reversed.
 #[derive(Clone)]
 struct Mirror {
     prefix: String,
@@ -30,7 +30,7 @@ struct MirrorOptions {
 
 impl Service for Mirror {
     const NAME: &'static str = "mirror";
-    const ABOUT: &'static str = "Answers the other way round.";
+    const ABOUT: &'static str = "Answers each line reversed.";
     const TRY: &'static str = "echo live | nc -N 127.0.0.1 9000";
     type Options = MirrorOptions;
 

@@ -1,10 +1,10 @@
-//! Segmentation never changes a transcript: what a client gets back depends on its bytes, not on how TCP split them.
+//! Segmentation never changes a transcript: the answers depend on a client's bytes, not on how TCP split them.
 
 use serde_json::json;
 
 use crate::support::{Random, Scratch, ask, every_protocol, server};
 
-/// A listener, what a client sends to it before its FIN, and all that it gets back.
+/// A listener, the bytes that a client sends to it before its FIN, and all answers.
 const CONVERSATIONS: &[(&str, &[u8], &[u8])] = &[
     (
         "sum-tcp",

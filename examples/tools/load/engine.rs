@@ -120,7 +120,7 @@ impl Engine {
         let mut processor = None;
         let mut events = Events::with_capacity(1024);
         let mut next_tick = start;
-        while !crowd.is_over() {
+        while !crowd.has_ended() {
             let until = crowd.wakes_at(next_tick);
             self.timer.wait(&mut self.poll, &mut events, crowd.cx.now, until).context("cannot wait")?;
             crowd.cx.now = Instant::now();
@@ -211,7 +211,7 @@ impl<U: User> Crowd<U> {
     }
 
     /// No user will send, and none waits: those without an answer have given up by now.
-    fn is_over(&self) -> bool {
-        self.cx.pace.is_over(self.cx.now) && !self.seats.iter().any(|seat| seat.user.is_waiting())
+    fn has_ended(&self) -> bool {
+        self.cx.pace.has_ended(self.cx.now) && !self.seats.iter().any(|seat| seat.user.is_waiting())
     }
 }

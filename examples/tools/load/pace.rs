@@ -72,7 +72,7 @@ impl Pace {
     }
 
     /// Whether no more requests will be taken, except those that are late already.
-    pub(crate) fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn has_ended(&self, now: Instant) -> bool {
         now >= self.end && !self.is_due(now)
     }
 

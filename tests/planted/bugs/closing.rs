@@ -1,4 +1,4 @@
-//! Closing: what is still to be sent, and to be read.
+//! Closing: pending output, and unread input.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-close-without-a-flush",
         cases: &[38],
-        does: "It sends its FIN before what is pending (hyper#4018)",
+        does: "It sends its FIN before pending output (hyper#4018)",
         file: "src/connection/phase.rs",
         function: "finish_writing",
         right: "if !visit.outbox.is_empty() {

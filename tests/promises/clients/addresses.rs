@@ -1,4 +1,4 @@
-//! Where a client connects to: what is typed, and which address of a name is taken.
+//! Where a client connects: the forms of an address, and the choice among the addresses of a name.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
@@ -80,7 +80,7 @@ fn second_address() -> (Server, u16, UdpSocket) {
     loop {
         let server = server(&json!({ "listeners": [listener] }));
         let port = server.address("sum-udp").port();
-        // Another program may have it.
+        // Another program may have the port.
         if let Ok(first) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
             return (server, port, first);
         }
@@ -90,7 +90,7 @@ fn second_address() -> (Server, u16, UdpSocket) {
 #[test]
 fn over_udp_an_address_that_refuses_is_passed_over() {
     let (_server, port, first) = second_address();
-    // A socket that is connected to another one takes nothing from here, so that the kernel refuses.
+    // A socket that is connected to another one accepts nothing from here, so the kernel refuses.
     first.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, 9))).unwrap();
     let url = format!("udp://:{port}");
     assert_eq!(print("sum", &["7", "4", &url]), "11\n");
@@ -115,7 +115,7 @@ fn over_tcp_an_address_that_refuses_is_passed_over() {
     check("sum", &url);
 }
 
-/// The library of C reads `/etc/hosts` once for each look-up.
+/// The C library reads `/etc/hosts` once for each look-up.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_name_is_looked_up_once_however_many_sockets_there_are() {

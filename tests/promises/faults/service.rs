@@ -1,4 +1,4 @@
-//! I and J: starting, stopping, signals, and what it is allowed to do.
+//! I and J: starting, stopping, signals, and permissions.
 
 use std::fs;
 use std::net::TcpListener;
@@ -39,7 +39,7 @@ fn case_82_at_a_stop_an_upload_is_complete_in_time_or_leaves_nothing() {
     }
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    // They are cut a tenth of the time before it is over, so that the server is gone within it.
+    // They are cut after nine tenths of the time, so that the server has ended within it.
     assert!((Duration::from_millis(1800)..Duration::from_secs(20)).contains(&start.elapsed()), "{:?}", start.elapsed());
     drop(stuck);
     let mut expected: Vec<_> = (0..UPLOADS / 2).map(|number| number.to_string()).collect();
@@ -96,7 +96,7 @@ fn case_86_a_stop_at_any_moment_is_obeyed() {
     }
 }
 
-/// `reactor` that is expected to end by itself.
+/// Runs `reactor`, which must end by itself.
 fn run(directory: &Scratch, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_reactor")).args(arguments).current_dir(directory.path()).output().unwrap()
 }
@@ -124,7 +124,7 @@ fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{told}");
         assert!(told.starts_with("reactor.json:"), "{told}");
     }
-    // A gibibyte that takes no place, and directories where a file should be.
+    // A sparse file of a gibibyte, and directories in place of files.
     fs::File::create(&file).unwrap().set_len(1 << 30).unwrap();
     let start = Instant::now();
     for what in ["reactor.json", ".", "missing.json"] {
@@ -172,7 +172,7 @@ fn case_89_after_a_kill_it_restarts_on_its_address_and_sweeps_left_overs() {
         assert!(answer.starts_with(b"OK\nOK\nOK\nOK\n") || answer.starts_with(b"OK\nOK\nOK\nerror"), "{answer:?}");
         let mut cut = Client::connect(address);
         cut.ask(format!("cut{round}\n9\n"), "OK\nOK\n");
-        // It ends with SIGKILL, its connections with it.
+        // SIGKILL ends the server and its connections.
         drop(server);
         assert!(cut.try_rest().is_err() || cut.try_rest().is_ok_and(|rest| rest.is_empty()));
     }
@@ -235,8 +235,8 @@ fn case_96_every_accepted_connection_is_open_or_counted_as_closed() {
         }
     });
     let known = |what| trial.counter("sum-tcp", what);
-    eventually("all are known", || known("accepted") + known("refused") == 40);
-    eventually("all but those held are over", || known("open") == 20);
+    eventually("all are counted", || known("accepted") + known("refused") == 40);
+    eventually("all but the held ones have ended", || known("open") == 20);
     assert_eq!(known("accepted"), known("closed") + 20);
     drop(held);
     trial.end();

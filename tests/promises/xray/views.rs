@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, PATIENCE, Scratch, Shown, chromium_works, every_protocol, open};
 
-/// What a loop did while all kinds of clients were served, a slow reader among them.
+/// A recording of a loop that served all kinds of clients, a slow reader among them.
 #[track_caller]
 fn record() -> Recording {
     let directory = Scratch::new();
@@ -60,7 +60,7 @@ fn view(recording: &Recording, view: View) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// The data in a page, and what they say of each record: its kind and its text.
+/// The data in a page: the kind and the text of each record.
 fn data(page: &str) -> (Value, Vec<(String, String)>) {
     let (_, rest) = page.split_once("type=\"application/json\">").unwrap();
     let data: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();
@@ -71,7 +71,7 @@ fn data(page: &str) -> (Value, Vec<(String, String)>) {
     (data, records)
 }
 
-/// What trace events say, in order: the texts of slices, of instants, and of what a visit left.
+/// The texts of trace events, in order: of slices, of instants, and of the state that a visit left.
 fn told(events: &[Value]) -> Vec<String> {
     let text = |event: &Value| {
         let text = match (event["ph"].as_str()?, event["cat"].as_str()) {
@@ -137,7 +137,7 @@ fn the_page_shows_every_turn_in_a_browser_and_nothing_goes_wrong() {
     assert!(shown.text("meaning").starts_with("Back-pressure on: "), "{}", shown.text("meaning"));
 }
 
-/// Opens the page with a script more, which runs after its own.
+/// Opens the page with an additional script, which runs after its own.
 #[track_caller]
 fn open_with(page: &str, script: &str) -> Shown {
     let directory = Scratch::new();
@@ -154,7 +154,7 @@ fn press(keys: &[&str]) -> String {
         .collect()
 }
 
-/// The places at which turns begin, and the end.
+/// The indices at which turns begin, and the end.
 fn bounds(data: &Value) -> Vec<usize> {
     let turns = data["turns"].as_array().unwrap().iter().map(|turn| &turn["place"]);
     let mut bounds: Vec<_> = turns.map(|place| usize::try_from(place.as_u64().unwrap()).unwrap()).collect();
@@ -233,7 +233,7 @@ fn every_axis_of_the_page_has_marks_and_no_two_are_alike() {
             press(&keys)
         );
         let shown = open_with(&page, &script).text("labels");
-        // Beside the turns are the times: at which they began, or of the axis.
+        // Beside the turns are times: when they began, or of the axis.
         let (turns, times): (Vec<_>, Vec<_>) = shown.split('|').partition(|label| !label.ends_with('s'));
         let is_true_time = keys.contains(&"t");
         assert!(times.len() >= 2 && (is_true_time || turns.len() >= 2), "{keys:?}: {shown}");
