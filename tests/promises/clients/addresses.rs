@@ -70,7 +70,7 @@ fn what_is_no_address_is_wrong_usage_and_told_what_to_type() {
         assert!(output.status.code() == Some(2) && errors.contains(words), "{url}: {errors}");
     }
     let udp = run("time", &["udp://localhost:80"]);
-    assert!(udp.status.code() == Some(2) && String::from_utf8_lossy(&udp.stderr).contains("only TCP"));
+    assert!(udp.status.code() == Some(2) && String::from_utf8_lossy(&udp.stderr).contains("needs TCP"));
 }
 
 /// A server of `sum` over UDP at the second address of this machine, and the socket that has its port at the first.
