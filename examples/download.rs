@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_name_is_refused() {
+    fn a_name_that_is_not_plain_is_refused() {
         for name in ["../Cargo.toml\n", "/etc/passwd\n", ".git\n", "\u{0}\n", "missing\n", &"x".repeat(300)] {
             let transcript = converse(Download, &Script::new().send(name).fin());
             assert_eq!(transcript.reason, CloseReason::Refused("no such file"), "{name}");

@@ -66,7 +66,7 @@ fn check_prints_the_configuration_with_all_defaults_and_creates_nothing() {
 }
 
 #[test]
-fn what_check_prints_is_a_configuration_that_check_prints_again() {
+fn check_prints_a_configuration_that_it_prints_again() {
     let scratch = Scratch::new("again");
     let first = scratch.run(&["check"]);
     scratch.write("effective.json", &first.stdout);
@@ -74,7 +74,7 @@ fn what_check_prints_is_a_configuration_that_check_prints_again() {
 }
 
 #[test]
-fn what_init_prints_is_the_configuration_that_runs_without_one() {
+fn init_prints_the_default_configuration() {
     let scratch = Scratch::new("init");
     scratch.write("reactor.json", scratch.run(&["init"]).stdout);
     let output = scratch.run(&["check", "--config", "reactor.json"]);
@@ -83,7 +83,7 @@ fn what_init_prints_is_the_configuration_that_runs_without_one() {
 }
 
 #[test]
-fn schema_prints_a_schema_and_protocols_lists_what_it_knows() {
+fn schema_prints_the_schema_and_protocols_lists_all_protocols() {
     let scratch = Scratch::new("schema");
     let schema: Value = serde_json::from_str(stdout(&scratch.run(&["schema"]))).unwrap();
     let output = scratch.run(&["protocols"]);
@@ -118,7 +118,7 @@ fn check_takes_listeners_of_the_command_line_as_run_does() {
 }
 
 #[test]
-fn what_can_be_known_before_the_start_is_told_by_check() {
+fn check_reports_all_that_is_known_before_the_start() {
     let scratch = Scratch::new("known");
     for (listeners, expected) in [
         (
@@ -201,7 +201,7 @@ fn a_file_that_cannot_be_read_is_exit_code_66() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2_and_says_why() {
+fn wrong_usage_is_exit_code_2_with_a_reason() {
     let scratch = Scratch::new("usage");
     for (arguments, reason) in [
         (&["chekc"][..], "'check'"),
@@ -230,7 +230,7 @@ fn wrong_usage_is_exit_code_2_and_says_why() {
 }
 
 #[test]
-fn a_reader_that_has_left_is_no_error() {
+fn a_closed_standard_output_is_not_an_error() {
     let scratch = Scratch::new("head");
     for argument in ["schema", "init", "check", "protocols", "--help"] {
         let (reader, writer) = io::pipe().unwrap();

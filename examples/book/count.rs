@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn who_falls_silent_is_told_how_far_it_got() {
+    fn a_client_that_falls_silent_learns_how_much_arrived() {
         let transcript = converse(Count::default(), &Script::new().send("a\n"));
         assert_eq!(transcript.sent, b"1 lines\n");
         assert_eq!(transcript.reason, CloseReason::Idle);

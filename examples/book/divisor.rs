@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused_and_so_is_a_line_without_end() {
+    fn a_line_that_is_not_a_number_or_has_no_end_is_refused() {
         for line in ["ten\n", "340282366920938463463374607431768211456\n", &"0".repeat(LINE_BYTES_MAX)] {
             let transcript = converse(Divisor::default(), &Script::new().send(line));
             assert_eq!(transcript.reason, CloseReason::Refused("no number"), "{line}");

@@ -63,7 +63,7 @@ fn files_meet_every_demand_when_a_name_that_exists_gets_a_number() {
 }
 
 #[test]
-fn another_policy_than_the_one_that_is_said_is_a_miss() {
+fn a_policy_other_than_existing_says_is_a_miss() {
     let scratch = Scratch::new("policy");
     let server = Server::of_files("file", &scratch.0, "refuse");
     let Report { code, text } =
@@ -83,7 +83,7 @@ fn a_file_that_is_not_where_it_should_be_is_a_miss() {
 }
 
 #[test]
-fn the_checker_says_which_files_it_leaves_where_it_cannot_remove_them() {
+fn the_checker_names_the_files_that_it_cannot_remove() {
     let scratch = Scratch::new("left");
     let received = scratch.received();
     let server = Server::of_files("file", &scratch.0, "refuse");

@@ -35,7 +35,7 @@ fn the_greeting_and_the_time_meet_every_demand() {
 }
 
 #[test]
-fn without_its_process_only_what_can_be_seen_from_outside_is_tried() {
+fn without_pid_only_demands_visible_from_outside_are_tried() {
     let server = Server::real("sum", "tcp", Output::Read);
     let [protocol, url] = server.spoken();
     let Report { code, text } = run(&[protocol, url, "--only", "answers,rest", "--timeout", "50s"]);
@@ -64,7 +64,7 @@ fn a_server_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn every_demand_is_listed_and_a_name_that_is_none_is_wrong_usage() {
+fn every_demand_is_listed_and_an_unknown_name_is_wrong_usage() {
     let Report { code, text } = run(&["--list"]);
     assert_eq!(code, 0, "{text}");
     for name in ["answers", "late-reader", "exit", "descriptors", "silence", "half"] {

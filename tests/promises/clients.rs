@@ -181,7 +181,7 @@ fn time_and_greeting_stay_and_report_the_close() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_reason_to_panic() {
+fn a_reader_that_closes_early_causes_no_panic() {
     let everything = Everything::start();
     let lines = [
         format!("{} 1 2 {} --every 1ms", program("sum").display(), everything.url("sum-tcp")),

@@ -81,7 +81,7 @@ impl Recorded {
 }
 
 #[test]
-fn a_connection_is_told_its_listener_and_the_number_that_the_xray_prints() {
+fn the_context_has_the_listener_and_the_number_that_the_xray_prints() {
     let mut server = Recorded::listen("tcp://127.0.0.1:0");
     let mut clients = [(); 2].map(|()| Client::connect(server.at("127.0.0.1")));
     let answers = clients.each_mut().map(|client| server.ask(client, "?"));
@@ -120,7 +120,7 @@ fn a_listener_at_one_address_knows_it_without_a_system_call() {
 }
 
 #[test]
-fn a_datagram_is_told_the_address_that_it_was_sent_to() {
+fn the_context_of_a_datagram_has_the_address_that_it_was_sent_to() {
     for (url, ip) in [
         ("udp://0.0.0.0:0", "127.77.0.5"),
         ("udp://:0", "127.0.0.1"),

@@ -149,7 +149,7 @@ fn a_quiet_client_is_answered_in_the_turn_in_which_it_asks() {
 }
 
 #[test]
-fn a_turn_that_takes_too_long_is_counted_for_those_who_were_served_in_it() {
+fn a_slow_turn_is_counted_for_the_listeners_that_it_served() {
     let mut server = Turned::new("sink", "tcp", Duration::from_millis(300));
     let mut client = TcpStream::connect(server.address()).unwrap();
     server.most_in_a_turn(1, |stats| stats.accepted);
@@ -199,7 +199,7 @@ fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
 }
 
 #[test]
-fn a_stop_at_once_tells_every_protocol_of_the_end_however_long_that_takes() {
+fn a_stop_at_once_calls_on_close_of_every_protocol_however_slow() {
     const CLIENTS: u64 = 30;
     let mut reactor = slow();
     let address = reactor.endpoints()[0].address();

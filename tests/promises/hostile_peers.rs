@@ -158,7 +158,7 @@ fn a_reset_at_any_moment_ends_one_connection_and_nothing_else() {
 }
 
 #[test]
-fn what_belongs_to_another_protocol_is_survived_on_every_port() {
+fn every_port_survives_input_of_other_protocols() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     let client_hello =

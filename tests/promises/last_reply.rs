@@ -54,7 +54,7 @@ fn an_error_line_reaches_a_client_that_goes_on_sending_a_megabyte() {
 }
 
 #[test]
-fn an_upload_that_is_refused_in_the_middle_is_told_so() {
+fn an_upload_that_is_refused_in_the_middle_gets_an_error() {
     let directory = Scratch::new();
     let small = json!({ "options": { "directory": directory.path(), "max_size": "64KiB" } });
     let server = server(&json!({ "listeners": [listener_with("file", &small), listener_with("file-sized", &small)] }));

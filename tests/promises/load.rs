@@ -212,7 +212,7 @@ fn an_answer_that_is_wrong_is_an_error_and_no_request() {
 }
 
 #[test]
-fn what_else_can_go_wrong_is_counted_by_kind() {
+fn other_errors_are_counted_by_kind() {
     let twice = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n{{\"Sum\":{sum}}}\n"))).load("");
     assert!(twice.number("/errors/wrong") + twice.number("/errors/unasked") > 0.0, "{}", twice.text);
 
@@ -288,7 +288,7 @@ fn an_assertion_that_fails_is_named_and_makes_the_exit_code_1() {
 }
 
 #[test]
-fn wrong_usage_is_told_before_anything_happens() {
+fn wrong_usage_is_reported_before_the_run() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for arguments in [
         String::new(),
@@ -329,7 +329,7 @@ fn stalled(options: &str) -> Outcome {
 }
 
 #[test]
-fn an_open_loop_shows_a_stall_to_all_who_would_have_asked_meanwhile() {
+fn an_open_loop_counts_a_stall_for_every_request_due_meanwhile() {
     let outcome = stalled("--rate 500");
     outcome.assert_good();
     assert!(outcome.number("/latency_us/max") >= 90_000.0, "{}", outcome.text);
@@ -339,7 +339,7 @@ fn an_open_loop_shows_a_stall_to_all_who_would_have_asked_meanwhile() {
 }
 
 #[test]
-fn a_closed_loop_hides_a_stall_in_its_percentiles_and_says_so() {
+fn a_closed_loop_hides_a_stall_in_its_percentiles_and_warns_of_it() {
     let outcome = stalled("");
     outcome.assert_good();
     assert!(outcome.number("/latency_us/max") >= 90_000.0, "of each connection one request is slow: {}", outcome.text);
@@ -348,7 +348,7 @@ fn a_closed_loop_hides_a_stall_in_its_percentiles_and_says_so() {
 }
 
 #[test]
-fn a_rate_that_cannot_be_kept_is_told() {
+fn a_rate_that_cannot_be_kept_is_reported() {
     let slow = Stub::start(|_, sum| {
         watch_for(Duration::from_millis(20));
         Some(format!("{{\"Sum\":{sum}}}\n"))

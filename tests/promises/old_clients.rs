@@ -95,7 +95,7 @@ fn the_time_client_reads_once_writes_anything_and_waits_for_the_close() {
 }
 
 #[test]
-fn the_greeting_client_is_greeted_once_for_each_thing_it_says() {
+fn the_greeting_client_is_greeted_once_for_each_message() {
     let (_server, address) = loopback("greeting");
     let mut client = Client::connect(address);
     for _ in 0..3 {

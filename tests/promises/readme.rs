@@ -31,7 +31,7 @@ fn nc_works() -> bool {
 }
 
 #[test]
-fn a_minute_with_nc_shows_what_it_says() {
+fn the_commands_of_the_readme_print_its_transcripts() {
     if !nc_works() {
         return;
     }

@@ -44,7 +44,7 @@ fn upload_in_the_middle(address: std::net::SocketAddr, name: &str) -> Client {
 }
 
 #[test]
-fn what_waits_in_the_accept_queue_is_served() {
+fn connections_in_the_accept_queue_are_served() {
     let (server, address) = loopback("sum");
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
@@ -59,7 +59,7 @@ fn what_waits_in_the_accept_queue_is_served() {
 }
 
 #[test]
-fn those_who_wait_for_room_are_served_too() {
+fn clients_that_wait_for_a_free_place_are_served_too() {
     let limits = json!({ "limits": { "max_connections": 2 } });
     let server = server(&json!({ "listeners": [listener_with("sum", &limits)] }));
     let address = server.address("sum-tcp");
@@ -105,7 +105,7 @@ fn an_upload_in_the_middle_is_finished_and_its_file_is_complete() {
 }
 
 #[test]
-fn an_upload_of_which_only_the_name_was_confirmed_is_finished() {
+fn an_upload_with_only_its_name_confirmed_is_finished() {
     let directory = Scratch::new();
     let server = server(&with_files(&directory, "30s"));
     let witness = Witness::of(server.address("uppercase-tcp"));

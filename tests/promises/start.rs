@@ -38,7 +38,7 @@ fn signals_arrive_although_the_parent_had_them_blocked() {
 }
 
 #[test]
-fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
+fn addresses_are_printed_to_a_pipe_that_is_non_blocking_and_full() {
     let directory = Scratch::new();
     let (mut reader, mut writer) = io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -67,7 +67,7 @@ fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
 
 /// The first command of the README: a program without arguments.
 #[test]
-fn without_arguments_it_opens_what_it_prints_and_nothing_else() {
+fn without_arguments_it_opens_only_the_printed_addresses() {
     const LISTENING: [&str; 7] = [
         "127.0.0.1:5656",
         "127.0.0.1:5656",
@@ -77,7 +77,7 @@ fn without_arguments_it_opens_what_it_prints_and_nothing_else() {
         "127.0.0.1:8330",
         "127.0.0.1:7020",
     ];
-    if !in_own_network("start::without_arguments_it_opens_what_it_prints_and_nothing_else") {
+    if !in_own_network("start::without_arguments_it_opens_only_the_printed_addresses") {
         return;
     }
     let process = Process::listen(&[]);
@@ -135,7 +135,7 @@ fn descriptors_are_warned_of_only_if_more_are_asked_for_than_there_are() {
 }
 
 #[test]
-fn what_the_kernel_cuts_is_told_with_both_numbers_and_the_sysctl() {
+fn a_size_that_the_kernel_reduces_is_logged_with_its_sysctl() {
     let log = log_of(Process::start(&json!({ "listeners": [listener("sum", "tcp"), listener("sum", "udp")] })));
     assert!(!log.contains("cuts"), "{log}");
     let mut udp = listener("sum", "udp");

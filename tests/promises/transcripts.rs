@@ -65,7 +65,7 @@ fn the_same_conversation_in_random_pieces_has_the_same_transcript() {
 }
 
 #[test]
-fn the_time_is_told_once_whatever_is_said_to_it() {
+fn the_time_is_sent_once_whatever_the_client_sends() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     let said: [&[&[u8]]; 3] = [&[], &[b"what time is it?\n"], &[b"w", b"h", b"at"]];

@@ -52,7 +52,7 @@ fn sum_over_udp(listen: &str) -> Server {
 }
 
 #[test]
-fn what_is_no_request_meets_silence_and_is_counted_by_reason() {
+fn a_datagram_that_is_not_a_request_is_counted_and_not_answered() {
     let server = sum_over_udp("udp://127.0.0.1:0");
     let asker = Asker::connected(server.address("sum-udp"));
     let padded = |length: usize| format!("{:length$}", r#"{"A":7,"B":4}"#).into_bytes();
@@ -200,8 +200,8 @@ fn ask_everybody(from: SocketAddr, address: SocketAddr) -> SocketAddr {
 }
 
 #[test]
-fn what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address() {
-    if !in_own_network("udp::what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address") {
+fn a_broadcast_or_group_datagram_is_answered_from_one_address() {
+    if !in_own_network("udp::a_broadcast_or_group_datagram_is_answered_from_one_address") {
         return;
     }
     let (v4, v6) = (Ipv4Addr::new(10, 77, 0, 1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77));

@@ -52,7 +52,7 @@ fn many_files_in_one_pipelined_stream_are_kept_apart() {
 }
 
 #[test]
-fn of_parallel_uploads_of_one_name_one_wins_and_the_others_are_told() {
+fn one_of_parallel_uploads_of_one_name_wins_and_the_others_get_an_error() {
     const UPLOADS: u8 = 8;
     let directory = Scratch::new();
     let options = json!({ "options": { "directory": directory.path() } });

@@ -28,7 +28,7 @@ fn row<'a>(report: &'a [String], client: &Client) -> &'a str {
 }
 
 #[test]
-fn each_connection_has_a_row_that_says_for_whom_it_waits() {
+fn each_connection_has_a_row_with_what_it_is_waiting_for() {
     let listeners = ["sum", "uppercase", "file-sized"].map(|protocol| listener(protocol, "tcp"));
     let server = Process::start(&json!({ "listeners": listeners }));
     let [deaf] = &deaf_clients(&server, "uppercase-tcp", 1)[..] else { unreachable!("one was asked for") };

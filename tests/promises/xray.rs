@@ -83,7 +83,7 @@ fn back_pressure_shows_from_the_short_write_to_the_last_byte() {
 }
 
 #[test]
-fn the_file_is_written_on_sigusr1_and_anew_when_the_server_stops() {
+fn the_file_is_written_on_sigusr1_and_again_when_the_server_stops() {
     let server = Recorded::start(&listener("uppercase", "tcp"));
     assert_eq!(server.directory.names(), [""; 0], "no X-ray was requested yet");
     let mut client = Client::connect(server.process.address("uppercase-tcp"));

@@ -131,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_found_and_told() {
+    fn a_ring_is_found_and_reported() {
         assert_eq!(graph(&[("a", "b"), ("b", "c"), ("a", "c")]).ring(), None);
         let ring = graph(&[("a", "b"), ("b", "c"), ("c", "b")]).ring().unwrap();
         assert_eq!(ring, ["b knows c: b.rs", "c knows b: c.rs"]);
     }
 
     #[test]
-    fn the_drawing_leaves_out_what_another_way_says() {
+    fn the_drawing_leaves_out_indirect_edges() {
         let drawing = graph(&[("top", "low"), ("top", "mid"), ("mid", "low"), ("other", "low")]).drawing();
         assert_eq!(drawing, " 2  top    mid\n 1  mid    low\n    other  low\n 0  low\n");
         assert_eq!(graph(&[("top", "a"), ("top", "b")]).drawing(), " 1  top  a b\n 0  a b\n");

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_links_a_library_or_compiles_c_is_found_unless_tests_alone_need_it() {
+    fn a_package_that_links_or_compiles_c_is_found_outside_tests() {
         let links = json!({ "id": "sys 1", "name": "sys", "links": "z" });
         assert_eq!(not_rust_alone(&metadata(&json!(null), &links)), ["sys links z"]);
         assert_eq!(not_rust_alone(&metadata(&json!("dev"), &links)), [""; 0]);

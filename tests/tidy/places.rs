@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_that_nothing_needs_is_told() {
+    fn an_unneeded_exception_is_reported() {
         let loose = Knowledge { exceptions: &[("src/x.rs", "")], ..CLOCK };
         assert_eq!(
             loose.problems(&[Source::new("src/x.rs", &["x"], "")]),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_a_room_know_each_other_through_what_is_above_them() {
+    fn files_of_a_room_know_each_other_through_their_parent() {
         let ring =
             |above: &str, low: &str| files(&sources(&[("a", above), ("a/b", "use super::C;\n"), ("a/c", low)])).ring();
         let told = ring("pub(crate) use self::c::C;\n", "fn f() { super::b::g() }\n").unwrap();

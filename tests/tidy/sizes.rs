@@ -80,7 +80,7 @@ mod tests {
     use crate::source::Source;
 
     #[test]
-    fn what_is_too_long_is_told_and_tests_do_not_count() {
+    fn too_long_files_and_functions_are_reported_without_their_tests() {
         let told = |text: &str, longer: &[(&str, usize)]| problems(&[Source::new("src/x.rs", &["x"], text)], longer);
         let full = "\n".repeat(FILE_LINES_MAX);
         assert_eq!(told(&full, &[]), [""; 0]);

@@ -134,7 +134,7 @@ mod tests {
     use super::{code, tests, without};
 
     #[test]
-    fn comments_and_literals_are_no_code() {
+    fn comments_and_literals_are_blanked() {
         for (text, expected) in [
             ("a // b\nc", "a     \nc"),
             ("a /* b /* c */ d */ e", "a                   e"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_tests_alone_is_found() {
+    fn code_for_tests_only_is_found() {
         let text =
             "use a;\n#[cfg(test)]\nuse b::{c, d};\nfn e() {}\n#[cfg(test)]\nmod tests {\n    fn f() {}\n}\nfn g() {}\n";
         let rest = without(text, &tests(text));

@@ -20,7 +20,7 @@ fn load(protocol: &str, url: &str) {
 }
 
 #[test]
-fn every_client_takes_what_people_type_for_an_address() {
+fn every_client_accepts_the_usual_forms_of_an_address() {
     let everything = Everything::start();
     let source = Scratch::new();
     let path = source.path().join("contents");
@@ -53,7 +53,7 @@ fn every_client_takes_what_people_type_for_an_address() {
 }
 
 #[test]
-fn what_is_no_address_is_wrong_usage_and_told_what_to_type() {
+fn an_invalid_address_is_wrong_usage_and_the_error_shows_a_valid_form() {
     for (url, words) in [
         ("localhost", "HOST:PORT"),
         ("localhost:", "HOST:PORT"),

@@ -24,7 +24,7 @@ fn answers(answer: Vec<u8>) -> (String, JoinHandle<()>) {
 }
 
 #[test]
-fn what_a_server_says_is_quoted_with_a_bound_and_escaped() {
+fn a_servers_text_is_quoted_escaped_and_bounded() {
     let text = b"\x1b[31mred \x07".repeat(6000);
     let path = env!("CARGO_BIN_EXE_reactor");
     for (example, arguments) in [
@@ -44,7 +44,7 @@ fn what_a_server_says_is_quoted_with_a_bound_and_escaped() {
 }
 
 #[test]
-fn a_wrong_answer_without_an_end_is_told_and_not_called_silence() {
+fn a_wrong_answer_without_a_newline_is_reported_not_called_a_timeout() {
     let serve_greeting = || {
         serve(|mut stream| {
             stream.write_all(b"This is Serve").unwrap();
@@ -72,7 +72,7 @@ fn a_wrong_answer_without_an_end_is_told_and_not_called_silence() {
 }
 
 #[test]
-fn over_udp_what_the_network_refuses_is_lost_and_the_client_goes_on() {
+fn over_udp_a_request_that_the_network_refuses_counts_as_lost() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let server = thread::spawn(move || {

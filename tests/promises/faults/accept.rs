@@ -91,7 +91,7 @@ fn case_03_an_error_of_accept_delays_no_other_client_and_ends_nothing() {
 }
 
 #[test]
-fn errors_about_one_connection_that_never_end_are_told_and_do_not_spin() {
+fn endless_errors_of_accept_are_logged_and_do_not_spin() {
     if !faults_work() {
         return;
     }
@@ -269,7 +269,7 @@ fn case_10_a_connection_that_cannot_be_registered_is_closed_alone() {
 }
 
 #[test]
-fn case_11_a_listener_that_fails_for_good_says_so_and_does_not_spin() {
+fn case_11_a_listener_that_fails_for_good_logs_it_and_does_not_spin() {
     if !faults_work() {
         return;
     }

@@ -69,7 +69,7 @@ fn cases(promise: &str) -> Vec<u32> {
 }
 
 #[test]
-fn every_test_that_the_document_names_exists_where_it_says() {
+fn every_test_that_the_document_names_exists() {
     let (document, sources) = (document(), sources());
     for test in tests_in(&document) {
         let (module, name) = test.rsplit_once("::").unwrap();

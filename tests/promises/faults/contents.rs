@@ -94,7 +94,7 @@ fn case_71_a_size_is_digits_within_the_limit_or_refused_before_its_ok() {
 }
 
 #[test]
-fn case_72_a_file_has_its_size_and_what_comes_after_it_is_the_next_name() {
+fn case_72_a_file_has_its_size_and_the_bytes_after_it_are_the_next_name() {
     let trial = Trial::start(&sized());
     for (surplus, told) in [
         (1, "error: the connection ended within the name\n"),
@@ -195,7 +195,7 @@ fn case_73_a_directory_that_is_removed_is_an_error_of_its_uploads() {
 
 /// Each upload meets one failing call; then an upload meets none.
 #[test]
-fn case_73_whichever_call_fails_its_upload_is_told_and_leaves_nothing() {
+fn case_73_an_upload_with_any_failing_call_gets_an_error_and_no_file() {
     if !faults_work() {
         return;
     }

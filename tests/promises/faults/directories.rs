@@ -144,7 +144,7 @@ fn without_hard_links_a_file_gets_its_name_by_renaming_and_replaces_none() {
 }
 
 #[test]
-fn without_links_and_such_renaming_a_start_is_told_to_replace() {
+fn without_links_and_renameat2_a_start_error_suggests_replace() {
     if !strace_works() {
         return;
     }

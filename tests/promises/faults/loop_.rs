@@ -65,7 +65,7 @@ fn case_13_data_that_arrives_with_its_fin_is_answered_to_the_last_byte() {
 }
 
 #[test]
-fn case_14_what_came_before_a_reset_is_read_before_the_error_counts() {
+fn case_14_input_before_a_reset_is_read_before_the_error() {
     const CLIENTS: u64 = 20;
     let trial = Trial::start(&uppercase());
     trial.pause();

@@ -102,7 +102,7 @@ fn run(directory: &Scratch, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
+fn case_87_an_invalid_configuration_is_reported_and_starts_nothing() {
     let scratch = Scratch::new();
     let file = scratch.path().join("reactor.json");
     let good = r#"{ "listen": "tcp://127.0.0.1:0", "protocol": "sum" }"#;
@@ -137,7 +137,7 @@ fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
 }
 
 #[test]
-fn case_87_a_pipe_is_no_configuration_and_is_not_waited_for() {
+fn case_87_a_pipe_as_configuration_is_refused_without_waiting() {
     let scratch = Scratch::new();
     assert!(Command::new("mkfifo").arg(scratch.path().join("pipe")).status().unwrap().success());
     let output = run(&scratch, &["check", "-c", "pipe"]);
@@ -145,7 +145,7 @@ fn case_87_a_pipe_is_no_configuration_and_is_not_waited_for() {
 }
 
 #[test]
-fn case_88_an_address_in_use_is_told_and_none_of_the_others_stays_bound() {
+fn case_88_an_address_in_use_is_reported_and_no_other_stays_bound() {
     let scratch = Scratch::new();
     let taken = TcpListener::bind("127.88.0.1:0").unwrap();
     let free = TcpListener::bind("127.88.0.2:0").unwrap().local_addr().unwrap();
@@ -181,7 +181,7 @@ fn case_89_after_a_kill_it_restarts_on_its_address_and_sweeps_left_overs() {
 }
 
 #[test]
-fn case_93_without_being_told_otherwise_it_listens_to_this_machine_alone() {
+fn case_93_by_default_it_listens_on_loopback_only() {
     let output = run(&Scratch::new(), &["check"]);
     let config: Value = serde_json::from_slice(&output.stdout).unwrap();
     for listener in config["listeners"].as_array().unwrap() {

@@ -109,7 +109,7 @@ fn case_53_source_port_0_is_never_answered() {
 }
 
 #[test]
-fn case_54_a_thousand_empty_datagrams_are_no_end_of_anything() {
+fn case_54_a_thousand_empty_datagrams_end_nothing() {
     let trial = Trial::start(&[listener("sum", "udp")]);
     let socket = asker(trial.address("sum-udp"));
     for number in 0..50 {
@@ -204,7 +204,7 @@ fn case_57_a_run_of_answers_that_the_kernel_refuses_leaves_one_by_one() {
 }
 
 #[test]
-fn where_batches_are_refused_each_datagram_takes_a_call_of_its_own() {
+fn where_batches_are_refused_each_datagram_takes_its_own_call() {
     if !faults_work() {
         return;
     }
@@ -226,7 +226,7 @@ fn where_batches_are_refused_each_datagram_takes_a_call_of_its_own() {
 }
 
 #[test]
-fn a_socket_that_hears_nothing_says_so_and_holds_up_no_end() {
+fn a_socket_that_cannot_receive_is_reported_and_delays_no_stop() {
     if !faults_work() {
         return;
     }
@@ -252,7 +252,7 @@ fn a_socket_that_hears_nothing_says_so_and_holds_up_no_end() {
 }
 
 #[test]
-fn sigterm_under_a_flood_answers_what_had_arrived_and_ends() {
+fn sigterm_under_a_flood_answers_earlier_datagrams_and_ends() {
     let mut process = Process::start(&json!({ "listeners": [listener("sum", "udp")] }));
     let address = process.address("sum-udp");
     // Datagrams that wait here before the stop are answered after it.

@@ -110,7 +110,7 @@ fn a_worker_whose_wake_up_fails_wakes_the_loop_all_the_same_and_goes_on() {
 }
 
 #[test]
-fn jobs_that_hang_hold_up_their_own_listener_alone_and_the_log_says_so() {
+fn jobs_that_hang_block_only_their_own_listener_and_are_logged() {
     if !faults_work() {
         return;
     }

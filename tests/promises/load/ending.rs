@@ -22,7 +22,7 @@ fn interrupted(signal: Signal) -> (Option<i32>, Outcome) {
 }
 
 #[test]
-fn what_has_been_measured_is_reported_when_a_signal_ends_the_run() {
+fn results_are_reported_when_a_signal_ends_the_run() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let (ended_by, outcome) = interrupted(signal);
         assert_eq!(ended_by, Some(signal as i32), "a script that is interrupted ends, too");
@@ -47,7 +47,7 @@ fn a_sigint_that_is_ignored_from_the_start_does_not_end_the_run() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_told_before_the_run() {
+fn an_unwritable_result_file_is_reported_before_the_run() {
     let (server, address) = loopback("sum");
     let output = Command::new(program("load"))
         .args(["sum", &format!("tcp://{address}"), "-d", "1h", "--json", "/nonexistent/result.json"])
@@ -96,7 +96,7 @@ fn max_files_ends_uploads_and_the_directory_option_removes_the_files() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_told_before_the_run() {
+fn an_unreadable_directory_is_reported_before_the_run() {
     let received = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&received) }));
     let address = server.address("file-tcp");
