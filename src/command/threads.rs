@@ -15,13 +15,13 @@ pub(super) fn warn_if_there_are_none() {
     match thread::Builder::new().name("trial".to_owned()).spawn(|| ()) {
         Ok(trial) => drop(trial.join()),
         Err(error) => warn!(
-            "no thread can be started: {error}; jobs such as uploads are refused until one can (see ulimit -u, pids.max)"
+            "no thread can be started: {error}; jobs such as uploads are refused until a thread can be started (see ulimit -u, pids.max)"
         ),
     }
 }
 
-/// Whether a limit of threads may have been reached, as far as this can be read: the limit of the control group (`cgroups(7)`), or of
-/// the user, whose threads are at most those of the whole machine (`getrlimit(2)`: `RLIMIT_NPROC`, `proc_loadavg(5)`).
+/// Whether a limit of threads may have been reached, as far as it can be read: the limit of the control group (`cgroups(7)`),
+/// or of the user, who has at most all threads of the machine (`getrlimit(2)`: `RLIMIT_NPROC`, `proc_loadavg(5)`).
 fn is_limit_near() -> bool {
     is_limit_of_user_near().unwrap_or(false) || is_limit_of_group_near().unwrap_or(false)
 }

@@ -45,8 +45,8 @@ const TOKENS: ScannerOptions = ScannerOptions {
 };
 
 impl<'a> Document<'a> {
-    /// Parses `text` twice. serde_json goes first and is strict, with at most 128 levels of nesting. The parser that knows positions
-    /// and comments would accept form feeds, other white space, and control characters in strings.
+    /// Parses `text` twice. serde_json goes first: it is strict, and allows 128 levels of nesting. The parser that knows
+    /// positions and comments would accept form feeds, other white space, and control characters in strings.
     pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
         if text.starts_with('\u{feff}') {
             return Err(SyntaxError { offset: 0, message: "expected JSON, found a byte order mark".to_owned() });

@@ -41,7 +41,7 @@ pub struct FileOptions {
     pub directory: PathBuf,
     /// The largest file accepted.
     pub max_size: Size,
-    /// What happens to a name that exists.
+    /// What happens to an upload whose name exists.
     pub existing: OnExisting,
     /// The silence that ends a name or a size without a newline; zero: a newline is required.
     pub name_quiet: Span,

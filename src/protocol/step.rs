@@ -32,7 +32,7 @@ impl Step {
     }
 
     /// Waits for more bytes. If none arrives for `quiet`, the driver delivers [`Event::Quiet`](super::Event::Quiet); zero
-    /// stands for never.
+    /// means never.
     pub const fn wait_quiet(within: Within, quiet: Duration) -> Self {
         Self { consumed: 0, then: Then::Wait { within, quiet: Some(quiet) } }
     }

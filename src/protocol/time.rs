@@ -16,7 +16,7 @@ pub struct Time;
 
 impl Service for Time {
     const NAME: &'static str = "time";
-    const ABOUT: &'static str = "Tells the time on connecting, then waits for the client to close.";
+    const ABOUT: &'static str = "Sends the time to a client that connects, then waits for the client to close.";
     const TRY: &'static str = "nc 127.0.0.1 8330";
     type Options = NoOptions;
 
