@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_that_would_go_below_the_floor_is_refused_at_its_start() {
+    fn an_upload_that_would_leave_too_little_free_space_is_refused() {
         let disk = MemoryDisk::new();
         disk.set_capacity(100);
         let store = store(&disk, OnExisting::Refuse, 40);

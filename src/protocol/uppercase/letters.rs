@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_maps_as_in_the_standard_library_to_3_times_at_most() {
+    fn characters_map_as_in_the_standard_library_to_at_most_triple_the_bytes() {
         let characters: Vec<char> = ('\0'..=char::MAX).collect();
         for some in characters.chunks(32) {
             let text: String = some.iter().collect();

@@ -89,7 +89,7 @@ fn every_value_alone_is_answered_as_by_the_model() {
 }
 
 #[test]
-fn every_object_of_one_or_two_members_is_answered_as_by_the_model() {
+fn the_fast_and_slow_way_agree_on_every_object_of_one_or_two_members() {
     let mut connection = Connection::new(usize::MAX);
     check(&mut connection, "{}");
     check(&mut connection, "{ \n}");
@@ -104,7 +104,7 @@ fn every_object_of_one_or_two_members_is_answered_as_by_the_model() {
 }
 
 #[test]
-fn any_object_is_answered_as_by_the_model() {
+fn the_fast_and_slow_way_agree_on_any_object() {
     let (mut connection, mut answered) = (Connection::new(usize::MAX), 0);
     for seed in 0..50_000 {
         let mut chance = Chance::new(seed);
