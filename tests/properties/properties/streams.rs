@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reactor::limits::READ_BYTES;
 use reactor::protocol::greeting::Greeting;
 use reactor::protocol::sum::Sum;
 use reactor::protocol::time::Time;
@@ -13,7 +12,7 @@ use reactor::protocol::uppercase::Uppercase;
 use reactor::protocol::{CloseReason, Setup, StreamProtocol, StreamService};
 use reactor::testing::{Edges, Links, MemoryDisk, Script, converse};
 
-use super::play::Play;
+use super::play::{Play, READ_BYTES};
 use super::{PEER, models};
 
 /// Opens a service with its files on a disk, and gives the protocol of one connection.
