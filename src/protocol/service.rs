@@ -75,6 +75,34 @@ impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
     }
 }
 
+/// Makes the protocols of one listener, as [`Registry::stream_with`](crate::Registry::stream_with) asks for it.
+pub struct Acceptor {
+    /// Called for each connection.
+    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
+    /// File descriptors that one connection may need besides its socket.
+    pub(crate) descriptors: usize,
+}
+
+impl Acceptor {
+    /// Calls `connect` for each connection that has just been accepted. It returns the protocol, or a [`Result`] if it may
+    /// refuse.
+    pub fn new<A: IntoAdmission>(connect: impl Fn(&Peer) -> A + Send + 'static) -> Self {
+        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0 }
+    }
+
+    /// Sets how many file descriptors one connection may need besides its socket: none unless this is called.
+    #[must_use]
+    pub fn descriptors(self, descriptors: usize) -> Self {
+        Self { descriptors, ..self }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("descriptors", &self.descriptors).finish_non_exhaustive()
+    }
+}
+
 /// A connection that is not served; the name of its counter, a few words that do not depend on the peer.
 ///
 /// ```

@@ -113,7 +113,7 @@ pub(crate) fn sum(text: &[u8]) {
 
 pub(crate) fn uppercase(text: &[u8]) {
     let play = Play::parse(text);
-    let (whole, played) = a_peer_is_served(&open_default::<Uppercase>, &play, DEADLINE);
+    let (whole, played) = a_peer_is_served(&|_| Uppercase::default().boxed(), &play, DEADLINE);
     let expected = models::uppercase(&play.stream);
     assert!(whole.sent == expected, "{whole:?} instead of \"{}\"", expected.escape_ascii());
     // Whoever is cut off gets the beginning of the answer to what came until then.
@@ -124,7 +124,7 @@ pub(crate) fn uppercase(text: &[u8]) {
 
 pub(crate) fn time(text: &[u8]) {
     let play = Play::parse(text);
-    let (whole, played) = a_peer_is_served(&open_default::<Time>, &play, DEADLINE);
+    let (whole, played) = a_peer_is_served(&|_| Time.boxed(), &play, DEADLINE);
     assert_eq!(whole.sent, b"1970-01-01T00:00:00.000000Z\n");
     assert!(whole.sent.starts_with(&played.sent));
 }
