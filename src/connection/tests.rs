@@ -24,7 +24,7 @@ use crate::protocol::{
 use crate::stats::Stats;
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
 use crate::time::Time;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
     let mut visit = Visit::new(
         &mut lent,
         &moment,
-        Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock },
+        Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock },
         (&mut stats, &limits),
         Mood::default(),
     );

@@ -65,7 +65,7 @@ impl<K: Kernel> Reactor<K> {
     /// Lets the protocol of a new connection speak first; nothing happens yet if it opens still.
     pub(super) fn greet(&mut self, key: u32) {
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(key) {
-            xray::about(visit.place.id.into(), || What::Visit);
+            xray::about(visit.place.id.token(), || What::Visit);
             connection.open(&mut visit);
             let errand = visit.errand.take();
             self.totals.pending_bytes += connection.pending_bytes();
@@ -79,7 +79,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn drive_opening(&mut self, key: u32) {
         let Some((Owner::Opening(opening), mut visit)) = self.visit(key) else { return };
         let now = visit.now;
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let Visited::Left(Left { status, deadline }) = opening.drive(&mut visit) else {
             return self.complete(key);
         };
