@@ -29,8 +29,8 @@ pub struct Endpoint {
     pub(crate) stats: Stats,
     /// What makes the protocols of TCP connections; a UDP socket has its protocol itself.
     pub(crate) service: Option<Acceptor>,
-    /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
-    pub(crate) places: usize,
+    /// Connections, and what is left of closed ones while a worker is busy for them: all count against `max_connections`.
+    pub(crate) connections: usize,
     pub(crate) peers: Peers,
     /// What its connections go through before they get a protocol.
     pub(crate) opens: Option<Opens>,
@@ -48,7 +48,7 @@ impl Endpoint {
             backlog: config.backlog,
             stats: Stats::default(),
             service,
-            places: 0,
+            connections: 0,
             peers: Peers::default(),
             opens: None,
             bug_log: BugLog::default(),
