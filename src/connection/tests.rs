@@ -179,7 +179,7 @@ impl StreamProtocol for Broken {
 }
 
 #[test]
-fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() {
+fn a_protocol_that_breaks_the_rules_ends_only_its_own_connection() {
     for broken in [
         |_| Step::again(0),
         |length| Step::again(length + 1),
@@ -191,7 +191,7 @@ fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() 
 }
 
 #[test]
-fn a_protocol_whose_job_no_worker_takes_has_the_last_word_and_no_other_job() {
+fn a_protocol_whose_job_is_rejected_may_append_output_but_no_other_job() {
     let script = Script::new().jobs_taken(1).send("job\na\njob\nb\njob\n").fin();
     let transcript = converse(Lines, &script);
     assert_eq!((&transcript.sent[..], transcript.reason), (&b"done\na\nbusy"[..], CloseReason::NoWorker));

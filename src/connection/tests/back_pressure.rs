@@ -166,7 +166,7 @@ fn a_slow_reader_gets_everything_although_its_output_was_full() {
 }
 
 #[test]
-fn while_all_together_have_too_much_pending_one_more_message_is_taken_at_a_time() {
+fn over_the_total_limit_of_output_one_message_is_taken_at_a_time() {
     let lines = "line\n".repeat(10_000);
     let deaf = converse(Lines, &Script::new().pressed().never_reads(0).send(&lines));
     assert_eq!((deaf.reason, deaf.pending_bytes_max), (CloseReason::WriteTimeout, "line\n".len()));

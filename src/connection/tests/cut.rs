@@ -48,7 +48,7 @@ impl Transport for Gate {
 }
 
 #[test]
-fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
+fn a_connection_that_was_cut_sends_nothing_even_if_its_peer_reads_again() {
     let (limits, origin) = (Limits::default(), Instant::now());
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };

@@ -13,7 +13,7 @@ fn lingering_ends_at_its_deadline_however_much_the_peer_goes_on_sending() {
 }
 
 #[test]
-fn the_idle_deadline_starts_anew_with_every_byte_and_gives_the_protocol_its_last_word() {
+fn every_byte_renews_the_idle_deadline_and_expiry_asks_for_last_output() {
     let script = Script::new().send("a\n").pause(29 * SECOND).send("b\n").pause(29 * SECOND).send("c\n");
     let transcript = converse(Lines, &script);
     assert_eq!(transcript.sent, b"a\nb\nc\nclosing");
@@ -54,7 +54,7 @@ fn a_late_loop_asks_the_socket_before_it_believes_a_deadline() {
 }
 
 #[test]
-fn time_spent_waiting_for_the_peer_to_read_does_not_count_against_its_request() {
+fn waiting_for_the_peer_to_read_does_not_count_against_its_request() {
     let mut limits = limits(|limits| limits.max_pending_output = 10);
     limits.request_timeout = Some(SECOND);
     limits.write_timeout = 9 * SECOND;
@@ -87,7 +87,7 @@ fn silence_is_told_once_nothing_has_arrived_for_long_enough() {
 }
 
 #[test]
-fn a_peer_that_takes_a_little_now_and_then_does_not_outlive_its_lifetime_by_much() {
+fn a_peer_that_reads_slowly_does_not_outlive_its_lifetime_by_much() {
     let mut limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
     limits.write_timeout = 5 * SECOND;
     let script = Script::new().limits(limits).never_reads(3).send("a long line\nand another\n").fin();
