@@ -12,7 +12,8 @@ use super::StreamProtocol;
 use crate::disk::Disk;
 use crate::peer::Peer;
 
-/// What a listener serves: made once, from its options.
+/// What a listener serves: made once, from its options. A protocol needs none if the type of its options is all the check that
+/// they need: see [`Registry::stream_with`](crate::Registry::stream_with).
 pub trait Service: Send + Sized + 'static {
     /// The name by which a configuration chooses it.
     const NAME: &'static str;
