@@ -6,8 +6,8 @@
 //!
 //! - [`StreamProtocol`]: one value for each TCP connection.
 //! - [`DatagramProtocol`]: one value for each UDP socket.
-//! - [`Service`]: one value for each listener. It reads the options and makes the protocols. A protocol without options
-//!   needs no service: see [`Registry::stream_fn`](crate::Registry::stream_fn).
+//! - [`Registry`](crate::Registry): registers a protocol in one call, with a function that makes one value for each connection.
+//! - [`Service`]: the same as a type, for a protocol over both transports or with options that its own code must check.
 //! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: work that may block runs on a worker thread.
 //!
 //! A protocol runs on the loop's thread: while it computes or blocks, no other connection is served. If it panics, its own
@@ -37,7 +37,7 @@ pub use self::datagram::{DatagramProtocol, Dropped};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{
-    Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
+    Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
 };
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};

@@ -14,7 +14,8 @@ use crate::peer::Peer;
 
 /// What a listener serves. Made once for each listener, from the options in the configuration.
 ///
-/// [`Refusal`] has an example of a complete service.
+/// A protocol needs no service if the type of its options is all the check that they need: see
+/// [`Registry::stream_with`](crate::Registry::stream_with). [`Refusal`] has an example of a complete service.
 pub trait Service: Send + Sized + 'static {
     /// The name by which a configuration chooses the protocol.
     const NAME: &'static str;
@@ -92,6 +93,34 @@ impl<P: StreamProtocol> IntoAdmission for P {
 impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
     fn into_admission(self) -> Admission {
         self.map(P::boxed)
+    }
+}
+
+/// Makes the protocols of one listener; the function of [`Registry::stream_with`](crate::Registry::stream_with) returns it.
+pub struct Acceptor {
+    /// Called for each connection.
+    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
+    /// File descriptors that one connection may need besides its socket.
+    pub(crate) descriptors: usize,
+}
+
+impl Acceptor {
+    /// Creates an acceptor that calls `connect` for each connection that has just been accepted. `connect` returns the protocol,
+    /// or a [`Result`] if it may refuse the connection. It runs on the loop's thread, so it must not block.
+    pub fn new<A: IntoAdmission>(connect: impl Fn(&Peer) -> A + Send + 'static) -> Self {
+        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0 }
+    }
+
+    /// Sets the number of file descriptors that one connection may need besides its socket. Default: 0.
+    #[must_use]
+    pub fn descriptors(self, descriptors: usize) -> Self {
+        Self { descriptors, ..self }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("descriptors", &self.descriptors).finish_non_exhaustive()
     }
 }
 

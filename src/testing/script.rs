@@ -81,7 +81,7 @@ impl Script {
             received: Vec::new(),
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
-            id: Token { slot: 0, generation: 1 }.into(),
+            id: ConnectionId::of(Token { slot: 0, generation: 1 }),
             site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) },
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
@@ -204,10 +204,11 @@ impl Script {
         self
     }
 
-    /// The number of the connection. Default: 0.1.
+    /// The slot of the connection, of which the connection is the first owner: for 3 [`Context::id`](crate::protocol::Context::id)
+    /// is 3.1. Default: 0, which is 0.1.
     #[must_use]
-    pub fn id(mut self, id: impl Into<ConnectionId>) -> Self {
-        self.id = id.into();
+    pub fn id(mut self, slot: u32) -> Self {
+        self.id = ConnectionId::of(Token { slot, generation: 1 });
         self
     }
 

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::answer::{Answer, Gives};
 use super::file::File;
 use super::live::{self, Live, Written};
-use super::record::{Call, NOBODY, Record, What};
+use super::record::{Call, LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use super::ring::Ring;
 use super::text;
@@ -58,7 +58,7 @@ impl Recorder {
             clock,
             began: SystemTime::now(),
             at: 0,
-            who: NOBODY,
+            who: LOOP,
             turns: 0,
             ring: Ring::new(most),
             endpoints: Vec::new(),
@@ -301,7 +301,7 @@ fn push_error(call: Call, error: io::Error) -> io::Error {
 #[inline(never)]
 fn push_turn(what: impl FnOnce(u64) -> What) {
     with(|recorder| {
-        recorder.who = NOBODY;
+        recorder.who = LOOP;
         if recorder.live.as_mut().is_some_and(Live::end_turn) {
             // What a person took is no part of what comes next.
             recorder.look_at_the_clock();
@@ -347,7 +347,7 @@ mod tests {
     const SECOND: Token = Token { slot: 3, generation: 2 };
 
     #[test]
-    fn nothing_is_recorded_nor_even_found_out_while_nobody_asked() {
+    fn while_recording_is_off_the_closure_is_not_run() {
         record(|| What::Reap);
         record(|| panic!("it is found out"));
         assert_eq!(answered(Ok(7_usize), || Call::Close).expect("what was given"), 7);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_belongs_to_whoever_was_named_last_and_to_this_thread() {
+    fn a_record_belongs_to_the_last_named_owner_and_to_this_thread() {
         start();
         about(FIRST, || What::Visit);
         let failed = answered(Err::<usize, _>(io::ErrorKind::WouldBlock.into()), || Call::Read { asked: 1 });
@@ -371,14 +371,14 @@ mod tests {
         assert!(elsewhere.expect("no panic"));
         let recording = recording(Vec::new).expect("a recording");
         let who: Vec<_> = recording.records.iter().map(|record| record.who).collect();
-        assert_eq!(who, [FIRST, FIRST, SECOND, NOBODY]);
+        assert_eq!(who, [FIRST, FIRST, SECOND, LOOP]);
         assert!(matches!(recording.records[3].what, What::Turn { number: 1, .. }));
         assert!(recording.records.is_sorted_by_key(|record| record.at));
         stop();
     }
 
     #[test]
-    fn the_wait_for_a_person_is_over_when_the_next_turn_begins() {
+    fn waiting_for_a_person_ends_when_the_next_turn_begins() {
         const THOUGHT: u64 = 2_000_000;
         start();
         let think = || {
