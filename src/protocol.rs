@@ -230,7 +230,7 @@ pub enum CloseReason {
     Idle,
     /// A request took longer than `request_timeout`.
     RequestTimeout,
-    /// The opening of the connection, a header or a handshake before the protocol, took too long.
+    /// A header or a handshake before the protocol took too long.
     OpeningTimeout,
     /// The connection was older than `lifetime`.
     Lifetime,
