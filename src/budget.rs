@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_is_over_when_its_time_is() {
+    fn a_visit_ends_when_its_time_is_used_up() {
         let mut turn = Loop::new();
         for (class, most) in [(Class::Loud, LOUD_VISIT_TIME), (Class::Quiet, QUIET_VISIT_TIME)] {
             turn.visit(class, Duration::from_micros(2));
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_takes_no_time_ends_a_visit_too() {
+    fn units_of_work_end_a_visit_too() {
         let mut turn = Loop::new();
         let (calls, _) = turn.visit(Class::Loud, Duration::ZERO);
         assert!(calls * CALL_UNITS <= LOUD_VISIT_UNITS + WINDOW_UNITS_MAX, "{calls} calls");

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_gives_few_lines_and_the_next_period_tells_how_many_are_missing() {
+    fn a_flood_logs_few_lines_and_the_next_period_counts_the_missing_ones() {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let mut limit = LogLimit::default();

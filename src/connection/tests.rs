@@ -109,7 +109,7 @@ impl Transport for Gate {
 }
 
 #[test]
-fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
+fn a_connection_that_was_cut_sends_nothing_even_if_its_peer_reads_again() {
     let (limits, origin) = (Limits::default(), Instant::now());
     let now = Time::since(origin, origin);
     let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
@@ -211,7 +211,7 @@ fn a_panic_ends_its_own_connection_as_a_bug() {
 }
 
 #[test]
-fn the_idle_deadline_starts_anew_with_every_byte_and_gives_the_protocol_its_last_word() {
+fn every_byte_renews_the_idle_deadline_and_expiry_asks_for_last_output() {
     let script = Script::new().send("a\n").pause(29 * SECOND).send("b\n").pause(29 * SECOND).send("c\n");
     let transcript = converse(Lines, &script);
     assert_eq!(transcript.sent, b"a\nb\nc\nclosing");
@@ -272,7 +272,7 @@ fn a_slow_reader_gets_everything_although_its_output_was_full() {
 }
 
 #[test]
-fn while_all_together_have_too_much_pending_one_more_message_is_taken_at_a_time() {
+fn over_the_total_limit_of_output_one_message_is_taken_at_a_time() {
     let lines = "line\n".repeat(10_000);
     let deaf = converse(Lines, &Script::new().pressed().never_reads(0).send(&lines));
     assert_eq!((deaf.reason, deaf.pending_bytes_max), (CloseReason::WriteTimeout, "line\n".len()));
@@ -285,7 +285,7 @@ fn while_all_together_have_too_much_pending_one_more_message_is_taken_at_a_time(
 }
 
 #[test]
-fn time_spent_waiting_for_the_peer_to_read_does_not_count_against_its_request() {
+fn waiting_for_the_peer_to_read_does_not_count_against_its_request() {
     let mut limits = limits(|limits| limits.max_pending_output = 10);
     limits.request_timeout = Some(SECOND);
     limits.write_timeout = 9 * SECOND;
@@ -341,7 +341,7 @@ impl StreamProtocol for Broken {
 }
 
 #[test]
-fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() {
+fn a_protocol_that_breaks_the_rules_ends_only_its_own_connection() {
     for broken in [
         |_| Step::again(0),
         |length| Step::again(length + 1),
@@ -353,7 +353,7 @@ fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() 
 }
 
 #[test]
-fn a_protocol_whose_job_no_worker_takes_has_the_last_word_and_no_other_job() {
+fn a_protocol_whose_job_is_rejected_may_append_output_but_no_other_job() {
     let script = Script::new().jobs_taken(1).send("job\na\njob\nb\njob\n").fin();
     let transcript = converse(Lines, &script);
     assert_eq!((&transcript.sent[..], transcript.reason), (&b"done\na\nbusy"[..], CloseReason::NoWorker));
@@ -535,7 +535,7 @@ fn a_disk_that_took_long_is_no_silence_of_the_peer() {
 }
 
 #[test]
-fn a_peer_that_takes_a_little_now_and_then_does_not_outlive_its_lifetime_by_much() {
+fn a_peer_that_reads_slowly_does_not_outlive_its_lifetime_by_much() {
     let mut limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
     limits.write_timeout = 5 * SECOND;
     let script = Script::new().limits(limits).never_reads(3).send("a long line\nand another\n").fin();

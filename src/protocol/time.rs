@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_stays_is_left_in_peace_until_it_is_idle_or_the_server_stops() {
+    fn a_client_that_stays_is_closed_when_idle_or_when_the_server_stops() {
         let limits = Limits { idle_timeout: 3600 * SECOND, ..Limits::default() };
         let script = Script::new().limits(limits).pause(1800 * SECOND).send("still here");
         for (script, reason, elapsed) in [

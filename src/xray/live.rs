@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_sink_loses_records_that_are_counted_and_holds_nobody_up() {
+    fn a_stuck_sink_never_blocks_the_loop_and_lost_records_are_counted() {
         let (open, go) = mpsc::channel();
         let (lines, written) = mpsc::channel();
         let (mut live, end) = to_thread(Gate { go, lines }).expect("a thread");

@@ -347,7 +347,7 @@ mod tests {
     const SECOND: Token = Token { slot: 3, generation: 2 };
 
     #[test]
-    fn nothing_is_recorded_nor_even_found_out_while_nobody_asked() {
+    fn while_recording_is_off_the_closure_is_not_run() {
         record(|| What::Reap);
         record(|| panic!("it is found out"));
         assert_eq!(answered(Ok(7_usize), || Call::Close).expect("what was given"), 7);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_belongs_to_whoever_was_named_last_and_to_this_thread() {
+    fn a_record_belongs_to_the_last_named_owner_and_to_this_thread() {
         start();
         about(FIRST, || What::Visit);
         let failed = answered(Err::<usize, _>(io::ErrorKind::WouldBlock.into()), || Call::Read { asked: 1 });
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_for_a_person_is_over_when_the_next_turn_begins() {
+    fn waiting_for_a_person_ends_when_the_next_turn_begins() {
         const THOUGHT: u64 = 2_000_000;
         start();
         let think = || {

@@ -112,7 +112,7 @@ mod tests {
     use crate::xray::tests::sample;
 
     #[test]
-    fn the_records_of_one_connection_name_its_listener_and_show_only_the_time_that_they_took() {
+    fn records_of_one_connection_name_its_listener_and_their_own_time() {
         let recording = sample::recording();
         let is_accepted = |record: &&Record| matches!(record.what, What::Accepted { .. });
         let who = recording.records.iter().find(is_accepted).expect("somebody is accepted").who;

@@ -67,7 +67,7 @@ impl Turned {
 }
 
 #[test]
-fn a_turn_accepts_a_few_of_those_who_wait_and_the_next_turns_the_others() {
+fn a_turn_accepts_a_few_waiting_clients_and_the_next_turns_the_others() {
     let mut server = Turned::new("sink", "tcp", Duration::ZERO);
     let waiting: Vec<_> = (0..100).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     let most = server.most_in_a_turn(waiting.len() as u64, |stats| stats.accepted);
@@ -75,7 +75,7 @@ fn a_turn_accepts_a_few_of_those_who_wait_and_the_next_turns_the_others() {
 }
 
 #[test]
-fn a_turn_in_which_accepting_takes_long_accepts_some_all_the_same() {
+fn a_turn_in_which_accepting_is_slow_still_accepts_some_clients() {
     let mut server = Turned::new("sink", "tcp", Duration::from_millis(1));
     let waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     let most = server.most_in_a_turn(waiting.len() as u64, |stats| stats.accepted);
@@ -83,7 +83,7 @@ fn a_turn_in_which_accepting_takes_long_accepts_some_all_the_same() {
 }
 
 #[test]
-fn a_turn_answers_a_few_of_the_datagrams_that_wait_and_the_next_turns_the_others() {
+fn a_turn_answers_a_few_waiting_datagrams_and_the_next_turns_the_others() {
     let mut server = Turned::new("sum", "udp", Duration::ZERO);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..100 {
@@ -105,7 +105,7 @@ fn of_the_connections_that_end_at_once_a_turn_frees_a_few() {
 }
 
 #[test]
-fn of_those_who_send_without_end_a_turn_visits_a_few() {
+fn a_turn_visits_only_a_few_of_the_clients_that_send_without_end() {
     const SENDERS: usize = 24;
     let step = LOUD_TURN_TIME / 2;
     let mut server = Turned::new("sink", "tcp", step);
@@ -128,7 +128,7 @@ fn of_those_who_send_without_end_a_turn_visits_a_few() {
 }
 
 #[test]
-fn whoever_asks_little_is_answered_in_the_turn_in_which_others_send_without_end() {
+fn a_quiet_client_is_answered_in_the_turn_in_which_it_asks() {
     const SENDERS: usize = 24;
     let mut server = Turned::new("uppercase", "tcp", Duration::from_micros(50));
     let mut quiet = TcpStream::connect(server.address()).unwrap();

@@ -124,7 +124,7 @@ fn an_upload_of_which_only_the_name_was_confirmed_is_finished() {
 }
 
 #[test]
-fn an_upload_that_does_not_end_is_cut_when_the_time_is_over_and_leaves_nothing() {
+fn an_upload_that_does_not_end_is_cut_at_the_timeout_and_leaves_nothing() {
     let directory = Scratch::new();
     let server = server(&with_files(&directory, "300ms"));
     let mut client = upload_in_the_middle(server.address("file-sized-tcp"), "partial");
@@ -146,7 +146,7 @@ fn what_is_held_back_is_passed_on_at_the_end() {
 }
 
 #[test]
-fn nobody_new_is_accepted_after_the_stop() {
+fn no_connection_is_accepted_after_the_stop() {
     // An address of its own, so that no other test can be given the port in the meantime.
     let own = json!({ "listen": "tcp://127.77.0.1:0" });
     let server = server(&json!({ "listeners": [listener_with("uppercase", &own)] }));

@@ -227,7 +227,7 @@ fn time_is_told_whatever_the_peer_says() {
 }
 
 #[test]
-fn a_configuration_printed_and_read_again_is_the_same_and_problems_stand_where_they_say() {
+fn a_printed_configuration_reads_back_and_problems_name_their_place() {
     hold_for("config", &[CONFIGURATION]);
     hold_for("config", &[ARGUMENTS]);
 }
@@ -238,6 +238,6 @@ fn a_name_is_one_plain_component_or_nothing_is_created() {
 }
 
 #[test]
-fn a_datagram_is_never_answered_by_more_bytes_than_it_has_or_with_another_request() {
+fn an_answer_is_never_longer_than_its_datagram_nor_itself_a_request() {
     hold_for("datagrams", &[JSON]);
 }

@@ -96,7 +96,7 @@ fn a_draft_that_is_dropped_vanishes() {
 }
 
 #[test]
-fn an_unnamed_draft_is_in_no_directory_and_a_portable_one_has_a_hidden_name() {
+fn an_unnamed_draft_is_in_no_directory_and_a_portable_one_is_hidden() {
     let room = Room::new();
     let directory = room.open(PosixDisk::portable());
     let _draft = draft(&directory, b"hello");
@@ -295,7 +295,7 @@ fn what_a_dead_server_left_is_swept() {
 }
 
 #[test]
-fn what_somebody_holds_is_not_swept() {
+fn a_file_that_is_locked_is_not_swept() {
     with_both(|disk, room| {
         let path = left_over(room);
         let holder = File::open(&path).unwrap();
@@ -332,7 +332,7 @@ fn temporary_names_differ_and_clients_cannot_ask_for_them() {
 }
 
 #[test]
-fn the_sweep_neither_follows_nor_waits_for_what_only_looks_like_a_left_over() {
+fn the_sweep_ignores_links_pipes_and_directories() {
     with_both(|disk, room| {
         fs::write(room.path("target"), "").unwrap();
         symlink("target", room.path(".reactor-link.tmp")).unwrap();

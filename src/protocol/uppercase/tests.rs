@@ -131,7 +131,7 @@ fn fin_at_any_place_is_answered_as_the_model_says() {
 }
 
 #[test]
-fn a_peer_that_never_reads_costs_no_more_than_one_read_above_the_limit_and_is_reset() {
+fn a_peer_that_never_reads_costs_the_limit_and_one_read_and_is_reset() {
     let limits = Limits { max_pending_output: 1000, ..Limits::default() };
     // Each of these takes two bytes, and its upper case six.
     let flood = Script::new().limits(limits).never_reads(10).send("\u{390}".repeat(READ_BYTES)).send("more");

@@ -36,7 +36,7 @@ fn a_connection_between_two_requests_costs_no_more_than_a_kibibyte() {
 }
 
 #[test]
-fn the_output_of_all_together_stays_within_its_limit_however_many_never_read() {
+fn the_total_output_stays_within_its_limit_however_many_never_read() {
     const PEERS: usize = 200;
     const TOTAL: usize = 8 * MIB;
     let config = json!({ "listeners": [listener("uppercase", "tcp")], "max_pending_output_total": "8MiB" });

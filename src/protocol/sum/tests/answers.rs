@@ -89,7 +89,7 @@ fn every_value_alone_is_answered_as_the_slow_way_answers_it() {
 }
 
 #[test]
-fn every_object_of_one_or_two_members_is_answered_as_the_slow_way_answers_it() {
+fn the_fast_and_slow_way_agree_on_every_object_of_one_or_two_members() {
     let mut connection = Connection::new(usize::MAX);
     check(&mut connection, "{}");
     check(&mut connection, "{ \n}");
@@ -104,7 +104,7 @@ fn every_object_of_one_or_two_members_is_answered_as_the_slow_way_answers_it() {
 }
 
 #[test]
-fn any_object_is_answered_as_the_slow_way_answers_it() {
+fn the_fast_and_slow_way_agree_on_any_object() {
     let (mut connection, mut answered) = (Connection::new(usize::MAX), 0);
     for seed in 0..50_000 {
         let mut chance = Chance::new(seed);
