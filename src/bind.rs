@@ -11,8 +11,8 @@ use crate::endpoint::Endpoint;
 use crate::errno;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
-use crate::protocol::{DatagramProtocol, Setup, SetupError};
-use crate::registry::{Registry, StreamListenerService};
+use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
+use crate::registry::Registry;
 
 /// Why a server cannot start.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl std::error::Error for BindError {}
 pub(crate) struct Bound<K: Kernel> {
     pub(crate) socket: Socket<K>,
     pub(crate) address: SocketAddr,
-    pub(crate) service: Option<StreamListenerService>,
+    pub(crate) service: Option<Acceptor>,
 }
 
 pub(crate) enum Socket<K: Kernel> {

@@ -13,8 +13,7 @@ use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
 use crate::peer::Peer;
-use crate::protocol::Site;
-use crate::registry::StreamListenerService;
+use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
 use crate::time::Time;
 
@@ -29,9 +28,9 @@ pub struct Endpoint {
     pub(crate) backlog: u32,
     pub(crate) stats: Stats,
     /// What makes the protocols of TCP connections; a UDP socket has its protocol itself.
-    pub(crate) service: Option<StreamListenerService>,
-    /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
-    pub(crate) places: usize,
+    pub(crate) service: Option<Acceptor>,
+    /// Connections, and what is left of closed ones while a worker is busy for them: all count against `max_connections`.
+    pub(crate) connections: usize,
     pub(crate) peers: Peers,
     /// What its connections go through before they get a protocol.
     pub(crate) opens: Option<Opens>,
@@ -39,7 +38,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<StreamListenerService>) -> Self {
+    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
         Self {
             site: Site { name: config.name.clone(), address },
             protocol: config.protocol.clone(),
@@ -49,7 +48,7 @@ impl Endpoint {
             backlog: config.backlog,
             stats: Stats::default(),
             service,
-            places: 0,
+            connections: 0,
             peers: Peers::default(),
             opens: None,
             bug_log: BugLog::default(),

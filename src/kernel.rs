@@ -204,8 +204,8 @@ pub struct Received {
 }
 
 impl Received {
-    /// Where a datagram is from if the kernel does not say it; nobody answers port 0.
-    pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    /// The sender if the kernel does not report it. No answer is sent to port 0.
+    pub(crate) const UNKNOWN_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 }
 
 /// One datagram.

@@ -1,18 +1,16 @@
 //! Rule 6: everything has a bound. Here it is, its unit in its name, its reason beside it.
 //!
-//! What can be configured is in [`Limits`]. The constants are the crate's own and may change in any release: those that are
-//! `pub`, and hidden from the documentation, are read by its tests and tools, which are crates of their own.
+//! What can be configured is in [`Limits`]. The constants are private and may change in any release. `docs/reliability.md` states
+//! them, a unit test compares the two, and the integration tests state the numbers that they hold the server to.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Bytes that one read asks for: enough that a stream needs few calls, small enough to stay in the L2 cache.
-#[doc(hidden)]
-pub const READ_BYTES: usize = 64 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// Bytes read in one visit of a connection that is loud: four full reads.
-#[doc(hidden)]
-pub const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
+pub(crate) const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
 
 /// Bytes that a quiet connection reads in one visit: one that has more is loud, and waits until the other quiet ones have been
 /// visited, before its protocol is called.
@@ -60,36 +58,30 @@ pub(crate) const QUIET_TURN_TIME: Duration = Duration::from_millis(5);
 
 /// How old a turn may become while it visits loud connections, of which it visits one in any case: so much a quiet one waits
 /// for them, however many they are.
-#[doc(hidden)]
-pub const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
+pub(crate) const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
 
 /// Time that a turn takes to free slots that are over; half of the time that it took before, if that is longer. The others are
 /// freed in the next turns, first come, first served.
-#[doc(hidden)]
-pub const REAP_TURN_TIME: Duration = Duration::from_micros(400);
+pub(crate) const REAP_TURN_TIME: Duration = Duration::from_micros(400);
 
 /// Connections that the kernel holds before they are accepted, if `backlog` is not configured.
 pub(crate) const BACKLOG: u32 = 1024;
 
 /// Connections that one visit of a listener accepts before its time counts: newcomers get in however long turns are.
-#[doc(hidden)]
-pub const VISIT_ACCEPTS_MIN: usize = 4;
+pub(crate) const VISIT_ACCEPTS_MIN: usize = 4;
 
 /// Connections accepted in one visit of a listener.
-#[doc(hidden)]
-pub const VISIT_ACCEPTS_MAX: usize = 64;
+pub(crate) const VISIT_ACCEPTS_MAX: usize = 64;
 
 /// Connections of which all together may be refused or lost in one visit of a listener.
 pub(crate) const VISIT_REFUSALS_MAX: usize = 64;
 
 /// Datagrams handled in one visit of a UDP socket.
-#[doc(hidden)]
-pub const VISIT_DATAGRAMS_MAX: usize = 64;
+pub(crate) const VISIT_DATAGRAMS_MAX: usize = 64;
 
 /// Visits of a UDP socket after a stop: 16,384 datagrams, more than a receive buffer of 10 MiB holds. So all that had arrived is
 /// answered, and a flood that goes on holds nothing up.
-#[doc(hidden)]
-pub const LAST_VISITS_MAX: usize = 256;
+pub(crate) const LAST_VISITS_MAX: usize = 256;
 
 /// Datagrams that one system call receives or sends. With fewer, whoever waits for the answers to a burst falls asleep between
 /// two batches more often, and waking is what is dear.
@@ -101,8 +93,7 @@ pub(crate) const DATAGRAM_BATCH_MAX: usize = 64;
 pub(crate) const READ_BUFFER_BYTES: usize = 5 * READ_BYTES;
 
 /// The longest payload that fits a UDP datagram over IPv4: 65,535 less the headers of IP and UDP (RFC 768, RFC 791).
-#[doc(hidden)]
-pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Bytes that a protocol may leave unconsumed while it waits. A protocol that needs longer messages than this takes
 /// them in parts.
@@ -110,8 +101,7 @@ pub(crate) const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that one read asks for while all connections together have more output pending than
 /// `max_pending_output_total`: what cannot be sent grows by so little then that the total stays bounded.
-#[doc(hidden)]
-pub const PRESSED_READ_BYTES: usize = 4 * 1024;
+pub(crate) const PRESSED_READ_BYTES: usize = 4 * 1024;
 
 /// How long all connections together may have too much output pending before those that take least of theirs are cut, and how often
 /// that is looked at: a peer that reads at all has shown it by then.
@@ -134,8 +124,7 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// Worker threads for the jobs and files of each listener, unless `workers` of the configuration says otherwise: one slow sync
 /// must not hold up another upload, and more threads than this only queue at the same disk.
-#[doc(hidden)]
-pub const WORKERS: usize = 4;
+pub(crate) const WORKERS: usize = 4;
 
 /// The largest `workers`: each listener may start as many threads, and each takes a stack.
 pub(crate) const WORKERS_MAX: usize = 256;
@@ -153,15 +142,13 @@ pub(crate) const JOBS_MAX: usize = 65_536;
 pub(crate) const JOB_WAIT: Duration = Duration::from_secs(2);
 
 /// Bytes of one buffer on its way to a file: large enough that handing it over costs little.
-#[doc(hidden)]
-pub const BULK_BUFFER_BYTES: usize = 256 * 1024;
+pub(crate) const BULK_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Buffers that one upload may hold: one being written, the others being filled.
 pub(crate) const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
 
 /// Buffers for all uploads together (32 MiB); an upload that gets none waits until one is given back.
-#[doc(hidden)]
-pub const BULK_BUFFERS_MAX: usize = 128;
+pub(crate) const BULK_BUFFERS_MAX: usize = 128;
 
 /// File descriptors for connections of which a server is warned if it has fewer, whatever its configuration asks for: half of
 /// what systems give a process that has not asked for more.
@@ -172,8 +159,7 @@ pub(crate) const RESERVED_DESCRIPTORS: usize = 4;
 
 /// Errors of `accept(2)` in a row that are each taken to be about one connection. More of them are about the listener, or the
 /// accept queue would be empty by now: it rests as after any other error.
-#[doc(hidden)]
-pub const ACCEPT_ERRORS_MAX: usize = 64;
+pub(crate) const ACCEPT_ERRORS_MAX: usize = 64;
 
 /// How long a listener or a UDP socket rests after the process or the system ran out of descriptors or memory, unless a connection
 /// closes before: often enough to go on soon, seldom enough to cost nothing. A worker that cannot wake the loop tries again after
@@ -200,8 +186,7 @@ pub(crate) const PANIC_MESSAGE_CHARS_MAX: usize = 500;
 pub(crate) const REPORT_ROWS_MAX: usize = 500;
 
 /// Problems of a configuration that are reported in one run: finding each takes a pass over the text.
-#[doc(hidden)]
-pub const PROBLEMS_MAX: usize = 100;
+pub(crate) const PROBLEMS_MAX: usize = 100;
 
 /// Bytes of a configuration file: room for thousands of listeners, and a bound for whatever was named by mistake.
 pub(crate) const CONFIG_BYTES_MAX: usize = 1024 * 1024;

@@ -3,9 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use crate::protocol::{
-    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
-};
+use crate::protocol::{Context, Reply, Step, StreamProtocol, Within};
 
 /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z, since the epoch.
 const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
@@ -13,23 +11,6 @@ const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
 /// The time of connecting, in UTC (RFC 3339) with microseconds, as one line.
 #[derive(Debug)]
 pub struct Time;
-
-impl Service for Time {
-    const NAME: &'static str = "time";
-    const ABOUT: &'static str = "Tells the time on connecting, then waits for the client to close.";
-    const TRY: &'static str = "nc 127.0.0.1 8330";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Time {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
 
 impl StreamProtocol for Time {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {

@@ -180,10 +180,10 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::xray::record::{NOBODY, What};
+    use crate::xray::record::{LOOP, What};
 
     fn record(at: u64) -> Record {
-        Record { at, who: NOBODY, what: What::Reap }
+        Record { at, who: LOOP, what: What::Reap }
     }
 
     /// Writes to a channel, when it is let.

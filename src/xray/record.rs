@@ -17,15 +17,15 @@ use crate::token::Token;
 pub struct Record {
     /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
     pub at: u64,
-    /// Whose it is: a listener, a UDP socket or a connection. Its generation is its number, which no other has; it is
-    /// [`NOBODY`] for what the loop does for itself.
+    /// The listener, the UDP socket or the connection that it is about, or [`LOOP`]. Its generation is its number, which no other
+    /// has.
     pub who: Token,
     /// What it did.
     pub what: What,
 }
 
-/// Stands for the loop itself.
-pub const NOBODY: Token = Token { slot: u32::MAX, generation: 0 };
+/// The loop itself, in the place of a listener, a socket or a connection.
+pub const LOOP: Token = Token { slot: u32::MAX, generation: 0 };
 
 /// What a loop did.
 ///

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::answer::{Answer, Gives};
 use super::file::File;
 use super::live::{self, Live, Written};
-use super::record::{Call, NOBODY, Record, What};
+use super::record::{Call, LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use super::ring::Ring;
 use super::text;
@@ -58,7 +58,7 @@ impl Recorder {
             clock,
             began: SystemTime::now(),
             at: 0,
-            who: NOBODY,
+            who: LOOP,
             turns: 0,
             ring: Ring::new(most),
             endpoints: Vec::new(),
@@ -301,7 +301,7 @@ fn push_error(call: Call, error: io::Error) -> io::Error {
 #[inline(never)]
 fn push_turn(what: impl FnOnce(u64) -> What) {
     with(|recorder| {
-        recorder.who = NOBODY;
+        recorder.who = LOOP;
         if recorder.live.as_mut().is_some_and(Live::end_turn) {
             // What a person took is no part of what comes next.
             recorder.look_at_the_clock();
@@ -371,7 +371,7 @@ mod tests {
         assert!(elsewhere.expect("no panic"));
         let recording = recording(Vec::new).expect("a recording");
         let who: Vec<_> = recording.records.iter().map(|record| record.who).collect();
-        assert_eq!(who, [FIRST, FIRST, SECOND, NOBODY]);
+        assert_eq!(who, [FIRST, FIRST, SECOND, LOOP]);
         assert!(matches!(recording.records[3].what, What::Turn { number: 1, .. }));
         assert!(recording.records.is_sorted_by_key(|record| record.at));
         stop();

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::record::{NOBODY, Record, What};
+use super::record::{LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use crate::amounts::Count;
 use crate::token::Token;
@@ -87,7 +87,7 @@ impl Text {
             took => write!(to, "{:10.1} ", took as f64 / 1000.0)?,
         }
         match record.who {
-            NOBODY => write!(to, "   ")?,
+            LOOP => write!(to, "   ")?,
             who => write!(to, "#{:<2} ", who.generation)?,
         }
         match record.what {

@@ -171,7 +171,7 @@ const fn no_header() -> libc::mmsghdr {
 unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
     let length = header.msg_namelen as usize;
     if length < size_of::<libc::sa_family_t>() {
-        return Received::NOBODY;
+        return Received::UNKNOWN_SENDER;
     }
     // SAFETY: as the caller promises; every address begins with its family, and one of a family has the structure of it,
     // if it is as long.
@@ -187,7 +187,7 @@ unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
                 let (ip, port) = (Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port));
                 SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into()
             }
-            _ => Received::NOBODY,
+            _ => Received::UNKNOWN_SENDER,
         }
     }
 }

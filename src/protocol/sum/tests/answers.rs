@@ -9,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::protocol::Place;
 use crate::protocol::Site;
 use crate::stats::Tally;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 
 /// Names of members, each spelling of the operands among them.
 const NAMES: [&str; 16] = [
@@ -61,7 +61,7 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
         now: Instant::now(),
         refused: &mut refused,
         place: &Place {
-            id: Token { slot: 0, generation: 1 }.into(),
+            id: ConnectionId::of(Token { slot: 0, generation: 1 }),
             site: &Site { name: String::new(), address },
             clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
         },
