@@ -35,6 +35,7 @@ pub use self::service::{
 };
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
+use crate::framing::TooLong;
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
@@ -176,6 +177,13 @@ impl ProtocolError {
     /// An error counted as `reason`, of which the peer is told `reply`.
     pub fn new(reason: &'static str, reply: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, reply: reply.into() }
+    }
+}
+
+/// A message that is too long is refused as `long message`. The peer is told the limit, on a line.
+impl From<TooLong> for ProtocolError {
+    fn from(error: TooLong) -> Self {
+        Self::new("long message", format!("error: {error}\n"))
     }
 }
 
