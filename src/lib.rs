@@ -56,7 +56,7 @@
 //!    `connection/line.rs`: the socket half of a connection; `connection/conversation.rs`: the protocol half;
 //!    `connection.rs` drives both, by the rules of waiting, back-pressure, deadlines and closing.
 //! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, the loop. These first four steps are the whole path of a byte.
-//! 5. `datagram.rs` and `protocol/datagram.rs` for UDP, `bulk.rs` for uploads.
+//! 5. `datagram.rs` and `protocol/datagram.rs` for UDP, `bulk.rs` for uploads, [`framing`] for messages in a stream.
 //! 6. [`kernel`]: the interface to the operating system. It is generic, so that a simulation can replace it.
 //! 7. [`limits`]: every limit. [`config`] and `command.rs`: from JSON to a running server.
 //! 8. [`xray`]: the recorder. The lines with `xray::` in other files record for a developer what the loop does.
@@ -86,6 +86,7 @@ pub mod disk;
 mod endpoint;
 mod errno;
 mod file_lock;
+pub mod framing;
 mod job;
 mod json;
 pub mod kernel;

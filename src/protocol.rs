@@ -41,6 +41,7 @@ pub use self::service::{
 };
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
+use crate::framing::TooLong;
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
@@ -200,6 +201,13 @@ impl ProtocolError {
     /// Creates an error that is counted as `reason` and sends the peer `reply`.
     pub fn new(reason: &'static str, reply: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, reply: reply.into() }
+    }
+}
+
+/// Refuses a message that is too long as `long message`, with a line that tells the peer the limit.
+impl From<TooLong> for ProtocolError {
+    fn from(error: TooLong) -> Self {
+        Self::new("long message", format!("error: {error}\n"))
     }
 }
 
