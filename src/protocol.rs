@@ -86,8 +86,8 @@ pub trait StreamProtocol: Any + Send {
     /// Handles at most one message at the front of `input`.
     ///
     /// `input` is everything that has been received and not consumed; it is never empty. After [`Step::wait`] the driver
-    /// passes the same bytes again, followed by new ones. A protocol that scans for the end of a message remembers how far
-    /// it got: otherwise bytes that arrive one by one make its work quadratic.
+    /// passes the same bytes again, followed by new ones. A protocol that scans for the end of a message must remember how
+    /// far it got, as [`framing`](crate::framing) does: otherwise bytes that arrive one by one make its work quadratic.
     ///
     /// # Errors
     /// [`ProtocolError`]: its reply is sent, then the connection is closed gracefully.
