@@ -1,4 +1,4 @@
-//! Protocols by name. Those of a plug-in crate are registered exactly as the built-in ones.
+//! Protocols by name. Plug-in and built-in protocols are registered in the same way.
 
 mod options;
 
@@ -32,14 +32,14 @@ pub struct Registry {
     protocols: Vec<Protocol>,
 }
 
-/// A protocol, as its registration describes it.
+/// A registered protocol, with its description.
 #[non_exhaustive]
 pub struct Protocol {
-    /// The name by which a configuration chooses it.
+    /// The name by which a configuration chooses the protocol.
     pub name: &'static str,
-    /// One sentence on what it does.
+    /// One sentence on what the protocol does.
     pub about: &'static str,
-    /// One line of shell that tries it.
+    /// One line of shell that tries the protocol.
     pub example: &'static str,
     pub(crate) options: OptionsType,
     pub(crate) stream: Option<Box<OpenStream>>,
@@ -50,13 +50,13 @@ type OpenStream = dyn Fn(Value, &Setup<'_>) -> Result<Acceptor, SetupError> + Se
 type OpenDatagram = dyn Fn(Value, &Setup<'_>) -> Result<Box<dyn DatagramProtocol>, SetupError> + Send + Sync;
 
 impl Registry {
-    /// A registry without any protocol.
+    /// Creates a registry without protocols.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The protocols of this crate.
+    /// Creates a registry with the protocols of this crate.
     #[must_use]
     pub fn built_in() -> Self {
         let mut registry = Self::empty();
@@ -67,13 +67,13 @@ impl Registry {
             Ok(Acceptor::new(|_| Uppercase::default()))
         });
         registry.stream::<file::File>().stream::<file::FileSized>();
-        let about = "Tells the time on connecting, then waits for the client to close.";
+        let about = "Sends the time to a client that connects, then waits for the client to close.";
         registry.stream_fn("time", about, "nc 127.0.0.1 8330", |_| time::Time);
         registry.stream::<greeting::Greeting>();
         registry
     }
 
-    /// Registers a service over TCP. A name that is registered already now means the new one.
+    /// Registers a service over TCP. It replaces a service over TCP of the same name.
     pub fn stream<S: StreamService>(&mut self) -> &mut Self {
         self.entry_of::<S>().stream = Some(Box::new(|options, setup| {
             let service = open::<S>(options, setup)?;
@@ -82,15 +82,15 @@ impl Registry {
         self
     }
 
-    /// Registers a service over UDP. A service may be registered over both, with the same options; with others it replaces
-    /// what has its name.
+    /// Registers a service over UDP. A protocol may be registered over both transports, if its type of options is the same for
+    /// both. With another type the new registration replaces all earlier ones of that name.
     pub fn datagram<S: Service + DatagramProtocol>(&mut self) -> &mut Self {
         self.entry_of::<S>().datagram = Some(Box::new(|options, setup| Ok(Box::new(open::<S>(options, setup)?))));
         self
     }
 
-    /// Registers a protocol over TCP that has no options: its name, one sentence on what it does, one line of shell that
-    /// tries it, and what makes the protocol of a connection that has just been accepted.
+    /// Registers a protocol over TCP without options: its name, one sentence on what it does, one line of shell that tries it, and
+    /// the function that makes the protocol of a connection that has just been accepted.
     ///
     /// ```
     /// use reactor::Registry;
@@ -109,8 +109,8 @@ impl Registry {
     /// registry.stream_fn("echo", "Answers what it is sent.", "echo hello | nc -N 127.0.0.1 9000", |_| Echo);
     /// ```
     ///
-    /// `connect` may refuse a peer, by a [`Result`]. What it holds is shared by all listeners that name the protocol, so a
-    /// program can register what it has opened itself:
+    /// `connect` may refuse a peer: then it returns a [`Result`]. All listeners with the protocol share the values that `connect`
+    /// captures, so a program can open a resource itself and pass it in:
     ///
     /// ```
     /// # use reactor::Registry;
@@ -129,7 +129,7 @@ impl Registry {
     ///
     /// let visits = Arc::default();
     /// let mut registry = Registry::empty();
-    /// registry.stream_fn("visits", "Knows who was here.", "nc 127.0.0.1 9000", move |peer| match peer.ip() {
+    /// registry.stream_fn("visits", "Counts visits by address.", "nc 127.0.0.1 9000", move |peer| match peer.ip() {
     ///     Some(_) => Ok(Visits(Arc::clone(&visits))),
     ///     None => Err(Refusal("no internet address")),
     /// });
@@ -149,9 +149,9 @@ impl Registry {
     }
 
     /// Registers a protocol over TCP with options of the type `O`: its name, one sentence on what it does, one line of shell
-    /// that tries it, and `open`, which is called once for each listener, before anything is served, and returns what makes
-    /// the protocols of its connections. What the type of an option cannot say is an error of `open`; a [`Service`] also
-    /// finds it in `reactor check`, with the line of the option.
+    /// that tries it, and `open`. The server calls `open` once for each listener, before it accepts connections; `open` returns
+    /// an [`Acceptor`], which makes the protocols of the connections. `open` must check what the type of an option cannot
+    /// express, such as a range; a [`Service`] can check it in `reactor check` too, which reports the line of the option.
     ///
     /// ```
     /// use reactor::Registry;
@@ -163,7 +163,7 @@ impl Registry {
     /// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
     /// #[schemars(crate = "reactor::schemars")]
     /// struct Motto {
-    ///     /// The answer to whatever a client sends.
+    ///     /// The answer to everything that a client sends.
     ///     motto: String,
     /// }
     ///
@@ -175,7 +175,7 @@ impl Registry {
     /// }
     ///
     /// let mut registry = Registry::built_in();
-    /// registry.stream_with("motto", "Answers by its motto.", "nc 127.0.0.1 9000", |options: Motto, _| {
+    /// registry.stream_with("motto", "Answers with its motto.", "nc 127.0.0.1 9000", |options: Motto, _| {
     ///     Ok(Acceptor::new(move |_| options.clone()))
     /// });
     /// ```
@@ -194,8 +194,8 @@ impl Registry {
         self
     }
 
-    /// Registers a protocol over UDP that has no options: its name, one sentence on what it does, one line of shell that
-    /// tries it, and what makes the protocol of a socket.
+    /// Registers a protocol over UDP without options: its name, one sentence on what it does, one line of shell that tries it, and
+    /// the function that makes the protocol of a socket.
     pub fn datagram_fn<P: DatagramProtocol + 'static>(
         &mut self,
         name: &'static str,
@@ -206,7 +206,7 @@ impl Registry {
         self.datagram_with(name, about, example, move |_: NoOptions, _| Ok(open()))
     }
 
-    /// Registers a protocol over UDP with options of the type `O`, as [`Self::stream_with`] does one over TCP: `open` returns
+    /// Registers a protocol over UDP with options of the type `O`, as [`Self::stream_with`] registers one over TCP; `open` returns
     /// the protocol of a socket.
     pub fn datagram_with<O, P: DatagramProtocol + 'static>(
         &mut self,
@@ -224,18 +224,18 @@ impl Registry {
         self
     }
 
-    /// All protocols.
+    /// Returns all protocols, in the order of their registration.
     pub fn protocols(&self) -> impl Iterator<Item = &Protocol> {
         self.protocols.iter()
     }
 
-    /// The protocol of that name.
+    /// Returns the protocol `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Protocol> {
         self.protocols.iter().find(|protocol| protocol.name == name)
     }
 
-    /// The protocol of that name, or a sentence that says which there are.
+    /// Returns the protocol `name`, or a sentence for the administrator that suggests one or lists all.
     pub(crate) fn protocol(&self, name: &str) -> Result<&Protocol, String> {
         self.find(name).ok_or_else(|| {
             let known: Vec<_> = self.protocols().map(|protocol| protocol.name).collect();
@@ -251,7 +251,7 @@ impl Registry {
         self.entry(S::NAME, S::ABOUT, S::TRY, OptionsType::of::<S>())
     }
 
-    /// The entry of a protocol: a new one unless there is one with the same options.
+    /// Returns the entry `name` with this description. An entry with another type of options is replaced.
     fn entry(
         &mut self,
         name: &'static str,
@@ -279,26 +279,29 @@ impl Registry {
 }
 
 impl Protocol {
-    /// The transports it works over.
+    /// Returns the transports over which the protocol works.
     pub fn transports(&self) -> impl Iterator<Item = Transport> {
         let tcp = self.stream.is_some().then_some(Transport::Tcp);
         let udp = self.datagram.is_some().then_some(Transport::Udp);
         tcp.into_iter().chain(udp)
     }
 
-    /// Its options with their defaults.
+    /// Returns all options with their defaults.
     #[must_use]
     pub fn default_options(&self) -> Value {
         self.options.defaults()
     }
 
-    /// The JSON Schema of its options.
+    /// Returns the JSON Schema of the options.
     #[must_use]
     pub fn options_schema(&self) -> Value {
         self.options.schema()
     }
 
-    /// Nothing if it works over `transport`, or a sentence that says over which it does.
+    /// Checks that the protocol works over `transport`.
+    ///
+    /// # Errors
+    /// A sentence for the administrator that names the transports of the protocol.
     pub(crate) fn speaks(&self, transport: Transport) -> Result<(), String> {
         if self.transports().any(|known| known == transport) {
             return Ok(());
@@ -354,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_function_holds_is_shared_by_all_listeners() {
+    fn what_a_function_captures_is_shared_by_all_listeners() {
         let taken = AtomicUsize::new(0);
         let mut registry = Registry::empty();
         registry.stream_fn("three", "Serves three peers.", "true", move |_| {

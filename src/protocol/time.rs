@@ -1,4 +1,4 @@
-//! time: the server speaks first. It tells the time once, and listens to nobody.
+//! `time`: the server speaks first. It sends the time once, and discards what the client sends.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,10 @@ pub struct Time;
 
 impl StreamProtocol for Time {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
-        // A clock that is set wrong is shown as near as the format allows: it has no years before 0 or after 9999, and
-        // `humantime` none before 1970.
+        // A clock that is set wrong is shown as near as the format allows: RFC 3339 has no year after 9999, and `humantime`
+        // has no time before 1970.
         let time = cx.wall_clock().clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_SECOND);
-        let _ = writeln!(cx.out, "{}", humantime::format_rfc3339_micros(time)); // An outbox takes everything.
+        let _ = writeln!(cx.out, "{}", humantime::format_rfc3339_micros(time)); // Writing to an outbox never fails.
         Ok(Step::wait(Within::Nothing))
     }
 

@@ -8,8 +8,8 @@ use crate::testing::{Script, converse, every_fault, same_for_every_split};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The contract, said again without regard to speed or to reads: what a client gets for `stream` and FIN, and
-/// whether a line `exit` ended the connection.
+/// The contract as simple code, without regard to speed or reads: returns what a client gets for `stream` and FIN, and whether
+/// a line `exit` ended the connection.
 fn model(stream: &[u8]) -> (Vec<u8>, bool) {
     let mut answer = Vec::new();
     for line in stream.split_inclusive(|byte| *byte == b'\n') {
@@ -24,7 +24,7 @@ fn model(stream: &[u8]) -> (Vec<u8>, bool) {
     (answer, false)
 }
 
-/// What a client gets for `stream` and FIN, in whatever pieces.
+/// Returns what a client gets for `stream` and FIN, however the stream is split.
 fn answer(stream: &[u8]) -> Vec<u8> {
     same_for_every_split(Uppercase::default, stream).sent
 }
@@ -68,7 +68,7 @@ fn input_without_a_newline_is_answered_at_once() {
     assert_eq!(replies[..5], [&b""[..], b"HELLO", b"", b"E", b""], "the e is not at the start of a line");
 }
 
-/// Nor is what is held back a request: a shutdown does not wait for its end.
+/// The bytes held back are not a request: a shutdown does not wait for more.
 #[test]
 fn only_a_line_that_may_become_exit_or_half_a_code_point_is_held_back() {
     for (stream, held) in [
@@ -92,7 +92,7 @@ fn only_a_line_that_may_become_exit_or_half_a_code_point_is_held_back() {
 }
 
 #[test]
-fn when_we_close_in_order_what_is_held_back_is_treated_as_at_eof() {
+fn at_a_graceful_close_what_is_held_back_is_treated_as_at_eof() {
     let lifetime = Limits { lifetime: Some(SECOND), ..Limits::default() };
     let ends = [
         (Script::new(), CloseReason::Idle, 30 * SECOND),
