@@ -1,16 +1,16 @@
-//! Who is meant: a slot of the loop, and which of its owners.
+//! Tokens: the number of a slot and of its owner.
 
 use std::fmt;
 
-/// Names a slot of the loop, and which of its successive owners is meant.
+/// Identifies a slot of the loop and one of its successive owners.
 ///
-/// Slots are reused, so an event, a deadline or a result can come for an owner that is gone. Its generation then differs
-/// from that of the slot, and it is ignored.
+/// Slots are reused, so an event, a deadline or a result can arrive for an owner that has ended. Its generation then
+/// differs from the slot's, and it is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
     /// The index of the slot.
     pub slot: u32,
-    /// Counts the owners of all slots.
+    /// The number of the owner, counted over all slots.
     pub generation: u32,
 }
 
@@ -20,8 +20,9 @@ impl fmt::Display for Token {
     }
 }
 
-/// The number of a connection, in the form in which the log, the report and the X-ray print it: `12.3045` is the slot, and which of
-/// all owners of slots it is. It is unique while the server runs, until the 32 bits of the second part wrap around.
+/// The number of a connection, in the form in which the log, the report and the X-ray print it: `12.3045` is the slot
+/// and the number of its owner, counted over all slots. It is unique while the server runs, until the 32 bits of the
+/// second number wrap around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(Token);
 

@@ -88,7 +88,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "look",
         right: "self.visit_time < self.time()",
         wrong: "true",
-        caught_by: Unit("budget::tests::a_visit_is_over_when_its_time_is"),
+        caught_by: Unit("budget::tests::a_visit_ends_when_its_time_is_used_up"),
     },
     Bug {
         name: "a-visit-does-any-work",
