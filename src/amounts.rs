@@ -60,22 +60,22 @@ mod tests {
 
     #[test]
     fn bytes_are_shown_in_the_largest_unit_that_fits() {
-        let told = |bytes| Rounded::bytes(bytes).to_string();
-        assert_eq!([told(0), told(1023), told(1024), told(1536)], ["0 B", "1023 B", "1 KiB", "1.5 KiB"]);
-        assert_eq!([told(256 << 10), told(300_000), told(u64::MAX)], ["256 KiB", "293 KiB", "16777216 TiB"]);
+        let shown = |bytes| Rounded::bytes(bytes).to_string();
+        assert_eq!([shown(0), shown(1023), shown(1024), shown(1536)], ["0 B", "1023 B", "1 KiB", "1.5 KiB"]);
+        assert_eq!([shown(256 << 10), shown(300_000), shown(u64::MAX)], ["256 KiB", "293 KiB", "16777216 TiB"]);
     }
 
     #[test]
     fn a_duration_is_shown_with_two_digits_or_more() {
-        let told = |milliseconds| Rounded(Duration::from_millis(milliseconds)).to_string();
-        assert_eq!([told(0), told(999), told(3_200), told(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
-        assert_eq!([told(120_000), told(7_200_000), told(172_800_000)], ["2 min", "2 h", "2 d"]);
+        let shown = |milliseconds| Rounded(Duration::from_millis(milliseconds)).to_string();
+        assert_eq!([shown(0), shown(999), shown(3_200), shown(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
+        assert_eq!([shown(120_000), shown(7_200_000), shown(172_800_000)], ["2 min", "2 h", "2 d"]);
     }
 
     #[test]
     fn one_thing_is_shown_in_the_singular() {
-        let told = |count| Count(count, "byte").to_string();
-        assert_eq!([told(0), told(1), told(2)], ["0 bytes", "1 byte", "2 bytes"]);
+        let shown = |count| Count(count, "byte").to_string();
+        assert_eq!([shown(0), shown(1), shown(2)], ["0 bytes", "1 byte", "2 bytes"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Rule 5: the budgets of a visit and of a turn, in bytes, work and time.
 //!
-//! Reading the clock for each request would cost more than a hundredth of the request. So work is counted in
-//! [units](crate::limits::CALL_UNITS), which costs two instructions, and the clock is read when a window of units is
-//! full. The window follows the measured cost of a unit, so that the clock is read about every [`LOOK_EVERY`], however
-//! expensive a protocol is: at most after each of its calls.
+//! Reading the clock costs more than a hundredth of a request. So work is counted in
+//! [units](crate::limits::CALL_UNITS), by two instructions, and the clock is read when a window of units is full. The
+//! window follows the measured cost of a unit, so that the clock is read about every [`LOOK_EVERY`], at most after each
+//! call of a protocol.
 
 use std::time::Duration;
 
@@ -24,8 +24,7 @@ pub(crate) enum Class {
     Loud,
 }
 
-/// The remaining budget of the visit and of the turn. Durations are in nanoseconds, because they are compared in each
-/// visit.
+/// The remaining budget of the visit and of the turn. Durations are in nanoseconds, which are fast to compare.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// Units counted since the last reading of the clock.
@@ -67,9 +66,7 @@ pub(crate) struct Budget {
 /// A part of a turn that took too long, and the endpoints that the turn had served by its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
-    /// The duration of the part.
     pub(crate) took: Duration,
-    /// As [`Budget::served`].
     served: u64,
 }
 
@@ -148,8 +145,7 @@ impl Budget {
         self.serve(endpoint);
     }
 
-    /// Notes that protocols of this endpoint are called, in a visit or at the end of a connection: if the turn takes
-    /// too long, they may be the cause.
+    /// Notes that protocols of this endpoint are called: if the turn takes too long, they may be the cause.
     #[inline]
     pub(crate) fn serve(&mut self, endpoint: u16) {
         self.served |= bit(endpoint.into());
@@ -206,8 +202,7 @@ impl Budget {
         if self.reads { self.bytes } else { 0 }
     }
 
-    /// Whether a quiet connection has as much input as a loud one: it then waits until the quiet ones have been
-    /// visited.
+    /// Whether a quiet connection has as much input as a loud one: it then waits for the other quiet ones.
     #[inline]
     pub(crate) fn turns_loud(&self) -> bool {
         self.class == Class::Quiet && self.bytes == 0
@@ -243,8 +238,7 @@ impl Budget {
         self.age >= nanoseconds(LOUD_TURN_TIME)
     }
 
-    /// Begins reaping. Closing takes less than half the time of accepting, so half of the turn's time is enough to keep
-    /// up.
+    /// Begins reaping. Closing takes less than half as long as accepting, so half of the turn's time suffices.
     #[inline]
     pub(crate) fn begin_reaping(&mut self) {
         self.reaps_until = self.age + nanoseconds(REAP_TURN_TIME).max(self.age / 2);

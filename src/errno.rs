@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_number_is_displayed_by_its_name_in_c() {
-        let told = |error: io::Error| Code::of(&error).to_string();
-        assert_eq!(told(Errno::EMFILE.into()), "EMFILE");
-        assert_eq!(told(io::ErrorKind::WouldBlock.into()), "EAGAIN");
-        assert_eq!(told(io::Error::from_raw_os_error(4_095)), "errno 4095");
+        let shown = |error: io::Error| Code::of(&error).to_string();
+        assert_eq!(shown(Errno::EMFILE.into()), "EMFILE");
+        assert_eq!(shown(io::ErrorKind::WouldBlock.into()), "EAGAIN");
+        assert_eq!(shown(io::Error::from_raw_os_error(4_095)), "errno 4095");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
 pub use crate::peer::Peer;
 pub use crate::token::Token;
-use crate::xray::Gives;
+use crate::xray::ReturnValue;
 
 /// The operating system, as the loop uses it.
 ///
@@ -206,11 +206,11 @@ pub struct Received {
 
 impl Received {
     /// The sender of a datagram without an internet address: port 0 is never answered.
-    pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    pub(crate) const NO_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 }
 
 /// One datagram.
-impl Gives for Received {
+impl ReturnValue for Received {
     fn number(&self) -> i32 {
         1
     }

@@ -12,18 +12,14 @@ use crate::peer::Peer;
 
 /// A listening socket.
 pub(crate) struct Listener<L> {
-    /// The socket of the kernel.
     pub(crate) socket: L,
-    /// Accepting is paused until a connection closes or the pause expires. The kernel will report no edge, so only
-    /// these wake the listener.
+    /// Set until a connection closes or a pause expires: the kernel reports no edge meanwhile.
     pub(crate) paused: Option<Pause>,
     /// Whether the listener is in the list of listeners that are visited when a connection closes.
     pub(crate) waits_for_room: bool,
-    /// Connections accepted since the server began to stop. A stopping server serves the connections in its accept
-    /// queue, at most a backlog.
+    /// Connections accepted since the server began to stop: it still serves its accept queue, at most a backlog.
     pub(crate) accepted_while_stopping: u32,
-    /// Consecutive errors that each seemed to concern one connection, since the last connection or the last empty
-    /// queue.
+    /// Consecutive errors of `accept(2)` that each seemed to concern one connection.
     pub(crate) errors_in_a_row: usize,
 }
 
@@ -42,8 +38,7 @@ pub(crate) enum Accepted<S> {
     Connection(S, Peer),
     /// The accept queue is empty; the kernel will report the next connection.
     Nobody,
-    /// A connection ended in the queue, or a transient network error was reported for it: accept the next one. The name
-    /// is that of the counter.
+    /// A connection ended in the queue, or has a transient network error: accept the next. The name is its counter.
     Gone(&'static str, io::Error),
     /// Descriptors or memory are exhausted, or an immediate retry cannot help. Also a network error, if more come in a
     /// row than can each concern another connection.

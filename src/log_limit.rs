@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_line_says_nothing_about_suppressed_ones_if_there_are_none() {
-        let told = [0, 1, 2].map(|count| Suppressed(count).to_string());
-        assert_eq!(told, ["", " (1 such line suppressed before)", " (2 such lines suppressed before)"]);
+        let shown = [0, 1, 2].map(|count| Suppressed(count).to_string());
+        assert_eq!(shown, ["", " (1 such line suppressed before)", " (2 such lines suppressed before)"]);
     }
 }

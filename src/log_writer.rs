@@ -146,7 +146,7 @@ impl Shared {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         while let Some(dropped_lines) = self.take(&mut lines) {
-            tell_dropped(dropped_lines, &mut lines);
+            append_dropped(dropped_lines, &mut lines);
             write_out(&mut *sink, &lines);
             lines.clear();
         }
@@ -188,7 +188,7 @@ impl Shared {
         let takes = !queue.has_thread && !queue.is_drained();
         if takes {
             mem::swap(&mut queue.lines, lines);
-            tell_dropped(mem::take(&mut queue.dropped_lines), lines);
+            append_dropped(mem::take(&mut queue.dropped_lines), lines);
         }
         takes
     }
@@ -211,7 +211,7 @@ impl Shared {
     }
 }
 
-fn tell_dropped(dropped_lines: u64, lines: &mut Vec<u8>) {
+fn append_dropped(dropped_lines: u64, lines: &mut Vec<u8>) {
     if dropped_lines > 0 {
         lines.extend_from_slice(format!("{dropped_lines} log lines dropped\n").as_bytes());
     }

@@ -4,17 +4,15 @@ use std::io;
 
 /// Output for one peer, in order.
 ///
-/// A protocol only appends. The driver writes the bytes to the socket right after the protocol's call, keeps those that
-/// the kernel did not take, and delivers no input while too much output is pending: a protocol never has to ask whether
-/// there is room.
+/// A protocol only appends. The driver writes the bytes right after the protocol's call, keeps those that the kernel
+/// did not take, and delivers no input while too much is pending: a protocol never asks whether there is room.
 ///
 /// It implements [`io::Write`], which never fails, so that `write!` and `serde_json::to_writer` work.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// The bytes in order, from the oldest that is still in memory.
     bytes: Vec<u8>,
-    /// The number of bytes at the front that have been sent: always fewer than are left, so that at most half of the
-    /// buffer is unused.
+    /// Bytes at the front that have been sent: fewer than are left, so at most half of the buffer is unused.
     sent: usize,
 }
 

@@ -44,7 +44,7 @@ mod view;
 mod words;
 
 pub use self::answer::Answer;
-pub(crate) use self::answer::Gives;
+pub(crate) use self::answer::ReturnValue;
 pub(crate) use self::live::Written;
 pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, SocketOption, Waits, What};
 pub(crate) use self::recorder::{

@@ -211,8 +211,8 @@ fn names_and_addresses_are_unique() {
         [
             "r.json:3:18: listeners[1].name: expected a unique name, found that of listeners[0]",
             "r.json:3:33: listeners[1].listen: expected an address of its own, found that of listeners[0]",
-            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, which includes \
-             has one",
+            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, which includes that of \
+             listeners[0]",
             "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which listens on every \
              address",
         ]

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
-use crate::xray::{self, Answer, Call, Gives, What};
+use crate::xray::{self, Answer, Call, ReturnValue, What};
 
 /// The tokens of the waker and of the signals, beyond the index of any slot.
 const WAKER: ::mio::Token = ::mio::Token(usize::MAX);
@@ -283,7 +283,7 @@ impl fmt::Debug for Mio {
 }
 
 /// The number that `epoll_wait(2)` returns.
-impl Gives for &Events {
+impl ReturnValue for &Events {
     fn number(&self) -> i32 {
         self.iter().count().number()
     }

@@ -61,7 +61,7 @@ struct Lane {
     /// `forget_taken`.
     waiting: VecDeque<Instant>,
     /// The time of the last notice that jobs wait.
-    told: Option<Instant>,
+    noticed: Option<Instant>,
 }
 
 /// The workers' side of a lane.
@@ -127,7 +127,7 @@ impl Offload {
         for lane in self.lanes.values_mut() {
             let Some(mut due) = lane.overdue_at() else { continue };
             if due <= now {
-                notices.push(Notice::Waiting(lane.tell(now)));
+                notices.push(Notice::Waiting(lane.notice(now)));
                 // Replaces a worker that has ended or could not be started before.
                 if let Err(error) = lane.staff(self.workers_max, &self.report, &self.waker) {
                     log::debug!("cannot start another worker thread: {error}");
@@ -152,7 +152,7 @@ impl Lane {
             loop_is_there: Arc::default(),
             unfinished: 0,
             waiting: VecDeque::new(),
-            told: None,
+            noticed: None,
         }
     }
 
@@ -177,11 +177,11 @@ impl Lane {
     fn overdue_at(&mut self) -> Option<Instant> {
         self.forget_taken();
         let due = *self.waiting.front()? + JOB_WAIT;
-        Some(self.told.map_or(due, |told| due.max(told + LOG_PERIOD)))
+        Some(self.noticed.map_or(due, |noticed| due.max(noticed + LOG_PERIOD)))
     }
 
-    fn tell(&mut self, now: Instant) -> Waiting {
-        self.told = Some(now);
+    fn notice(&mut self, now: Instant) -> Waiting {
+        self.noticed = Some(now);
         let since = self.waiting.front().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since));
         Waiting { listener: self.listener, jobs: self.waiting.len(), workers: self.workers(), since }
     }
@@ -223,12 +223,12 @@ impl Queue {
 /// Wakes the loop, and retries until that succeeds: a connection waits for the result and would otherwise never
 /// continue.
 fn wake(waker: &Waker, loop_is_there: &Weak<()>) {
-    let mut is_told = false;
+    let mut is_logged = false;
     while let Err(error) = waker.wake() {
         if loop_is_there.strong_count() == 0 {
             return;
         }
-        if !std::mem::replace(&mut is_told, true) {
+        if !std::mem::replace(&mut is_logged, true) {
             log::error!("a worker cannot wake the loop: {error}; retrying");
         }
         // No event reports when the wake-up can succeed. Only a worker waits here.

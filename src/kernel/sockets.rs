@@ -18,7 +18,7 @@ use super::send_queue;
 use super::{ListenOptions, Transport};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::UNSENT_BYTES_MAX;
-use crate::xray::{self, Call, Gives, SocketOption};
+use crate::xray::{self, Call, ReturnValue, SocketOption};
 
 /// Whether edges come from the kernel (epoll, kqueue); if not, mio emulates them on `poll(2)`.
 pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
@@ -170,27 +170,27 @@ impl Transport for Stream {
 }
 
 /// The descriptor of the new socket.
-impl Gives for OwnedFd {
+impl ReturnValue for OwnedFd {
     fn number(&self) -> i32 {
         self.as_raw_fd()
     }
 }
 
-impl Gives for OFlags {
+impl ReturnValue for OFlags {
     fn number(&self) -> i32 {
         self.bits() as i32
     }
 }
 
 /// The descriptor of an accepted connection.
-impl Gives for (TcpStream, SocketAddr) {
+impl ReturnValue for (TcpStream, SocketAddr) {
     fn number(&self) -> i32 {
         self.0.as_raw_fd()
     }
 }
 
 /// The return value of `getsockname(2)`.
-impl Gives for SocketAddr {
+impl ReturnValue for SocketAddr {
     fn number(&self) -> i32 {
         0
     }

@@ -14,7 +14,7 @@ impl Answer {
     pub(crate) const ZERO: Self = Self(0);
 
     /// The answer of a call that succeeded with this value.
-    pub(super) const fn given(number: i32) -> Self {
+    pub(super) const fn returned(number: i32) -> Self {
         Self(number)
     }
 
@@ -38,36 +38,36 @@ impl Answer {
 }
 
 /// The value of a system call that succeeded.
-pub(crate) trait Gives {
+pub(crate) trait ReturnValue {
     /// The number that strace would show.
     fn number(&self) -> i32;
 }
 
-impl Gives for () {
+impl ReturnValue for () {
     #[inline(always)]
     fn number(&self) -> i32 {
         0
     }
 }
 
-impl Gives for i32 {
+impl ReturnValue for i32 {
     fn number(&self) -> i32 {
         *self
     }
 }
 
 /// No socket call returns more than `i32::MAX`.
-impl Gives for usize {
+impl ReturnValue for usize {
     #[inline(always)]
     fn number(&self) -> i32 {
         i32::try_from(*self).unwrap_or(i32::MAX)
     }
 }
 
-impl<T: Gives> From<&io::Result<T>> for Answer {
+impl<T: ReturnValue> From<&io::Result<T>> for Answer {
     fn from(result: &io::Result<T>) -> Self {
         match result {
-            Ok(given) => Self(given.number()),
+            Ok(value) => Self(value.number()),
             Err(error) => Self::from(error),
         }
     }

@@ -225,8 +225,8 @@ mod tests {
         drop(open);
         let text = String::from_utf8(written.into_iter().flatten().collect()).expect("text");
         end.wait();
-        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" lost")?.split_once(' '));
-        let lost: usize = told.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
+        let losses = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" lost")?.split_once(' '));
+        let lost: usize = losses.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
         let shown = text.lines().filter(|line| line.contains("reap")).count();
         assert!(lost >= (batches - XRAY_BATCHES_MAX - 2) * XRAY_BATCH_RECORDS_MAX, "{lost}");
         assert_eq!(lost + shown, batches * XRAY_BATCH_RECORDS_MAX);

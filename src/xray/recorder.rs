@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::answer::{Answer, Gives};
+use super::answer::{Answer, ReturnValue};
 use super::file::File;
 use super::live::{self, Live, Written};
 use super::record::{Call, NOBODY, Record, What};
@@ -249,7 +249,7 @@ pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
 
 /// Records a system call and its result, and returns the result.
 #[inline(always)]
-pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
+pub(crate) fn answered<T: ReturnValue>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
     // Matched and rebuilt, the result can stay in registers.
     match result {
         Ok(given) => {
@@ -289,7 +289,7 @@ fn push_about(who: Token, what: What) {
 #[cold]
 #[inline(never)]
 fn push_answer(call: Call, given: i32) {
-    push(What::Call { call, answer: Answer::given(given) });
+    push(What::Call { call, answer: Answer::returned(given) });
 }
 
 #[cold]

@@ -28,20 +28,20 @@ impl Recording {
     /// Returns the connections that were already under back-pressure at the oldest record: their first record of
     /// back-pressure is its end, or they have no such record and are still under it.
     pub(super) fn full_before(&self) -> HashSet<Token> {
-        let (mut before, mut told) = (HashSet::new(), HashSet::new());
+        let (mut before, mut seen) = (HashSet::new(), HashSet::new());
         for Record { who, what, .. } in &self.records {
             match what {
                 What::Full { .. } => {
-                    told.insert(*who);
+                    seen.insert(*who);
                 }
-                What::Relieved { .. } if told.insert(*who) => {
+                What::Relieved { .. } if seen.insert(*who) => {
                     before.insert(*who);
                 }
                 _ => {}
             }
         }
         let still = self.connections.iter().filter(|open| open.full).map(|open| open.who);
-        before.extend(still.filter(|who| !told.contains(who)));
+        before.extend(still.filter(|who| !seen.contains(who)));
         before
     }
 }

@@ -133,9 +133,9 @@ fn a_job_that_waits_for_long_is_reported_once_in_a_period() {
         let left = offload.look_after_waiting(&mut notices).expect("a time to look again");
         assert!(left <= LOG_PERIOD && left > JOB_WAIT, "{left:?}");
     }
-    let [Notice::Waiting(told)] = notices[..] else { panic!("{notices:?}") };
-    assert_eq!((told.listener, told.jobs, told.workers), (3, 1, WORKERS));
-    assert!(told.since >= JOB_WAIT);
+    let [Notice::Waiting(noticed)] = notices[..] else { panic!("{notices:?}") };
+    assert_eq!((noticed.listener, noticed.jobs, noticed.workers), (3, 1, WORKERS));
+    assert!(noticed.since >= JOB_WAIT);
     drop(release);
     results(&mut poll, &mut offload, WORKERS + 1);
     assert_eq!(offload.look_after_waiting(&mut notices), None);

@@ -9,7 +9,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, S
 
 use super::{Received, Replies};
 use crate::kernel::{Reply, Source};
-use crate::xray::{self, Call, Gives};
+use crate::xray::{self, Call, ReturnValue};
 
 /// Receives one datagram into each of `rooms`, as long as there are any, and appends their descriptions to `received`.
 pub(super) fn receive(
@@ -33,7 +33,7 @@ fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
     let mut control = nix::cmsg_space!([u8; 64]);
     let message = recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT).map_err(io::Error::from);
     let message: RecvMsg<'_, '_, SockaddrStorage> = xray::answered(message, || Call::ReceiveOne)?;
-    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::NOBODY);
+    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::NO_SENDER);
     // On a socket for both families Linux reports two destinations of an IPv4 datagram; the last one counts, as in
     // `mmsg`.
     let to = message.cmsgs()?.filter_map(destination).last().flatten();
@@ -41,7 +41,7 @@ fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
 }
 
 /// The number of bytes received.
-impl Gives for RecvMsg<'_, '_, SockaddrStorage> {
+impl ReturnValue for RecvMsg<'_, '_, SockaddrStorage> {
     fn number(&self) -> i32 {
         self.bytes.number()
     }
