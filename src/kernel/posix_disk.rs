@@ -154,7 +154,7 @@ impl Directory for PosixDirectory {
         let stat = uninterrupted(|| fstatvfs(&self.handle))?;
         // A file system without a size (ramfs, some FUSE) reports no free space but is never full.
         if stat.f_blocks == 0 {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the file system does not tell its size"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the file system does not report its size"));
         }
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
