@@ -11,8 +11,8 @@ use crate::endpoint::Endpoint;
 use crate::errno;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
-use crate::protocol::{DatagramProtocol, Setup, SetupError};
-use crate::registry::{Registry, StreamListenerService};
+use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
+use crate::registry::Registry;
 
 /// The reason why a server cannot start.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ pub(crate) struct Bound<K: Kernel> {
     /// Its local address.
     pub(crate) address: SocketAddr,
     /// Makes the protocols of TCP connections; `None` for UDP.
-    pub(crate) service: Option<StreamListenerService>,
+    pub(crate) service: Option<Acceptor>,
 }
 
 /// The socket of a listener.

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_takes_no_time_ends_a_visit_too() {
+    fn units_of_work_end_a_visit_too() {
         let mut turn = Loop::new();
         let (calls, _) = turn.visit(Class::Loud, Duration::ZERO);
         assert!(calls * CALL_UNITS <= LOUD_VISIT_UNITS + WINDOW_UNITS_MAX, "{calls} calls");

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_deadline_moves_at_once_and_a_later_one_when_the_slot_fires() {
+    fn an_earlier_deadline_counts_at_once_a_later_one_when_the_first_expires() {
         let mut deadlines = Deadlines::default();
         deadlines.arm(7, at(20));
         deadlines.arm(7, at(50));

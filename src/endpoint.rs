@@ -13,8 +13,7 @@ use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
 use crate::peer::Peer;
-use crate::protocol::Site;
-use crate::registry::StreamListenerService;
+use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
 use crate::time::Time;
 
@@ -35,9 +34,9 @@ pub struct Endpoint {
     /// The counters.
     pub(crate) stats: Stats,
     /// Makes the protocols of TCP connections; `None` for UDP, where the socket's driver holds the protocol.
-    pub(crate) service: Option<StreamListenerService>,
+    pub(crate) service: Option<Acceptor>,
     /// Connections that count for `max_connections`: open ones, and closed ones whose last job is still running.
-    pub(crate) places: usize,
+    pub(crate) connections: usize,
     /// Open connections by address, for `max_connections_per_ip`.
     pub(crate) peers: Peers,
     /// The handshakes that a connection completes before it gets a protocol.
@@ -47,7 +46,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<StreamListenerService>) -> Self {
+    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
         Self {
             site: Site { name: config.name.clone(), address },
             protocol: config.protocol.clone(),
@@ -57,7 +56,7 @@ impl Endpoint {
             backlog: config.backlog,
             stats: Stats::default(),
             service,
-            places: 0,
+            connections: 0,
             peers: Peers::default(),
             opens: None,
             bug_log: BugLog::default(),

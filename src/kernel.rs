@@ -206,7 +206,7 @@ pub struct Received {
 
 impl Received {
     /// The sender of a datagram without an internet address: port 0 is never answered.
-    pub(crate) const NO_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    pub(crate) const UNKNOWN_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 }
 
 /// One datagram.

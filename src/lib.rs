@@ -86,6 +86,7 @@ pub mod disk;
 mod endpoint;
 mod errno;
 mod file_lock;
+pub mod framing;
 mod job;
 mod json;
 pub mod kernel;

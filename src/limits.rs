@@ -1,18 +1,17 @@
 //! Rule 6: everything has a bound. All bounds are here, each with its unit in the name and its reason beside it.
 //!
-//! Configurable bounds are in [`Limits`]. The constants are private to the crate and may change in any release; those
-//! that are `pub`, and hidden from the documentation, are for its tests and tools, which are other crates.
+//! Configurable bounds are in [`Limits`]. The constants are private and may change in any release.
+//! `docs/reliability.md` states them, a unit test compares the two, and the integration tests state the numbers that
+//! they check.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Bytes of one read: large enough that a stream needs few calls, small enough to stay in the L2 cache.
-#[doc(hidden)]
-pub const READ_BYTES: usize = 64 * 1024;
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// Bytes read in one visit of a loud connection: four full reads.
-#[doc(hidden)]
-pub const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
+pub(crate) const VISIT_BYTES_MAX: usize = 4 * READ_BYTES;
 
 /// Bytes that a quiet connection reads in one visit. A connection that has more is loud: it waits until the quiet ones
 /// have been visited before its protocol is called.
@@ -60,37 +59,31 @@ pub(crate) const QUIET_TURN_TIME: Duration = Duration::from_millis(5);
 
 /// Age up to which a turn visits loud connections, at least one: so long a quiet connection waits for any number of
 /// loud ones.
-#[doc(hidden)]
-pub const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
+pub(crate) const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
 
 /// Time in which a turn frees slots, or half of the time that the turn took before, if that is longer. The remaining
 /// slots are freed in the next turns, in order.
-#[doc(hidden)]
-pub const REAP_TURN_TIME: Duration = Duration::from_micros(400);
+pub(crate) const REAP_TURN_TIME: Duration = Duration::from_micros(400);
 
 /// Connections that the kernel holds before they are accepted, if `backlog` is not configured.
 pub(crate) const BACKLOG: u32 = 1024;
 
 /// Connections that one visit of a listener accepts before its time counts: new connections are accepted however long
 /// turns are.
-#[doc(hidden)]
-pub const VISIT_ACCEPTS_MIN: usize = 4;
+pub(crate) const VISIT_ACCEPTS_MIN: usize = 4;
 
 /// Connections accepted in one visit of a listener.
-#[doc(hidden)]
-pub const VISIT_ACCEPTS_MAX: usize = 64;
+pub(crate) const VISIT_ACCEPTS_MAX: usize = 64;
 
 /// Connections that may be refused or lost, together, in one visit of a listener.
 pub(crate) const VISIT_REFUSALS_MAX: usize = 64;
 
 /// Datagrams handled in one visit of a UDP socket.
-#[doc(hidden)]
-pub const VISIT_DATAGRAMS_MAX: usize = 64;
+pub(crate) const VISIT_DATAGRAMS_MAX: usize = 64;
 
 /// Visits of a UDP socket after a stop: 16,384 datagrams, more than a receive buffer of 10 MiB holds. So all datagrams
 /// that had arrived are answered, and a continuing flood does not delay the stop.
-#[doc(hidden)]
-pub const LAST_VISITS_MAX: usize = 256;
+pub(crate) const LAST_VISITS_MAX: usize = 256;
 
 /// Datagrams that one system call receives or sends. With fewer, a client that waits for the answers to a burst goes to
 /// sleep between batches more often, and wake-ups are expensive.
@@ -102,8 +95,7 @@ pub(crate) const DATAGRAM_BATCH_MAX: usize = 64;
 pub(crate) const READ_BUFFER_BYTES: usize = 5 * READ_BYTES;
 
 /// The longest payload that fits a UDP datagram over IPv4: 65,535 less the headers of IP and UDP (RFC 768, RFC 791).
-#[doc(hidden)]
-pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Bytes that a protocol may leave unconsumed while it waits. A protocol with longer messages must consume them in
 /// parts.
@@ -111,8 +103,7 @@ pub(crate) const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that one read asks for while all connections together have more output pending than
 /// `max_pending_output_total`: the pending output then grows so slowly that the total stays bounded.
-#[doc(hidden)]
-pub const PRESSED_READ_BYTES: usize = 4 * 1024;
+pub(crate) const PRESSED_READ_BYTES: usize = 4 * 1024;
 
 /// Time for which all connections together may have too much output pending before those whose peers read least are
 /// reset, and the interval of that check: a peer that reads at all has shown it by then.
@@ -135,8 +126,7 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// Worker threads for the jobs and files of each listener, unless `workers` of the configuration says otherwise: one
 /// slow sync must not delay another upload, and more threads would only queue at the same disk.
-#[doc(hidden)]
-pub const WORKERS: usize = 4;
+pub(crate) const WORKERS: usize = 4;
 
 /// The largest `workers`: each listener may start that many threads, and each needs a stack.
 pub(crate) const WORKERS_MAX: usize = 256;
@@ -155,15 +145,13 @@ pub(crate) const JOBS_MAX: usize = 65_536;
 pub(crate) const JOB_WAIT: Duration = Duration::from_secs(2);
 
 /// Bytes of one upload buffer: large enough that handing it to a worker costs little.
-#[doc(hidden)]
-pub const BULK_BUFFER_BYTES: usize = 256 * 1024;
+pub(crate) const BULK_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Buffers that one upload may hold: one being written, the others being filled.
 pub(crate) const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
 
 /// Buffers for all uploads together (32 MiB); an upload that gets none waits until one is returned.
-#[doc(hidden)]
-pub const BULK_BUFFERS_MAX: usize = 128;
+pub(crate) const BULK_BUFFERS_MAX: usize = 128;
 
 /// File descriptors for connections below which the log warns, whatever the configuration asks for: half of the usual
 /// default limit of a process.
@@ -174,8 +162,7 @@ pub(crate) const RESERVED_DESCRIPTORS: usize = 4;
 
 /// Consecutive errors of `accept(2)` that are each attributed to one connection. More must concern the listener,
 /// because the accept queue would be empty by now: the listener pauses as after any other error.
-#[doc(hidden)]
-pub const ACCEPT_ERRORS_MAX: usize = 64;
+pub(crate) const ACCEPT_ERRORS_MAX: usize = 64;
 
 /// Time for which a listener or a UDP socket pauses after the process or the system ran out of descriptors or memory,
 /// unless a connection closes earlier: short enough to resume soon, long enough to cost nothing. A worker that cannot
@@ -202,8 +189,7 @@ pub(crate) const PANIC_MESSAGE_CHARS_MAX: usize = 500;
 pub(crate) const REPORT_ROWS_MAX: usize = 500;
 
 /// Problems of a configuration that are reported in one run: each takes a pass over the text to find.
-#[doc(hidden)]
-pub const PROBLEMS_MAX: usize = 100;
+pub(crate) const PROBLEMS_MAX: usize = 100;
 
 /// Bytes of a configuration file: room for thousands of listeners, and a bound if another file was named by mistake.
 pub(crate) const CONFIG_BYTES_MAX: usize = 1024 * 1024;

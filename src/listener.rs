@@ -105,13 +105,15 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::peer::Credentials;
 
     #[test]
     fn connections_are_counted_by_address_whatever_the_port_and_family() {
         let mut peers = Peers::default();
-        let inet = |text: &str| Peer::Inet(text.parse().expect("an address"));
+        let inet = |text: &str| Peer::from(text.parse::<SocketAddr>().expect("an address"));
         let (v4, mapped, other) = (inet("192.0.2.1:1000"), inet("[::ffff:192.0.2.1]:2000"), inet("192.0.2.2:1000"));
         assert!(peers.admit(&v4, 2) && peers.admit(&mapped, 2));
         assert!(!peers.admit(&v4, 2));
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn peers_without_an_address_are_not_counted_by_address() {
         let mut peers = Peers::default();
-        let unix = Peer::Unix(Credentials::default());
+        let unix = Peer::from(Credentials::default());
         assert!(peers.admit(&unix, 1) && peers.admit(&unix, 1) && peers.is_empty());
         peers.leave(&unix);
         assert!(peers.is_empty());

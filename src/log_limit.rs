@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_writes_few_lines_and_the_next_period_counts_the_others() {
+    fn a_flood_logs_few_lines_and_the_next_period_counts_the_missing_ones() {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let mut limit = LogLimit::default();

@@ -5,8 +5,8 @@
 //!
 //! - [`StreamProtocol`]: one value for each TCP connection.
 //! - [`DatagramProtocol`]: one value for each UDP socket.
-//! - [`Service`]: one value for each listener; reads the options and makes the protocols. One without options needs none, see
-//!   [`Registry::stream_fn`](crate::Registry::stream_fn).
+//! - [`Registry`](crate::Registry): registers a protocol in one call, by a function that makes one for each connection.
+//! - [`Service`]: the same as a type, for a protocol over both transports or with options that its own code has to check.
 //! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: what may block goes to a worker thread.
 //!
 //! `examples/plugin.rs` is a complete protocol of one's own, with its test.
@@ -31,10 +31,11 @@ pub(crate) use self::context::{Ends, Place, Site};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{
-    Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
+    Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
 };
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
+use crate::framing::TooLong;
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
@@ -176,6 +177,13 @@ impl ProtocolError {
     /// An error counted as `reason`, of which the peer is told `reply`.
     pub fn new(reason: &'static str, reply: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, reply: reply.into() }
+    }
+}
+
+/// A message that is too long is refused as `long message`. The peer is told the limit, on a line.
+impl From<TooLong> for ProtocolError {
+    fn from(error: TooLong) -> Self {
+        Self::new("long message", format!("error: {error}\n"))
     }
 }
 

@@ -5,14 +5,18 @@ mod options;
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::options::OptionsType;
 use crate::address::Transport;
 use crate::json::{alternatives, nearest, quoted};
+use crate::protocol::uppercase::{self, Uppercase};
 use crate::protocol::{
-    Admission, DatagramProtocol, IntoAdmission, Peer, Service, Setup, SetupError, StreamService, file, greeting, sum,
-    time, uppercase,
+    Acceptor, DatagramProtocol, IntoAdmission, NoOptions, Peer, Service, Setup, SetupError, StreamService, file,
+    greeting, sum, time,
 };
 
 /// The protocols that a configuration can choose from, in the order of their registration.
@@ -42,16 +46,8 @@ pub struct Protocol {
     pub(crate) datagram: Option<Box<OpenDatagram>>,
 }
 
-type OpenStream = dyn Fn(Value, &Setup<'_>) -> Result<StreamListenerService, SetupError> + Send + Sync;
+type OpenStream = dyn Fn(Value, &Setup<'_>) -> Result<Acceptor, SetupError> + Send + Sync;
 type OpenDatagram = dyn Fn(Value, &Setup<'_>) -> Result<Box<dyn DatagramProtocol>, SetupError> + Send + Sync;
-
-/// An opened service over TCP.
-pub(crate) struct StreamListenerService {
-    /// Asked for each connection.
-    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
-    /// File descriptors that one connection may need besides its socket.
-    pub(crate) descriptors: usize,
-}
 
 impl Registry {
     /// A registry without any protocol.
@@ -64,14 +60,16 @@ impl Registry {
     #[must_use]
     pub fn built_in() -> Self {
         let mut registry = Self::empty();
-        registry
-            .stream::<sum::Sum>()
-            .datagram::<sum::Sum>()
-            .stream::<uppercase::Uppercase>()
-            .stream::<file::File>()
-            .stream::<file::FileSized>()
-            .stream::<time::Time>()
-            .stream::<greeting::Greeting>();
+        registry.stream::<sum::Sum>().datagram::<sum::Sum>();
+        let about = "Answers everything in upper case; a line `exit` ends the connection.";
+        registry.stream_with("uppercase", about, "nc 127.0.0.1 8001", |_: NoOptions, _| {
+            uppercase::prepare();
+            Ok(Acceptor::new(|_| Uppercase::default()))
+        });
+        registry.stream::<file::File>().stream::<file::FileSized>();
+        let about = "Tells the time on connecting, then waits for the client to close.";
+        registry.stream_fn("time", about, "nc 127.0.0.1 8330", |_| time::Time);
+        registry.stream::<greeting::Greeting>();
         registry
     }
 
@@ -79,8 +77,7 @@ impl Registry {
     pub fn stream<S: StreamService>(&mut self) -> &mut Self {
         self.entry_of::<S>().stream = Some(Box::new(|options, setup| {
             let service = open::<S>(options, setup)?;
-            let connect = move |peer: &Peer| service.connect(peer);
-            Ok(StreamListenerService { connect: Box::new(connect), descriptors: S::DESCRIPTORS })
+            Ok(Acceptor::new(move |peer| service.connect(peer)).descriptors(S::DESCRIPTORS))
         }));
         self
     }
@@ -145,11 +142,55 @@ impl Registry {
         connect: impl Fn(&Peer) -> A + Send + Sync + 'static,
     ) -> &mut Self {
         let connect = Arc::new(connect);
-        self.entry(name, about, example, OptionsType::none()).stream = Some(Box::new(move |_, _| {
+        self.stream_with(name, about, example, move |_: NoOptions, _| {
             let connect = Arc::clone(&connect);
-            let connect = move |peer: &Peer| connect(peer).into_admission();
-            Ok(StreamListenerService { connect: Box::new(connect), descriptors: 0 })
-        }));
+            Ok(Acceptor::new(move |peer| connect(peer)))
+        })
+    }
+
+    /// Registers a protocol over TCP with options of the type `O`: its name, one sentence on what it does, one line of shell
+    /// that tries it, and `open`, which is called once for each listener, before anything is served, and returns what makes
+    /// the protocols of its connections. What the type of an option cannot say is an error of `open`; a [`Service`] also
+    /// finds it in `reactor check`, with the line of the option.
+    ///
+    /// ```
+    /// use reactor::Registry;
+    /// use reactor::protocol::{Acceptor, Context, Reply, Step, StreamProtocol};
+    /// use reactor::schemars::JsonSchema;
+    /// use reactor::serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+    /// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
+    /// #[schemars(crate = "reactor::schemars")]
+    /// struct Motto {
+    ///     /// The answer to whatever a client sends.
+    ///     motto: String,
+    /// }
+    ///
+    /// impl StreamProtocol for Motto {
+    ///     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+    ///         cx.out.extend_from_slice(self.motto.as_bytes());
+    ///         Ok(Step::again(input.len()))
+    ///     }
+    /// }
+    ///
+    /// let mut registry = Registry::built_in();
+    /// registry.stream_with("motto", "Answers by its motto.", "nc 127.0.0.1 9000", |options: Motto, _| {
+    ///     Ok(Acceptor::new(move |_| options.clone()))
+    /// });
+    /// ```
+    pub fn stream_with<O>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        open: impl Fn(O, &Setup<'_>) -> Result<Acceptor, SetupError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+    {
+        let open = move |options, setup: &Setup<'_>| open(typed(options)?, setup);
+        self.entry(name, about, example, OptionsType::of_type::<O>()).stream = Some(Box::new(open));
         self
     }
 
@@ -162,8 +203,24 @@ impl Registry {
         example: &'static str,
         open: impl Fn() -> P + Send + Sync + 'static,
     ) -> &mut Self {
-        self.entry(name, about, example, OptionsType::none()).datagram =
-            Some(Box::new(move |_, _| Ok(Box::new(open()))));
+        self.datagram_with(name, about, example, move |_: NoOptions, _| Ok(open()))
+    }
+
+    /// Registers a protocol over UDP with options of the type `O`, as [`Self::stream_with`] does one over TCP: `open` returns
+    /// the protocol of a socket.
+    pub fn datagram_with<O, P: DatagramProtocol + 'static>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        open: impl Fn(O, &Setup<'_>) -> Result<P, SetupError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+    {
+        let open =
+            move |options, setup: &Setup<'_>| Ok(Box::new(open(typed(options)?, setup)?) as Box<dyn DatagramProtocol>);
+        self.entry(name, about, example, OptionsType::of_type::<O>()).datagram = Some(Box::new(open));
         self
     }
 
@@ -256,8 +313,11 @@ impl Protocol {
 }
 
 fn open<S: Service>(options: Value, setup: &Setup<'_>) -> Result<S, SetupError> {
-    let options = serde_json::from_value(options).map_err(|error| SetupError::Other(error.to_string()))?;
-    S::open(options, setup)
+    S::open(typed(options)?, setup)
+}
+
+fn typed<O: DeserializeOwned>(options: Value) -> Result<O, SetupError> {
+    serde_json::from_value(options).map_err(|error| SetupError::Other(error.to_string()))
 }
 
 impl fmt::Debug for Protocol {
@@ -270,6 +330,9 @@ impl fmt::Debug for Protocol {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
     use crate::config::Config;
@@ -300,11 +363,54 @@ mod tests {
         let open = registry.find("three").and_then(|three| three.stream.as_ref()).expect("it is registered");
         let listener = || {
             let setup = Setup::new("three", Arc::new(MemoryDisk::new()));
-            open(Value::Null, &setup).unwrap_or_else(|error| panic!("{error}"))
+            open(json!({}), &setup).unwrap_or_else(|error| panic!("{error}"))
         };
         let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)));
         let admitted = [listener(), listener()].map(|listener| [(); 2].map(|()| (listener.connect)(&peer).err()));
         assert_eq!(admitted, [[None, None], [None, Some(Refusal("no place"))]]);
+    }
+
+    #[derive(Default, Serialize, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Places {
+        places: usize,
+    }
+
+    #[test]
+    fn a_function_gets_the_options_and_the_name_of_each_listener() {
+        let mut registry = Registry::empty();
+        registry.stream_with("few", "Serves few peers.", "true", |options: Places, setup| {
+            let is_first = setup.name == "first";
+            Ok(Acceptor::new(move |_| if is_first { Ok(Echo) } else { Err(Refusal("no place")) })
+                .descriptors(options.places))
+        });
+        let few = registry.find("few").expect("it is registered");
+        assert_eq!(few.default_options(), json!({ "places": 0 }));
+        let open = few.stream.as_ref().expect("over TCP");
+        let listener = |name, places| {
+            let setup = Setup::new(name, Arc::new(MemoryDisk::new()));
+            open(json!({ "places": places }), &setup).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)));
+        let opened = [listener("first", 1), listener("second", 2)];
+        let seen = opened.map(|listener| (listener.descriptors, (listener.connect)(&peer).err()));
+        assert_eq!(seen, [(1, None), (2, Some(Refusal("no place")))]);
+    }
+
+    #[test]
+    fn what_registers_over_both_transports_by_functions_is_one_protocol() {
+        let mut registry = Registry::empty();
+        registry.stream_with("both", "Over TCP.", "true", |_: Places, _| Ok(Acceptor::new(|_| Echo))).datagram_with(
+            "both",
+            "Over UDP.",
+            "true",
+            |_: Places, _| Ok(Echo),
+        );
+        assert_eq!(registry.find("both").map(|both| both.transports().count()), Some(2));
+
+        let text = r#"{"listeners": [{"listen": "udp://:1", "protocol": "both", "options": {"places": "many"}}]}"#;
+        let problems = Config::parse("r.json", text, &registry).expect_err("it is not a number");
+        assert!(problems.to_string().contains("listeners[0].options.places"), "{problems}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::fmt;
 /// Slots are reused, so an event, a deadline or a result can arrive for an owner that has ended. Its generation then
 /// differs from the slot's, and it is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Token {
     /// The index of the slot.
     pub slot: u32,
@@ -26,20 +27,40 @@ impl fmt::Display for Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(Token);
 
-impl From<Token> for ConnectionId {
-    fn from(token: Token) -> Self {
-        Self(token)
+impl ConnectionId {
+    /// Makes the number of the owner of a slot.
+    pub(crate) const fn of(owner: Token) -> Self {
+        Self(owner)
     }
-}
 
-impl From<ConnectionId> for Token {
-    fn from(id: ConnectionId) -> Self {
-        id.0
+    /// Returns the token of the owner.
+    pub(crate) const fn token(self) -> Token {
+        self.0
     }
 }
 
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_a_key_that_another_thread_may_hold_and_no_later_owner_has() {
+        let owner = |generation| ConnectionId::of(Token { slot: 3, generation });
+        let held = HashMap::from([(owner(1), "the first")]);
+        std::thread::spawn(move || {
+            assert_eq!(held.get(&owner(1)), Some(&"the first"));
+            assert_eq!(held.get(&owner(2)), None, "the next owner of the slot");
+        })
+        .join()
+        .expect("it is `Send`");
+        assert_eq!(owner(21).to_string(), "3.21");
     }
 }

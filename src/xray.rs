@@ -46,7 +46,7 @@ mod words;
 pub use self::answer::Answer;
 pub(crate) use self::answer::ReturnValue;
 pub(crate) use self::live::Written;
-pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, SocketOption, Waits, What};
+pub use self::record::{Ask, Call, Decision, Interest, LOOP, Phase, Record, SocketOption, Waits, What};
 pub(crate) use self::recorder::{
     SimulatedClock, about, answered, is_on, last, nanoseconds, record, recording, save, save_last, save_to, serves,
     set_simulated_time, step, turn, watch,

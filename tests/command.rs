@@ -269,7 +269,7 @@ fn output_that_is_non_blocking_and_full_is_waited_for() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_cannot_be_written_changes_the_exit_code_and_errors_that_cannot_do_not() {
+fn unwritable_output_changes_the_exit_code_and_unwritable_errors_do_not() {
     let scratch = Scratch::new("full");
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for argument in ["schema", "init", "check", "protocols", "--help", "--version"] {

@@ -168,7 +168,7 @@ fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
 }
 
 #[test]
-fn the_life_of_whoever_is_refused_ends() {
+fn the_records_of_a_refused_connection_end_with_its_close() {
     let one_each = json!([{
         "listen": "tcp://127.0.0.1:0", "protocol": "uppercase", "limits": { "max_connections_per_ip": 1 },
     }]);

@@ -135,7 +135,7 @@ const TROUBLE: [&str; 45] = [
 ];
 
 #[test]
-fn the_default_seeds_see_every_kind_of_trouble_and_serve_most_honest_clients_all_the_same() {
+fn the_default_seeds_see_every_trouble_and_most_honest_clients_are_served() {
     let reports: Vec<_> = SEEDS.map(play).collect();
     for trouble in TROUBLE {
         assert!(reports.iter().any(|report| report.seen.contains(trouble)), "nobody saw {trouble}");

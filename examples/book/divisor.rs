@@ -12,10 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use reactor::protocol::{Acceptor, Context, ProtocolError, Reply, Step, StreamProtocol, Within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -58,26 +55,12 @@ fn no_number() -> ProtocolError {
     ProtocolError::new("no number", "a line is a number below 2^128\n")
 }
 
-impl Service for Divisor {
-    const NAME: &'static str = "divisor";
-    const ABOUT: &'static str = "Answers each number by its smallest divisor.";
-    const TRY: &'static str = "echo 91 | nc -N 127.0.0.1 9004";
-    type Options = Self;
-
-    fn open(options: Self, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(options)
-    }
-}
-
-impl StreamService for Divisor {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(*self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Divisor>();
+    let about = "Answers each number by its smallest divisor.";
+    registry.stream_with("divisor", about, "echo 91 | nc -N 127.0.0.1 9004", |divisor: Divisor, _| {
+        Ok(Acceptor::new(move |_| divisor))
+    });
     reactor::command(registry)
 }
 
@@ -89,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_answered_in_order_wherever_they_are_computed_and_whatever_fails() {
+    fn numbers_are_answered_in_order_wherever_they_are_computed() {
         for divisor in [Divisor { on_worker: false }, Divisor { on_worker: true }] {
             assert_eq!(same_for_every_split(|| divisor, b"91\n13\n0\n1\n").sent, b"7\n13\n0\n1\n");
             every_fault(|| divisor, &Script::new().send("91\n1").send("3\n").fin());

@@ -155,7 +155,7 @@ fn what_is_wrong_with_the_whole_is_said() {
 }
 
 #[test]
-fn a_mistake_at_the_top_is_reported_once_though_every_listener_inherits_it() {
+fn a_mistake_that_every_listener_inherits_is_reported_once() {
     let listener =
         |port: u16| format!(r#"{{"listen": "tcp://:{port}", "protocol": "time", "limits": {{"lifetime": "1h"}}}}"#);
     let text = format!(

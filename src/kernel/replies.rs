@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reply_keeps_its_payload_and_recipient_after_others_were_sent() {
+    fn each_reply_keeps_its_payload_and_recipient_whatever_was_sent_before() {
         let to = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let mut replies = Replies::default();
         for (payload, port) in [(&b"one"[..], 1), (b"", 2), (b"three", 3)] {

@@ -29,7 +29,7 @@ fn gated() -> (LogWriter, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>)
 }
 
 #[test]
-fn a_stuck_sink_blocks_no_thread_and_dropped_lines_are_counted() {
+fn a_stuck_sink_never_blocks_the_caller_and_dropped_lines_are_counted() {
     let (mut writer, writes, open) = gated();
     writer.write_all(b"first\n").unwrap();
     assert_eq!(writes.recv().unwrap(), b"first\n");

@@ -114,7 +114,6 @@ mod tests {
     use crate::peer::Credentials;
     use crate::protocol::{DatagramProtocol, Dropped, Reply, Step, StreamProtocol};
     use crate::testing::{Script, ask, ask_as, converse};
-    use crate::token::Token;
 
     /// Says what it knows of where it is.
     struct Where;
@@ -155,11 +154,11 @@ mod tests {
         let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let script = Script::new()
             .peer(Credentials::new(Some(7), None, None))
-            .id(Token { slot: 3, generation: 21 })
+            .id(3)
             .listener("door")
             .local_address(address("[::ffff:192.0.2.9]:80"));
-        assert_eq!(both(&script), "3.21 door 192.0.2.9:80 unix:pid=7");
-        assert_eq!(both(&script.local_address(address("[::]:80"))), "3.21 door ? unix:pid=7");
+        assert_eq!(both(&script), "3.1 door 192.0.2.9:80 unix:pid=7");
+        assert_eq!(both(&script.local_address(address("[::]:80"))), "3.1 door ? unix:pid=7");
         let peer = address("192.0.2.5:1");
         assert!(ask(&mut Where, b"?", peer).is_ok_and(|answer| answer.ends_with(b" 192.0.2.5:1")));
     }

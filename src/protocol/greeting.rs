@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_never_reads_costs_no_more_than_one_answer_above_the_limit_and_is_reset() {
+    fn a_client_that_never_reads_costs_the_limit_and_one_answer_and_is_reset() {
         let limits = Limits { max_pending_output: 100, ..Limits::default() };
         let flood = (0..1000).fold(Script::new().limits(limits).never_reads(10), |script, _| script.send("again"));
         let transcript = converse(hello(), &flood);

@@ -12,7 +12,8 @@ use super::StreamProtocol;
 use crate::disk::Disk;
 use crate::peer::Peer;
 
-/// What a listener serves: made once, from its options.
+/// What a listener serves: made once, from its options. A protocol needs none if the type of its options is all the check that
+/// they need: see [`Registry::stream_with`](crate::Registry::stream_with).
 pub trait Service: Send + Sized + 'static {
     /// The name by which a configuration chooses it.
     const NAME: &'static str;
@@ -72,6 +73,34 @@ impl<P: StreamProtocol> IntoAdmission for P {
 impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
     fn into_admission(self) -> Admission {
         self.map(P::boxed)
+    }
+}
+
+/// Makes the protocols of one listener, as [`Registry::stream_with`](crate::Registry::stream_with) asks for it.
+pub struct Acceptor {
+    /// Called for each connection.
+    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
+    /// File descriptors that one connection may need besides its socket.
+    pub(crate) descriptors: usize,
+}
+
+impl Acceptor {
+    /// Calls `connect` for each connection that has just been accepted. It returns the protocol, or a [`Result`] if it may
+    /// refuse.
+    pub fn new<A: IntoAdmission>(connect: impl Fn(&Peer) -> A + Send + 'static) -> Self {
+        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0 }
+    }
+
+    /// Sets how many file descriptors one connection may need besides its socket: none unless this is called.
+    #[must_use]
+    pub fn descriptors(self, descriptors: usize) -> Self {
+        Self { descriptors, ..self }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("descriptors", &self.descriptors).finish_non_exhaustive()
     }
 }
 

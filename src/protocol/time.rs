@@ -3,9 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use crate::protocol::{
-    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
-};
+use crate::protocol::{Context, Reply, Step, StreamProtocol, Within};
 
 /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z, since the epoch.
 const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
@@ -13,23 +11,6 @@ const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
 /// The time of connecting, in UTC (RFC 3339) with microseconds, as one line.
 #[derive(Debug)]
 pub struct Time;
-
-impl Service for Time {
-    const NAME: &'static str = "time";
-    const ABOUT: &'static str = "Tells the time on connecting, then waits for the client to close.";
-    const TRY: &'static str = "nc 127.0.0.1 8330";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Time {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
 
 impl StreamProtocol for Time {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
@@ -93,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_stays_is_left_in_peace_until_it_is_idle_or_the_server_stops() {
+    fn a_client_that_stays_is_closed_when_idle_or_when_the_server_stops() {
         let limits = Limits { idle_timeout: 3600 * SECOND, ..Limits::default() };
         let script = Script::new().limits(limits).pause(1800 * SECOND).send("still here");
         for (script, reason, elapsed) in [

@@ -10,10 +10,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::protocol::{
-    Admission, Context, Event, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use crate::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
 use table::Table;
 
 /// Finds the lines after the first that begin with `exit`: one pass at the speed of memory for all line starts.
@@ -21,38 +18,23 @@ static LATER_EXIT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\ne
 
 /// Upper-cases a stream of bytes.
 #[derive(Debug)]
-pub struct Uppercase;
-
-impl Service for Uppercase {
-    const NAME: &'static str = "uppercase";
-    const ABOUT: &'static str = "Answers everything in upper case; a line `exit` ends the connection.";
-    const TRY: &'static str = "nc 127.0.0.1 8001";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        // Made now, so that no client waits for it.
-        Table::get();
-        Ok(Self)
-    }
-}
-
-impl StreamService for Uppercase {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Connection::new()))
-    }
-}
-
-#[derive(Debug)]
-struct Connection {
+pub struct Uppercase {
     /// Whether the first byte that has not been consumed begins a line.
     at_line_start: bool,
 }
 
-impl Connection {
-    const fn new() -> Self {
+impl Default for Uppercase {
+    fn default() -> Self {
         Self { at_line_start: true }
     }
+}
 
+/// Makes the table of letters now, so that no client waits for it.
+pub(crate) fn prepare() {
+    Table::get();
+}
+
+impl Uppercase {
     /// Whether what follows `before` begins a line.
     fn begins_line(&self, before: &[u8]) -> bool {
         before.last().map_or(self.at_line_start, |last| *last == b'\n')
@@ -84,7 +66,7 @@ impl Connection {
     }
 }
 
-impl StreamProtocol for Connection {
+impl StreamProtocol for Uppercase {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
         if let Some(start) = self.exit_line(input) {
             letters::append_uppercase(&input[..start], cx.out);

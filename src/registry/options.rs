@@ -2,13 +2,16 @@
 
 use std::any::TypeId;
 use std::fmt;
+use std::marker::PhantomData;
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::json::{Findings, member, push_name};
-use crate::protocol::{NoOptions, OptionError, Service, Setup, SetupError};
+use crate::protocol::{OptionError, Service, Setup, SetupError};
 
 /// What a configuration does with the options of a protocol.
 #[derive(Clone, Copy)]
@@ -34,9 +37,12 @@ impl OptionsType {
         }
     }
 
-    /// That of protocols without options.
-    pub(crate) fn none() -> Self {
-        Self::of::<Plain>()
+    /// That of protocols whose options are checked by their type alone.
+    pub(crate) fn of_type<O>() -> Self
+    where
+        O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+    {
+        Self::of::<Plain<O>>()
     }
 
     /// All options with their defaults.
@@ -56,17 +62,20 @@ impl OptionsType {
     }
 }
 
-/// Stands for every protocol without options.
-struct Plain;
+/// Stands for every protocol that is registered by a function.
+struct Plain<O>(PhantomData<fn() -> O>);
 
-impl Service for Plain {
+impl<O> Service for Plain<O>
+where
+    O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+{
     const NAME: &'static str = "";
     const ABOUT: &'static str = "";
     const TRY: &'static str = "";
-    type Options = NoOptions;
+    type Options = O;
 
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
+    fn open(_: O, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self(PhantomData))
     }
 }
 

@@ -248,7 +248,7 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
         let stats = endpoint.stats();
         let add_up = match endpoint.transport() {
             Transport::Tcp => {
-                stats.accepted == stats.closed.total() && endpoint.places == 0 && endpoint.peers.is_empty()
+                stats.accepted == stats.closed.total() && endpoint.connections == 0 && endpoint.peers.is_empty()
             }
             Transport::Udp => stats.received_datagrams == stats.datagrams_accounted(),
         };

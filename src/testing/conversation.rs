@@ -217,7 +217,7 @@ impl<'s> Conversation<'s> {
             }
             match self.wire.world(|ends| ends.take_edges()) {
                 Some(readiness) => {
-                    xray::about(self.script.id.into(), || What::Event(readiness));
+                    xray::about(self.script.id.token(), || What::Event(readiness));
                     self.connection.note_ready(readiness);
                 }
                 None => return false,
@@ -249,7 +249,7 @@ impl<'s> Conversation<'s> {
     fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Left) -> Status {
         let instant = self.origin + self.elapsed;
         xray::set_simulated_time(self.elapsed);
-        xray::about(self.script.id.into(), || What::Visit);
+        xray::about(self.script.id.token(), || What::Visit);
         self.lent.budget.begin_visit(self.connection.class(), 0);
         let moment = Moment::new(self.origin, instant);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };

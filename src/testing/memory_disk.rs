@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_discarded_draft_gives_its_space_back() {
+    fn a_discarded_draft_frees_its_space() {
         let disk = MemoryDisk::new();
         disk.set_capacity(8);
         let first = draft(&disk, b"12345");

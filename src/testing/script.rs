@@ -81,7 +81,7 @@ impl Script {
             received: Vec::new(),
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
-            id: Token { slot: 0, generation: 1 }.into(),
+            id: ConnectionId::of(Token { slot: 0, generation: 1 }),
             site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) },
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
@@ -204,10 +204,11 @@ impl Script {
         self
     }
 
-    /// The number of the connection; 0.1 unless this says otherwise.
+    /// The slot of the connection, whose first owner it is: [`Context::id`](crate::protocol::Context::id) is 3.1 for 3. It is 0.1
+    /// unless this says otherwise.
     #[must_use]
-    pub fn id(mut self, id: impl Into<ConnectionId>) -> Self {
-        self.id = id.into();
+    pub fn id(mut self, slot: u32) -> Self {
+        self.id = ConnectionId::of(Token { slot, generation: 1 });
         self
     }
 

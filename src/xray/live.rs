@@ -188,10 +188,10 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::xray::record::{NOBODY, What};
+    use crate::xray::record::{LOOP, What};
 
     fn record(at: u64) -> Record {
-        Record { at, who: NOBODY, what: What::Reap }
+        Record { at, who: LOOP, what: What::Reap }
     }
 
     /// Writes to a channel; each write waits for `go`.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_sink_loses_records_counts_them_and_does_not_block_the_loop() {
+    fn a_stuck_sink_never_blocks_the_loop_and_lost_records_are_counted() {
         let (open, go) = mpsc::channel();
         let (lines, written) = mpsc::channel();
         let (mut live, end) = to_thread(Gate { go, lines }).expect("a thread");

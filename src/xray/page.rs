@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::answers::answers;
 use super::kind::Kind;
-use super::record::{NOBODY, What};
+use super::record::{LOOP, What};
 use super::recording::Recording;
 use crate::token::Token;
 
@@ -116,7 +116,7 @@ impl<'a> Columns<'a> {
             text_of: HashMap::new(),
             recording,
         };
-        columns.lane(NOBODY);
+        columns.lane(LOOP);
         for (index, served) in recording.endpoints.iter().enumerate() {
             let lane = columns.lane(served.who);
             let sort = if served.url.starts_with("udp") { "UDP socket" } else { "listener" };
@@ -161,7 +161,7 @@ impl<'a> Columns<'a> {
         let next = self.lanes.len() as u32;
         *self.lane_of.entry(who).or_insert_with(|| {
             let (number, sort) =
-                if who == NOBODY { (String::new(), "loop") } else { (format!("#{}", who.generation), "connection") };
+                if who == LOOP { (String::new(), "loop") } else { (format!("#{}", who.generation), "connection") };
             self.lanes.push(Lane { number, sort, ..Lane::default() });
             next
         })

@@ -18,16 +18,16 @@ pub struct Record {
     /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
     pub at: u64,
     /// The listener, UDP socket or connection that the record is about. The generation is its unique number; `who` is
-    /// [`NOBODY`] for what the loop does for itself.
+    /// [`LOOP`] for an action of the loop itself.
     pub who: Token,
     /// The action.
     pub what: What,
 }
 
-/// Stands for the loop itself.
-pub const NOBODY: Token = Token { slot: u32::MAX, generation: 0 };
+/// The loop itself, in the place of a listener, a socket or a connection.
+pub const LOOP: Token = Token { slot: u32::MAX, generation: 0 };
 
-/// What a loop did.
+/// An action of the loop.
 ///
 /// The records of a turn lie between one [`What::Turn`] and the next. The records after a [`What::Visit`] or a
 /// [`What::Reap`] belong to one slot, until a record names another slot or the next turn begins. The visit of a

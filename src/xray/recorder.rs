@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use super::answer::{Answer, ReturnValue};
 use super::file::File;
 use super::live::{self, Live, Written};
-use super::record::{Call, NOBODY, Record, What};
+use super::record::{Call, LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use super::ring::Ring;
 use super::text;
@@ -61,7 +61,7 @@ impl Recorder {
             clock,
             began: SystemTime::now(),
             at: 0,
-            who: NOBODY,
+            who: LOOP,
             turns: 0,
             ring: Ring::new(most),
             endpoints: Vec::new(),
@@ -303,7 +303,7 @@ fn push_error(call: Call, error: io::Error) -> io::Error {
 #[inline(never)]
 fn push_turn(what: impl FnOnce(u64) -> What) {
     with(|recorder| {
-        recorder.who = NOBODY;
+        recorder.who = LOOP;
         if recorder.live.as_mut().is_some_and(Live::end_turn) {
             // The time that the person took does not count for the next action.
             recorder.look_at_the_clock();
@@ -349,7 +349,7 @@ mod tests {
     const SECOND: Token = Token { slot: 3, generation: 2 };
 
     #[test]
-    fn while_recording_is_off_no_closure_is_run() {
+    fn while_recording_is_off_the_closure_is_not_run() {
         record(|| What::Reap);
         record(|| panic!("the closure is run"));
         assert_eq!(answered(Ok(7_usize), || Call::Close).expect("the result is passed on"), 7);
@@ -373,14 +373,14 @@ mod tests {
         assert!(elsewhere.expect("no panic"));
         let recording = recording(Vec::new).expect("a recording");
         let who: Vec<_> = recording.records.iter().map(|record| record.who).collect();
-        assert_eq!(who, [FIRST, FIRST, SECOND, NOBODY]);
+        assert_eq!(who, [FIRST, FIRST, SECOND, LOOP]);
         assert!(matches!(recording.records[3].what, What::Turn { number: 1, .. }));
         assert!(recording.records.is_sorted_by_key(|record| record.at));
         stop();
     }
 
     #[test]
-    fn the_wait_for_a_person_ends_before_the_next_turn_begins() {
+    fn waiting_for_a_person_ends_when_the_next_turn_begins() {
         const THOUGHT: u64 = 2_000_000;
         start();
         let think = || {

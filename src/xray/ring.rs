@@ -46,13 +46,13 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xray::record::{NOBODY, What};
+    use crate::xray::record::{LOOP, What};
 
     #[test]
     fn the_last_records_are_left_in_order_and_the_others_are_counted() {
         let mut ring = Ring::new(4);
         for at in 0..11 {
-            ring.push(Record { at, who: NOBODY, what: What::Reap });
+            ring.push(Record { at, who: LOOP, what: What::Reap });
             let first = (at + 1).saturating_sub(4);
             assert_eq!(ring.overwritten(), first);
             assert!(ring.records().map(|record| record.at).eq(first..=at));

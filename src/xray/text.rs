@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::record::{NOBODY, Record, What};
+use super::record::{LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use crate::amounts::Count;
 use crate::token::Token;
@@ -88,7 +88,7 @@ impl Text {
             took => write!(to, "{:10.1} ", took as f64 / 1000.0)?,
         }
         match record.who {
-            NOBODY => write!(to, "   ")?,
+            LOOP => write!(to, "   ")?,
             who => write!(to, "#{:<2} ", who.generation)?,
         }
         match record.what {
@@ -113,7 +113,7 @@ mod tests {
     use crate::xray::tests::sample;
 
     #[test]
-    fn records_of_one_connection_name_its_listener_and_show_their_own_time() {
+    fn records_of_one_connection_name_its_listener_and_their_own_time() {
         let recording = sample::recording();
         let is_accepted = |record: &&Record| matches!(record.what, What::Accepted { .. });
         let who = recording.records.iter().find(is_accepted).expect("a connection is accepted").who;

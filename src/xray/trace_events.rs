@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::answers::answers;
 use super::kind::Kind;
-use super::record::{NOBODY, Record, What};
+use super::record::{LOOP, Record, What};
 use super::recording::Recording;
 use crate::token::Token;
 
@@ -109,7 +109,7 @@ impl<'a> Trace<'a> {
         let accepted = |record: &Record| matches!(record.what, What::Accepted { .. }).then_some(record.who);
         let accepted: HashSet<_> = self.recording.records.iter().filter_map(accepted).collect();
         let full = self.recording.full_before();
-        let mut known = HashSet::from([NOBODY]);
+        let mut known = HashSet::from([LOOP]);
         let open = self.recording.connections.iter().map(|open| open.who);
         for who in self.recording.records.iter().map(|record| record.who).chain(open) {
             if known.insert(who) && !endpoints.contains(&who) && !accepted.contains(&who) {
@@ -230,7 +230,7 @@ fn event(ph: &'static str) -> Event<'static> {
 
 /// The number of a socket, as in the text view.
 fn name_of(who: Token) -> String {
-    if who == NOBODY { "loop".to_owned() } else { format!("#{}", who.generation) }
+    if who == LOOP { "loop".to_owned() } else { format!("#{}", who.generation) }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn code_in_the_book_is_that_of_the_sources() {
 }
 
 #[test]
-fn every_block_of_rust_says_where_it_comes_from_unless_it_is_marked_as_a_sketch() {
+fn every_block_of_rust_names_its_source_or_is_marked_as_a_sketch() {
     let mut without = Vec::new();
     for page in pages() {
         for block in markdown::blocks(&page.text) {

@@ -124,12 +124,12 @@ const EXISTING: (&str, &str) = ("existing", "a file with this name");
 const RACE: (&str, &str) = ("race", "somebody else");
 
 #[test]
-fn a_server_that_saves_under_the_final_name_misses_what_is_said_about_half_files_and_existing_ones() {
+fn a_server_that_saves_under_the_final_name_misses_half_and_existing() {
     naive_misses("file", &[HALF, EXISTING, RACE]);
 }
 
 #[test]
-fn a_server_that_does_not_count_what_came_misses_what_is_said_about_a_file_that_is_cut() {
+fn a_server_that_does_not_count_received_bytes_misses_cut() {
     naive_misses("file-sized", &[("cut", "came      OK"), HALF, EXISTING, RACE]);
 }
 

@@ -50,11 +50,11 @@ macro_rules! museum {
 const SILENCE: &str = "then nothing more in time";
 
 museum! {
-    one_at_a_time_serves_nobody_while_somebody_is_silent:
+    one_at_a_time_serves_no_other_client_while_one_is_silent:
         "one-at-a-time" misses "silent" told [SILENCE], also ["many", "deaf", "rest", "crowd"];
-    busy_wants_the_processor_when_nobody_is_there:
+    busy_uses_the_processor_without_a_client:
         "busy" misses "rest" told ["nobody is connected"], also [];
-    writable_for_ever_wants_the_processor_when_somebody_is_there:
+    writable_for_ever_uses_the_processor_while_a_client_is_silent:
         "writable-for-ever" misses "rest" told ["somebody is connected and says nothing"], also [];
     waits_after_budget_sleeps_over_what_has_arrived:
         "waits-after-budget" misses "burst" told [SILENCE], also ["late-reader", "half-close", "garbage"];
@@ -69,11 +69,11 @@ museum! {
         "short-write" misses "half-close" told ["from byte", "then the end"], also ["late-reader", "deaf"];
     forgotten_rest_never_sends_what_is_pending:
         "forgotten-rest" misses "late-reader" told [SILENCE], also ["half-close"];
-    write_all_serves_nobody_while_somebody_does_not_read:
+    write_all_serves_no_other_client_while_one_does_not_read:
         "write-all" misses "deaf" told [SILENCE], also ["rest"];
     hoarder_takes_what_it_cannot_send:
         "hoarder" misses "deaf" told ["64 MiB were taken"], also [];
-    hang_up_leaves_when_the_client_has_no_more_to_say:
+    hang_up_closes_at_the_fin_of_its_client:
         "hang-up" misses "fin" told ["nothing, then"], also ["half-close"];
     last_words_forgets_what_is_pending_at_fin:
         "last-words" misses "half-close" told ["then the end"], also [];
@@ -83,17 +83,17 @@ museum! {
         "exits-on-reset" misses "reset" told ["one client was reset"], also ["deaf", "heir", "rest"], ends 1;
     interrupted_ends_when_it_is_continued:
         "interrupted" misses "stopped" told ["stopped and continued"], also ["crowd"], ends 1;
-    dies_of_emfile_ends_for_want_of_a_descriptor:
+    dies_of_emfile_exits_when_out_of_descriptors:
         "dies-of-emfile" misses "descriptors" told ["came"], also [], ends 1;
-    sleeps_after_emfile_forgets_those_who_wait:
+    sleeps_after_emfile_never_accepts_the_waiting_clients:
         "sleeps-after-emfile" misses "descriptors" told [SILENCE], also [];
-    reused_token_gives_the_answer_to_somebody_else:
+    reused_token_sends_an_answer_to_another_client:
         "reused-token" misses "heir" told ["another one asks"], also ["reset", "deaf", "rest"];
-    chatty_serves_nobody_while_its_output_is_not_read:
+    chatty_serves_no_client_while_its_output_is_not_read:
         "chatty" misses "steady" told [SILENCE], also [];
     short_buffer_answers_the_beginning_of_a_datagram:
         "short-buffer" misses "whole" told [r#"{"Sum":2}"#], also [];
-    empty_datagram_ends_at_what_is_no_end:
+    empty_datagram_exits_at_an_empty_datagram:
         "empty-datagram" misses "empty" told ["refused"], also [], ends 0;
     answers_rubbish_answers_an_answer:
         "answers-rubbish" misses "silence" told ["Error"], also ["whole", "large", "empty"];

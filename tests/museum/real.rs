@@ -57,7 +57,7 @@ fn a_server_that_answers_something_else_is_told_as_sent_came_and_expected() {
 }
 
 #[test]
-fn nobody_there_is_told_and_is_a_failure() {
+fn a_server_that_is_not_there_is_an_error() {
     let Report { code, text } = run(&["sum", "tcp://127.0.0.1:1", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("refused"), "{text}");

@@ -95,7 +95,7 @@ fn mirror(options: &Value) -> Value {
 }
 
 #[test]
-fn a_protocol_of_another_crate_is_configured_and_served_like_the_built_in_ones() {
+fn a_protocol_of_another_crate_is_configured_and_served_like_built_in() {
     let server = Server::start(&registry(), &mirror(&json!({ "prefix": "> " })));
     let mut client = Client::connect(server.address("mirror-tcp"));
     client.ask("live\nno", "> evil\n");
@@ -156,7 +156,7 @@ fn single_turns_serve_as_well_as_a_run_does() {
 }
 
 #[test]
-fn a_turn_with_nothing_to_do_returns_when_its_time_is_over() {
+fn a_turn_with_nothing_to_do_returns_after_its_timeout() {
     let mut reactor = reactor();
     for timeout in [Duration::ZERO, Duration::from_millis(20)] {
         assert_eq!(reactor.turn(Some(timeout)).unwrap(), Turn::Running);
@@ -193,7 +193,7 @@ fn a_reactor_that_is_dropped_frees_its_addresses() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error_that_names_the_listener_and_leaves_nothing_bound() {
+fn an_address_in_use_is_an_error_with_the_listener_and_binds_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let free = TcpListener::bind((OWN, 0)).unwrap().local_addr().unwrap();
     let mut config = mirror(&json!({}));

@@ -5,9 +5,6 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use reactor::limits::{
-    LOUD_TURN_TIME, REAP_TURN_TIME, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_BYTES_MAX, VISIT_DATAGRAMS_MAX,
-};
 use reactor::protocol::{CloseReason, Context, Job, Reply, Step, StreamProtocol, Within};
 use reactor::stats::Stats;
 use reactor::{Config, Reactor, Registry, Stopped};
@@ -15,6 +12,11 @@ use serde_json::json;
 
 use crate::support::{PATIENCE, listener};
 use crate::timed::Timed;
+
+// As docs/reliability.md states them.
+const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
+const REAP_TURN_TIME: Duration = Duration::from_micros(400);
+const VISIT_BYTES_MAX: u64 = 256 * 1024;
 
 /// Takes everything, and answers nothing.
 struct Sink;
@@ -67,30 +69,30 @@ impl Turned {
 }
 
 #[test]
-fn a_turn_accepts_a_few_of_those_who_wait_and_the_next_turns_the_others() {
+fn a_turn_accepts_a_few_waiting_clients_and_the_next_turns_the_others() {
     let mut server = Turned::new("sink", "tcp", Duration::ZERO);
     let waiting: Vec<_> = (0..100).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     let most = server.most_in_a_turn(waiting.len() as u64, |stats| stats.accepted);
-    assert_eq!(most, VISIT_ACCEPTS_MAX as u64);
+    assert_eq!(most, 64);
 }
 
 #[test]
-fn a_turn_in_which_accepting_takes_long_accepts_some_all_the_same() {
+fn a_turn_in_which_accepting_is_slow_still_accepts_some_clients() {
     let mut server = Turned::new("sink", "tcp", Duration::from_millis(1));
     let waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
     let most = server.most_in_a_turn(waiting.len() as u64, |stats| stats.accepted);
-    assert_eq!(most, VISIT_ACCEPTS_MIN as u64);
+    assert_eq!(most, 4);
 }
 
 #[test]
-fn a_turn_answers_a_few_of_the_datagrams_that_wait_and_the_next_turns_the_others() {
+fn a_turn_answers_a_few_waiting_datagrams_and_the_next_turns_the_others() {
     let mut server = Turned::new("sum", "udp", Duration::ZERO);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..100 {
         sender.send_to(br#"{"A":7,"B":4}"#, server.address()).unwrap();
     }
     let most = server.most_in_a_turn(100, |stats| stats.received_datagrams);
-    assert_eq!(most, VISIT_DATAGRAMS_MAX as u64);
+    assert_eq!(most, 64);
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn of_the_connections_that_end_at_once_a_turn_frees_a_few() {
 }
 
 #[test]
-fn of_those_who_send_without_end_a_turn_visits_a_few() {
+fn a_turn_visits_only_a_few_of_the_clients_that_send_without_end() {
     const SENDERS: usize = 24;
     let step = LOUD_TURN_TIME / 2;
     let mut server = Turned::new("sink", "tcp", step);
@@ -124,11 +126,11 @@ fn of_those_who_send_without_end_a_turn_visits_a_few() {
         most = most.max(server.stats().received_bytes - before);
         assert!(Instant::now() < until, "{before} of {sent} bytes came, and then too little");
     }
-    assert!(most <= 4 * VISIT_BYTES_MAX as u64, "{most} bytes in a turn");
+    assert!(most <= 4 * VISIT_BYTES_MAX, "{most} bytes in a turn");
 }
 
 #[test]
-fn whoever_asks_little_is_answered_in_the_turn_in_which_others_send_without_end() {
+fn a_quiet_client_is_answered_in_the_turn_in_which_it_asks() {
     const SENDERS: usize = 24;
     let mut server = Turned::new("uppercase", "tcp", Duration::from_micros(50));
     let mut quiet = TcpStream::connect(server.address()).unwrap();

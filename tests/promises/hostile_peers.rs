@@ -73,7 +73,7 @@ fn a_peer_that_takes_nothing_for_the_write_timeout_is_reset() {
 }
 
 #[test]
-fn while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay() {
+fn over_the_limit_of_output_the_slowest_readers_are_reset() {
     const PEERS: usize = 20;
     let config = json!({ "listeners": [listener("uppercase", "tcp")], "max_pending_output_total": "1MiB" });
     let server = Process::start(&config);
@@ -90,7 +90,7 @@ fn while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay()
 }
 
 #[test]
-fn a_peer_that_connects_and_says_nothing_is_closed_when_it_was_idle_long_enough() {
+fn a_silent_peer_is_closed_after_the_idle_timeout() {
     let directory = Scratch::new();
     let limits = json!({ "limits": { "idle_timeout": "200ms" } });
     let mut config = json!({ "listeners": every_protocol(&directory) });
@@ -108,7 +108,7 @@ fn a_peer_that_connects_and_says_nothing_is_closed_when_it_was_idle_long_enough(
 }
 
 #[test]
-fn a_request_that_drips_in_is_over_at_its_deadline_however_lively_it_looks() {
+fn a_request_that_arrives_too_slowly_is_closed_at_its_deadline() {
     let limits = json!({ "limits": { "request_timeout": "300ms", "idle_timeout": "30s" } });
     let server = server(&json!({ "listeners": [listener_with("sum", &limits), listener("uppercase", "tcp")] }));
     let mut peer = Client::connect(server.address("sum-tcp"));

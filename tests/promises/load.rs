@@ -360,7 +360,7 @@ fn a_rate_that_cannot_be_kept_is_told() {
 }
 
 #[test]
-fn each_bad_client_does_its_harm_and_hurts_nobody_else() {
+fn each_bad_client_does_its_harm_and_hurts_no_other_client() {
     for mode in ["never-reads", "drips", "resets", "half-closes", "garbage", "expensive"] {
         let trial = Trial::start(&["sum", "file-sized", "uppercase"].map(|protocol| listener(protocol, "tcp")));
         for protocol in if mode == "expensive" { ["sum", "uppercase"] } else { ["sum", "file-sized"] } {

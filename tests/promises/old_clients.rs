@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_sum_client_decodes_all_that_one_read_brought_and_asks_again_on_the_same_connection() {
+fn the_sum_client_decodes_each_answer_of_a_read_and_asks_again() {
     let (_server, address) = loopback("sum");
     let mut client = Client::connect(address);
     for (request, sum) in [(r#"{"A":7,"B":4}"#, 11), (r#"{"A":-7,"B":4}"#, -3)] {
@@ -66,7 +66,7 @@ fn the_file_client_names_its_file_without_a_newline_and_closes_at_once() {
 }
 
 #[test]
-fn the_sized_file_client_waits_for_three_bare_answers_and_sends_the_next_file() {
+fn the_sized_file_client_waits_for_three_answers_and_sends_another_file() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     let mut client = Client::connect(server.address("file-sized-tcp"));
@@ -82,7 +82,7 @@ fn the_sized_file_client_waits_for_three_bare_answers_and_sends_the_next_file() 
 }
 
 #[test]
-fn the_time_client_reads_once_writes_what_it_likes_and_stays_until_the_server_closes() {
+fn the_time_client_reads_once_writes_anything_and_waits_for_the_close() {
     let config = json!({ "listeners": [listener_with("time", &json!({ "limits": { "idle_timeout": "200ms" } }))] });
     let server = server(&config);
     let mut client = Client::connect(server.address("time-tcp"));
@@ -104,7 +104,7 @@ fn the_greeting_client_is_greeted_once_for_each_thing_it_says() {
 }
 
 #[test]
-fn the_uppercase_client_types_and_shows_at_the_same_time_and_leaves_when_the_server_closes() {
+fn the_uppercase_client_sends_while_it_reads_and_ends_at_the_close() {
     let (_server, address) = loopback("uppercase");
     let client = Client::connect(address);
     let (mut keyboard, mut screen) = (client.stream(), client.stream());

@@ -50,7 +50,7 @@ fn listeners() -> Vec<Value> {
 }
 
 #[test]
-fn a_server_that_was_soaked_in_honest_and_hostile_clients_served_the_honest_and_holds_nothing() {
+fn after_a_soak_honest_clients_were_served_and_no_resource_is_held() {
     let span =
         env::var("REACTOR_SOAK").map_or(Duration::from_secs(2), |text| humantime::parse_duration(&text).unwrap());
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();

@@ -92,7 +92,7 @@ fn the_longest_request_allowed_is_answered() {
 }
 
 #[test]
-fn no_answer_is_a_request_so_two_servers_cannot_be_made_to_talk_to_each_other() {
+fn no_answer_is_a_request_so_two_servers_cannot_answer_each_other() {
     let servers = [sum_over_udp("udp://127.0.0.1:0"), sum_over_udp("udp://127.0.0.1:0")];
     let [one, other] = servers.each_ref().map(|server| Asker::connected(server.address("sum-udp")));
     let requests = [r#"{"A":7,"B":4}"#, r#"{"A":-9223372036854775808,"B":0}"#, r#"{"A":9223372036854775807,"B":1}"#];
@@ -134,7 +134,7 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn a_client_that_is_gone_before_its_answer_disturbs_nobody() {
+fn a_client_that_left_before_its_answer_disturbs_no_other_client() {
     let server = sum_over_udp("udp://127.0.0.1:0");
     let asker = Asker::connected(server.address("sum-udp"));
     for number in 0..50 {

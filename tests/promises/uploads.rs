@@ -104,7 +104,7 @@ fn a_reset_in_the_middle_leaves_neither_a_file_nor_a_descriptor_nor_work() {
 }
 
 #[test]
-fn an_upload_is_confirmed_only_when_contents_name_and_directory_are_on_the_disk() {
+fn an_upload_is_confirmed_after_contents_name_and_directory_are_synced() {
     if !strace_works() {
         return;
     }
@@ -128,7 +128,7 @@ fn an_upload_is_confirmed_only_when_contents_name_and_directory_are_on_the_disk(
 }
 
 #[test]
-fn a_slow_disk_holds_up_its_own_upload_and_nobody_else() {
+fn a_slow_disk_delays_only_its_own_upload() {
     if !strace_works() {
         return;
     }

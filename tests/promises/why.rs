@@ -68,7 +68,7 @@ fn each_connection_has_a_row_that_says_for_whom_it_waits() {
 }
 
 #[test]
-fn who_waits_for_somebody_stands_first_and_what_finds_no_place_is_counted() {
+fn waiting_owners_come_first_and_rows_without_room_are_counted() {
     const CROWD: usize = 600;
     let server = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
     let mut crowd: Vec<_> = (0..CROWD).map(|_| Client::connect(server.address("sum-tcp"))).collect();
@@ -90,7 +90,7 @@ fn who_waits_for_somebody_stands_first_and_what_finds_no_place_is_counted() {
 }
 
 #[test]
-fn a_connection_that_is_closed_by_a_deadline_is_closed_with_the_same_sentence() {
+fn a_connection_closed_by_its_deadline_logs_the_reported_sentence() {
     let limits = json!({ "limits": { "write_timeout": "300ms", "idle_timeout": "200ms" } });
     let listeners = ["sum", "uppercase"].map(|protocol| listener_with(protocol, &limits));
     let server = Process::under(&["env", "RUST_LOG=debug"], &json!({ "listeners": listeners }));

@@ -166,7 +166,7 @@ fn a_signal_to_stop_needs_no_enter_between_two_steps() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_stops_nobody_and_is_tried_again() {
+fn a_file_that_cannot_be_written_stops_no_client_and_is_tried_again() {
     let directory = Scratch::new();
     let path = directory.path().join("later/xray.txt");
     let config = json!({ "listeners": [listener("uppercase", "tcp")] });
@@ -182,7 +182,7 @@ fn a_file_that_cannot_be_written_stops_nobody_and_is_tried_again() {
 }
 
 #[test]
-fn what_a_killed_server_left_unfinished_is_in_nobodys_way_and_is_removed() {
+fn unfinished_files_of_a_killed_server_are_removed() {
     let server = Recorded::start(&listener("uppercase", "tcp"));
     let left_over = server.directory.path().join(".xray.txt.0123456789abcdef.part");
     fs::write(&left_over, "half of it").unwrap();

@@ -332,7 +332,7 @@ fn temporary_names_differ_and_clients_cannot_ask_for_them() {
 }
 
 #[test]
-fn the_sweep_follows_no_link_and_waits_for_no_fifo() {
+fn the_sweep_ignores_links_pipes_and_directories() {
     with_both(|disk, room| {
         fs::write(room.path("target"), "").unwrap();
         symlink("target", room.path(".reactor-link.tmp")).unwrap();

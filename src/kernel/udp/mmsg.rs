@@ -163,14 +163,14 @@ const fn no_header() -> libc::mmsghdr {
     unsafe { mem::zeroed() }
 }
 
-/// Returns the sender of a datagram; [`Received::NO_SENDER`] if its address is neither IPv4 nor IPv6.
+/// Returns the sender of a datagram; [`Received::UNKNOWN_SENDER`] if its address is neither IPv4 nor IPv6.
 ///
 /// # Safety
 /// `msg_name` must point to a socket address of `msg_namelen` bytes, aligned for each kind of address.
 unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
     let length = header.msg_namelen as usize;
     if length < size_of::<libc::sa_family_t>() {
-        return Received::NO_SENDER;
+        return Received::UNKNOWN_SENDER;
     }
     // SAFETY: the caller guarantees the pointer and the length; every address begins with its family, and has the
     // structure of that family if it is long enough.
@@ -186,7 +186,7 @@ unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
                 let (ip, port) = (Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port));
                 SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into()
             }
-            _ => Received::NO_SENDER,
+            _ => Received::UNKNOWN_SENDER,
         }
     }
 }

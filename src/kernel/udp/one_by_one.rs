@@ -33,7 +33,7 @@ fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
     let mut control = nix::cmsg_space!([u8; 64]);
     let message = recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT).map_err(io::Error::from);
     let message: RecvMsg<'_, '_, SockaddrStorage> = xray::answered(message, || Call::ReceiveOne)?;
-    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::NO_SENDER);
+    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::UNKNOWN_SENDER);
     // On a socket for both families Linux reports two destinations of an IPv4 datagram; the last one counts, as in
     // `mmsg`.
     let to = message.cmsgs()?.filter_map(destination).last().flatten();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::refuse;
+use crate::framing::{Frame, Lines};
 use crate::protocol::{Outbox, ProtocolError};
 
 /// The longest name, in bytes: what file systems take (`limits.h`: `NAME_MAX`).
@@ -59,15 +60,10 @@ impl<'a> Field<'a> {
     }
 
     fn split(input: &'a [u8], bytes_max: usize) -> Option<Self> {
-        let window = &input[..input.len().min(bytes_max + "\r\n".len())];
-        if let Some(end) = window.iter().position(|&byte| byte == b'\n') {
-            let line = &window[..end];
-            let text = line.strip_suffix(b"\r").unwrap_or(line);
-            return Some(Self { text, consumed: end + 1, ending: Ending::Newline });
+        match Lines::at_most(bytes_max).next(input) {
+            Ok(line) => line.map(|Frame { body, consumed }| Self { text: body, consumed, ending: Ending::Newline }),
+            Err(_) => Some(Self::paused(&input[..input.len().min(bytes_max + "\r\n".len())])),
         }
-        // A `\r` in the first place too many may yet belong to the end of the line.
-        let undecided = window.len() == bytes_max + 1 && window.ends_with(b"\r");
-        (window.len() > bytes_max && !undecided).then(|| Self::paused(window))
     }
 }
 
@@ -208,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_that_could_leave_the_directory_or_drive_a_terminal_is_accepted_anywhere() {
+    fn no_name_leaves_the_directory_or_controls_a_terminal() {
         for byte in (0..=u8::MAX).filter(|byte| !(b' '..=b'~').contains(byte) || b"/\\".contains(byte)) {
             for at in 0..3 {
                 let mut name = *b"abc";

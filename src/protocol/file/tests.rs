@@ -96,7 +96,7 @@ fn a_pause_changes_nothing_in_a_name_with_a_newline_or_in_contents() {
 }
 
 #[test]
-fn however_it_is_split_a_conversation_gives_the_same_answers() {
+fn splitting_a_conversation_never_changes_its_answers() {
     let long = "x".repeat(256);
     for (stream, expected) in [
         ("a\r\nhello\nworld", "ok\nsaved a 11\n"),
@@ -246,7 +246,7 @@ fn no_fault_at_any_call_changes_an_upload_and_a_reset_leaves_nothing() {
 
 /// Each part of an upload is a job of 10 ms here: opening, writing, committing.
 #[test]
-fn a_reset_or_a_cut_while_a_worker_is_busy_leaves_nothing_before_the_commit() {
+fn a_reset_or_cut_before_the_commit_leaves_nothing_on_the_disk() {
     for milliseconds in 0..40 {
         let upload = Script::new().job_time(10 * MILLISECOND).send_fin("a\nhello").pause(milliseconds * MILLISECOND);
         let disk = MemoryDisk::new();
@@ -294,7 +294,7 @@ fn deadlines_end_an_upload_without_an_error_line_and_without_a_file() {
 }
 
 #[test]
-fn contents_may_drip_for_longer_than_a_request_and_jobs_are_awaited_for_longer_than_idleness() {
+fn slow_contents_outlive_request_timeout_and_slow_jobs_idle_timeout() {
     let slow = Script::new().job_time(100 * SECOND).send("a\n").pause(100 * SECOND);
     let transcript = play::<File>(&MemoryDisk::new(), &drip(slow, &"x".repeat(100)).fin());
     assert_eq!((received(&transcript), transcript.reason), ("ok\nsaved a 100\n", CloseReason::Eof));

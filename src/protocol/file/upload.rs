@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn number_takes_the_next_free_number_and_gives_up_at_last() {
+    fn number_takes_the_next_free_number_and_fails_after_the_last() {
         let disk = MemoryDisk::new();
         let store = store(&disk, OnExisting::Number, 0);
         for expected in ["a.txt 1", "a (2).txt 1", "a (3).txt 1"] {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_that_would_leave_less_than_the_floor_is_refused_before_it_begins() {
+    fn an_upload_that_would_leave_too_little_free_space_is_refused() {
         let disk = MemoryDisk::new();
         disk.set_capacity(100);
         let store = store(&disk, OnExisting::Refuse, 40);

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_is_mapped_as_the_standard_library_maps_it_to_at_most_three_times_its_bytes() {
+    fn characters_map_as_in_the_standard_library_to_at_most_triple_the_bytes() {
         let characters: Vec<char> = ('\0'..=char::MAX).collect();
         for some in characters.chunks(32) {
             let text: String = some.iter().collect();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::super::answer::Answer;
-use super::super::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, Waits, What};
+use super::super::record::{Ask, Call, Decision, Interest, LOOP, Phase, Record, Waits, What};
 use super::super::recording::{Open, Recording, Served};
 use crate::notice::Readiness;
 use crate::peer::{PackedPeer, Peer};
@@ -45,9 +45,9 @@ impl Tape {
 
     fn turn(&mut self, connections: u32, pending: u32, events: &[(Token, Readiness)]) {
         self.turns += 1;
-        self.record(NOBODY, What::Turn { number: self.turns, connections, pending, pressed: false });
+        self.record(LOOP, What::Turn { number: self.turns, connections, pending, pressed: false });
         self.at += 1_000_000;
-        self.call(NOBODY, Call::Wait { timeout: 30_000 }, events.len());
+        self.call(LOOP, Call::Wait { timeout: 30_000 }, events.len());
         for (who, readiness) in events {
             self.record(*who, What::Event(*readiness));
         }
@@ -69,7 +69,7 @@ const WRITABLE: Readiness = Readiness { readable: false, writable: true, in_doub
 pub(in super::super) const NAME: &str = "</script><b>\u{2028}uppercase";
 
 pub(in super::super) fn recording() -> Recording {
-    let mut tape = Tape { at: 0, who: NOBODY, turns: 0, records: Vec::new() };
+    let mut tape = Tape { at: 0, who: LOOP, turns: 0, records: Vec::new() };
     let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 40_000)));
     let peer = PackedPeer::from(&peer);
     tape.call(LISTENER, Call::Socket { ipv6: false, datagram: false }, 5);

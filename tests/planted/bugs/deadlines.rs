@@ -68,6 +68,6 @@ pub(super) const BUGS: &[Bug] = &[
                 asked = true;
             }",
         wrong: "self.expire(next, visit);",
-        caught_by: Unit("connection::tests::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
+        caught_by: Unit("connection::tests::deadlines::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
     },
 ];

@@ -98,7 +98,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "look",
         right: "self.visit_units < self.units()",
         wrong: "true",
-        caught_by: Unit("budget::tests::work_that_takes_no_time_ends_a_visit_too"),
+        caught_by: Unit("budget::tests::units_of_work_end_a_visit_too"),
     },
     Bug {
         name: "first-come-first-served",
@@ -108,7 +108,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "class",
         right: "if self == Self::Long { Class::Loud } else { Class::Quiet }",
         wrong: "Class::Loud",
-        caught_by: Promise("fairness::whoever_asks_little_is_answered_in_the_turn_in_which_others_send_without_end"),
+        caught_by: Promise("fairness::a_quiet_client_is_answered_in_the_turn_in_which_it_asks"),
     },
     Bug {
         name: "all-spent-at-once",
@@ -118,7 +118,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "run_ready",
         right: "self.lent.budget.loud_is_over()",
         wrong: "false",
-        caught_by: Promise("fairness::of_those_who_send_without_end_a_turn_visits_a_few"),
+        caught_by: Promise("fairness::a_turn_visits_only_a_few_of_the_clients_that_send_without_end"),
     },
     Bug {
         name: "accepts-without-a-budget",
@@ -128,7 +128,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "drive_listener",
         right: "admitted < VISIT_ACCEPTS_MAX",
         wrong: "true",
-        caught_by: Promise("fairness::a_turn_accepts_a_few_of_those_who_wait_and_the_next_turns_the_others"),
+        caught_by: Promise("fairness::a_turn_accepts_a_few_waiting_clients_and_the_next_turns_the_others"),
     },
     Bug {
         name: "four-accepts-a-turn",
@@ -138,7 +138,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "drive_listener",
         right: "(admitted < VISIT_ACCEPTS_MIN || !self.lent.budget.is_spent())",
         wrong: "admitted < VISIT_ACCEPTS_MIN",
-        caught_by: Promise("fairness::a_turn_accepts_a_few_of_those_who_wait_and_the_next_turns_the_others"),
+        caught_by: Promise("fairness::a_turn_accepts_a_few_waiting_clients_and_the_next_turns_the_others"),
     },
     Bug {
         name: "accepts-only-if-there-is-time",
@@ -148,7 +148,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "drive_listener",
         right: "(admitted < VISIT_ACCEPTS_MIN || !self.lent.budget.is_spent())",
         wrong: "!self.lent.budget.is_spent()",
-        caught_by: Promise("fairness::a_turn_in_which_accepting_takes_long_accepts_some_all_the_same"),
+        caught_by: Promise("fairness::a_turn_in_which_accepting_is_slow_still_accepts_some_clients"),
     },
     Bug {
         name: "datagrams-without-a-budget",
@@ -158,7 +158,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "drive",
         right: "budget -= self.received.len();",
         wrong: "",
-        caught_by: Promise("fairness::a_turn_answers_a_few_of_the_datagrams_that_wait_and_the_next_turns_the_others"),
+        caught_by: Promise("fairness::a_turn_answers_a_few_waiting_datagrams_and_the_next_turns_the_others"),
     },
     Bug {
         name: "eintr-is-an-error",

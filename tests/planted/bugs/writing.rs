@@ -82,8 +82,6 @@ pub(super) const BUGS: &[Bug] = &[
         function: "relieve",
         right: "self.cut_the_slowest();",
         wrong: "",
-        caught_by: Promise(
-            "hostile_peers::while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay",
-        ),
+        caught_by: Promise("hostile_peers::over_the_limit_of_output_the_slowest_readers_are_reset"),
     },
 ];

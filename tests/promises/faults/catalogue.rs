@@ -96,7 +96,7 @@ fn every_case_has_a_row_with_tests_or_the_reason_why_it_waits() {
 }
 
 #[test]
-fn every_promise_has_tests_and_every_case_that_is_tried_belongs_to_a_promise() {
+fn every_promise_has_tests_and_every_tested_case_has_a_promise() {
     let document = document();
     let mut promised = BTreeSet::new();
     for promise in promises(&document) {

@@ -58,7 +58,7 @@ fn case_70_an_upload_that_is_cut_anywhere_leaves_nothing() {
 }
 
 #[test]
-fn case_71_a_size_is_plain_digits_within_the_limit_or_refused_before_its_ok() {
+fn case_71_a_size_is_digits_within_the_limit_or_refused_before_its_ok() {
     let small = json!({ "options": { "directory": "received", "max_size": "1MiB" } });
     let trial = Trial::start(&[listener_with("file-sized", &small)]);
     let too_many = "9".repeat(20);
@@ -165,7 +165,7 @@ fn case_73_a_disk_without_inodes_is_an_error_of_its_upload() {
 }
 
 #[test]
-fn case_73_a_file_over_the_limit_of_sizes_is_an_error_and_not_the_end_of_the_process() {
+fn case_73_a_file_over_rlimit_fsize_is_an_error_and_ends_no_process() {
     let trial = Trial::under(&["prlimit", "--fsize=100000"], &sized());
     // The limit is in the middle of what is written at once: first a short write, then the error.
     let told = upload(&trial, "large", &vec![b'x'; 300 * KIB]);
@@ -259,7 +259,7 @@ fn killed_at(call: &str, count: usize, existing: &str) -> bool {
 }
 
 #[test]
-fn case_74_killed_at_any_call_of_an_upload_its_name_is_absent_or_complete_and_no_temporary_is_left() {
+fn case_74_killed_at_any_call_an_upload_is_absent_or_complete() {
     if !faults_work() {
         return;
     }
@@ -305,7 +305,7 @@ fn case_76_errors_that_only_close_reports_change_nothing_that_was_synced() {
 }
 
 #[test]
-fn case_78_without_a_descriptor_for_the_file_its_client_is_told_and_others_are_accepted() {
+fn case_78_without_a_descriptor_an_upload_fails_and_others_are_accepted() {
     if !faults_work() {
         return;
     }
@@ -339,7 +339,7 @@ fn case_79_many_large_uploads_do_not_fill_the_disk_below_its_floor() {
 }
 
 #[test]
-fn case_80_a_disk_that_takes_a_second_to_sync_holds_up_nobody_but_its_own_upload() {
+fn case_80_a_sync_that_takes_a_second_delays_only_its_own_upload() {
     if !faults_work() {
         return;
     }
@@ -359,7 +359,7 @@ fn case_80_a_disk_that_takes_a_second_to_sync_holds_up_nobody_but_its_own_upload
 }
 
 #[test]
-fn case_81_a_client_that_is_lost_after_the_link_leaves_a_complete_file_and_one_that_comes_again_is_told() {
+fn case_81_a_client_lost_after_the_link_leaves_a_complete_file() {
     if !faults_work() {
         return;
     }

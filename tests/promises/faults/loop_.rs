@@ -40,14 +40,14 @@ fn nobody_loses_anything_or_starves(address: SocketAddr, stream: usize) {
 }
 
 #[test]
-fn case_12_those_who_stream_at_full_speed_lose_nothing_and_starve_nobody() {
+fn case_12_clients_at_full_speed_lose_nothing_and_starve_no_other() {
     let trial = Trial::start(&uppercase());
     nobody_loses_anything_or_starves(trial.address("uppercase-tcp"), 16 * 1024 * KIB);
     trial.end();
 }
 
 #[test]
-fn case_13_data_that_arrives_together_with_its_fin_is_answered_to_the_last_byte() {
+fn case_13_data_that_arrives_with_its_fin_is_answered_to_the_last_byte() {
     let trial = Trial::start(&uppercase());
     let sizes = [1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1];
     trial.pause();
@@ -81,7 +81,7 @@ fn case_14_what_came_before_a_reset_is_read_before_the_error_counts() {
 }
 
 #[test]
-fn case_15_whoever_gets_the_slot_of_one_who_left_in_the_same_batch_is_not_mistaken_for_him() {
+fn case_15_a_slot_reused_in_the_same_batch_gets_no_old_event() {
     const PLACES: usize = 30;
     let few = listener_with("uppercase", &json!({ "limits": { "max_connections": PLACES } }));
     let trial = Trial::start(&[few]);
@@ -111,7 +111,7 @@ fn case_15_whoever_gets_the_slot_of_one_who_left_in_the_same_batch_is_not_mistak
 }
 
 #[test]
-fn case_16_a_deadline_of_one_who_left_does_not_hit_the_next_one_in_his_slot() {
+fn case_16_a_deadline_of_a_closed_connection_spares_the_next_in_its_slot() {
     let idle = Duration::from_secs(1);
     let one = listener_with("uppercase", &json!({ "limits": { "max_connections": 1, "idle_timeout": "1s" } }));
     let trial = Trial::start(&[one]);
@@ -133,7 +133,7 @@ fn case_16_a_deadline_of_one_who_left_does_not_hit_the_next_one_in_his_slot() {
 }
 
 #[test]
-fn case_16_a_job_of_one_who_left_does_not_reach_the_next_one_in_his_slot() {
+fn case_16_a_job_of_a_closed_connection_spares_the_next_in_its_slot() {
     if !faults_work() {
         return;
     }
@@ -158,7 +158,7 @@ fn case_16_a_job_of_one_who_left_does_not_reach_the_next_one_in_his_slot() {
 }
 
 #[test]
-fn case_23_with_room_for_one_event_at_a_time_nothing_is_lost_and_nobody_starves() {
+fn case_23_with_one_event_a_batch_nothing_is_lost_and_no_client_starves() {
     let kernel = Mio::with_capacity(1).unwrap();
     let server = Server::on(kernel, &Registry::built_in(), &json!({ "listeners": uppercase() }));
     let address = server.address("uppercase-tcp");
@@ -190,7 +190,7 @@ const EVERYTHING: u32 = 0x1 | 0x4 | 0x8 | 0x10 | 0x2000;
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn case_17_events_for_nobody_are_ignored() {
+fn case_17_events_without_an_owner_are_ignored() {
     if !faults_work() {
         return;
     }
@@ -336,7 +336,7 @@ fn case_22_every_descriptor_is_closed_on_exec() {
 }
 
 #[test]
-fn case_24_the_longest_times_that_can_be_configured_mean_never_and_not_now() {
+fn case_24_the_longest_configurable_times_mean_never_and_not_now() {
     let longest = "36525d";
     let limits = json!({ "limits": { "idle_timeout": longest, "request_timeout": longest, "lifetime": longest,
         "write_timeout": longest, "linger_timeout": longest } });
@@ -367,7 +367,7 @@ fn survives_a_log_that_goes(nowhere: &str) {
 }
 
 #[test]
-fn case_26_a_stderr_that_is_stuck_or_full_or_closed_holds_nobody_up() {
+fn case_26_a_stderr_that_is_stuck_full_or_closed_blocks_no_client() {
     // A pipe that is held open and that nobody reads from.
     survives_a_log_that_goes("mkfifo stuck; exec 2<>stuck");
     survives_a_log_that_goes("exec 2>/dev/full");

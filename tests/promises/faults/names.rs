@@ -43,7 +43,7 @@ fn refusal(trial: &Trial, name: &[u8]) -> String {
 }
 
 #[test]
-fn case_62_a_name_that_leads_elsewhere_is_refused_and_nothing_anywhere_changes() {
+fn case_62_a_name_that_leads_elsewhere_is_refused_and_changes_nothing() {
     let trial = Trial::start(&both());
     let before = snapshot(trial.directory().path());
     for name in ["../x", "/etc/x", "a/b", "a\\b", "C:\\x", ".", "..", "", "x/..", "received/x", "..\\x"] {
@@ -67,7 +67,7 @@ fn occupy(directory: &Path, outside: &Path) -> [&'static str; 7] {
 }
 
 #[test]
-fn case_63_whatever_has_the_name_already_is_neither_opened_nor_followed_nor_waited_for() {
+fn case_63_an_existing_name_is_neither_opened_nor_followed_nor_awaited() {
     let (received, outside) = (Scratch::new(), Scratch::new());
     fs::write(outside.path().join("target"), "untouched").unwrap();
     let names = occupy(received.path(), outside.path());
@@ -127,7 +127,7 @@ fn case_64_a_directory_that_is_swapped_for_a_link_leads_nowhere_else() {
 }
 
 #[test]
-fn case_65_no_byte_that_drives_a_terminal_gets_into_a_name_or_into_the_log() {
+fn case_65_no_terminal_control_byte_gets_into_a_name_or_the_log() {
     let trial = Trial::under(&["env", "RUST_LOG=debug"], &both());
     for byte in (0..0x20).chain(0x7F..=0xFF).filter(|byte| *byte != b'\n') {
         for name in [vec![byte], vec![b'a', byte, b'b'], vec![b'a', b'b', byte, b'\r']] {
@@ -146,7 +146,7 @@ fn case_65_no_byte_that_drives_a_terminal_gets_into_a_name_or_into_the_log() {
 }
 
 #[test]
-fn case_66_a_name_has_255_bytes_at_the_most_and_is_not_gathered_beyond_that() {
+fn case_66_a_name_has_at_most_255_bytes_and_no_more_is_buffered() {
     let trial = Trial::start(&both());
     let longest = "n".repeat(255);
     assert_eq!(ask(trial.address("file-sized-tcp"), &[format!("{longest}\n1\nx")]), b"OK\nOK\nOK\n");
@@ -161,7 +161,7 @@ fn case_66_a_name_has_255_bytes_at_the_most_and_is_not_gathered_beyond_that() {
 }
 
 #[test]
-fn case_67_hidden_names_and_those_of_our_own_temporaries_are_refused_and_the_rest_is_taken_as_it_is() {
+fn case_67_hidden_and_temporary_names_are_refused_others_kept_as_they_are() {
     let trial = Trial::start(&both());
     for name in [".bashrc", ".reactor-0123456789abcdef.tmp", "..."] {
         refusal(&trial, name.as_bytes());
@@ -178,7 +178,7 @@ fn case_67_hidden_names_and_those_of_our_own_temporaries_are_refused_and_the_res
 }
 
 #[test]
-fn case_68_of_a_hundred_that_want_one_name_one_gets_it_and_the_others_are_told() {
+fn case_68_one_of_a_hundred_uploads_gets_the_name_the_others_an_error() {
     let trial = Trial::start(&both());
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(trial.address("file-sized-tcp"))).collect();
     for client in &mut clients {

@@ -15,7 +15,7 @@ use crate::support::{Client, Process, SUM, Scratch, Trial, ask, eventually, list
 const HALF: usize = 50_000;
 
 #[test]
-fn case_82_of_uploads_under_way_those_that_finish_in_time_are_complete_and_the_others_leave_nothing() {
+fn case_82_at_a_stop_an_upload_is_complete_in_time_or_leaves_nothing() {
     const UPLOADS: usize = 40;
     let directory = Scratch::new();
     let into = json!({ "options": { "directory": directory.path() } });
@@ -49,7 +49,7 @@ fn case_82_of_uploads_under_way_those_that_finish_in_time_are_complete_and_the_o
 }
 
 #[test]
-fn case_83_whoever_was_accepted_by_the_system_before_the_stop_is_served() {
+fn case_83_a_connection_in_the_accept_queue_at_the_stop_is_served() {
     let server = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
     let address = server.address("sum-tcp");
     server.pause();
@@ -67,7 +67,7 @@ fn case_83_whoever_was_accepted_by_the_system_before_the_stop_is_served() {
 }
 
 #[test]
-fn case_86_a_storm_of_signals_is_survived_and_the_stop_behind_it_is_not_lost() {
+fn case_86_a_storm_of_signals_loses_no_stop() {
     let trial = Trial::start(&[listener("sum", "tcp")]);
     for number in 0..3000 {
         trial.signal(if number % 2 == 0 { Signal::SIGUSR1 } else { Signal::SIGPIPE });
@@ -159,7 +159,7 @@ fn case_88_an_address_in_use_is_told_and_none_of_the_others_stays_bound() {
 }
 
 #[test]
-fn case_89_killed_in_the_middle_it_starts_again_at_once_on_its_old_address_and_sweeps_what_was_left() {
+fn case_89_after_a_kill_it_restarts_on_its_address_and_sweeps_left_overs() {
     let scratch = Scratch::new();
     let address = TcpListener::bind("127.89.0.1:0").unwrap().local_addr().unwrap();
     let options = json!({ "directory": scratch.path() });
@@ -204,7 +204,7 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn case_95_unsafe_code_in_one_module_no_silent_overflow_and_no_dependency_with_a_known_hole() {
+fn case_95_one_unsafe_module_no_silent_overflow_no_known_vulnerability() {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let allowed = files_below(concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref())
         .into_iter()
@@ -219,7 +219,7 @@ fn case_95_unsafe_code_in_one_module_no_silent_overflow_and_no_dependency_with_a
 }
 
 #[test]
-fn case_96_what_was_accepted_is_closed_or_open_and_whatever_was_dropped_is_counted() {
+fn case_96_every_accepted_connection_is_open_or_counted_as_closed() {
     let few = listener_with("sum", &json!({ "limits": { "max_connections_per_ip": 30 } }));
     let trial = Trial::start(&[few, listener("uppercase", "tcp")]);
     let held: Vec<_> = (0..20)

@@ -74,7 +74,7 @@ fn a_run_that_fails_leaves_no_empty_result_and_keeps_an_older_one() {
 }
 
 #[test]
-fn uploads_end_after_so_many_files_and_are_removed_if_one_knows_where_they_are() {
+fn max_files_ends_uploads_and_the_directory_option_removes_the_files() {
     for protocol in ["file", "file-sized"] {
         let received = Scratch::new();
         let server = server(&json!({ "listeners": every_protocol(&received) }));

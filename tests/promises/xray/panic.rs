@@ -41,7 +41,7 @@ impl Log for Errors {
 }
 
 #[test]
-fn a_protocol_that_panics_leaves_its_last_records_in_the_log_and_nobody_elses() {
+fn a_panic_logs_the_last_records_of_its_own_connection_only() {
     log::set_logger(&ERRORS).unwrap();
     log::set_max_level(LevelFilter::Error);
     let mut registry = Registry::built_in();

@@ -14,7 +14,7 @@ use crate::support::{Client, Line, PATIENCE, Scratch, Strace, ask, every_protoco
 type Call = (String, String);
 
 #[test]
-fn every_system_call_on_a_socket_is_in_it_with_the_same_answer_in_the_same_order() {
+fn every_system_call_on_a_socket_is_recorded_as_strace_shows_it() {
     if !strace_works() {
         return;
     }

@@ -9,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::protocol::Place;
 use crate::protocol::Site;
 use crate::stats::Tally;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 
 /// Names of members, each spelling of the operands among them.
 const NAMES: [&str; 16] = [
@@ -61,7 +61,7 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
         now: Instant::now(),
         refused: &mut refused,
         place: &Place {
-            id: Token { slot: 0, generation: 1 }.into(),
+            id: ConnectionId::of(Token { slot: 0, generation: 1 }),
             site: &Site { name: String::new(), address },
             clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
         },
@@ -89,7 +89,7 @@ fn every_value_alone_is_answered_as_the_slow_way_answers_it() {
 }
 
 #[test]
-fn every_object_of_one_or_two_members_is_answered_as_the_slow_way_answers_it() {
+fn the_fast_and_slow_way_agree_on_every_object_of_one_or_two_members() {
     let mut connection = Connection::new(usize::MAX);
     check(&mut connection, "{}");
     check(&mut connection, "{ \n}");
@@ -104,7 +104,7 @@ fn every_object_of_one_or_two_members_is_answered_as_the_slow_way_answers_it() {
 }
 
 #[test]
-fn any_object_is_answered_as_the_slow_way_answers_it() {
+fn the_fast_and_slow_way_agree_on_any_object() {
     let (mut connection, mut answered) = (Connection::new(usize::MAX), 0);
     for seed in 0..50_000 {
         let mut chance = Chance::new(seed);
