@@ -1,4 +1,4 @@
-//! The other end of a connection: its address, or the process behind a socket of this machine.
+//! The peer of a connection: an internet address, or the process behind a Unix socket.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -19,27 +19,27 @@ pub struct Peer(Kind);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
-    /// Over TCP or UDP: its address (`accept(2)`, `recvfrom(2)`), never an IPv4-mapped one.
+    /// Over TCP or UDP: the address (`accept(2)`, `recvfrom(2)`), never an IPv4-mapped one.
     Inet(SocketAddr),
     /// Over a Unix socket: the process that connected (`unix(7)`, `SO_PEERCRED`).
     Unix(Credentials),
 }
 
-/// A process of this machine, as far as the kernel says it. It is the process that connected; who writes now may be another
-/// one that inherited the socket.
+/// A process of this machine, as far as the kernel reports it. It is the process that connected; another process that
+/// inherited the socket may be writing now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The number of the process.
+    /// The process ID.
     pub pid: Option<u32>,
-    /// Its effective user.
+    /// The effective user ID.
     pub uid: Option<u32>,
-    /// Its effective group.
+    /// The effective group ID.
     pub gid: Option<u32>,
 }
 
 impl Credentials {
-    /// The process `pid` of the user `uid` and the group `gid`; `None` for what is unknown.
+    /// Makes the credentials of a process; `None` for an unknown ID.
     #[must_use]
     pub const fn new(pid: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Self {
         Self { pid, uid, gid }
@@ -56,8 +56,8 @@ impl Peer {
         }
     }
 
-    /// The internet address without the port; `None` over a Unix socket. A peer with an IPv4 address has that, whether the
-    /// listener is for IPv4 or for both families.
+    /// The internet address without the port; `None` over a Unix socket. The address of an IPv4 peer is IPv4, also if
+    /// the listener is for both families.
     #[must_use]
     pub const fn ip(&self) -> Option<IpAddr> {
         match &self.0 {
@@ -66,7 +66,7 @@ impl Peer {
         }
     }
 
-    /// What the kernel said of the process, over a Unix socket.
+    /// The process of the peer over a Unix socket; `None` over TCP and UDP.
     #[must_use]
     pub const fn credentials(&self) -> Option<Credentials> {
         match &self.0 {
@@ -76,14 +76,14 @@ impl Peer {
     }
 }
 
-/// An IPv4 address in the form of IPv6 (RFC 4291, 2.5.5.2), as a listener for both families shows it, becomes one of IPv4.
+/// Converts an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), as a listener for both families reports it, to IPv4.
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
         Self(Kind::Inet(canonical(address)))
     }
 }
 
-/// The same address; an IPv4-mapped IPv6 address becomes IPv4.
+/// Returns the address; an IPv4-mapped IPv6 address becomes IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     if let SocketAddr::V6(v6) = address
         && let Some(v4) = v6.ip().to_ipv4_mapped()
@@ -99,7 +99,7 @@ impl From<Credentials> for Peer {
     }
 }
 
-/// `192.0.2.1:4000`, or `unix:pid=812,uid=1000,gid=1000` with what is known: one word in any case.
+/// `192.0.2.1:4000`, or `unix:pid=812,uid=1000,gid=1000` with the known IDs. Contains no space.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -119,20 +119,20 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A [`Peer`] in 19 bytes, of which there are very many: one in each connection, and in the X-ray.
+/// A [`Peer`] in 19 bytes, because each connection and many records of the X-ray contain one.
 ///
-/// It keeps all but two things that no answer needs: the flow label of an IPv6 address, and the scope of one that is not
+/// Two fields that no answer needs are lost: the flow label of an IPv6 address, and the scope of an address that is not
 /// link-local (RFC 4291, 2.5.6).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PackedPeer(Packed);
 
-/// Bytes, so that it needs no alignment. `[u8; 2]` is a port, `[u8; 4]` a number or an address of IPv4. Numbers are in the
-/// byte order of this machine, addresses in that of the network.
+/// The parts as bytes, so that it needs no alignment. `[u8; 2]` is a port, `[u8; 4]` a number or an IPv4 address.
+/// Numbers are in native byte order, addresses in network byte order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Packed {
     V4([u8; 4], [u8; 2]),
     V6([u8; 16], [u8; 2]),
-    /// Its octets 4 to 7 are zero; the scope is there instead.
+    /// A link-local address; octets 4 to 7, which are zero, hold the scope.
     V6OnLink([u8; 16], [u8; 2]),
     Unix {
         pid: Option<[u8; 4]>,
@@ -141,11 +141,11 @@ enum Packed {
     },
 }
 
-/// Where the scope is, in the octets of a link-local address. They are zero in the address itself.
+/// The position of the scope in the octets of a link-local address. In the address itself these are zero.
 const SCOPE: std::ops::Range<usize> = 4..8;
 
 impl PackedPeer {
-    /// The peer.
+    /// Returns the peer.
     #[must_use]
     pub fn unpack(self) -> Peer {
         let port = u16::from_ne_bytes;
@@ -213,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_peer_is_the_same_peer() {
+    fn packing_preserves_a_peer() {
         let on_link = |scope| SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 4), 80, 0, scope);
         let unix = |pid| Peer::from(Credentials::new(pid, Some(0), None));
         let peers = [
             inet("192.0.2.1:80"),
             inet("[2001:db8:1:2:3:4:5:6]:65535"),
-            // No address of a peer, but nothing that must become another one either.
+            // Not the address of a peer, but it must not change either.
             inet("[ff02::1]:0"),
             inet("[fe80:0:1:2:3:4:5:6]:80"),
             Peer::from(SocketAddr::from(on_link(0))),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_one_word() {
+    fn a_displayed_peer_has_no_space() {
         assert_eq!(inet("[2001:db8::1]:80").to_string(), "[2001:db8::1]:80");
         let all = Credentials::new(Some(812), Some(1000), Some(100));
         for (credentials, text) in [
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_internet_peer_has_an_address_and_only_a_unix_peer_credentials() {
+    fn an_internet_peer_has_an_address_and_a_unix_peer_credentials() {
         let credentials = Credentials::new(Some(1), None, None);
         let unix = Peer::from(credentials);
         assert_eq!((unix.address(), unix.ip(), unix.credentials()), (None, None, Some(credentials)));

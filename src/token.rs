@@ -1,17 +1,17 @@
-//! Who is meant: a slot of the loop, and which of its owners.
+//! Tokens: the number of a slot and of its owner.
 
 use std::fmt;
 
-/// Names a slot of the loop, and which of its successive owners is meant.
+/// Identifies a slot of the loop and one of its successive owners.
 ///
-/// Slots are reused, so an event, a deadline or a result can come for an owner that is gone. Its generation then differs
-/// from that of the slot, and it is ignored.
+/// Slots are reused, so an event, a deadline or a result can arrive for an owner that has ended. Its generation then
+/// differs from the slot's, and it is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Token {
     /// The index of the slot.
     pub slot: u32,
-    /// Counts the owners of all slots.
+    /// The number of the owner, counted over all slots.
     pub generation: u32,
 }
 
@@ -21,18 +21,19 @@ impl fmt::Display for Token {
     }
 }
 
-/// The number of a connection. It prints as in the log, the report and the X-ray: `12.3045` is the slot, and the count of all
-/// owners of slots so far. A later owner of the slot has another number, until 2^32 more owners have wrapped the count around.
+/// The number of a connection, in the form in which the log, the report and the X-ray print it: `12.3045` is the slot
+/// and the number of its owner, counted over all slots. It is unique while the server runs, until the 32 bits of the
+/// second number wrap around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(Token);
 
 impl ConnectionId {
-    /// That of the owner of a slot.
+    /// Makes the number of the owner of a slot.
     pub(crate) const fn of(owner: Token) -> Self {
         Self(owner)
     }
 
-    /// The owner of the slot.
+    /// Returns the token of the owner.
     pub(crate) const fn token(self) -> Token {
         self.0
     }

@@ -123,7 +123,7 @@ fn check_reports_what_can_be_known_before_the_start() {
     for (listeners, expected) in [
         (
             r#"{"listen": "tcp://127.0.0.1:1", "protocol": "sum"}, {"listen": "tcp://:1", "protocol": "sum"}"#,
-            "listeners[1].listen: expected an address of its own, found every address, of which listeners[0] has one",
+            "listeners[1].listen: expected an address of its own, found every address, which includes that of listeners[0]",
         ),
         (
             r#"{"listen": "tcp://:1", "protocol": "file", "options": {"directory": "a\u0000b"}}"#,

@@ -211,9 +211,9 @@ fn names_and_addresses_are_unique() {
         [
             "r.json:3:18: listeners[1].name: expected a unique name, found the name of listeners[0]",
             "r.json:3:33: listeners[1].listen: expected an address of its own, found that of listeners[0]",
-            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, of which listeners[0] \
-             has one",
-            "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which takes every \
+            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, which includes that of \
+             listeners[0]",
+            "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which listens on every \
              address",
         ]
     );
@@ -272,7 +272,10 @@ fn a_listener_of_the_command_line_is_as_good_as_one_in_the_file() {
         ("time=udp://:1", "expected a protocol for UDP, found \"time\", which is for TCP"),
         ("sum=tcp://:x", "expected a port from 0 to 65535 at the end, found \"tcp://:x\""),
         ("sum=tcp4://127.0.0.1:1", "expected an address of its own, found that of the listener sum-tcp"),
-        ("sum=tcp://:1", "expected an address of its own, found every address, of which the listener sum-tcp has one"),
+        (
+            "sum=tcp://:1",
+            "expected an address of its own, found every address, which includes that of the listener sum-tcp",
+        ),
     ] {
         assert_eq!(config.add_listener(argument, &registry).unwrap_err(), expected);
     }

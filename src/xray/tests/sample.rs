@@ -1,5 +1,5 @@
-//! A recording made by hand: a server starts, a slow reader is answered in two parts, an upload uses a worker, a datagram
-//! is answered.
+//! A recording made by hand: a server starts, the answer to a slow reader takes two writes, an upload uses a worker, a
+//! datagram is answered.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use crate::token::Token;
 
 const LISTENER: Token = Token { slot: 0, generation: 1 };
 const MAILBOX: Token = Token { slot: 1, generation: 2 };
-/// It was accepted before the first record, and has been under back-pressure since then.
+/// Accepted before the first record, and under back-pressure since then.
 const EARLY: Token = Token { slot: 2, generation: 3 };
 const SLOW: Token = Token { slot: 3, generation: 4 };
 
-/// The recorder: time passes with system calls and protocols.
+/// The recorder: time passes in system calls and protocols.
 struct Tape {
     at: u64,
     who: Token,
@@ -65,7 +65,7 @@ impl Tape {
 const READABLE: Readiness = Readiness { readable: true, writable: false, in_doubt: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, in_doubt: false };
 
-/// The name of the listener is what a hostile configuration would have.
+/// The name of the listener, as a hostile configuration may choose it.
 pub(in super::super) const NAME: &str = "</script><b>\u{2028}uppercase";
 
 pub(in super::super) fn recording() -> Recording {

@@ -18,7 +18,7 @@ pub(super) const BUGS: &[Bug] = &[
             let mut existing = options.open(format!("{}/{name}", path(&self.directory)))?;
             io::copy(&mut File::open(path(&self.file))?, &mut existing)?;
         }"#,
-        caught_by: Unit("kernel::posix_disk::tests::whatever_has_the_name_stays_untouched"),
+        caught_by: Unit("kernel::posix_disk::tests::a_file_of_any_kind_that_has_the_name_stays_untouched"),
     },
     Bug {
         name: "what-was-cut-short-is-kept",
