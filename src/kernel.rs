@@ -7,7 +7,7 @@
 //! [`Kernel`], [`Transport`] and [`DatagramSocket`], and what their methods take and return, are exempt from semantic
 //! versioning: they say what this loop needs of this version, and gain a method whenever it needs another system call. The
 //! crate's own tests and benchmarks implement them. A program that does so as well depends on an exact version
-//! (`reactor = "=x.y.z"`). [`Handle`] and what is in [`disk`](crate::disk) are not exempt.
+//! (`reactord = "=x.y.z"`). [`Handle`] and what is in [`disk`](crate::disk) are not exempt.
 
 pub(crate) mod addresses;
 mod cut;

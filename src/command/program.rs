@@ -57,15 +57,15 @@ pub(super) struct Identity {
 
 impl Identity {
     /// That of `program`. Without one, the name is that of the file, which was started as `started_as`; and if that is not ours, the
-    /// version is that of this package, named in parentheses as the GNU Coding Standards have it.
+    /// version is that of this package, with our name in parentheses as the GNU Coding Standards have it.
     pub(super) fn of(program: Option<&Program>, started_as: Option<&OsStr>) -> Self {
-        let (package, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let (own, version) = (env!("CARGO_CRATE_NAME"), env!("CARGO_PKG_VERSION"));
         if let Some(&Program { name, version, about }) = program {
             return Self { name: name.to_owned(), version: version.to_owned(), about };
         }
         let file = started_as.and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
-        let name = file.unwrap_or(package).to_owned();
-        let version = if name == package { version.to_owned() } else { format!("({package}) {version}") };
+        let name = file.unwrap_or(own).to_owned();
+        let version = if name == own { version.to_owned() } else { format!("({own}) {version}") };
         Self { name, version, about: None }
     }
 }
