@@ -7,7 +7,7 @@
 //! [`Kernel`], [`Transport`] and [`DatagramSocket`], and what their methods take and return, are exempt from semantic
 //! versioning: they follow the needs of this version's loop, and gain a method whenever it needs another system call.
 //! The crate's own tests and benchmarks implement them. A program that implements them too must depend on an exact
-//! version (`reactor = "=x.y.z"`). [`Handle`] and [`disk`](crate::disk) are not exempt.
+//! version (`reactord = "=x.y.z"`). [`Handle`] and [`disk`](crate::disk) are not exempt.
 
 pub(crate) mod addresses;
 mod cut;

@@ -41,7 +41,7 @@ Documentation, in the source:
 /// A server for TCP and UDP: one event loop, protocols as plug-ins.
 #[derive(Debug, Parser)]
 #[command(
-    name = env!("CARGO_PKG_NAME"), version, args_conflicts_with_subcommands = true,
+    name = env!("CARGO_CRATE_NAME"), version, args_conflicts_with_subcommands = true,
     after_help = MORE, after_long_help = MUCH_MORE
 )]
 pub(super) struct Arguments {

@@ -41,7 +41,7 @@ pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>, progr
 
 fn check(directive: &str, program: &str) -> Result<(), String> {
     // A path such as `reactor::connection`, this crate, or the crate of the program is a part with all levels.
-    let crates = [env!("CARGO_PKG_NAME"), &program.replace('-', "_")];
+    let crates = [env!("CARGO_CRATE_NAME"), &program.replace('-', "_")];
     let is_part = |name: &str| name.contains("::") || crates.contains(&name);
     let (level, form) = match directive.split_once('=') {
         Some((_, level)) => (level.trim(), ""),

@@ -58,13 +58,13 @@ impl Identity {
     /// Returns the identity of `program`. Without a program the name is the file name in `started_as`; if that is not the name of
     /// this package, the version also names this package, in parentheses as the GNU Coding Standards ask.
     pub(super) fn of(program: Option<&Program>, started_as: Option<&OsStr>) -> Self {
-        let (package, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let (own, version) = (env!("CARGO_CRATE_NAME"), env!("CARGO_PKG_VERSION"));
         if let Some(&Program { name, version, about }) = program {
             return Self { name: name.to_owned(), version: version.to_owned(), about };
         }
         let file = started_as.and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
-        let name = file.unwrap_or(package).to_owned();
-        let version = if name == package { version.to_owned() } else { format!("({package}) {version}") };
+        let name = file.unwrap_or(own).to_owned();
+        let version = if name == own { version.to_owned() } else { format!("({own}) {version}") };
         Self { name, version, about: None }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn of(page: &str) -> Vec<String> {
 
 /// The anchors that a code host and mdBook give to the headings of a page: the words in small letters with hyphens
 /// between them, and a number behind those that are there already.
-fn anchors(page: &str) -> BTreeSet<String> {
+pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
     let mut heading: Option<String> = None;

@@ -1,6 +1,7 @@
 //! The X-ray shows what the loop does: all of it, in order, and when it is asked to.
 
 mod panic;
+mod recorded;
 // It compares with the system calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod strace;

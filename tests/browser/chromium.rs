@@ -3,18 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Scratch;
-
-/// Whether Chromium can be used. Says so loudly if it cannot; where `CI` is set that is a failure.
-#[must_use]
-pub(crate) fn chromium_works() -> bool {
-    let works = Command::new("chromium").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !works {
-        assert!(std::env::var_os("CI").is_none(), "chromium is missing");
-        eprintln!("SKIPPED: chromium is missing, so nothing has been tried here");
-    }
-    works
-}
+use crate::support::Scratch;
 
 /// What a page is in the end, and what its script had to complain of.
 pub(crate) struct Shown {
