@@ -13,10 +13,7 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
-};
+use reactor::protocol::{Acceptor, Context, NoOptions, ProtocolError, Reply, Step, StreamProtocol, Within};
 
 /// Bytes that one job reads.
 const PART_BYTES: usize = 64 * 1024;
@@ -67,29 +64,13 @@ fn next_part(mut file: File) -> Part {
     Ok((file, part))
 }
 
-impl Service for Download {
-    const NAME: &'static str = "download";
-    const ABOUT: &'static str = "Sends files of the current directory, each for its name on a line.";
-    const TRY: &'static str = "echo README.md | nc -N 127.0.0.1 9004";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Download {
-    // The file to send.
-    const DESCRIPTORS: usize = 1;
-
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Download>();
+    let about = "Sends files of the current directory, each for its name on a line.";
+    registry.stream_with("download", about, "echo README.md | nc -N 127.0.0.1 9004", |_: NoOptions, _| {
+        // The file that it sends is open beside its socket.
+        Ok(Acceptor::new(|_| Download).descriptors(1))
+    });
     reactor::command(registry)
 }
 

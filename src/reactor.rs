@@ -47,7 +47,7 @@ use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio, Notice};
 use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
-use crate::protocol::Place;
+use crate::protocol::{ConnectionId, Place};
 use crate::registry::Registry;
 use crate::time::Time;
 use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
@@ -342,7 +342,7 @@ impl<K: Kernel> Reactor<K> {
         let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else {
             return self.drive_opening(key);
         };
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let Left { status, deadline } = connection.drive(&mut visit);
@@ -377,7 +377,7 @@ impl<K: Kernel> Reactor<K> {
     fn drive_mailbox(&mut self, key: u32) {
         let cut = self.is_cut();
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let status = mailbox.drive(&mut visit);
         xray::record(|| recording::left(status, 0, Time::NEVER, visit.now));
         let over = cut || (visit.stopping && mailbox.may_close());
@@ -414,7 +414,7 @@ impl<K: Kernel> Reactor<K> {
         let who = slot.token(key);
         let endpoint = &mut self.endpoints[slot.endpoint];
         let mood = Mood { pressed, stopping };
-        let place = Place { id: who.into(), site: &endpoint.site, clock: &self.kernel };
+        let place = Place { id: ConnectionId::of(who), site: &endpoint.site, clock: &self.kernel };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         Some((&mut slot.owner, visit))

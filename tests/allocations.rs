@@ -1,4 +1,5 @@
-//! In steady state a request costs no memory: from one answer to the next the loop allocates nothing.
+//! In steady state a request costs no memory: from one answer to the next the loop allocates nothing. An idle connection keeps a
+//! few bytes.
 //!
 //! Every change must pass this bound on speed, because noise cannot disturb it: it counts allocations, only in the
 //! turns of the loop. Instructions and times depend on the machine, the compiler and the C library, so a bound on them
@@ -9,6 +10,7 @@
 mod timed;
 
 use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
@@ -25,6 +27,10 @@ const ROUNDS_BEFORE: usize = 10;
 
 /// Rounds that are counted.
 const ROUNDS: usize = 1000;
+
+/// Connections whose memory is counted. With the listener and the first connection they are a power of two, to which tables
+/// grow, so that no table has room to spare.
+const IDLE: usize = 254;
 
 /// A request and its answer.
 type Exchange = (&'static str, &'static str);
@@ -139,6 +145,32 @@ fn uppercase_allocates_nothing() {
     for exchange in [LINE, OTHER_LINE] {
         assert_eq!((one_by_one("uppercase", exchange), pipelined("uppercase", exchange)), (0, 0), "{}", exchange.0);
     }
+}
+
+/// Counted, and not the resident set: what the allocator keeps for itself does not matter here. The protocol has one byte of state.
+#[test]
+fn an_idle_connection_keeps_128_bytes_at_most() {
+    let (request, answer) = LINE;
+    let mut pair = Pair::new("uppercase", "tcp", vec![request.into()], answer.into());
+    for _ in 0..ROUNDS_BEFORE {
+        pair.round();
+    }
+    let address = pair.reactor.endpoints()[0].address();
+    let (mut clients, mut kept) = (Vec::new(), 0);
+    for number in 1..=IDLE {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        clients.push(client);
+        let sent = |reactor: &Reactor<Timed>| reactor.endpoints()[0].stats().sent_bytes;
+        let (start, before) = (Instant::now(), sent(&pair.reactor));
+        while sent(&pair.reactor) == before {
+            assert!(start.elapsed() < PATIENCE, "no answer to connection {number} after {PATIENCE:?}");
+            let turn = || assert_eq!(pair.reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
+            kept += measure(turn).bytes_current;
+        }
+    }
+    let each = kept as f64 / IDLE as f64;
+    assert!((64.0..=128.0).contains(&each), "{each} bytes");
 }
 
 /// The counter works: an allocation is counted.

@@ -118,12 +118,12 @@ fn check_takes_listeners_of_the_command_line_as_run_does() {
 }
 
 #[test]
-fn check_reports_all_that_is_known_before_the_start() {
+fn check_reports_what_can_be_known_before_the_start() {
     let scratch = Scratch::new("known");
     for (listeners, expected) in [
         (
             r#"{"listen": "tcp://127.0.0.1:1", "protocol": "sum"}, {"listen": "tcp://:1", "protocol": "sum"}"#,
-            "listeners[1].listen: expected an address of its own, found every address, of which listeners[0] has one",
+            "listeners[1].listen: expected an address of its own, found every address, which includes that of listeners[0]",
         ),
         (
             r#"{"listen": "tcp://:1", "protocol": "file", "options": {"directory": "a\u0000b"}}"#,
@@ -214,8 +214,8 @@ fn wrong_usage_is_exit_code_2_with_a_reason() {
         (&["my.json"], "-c my.json"),
         (&["check", "./mine"], "-c ./mine"),
         (&["--log", "debgu"], "[possible values: off, error, warn, info, debug, trace]"),
-        (&["--xray", "x.pdf"], "the ending chooses how it is shown: .txt"),
-        (&["run", "--xray", ""], "the ending chooses how it is shown: .txt"),
+        (&["--xray", "x.pdf"], "expected a name that ends in .txt"),
+        (&["run", "--xray", ""], "expected a name that ends in .txt"),
         (&["--listen", "time=tcp://:0", "--listen", "time=tcp://:99999"], "expected a port from 0 to 65535"),
         (&["--listen", "time=tcp://:9", "--listen", "time=tcp://:9"], "found that of the listener time-tcp"),
     ] {
@@ -230,7 +230,7 @@ fn wrong_usage_is_exit_code_2_with_a_reason() {
 }
 
 #[test]
-fn a_closed_standard_output_is_not_an_error() {
+fn a_reader_that_has_closed_is_not_an_error() {
     let scratch = Scratch::new("head");
     for argument in ["schema", "init", "check", "protocols", "--help"] {
         let (reader, writer) = io::pipe().unwrap();

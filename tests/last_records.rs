@@ -105,8 +105,8 @@ fn turn_until(reactor: &mut Reactor, mut is_so: impl FnMut(&Reactor) -> bool) {
 /// The log from `name`'s bug on.
 fn bug_of(name: &str) -> Option<String> {
     let log = LOG.0.lock().unwrap();
-    let (_, rest) = log.split_once(&format!("{name}: a bug of the protocol: "))?;
-    rest.contains("its last records:\n").then(|| rest.to_owned())
+    let (_, rest) = log.split_once(&format!("{name}: protocol bug: "))?;
+    rest.contains("last records of ").then(|| rest.to_owned())
 }
 
 #[test]

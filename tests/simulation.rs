@@ -95,10 +95,10 @@ const TROUBLE: [&str; 45] = [
     "a datagram that comes twice",
     "an error about a datagram",
     // Events and time.
-    "events for nobody",
+    "stale events",
     "an event without a reason",
     "time that passes in a turn",
-    "a loop that is held up",
+    "a loop that is stalled",
     // Workers and the disk.
     "a worker that cannot be started",
     "a full queue of jobs",
@@ -130,7 +130,7 @@ const TROUBLE: [&str; 45] = [
     "bad name",
     "shutdown",
     "a listener that closed",
-    "a stop in order",
+    "a graceful stop",
     "a stop at once",
 ];
 

@@ -13,10 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use reactor::protocol::{Acceptor, Context, ProtocolError, Reply, Step, StreamProtocol, Within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,26 +56,12 @@ fn no_number() -> ProtocolError {
     ProtocolError::new("no number", "a line is a number below 2^128\n")
 }
 
-impl Service for Divisor {
-    const NAME: &'static str = "divisor";
-    const ABOUT: &'static str = "Answers each number by its smallest divisor.";
-    const TRY: &'static str = "echo 91 | nc -N 127.0.0.1 9004";
-    type Options = Self;
-
-    fn open(options: Self, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(options)
-    }
-}
-
-impl StreamService for Divisor {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(*self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Divisor>();
+    let about = "Answers each number by its smallest divisor.";
+    registry.stream_with("divisor", about, "echo 91 | nc -N 127.0.0.1 9004", |divisor: Divisor, _| {
+        Ok(Acceptor::new(move |_| divisor))
+    });
     reactor::command(registry)
 }
 

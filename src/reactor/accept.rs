@@ -79,7 +79,7 @@ impl<K: Kernel> Reactor<K> {
     fn no_room(&self, key: u32) -> Option<&'static str> {
         let slot = self.slots.get(key as usize)?;
         let endpoint = &self.endpoints[slot.endpoint];
-        if endpoint.places >= endpoint.limits.max_connections {
+        if endpoint.connections >= endpoint.limits.max_connections {
             Some("max_connections")
         } else if self.totals.descriptors + endpoint.descriptors() > self.totals.descriptors_max
             || !self.waiters.descriptors.admits(key)
@@ -107,7 +107,7 @@ impl<K: Kernel> Reactor<K> {
                 endpoint.stats.paused.add(reason);
             }
             if reason != DESCRIPTORS && !std::mem::replace(&mut listener.waits_for_room, true) {
-                self.waiters.place.push(key);
+                self.waiters.connections.push(key);
             }
         }
         if let Some(error) = error {
@@ -125,7 +125,7 @@ impl<K: Kernel> Reactor<K> {
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
         let opens = self.endpoints[index].opens;
-        if opens.is_none() && !self.takes_place(index, peer) {
+        if opens.is_none() && !self.admits(index, peer) {
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }
@@ -152,7 +152,7 @@ impl<K: Kernel> Reactor<K> {
         };
         let endpoint = &mut self.endpoints[index];
         endpoint.stats.accepted += 1;
-        endpoint.places += 1;
+        endpoint.connections += 1;
         self.totals.descriptors += endpoint.descriptors();
         if self.is_stopping()
             && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner

@@ -20,8 +20,8 @@ pub(super) struct NotServed {
 }
 
 impl<K: Kernel> Reactor<K> {
-    /// Whether there is a place for one more peer of that address. If so, it is taken.
-    pub(super) fn takes_place(&mut self, endpoint: u16, peer: &Peer) -> bool {
+    /// Whether one more peer of that address is within the limit. If so, it is counted.
+    pub(super) fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
         let endpoint = &mut self.endpoints[endpoint];
         match endpoint.limits.max_connections_per_ip {
             Some(most) if !endpoint.peers.admit(peer, most) => {
@@ -65,7 +65,7 @@ impl<K: Kernel> Reactor<K> {
     /// Lets the protocol of a new connection speak first; nothing happens yet if it opens still.
     pub(super) fn greet(&mut self, key: u32) {
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(key) {
-            xray::about(visit.place.id.into(), || What::Visit);
+            xray::about(visit.place.id.token(), || What::Visit);
             connection.open(&mut visit);
             let errand = visit.errand.take();
             self.totals.pending_bytes += connection.pending_bytes();
@@ -79,7 +79,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn drive_opening(&mut self, key: u32) {
         let Some((Owner::Opening(opening), mut visit)) = self.visit(key) else { return };
         let now = visit.now;
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let Visited::Left(Left { status, deadline }) = opening.drive(&mut visit) else {
             return self.complete(key);
         };
@@ -98,7 +98,7 @@ impl<K: Kernel> Reactor<K> {
         let (index, who) = (slot.endpoint, slot.token(key));
         let Owner::Opening(opening) = &slot.owner else { return };
         let peer = opening.peer();
-        let connected = if self.takes_place(index, &peer) {
+        let connected = if self.admits(index, &peer) {
             let connected = self.connect(index, &peer);
             if connected.is_err() {
                 self.endpoints[index].peers.leave(&peer);

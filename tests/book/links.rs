@@ -17,7 +17,7 @@ pub(crate) fn of(page: &str) -> Vec<String> {
 
 /// The anchors of a code host and of mdBook for the headings of a page: the words in lower case with hyphens between
 /// them, and a number behind repeated ones.
-fn anchors(page: &str) -> BTreeSet<String> {
+pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
     let mut heading: Option<String> = None;

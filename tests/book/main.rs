@@ -7,6 +7,7 @@
 
 mod built;
 mod code;
+mod doors;
 mod item;
 mod links;
 mod machines;

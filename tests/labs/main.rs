@@ -69,6 +69,7 @@ fn trial(lab: Lab) -> Trial {
         let missing = tools::missing(&lab);
         (!missing.is_empty()).then(|| format!("the packages {}", missing.join(", ")))
     });
+    let missing = missing.or_else(|| tools::missing_setting(&lab).map(|path| format!("a kernel that has {path}")));
     tried(lab.title(), missing, move || run(&lab))
 }
 

@@ -12,11 +12,11 @@ use libtest_mimic::{Failed, Trial};
 use crate::lab::{self, Lab};
 use crate::pages::refreshed;
 use crate::play::{LAB_TIME_MAX, Mode, play};
-use crate::{tried, unknown_page};
+use crate::{tools, tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 16] = [
+const CLAIMS: [(&str, Claim); 17] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
@@ -33,6 +33,7 @@ const CLAIMS: [(&str, Claim); 16] = [
     ("a_machine_of_another_user_is_left_alone_and_its_user_is_named", of_another_user),
     ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
     ("what_another_version_of_a_tool_says_in_other_words_is_the_same", other_words),
+    ("a_setting_that_this_kernel_does_not_have_is_noticed", unknown_setting),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -148,7 +149,7 @@ fn left_behind() -> Result<(), Failed> {
         .args(["-c", "echo 'readlink /proc/self/ns/net' | docs/lab"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("LAB", &machine)
-        .env("PROGRAMS", crate::tools::programs())
+        .env("PROGRAMS", tools::programs())
         .output()?;
     fs::remove_dir_all(&machine)?;
     let (ours, its) = (fs::read_link("/proc/self/ns/net")?, String::from_utf8(output.stdout)?);
@@ -213,4 +214,13 @@ fn other_words() -> Result<(), Failed> {
 
 fn same(seen: &str, expected: &str) -> Result<(), Failed> {
     if seen == expected { Ok(()) } else { Err(format!("{seen}\ninstead of\n{expected}").into()) }
+}
+
+fn unknown_setting() -> Result<(), Failed> {
+    let unknown = only_lab("setting", "$ sh -c 'echo 1 > /proc/sys/net/ipv4/from_tomorrow'\n");
+    let known = only_lab("known", "$ cat /proc/sys/net/ipv4/tcp_rmem\n");
+    match (tools::missing_setting(&unknown), tools::missing_setting(&known)) {
+        (Some("/proc/sys/net/ipv4/from_tomorrow"), None) => Ok(()),
+        noticed => Err(format!("{noticed:?}").into()),
+    }
 }

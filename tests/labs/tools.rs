@@ -56,6 +56,16 @@ pub(crate) fn missing(lab: &Lab) -> Vec<&'static str> {
     missing
 }
 
+/// A setting of the kernel that a lab names and this kernel does not have: it is older than the lab.
+pub(crate) fn missing_setting(lab: &Lab) -> Option<&str> {
+    let commands = lab.steps.iter().filter_map(|step| match &step.input {
+        Input::Command(lines) => Some(lines),
+        _ => None,
+    });
+    let words = commands.flatten().flat_map(|line| line.split([' ', '\'', '"', ';']));
+    words.filter(|word| word.starts_with("/proc/sys/")).find(|path| !Path::new(path).exists())
+}
+
 fn is_here(tool: &str) -> bool {
     if tool == "nc" {
         // Of the netcats only that of OpenBSD ends as the pages show it.

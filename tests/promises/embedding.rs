@@ -216,7 +216,8 @@ fn an_address_of_another_listener_is_reported_under_any_name() {
     let registry = registry();
     let config = Config::parse("mine.json", &config.to_string(), &registry).unwrap();
     let error = Reactor::bind(&config, &registry).unwrap_err().to_string();
-    let expected = format!("tcp4://localhost:{port}: the listener first has that address (tcp://127.0.0.1:{port})");
+    let expected =
+        format!("tcp4://localhost:{port}: the listener first already has this address (tcp://127.0.0.1:{port})");
     assert_eq!(error, format!("second: cannot listen on {expected}"));
 }
 

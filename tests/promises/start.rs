@@ -145,7 +145,7 @@ fn a_size_that_the_kernel_reduces_is_logged_with_its_sysctl() {
     let cut = |name: &str, member: &str, asked: u64, unit: &str, sysctl: &str| {
         let most = fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).unwrap();
         let address = process.address(name);
-        format!("{address}: the kernel cuts {member} from {asked} to {} {unit} (sysctl {sysctl})", most.trim())
+        format!("{address}: the kernel reduces {member} from {asked} to {} {unit} (sysctl {sysctl})", most.trim())
     };
     let expected = [
         cut("sum-tcp", "backlog", 2_147_483_646, "connections", "net.core.somaxconn"),

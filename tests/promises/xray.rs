@@ -1,6 +1,7 @@
 //! The X-ray shows all actions of the loop, in order, on request.
 
 mod panic;
+mod recorded;
 // It compares with the system calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod strace;
@@ -71,7 +72,7 @@ fn back_pressure_shows_from_the_short_write_to_the_last_byte() {
         ("on_bytes(", ""),
         ("sendto(", "(short)"),
         ("sendto(", "= -1 EAGAIN"),
-        ("back-pressure on: ", "so nothing is read"),
+        ("back-pressure on: ", "reading is paused"),
         ("waits for an event; ", ""),
         ("event: ", "writable"),
         ("sendto(", ""),
@@ -97,7 +98,7 @@ fn the_file_is_written_on_sigusr1_and_again_when_the_server_stops() {
     let wanted = [
         ("sendto(3)", "= 3"),
         ("sendto(4)", "= 4"),
-        ("a signal asks to stop", ""),
+        ("asked to stop by a signal", ""),
         ("stopping", ""),
         ("close()", "= 0"),
     ];
@@ -162,7 +163,7 @@ fn a_signal_to_stop_needs_no_enter_between_two_steps() {
     let (status, log) = server.wait();
     assert!(status.success(), "{log}");
     assert_eq!(log.matches("Enter").count(), 1, "{log}");
-    assert!(log.contains("stopping in order"), "{log}");
+    assert!(log.contains("stopping gracefully"), "{log}");
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn a_file_that_cannot_be_written_stops_no_client_and_is_tried_again() {
     let path = directory.path().join("later/xray.txt");
     let config = json!({ "listeners": [listener("uppercase", "tcp")] });
     let process = Process::with(&[], &["--xray", path.to_str().unwrap()], &config);
-    let warning = format!("the X-ray cannot be written to {} as things are: No such file", path.display());
+    let warning = format!("the X-ray cannot be written to {}: No such file", path.display());
     eventually("it is logged", || process.log().contains(&warning));
     Client::connect(process.address("uppercase-tcp")).ask("one", "ONE");
     fs::create_dir(directory.path().join("later")).unwrap();

@@ -176,6 +176,23 @@ const ARGUMENTS: &[&[u8]] = &[
     b" ",
 ];
 
+const FRAMES: &[&[u8]] = &[
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"a",
+    b"aa",
+    b"aab",
+    b"line\r\n",
+    b"\x04",
+    b"\x0f",
+    b"\x01\0\0\0\0\0\0\0x",
+    b"\0\0\0\0\0\0\0\x02ab",
+    b"\0\x03abc",
+    b"\0",
+    b"\xff",
+];
+
 /// Tries the property of `target` on inputs that are put together from `words` and any bytes.
 fn hold_for(target: &str, words: &[&[&'static [u8]]]) {
     let word = select(words.concat()).prop_map(<[u8]>::to_vec);
@@ -240,4 +257,9 @@ fn a_name_is_one_plain_component_or_nothing_is_created() {
 #[test]
 fn an_answer_is_never_longer_than_its_datagram_nor_itself_a_request() {
     hold_for("datagrams", &[JSON]);
+}
+
+#[test]
+fn a_message_ends_where_it_ends_however_the_stream_is_split() {
+    hold_for("framing", &[FRAMES]);
 }

@@ -10,6 +10,7 @@ mod listing;
 mod modules;
 #[expect(dead_code, reason = "it is a program, and only its tests run here")]
 mod plugin;
+mod plugins;
 mod strip;
 
 use std::path::Path;

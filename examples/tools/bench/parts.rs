@@ -18,9 +18,11 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::{BytesCount, IntoCounter, ItemsCount};
 use memory::{Memory, Peers};
-use reactor::limits::READ_BYTES;
 use reactor::{Config, Reactor, Registry};
 use serde_json::json;
+
+/// Bytes that one read brings at most, as docs/reliability.md states it.
+const READ_BYTES: usize = 64 * 1024;
 
 fn main() {
     divan::main();

@@ -13,9 +13,9 @@ use std::io::Result;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use reactor::limits::DATAGRAM_BYTES_MAX;
 
 use crate::client::attempt::attempt;
+use crate::right_udp::DATAGRAM_BYTES_MAX;
 use crate::sum;
 
 pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {

@@ -4,10 +4,12 @@ use std::io;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use reactor::limits::DATAGRAM_BYTES_MAX;
 
 use crate::client::attempt::attempt;
 use crate::sum;
+
+/// The longest payload over IPv4 (RFC 768, RFC 791).
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 pub(crate) fn serve(mut socket: UdpSocket) -> io::Result<()> {
     let mut poll = Poll::new()?;

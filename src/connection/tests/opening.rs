@@ -17,7 +17,7 @@ use crate::protocol::{CloseReason, Place, Refusal, Site};
 use crate::stats::Stats;
 use crate::testing::every_split;
 use crate::time::Time;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
@@ -115,7 +115,7 @@ impl Stage {
         lent.budget.begin_visit(Class::Quiet, 0);
         let (moment, clock) = (Moment::new(self.origin, instant), Still(instant, SystemTime::UNIX_EPOCH));
         let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
-        let place = Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock };
+        let place = Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock };
         let mood = Mood { pressed: false, stopping };
         let mut visit = Visit::new(&mut lent, &moment, place, (&mut self.stats, &limits), mood);
         self.opening.drive(&mut visit)

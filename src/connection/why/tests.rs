@@ -12,7 +12,7 @@ use crate::kernel::Readiness;
 use crate::protocol::Place;
 use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 use crate::visit::{Lent, Moment, Mood, Status};
 
 /// A peer that takes `window` bytes.
@@ -124,7 +124,7 @@ impl Stage {
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
         let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
-        let place = Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock };
+        let place = Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock };
         let mut visit = Visit::new(&mut lent, &moment, place, (&mut stats, &self.limits), mood);
         self.connection.drive(&mut visit).status
     }

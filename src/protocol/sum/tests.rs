@@ -16,7 +16,7 @@ fn connect() -> Connection {
     Connection::new(4096)
 }
 
-/// What a client gets for `stream` and FIN, in whatever pieces, and how its connection ends.
+/// Returns what a client gets for `stream` and FIN, however the stream is split, and how the connection ends.
 fn serve(stream: &[u8], request_bytes_max: usize) -> (String, &'static str) {
     let transcript = same_for_every_split(|| Connection::new(request_bytes_max), stream);
     (String::from_utf8(transcript.sent).unwrap(), transcript.reason.name())
@@ -241,7 +241,7 @@ fn a_peer_that_never_reads_costs_the_limit_and_one_answer_and_is_reset() {
     }
 }
 
-/// What ends a connection to which nothing more is sent, and when, the wait for its FIN aside.
+/// Returns what ends a connection to which nothing more is sent, and when, without the wait for its FIN.
 #[test]
 fn only_a_request_that_has_begun_is_within_a_request() {
     for (stream, in_request) in [
@@ -334,8 +334,8 @@ fn no_reply_is_longer_than_its_request_or_a_valid_request() {
         for b in edges.iter().copied().chain([chance.next() as i64]) {
             let request = format!(r#"{{"A":{a},"B":{b}}}"#);
             let reply = serve_datagram(request.as_bytes()).unwrap();
-            assert!(reply.len() <= request.len(), "{request} gives {reply}");
-            assert_eq!(serve_datagram(reply.as_bytes()), Err(Dropped("no request")), "{request} gives {reply}");
+            assert!(reply.len() <= request.len(), "{request}: {reply}");
+            assert_eq!(serve_datagram(reply.as_bytes()), Err(Dropped("no request")), "{request}: {reply}");
         }
     }
 }

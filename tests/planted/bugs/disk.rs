@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-has-the-name-is-opened",
         cases: &[63],
-        does: "It writes through an existing file of the name, even a link to elsewhere (as `open(2)` with O_TRUNC does)",
+        does: "It writes to whatever has the name, even through a link (as `open(2)` with O_TRUNC does)",
         file: "src/kernel/posix_disk.rs",
         function: "link",
         right: "self.link_new(name)?",
@@ -18,12 +18,12 @@ pub(super) const BUGS: &[Bug] = &[
             let mut existing = options.open(format!("{}/{name}", path(&self.directory)))?;
             io::copy(&mut File::open(path(&self.file))?, &mut existing)?;
         }"#,
-        caught_by: Unit("kernel::posix_disk::tests::whatever_has_the_name_stays_untouched"),
+        caught_by: Unit("kernel::posix_disk::tests::a_file_of_any_kind_that_has_the_name_stays_untouched"),
     },
     Bug {
         name: "what-was-cut-short-is-kept",
         cases: &[70],
-        does: "It gives its name to an incomplete file (filebrowser#3538)",
+        does: "It links an incomplete file to its final name (filebrowser#3538)",
         file: "src/protocol/file/sized.rs",
         function: "commit",
         right: "self.upload.size() < self.size",
@@ -33,7 +33,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-reset-is-the-end-of-a-file",
         cases: &[70],
-        does: "It stores the bytes before a reset as the whole file (nodeftpd#105)",
+        does: "It stores the bytes before a reset as if the file were complete (nodeftpd#105)",
         file: "src/connection/line.rs",
         function: "read",
         right: "attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }))",
@@ -56,7 +56,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-file-that-failed-keeps-its-name",
         cases: &[73],
-        does: "It reports that the upload failed, and leaves the file there",
+        does: "It reports a failed upload to its client, but leaves the file in place",
         file: "src/protocol/file/upload.rs",
         function: "commit",
         right: "let _ = self.store.directory.remove(name.as_str());",
@@ -66,7 +66,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ok-before-the-sync",
         cases: &[74],
-        does: "It confirms a file whose contents are lost at a power loss",
+        does: "It confirms a file whose contents a loss of power destroys",
         file: "src/protocol/file/upload.rs",
         function: "commit",
         right: "self.draft.sync().map_err(|error| disk_error(&error))?;",
@@ -76,7 +76,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-directory-is-not-synced",
         cases: &[74],
-        does: "It confirms a file whose name is lost at a power loss",
+        does: "It confirms a file whose name a loss of power destroys",
         file: "src/protocol/file/upload.rs",
         function: "commit",
         right: "self.store.directory.sync()",

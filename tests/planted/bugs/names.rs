@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-size-as-parse-takes-it",
         cases: &[71],
-        does: "It accepts `+5` as a size, and takes 0 for text that is not a number, as `atoi(3)` does",
+        does: "It accepts `+5` as a size, and text that is not a number as 0, as `atoi(3)` does",
         file: "src/protocol/file/name.rs",
         function: "parse_size",
         right: r#"for (index, &byte) in field.text.iter().enumerate() {
@@ -58,7 +58,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-size-is-judged-after-its-ok",
         cases: &[71],
-        does: "It answers `OK` to a file above its size limit",
+        does: "It says `OK` to a file that exceeds `max_size`",
         file: "src/protocol/file/sized.rs",
         function: "take",
         right: "store.ensure_allowed(size)?;",

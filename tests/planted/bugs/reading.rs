@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "stop-before-would-block",
         cases: &[12],
-        does: "It takes a socket for drained after any read",
+        does: "It assumes that a socket is drained after any read",
         file: "src/connection/line.rs",
         function: "read",
         right: "count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains()",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-hint-of-a-fin-comes-before-the-data",
         cases: &[13],
-        does: "It believes EPOLLRDHUP and drops what had arrived before (netty#3709, netty#4317)",
+        does: "It acts on EPOLLRDHUP and drops the data that arrived before (netty#3709, netty#4317)",
         file: "src/connection/line.rs",
         function: "note_ready",
         right: "self.ready.in_doubt |= readiness.in_doubt;",
@@ -53,7 +53,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-fin-drops-the-input-before-it",
         cases: &[13, 29],
-        does: "It drops unconsumed input when the FIN comes",
+        does: "When the FIN comes, it drops the input that the protocol has not consumed yet",
         file: "src/connection/conversation.rs",
         function: "announce_eof",
         right: "self.tell(Event::Eof, visit)",
@@ -73,7 +73,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "no-budget",
         cases: &[12],
-        does: "It reads from one client for as long as bytes come (mio's example `tcp_server`)",
+        does: "It reads from one client as long as input arrives (mio's example `tcp_server`)",
         file: "src/budget.rs",
         function: "begin_visit",
         right: "if class == Class::Quiet { QUIET_BYTES_MAX } else { VISIT_BYTES_MAX }",
@@ -83,7 +83,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-visit-takes-any-time",
         cases: &[97, 98],
-        does: "It counts bytes and work but no time: requests that are expensive to answer delay all other clients",
+        does: "It counts bytes and work but not time: expensive requests hold up all other clients",
         file: "src/budget.rs",
         function: "look",
         right: "self.visit_time < self.time()",
@@ -93,7 +93,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-visit-does-any-work",
         cases: &[97, 98],
-        does: "It counts bytes but no calls: 256 KiB of the shortest requests are one visit",
+        does: "It counts bytes but not calls: 256 KiB of the shortest requests are one visit",
         file: "src/budget.rs",
         function: "look",
         right: "self.visit_units < self.units()",
@@ -103,7 +103,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "first-come-first-served",
         cases: &[98],
-        does: "A quiet client waits behind clients that send without end",
+        does: "A client with a small request waits behind clients that send without end",
         file: "src/connection/pace.rs",
         function: "class",
         right: "if self == Self::Long { Class::Loud } else { Class::Quiet }",
@@ -113,7 +113,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "all-spent-at-once",
         cases: &[12],
-        does: "A turn visits all connections that used up their budget, so that hundreds at full speed make it last long",
+        does: "A turn visits all connections that used up their budget, so that hundreds at full speed make it long",
         file: "src/reactor.rs",
         function: "run_ready",
         right: "self.lent.budget.loud_is_over()",
@@ -123,7 +123,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "accepts-without-a-budget",
         cases: &[8],
-        does: "It accepts for as long as a client waits (what HAProxy bounds by tune.maxaccept)",
+        does: "It accepts as long as connections wait (HAProxy bounds this by tune.maxaccept)",
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: "admitted < VISIT_ACCEPTS_MAX",
@@ -133,7 +133,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "four-accepts-a-turn",
         cases: &[97],
-        does: "It accepts a few clients in each turn, however long turns are: new connections wait behind a storm of short ones",
+        does: "It accepts a few in each turn, however long turns are: new connections wait behind a storm of short ones",
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: "(admitted < VISIT_ACCEPTS_MIN || !self.lent.budget.is_spent())",
@@ -143,7 +143,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "accepts-only-if-there-is-time",
         cases: &[97],
-        does: "When accepting is slow no new connection is accepted",
+        does: "If accepting takes long, it serves no new connection",
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: "(admitted < VISIT_ACCEPTS_MIN || !self.lent.budget.is_spent())",
@@ -153,7 +153,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "datagrams-without-a-budget",
         cases: &[58],
-        does: "It answers datagrams for as long as some wait, and serves no other client (ponyc#5644)",
+        does: "It answers datagrams as long as some wait, and serves no connection (ponyc#5644)",
         file: "src/datagram.rs",
         function: "drive",
         right: "budget -= self.received.len();",
@@ -163,7 +163,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "eintr-is-an-error",
         cases: &[3, 19],
-        does: "A signal that comes at the wrong moment ends a connection",
+        does: "A signal at the wrong moment ends a connection",
         file: "src/attempt.rs",
         function: "attempt",
         right: "error.kind() == io::ErrorKind::Interrupted",
@@ -173,7 +173,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "eagain-is-an-error",
         cases: &[18],
-        does: "Spurious readiness ends a connection",
+        does: "False readiness ends a connection",
         file: "src/attempt.rs",
         function: "attempt",
         right: "return Attempt::WouldBlock",

@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-stop-never-cuts",
         cases: &[82],
-        does: "It goes on past `shutdown_timeout` for as long as a client is connected",
+        does: "It goes on past `shutdown_timeout` as long as a client is connected",
         file: "src/reactor.rs",
         function: "note",
         right: "until <= self.moment.now",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-second-signal-changes-nothing",
         cases: &[82],
-        does: "It cannot be told to stop at once",
+        does: "It ignores the signal to stop at once",
         file: "src/reactor/stop.rs",
         function: "obey",
         right: "self.cut(Stopped::AtOnce)",

@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-request-without-bound",
         cases: &[43],
-        does: "It buffers a request without a limit",
+        does: "It buffers a request that does not end without limit",
         file: "src/protocol/sum/scanner.rs",
         function: "scan",
         right: "scanned < self.bytes_max",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "unconsumed-input-without-bound",
         cases: &[43],
-        does: "It keeps any number of bytes that a protocol leaves unconsumed",
+        does: "It keeps any amount of input that a protocol leaves unconsumed",
         file: "src/connection/conversation.rs",
         function: "decide",
         right: "available - step.consumed > UNCONSUMED_BYTES_MAX",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-sum-wraps-round",
         cases: &[44],
-        does: "A sum that overflows is answered by a wrong number",
+        does: "If a sum overflows, the answer is a wrong number",
         file: "src/protocol/sum.rs",
         function: "answer",
         right: "a.checked_add(b)",

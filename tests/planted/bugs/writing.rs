@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-short-write-is-ignored",
         cases: &[38],
-        does: "It drops the bytes that the kernel did not take (mio's example `tcp_server` gives up there)",
+        does: "It drops the bytes that the kernel did not accept (mio's example `tcp_server` fails there)",
         file: "src/connection/line.rs",
         function: "flush",
         right: "outbox.advance(count);",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "output-without-bound",
         cases: &[21, 32],
-        does: "It goes on reading requests of a client that reads no answers",
+        does: "It goes on reading from a client that does not read its answers",
         file: "src/connection/held.rs",
         function: "is_full",
         right: "visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "results-know-no-back-pressure",
         cases: &[100],
-        does: "It delivers the results of jobs to a protocol whose client reads nothing, and keeps the output",
+        does: "It delivers results of jobs to a protocol whose client reads nothing, and keeps the output",
         file: "src/connection/conversation.rs",
         function: "resume",
         right: "!is_full || !matches!(returned, Returned::Job(_))",
@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "eagain-is-a-dead-peer",
         cases: &[101],
-        does: "It resets a peer that reads steadily, because a third of the send queue takes it longer than `write_timeout`",
+        does: "It resets a peer that reads slowly but steadily: a third of the send queue takes longer than `write_timeout`",
         file: "src/connection/taking.rs",
         function: "earn",
         right: "acknowledged == 0",
@@ -77,7 +77,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-slowest-readers-stay",
         cases: &[101],
-        does: "A thousand peers that read just fast enough use up all output that is allowed, at the cost of all others",
+        does: "A thousand peers that read just fast enough hold all output that is allowed, and all others wait",
         file: "src/reactor/relief.rs",
         function: "relieve",
         right: "self.cut_the_slowest();",

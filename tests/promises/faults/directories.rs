@@ -115,7 +115,7 @@ fn a_floor_where_the_file_system_tells_no_size_is_refused_at_the_start() {
     let prefix = mounting("ramfs", scratch.path());
     let prefix: Vec<_> = prefix.iter().map(String::as_str).collect();
     let said = refused(&prefix, &with(&json!({ "directory": scratch.path(), "free_space_floor": "1MiB" })));
-    assert!(said.contains("free_space_floor is set, but the file system does not tell its size"), "{said}");
+    assert!(said.contains("free_space_floor is set, but the file system does not report its size"), "{said}");
     let server = Process::under(&prefix, &with(&json!({ "directory": scratch.path() })));
     assert_eq!(upload(&server, "a", "hello"), STORED);
 }

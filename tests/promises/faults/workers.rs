@@ -151,10 +151,10 @@ fn a_panic_is_told_with_its_message_its_place_and_its_peer_and_seldom() {
         peer
     };
     let peer = panic();
-    let told = |log: &str| log.matches("a bug of the protocol").count();
+    let told = |log: &str| log.matches("protocol bug").count();
     eventually("it is logged", || told(&process.log()) == 1);
     let log = process.log();
-    assert!(log.contains("hundred-tcp: a bug of the protocol: it panicked at examples/book/fragile.rs:"), "{log}");
+    assert!(log.contains("hundred-tcp: protocol bug: it panicked at examples/book/fragile.rs:"), "{log}");
     assert!(log.contains(&format!(": attempt to divide by zero (peer {peer})\n")), "{log}");
     for _ in 0..50 {
         panic();

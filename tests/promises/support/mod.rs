@@ -1,7 +1,6 @@
 //! Code that the tests of the promises share.
 
 mod canary;
-mod chromium;
 mod client;
 mod deaf;
 mod ended;
@@ -23,7 +22,6 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 pub(crate) use self::canary::Canary;
-pub(crate) use self::chromium::{Shown, chromium_works, open};
 pub(crate) use self::client::{Client, ask};
 pub(crate) use self::deaf::{deaf_clients, send_until_all_are_stuck};
 pub(crate) use self::ended::Ended;

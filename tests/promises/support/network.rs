@@ -9,6 +9,7 @@ const INSIDE: &str = "REACTOR_TEST_NETWORK";
 /// The interface `wire`, whose other end has no listener.
 const SETUP: &str = "ip link set lo up && ip link add wire type veth peer name other && \
                      echo 1 > /proc/sys/net/ipv6/conf/other/disable_ipv6 && ip link set other up && \
+                     ip link set wire addrgenmode none && \
                      ip addr add 10.77.0.1/24 broadcast + dev wire && ip link set wire up && \
                      ip addr add fe80::77/64 dev wire nodad && exec \"$@\"";
 

@@ -3,6 +3,7 @@
 
 mod config;
 mod datagrams;
+mod framing;
 mod models;
 mod play;
 mod streams;
@@ -17,7 +18,7 @@ pub(crate) type Property = fn(&[u8]);
 
 /// All properties, by the names of the fuzz targets and of the directories with their seeds. Properties of protocols
 /// over TCP take the scripts that `play` describes.
-pub(crate) const TARGETS: [(&str, Property); 9] = [
+pub(crate) const TARGETS: [(&str, Property); 10] = [
     ("sum", streams::sum),
     ("uppercase", streams::uppercase),
     ("file", uploads::file),
@@ -27,6 +28,7 @@ pub(crate) const TARGETS: [(&str, Property); 9] = [
     ("config", config::config),
     ("names", uploads::names),
     ("datagrams", datagrams::datagrams),
+    ("framing", framing::framing),
 ];
 
 /// Tries the property of a target on `input`.

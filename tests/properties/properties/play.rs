@@ -23,10 +23,13 @@
 use std::mem;
 use std::time::Duration;
 
-use reactor::limits::{Limits, READ_BYTES};
+use reactor::limits::Limits;
 use reactor::testing::{Edges, Fault, Script};
 
 const ESCAPE: u8 = 0xff;
+
+/// Bytes that one read brings at most, as docs/reliability.md states it.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
 
 /// The most bytes that a peer sends: more than one read takes, few enough to try thousands of times.
 const STREAM_BYTES_MAX: usize = READ_BYTES + 8 * 1024;

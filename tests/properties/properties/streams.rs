@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reactor::limits::READ_BYTES;
 use reactor::protocol::greeting::Greeting;
 use reactor::protocol::sum::Sum;
 use reactor::protocol::time::Time;
@@ -13,7 +12,7 @@ use reactor::protocol::uppercase::Uppercase;
 use reactor::protocol::{CloseReason, Setup, StreamProtocol, StreamService};
 use reactor::testing::{Edges, Links, MemoryDisk, Script, converse};
 
-use super::play::Play;
+use super::play::{Play, READ_BYTES};
 use super::{PEER, models};
 
 /// Opens a service with its files on a disk, and returns the protocol of one connection.
@@ -114,7 +113,7 @@ pub(crate) fn sum(text: &[u8]) {
 
 pub(crate) fn uppercase(text: &[u8]) {
     let play = Play::parse(text);
-    let (whole, played) = a_peer_is_served(&open_default::<Uppercase>, &play, DEADLINE);
+    let (whole, played) = a_peer_is_served(&|_| Uppercase::default().boxed(), &play, DEADLINE);
     let expected = models::uppercase(&play.stream);
     assert!(whole.sent == expected, "{whole:?} instead of \"{}\"", expected.escape_ascii());
     // A peer that is cut off gets the beginning of the answer to its input so far.
@@ -125,7 +124,7 @@ pub(crate) fn uppercase(text: &[u8]) {
 
 pub(crate) fn time(text: &[u8]) {
     let play = Play::parse(text);
-    let (whole, played) = a_peer_is_served(&open_default::<Time>, &play, DEADLINE);
+    let (whole, played) = a_peer_is_served(&|_| Time.boxed(), &play, DEADLINE);
     assert_eq!(whole.sent, b"1970-01-01T00:00:00.000000Z\n");
     assert!(whole.sent.starts_with(&played.sent));
 }

@@ -11,14 +11,14 @@ use crate::units::{Size, Span};
 
 const QUIET: Duration = Duration::from_millis(50);
 
-/// What a client gets for `stream` and FIN, in whatever pieces.
+/// Returns what a client gets for `stream` and FIN, however the stream is split.
 fn serve(stream: &[u8]) -> String {
     let transcript = same_for_every_split(|| connect::<FileSized>(&MemoryDisk::new(), FileOptions::default()), stream);
     received(&transcript).to_owned()
 }
 
 #[test]
-fn whichever_job_no_worker_takes_the_client_is_told_and_nothing_is_left() {
+fn whichever_job_no_worker_takes_the_client_gets_an_error_and_no_file() {
     for jobs in 0..4 {
         let disk = MemoryDisk::new();
         let transcript = play::<FileSized>(&disk, &Script::new().jobs_taken(jobs).send("a\n5\nhello").fin());
@@ -89,7 +89,7 @@ fn an_empty_file_is_answered_in_two_writes() {
 }
 
 #[test]
-fn the_last_ok_is_said_only_after_the_last_step_has_succeeded() {
+fn the_last_ok_is_sent_only_after_the_last_step_has_succeeded() {
     for (sent, steps) in [
         ("a\n5\nhello", &[Operation::Write, Operation::Sync, Operation::Link, Operation::SyncDirectory][..]),
         ("a\n0\n", &[Operation::Sync, Operation::Link, Operation::SyncDirectory]),

@@ -3,18 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Scratch;
-
-/// Whether Chromium is usable. If not, prints a message; with `CI` set, fails.
-#[must_use]
-pub(crate) fn chromium_works() -> bool {
-    let works = Command::new("chromium").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !works {
-        assert!(std::env::var_os("CI").is_none(), "chromium is missing");
-        eprintln!("SKIPPED: chromium is missing, so this test did nothing");
-    }
-    works
-}
+use crate::support::Scratch;
 
 /// The final state of a page, and the errors of its script.
 pub(crate) struct Shown {
