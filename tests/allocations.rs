@@ -1,9 +1,9 @@
 //! In steady state a request costs no memory: from one answer to the next the loop allocates nothing. An idle connection keeps a
 //! few bytes.
 //!
-//! This is the bound on speed that every change has to pass, because it is the one that no noise disturbs: allocations are
-//! counted, and in the turns of the loop alone. Instructions and times depend on the machine, the compiler and the C
-//! library, so that a bound on them would break by itself; `cargo bench --bench parts` measures them instead.
+//! Every change must pass this bound on speed, because noise cannot disturb it: it counts allocations, only in the
+//! turns of the loop. Instructions and times depend on the machine, the compiler and the C library, so a bound on them
+//! would break by itself; `cargo bench --bench parts` measures them instead.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -19,7 +19,7 @@ use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use timed::Timed;
 
-/// How long an answer may take before a test fails.
+/// Time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rounds in which buffers grow to their size and tables are made.
@@ -37,13 +37,13 @@ type Exchange = (&'static str, &'static str);
 
 const SUM: Exchange = (r#"{"A":1234567890123456789,"B":-1234567890123456788}"#, "{\"Sum\":1}\n");
 
-/// One that has to be read the long way.
+/// A request that takes the slow path of the parser.
 const UNUSUAL_SUM: Exchange = (r#"{"id":"17","b":4,"A":7}"#, "{\"Sum\":11}\n");
 
-/// One that is refused, as cheaply as a peer can ask for it.
+/// A refused request: the cheapest one for a peer.
 const REFUSED: Exchange = ("[]", "{\"Error\":\"not an object\"}\n");
 
-/// Others that are refused, each after some of it has been read.
+/// Refused requests, each after some bytes of it have been parsed.
 const FAULTY: Exchange = (r#"{"A":"7"}"#, "{\"Error\":\"A is not an integer of 64 bits\"}\n");
 const OVERFLOW: Exchange = (r#"{"A":9223372036854775807,"\u0042":1}"#, "{\"Error\":\"sum overflows\"}\n");
 
@@ -55,8 +55,8 @@ const LINE: Exchange = (
 /// Letters of several lengths, and some that get longer.
 const OTHER_LINE: Exchange = ("größe ŉ ελληνικά русский\n", "GRÖSSE ʼN ΕΛΛΗΝΙΚΆ РУССКИЙ\n");
 
-/// A server, and one client that has been answered often enough for everything to have its size. Both are on this
-/// thread: the client never waits, and only the server's turns are counted.
+/// A server, and one client with enough earlier answers for all buffers to have their size. Both are on this thread:
+/// the client never waits, and only the server's turns are counted.
 struct Pair {
     reactor: Reactor<Timed>,
     client: Socket,
@@ -70,8 +70,8 @@ impl Pair {
         let listener = json!({ "protocol": protocol, "listen": format!("{transport}://127.0.0.1:0") });
         let registry = Registry::built_in();
         let config = Config::parse("test.json", &json!({ "listeners": [listener] }).to_string(), &registry).unwrap();
-        // A visit that takes too long is ended, and what it leaves is kept in memory. That a busy machine makes one take long
-        // is no matter of this test.
+        // A visit that takes too long is ended, and its input is kept in memory. A slow visit on a busy machine is not
+        // a matter of this test.
         let reactor = Reactor::with_kernel(Timed::new(Duration::ZERO), &config, &registry).unwrap();
         let kind = if transport == "udp" { Type::DGRAM } else { Type::STREAM };
         let client = Socket::new(Domain::IPV4, kind, None).unwrap();
@@ -80,7 +80,7 @@ impl Pair {
         Self { reactor, client, messages, answer }
     }
 
-    /// How many allocations the loop makes in [`ROUNDS`] rounds.
+    /// Returns the number of allocations of the loop in [`ROUNDS`] rounds.
     fn allocations(mut self) -> u64 {
         for _ in 0..ROUNDS_BEFORE {
             self.round();
@@ -88,7 +88,7 @@ impl Pair {
         (0..ROUNDS).map(|_| self.round()).sum()
     }
 
-    /// Turns the loop until everything is answered, and gives how often it allocated.
+    /// Turns the loop until everything is answered, and returns the number of allocations.
     fn round(&mut self) -> u64 {
         for message in &self.messages {
             self.client.write_all(message).unwrap();
@@ -173,7 +173,7 @@ fn an_idle_connection_keeps_128_bytes_at_most() {
     assert!((64.0..=128.0).contains(&each), "{each} bytes");
 }
 
-/// The count is no zero that nobody counted.
+/// The counter works: an allocation is counted.
 #[test]
 fn a_connection_is_seen_to_allocate() {
     let mut pair = Pair::new("sum", "tcp", vec![SUM.0.into()], SUM.1.into());

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A directory that is gone with the test.
+/// A directory that is removed with the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -66,7 +66,7 @@ fn check_prints_the_configuration_with_all_defaults_and_creates_nothing() {
 }
 
 #[test]
-fn what_check_prints_is_a_configuration_that_check_prints_again() {
+fn check_prints_a_configuration_that_it_prints_again() {
     let scratch = Scratch::new("again");
     let first = scratch.run(&["check"]);
     scratch.write("effective.json", &first.stdout);
@@ -74,7 +74,7 @@ fn what_check_prints_is_a_configuration_that_check_prints_again() {
 }
 
 #[test]
-fn what_init_prints_is_the_configuration_that_runs_without_one() {
+fn init_prints_the_default_configuration() {
     let scratch = Scratch::new("init");
     scratch.write("reactor.json", scratch.run(&["init"]).stdout);
     let output = scratch.run(&["check", "--config", "reactor.json"]);
@@ -83,7 +83,7 @@ fn what_init_prints_is_the_configuration_that_runs_without_one() {
 }
 
 #[test]
-fn schema_prints_a_schema_and_protocols_lists_what_it_knows() {
+fn schema_prints_the_schema_and_protocols_lists_all_protocols() {
     let scratch = Scratch::new("schema");
     let schema: Value = serde_json::from_str(stdout(&scratch.run(&["schema"]))).unwrap();
     let output = scratch.run(&["protocols"]);
@@ -201,7 +201,7 @@ fn a_file_that_cannot_be_read_is_exit_code_66() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2_and_says_why() {
+fn wrong_usage_is_exit_code_2_with_a_reason() {
     let scratch = Scratch::new("usage");
     for (arguments, reason) in [
         (&["chekc"][..], "'check'"),
@@ -256,7 +256,7 @@ fn output_that_is_non_blocking_and_full_is_waited_for() {
         before += count;
     }
     let mut child = scratch.reactor(&["schema"]).stdout(writer).spawn().unwrap();
-    // Only then is there room: it waits, or has given up.
+    // Read only now: the program waits for room, or has exited.
     let state = format!("/proc/{}/stat", child.id());
     while child.try_wait().unwrap().is_none() && !fs::read_to_string(&state).unwrap().contains(") S ") {
         std::thread::yield_now();

@@ -1,12 +1,13 @@
-//! A protocol that answers each number by its smallest divisor, and looks for it on the thread of the loop or on a worker.
+//! A protocol that answers each number by its smallest divisor, and computes it on the thread of the loop or on a
+//! worker.
 //!
 //! ```text
 //! cargo run --example divisor -- --listen divisor=tcp://127.0.0.1:9004
 //! echo 91 | nc -N 127.0.0.1 9004                               # 7
-//! echo 618970019642690137449562111 | nc -N 127.0.0.1 9004      # a prime: days, in which nobody else is served
+//! echo 618970019642690137449562111 | nc -N 127.0.0.1 9004      # a prime: days, in which no other client is served
 //! ```
 //!
-//! With the option `on_worker` others are served meanwhile.
+//! With the option `on_worker` other clients are served meanwhile.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ fn smallest_divisor(number: u128) -> u128 {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Divisor {
-    /// Whether a worker looks for it.
+    /// Whether a worker computes the divisor.
     on_worker: bool,
 }
 
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused_and_so_is_a_line_without_end() {
+    fn a_line_that_is_not_a_number_or_has_no_end_is_refused() {
         for line in ["ten\n", "340282366920938463463374607431768211456\n", &"0".repeat(LINE_BYTES_MAX)] {
             let transcript = converse(Divisor::default(), &Script::new().send(line));
             assert_eq!(transcript.reason, CloseReason::Refused("no number"), "{line}");

@@ -1,5 +1,5 @@
-//! A protocol that writes each line to a file and makes it durable before it answers, on the thread of the loop. As long
-//! as the disk takes for it, the server serves nobody.
+//! A protocol that writes each line to a file and syncs it before it answers, on the thread of the loop. While the disk
+//! is busy, the server serves no client.
 //!
 //! ```text
 //! cargo run --example journal -- --listen journal=tcp://127.0.0.1:9003 --listen uppercase=tcp://127.0.0.1:8001

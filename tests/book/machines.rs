@@ -1,4 +1,4 @@
-//! A reader makes a new machine for each lab, and has to see where one begins: the name in the fence is not shown.
+//! A reader starts a new machine for each lab, and must see where one begins: the name in the fence is not shown.
 
 use std::collections::BTreeSet;
 

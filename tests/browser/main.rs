@@ -40,7 +40,7 @@ fn the_page_shows_every_turn_in_a_browser_and_nothing_goes_wrong() {
     assert!(shown.text("meaning").starts_with("Back-pressure on: "), "{}", shown.text("meaning"));
 }
 
-/// Opens the page with a script more, which runs after its own.
+/// Opens the page with an additional script, which runs after its own.
 #[track_caller]
 fn open_with(page: &str, script: &str) -> Shown {
     let directory = Scratch::new();
@@ -57,7 +57,7 @@ fn press(keys: &[&str]) -> String {
         .collect()
 }
 
-/// The places at which turns begin, and the end.
+/// The indices at which turns begin, and the end.
 fn bounds(data: &Value) -> Vec<usize> {
     let turns = data["turns"].as_array().unwrap().iter().map(|turn| &turn["place"]);
     let mut bounds: Vec<_> = turns.map(|place| usize::try_from(place.as_u64().unwrap()).unwrap()).collect();
@@ -130,7 +130,7 @@ fn every_axis_of_the_page_has_marks_and_no_two_are_alike() {
             press(&keys)
         );
         let shown = open_with(&page, &script).text("labels");
-        // Beside the turns are the times: at which they began, or of the axis.
+        // Beside the turns are times: when they began, or of the axis.
         let (turns, times): (Vec<_>, Vec<_>) = shown.split('|').partition(|label| !label.ends_with('s'));
         let is_true_time = keys.contains(&"t");
         assert!(times.len() >= 2 && (is_true_time || turns.len() >= 2), "{keys:?}: {shown}");

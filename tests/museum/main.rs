@@ -1,9 +1,9 @@
 //! The museum still fails: each piece of `examples/tools/broken` misses the demand of `examples/tools/check` that it is
-//! about, in its own way, and meets the others. The real server meets them all, so none of these failures is the checker's.
+//! about, in its own way, and meets the others. The real server meets all demands, so the checker is right.
 //!
 //! A run that must miss gets little time, because a slow machine can only make it miss; a run that must meet gets much.
 
-// The pieces rest on the edges of epoll, and the checker looks into `/proc`.
+// The pieces rely on the edges of epoll, and the checker reads `/proc`.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -22,14 +22,14 @@ use self::server::{Output, Server, program};
 /// How a piece fails.
 struct Failure {
     piece: &'static str,
-    /// The demand that it misses, and words of which one is told about it.
+    /// The demand that it misses, and alternatives, one of which the report contains.
     demand: &'static str,
     words: &'static [&'static str],
     /// Demands that it may miss for the same reason.
     also: &'static [&'static str],
-    /// What else the checker is told.
+    /// Further options of the checker.
     options: &'static [&'static str],
-    /// Whether it is over then, and with what exit code.
+    /// Its exit code, if it exits then.
     ends: Option<i32>,
 }
 
@@ -47,15 +47,15 @@ macro_rules! museum {
     };
 }
 
-const SILENCE: &str = "then nothing more in time";
+const SILENCE: &str = "then a timeout";
 
 museum! {
     one_at_a_time_serves_no_other_client_while_one_is_silent:
         "one-at-a-time" misses "silent" told [SILENCE], also ["many", "deaf", "rest", "crowd"];
     busy_uses_the_processor_without_a_client:
-        "busy" misses "rest" told ["nobody is connected"], also [];
+        "busy" misses "rest" told ["no client is connected"], also [];
     writable_for_ever_uses_the_processor_while_a_client_is_silent:
-        "writable-for-ever" misses "rest" told ["somebody is connected and says nothing"], also [];
+        "writable-for-ever" misses "rest" told ["a client is connected and silent"], also [];
     waits_after_budget_sleeps_over_what_has_arrived:
         "waits-after-budget" misses "burst" told [SILENCE], also ["late-reader", "half-close", "garbage"];
     one_accept_leaves_clients_in_the_queue:
@@ -84,7 +84,7 @@ museum! {
     interrupted_ends_when_it_is_continued:
         "interrupted" misses "stopped" told ["stopped and continued"], also ["crowd"], ends 1;
     dies_of_emfile_exits_when_out_of_descriptors:
-        "dies-of-emfile" misses "descriptors" told ["came"], also [], ends 1;
+        "dies-of-emfile" misses "descriptors" told ["got  "], also [], ends 1;
     sleeps_after_emfile_never_accepts_the_waiting_clients:
         "sleeps-after-emfile" misses "descriptors" told [SILENCE], also [];
     reused_token_sends_an_answer_to_another_client:
@@ -109,7 +109,7 @@ fn still_fails(failure: &Failure) {
 }
 
 fn misses(&Failure { piece, demand, words, options, ends, .. }: &Failure) {
-    // Nobody reads what it prints, which is the undoing of one of them.
+    // Its output is not read, which one of the pieces cannot bear.
     let mut server = Server::start(piece, Output::Unread);
     let Report { code, text } = check(&server, &[&["--timeout", "4s", "--only", demand], options].concat());
     assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")), "{piece}: {code}\n{text}");

@@ -1,4 +1,4 @@
-//! The crate inside another program: protocols of its own, its own turns of the loop, its own end.
+//! The crate inside another program, with its own protocols, its own turns of the loop, and its own end.
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, PATIENCE, Server, listener, program};
 
-/// Answers each line, or datagram, with a prefix and the same bytes the other way round.
+/// Answers each line, or datagram, with a prefix and the same bytes reversed.
 #[derive(Clone)]
 struct Mirror {
     prefix: String,
@@ -30,7 +30,7 @@ struct MirrorOptions {
 
 impl Service for Mirror {
     const NAME: &'static str = "mirror";
-    const ABOUT: &'static str = "Answers the other way round.";
+    const ABOUT: &'static str = "Answers each line reversed.";
     const TRY: &'static str = "echo live | nc -N 127.0.0.1 9000";
     type Options = MirrorOptions;
 
@@ -164,7 +164,7 @@ fn a_turn_with_nothing_to_do_returns_after_its_timeout() {
 }
 
 #[test]
-fn a_handle_stops_a_run_from_another_thread_and_says_how() {
+fn a_handle_stops_a_run_from_another_thread() {
     for (stop, expected) in
         [(reactor::Handle::stop as fn(&_), Stopped::InOrder), (reactor::Handle::abort, Stopped::AtOnce)]
     {
@@ -209,7 +209,7 @@ fn an_address_in_use_is_an_error_with_the_listener_and_binds_nothing() {
 }
 
 #[test]
-fn an_address_of_another_listener_under_another_name_is_told_as_its() {
+fn an_address_of_another_listener_is_reported_under_any_name() {
     let port = TcpListener::bind((OWN, 0)).unwrap().local_addr().unwrap().port();
     let at = |name: &str, host: &str| json!({ "name": name, "protocol": "mirror", "listen": format!("tcp4://{host}:{port}") });
     let config = json!({ "listeners": [at("first", "127.0.0.1"), at("second", "localhost")] });

@@ -1,4 +1,4 @@
-//! What one turn of the loop may take of one kind, while more is waiting: the others get their turn soon.
+//! Fairness: the bounds of one turn of the loop for each kind of work, so that other work gets its turn soon.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -27,7 +27,7 @@ impl StreamProtocol for Sink {
     }
 }
 
-/// A server of one listener that turns only when it is told to.
+/// A server of one listener that turns only on request.
 struct Turned(Reactor<Timed>);
 
 impl Turned {
@@ -61,7 +61,7 @@ impl Turned {
             let before = counted(self.stats());
             self.0.turn(Some(PATIENCE)).unwrap();
             let grown = counted(self.stats()) - before;
-            assert!(grown > 0, "{before} of {total}, and nothing more in a turn");
+            assert!(grown > 0, "{before} of {total}, and no more in a turn");
             most = most.max(grown);
         }
         most
@@ -118,13 +118,13 @@ fn a_turn_visits_only_a_few_of_the_clients_that_send_without_end() {
         sender.set_nonblocking(true).unwrap();
         sent += fill(sender);
     }
-    // In the first turn all are still taken for quiet, and read little.
+    // In the first turn all clients still count as quiet, and the server reads little from each.
     let (mut most, until) = (0, Instant::now() + PATIENCE);
     while server.stats().received_bytes < sent {
         let before = server.stats().received_bytes;
         server.0.turn(Some(PATIENCE)).unwrap();
         most = most.max(server.stats().received_bytes - before);
-        assert!(Instant::now() < until, "{before} of {sent} bytes came, and then too little");
+        assert!(Instant::now() < until, "{before} of {sent} bytes arrived, and then too few");
     }
     assert!(most <= 4 * VISIT_BYTES_MAX, "{most} bytes in a turn");
 }
@@ -143,7 +143,7 @@ fn a_quiet_client_is_answered_in_the_turn_in_which_it_asks() {
     server.turn();
     quiet.write_all(b"quiet").unwrap();
     server.turn();
-    // What is written to this machine has arrived when the call returns.
+    // On loopback, bytes have arrived when the write returns.
     quiet.set_nonblocking(true).unwrap();
     let mut answer = [0; 10];
     let received = quiet.read(&mut answer).map_err(|error| error.kind());
@@ -151,7 +151,7 @@ fn a_quiet_client_is_answered_in_the_turn_in_which_it_asks() {
 }
 
 #[test]
-fn a_turn_that_takes_too_long_is_counted_for_those_who_were_served_in_it() {
+fn a_slow_turn_is_counted_for_the_listeners_that_it_served() {
     let mut server = Turned::new("sink", "tcp", Duration::from_millis(300));
     let mut client = TcpStream::connect(server.address()).unwrap();
     server.most_in_a_turn(1, |stats| stats.accepted);
@@ -161,7 +161,7 @@ fn a_turn_that_takes_too_long_is_counted_for_those_who_were_served_in_it() {
     assert!(server.stats().slow_turns > before, "the clock says that it took 300 ms");
 }
 
-/// Takes its time when its connection is over.
+/// Takes a long time to close.
 struct Slow;
 
 impl StreamProtocol for Slow {
@@ -170,7 +170,7 @@ impl StreamProtocol for Slow {
     }
 
     fn on_close(&mut self, _: CloseReason) -> Option<Job> {
-        // It blocks the loop on purpose: that is what the warning is about.
+        // It blocks the loop on purpose, to cause the warning.
         thread::sleep(Duration::from_millis(20));
         None
     }
@@ -201,7 +201,7 @@ fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
 }
 
 #[test]
-fn a_stop_at_once_tells_every_protocol_of_the_end_however_long_that_takes() {
+fn a_stop_at_once_calls_on_close_of_every_protocol_however_slow() {
     const CLIENTS: u64 = 30;
     let mut reactor = slow();
     let address = reactor.endpoints()[0].address();
@@ -215,7 +215,7 @@ fn a_stop_at_once_tells_every_protocol_of_the_end_however_long_that_takes() {
     drop(clients);
 }
 
-/// Sends until nothing more is taken, and tells how much that was.
+/// Sends until the server takes no more, and returns the number of bytes.
 fn fill(sender: &mut TcpStream) -> u64 {
     let mut sent = 0;
     loop {

@@ -1,4 +1,4 @@
-//! The old clients work unchanged: rebuilt here with the sizes of their buffers, and without any framing.
+//! The old clients work unchanged. They are rebuilt here with their buffer sizes, and without framing.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
@@ -40,7 +40,8 @@ fn ten_threads_that_share_one_connected_udp_socket_get_all_their_answers() {
             asked.collect::<Vec<_>>()
         }
     };
-    // Whoever reads first gets the next answer, be it his own or not: only all together are known.
+    // The thread that reads first gets the next answer, whether it is its own or not: only the set of all answers is
+    // known.
     let mut sums: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..10).map(|thread| scope.spawn(ask(thread))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
@@ -89,12 +90,12 @@ fn the_time_client_reads_once_writes_anything_and_waits_for_the_close() {
     let told = client.read_once(1024);
     assert_eq!((told.len(), told.last()), (28, Some(&b'\n')));
     client.send("thank you");
-    // Nothing but our silence ends this connection, and it ends with a FIN.
+    // Only the client's silence ends this connection, and it ends with a FIN.
     assert_eq!(client.rest(), b"");
 }
 
 #[test]
-fn the_greeting_client_is_greeted_once_for_each_thing_it_says() {
+fn the_greeting_client_is_greeted_once_for_each_message() {
     let (_server, address) = loopback("greeting");
     let mut client = Client::connect(address);
     for _ in 0..3 {
@@ -120,6 +121,6 @@ fn the_uppercase_client_sends_while_it_reads_and_ends_at_the_close() {
         shown.join().unwrap()
     });
     assert!(shown == typed.to_uppercase().as_bytes());
-    // The client never says that it has finished before the server does.
+    // The client never sends its FIN before the server does.
     keyboard.shutdown(Shutdown::Write).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Inputs put together by chance from what each protocol knows, from what may happen to a peer, and from any bytes.
+//! Random inputs, made of the words of each protocol, of events of a peer, and of any bytes.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// What may happen to a peer: see `properties/play.rs`.
+/// Events of a peer: see `properties/play.rs`.
 const HAPPENINGS: &[&[u8]] = &[
     b"\xff|",
     b"\xff|",

@@ -1,4 +1,4 @@
-//! What the program is built from: packages of Rust alone, each direct one with its reason in docs/design.md.
+//! The packages of the program: pure Rust, each direct one with its reason in docs/design.md.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -33,7 +33,7 @@ pub(crate) fn name(package: &Value) -> &str {
     package["name"].as_str().unwrap()
 }
 
-/// The packages that a build of `id` needs, itself too: all but those for tests, examples and benches.
+/// The packages that a build of `id` needs, including itself: all except those for tests, examples and benches.
 fn needed<'a>(metadata: &'a Value, id: &'a Value, found: &mut BTreeSet<&'a str>) {
     if !found.insert(id.as_str().unwrap()) {
         return;
@@ -50,7 +50,8 @@ pub(crate) fn own() -> &'static Value {
     with_id(&METADATA["packages"], &METADATA["resolve"]["root"])
 }
 
-/// Why a package may need more than Rust and a linker, if so. What compiles C is banned in `.cargo/deny.toml`, by name.
+/// The reason why a package may need more than Rust and a linker, if any. What compiles C is banned in
+/// `.cargo/deny.toml`, by name.
 fn more_than_rust(package: &Value) -> Option<String> {
     let library = package["links"].as_str()?;
     Some(format!("{} links {library}", name(package)))

@@ -1,4 +1,4 @@
-//! The reading list of `src/lib.rs`: its first four steps are the way of a byte, and stay short and plain.
+//! The reading list of `src/lib.rs`: its first four steps are the path of a byte, and stay short and plain.
 
 use crate::source::{Source, sources};
 
@@ -6,9 +6,9 @@ use crate::source::{Source, sources};
 const STEPS: usize = 4;
 /// Lines in them, without blank ones and tests.
 const LINES_MAX: usize = 2400;
-/// One protocol is enough to see how one looks.
+/// One protocol is enough as an example.
 const LEFT_OUT: [&str; 1] = ["src/protocol/greeting.rs"];
-/// What the way of a byte does not know. A seam for it is one line.
+/// Words that the path of a byte must not know. One line as a seam is allowed.
 const ABSENT: [&str; 12] = [
     "admin",
     "batching",
@@ -59,7 +59,7 @@ fn lines(source: &Source) -> usize {
     source.text.lines().filter(|line| !line.trim().is_empty()).count()
 }
 
-/// Lines that speak of what should be absent, but for one line by itself.
+/// Lines with words that must be absent, except a single line.
 fn strangers(source: &Source) -> Vec<String> {
     let is_word = |line: &str, word: &str| {
         line.split(|letter: char| !letter.is_alphanumeric()).any(|found| found.eq_ignore_ascii_case(word))
@@ -85,7 +85,7 @@ fn the_reading_list_is_short() {
     let counts: Vec<_> = list.iter().map(|source| format!("{:5}  {}", lines(source), source.path)).collect();
     let sum: usize = list.iter().map(|source| lines(source)).sum();
     assert!(sum <= LINES_MAX, "{}\n{sum:5}  lines, {LINES_MAX} at most", counts.join("\n"));
-    // It is not short because it leaves out where a byte goes.
+    // The list is not short because it leaves out part of the path of a byte.
     let is_on_the_way = |source: &&Source| {
         let calls = [".on_bytes(", "attempt("].iter().any(|call| source.code.contains(call));
         matches!(source.room(), Some("attempt" | "reactor")) && source.module.len() == 1

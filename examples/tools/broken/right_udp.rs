@@ -1,4 +1,4 @@
-//! Sums over UDP without a fault, for the pieces that receive datagrams.
+//! Sums over UDP without a bug, for the pieces that receive datagrams.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub(crate) fn serve(mut socket: UdpSocket) -> io::Result<()> {
         attempt(|| poll.poll(&mut events, None))?;
         while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
             if let Some(answer) = sum::answer(&buffer[..count]) {
-                // A datagram may always be lost, so one that cannot be sent is no reason to end.
+                // A datagram may always be lost, so one that cannot be sent is not a reason to exit.
                 let _ = socket.send_to(answer.as_bytes(), from);
             }
         }

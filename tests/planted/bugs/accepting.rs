@@ -1,4 +1,4 @@
-//! Whom to let in, and what never to give up for.
+//! Accepting: which connections to admit, and which errors to survive.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;

@@ -1,4 +1,4 @@
-//! Closing: what is still to be sent, and to be read.
+//! Closing: pending output, and unread input.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;

@@ -1,4 +1,4 @@
-//! Deadlines: what extends them, what moves them, and what they are for.
+//! Deadlines: when they are set, extended and checked.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Seeds, Unit};

@@ -1,4 +1,4 @@
-//! The way of an upload to the disk.
+//! The path of an upload to the disk.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Seeds, Unit};

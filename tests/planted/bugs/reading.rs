@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-short-read-hides-the-fin",
         cases: &[13],
-        does: "It skips the read that would have shown the FIN (dotnet/runtime#38747; nginx has `pending_eof` against it)",
+        does: "It skips the read that would have returned the FIN (dotnet/runtime#38747; nginx has `pending_eof` against it)",
         file: "src/connection/line.rs",
         function: "read",
         right: "count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains()",

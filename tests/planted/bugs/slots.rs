@@ -1,4 +1,4 @@
-//! Slots, generations, queues: what the loop keeps count of.
+//! Slots, generations, queues: the state of the loop.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Promise, Seeds};

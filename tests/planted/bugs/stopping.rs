@@ -1,4 +1,4 @@
-//! Stopping: whoever is in the middle, and whoever never ends.
+//! Stopping: requests under way, and clients that never end.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Promise, Seeds, Unit};

@@ -1,4 +1,4 @@
-//! Requests: where they end, how long they may be, what they come to.
+//! Requests: where they end, how long they may be, their sums.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Seeds, Unit};

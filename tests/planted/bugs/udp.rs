@@ -1,4 +1,4 @@
-//! UDP: silence, sizes, and what is no end.
+//! UDP: silence, sizes, and an empty datagram.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;

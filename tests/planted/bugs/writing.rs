@@ -1,4 +1,4 @@
-//! Writing: short writes, back-pressure, whose output it is.
+//! Writing: short writes, back-pressure, and output of the wrong client.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Promise, Seeds, Unit};

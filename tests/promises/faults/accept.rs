@@ -20,7 +20,7 @@ fn sum() -> [Value; 1] {
     [listener("sum", "tcp")]
 }
 
-/// `count` clients that have asked, and that need not be accepted for it.
+/// `count` clients that have sent a request; they may still be in the accept queue.
 fn askers(address: SocketAddr, count: usize) -> Vec<Client> {
     let ask = |_| {
         let mut client = Client::connect(address);
@@ -33,7 +33,7 @@ fn askers(address: SocketAddr, count: usize) -> Vec<Client> {
 #[test]
 fn case_01_running_out_of_descriptors_neither_stops_nor_stalls_nor_spins() {
     let trial = Trial::start(&sum());
-    // Below what it believes to have, so that the kernel says no.
+    // Below the limit that the server knows, so that the kernel refuses.
     let limit = format!("--nofile={0}:{0}", trial.descriptors() + 5);
     assert!(Command::new("prlimit").args(["--pid", &trial.id().to_string(), &limit]).status().unwrap().success());
     let mut clients = askers(trial.address("sum-tcp"), CLIENTS);
@@ -41,7 +41,7 @@ fn case_01_running_out_of_descriptors_neither_stops_nor_stalls_nor_spins() {
         client.expect(SUM.1);
     }
     eventually("it is out of descriptors", || trial.log().contains("accepting is paused: Too many open files"));
-    // From here on nobody knocks any more: those who leave make room, and that is what wakes it.
+    // From here on no new connection causes an event: only connections that close resume accepting.
     for mut client in clients.split_off(5) {
         drop(clients.pop());
         client.expect(SUM.1);
@@ -52,7 +52,7 @@ fn case_01_running_out_of_descriptors_neither_stops_nor_stalls_nor_spins() {
     assert!(process.log().matches("accepting is paused").count() <= 20, "{}", process.log());
 }
 
-/// Every second call fails in this way, while clients come and are served.
+/// Every second accept fails with `errno`, while clients connect and are served.
 fn survives_errors_of_accept(errno: &str, is_told: bool) {
     let trial = Trial::start(&sum());
     let fault = Fault::on(&trial, &[&format!("accept4:error={errno}:when=1+2")]);
@@ -90,7 +90,7 @@ fn case_03_an_error_of_accept_delays_no_other_client_and_ends_nothing() {
 }
 
 #[test]
-fn errors_about_one_connection_that_never_end_are_told_and_do_not_spin() {
+fn endless_errors_of_accept_are_logged_and_do_not_spin() {
     if !faults_work() {
         return;
     }
@@ -98,7 +98,7 @@ fn errors_about_one_connection_that_never_end_are_told_and_do_not_spin() {
         let trial = Trial::start(&sum());
         let fault = Fault::on(&trial, &[&format!("accept4:error={errno}")]);
         let mut waiting = askers(trial.address("sum-tcp"), 1);
-        eventually("it is told", || trial.log().matches("sum-tcp: accepting is paused").count() > 2);
+        eventually("it is logged", || trial.log().matches("sum-tcp: accepting is paused").count() > 2);
         let counters = trial.counters();
         let counters = counters.iter().find(|line| line.contains("sum-tcp ")).unwrap();
         assert!(number_after(counters, "accept paused") > 2, "{counters}");
@@ -119,7 +119,7 @@ fn a_listener_that_fails_does_not_delay_the_end() {
         let process = Process::start(&json!({ "listeners": sum(), "shutdown_timeout": "1h" }));
         let _fault = Fault::on(&process, &[&format!("accept4:error={errno}")]);
         let _waiting = askers(process.address("sum-tcp"), 1);
-        eventually("it is told", || process.log().contains("sum-tcp: accepting is paused"));
+        eventually("it is logged", || process.log().contains("sum-tcp: accepting is paused"));
         process.signal(Signal::SIGTERM);
         let (status, log) = process.wait();
         assert_eq!(status.code(), Some(0), "{log}");
@@ -141,7 +141,7 @@ fn case_04_clients_beyond_max_connections_are_served_when_there_is_room() {
     let mut served = Vec::new();
     for mut client in waiting {
         client.expect(SUM.1);
-        // Ten may stay; with the eleventh one of them has to go.
+        // Ten may stay; before the eleventh is served one of them must close.
         served.push(client);
         if served.len() == 10 {
             served.remove(0);
@@ -154,7 +154,7 @@ fn case_04_clients_beyond_max_connections_are_served_when_there_is_room() {
 #[test]
 fn case_05_a_low_descriptor_limit_is_reported_or_prevents_the_start() {
     let trial = Trial::under(&["prlimit", "--nofile=64:64"], &sum());
-    eventually("it is told", || trial.log().contains("file descriptors are left for connections"));
+    eventually("it is logged", || trial.log().contains("file descriptors are left for connections"));
     trial.end();
 
     let mut hopeless = Command::new("prlimit");
@@ -201,7 +201,7 @@ fn case_07_a_thousand_connects_at_once_find_room_in_the_accept_queue() {
 #[test]
 fn case_08_a_storm_of_short_connections_delays_no_other_client() {
     const STORM: usize = 1000;
-    // Room for the whole storm: what finds the accept queue full is never accepted.
+    // Room for the whole storm: connections beyond a full accept queue are never accepted.
     let trial = Trial::start(&[listener_with("sum", &json!({ "backlog": 4 * STORM }))]);
     let address = trial.address("sum-tcp");
     thread::scope(|scope| {
@@ -213,7 +213,7 @@ fn case_08_a_storm_of_short_connections_delays_no_other_client() {
     trial.end();
 }
 
-/// A client that comes from `source`.
+/// A client that connects from `source`.
 fn from(source: &str, address: SocketAddr) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(source.parse().unwrap(), 0).into()).unwrap();
@@ -238,7 +238,7 @@ fn case_09_one_address_cannot_hold_every_place() {
     let told = trial.counters().join("\n");
     assert!(told.contains("refused 8 (max_connections_per_ip 8)"), "{told}");
     drop(greedy);
-    eventually("the places are free again", || {
+    eventually("connections are allowed again", || {
         let mut again = from("127.0.0.2", address);
         again.send(SUM.0);
         again.try_rest_of(SUM.1.len()).is_ok_and(|answer| answer == SUM.1.as_bytes())
@@ -268,17 +268,17 @@ fn case_10_a_connection_that_cannot_be_registered_is_closed_alone() {
 }
 
 #[test]
-fn case_11_a_listener_that_fails_for_good_says_so_and_does_not_spin() {
+fn case_11_a_listener_that_fails_for_good_logs_it_and_does_not_spin() {
     if !faults_work() {
         return;
     }
     let trial = Trial::start(&sum());
     let fault = Fault::on(&trial, &["accept4:error=EINVAL"]);
     let mut waiting = askers(trial.address("sum-tcp"), 1);
-    eventually("it is told", || trial.log().contains("sum-tcp: accepting is paused: Invalid argument"));
+    eventually("it is logged", || trial.log().contains("sum-tcp: accepting is paused: Invalid argument"));
     eventually("it is tried again", || trial.log().matches("accepting is paused").count() > 2);
     drop(fault);
-    // Nobody else has to knock for the one who waits to be served.
+    // The waiting client is served without another connection.
     waiting[0].expect(SUM.1);
     drop(waiting);
     assert_rest(&trial.end());

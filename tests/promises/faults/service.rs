@@ -1,4 +1,4 @@
-//! I and J: starting, stopping, signals, and what it is allowed to do.
+//! I and J: starting, stopping, signals, and permissions.
 
 use std::fs;
 use std::net::TcpListener;
@@ -39,7 +39,7 @@ fn case_82_at_a_stop_an_upload_is_complete_in_time_or_leaves_nothing() {
     }
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    // They are cut a tenth of the time before it is over, so that the server is gone within it.
+    // They are cut after nine tenths of the time, so that the server has ended within it.
     assert!((Duration::from_millis(1800)..Duration::from_secs(20)).contains(&start.elapsed()), "{:?}", start.elapsed());
     drop(stuck);
     let mut expected: Vec<_> = (0..UPLOADS / 2).map(|number| number.to_string()).collect();
@@ -96,13 +96,13 @@ fn case_86_a_stop_at_any_moment_is_obeyed() {
     }
 }
 
-/// `reactor` that is expected to end by itself.
+/// Runs `reactor`, which must end by itself.
 fn run(directory: &Scratch, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_reactor")).args(arguments).current_dir(directory.path()).output().unwrap()
 }
 
 #[test]
-fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
+fn case_87_an_invalid_configuration_is_reported_and_starts_nothing() {
     let scratch = Scratch::new();
     let file = scratch.path().join("reactor.json");
     let good = r#"{ "listen": "tcp://127.0.0.1:0", "protocol": "sum" }"#;
@@ -124,7 +124,7 @@ fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{told}");
         assert!(told.starts_with("reactor.json:"), "{told}");
     }
-    // A gibibyte that takes no place, and directories where a file should be.
+    // A sparse file of a gibibyte, and directories in place of files.
     fs::File::create(&file).unwrap().set_len(1 << 30).unwrap();
     let start = Instant::now();
     for what in ["reactor.json", ".", "missing.json"] {
@@ -137,7 +137,7 @@ fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
 }
 
 #[test]
-fn case_87_a_pipe_is_no_configuration_and_is_not_waited_for() {
+fn case_87_a_pipe_as_configuration_is_refused_without_waiting() {
     let scratch = Scratch::new();
     assert!(Command::new("mkfifo").arg(scratch.path().join("pipe")).status().unwrap().success());
     let output = run(&scratch, &["check", "-c", "pipe"]);
@@ -145,7 +145,7 @@ fn case_87_a_pipe_is_no_configuration_and_is_not_waited_for() {
 }
 
 #[test]
-fn case_88_an_address_in_use_is_told_and_none_of_the_others_stays_bound() {
+fn case_88_an_address_in_use_is_reported_and_no_other_stays_bound() {
     let scratch = Scratch::new();
     let taken = TcpListener::bind("127.88.0.1:0").unwrap();
     let free = TcpListener::bind("127.88.0.2:0").unwrap().local_addr().unwrap();
@@ -172,7 +172,7 @@ fn case_89_after_a_kill_it_restarts_on_its_address_and_sweeps_left_overs() {
         assert!(answer.starts_with(b"OK\nOK\nOK\nOK\n") || answer.starts_with(b"OK\nOK\nOK\nerror"), "{answer:?}");
         let mut cut = Client::connect(address);
         cut.ask(format!("cut{round}\n9\n"), "OK\nOK\n");
-        // It ends with SIGKILL, its connections with it.
+        // SIGKILL ends the server and its connections.
         drop(server);
         assert!(cut.try_rest().is_err() || cut.try_rest().is_ok_and(|rest| rest.is_empty()));
     }
@@ -181,7 +181,7 @@ fn case_89_after_a_kill_it_restarts_on_its_address_and_sweeps_left_overs() {
 }
 
 #[test]
-fn case_93_without_being_told_otherwise_it_listens_to_this_machine_alone() {
+fn case_93_by_default_it_listens_on_loopback_only() {
     let output = run(&Scratch::new(), &["check"]);
     let config: Value = serde_json::from_slice(&output.stdout).unwrap();
     for listener in config["listeners"].as_array().unwrap() {
@@ -235,8 +235,8 @@ fn case_96_every_accepted_connection_is_open_or_counted_as_closed() {
         }
     });
     let known = |what| trial.counter("sum-tcp", what);
-    eventually("all are known", || known("accepted") + known("refused") == 40);
-    eventually("all but those held are over", || known("open") == 20);
+    eventually("all are counted", || known("accepted") + known("refused") == 40);
+    eventually("all but the held ones have ended", || known("open") == 20);
     assert_eq!(known("accepted"), known("closed") + 20);
     drop(held);
     trial.end();

@@ -1,4 +1,4 @@
-//! C: what can become of a connection.
+//! C: the ways of a connection to end.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -41,7 +41,7 @@ fn case_31_a_reset_at_every_byte_of_a_conversation_ends_one_connection() {
             client.reset();
         }
     }
-    // Nobody is told of the end of a pipe by a signal.
+    // SIGPIPE is ignored: a closed pipe is reported as EPIPE.
     let ignored = trial.proc("status");
     let ignored = ignored.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
     let sigpipe = 1 << 12;
@@ -58,7 +58,7 @@ fn case_32_clients_that_never_read_are_cut_in_time_within_their_memory() {
     let before = trial.resident_bytes();
     let peers = deaf_clients(&trial, "uppercase-tcp", PEERS);
     let grown = trial.resident_bytes().saturating_sub(before);
-    assert!(grown > PEERS * 256 * KIB / 2, "their output has not been kept: {grown} bytes");
+    assert!(grown > PEERS * 256 * KIB / 2, "their output is not in memory: {grown} bytes");
     assert!(grown < PEERS * 2 * (256 + 64) * KIB, "{grown} bytes");
     eventually("all are cut", || trial.counter("uppercase-tcp", "open") == 0);
     assert!(trial.counters()[0].contains("closed 100 (write timeout 100)"), "{:?}", trial.counters());
@@ -71,7 +71,7 @@ fn case_33_silent_slow_and_idle_clients_are_closed_at_their_deadlines() {
     let (idle, request) = (Duration::from_secs(1), Duration::from_millis(1500));
     let limits = json!({ "limits": { "idle_timeout": "1s", "request_timeout": "1500ms" } });
     let trial = Trial::start(&[listener_with("sum", &limits), listener_with("file-sized", &limits)]);
-    let is_over = |mut client: Client, at_least: Duration, start: Instant| {
+    let has_ended = |mut client: Client, at_least: Duration, start: Instant| {
         client.try_rest().unwrap();
         let took = start.elapsed();
         assert!(took >= at_least * 9 / 10, "{took:?} is too early for {at_least:?}");
@@ -87,9 +87,9 @@ fn case_33_silent_slow_and_idle_clients_are_closed_at_their_deadlines() {
         let mut client = Client::connect(trial.address(name));
         let start = Instant::now();
         client.ask(before, answer);
-        is_over(client, idle, start);
+        has_ended(client, idle, start);
     }
-    // A name that follows one with a newline ends with a newline, and with no pause.
+    // After a name with a newline, the next one ends with a newline, and not by a pause.
     for (name, before, answer, drop) in
         [("sum-tcp", SUM.0, SUM.1, " "), ("file-sized-tcp", "empty\n0\n", "OK\nOK\nOK\n", "a")]
     {
@@ -97,14 +97,14 @@ fn case_33_silent_slow_and_idle_clients_are_closed_at_their_deadlines() {
         client.ask(before, answer);
         let start = Instant::now();
         client.send(if name == "sum-tcp" { "{" } else { drop });
-        eventually("it is over", || {
+        eventually("it is closed", || {
             client.send(drop);
             watch_for(Duration::from_millis(20));
             client.has_answer()
         });
-        is_over(client, request, start);
+        has_ended(client, request, start);
     }
-    // Slower than a request may be, quicker than silence: contents have all the time of the world.
+    // Slower than a request may be, but never idle: contents have no time limit.
     let mut slow = Client::connect(trial.address("file-sized-tcp"));
     slow.ask("slow\n12\n", "OK\nOK\n");
     for _ in 0..12 {
@@ -117,7 +117,7 @@ fn case_33_silent_slow_and_idle_clients_are_closed_at_their_deadlines() {
     assert_eq!(process.received(), ["empty", "quiet", "slow"]);
 }
 
-/// Two ends of a cable between this machine's network and another one, gone with the test.
+/// Two ends of a cable between this machine's network and another one, removed with the test.
 struct Cable {
     name: String,
     subnet: u8,
@@ -186,7 +186,7 @@ fn case_34_a_peer_with_a_cut_cable_and_its_upload_end_at_the_deadline() {
     ));
     eventually("the upload is under way", || trial.directory().names().contains(&"told".to_owned()));
     cable.cut();
-    eventually("it is given up", || trial.counter("file-sized-tcp", "open") == 0);
+    eventually("it is closed", || trial.counter("file-sized-tcp", "open") == 0);
     let _ = far.kill();
     let _ = far.wait();
     let process = trial.end();
@@ -287,7 +287,7 @@ fn case_42_no_byte_of_one_client_ever_reaches_another() {
                     let sent = vec![letter; 1 + round * 9973];
                     let answer = ask(address, &[&sent]);
                     assert!(answer == sent.to_ascii_uppercase(), "{}", letter as char);
-                    // One who leaves with his answer on the way.
+                    // A client that closes with its answer under way.
                     let mut gone = Client::connect(address);
                     gone.send(&sent);
                     gone.reset();
@@ -304,7 +304,7 @@ fn case_92_a_full_house_stays_within_a_limit_of_memory() {
     let trial = Trial::under(&["prlimit", "--as=1073741824"], &[listener("uppercase", "tcp")]);
     let before = trial.resident_bytes();
     let peers = deaf_clients(&trial, "uppercase-tcp", PEERS);
-    assert!(trial.resident_bytes() - before > PEERS * 256 * KIB / 2, "their output has not been kept");
+    assert!(trial.resident_bytes() - before > PEERS * 256 * KIB / 2, "their output is not in memory");
     assert_eq!(ask(trial.address("uppercase-tcp"), &["one more"]), b"ONE MORE");
     for peer in peers {
         peer.reset();

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{Client, eventually, listener};
 
-/// Waits for the first bytes, and panics over the next ones.
+/// Keeps the first bytes, and panics at the next ones.
 struct Fragile {
     touched: bool,
 }
@@ -57,7 +57,7 @@ fn a_panic_logs_the_last_records_of_its_own_connection_only() {
         reactor.run().unwrap();
     });
 
-    Client::connect(addresses[1]).ask("somebody else", "SOMEBODY ELSE");
+    Client::connect(addresses[1]).ask("other clients", "OTHER CLIENTS");
     let mut client = Client::connect(addresses[0]);
     client.ask("four", "1");
     client.send("eleven more");
@@ -68,7 +68,7 @@ fn a_panic_logs_the_last_records_of_its_own_connection_only() {
     for wanted in [") = 4\n", "sendto(1) = 1", ") = 11\n", "on_bytes(11) = bug", "it panicked"] {
         assert!(last.contains(wanted), "no {wanted} in {last}");
     }
-    assert!(!last.contains("(13)"), "that was somebody else: {last}");
+    assert!(!last.contains("(13)"), "that was another client: {last}");
     handle.stop();
     server.join().unwrap();
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, PATIENCE, Scratch, every_protocol};
 
-/// What a loop did while all kinds of clients were served, a slow reader among them.
+/// A recording of a loop that served all kinds of clients, a slow reader among them.
 #[track_caller]
 pub(crate) fn record() -> Recording {
     let directory = Scratch::new();
@@ -59,7 +59,7 @@ pub(crate) fn view(recording: &Recording, view: View) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// The data in a page, and what they say of each record: its kind and its text.
+/// The data in a page: the kind and the text of each record.
 pub(crate) fn data(page: &str) -> (Value, Vec<(String, String)>) {
     let (_, rest) = page.split_once("type=\"application/json\">").unwrap();
     let data: Value = serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::recorded::{data, record, view};
 
-/// What trace events say, in order: the texts of slices, of instants, and of what a visit left.
+/// The texts of trace events, in order: of slices, of instants, and of the state that a visit left.
 fn told(events: &[Value]) -> Vec<String> {
     let text = |event: &Value| {
         let text = match (event["ph"].as_str()?, event["cat"].as_str()) {

@@ -1,4 +1,4 @@
-//! What holds for every text that is given as a configuration.
+//! Properties of every text that is read as a configuration.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use reactor::config::units::{Size, Span};
 use reactor::config::{Listen, Problems};
 use reactor::{Config, Registry};
 
-/// Every text is either a configuration, which printed and read again is the same, or has problems that stand where they are
-/// said to stand.
+/// Every text is either a configuration, which is the same when printed and read again, or has problems at the places
+/// that they name.
 pub(crate) fn config(text: &[u8]) {
     let Ok(text) = str::from_utf8(text) else { return };
     let registry = Registry::built_in();

@@ -1,4 +1,4 @@
-//! What holds for every way to find the end of a message.
+//! Properties of every way to find the end of a message.
 //!
 //! The first byte of the input is the limit, the second says how the rest is split.
 
