@@ -33,6 +33,8 @@ pub struct Endpoint {
     /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
     pub(crate) places: usize,
     pub(crate) peers: Peers,
+    /// Connections whose opening is not complete.
+    pub(crate) opening: usize,
     /// What its connections go through before they get a protocol.
     pub(crate) opens: Option<Opens>,
     bug_log: BugLog,
@@ -51,6 +53,7 @@ impl Endpoint {
             service,
             places: 0,
             peers: Peers::default(),
+            opening: 0,
             opens: None,
             bug_log: BugLog::default(),
         }
@@ -92,10 +95,10 @@ impl Endpoint {
         &self.stats
     }
 
-    /// Connections that are open now.
+    /// Connections that are open now, those that have no protocol yet included.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        (self.stats.accepted - self.stats.closed.total()) as usize
+        (self.stats.accepted - self.stats.closed.total()) as usize + self.opening
     }
 
     /// Logs a bug of the protocol, at a limited rate.

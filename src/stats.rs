@@ -69,12 +69,12 @@ impl fmt::Display for Tally {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections accepted.
+    /// Connections accepted: each got its protocol.
     pub accepted: u64,
     /// Connections closed, by reason.
     pub closed: Tally,
-    /// What was refused while its connection or socket goes on, by reason. Over TCP: connections that were closed at once,
-    /// requests, and connections that were gone before they were accepted, by the name of the errno. Over UDP: datagrams that got
+    /// What was refused, by reason. Over TCP: connections that got no protocol, requests of connections that go on, and
+    /// connections that were gone before they were accepted, by the name of the errno. Over UDP: datagrams that got
     /// no answer, which the log calls dropped. Their reasons are the protocol's own; `no answer` if it took the datagram and said
     /// nothing; `too long`, `source port 0`, and `bug` if it panicked; `send error` and `shutdown` if there was an answer which
     /// could not be sent.

@@ -155,7 +155,7 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[58],
         does: "It answers datagrams for as long as some wait, and nobody else (ponyc#5644)",
         file: "src/datagram.rs",
-        function: "drive",
+        function: "serve",
         right: "budget -= self.received.len();",
         wrong: "",
         caught_by: Promise("fairness::a_turn_answers_a_few_of_the_datagrams_that_wait_and_the_next_turns_the_others"),
