@@ -83,6 +83,11 @@ impl Outbox {
         *self = Self { bytes, sent: 0 };
     }
 
+    /// Takes what follows the first `from` bytes that are pending.
+    pub(crate) fn split_off(&mut self, from: usize) -> Vec<u8> {
+        self.bytes.split_off(self.sent + from)
+    }
+
     /// Forgets everything, and keeps the memory for the next visit.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
@@ -111,14 +116,6 @@ impl io::Write for Outbox {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-impl Outbox {
-    /// Takes what follows the first `from` bytes that are pending.
-    pub(crate) fn split_off(&mut self, from: usize) -> Vec<u8> {
-        self.bytes.split_off(self.sent + from)
     }
 }
 

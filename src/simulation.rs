@@ -20,7 +20,7 @@
 //! 2. Then the faults stop, and every honest client that no fault has hit must have its complete and right answer.
 //! 3. At last the server is stopped, and nothing may be left of anything.
 //!
-//! Reading order, each knowing only those before it: `random`, `trace`, `chaos`, `settings`, `network`; `tale`, the `clients`,
+//! Reading order, each knowing only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`; `tale`, the `clients`,
 //! the `disk`, and `world`, which has them all; the server's side of the network (`streams`, `datagrams`, `kernel`);
 //! `checks`; and `run`.
 
@@ -31,6 +31,7 @@ mod datagrams;
 mod disk;
 mod kernel;
 mod network;
+mod openings;
 mod random;
 mod run;
 mod settings;

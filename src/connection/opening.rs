@@ -50,7 +50,6 @@ pub(crate) trait Opener: Send {
 }
 
 /// How far an opening has come.
-#[cfg_attr(not(test), expect(dead_code, reason = "no listener has an opener yet but those of tests"))]
 pub(crate) enum Progress {
     /// More bytes are needed.
     More,

@@ -3,6 +3,7 @@
 use super::{Owner, Reactor};
 use crate::bulk::Buffers;
 use crate::connection::Claim;
+use crate::connection::opening::Opens;
 use crate::kernel::{Kernel, Token};
 use crate::time::Time;
 
@@ -111,6 +112,11 @@ impl<K: Kernel> Reactor<K> {
     /// Lets all uploads together have fewer buffers, so that a simulation of few of them runs out.
     pub(crate) fn limit_buffers(&mut self, most: usize) {
         self.lent.buffers = Buffers::new(most);
+    }
+
+    /// Makes all connections open like this, in a simulation.
+    pub(crate) fn open_with(&mut self, opens: Opens) {
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.opens = Some(opens));
     }
 
     /// What the connections that wait claim of their sockets.
