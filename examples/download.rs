@@ -5,18 +5,15 @@
 //! echo README.md | nc -N 127.0.0.1 9004
 //! ```
 //!
-//! However large the file and however slow its reader, a connection holds two parts of it at most beside what is being
-//! sent: the next part is not taken before there is room for it.
+//! However large the file and however slow its reader, a connection holds at most two parts of the file beside the
+//! output buffer: the next part is not taken before there is room for it.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::process::ExitCode;
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
-};
+use reactor::protocol::{Acceptor, Context, NoOptions, ProtocolError, Reply, Step, StreamProtocol, Within};
 
 /// Bytes that one job reads.
 const PART_BYTES: usize = 64 * 1024;
@@ -24,7 +21,7 @@ const PART_BYTES: usize = 64 * 1024;
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// What a job returns: the file, to go on with, and the next part of it, which is empty at its end.
+/// What a job returns: the file, to go on with, and its next part, which is empty at the end of the file.
 type Part = io::Result<(File, Vec<u8>)>;
 
 struct Download;
@@ -51,7 +48,7 @@ impl Download {
     }
 }
 
-/// A file of the current directory and no other: one component that is not hidden.
+/// Returns the path of a file in the current directory: one component that is not hidden.
 fn plain_name(name: &[u8]) -> Result<String, ProtocolError> {
     let name = str::from_utf8(name).ok().filter(|name| !name.starts_with('.') && !name.contains('/'));
     name.map(str::to_owned).ok_or_else(no_such_file)
@@ -67,29 +64,13 @@ fn next_part(mut file: File) -> Part {
     Ok((file, part))
 }
 
-impl Service for Download {
-    const NAME: &'static str = "download";
-    const ABOUT: &'static str = "Sends files of the current directory, each for its name on a line.";
-    const TRY: &'static str = "echo README.md | nc -N 127.0.0.1 9004";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Download {
-    // The file that it sends.
-    const DESCRIPTORS: usize = 1;
-
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Download>();
+    let about = "Sends files of the current directory, each for its name on a line.";
+    registry.stream_with("download", about, "echo README.md | nc -N 127.0.0.1 9004", |_: NoOptions, _| {
+        // The file that it sends is open beside its socket.
+        Ok(Acceptor::new(|_| Download).descriptors(1))
+    });
     reactor::command(registry)
 }
 
@@ -110,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_name_is_refused() {
+    fn a_name_that_is_not_plain_is_refused() {
         for name in ["../Cargo.toml\n", "/etc/passwd\n", ".git\n", "\u{0}\n", "missing\n", &"x".repeat(300)] {
             let transcript = converse(Download, &Script::new().send(name).fin());
             assert_eq!(transcript.reason, CloseReason::Refused("no such file"), "{name}");

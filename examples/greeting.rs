@@ -6,7 +6,7 @@
 //! cargo run --example greeting -- tcp://localhost:7020 --every 500ms
 //! ```
 //!
-//! The smallest client that talks: it writes, reads, and waits for a moment in time, all in one loop.
+//! The smallest client that writes: it writes, reads, and waits for a timer, all in one loop.
 
 mod client;
 #[path = "client/outbox.rs"]
@@ -41,11 +41,11 @@ struct Cli {
     #[arg(long, value_name = "PAUSE", value_parser = span)]
     every: Option<Duration>,
 
-    /// Leave after so many greetings instead of going on until the server closes
+    /// Close after this number of greetings instead of going on until the server closes
     #[arg(long, value_name = "N", requires = "every")]
     count: Option<u64>,
 
-    /// Give up when there is no connection, or no answer, for so long
+    /// Give up after this time without a connection or an answer
     #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
@@ -79,7 +79,7 @@ struct Client {
     output: Output,
     every: Duration,
     timeout: Duration,
-    /// How many greetings are still to be sent; `None` is without end.
+    /// Number of greetings still to send; `None` is without end.
     left: Option<u64>,
     state: State,
     state_ends: Option<Instant>,
@@ -87,14 +87,14 @@ struct Client {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Until the next greeting is due.
+    /// The state ends when the next greeting is due.
     Pausing,
-    /// Until the answer comes, or is given up.
+    /// The state ends when the answer comes, or times out.
     Asking,
 }
 
 impl Client {
-    /// Does all that can be done now. Returns whether there is something to wait for.
+    /// Does all that can be done now. Returns whether there is anything to wait for.
     fn turn(&mut self) -> Result<bool> {
         loop {
             if self.state == State::Pausing && is_past(self.state_ends) {
@@ -123,7 +123,7 @@ impl Client {
         self.state_ends = after(self.timeout);
     }
 
-    /// One read is taken for one answer. That is a guess, which this protocol invites: its messages have no end mark.
+    /// One read counts as one answer. That is a guess: messages of this protocol have no end mark.
     fn answered(&mut self, text: &[u8]) -> Result<()> {
         if self.state == State::Asking {
             self.state = State::Pausing;

@@ -1,4 +1,4 @@
-//! A protocol of one's own: it answers each line with the same line, reversed.
+//! The smallest plug-in: it answers each line with the same line, reversed.
 //!
 //! ```text
 //! cargo run --example plugin -- --listen reverse=tcp://127.0.0.1:9000
@@ -15,7 +15,7 @@ use reactor::protocol::{Context, ProtocolError, Reply, Step, StreamProtocol, Wit
 
 const ABOUT: &str = "Answers each line with the same line, reversed.";
 
-/// The longest line, in bytes: whatever comes from a peer has a bound.
+/// The longest line, in bytes: all input from a peer has a bound.
 const LINE_BYTES_MAX: usize = 1024;
 
 struct Reverse;

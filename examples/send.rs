@@ -7,7 +7,7 @@
 //! cargo run --example send -- notes.txt --protocol file --bare
 //! ```
 //!
-//! The client reads while it writes, so that it hears a server which refuses in the middle of the contents.
+//! The client reads while it writes, so that it notices a refusal in the middle of the contents.
 
 mod client;
 #[path = "client/send/exactly.rs"]
@@ -58,7 +58,7 @@ struct Cli {
     #[arg(long)]
     bare: bool,
 
-    /// Give up when nothing moves for so long; making a large file durable may take a while
+    /// Give up after this time without progress; syncing a large file to the disk may take a while
     #[arg(long, default_value = "30s", value_parser = span)]
     timeout: Duration,
 }
@@ -101,7 +101,7 @@ fn send(cli: &Cli) -> Result<String> {
     }
 }
 
-/// The server judges the name. But one with a newline would be two lines, so that must not reach it.
+/// The server checks the name. But a name with a newline would be two lines, so it must not be sent.
 fn name(cli: &Cli) -> Result<&str> {
     let own_name = || cli.file.file_name().and_then(|name| name.to_str());
     match cli.name.as_deref().or_else(own_name) {
@@ -121,8 +121,9 @@ fn url(cli: &Cli) -> Result<Url> {
     cli.url.clone().map_or_else(|| url_of(&[Transport::Tcp])(default).context(default), Ok)
 }
 
-/// Here the contents end with the connection. So the server can't tell a whole file from one whose sender has died: only
-/// its last line shows that it has got everything. What can be done here is to die with a reset, which leaves no file.
+/// Here the contents end with the connection. So the server can't tell a whole file from one whose sender has died:
+/// only its last line shows that it got everything. What the client can do is to end with a reset if it dies, which
+/// leaves no file.
 fn send_file(session: &mut Session, name: &str, file: &mut File, bar: &ProgressBar) -> Result<String> {
     session.reset_unless_ended()?;
     session.say(name);

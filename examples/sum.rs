@@ -8,7 +8,7 @@
 //! cargo run --example sum -- 7 4 udp://127.0.0.1:5656 --users 10
 //! ```
 //!
-//! The first request asks for A + B, the next one for (A + 1) + B, and so on, so that each answer shows which request it
+//! The first request asks for A + B, the next one for (A + 1) + B, and so on. So each answer shows which request it
 //! belongs to.
 
 mod client;
@@ -40,7 +40,7 @@ use question::Questions;
 
 /// Asks the server for sums, over TCP or UDP, and prints each on a line.
 ///
-/// The first request asks for A + B, the next one for (A + 1) + B, and so on, so that each answer shows which request it
+/// The first request asks for A + B, the next one for (A + 1) + B, and so on. So each answer shows which request it
 /// belongs to. Over TCP the answers must come in order, over UDP they may come in any order or be lost.
 #[derive(Parser)]
 struct Cli {
@@ -72,7 +72,7 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     users: u32,
 
-    /// Give up when there is no connection, or no answer, for so long; over UDP the answer counts as lost, also when the
+    /// Give up after this time without a connection or an answer; over UDP the answer counts as lost, also when the
     /// network refuses the request
     #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,

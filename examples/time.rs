@@ -6,7 +6,7 @@
 //! cargo run --example time | head -1
 //! ```
 //!
-//! The smallest client there is: one socket, which is only read.
+//! The smallest client: one socket, which is only read.
 
 mod client;
 #[path = "client/reader.rs"]
@@ -37,7 +37,7 @@ struct Cli {
     #[arg(default_value = "tcp://127.0.0.1:8330", value_parser = url_of(&[Transport::Tcp]))]
     url: Url,
 
-    /// Give up when there is no connection, or no time, for so long
+    /// Give up after this time without a connection or an answer
     #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
@@ -57,16 +57,16 @@ fn run(cli: &Cli) -> Result<()> {
     let mut told = false;
     let mut chunk = [0; 1024];
     loop {
-        // An edge tells once that bytes have come, not how many: read until `WouldBlock`, and only then wait.
+        // An edge reports once that bytes have arrived, not how many: read until `WouldBlock`, and only then wait.
         match attempt(|| stream.read(&mut chunk)).context("cannot read from the server")? {
             Some(0) if told => break,
-            Some(0) => return Failure::because("the server closed without telling the time"),
+            Some(0) => return Failure::because("the server closed without sending the time"),
             Some(length) => {
                 output.write(&chunk[..length])?;
                 told = true;
                 deadline = None;
             }
-            None if is_past(deadline) => return Failure::because("the server did not tell the time"),
+            None if is_past(deadline) => return Failure::because("the server did not send the time"),
             None => wait(&mut poll, &mut events, deadline).context("cannot wait")?,
         }
         if events.iter().any(|event| has_left(event, READER)) {

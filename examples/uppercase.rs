@@ -48,7 +48,7 @@ struct Cli {
     #[arg(default_value = "tcp://127.0.0.1:8001", value_parser = url_of(&[Transport::Tcp]))]
     url: Url,
 
-    /// Give up when there is no connection for so long
+    /// Give up after this time without a connection
     #[arg(long, default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
@@ -86,7 +86,7 @@ fn run(cli: &Cli) -> Result<()> {
 
 struct Client {
     stream: TcpStream,
-    /// What was typed and not sent yet: one chunk at most, as the keyboard is read only when this is empty.
+    /// Typed bytes that are not sent yet: one chunk at most, as the keyboard is read only when the outbox is empty.
     outbox: Outbox,
     /// `None` after the end of the input.
     keyboard: Option<Keyboard>,
@@ -136,14 +136,14 @@ impl Client {
         Ok(true)
     }
 
-    /// Shuts down our side of the connection. The server may still have much to say, so that we go on reading.
+    /// Shuts down our side of the connection. The server may still have much to send, so we go on reading.
     fn end_of_input(&mut self, poll: &Poll) -> Result<()> {
         self.close_keyboard(poll)?;
         self.write_error = self.stream.shutdown(Shutdown::Write).err();
         Ok(())
     }
 
-    /// A server that takes no more may have said why, before that. So the error is kept until all is read.
+    /// A server that stops reading may have sent the reason before. So the error is kept until all input is read.
     fn stop_speaking(&mut self, poll: &Poll, error: io::Error) -> Result<()> {
         self.outbox = Outbox::default();
         self.write_error = Some(error);

@@ -16,10 +16,10 @@ use crate::units::{Expected, from_string};
 pub struct Listen {
     /// TCP or UDP.
     pub transport: Transport,
-    /// `tcp4`, `udp6`: the only family allowed.
+    /// The only family allowed, as in `tcp4` and `udp6`; `None` for both.
     pub family: Option<Family>,
     /// An IP address (IPv6 without brackets, a link-local one with its zone: `fe80::1%eth0`) or a host name; `None` for
-    /// every address of the machine, of `family` or, if that is not given, of both families.
+    /// every address of the machine, of `family` if it is given.
     pub host: Option<String>,
     /// The port; 0 lets the kernel choose.
     pub port: u16,
@@ -58,7 +58,7 @@ const ADDRESS: Expected = Expected("an address such as \"tcp://127.0.0.1:5656\""
 const HOST: Expected = Expected("an IP address or a host name before the port, or nothing for every address");
 
 impl Listen {
-    /// `tcp`, `tcp4`, `tcp6`, `udp`, `udp4` or `udp6`.
+    /// Returns the scheme: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4` or `udp6`.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         SCHEMES
@@ -67,12 +67,12 @@ impl Listen {
             .map_or("tcp", |(scheme, ..)| scheme)
     }
 
-    /// Whether it takes every address of the machine, of one family or of both.
+    /// Whether this is the wildcard address of one family or of both.
     pub(super) fn is_every(&self) -> bool {
         self.ip().map_or_else(|| self.host.is_none(), |ip| ip.is_unspecified())
     }
 
-    /// The host in one spelling.
+    /// The host in one spelling, for comparison; empty for the wildcard.
     pub(super) fn host_key(&self) -> String {
         if self.is_every() { String::new() } else { self.host_or_every().to_ascii_lowercase() }
     }
@@ -82,7 +82,7 @@ impl Listen {
         host.split('%').next()?.parse().ok()
     }
 
-    /// The only family that it takes, if there is one: an IP address has its own.
+    /// The only family of this address, if there is one: an IP address has its own.
     pub(super) fn only_family(&self) -> Option<Family> {
         match self.ip() {
             Some(IpAddr::V4(_)) => Some(Family::V4),
@@ -91,11 +91,11 @@ impl Listen {
         }
     }
 
-    /// What is wrong with listening here where `first` does already, in a sentence that calls it `name`; nothing if both
-    /// may be. Port 0 is never the same; host names are not looked up.
+    /// Returns the problem if this listener and `first`, which the sentence calls `name`, cannot both be bound; `None`
+    /// if they can. Port 0 never clashes; host names are not looked up.
     ///
-    /// A socket on every address leaves none to another one. The BSDs allow that nevertheless (`SO_REUSEADDR`), and Linux
-    /// does not; a configuration is right or wrong on every machine.
+    /// A socket on the wildcard address takes all addresses. The BSDs allow another socket nevertheless
+    /// (`SO_REUSEADDR`), Linux does not; a configuration is valid on every machine or on none.
     pub(super) fn clash(&self, first: &Self, name: &str) -> Option<String> {
         if self.port == 0 || (self.transport, self.port) != (first.transport, first.port) {
             return None;
@@ -103,8 +103,8 @@ impl Listen {
         let families = (self.only_family(), first.only_family());
         let may_share_family = !matches!(families, (Some(one), Some(other)) if one != other);
         let found = match (self.is_every(), first.is_every()) {
-            (true, false) if meets(families.0, families.1) => format!("every address, of which {name} has one"),
-            (false, true) if meets(families.1, families.0) => format!("one of {name}, which takes every address"),
+            (true, false) if meets(families.0, families.1) => format!("every address, which includes that of {name}"),
+            (false, true) if meets(families.1, families.0) => format!("one of {name}, which listens on every address"),
             (every, first_every) if every == first_every && self.host_key() == first.host_key() && may_share_family => {
                 format!("that of {name}")
             }
@@ -122,7 +122,7 @@ impl Listen {
     }
 }
 
-/// Whether all addresses of a family, or of both, include one that is of `one`, as far as that is known.
+/// Whether the wildcard of `every` includes an address of the family `one`, as far as that is known.
 fn meets(every: Option<Family>, one: Option<Family>) -> bool {
     every.is_none() || every == one
 }
@@ -136,7 +136,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// The URL. Every address of both families is `[::]`, which means the same when it is read.
+/// The URL. The wildcard of both families is `[::]`, which is read as the same.
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.host_or_every();
@@ -169,7 +169,7 @@ impl FromStr for Listen {
     }
 }
 
-/// The host in its usual spelling; `None` for every address of the family.
+/// Returns the host in its usual spelling; `None` for the wildcard of the family.
 fn parse_host(host: &str, family: Option<Family>) -> Result<Option<String>, Expected> {
     if host.is_empty() {
         return Ok(None);
@@ -197,8 +197,8 @@ fn parse_host(host: &str, family: Option<Family>) -> Result<Option<String>, Expe
     }
 }
 
-/// The zone of an address with its `%` (RFC 4007, section 11), which a link-local one needs and others do not have: the
-/// name or the number of an interface.
+/// Returns the zone of an address with its `%` (RFC 4007, section 11): the name or the number of an interface. A
+/// link-local address needs a zone, other addresses must not have one.
 fn parse_zone(address: Ipv6Addr, zone: Option<&str>) -> Result<String, Expected> {
     const NAME_BYTES_MAX: usize = 15; // Linux, IFNAMSIZ; the BSDs have no more.
     if address.to_ipv4_mapped().is_some() {
@@ -221,14 +221,14 @@ fn parse_zone(address: Ipv6Addr, zone: Option<&str>) -> Result<String, Expected>
     }
 }
 
-/// Whether an address is unique only on its link, so that it means nothing without an interface (RFC 4291, sections 2.5.6
-/// and 2.7).
+/// Whether an address is unique only on its link, so that it needs an interface (RFC 4291, sections 2.5.6 and 2.7).
 fn needs_zone(address: Ipv6Addr) -> bool {
     address.is_unicast_link_local() || matches!(address.segments()[0] & 0xff0f, 0xff01 | 0xff02)
 }
 
-/// RFC 1123, section 2.1: labels of letters, digits and hyphens, the last one not all digits, since that could only be an
-/// IPv4 address. The underscore is not allowed there, but found in practice.
+/// Whether `host` is a host name (RFC 1123, section 2.1): labels of letters, digits and hyphens, the last not all
+/// digits, because that would be an IPv4 address. Underscores, which the RFC does not allow, are accepted because they
+/// occur in practice.
 fn is_host_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_label = |label: &str| {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prints_parses_to_the_same() {
+    fn a_printed_address_parses_to_the_same() {
         for (written, printed) in [
             ("tcp://127.0.0.1:5656", "tcp://127.0.0.1:5656"),
             ("udp4://127.0.0.1:0", "udp4://127.0.0.1:0"),
@@ -301,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn no_host_means_every_address_and_so_do_two_colons_in_brackets() {
+    fn no_host_and_two_colons_in_brackets_mean_every_address() {
         assert_eq!(listen("tcp://:8330").host, None);
         assert_eq!(listen("tcp://[::]:8330").host, None);
         assert_eq!(listen("tcp://0.0.0.0:8330").host.as_deref(), Some("0.0.0.0"));
     }
 
     #[test]
-    fn an_address_that_cannot_be_one_is_refused() {
+    fn an_invalid_address_is_refused() {
         for text in [
             "",
             "tcp",
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_address_is_said() {
+    fn the_error_of_an_address_says_what_is_wrong() {
         for (text, expected) in [
             (
                 "tcp://[::ffff:127.0.0.1]:80",
@@ -366,17 +366,17 @@ mod tests {
         }
     }
 
-    /// What is found at `one` where `other` is, without the words around it.
+    /// Returns the problem of `one` beside `other`, without the beginning of the sentence.
     fn clash(one: &str, other: &str) -> Option<String> {
         let clash = listen(one).clash(&listen(other), "a")?;
         Some(clash.strip_prefix("expected an address of its own, found ").unwrap_or(&clash).to_owned())
     }
 
     #[test]
-    fn what_cannot_be_bound_at_once_clashes() {
+    fn listeners_that_cannot_both_be_bound_clash() {
         const SAME: Option<&str> = Some("that of a");
-        const EVERY: Option<&str> = Some("every address, of which a has one");
-        const ONE: Option<&str> = Some("one of a, which takes every address");
+        const EVERY: Option<&str> = Some("every address, which includes that of a");
+        const ONE: Option<&str> = Some("one of a, which listens on every address");
         for (one, other, expected, reverse) in [
             ("tcp://127.0.0.1:80", "tcp4://127.0.0.1:80", SAME, SAME),
             ("tcp://:80", "tcp6://[::]:80", SAME, SAME),

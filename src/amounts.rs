@@ -1,5 +1,5 @@
-//! Amounts as a person reads them, in lines of the log: `256 KiB`, `3.2 s`. Two or three digits tell enough there. Exact, as a
-//! configuration has them, they are in [`units`](crate::units).
+//! Amounts for people, in log lines: `256 KiB`, `3.2 s`, rounded to two or three digits. For exact amounts, as in a
+//! configuration, see [`units`](crate::units).
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::units::Size;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rounded<T>(pub(crate) T);
 
-/// A number of things, with the word for one of them: `1 connection`, `2 connections`.
+/// A number of things, with their noun in the singular: `1 connection`, `2 connections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
 
@@ -59,27 +59,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_told_in_the_largest_unit_of_which_there_is_one() {
-        let told = |bytes| Rounded::bytes(bytes).to_string();
-        assert_eq!([told(0), told(1023), told(1024), told(1536)], ["0 B", "1023 B", "1 KiB", "1.5 KiB"]);
-        assert_eq!([told(256 << 10), told(300_000), told(u64::MAX)], ["256 KiB", "293 KiB", "16777216 TiB"]);
+    fn bytes_are_shown_in_the_largest_unit_that_fits() {
+        let shown = |bytes| Rounded::bytes(bytes).to_string();
+        assert_eq!([shown(0), shown(1023), shown(1024), shown(1536)], ["0 B", "1023 B", "1 KiB", "1.5 KiB"]);
+        assert_eq!([shown(256 << 10), shown(300_000), shown(u64::MAX)], ["256 KiB", "293 KiB", "16777216 TiB"]);
     }
 
     #[test]
-    fn a_stretch_of_time_is_told_to_two_digits_or_more() {
-        let told = |milliseconds| Rounded(Duration::from_millis(milliseconds)).to_string();
-        assert_eq!([told(0), told(999), told(3_200), told(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
-        assert_eq!([told(120_000), told(7_200_000), told(172_800_000)], ["2 min", "2 h", "2 d"]);
+    fn a_duration_is_shown_with_two_digits_or_more() {
+        let shown = |milliseconds| Rounded(Duration::from_millis(milliseconds)).to_string();
+        assert_eq!([shown(0), shown(999), shown(3_200), shown(119_000)], ["0 µs", "999 ms", "3.2 s", "119.0 s"]);
+        assert_eq!([shown(120_000), shown(7_200_000), shown(172_800_000)], ["2 min", "2 h", "2 d"]);
     }
 
     #[test]
-    fn one_thing_is_told_without_a_plural() {
-        let told = |count| Count(count, "byte").to_string();
-        assert_eq!([told(0), told(1), told(2)], ["0 bytes", "1 byte", "2 bytes"]);
+    fn one_thing_is_shown_in_the_singular() {
+        let shown = |count| Count(count, "byte").to_string();
+        assert_eq!([shown(0), shown(1), shown(2)], ["0 bytes", "1 byte", "2 bytes"]);
     }
 
     #[test]
-    fn they_take_the_width_of_a_column() {
+    fn rounded_amounts_fill_the_width_of_a_column() {
         assert_eq!(format!("{:>8}|{:>8}", Rounded::bytes(10), Rounded(Duration::from_secs(2))), "    10 B|   2.0 s");
     }
 }

@@ -1,20 +1,20 @@
-//! The one place that knows `EAGAIN` and `EINTR`.
+//! Handles `EAGAIN` and `EINTR`, in one place.
 
 use std::io;
 
-/// What became of a system call that does not block.
+/// The result of a non-blocking system call.
 #[derive(Debug)]
 pub(crate) enum Attempt<T> {
-    /// It gave this.
+    /// The call returned this.
     Done(T),
-    /// It cannot be done now (`EAGAIN`): the kernel owes us an edge for this direction.
+    /// The call would block (`EAGAIN`): the kernel will report an edge for this direction.
     WouldBlock,
-    /// It failed.
+    /// The call failed.
     Failed(io::Error),
 }
 
-/// Makes `call` until it is not interrupted by a signal (`EINTR`, `signal(7)`). It stands on the way of every byte, and
-/// inlined it needs no result in memory.
+/// Repeats `call` while a signal interrupts it (`EINTR`, `signal(7)`). On the hot path: inlined so that the result
+/// stays in registers.
 #[inline(always)]
 pub(crate) fn attempt<T>(mut call: impl FnMut() -> io::Result<T>) -> Attempt<T> {
     loop {
@@ -27,10 +27,10 @@ pub(crate) fn attempt<T>(mut call: impl FnMut() -> io::Result<T>) -> Attempt<T> 
     }
 }
 
-/// Makes `call` until it is not interrupted by a signal: for calls that may wait, on files and in `poll(2)`.
+/// Repeats `call` while a signal interrupts it: for calls that may block, on files and in `poll(2)`.
 ///
 /// # Errors
-/// Those of the call.
+/// Errors of the call.
 pub(crate) fn uninterrupted<T, E: Into<io::Error>>(mut call: impl FnMut() -> Result<T, E>) -> io::Result<T> {
     loop {
         match call().map_err(Into::into) {

@@ -1,4 +1,4 @@
-//! From a checked configuration to services that are open and sockets that are bound.
+//! Opens the services and binds the sockets of a checked configuration.
 
 use std::fmt;
 use std::io;
@@ -11,10 +11,10 @@ use crate::endpoint::Endpoint;
 use crate::errno;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
-use crate::protocol::{DatagramProtocol, Setup, SetupError};
-use crate::registry::{Registry, StreamListenerService};
+use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
+use crate::registry::Registry;
 
-/// Why a server cannot start.
+/// The reason why a server cannot start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {
@@ -22,28 +22,28 @@ pub enum BindError {
     Address {
         /// The name of the listener.
         listener: String,
-        /// What the configuration says.
+        /// The configured address.
         address: String,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// A directory cannot be used.
     Directory {
         /// The name of the listener.
         listener: String,
-        /// Which one.
+        /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// A service cannot be opened.
     Service {
         /// The name of the listener.
         listener: String,
-        /// Why not.
+        /// The reason.
         message: String,
     },
-    /// Too few descriptors are left for even one connection; how many more are needed.
+    /// Too few descriptors are left for even one connection; the number that are missing.
     Descriptors(usize),
     /// There are more than 65,536 listeners.
     Listeners,
@@ -73,19 +73,25 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// A listener that is bound.
+/// A bound listener.
 pub(crate) struct Bound<K: Kernel> {
+    /// The socket, registered with the kernel.
     pub(crate) socket: Socket<K>,
+    /// Its local address.
     pub(crate) address: SocketAddr,
-    pub(crate) service: Option<StreamListenerService>,
+    /// Makes the protocols of TCP connections; `None` for UDP.
+    pub(crate) service: Option<Acceptor>,
 }
 
+/// The socket of a listener.
 pub(crate) enum Socket<K: Kernel> {
+    /// A TCP listener.
     Listener(K::Listener),
+    /// A UDP socket and its protocol.
     Datagram(K::Socket, Box<dyn DatagramProtocol>),
 }
 
-/// Opens the service of a listener, then binds its address; `endpoints` are bound already.
+/// Opens the service of a listener, then binds its address. `endpoints` are the listeners that are already bound.
 pub(crate) fn bind<K: Kernel>(
     kernel: &mut K,
     config: &ListenerConfig,
@@ -97,7 +103,7 @@ pub(crate) fn bind<K: Kernel>(
     let unopened = |error| unopened(config, error);
     let protocol = registry.find(&config.protocol);
     let unknown =
-        || unopened(SetupError::Other(format!("there is no protocol {} over this transport", config.protocol)));
+        || unopened(SetupError::Other(format!("protocol {} is not available over this transport", config.protocol)));
     match config.listen.transport {
         Transport::Tcp => {
             let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
@@ -119,7 +125,7 @@ pub(crate) fn bind<K: Kernel>(
     }
 }
 
-/// Tries the addresses in order; only a machine without the family of the first one gets to the second.
+/// Tries the addresses in order; the second is tried only where the first address family is unavailable.
 fn at_first_address<S>(
     config: &ListenerConfig,
     endpoints: &[Endpoint],
@@ -143,7 +149,8 @@ fn at_first_address<S>(
     })
 }
 
-/// Names the listener of ours that has an address, if it is one of ours: a name may turn out to mean the same address.
+/// Adds to an error the listener of this server that already has the address, if there is one: two host names may
+/// resolve to the same address.
 fn taken_by_us(error: io::Error, transport: Transport, address: SocketAddr, endpoints: &[Endpoint]) -> io::Error {
     let has_it = |endpoint: &&Endpoint| {
         let other = endpoint.address();
@@ -152,7 +159,7 @@ fn taken_by_us(error: io::Error, transport: Transport, address: SocketAddr, endp
     };
     match endpoints.iter().find(has_it) {
         Some(endpoint) if error.kind() == io::ErrorKind::AddrInUse => {
-            let message = format!("the listener {} has that address ({})", endpoint.name(), endpoint.url());
+            let message = format!("the listener {} already has this address ({})", endpoint.name(), endpoint.url());
             io::Error::new(error.kind(), message)
         }
         _ => error,
@@ -167,8 +174,8 @@ fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {
     }
 }
 
-/// How many descriptors connections may take, some being kept in reserve. Says so, once, if that is little, or less than
-/// the configuration asks for: `max_connections` of a listener is no wish unless it differs from the default.
+/// Returns the number of descriptors for connections, after a reserve. Warns if that number is small, or smaller than
+/// the configuration asks for: `max_connections` counts as asked for only if it differs from the default.
 pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[Endpoint]) -> Result<usize, BindError> {
     let Some(free) = kernel.descriptors_free() else { return Ok(usize::MAX) };
     let streams = || endpoints.iter().filter(|endpoint| endpoint.service.is_some());
@@ -187,7 +194,7 @@ pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[En
             if available == 1 { "1 file descriptor is".into() } else { format!("{available} file descriptors are") };
         log::warn!(
             "{are_left} left for connections (an upload takes two), fewer than max_connections of all listeners together: \
-             the rest waits to be accepted (ulimit -n)"
+             the remaining connections wait in the accept queue (ulimit -n)"
         );
     }
     Ok(available)

@@ -1,9 +1,9 @@
-//! Rule 5: a visit has a budget, and so has a turn: in bytes, work and time.
+//! Rule 5: the budgets of a visit and of a turn, in bytes, work and time.
 //!
-//! Only a clock tells how long something took, and reading it for each request would cost more than a hundredth of the
-//! request. So work is counted in [units](crate::limits::CALL_UNITS), which costs two instructions, and the clock is read
-//! when a window of units is full. The window follows the measured cost of a unit, so that a reading comes about every
-//! [`LOOK_EVERY`] however expensive a protocol is: at the finest after each of its calls.
+//! Reading the clock costs more than a hundredth of a request. So work is counted in
+//! [units](crate::limits::CALL_UNITS), by two instructions, and the clock is read when a window of units is full. The
+//! window follows the measured cost of a unit, so that the clock is read about every [`LOOK_EVERY`], at most after each
+//! call of a protocol.
 
 use std::time::Duration;
 
@@ -13,52 +13,57 @@ use crate::limits::{
 };
 use crate::time::Time;
 
-/// Who is visited: that decides how much the visit may take.
+/// The class of a visited slot, which decides the budget of the visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     /// A listener or a UDP socket.
     Door,
-    /// A connection that takes little at a time.
+    /// A connection that needs little work at a time.
     Quiet,
-    /// A connection that takes much: it comes after the quiet ones.
+    /// A connection that needs much work: it is visited after the quiet ones.
     Loud,
 }
 
-/// What is left of the visit and of the turn. Spans of time are in nanoseconds: they are compared once for each visit.
+/// The remaining budget of the visit and of the turn. Durations are in nanoseconds, which are fast to compare.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// Units counted since the clock was read.
+    /// Units counted since the last reading of the clock.
     used: u32,
-    /// Units after which it is read again.
+    /// Units after which the clock is read again.
     window: u32,
+    /// The time of the last reading.
     read_at: Time,
+    /// The time at which the turn began.
     turn_began: Time,
-    /// How old the turn was when the clock was read.
+    /// The age of the turn at the last reading.
     age: u64,
-    /// How old the turn may become while it reaps.
+    /// The age up to which the turn may reap.
     reaps_until: u64,
-    /// The turn is under way, and its end has not been measured.
+    /// Whether a turn has begun whose end has not been measured.
     in_turn: bool,
+    /// The class of the slot that is visited.
     class: Class,
-    /// The visit may go on.
+    /// Whether the visit may continue.
     open: bool,
-    /// The visit may read more: it is likely to have the time to deliver it.
+    /// Whether the visit may read more: it is likely to have the time to deliver the input.
     reads: bool,
     /// Bytes that the visit may still read.
     bytes: usize,
-    /// Units that had been counted when the visit began, or when the clock was read in it.
+    /// The value of `used` at the begin of the visit, or 0 if the clock was read in it.
     visit_from: u32,
+    /// Units that the visit had used at the last reading.
     visit_units: u32,
+    /// Time that the visit had used at the last reading.
     visit_time: u64,
-    /// Whom the turn has served so far: a bit for each endpoint, the last one for all beyond.
+    /// The endpoints that the turn has served: one bit for each, the last bit for all beyond.
     served: u64,
-    /// A stretch between two readings that took too long.
+    /// The longest time between two readings that took too long.
     slow: Option<Slow>,
-    /// How long a stretch may take before it is told.
+    /// The time between two readings from which it is reported.
     slow_turn: u64,
 }
 
-/// A stretch of a turn that took too long, and whom the turn had served by its end.
+/// A part of a turn that took too long, and the endpoints that the turn had served by its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
     pub(crate) took: Duration,
@@ -77,7 +82,7 @@ fn bit(endpoint: usize) -> u64 {
 }
 
 impl Budget {
-    /// `slow_turn`: how long a turn may take before it is told; `None` for any time.
+    /// Makes a budget. `slow_turn`: the time from which a turn is reported; `None` for never.
     pub(crate) fn new(now: Time, slow_turn: Option<Duration>) -> Self {
         Self {
             used: 0,
@@ -100,7 +105,7 @@ impl Budget {
         }
     }
 
-    /// A turn begins.
+    /// Begins a turn.
     #[inline]
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.turn_began = now;
@@ -112,7 +117,7 @@ impl Budget {
         self.in_turn = true;
     }
 
-    /// A turn has ended, if one was under way. Returns whether a stretch of it took too long.
+    /// Ends the turn, if one has begun. Returns whether a part of it took too long.
     #[inline]
     pub(crate) fn end_turn(&mut self, now: Time) -> bool {
         if self.in_turn && now.nanoseconds_from(self.read_at) >= nanoseconds(LOOK_EVERY) {
@@ -122,12 +127,12 @@ impl Budget {
         self.slow.is_some()
     }
 
-    /// The stretch that took too long.
+    /// Takes the part that took too long.
     pub(crate) fn take_slow(&mut self) -> Option<Slow> {
         self.slow.take()
     }
 
-    /// A visit of an endpoint's socket begins.
+    /// Begins the visit of a socket of `endpoint`.
     #[inline]
     pub(crate) fn begin_visit(&mut self, class: Class, endpoint: u16) {
         self.class = class;
@@ -140,14 +145,13 @@ impl Budget {
         self.serve(endpoint);
     }
 
-    /// Protocols of this endpoint are called, in a visit or at the end of a connection: if the turn takes too long, it may be
-    /// for them.
+    /// Notes that protocols of this endpoint are called: if the turn takes too long, they may be the cause.
     #[inline]
     pub(crate) fn serve(&mut self, endpoint: u16) {
         self.served |= bit(endpoint.into());
     }
 
-    /// Counts work that has been done. Returns whether it is time to [look](Self::look) at the clock.
+    /// Counts work that was done. Returns whether the clock must be [read](Self::look).
     #[inline]
     #[must_use]
     pub(crate) fn charge(&mut self, units: u32) -> bool {
@@ -161,7 +165,7 @@ impl Budget {
         self.bytes = self.bytes.saturating_sub(count);
     }
 
-    /// The clock says `now`: charges the visit with its share of the time, and chooses the next window.
+    /// Charges the visit with its share of the time until `now`, and chooses the next window.
     #[cold]
     pub(crate) fn look(&mut self, now: Time) {
         let took = now.nanoseconds_from(self.read_at);
@@ -170,13 +174,13 @@ impl Budget {
         self.visit_units = self.visit_units.saturating_add(own);
         self.visit_time = self.visit_time.saturating_add(took.saturating_mul(own.into()) / used);
         self.open &= self.visit_units < self.units() && self.visit_time < self.time();
-        // What it reads it should be able to deliver, because the rest would have to be kept.
+        // The visit should be able to deliver what it reads, because the rest would have to be kept.
         self.reads =
             self.units() > self.visit_units.saturating_mul(2) && self.time() > self.visit_time.saturating_mul(2);
         if took >= self.slow_turn && self.slow.is_none_or(|slow| slow.took.as_nanos() < took.into()) {
             self.slow = Some(Slow { took: Duration::from_nanos(took), served: self.served });
         }
-        // The system may have stopped the loop: one long stretch proves little, and a few find the right window.
+        // The system may have stopped the loop, so one long interval shrinks the window only by a factor of 8.
         let least = (self.window / 8).max(1);
         let next = used.saturating_mul(nanoseconds(LOOK_EVERY)) / took.max(1);
         self.window = u32::try_from(next).unwrap_or(u32::MAX).clamp(least, WINDOW_UNITS_MAX);
@@ -186,7 +190,7 @@ impl Budget {
         self.age = now.nanoseconds_from(self.turn_began);
     }
 
-    /// Whether the visit has had its work or its time, so that no call of a protocol follows in it.
+    /// Whether the visit has used up its work or its time, so that it must not call a protocol again.
     #[inline]
     pub(crate) fn is_spent(&self) -> bool {
         !self.open
@@ -198,7 +202,7 @@ impl Budget {
         if self.reads { self.bytes } else { 0 }
     }
 
-    /// A quiet connection turns out to have as much as a loud one: it has to wait until the quiet ones have been visited.
+    /// Whether a quiet connection has as much input as a loud one: it then waits for the other quiet ones.
     #[inline]
     pub(crate) fn turns_loud(&self) -> bool {
         self.class == Class::Quiet && self.bytes == 0
@@ -209,14 +213,14 @@ impl Budget {
         self.open = false;
     }
 
-    /// Bytes that the visit has read.
+    /// Returns the bytes that the visit has read.
     #[inline]
     pub(crate) fn bytes_read(&self) -> usize {
         let most = if self.class == Class::Quiet { QUIET_BYTES_MAX } else { VISIT_BYTES_MAX };
         most - self.bytes
     }
 
-    /// Whether the visit took longer than that of a quiet connection may, as far as the clock was read.
+    /// Whether the visit took longer than a quiet connection may, as far as the clock was read.
     #[inline]
     pub(crate) fn took_long(&self) -> bool {
         self.visit_time >= nanoseconds(QUIET_VISIT_TIME)
@@ -234,13 +238,13 @@ impl Budget {
         self.age >= nanoseconds(LOUD_TURN_TIME)
     }
 
-    /// The turn begins to reap. Closing takes less than half the time of accepting, so with half of the turn's time it keeps up.
+    /// Begins reaping. Closing takes less than half as long as accepting, so half of the turn's time suffices.
     #[inline]
     pub(crate) fn begin_reaping(&mut self) {
         self.reaps_until = self.age + nanoseconds(REAP_TURN_TIME).max(self.age / 2);
     }
 
-    /// Whether the turn has no time left for slots that are over.
+    /// Whether the turn has no time left for reaping.
     #[inline]
     pub(crate) fn reaping_is_over(&self) -> bool {
         self.age >= self.reaps_until
@@ -261,7 +265,7 @@ impl Budget {
     }
 }
 
-/// A constant span.
+/// Returns a constant duration in nanoseconds.
 const fn nanoseconds(span: Duration) -> u64 {
     span.as_nanos() as u64
 }
@@ -285,7 +289,7 @@ mod tests {
             Self(budget, now)
         }
 
-        /// Calls a protocol that takes so long. Returns whether the visit may go on.
+        /// Calls a protocol that takes the time `takes`. Returns whether the visit may continue.
         fn call(&mut self, takes: Duration) -> bool {
             self.1 = self.1.after(takes);
             if self.0.charge(CALL_UNITS) {
@@ -294,7 +298,7 @@ mod tests {
             !self.0.is_spent()
         }
 
-        /// The calls that a visit makes, and how long they take in all.
+        /// Returns the number of calls that a visit makes, and their total time.
         fn visit(&mut self, class: Class, takes: Duration) -> (u32, Duration) {
             let began = self.1;
             self.0.begin_visit(class, 0);
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_is_over_when_its_time_is() {
+    fn a_visit_ends_when_its_time_is_used_up() {
         let mut turn = Loop::new();
         for (class, most) in [(Class::Loud, LOUD_VISIT_TIME), (Class::Quiet, QUIET_VISIT_TIME)] {
             turn.visit(class, Duration::from_micros(2));
@@ -325,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_takes_no_time_ends_a_visit_too() {
+    fn units_of_work_end_a_visit_too() {
         let mut turn = Loop::new();
         let (calls, _) = turn.visit(Class::Loud, Duration::ZERO);
         assert!(calls * CALL_UNITS <= LOUD_VISIT_UNITS + WINDOW_UNITS_MAX, "{calls} calls");
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_stretch_names_those_who_were_visited_in_it() {
+    fn a_slow_part_of_a_turn_names_the_endpoints_that_it_served() {
         let mut turn = Loop::new();
         turn.0.begin_visit(Class::Quiet, 3);
         turn.call(Duration::from_secs(2));
@@ -367,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_between_two_turns_belongs_to_none() {
+    fn time_between_two_turns_belongs_to_no_turn() {
         let mut turn = Loop::new();
         assert!(!turn.0.end_turn(turn.1));
         assert!(!turn.0.end_turn(turn.1.after(Duration::from_secs(9))));

@@ -1,4 +1,4 @@
-//! What the log says of a bug of a protocol.
+//! Logs bugs of protocols.
 
 use crate::kernel::Token;
 use crate::log_limit::LogLimit;
@@ -6,20 +6,20 @@ use crate::peer::Peer;
 use crate::time::Time;
 use crate::xray;
 
-/// Bugs that a peer can cause again and again, at a limited rate. Each listener has its own, so that the bugs of one do not
-/// hide those of another.
+/// Logs bugs at a limited rate, because a peer may cause them repeatedly. Each listener has its own limit, so that the
+/// bugs of one listener do not hide those of another.
 #[derive(Debug, Default)]
 pub(crate) struct BugLog(LogLimit);
 
 impl BugLog {
-    /// The protocol of `endpoint` did `what` while it served `who`, whose last records tell how it came to that. The peer is
-    /// unknown where the connection is gone already.
+    /// Logs that the protocol of `endpoint` did `what` while it served `who`, with the last X-ray records of `who`.
+    /// `peer` is `None` if the connection has already ended.
     pub(crate) fn write(&mut self, now: Time, endpoint: &str, who: Token, peer: Option<&Peer>, what: &str) {
         if let Some(suppressed) = self.0.allow(now) {
             let peer = peer.map(|peer| format!(" (peer {peer})")).unwrap_or_default();
-            log::error!("{endpoint}: a bug of the protocol: {what}{peer}{suppressed}");
+            log::error!("{endpoint}: protocol bug: {what}{peer}{suppressed}");
             if let Some(last) = xray::last(Some(who)) {
-                log::error!("its last records:\n{last}");
+                log::error!("last records of {who}:\n{last}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Bulk data on its way from a socket to a file: buffers from a bounded pool, filled by the loop while a worker writes.
+//! Uploads: the loop fills buffers of a bounded pool from a socket, while a worker writes full ones to the sink.
 
 use std::any::Any;
 use std::io;
@@ -13,15 +13,15 @@ use crate::protocol::{Continuation, ErasedSink, Stored};
 /// The buffers of all uploads together.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    /// How many there may be.
+    /// The number of buffers that uploads may hold together.
     most: usize,
+    /// Free buffers that are kept allocated, at most [`SPARE_MAX`].
     spare: Vec<Box<[u8]>>,
-    /// Each buffer that is with an upload holds a clone, so that one which is lost, with a job that nobody takes, is not
-    /// missing for ever.
+    /// Each buffer of an upload holds a clone. So a buffer that is dropped with a refused job is counted as free again.
     ticket: Arc<()>,
 }
 
-/// How many spare buffers are kept for the next upload instead of being given back to the allocator.
+/// The number of spare buffers that are kept for the next upload; further ones are freed.
 const SPARE_MAX: usize = 4;
 
 impl Default for Buffers {
@@ -49,21 +49,25 @@ impl Buffers {
         }
     }
 
-    /// How many buffers are with uploads.
+    /// Returns the number of buffers that uploads hold.
     pub(crate) fn lent(&self) -> usize {
         Arc::strong_count(&self.ticket) - 1
     }
 
-    /// How many uploads that wait for a buffer would get one.
+    /// Returns the number of buffers that are free.
     pub(crate) fn free(&self) -> usize {
         self.most - self.lent()
     }
 }
 
+/// A buffer that an upload or its worker holds.
 #[derive(Debug)]
 struct Buffer {
+    /// [`BULK_BUFFER_BYTES`] bytes.
     bytes: Box<[u8]>,
+    /// The number of bytes received into it.
     length: usize,
+    /// Counts the buffer as lent until it is dropped.
     _ticket: Arc<()>,
 }
 
@@ -77,35 +81,40 @@ impl Buffer {
     }
 }
 
-/// One upload. The sink is here or with a worker, never with two.
+/// One upload. Either the loop or one worker holds the sink.
 pub(crate) struct Bulk {
+    /// The sink; `None` while a worker holds it.
     sink: Option<Box<dyn ErasedSink>>,
     /// The buffer being filled, if any.
     filling: Option<Buffer>,
     /// Full buffers that the next job takes.
     filled: Vec<Buffer>,
-    /// Buffers with the worker.
+    /// The number of buffers that the worker holds.
     away: usize,
     /// Bytes received so far.
     received: u64,
-    /// Bytes after which it is over.
+    /// The number of bytes after which the upload is complete.
     at_most: u64,
+    /// The error of the sink, after which nothing more is received.
     failure: Option<io::Error>,
 }
 
-/// What the worker hands back.
+/// The result of the worker's job.
 struct Written {
+    /// The sink.
     sink: Box<dyn ErasedSink>,
+    /// The buffers that were written, for the pool.
     buffers: Vec<Buffer>,
+    /// How the writes ended.
     result: io::Result<()>,
 }
 
-/// Why an upload cannot take bytes at the moment.
+/// The reason why an upload cannot take bytes at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// All its buffers are full or with the worker, whose return wakes it.
+    /// All its buffers are full or held by the worker; the result of the worker's job wakes it.
     Writing,
-    /// The pool is empty; whoever gives a buffer back wakes it.
+    /// The pool is empty; a buffer that is given back wakes it.
     PoolEmpty,
 }
 
@@ -114,7 +123,7 @@ impl Bulk {
         Self { sink: Some(sink), filling: None, filled: Vec::new(), away: 0, received: 0, at_most, failure: None }
     }
 
-    /// Whether no more bytes are wanted.
+    /// Whether the upload takes no more bytes: it is complete or has failed.
     pub(crate) fn is_full(&self) -> bool {
         self.received == self.at_most || self.failure.is_some()
     }
@@ -129,7 +138,7 @@ impl Bulk {
         self.sink.is_none()
     }
 
-    /// Where the next bytes go: never empty, never more than are wanted.
+    /// Returns the room for the next bytes: never empty, never more than the upload still takes.
     pub(crate) fn room(&mut self, buffers: &mut Buffers) -> Result<&mut [u8], NoRoom> {
         if self.filling.is_none() {
             if self.away + self.filled.len() == BULK_BUFFERS_PER_CONNECTION_MAX {
@@ -144,7 +153,7 @@ impl Bulk {
         Ok(&mut room[..length])
     }
 
-    /// Notes that `count` bytes were put into the room.
+    /// Notes that `count` bytes were written to the room.
     pub(crate) fn advance(&mut self, count: usize) {
         self.received += count as u64;
         if let Some(mut buffer) = self.filling.take() {
@@ -157,8 +166,8 @@ impl Bulk {
         }
     }
 
-    /// The job that writes what has been received, if there is anything and the sink is at home. A buffer that is not
-    /// full yet goes along only if `all` is asked for: full ones make fewer and larger writes.
+    /// Returns a job that writes the received bytes, if there are any and no worker holds the sink. A buffer that is
+    /// not full is included only with `all`: full buffers make fewer and larger writes.
     pub(crate) fn hand_over(&mut self, all: bool) -> Option<Job> {
         if self.sink.is_none() || self.failure.is_some() {
             return None;
@@ -174,20 +183,20 @@ impl Bulk {
         self.away = buffers.len();
         Some(Job::new(move || {
             let write = || buffers.iter().try_for_each(|buffer| sink.write_all(buffer.filled()));
-            // The buffers belong to the pool: a sink that panics must not take them along.
+            // The buffers belong to the pool: a panic of the sink must not drop them.
             let result = catch(write).unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
             Written { sink, buffers, result }
         }))
     }
 
-    /// The worker is back with the sink.
+    /// Takes back the sink from the worker, with the result of its writes.
     pub(crate) fn welcome_back(&mut self, sink: Box<dyn ErasedSink>, result: io::Result<()>) {
         self.sink = Some(sink);
         self.away = 0;
         self.failure = result.err();
     }
 
-    /// How it ended, once no more bytes come (`over`) and the worker is done with those that came.
+    /// Returns the result of the upload, once no more bytes come (`over`) and the worker has written those that came.
     pub(crate) fn ended(&mut self, over: bool, buffers: &mut Buffers) -> Option<Stored<Box<dyn ErasedSink>>> {
         if !over && self.failure.is_none() {
             return None;
@@ -202,13 +211,13 @@ impl Bulk {
         Some(Stored::new(sink, self.received, result))
     }
 
-    /// Gives up: the sink, if it is at home, is what remains to be discarded.
+    /// Gives up the upload. Returns the sink, if no worker holds it, to be dropped on a worker.
     pub(crate) fn abandon(mut self, buffers: &mut Buffers) -> Option<Box<dyn ErasedSink>> {
         self.give_back_all(buffers);
         self.sink.take()
     }
 
-    /// Gives back a buffer that holds nothing, so that an upload which waits for its peer holds none.
+    /// Returns an empty buffer to the pool, so that an upload which waits for its peer holds none.
     pub(crate) fn rest(&mut self, buffers: &mut Buffers) {
         if let Some(buffer) = self.filling.take_if(|buffer| buffer.length == 0) {
             buffers.give_back(buffer);
@@ -222,15 +231,15 @@ impl Bulk {
     }
 }
 
-/// The result of a job of whatever kind, its buffers given back to the pool.
+/// The result of a job of any kind, after its buffers were returned to the pool.
 pub(crate) enum Returned {
-    /// It wrote bulk data.
+    /// The job wrote data of an upload.
     Bulk(Box<dyn ErasedSink>, io::Result<()>),
-    /// It was a job of the protocol.
+    /// A job of the protocol.
     Job(Continuation),
-    /// It was a job of the protocol, and panicked.
+    /// A job of the protocol that panicked.
     Panicked(Panicked),
-    /// No worker took it, of whatever kind it was.
+    /// A job of any kind that no worker took.
     Refused,
 }
 
@@ -251,7 +260,7 @@ impl Returned {
         }
     }
 
-    /// The panic in it, if there was one: of a job, or of a sink.
+    /// Returns the panic of the job or of the sink, if there was one.
     pub(crate) fn panicked(&self) -> Option<&Panicked> {
         match self {
             Self::Panicked(panicked) => Some(panicked),
@@ -260,7 +269,7 @@ impl Returned {
         }
     }
 
-    /// What it holds may be large or slow to drop: that is for a worker.
+    /// Returns the contents, which may be large or slow to drop, to be dropped on a worker.
     pub(crate) fn into_remains(self) -> Option<Box<dyn Any + Send>> {
         match self {
             Self::Bulk(sink, _) => Some(sink),
@@ -295,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_counted_back_whether_their_job_is_done_or_lost() {
+    fn buffers_are_free_again_whether_their_job_is_run_or_dropped() {
         let mut buffers = Buffers::default();
         for done in [true, false] {
             let mut bulk = Bulk::new(Box::new(Nowhere), u64::MAX);
@@ -313,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_job_leaves_nothing_that_would_take_another() {
+    fn the_last_job_leaves_nothing_for_another_job() {
         let last = Job::discarding(Some(Box::new(7)), Some(Job::new(|| "what a protocol left to do")));
         assert!(last.run().downcast::<()>().is_ok());
     }

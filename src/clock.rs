@@ -1,4 +1,4 @@
-//! The clocks of the kernel, for code that must not depend on which kernel it is.
+//! The clocks of the kernel, for code that is not generic over the kernel.
 
 use std::fmt;
 use std::time::{Instant, SystemTime};
@@ -12,7 +12,7 @@ pub(crate) trait Clock {
     fn wall_clock(&self) -> SystemTime;
 }
 
-/// Clocks that do not move.
+/// Stopped clocks, for tests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Still(pub(crate) Instant, pub(crate) SystemTime);
 

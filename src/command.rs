@@ -33,11 +33,11 @@ use crate::panics::{catch, remember_places};
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
 
-/// What the exit code tells (`sysexits.h` from 65 on).
+/// The exit codes of the command (`sysexits.h` from 65 on).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Clean = 0,
-    /// A failure while running, or the end by a second signal.
+    /// A failure while running, or a stop by a second signal.
     Failure = 1,
     Usage = 2,
     /// The configuration is wrong.
@@ -50,7 +50,7 @@ enum Exit {
     Directory = 73,
 }
 
-/// Why the command ends before it has done its work.
+/// Why the command ends without having done its work.
 #[derive(Debug)]
 struct Failure {
     exit: Exit,
@@ -63,8 +63,10 @@ impl Failure {
     }
 }
 
-/// Runs the whole `reactor` command with the protocols of `registry`, and returns when it is over. Another program goes by the name
-/// of its file, in the version of this package; [`Program`] gives it those of its own.
+/// Runs the whole `reactor` command with the protocols of `registry`, and returns its exit code when the command has ended.
+///
+/// `--help` and `--version` show the name of the file that was started and the version of this package; [`Program`] is for a
+/// program with a name and version of its own.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -87,14 +89,14 @@ fn run_as(program: Option<&Program>, registry: &Registry) -> ExitCode {
         Err(help) => print(&styled(&help, &io::stdout())).map(|()| Exit::Clean),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        // A closed stderr leaves only the exit code to tell.
+        // If stderr is closed, the exit code alone has to do.
         let _ = write_whole(io::stderr(), &(failure.message + "\n"));
         failure.exit
     });
     ExitCode::from(exit as u8)
 }
 
-/// Help, or what is wrong with the arguments, with emphasis where a person reads it (<https://no-color.org>).
+/// Renders help or an error in the arguments, with emphasis on a terminal (<https://no-color.org>).
 fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
     let text = error.render();
     let is_plain = !output.is_terminal() || env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
@@ -130,7 +132,7 @@ fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit
     })
 }
 
-/// Waits, at the end, for what has been logged to reach stderr.
+/// When dropped, waits until everything logged has reached stderr.
 struct Drained(LogWriter);
 
 impl Drop for Drained {
@@ -176,7 +178,8 @@ fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, 
     }
 }
 
-/// The configuration in the file, or the embedded one, or none but what `--listen` says.
+/// Returns the configuration of the file, or the embedded one, or with `--listen` alone an empty one; with the listeners of
+/// `--listen` added.
 fn configuration(source: &Source, registry: &Registry) -> Result<Config, Failure> {
     let wrong = |problems| Failure::new(Exit::Configuration, problems);
     let mut config = match &source.config {
@@ -199,7 +202,7 @@ fn read(file: &Path, registry: &Registry) -> Result<Config, Failure> {
     })
 }
 
-/// Prints `text` and a newline if it does not end with one. A reader that has left, such as `head`, has what it wanted.
+/// Prints `text`, and a newline unless `text` ends with one. A reader that has closed the pipe, such as `head`, is not an error.
 fn print(text: &str) -> Result<(), Failure> {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     match write_whole(io::stdout().as_fd(), &format!("{text}{newline}")) {
@@ -210,19 +213,19 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Lets the signals through that the loop watches: whoever started this process may have blocked them, which it inherits
-/// (`sigprocmask(2)`). A program that embeds the loop has its own reasons for its mask; this is a command.
+/// Unblocks the signals that the loop watches: a process inherits the mask of its parent, which may have blocked them
+/// (`sigprocmask(2)`). Only the command does this: the mask of a program that embeds the loop is its own affair.
 fn unblock_signals() -> io::Result<()> {
     let watched = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGXFSZ];
     Ok(SigSet::from_iter(watched).thread_unblock()?)
 }
 
-/// As many descriptors as the administrator allows (`setrlimit(2)`); the soft limit is low for the sake of `select(2)`.
+/// Raises the soft limit of file descriptors to the hard one (`setrlimit(2)`); the soft limit is low only because of `select(2)`.
 fn raise_descriptor_limit() {
     let hard = getrlimit(Resource::Nofile).maximum;
-    // macOS says that there is no limit, and takes no more than `OPEN_MAX`.
+    // macOS reports no limit, but takes at most `OPEN_MAX`.
     let soft = if cfg!(target_vendor = "apple") { Some(hard.map_or(10_240, |hard| hard.min(10_240))) } else { hard };
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: soft, maximum: hard }) {
-        warn!("cannot raise the limit of descriptors: {error}");
+        warn!("cannot raise the limit of file descriptors: {error}");
     }
 }

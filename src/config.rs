@@ -1,10 +1,10 @@
-//! JSON → checked configuration; every error with line, column and path.
+//! From JSON to a checked configuration; every problem with line, column and path.
 //!
 //! ```text
-//! text ─▶ document      JSON, and where everything stands in it
-//!      ─▶ deserialize   serde over it; run again past each error, so that one run finds them all
-//!      ─▶ members       what a file may say, as types
-//!      ─▶ check         what no type can say
+//! text ─▶ document      the values of the JSON, with their positions
+//!      ─▶ deserialize   serde over the document; repeated after each error, so that all errors are found
+//!      ─▶ members       the members of the file, as types
+//!      ─▶ check         what types cannot express
 //!      ─▶ Config        or Problems, in the order of the text
 //! ```
 
@@ -38,15 +38,15 @@ use members::{FileMembers, LimitsMembers, ListenerMembers, bytes, size};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// What to listen on, in the order of the configuration.
+    /// The listeners, in the order of the configuration.
     pub listeners: Vec<ListenerConfig>,
-    /// The limits of TCP listeners that have none of their own.
+    /// The limits of TCP listeners without limits of their own.
     pub limits: Limits,
-    /// Bytes of output pending for all connections together before less is read.
+    /// Bytes of output pending for all connections together, above which the server reads less.
     pub max_pending_output_total: usize,
-    /// How long a turn of the loop may take before the log tells whose protocol held it; `None` for never.
+    /// The duration of a turn of the loop above which a warning names the listeners that were served; `None` for never.
     pub slow_turn: Option<Duration>,
-    /// Worker threads for the jobs of each listener, started when they are needed.
+    /// The most worker threads for the jobs of each listener; they are started when needed.
     pub workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
@@ -56,48 +56,48 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ListenerConfig {
-    /// Its name, unique and without white space.
+    /// The name: unique and without white space.
     pub name: String,
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: Listen,
-    /// The name of its protocol, which the registry knows for the transport of `listen`.
+    /// The name of the protocol, which is registered for the transport of `listen`.
     pub protocol: String,
-    /// The options of its protocol, checked and complete.
+    /// The options of the protocol, checked and complete.
     pub options: Value,
-    /// TCP: its limits, those of the top level merged in. UDP: the defaults, which mean nothing there.
+    /// TCP: the limits of the listener, with the limits at the top for those left out. UDP: the defaults, without effect.
     pub limits: Limits,
-    /// TCP: connections that the kernel holds before they are accepted (`listen(2)`).
+    /// TCP: connections that the kernel queues before they are accepted (`listen(2)`).
     pub backlog: u32,
-    /// UDP: bytes of the kernel's receive buffer, if it shall not have its default (`socket(7)`: `SO_RCVBUF`).
+    /// UDP: bytes of the kernel's receive buffer (`socket(7)`: `SO_RCVBUF`); `None` for the default.
     pub receive_buffer: Option<usize>,
 }
 
-/// A configuration file that gives no configuration.
+/// Why a configuration file was rejected.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// It cannot be read.
+    /// The file cannot be read.
     Unreadable {
-        /// Which one.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It can be read, and is wrong.
+    /// The file can be read, but is wrong.
     Wrong(Problems),
 }
 
 impl Config {
-    /// The text of the embedded default configuration, which runs all built-in protocols on their own ports.
+    /// The text of the embedded default configuration, which serves every built-in protocol on a port of its own.
     pub const EMBEDDED: &str = include_str!("config/default.json");
 
-    /// What a file says that says nothing: all defaults, and no listener. [`Config::add_listener`] adds some.
+    /// Returns all defaults, and no listener. [`Config::add_listener`] adds listeners.
     #[must_use]
     pub fn without_listeners() -> Self {
         Self::from(&FileMembers::default())
     }
 
-    /// Checks a configuration; `file` is what its problems call it.
+    /// Checks the text of a configuration; `file` is the name of the file in its problems.
     ///
     /// ```
     /// use reactor::Registry;
@@ -112,7 +112,7 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// Everything that is wrong with it, at once.
+    /// All problems of the text.
     pub fn parse(file: &str, text: &str, registry: &Registry) -> Result<Self, Problems> {
         check::check(file, text, registry)
     }
@@ -120,7 +120,7 @@ impl Config {
     /// Reads and checks a configuration file.
     ///
     /// # Errors
-    /// It is not a regular file, cannot be read, or is wrong.
+    /// The file is not a regular file, cannot be read, or is wrong.
     pub fn read(path: &Path, registry: &Registry) -> Result<Self, ReadError> {
         let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
         let file = path.display().to_string();
@@ -131,15 +131,20 @@ impl Config {
         }
         let text = str::from_utf8(&content).map_err(|error| {
             let valid = String::from_utf8_lossy(&content[..error.valid_up_to()]);
-            ReadError::Wrong(Problems::one(&file, &valid, valid.len(), "expected UTF-8, found another byte".to_owned()))
+            ReadError::Wrong(Problems::one(
+                &file,
+                &valid,
+                valid.len(),
+                "expected UTF-8, found an invalid byte".to_owned(),
+            ))
         })?;
         Self::parse(&file, text, registry).map_err(ReadError::Wrong)
     }
 
-    /// Adds a listener with the limits at the top and the default options of its protocol, from `PROTOCOL=URL`.
+    /// Adds a listener from `PROTOCOL=URL`, with the limits at the top and the default options of the protocol.
     ///
     /// # Errors
-    /// What is wrong with it, in a sentence.
+    /// What is wrong with the argument, in a sentence.
     pub fn add_listener(&mut self, argument: &str, registry: &Registry) -> Result<(), String> {
         let (name, url) = argument
             .split_once('=')
@@ -153,7 +158,7 @@ impl Config {
         }
         let options = (protocol.options.checked_defaults)().map_err(|errors| {
             let reasons: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
-            format!("expected options in a configuration file ({})", reasons.join("; "))
+            format!("expected options, which only a configuration file can set ({})", reasons.join("; "))
         })?;
         let limits = match listen.transport {
             Transport::Tcp => self.limits.clone(),
@@ -172,21 +177,21 @@ impl Config {
         Ok(())
     }
 
-    /// The embedded default configuration.
+    /// Returns the embedded default configuration.
     ///
     /// # Errors
-    /// The registry lacks a built-in protocol.
+    /// A built-in protocol is not in the registry.
     pub fn embedded(registry: &Registry) -> Result<Self, Problems> {
         Self::parse("the embedded configuration", Self::EMBEDDED, registry)
     }
 
-    /// The configuration as JSON, with all defaults; read again, it gives an equal one.
+    /// Returns the configuration as JSON, with all defaults. [`Config::parse`] makes an equal configuration from it.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(&FileMembers::from(self)).unwrap_or_default()
     }
 
-    /// Gives listeners without a name that of their protocol and scheme, and a number if it is taken.
+    /// Names listeners without a name after protocol and scheme, with a number if that name is taken.
     fn name_the_nameless(&mut self) {
         let mut taken: BTreeSet<String> = self.listeners.iter().map(|listener| listener.name.clone()).collect();
         let mut numbers = BTreeMap::new();
@@ -244,7 +249,7 @@ impl From<&ListenerConfig> for ListenerMembers {
     }
 }
 
-/// The content of a file, and at most one byte more than is allowed. Opening does not wait for a writer (`fifo(7)`).
+/// Reads a file, but at most one byte more than is allowed. Does not wait for the writer of a FIFO (`fifo(7)`).
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
     let metadata = file.metadata()?;

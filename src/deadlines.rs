@@ -1,28 +1,28 @@
-//! Deadlines of slots: cheap to move, exact, bounded.
+//! The deadlines of slots: cheap to postpone, exact, bounded in memory.
 
 use crate::time::Time;
 
-/// At most one deadline for each slot, in a binary heap that knows where each slot stands.
+/// At most one deadline for each slot, in a binary heap that records the position of each slot.
 ///
-/// Nearly every message moves a deadline, and nearly always further into the future. Rule 8: that costs nothing here. The
-/// slot stays where it is, comes up too early once in a while, and is armed again for its true deadline. Only an
-/// earlier deadline moves at once, in O(log n). Neither allocates, and a slot never stands in the heap twice.
+/// Nearly every message moves a deadline, and nearly always into the future. Rule 8: that costs nothing here. The slot
+/// keeps its position, sometimes fires too early, and is then armed for its true deadline. Only an earlier deadline
+/// moves at once, in O(log n). Neither allocates, and a slot is never in the heap twice.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    /// The heap: times, and beside them the slots they belong to. Apart they take a quarter less memory than together.
+    /// The heap: times, and beside them their slots. Two vectors take a quarter less memory than one of pairs.
     times: Vec<Time>,
     slots: Vec<u32>,
-    /// Where each slot stands in the heap; [`ABSENT`] for those that do not.
+    /// The position of each slot in the heap; [`ABSENT`] if the slot has no deadline.
     places: Vec<u32>,
 }
 
 const ABSENT: u32 = u32::MAX;
 
 impl Deadlines {
-    /// Makes sure that `slot` comes up at `at` or before. [`Time::NEVER`] is no deadline and arms nothing.
+    /// Makes sure that `slot` fires at `at` or before. [`Time::NEVER`] arms nothing.
     #[inline]
     pub(crate) fn arm(&mut self, slot: u32, at: Time) {
-        // An absent slot has a place beyond the heap.
+        // The position of an absent slot is beyond the heap.
         let place = self.places.get(slot as usize).map_or(ABSENT, |place| *place);
         if self.times.get(place as usize).is_none_or(|known| at < *known) {
             self.arm_earlier(slot, at);
@@ -51,7 +51,7 @@ impl Deadlines {
         }
     }
 
-    /// Forgets the deadline of `slot`, if it has one.
+    /// Removes the deadline of `slot`, if it has one.
     pub(crate) fn disarm(&mut self, slot: u32) {
         if let Some(&place) = self.places.get(slot as usize)
             && place != ABSENT
@@ -60,23 +60,24 @@ impl Deadlines {
         }
     }
 
-    /// The earliest deadline.
+    /// Returns the earliest deadline.
     pub(crate) fn next(&self) -> Option<Time> {
         self.times.first().copied()
     }
 
-    /// Takes out a slot whose deadline is `now` or has passed. Its owner says what was due, and arms the next one.
+    /// Removes and returns a slot whose deadline is at or before `now`. Its owner checks what has expired, and arms the
+    /// next deadline.
     pub(crate) fn pop(&mut self, now: Time) -> Option<u32> {
         self.next().filter(|at| *at <= now)?;
         Some(self.remove(0))
     }
 
-    /// How many slots have a deadline.
+    /// Returns the number of slots that have a deadline.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// When `slot` comes up; [`Time::NEVER`] if it has no deadline.
+    /// Returns when `slot` fires; [`Time::NEVER`] if it has no deadline.
     pub(crate) fn at(&self, slot: u32) -> Time {
         let place = self.places.get(slot as usize).filter(|place| **place != ABSENT);
         place.map_or(Time::NEVER, |place| self.times[*place as usize])
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_come_up_in_the_order_of_their_deadlines() {
+    fn slots_fire_in_the_order_of_their_deadlines() {
         let mut deadlines = Deadlines::default();
         for (slot, time) in [(0, 30), (1, 10), (2, 20), (3, 40)] {
             deadlines.arm(slot, at(time));
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_deadline_takes_effect_at_once_and_a_later_one_only_when_the_first_comes_up() {
+    fn an_earlier_deadline_counts_at_once_a_later_one_when_the_first_expires() {
         let mut deadlines = Deadlines::default();
         deadlines.arm(7, at(20));
         deadlines.arm(7, at(50));
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_is_disarmed_never_comes_up() {
+    fn a_slot_that_is_disarmed_never_fires() {
         let mut deadlines = Deadlines::default();
         deadlines.arm(1, at(10));
         deadlines.arm(2, at(10));

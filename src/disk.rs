@@ -1,58 +1,58 @@
-//! The disk, as far as a server that receives files needs it.
+//! The disk operations of a server that receives files, as traits.
 //!
-//! Every call may block and belongs on a worker. The traits are as fine as the system calls behind them, so that the
-//! order which makes a file durable (write, sync, link, sync the directory) stands in the protocol, and a simulation
-//! can fail or crash between any two.
+//! Every call may block and belongs on a worker. Each method is one system call or a few, so that the order which makes
+//! a file durable (write, sync, link, sync the directory) is visible in the protocol, and a simulation can fail or
+//! crash between any two.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where directories come from.
+/// A disk: opens directories.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Opens a directory, once; everything later is relative to its descriptor. It is created if it is missing, and
-    /// what dead servers left behind in it is swept.
+    /// Opens a directory, once; every later call is relative to its descriptor. Creates it if it is missing, and
+    /// removes the leftovers of dead servers.
     ///
     /// # Errors
-    /// It cannot be created, opened, or written to; says which step failed.
+    /// The directory cannot be created, opened, or written to; the error names the failed step.
     fn open_directory(&self, path: &Path) -> io::Result<Arc<dyn Directory>>;
 }
 
 /// A directory that files are received into. Names are single components, checked by the caller.
 pub trait Directory: fmt::Debug + Send + Sync {
-    /// Whether files can be linked here with `existing`. It was found out when the directory was opened.
+    /// Checks whether files can be linked here with `existing`, as it was found when the directory was opened.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`], if the file system has no way to do it; says what to do instead.
+    /// [`io::ErrorKind::Unsupported`] if the file system cannot; the error names an alternative.
     fn supports(&self, existing: Existing) -> io::Result<()> {
         let _ = existing;
         Ok(())
     }
 
-    /// Whether something of any kind has this name; a symbolic link counts as itself.
+    /// Returns whether a file of any kind has this name; a symbolic link is not followed.
     ///
     /// # Errors
     /// The directory cannot be read.
     fn exists(&self, name: &str) -> io::Result<bool>;
 
-    /// Bytes that an unprivileged user may still fill (`statvfs(3)`: `f_bavail`).
+    /// Returns the bytes that are free for an unprivileged user (`statvfs(3)`: `f_bavail`).
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`], if the file system does not say.
+    /// [`io::ErrorKind::Unsupported`] if the file system does not report it.
     fn free_space(&self) -> io::Result<u64>;
 
-    /// A new file without a name (`O_TMPFILE`), or with a temporary one where that does not exist. It vanishes unless
-    /// it is linked. Mode 0640 minus the umask.
+    /// Creates a file without a name (`O_TMPFILE`), or with a temporary name where that is not supported. The file is
+    /// removed unless it is linked. Its mode is 0640 minus the umask.
     ///
     /// # Errors
-    /// Descriptors, inodes or permissions lack.
+    /// Out of descriptors or inodes, or permission denied.
     fn create(&self) -> io::Result<Box<dyn Draft>>;
 
-    /// Takes back the name of a file that was linked but cannot be made durable.
+    /// Removes the name of a file that was linked but cannot be made durable.
     ///
     /// # Errors
-    /// The name is gone already, or the directory cannot be written to.
+    /// The name does not exist any more, or the directory cannot be written to.
     fn remove(&self, name: &str) -> io::Result<()>;
 
     /// Makes the names in the directory durable (`fsync(2)` on the directory).
@@ -62,33 +62,33 @@ pub trait Directory: fmt::Debug + Send + Sync {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A file that has no name yet. Dropping it discards it, which may block for a large file.
+/// A file that has no final name yet. Dropping it discards the file, which may block for a large one.
 pub trait Draft: Send {
     /// Appends all of `bytes`.
     ///
     /// # Errors
-    /// Disk full, quota, limits, or the device failed.
+    /// The disk is full, a quota or limit is reached, or the device failed.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes the contents durable (`fsync(2)`).
     ///
     /// # Errors
-    /// The contents may be lost; a second try that succeeds proves nothing.
+    /// The contents may be lost, even if a second call succeeds.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Gives the file its name, at once and completely.
+    /// Gives the file its name, atomically.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] if something has the name and `existing` is [`Existing::Keep`].
+    /// [`io::ErrorKind::AlreadyExists`] if the name exists and `existing` is [`Existing::Keep`].
     fn link(&mut self, name: &str, existing: Existing) -> io::Result<()>;
 }
 
-/// What becomes of a file that already has the name.
+/// What happens to a file that already has the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Existing {
-    /// It stays, and linking fails.
+    /// The existing file stays, and linking fails.
     Keep,
-    /// It is replaced in one step (`rename(2)`).
+    /// The existing file is replaced in one step (`rename(2)`).
     Replace,
 }

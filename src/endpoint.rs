@@ -1,5 +1,5 @@
-//! What is served at one address: the protocol, its limits, its counters. Outlives the socket, so that the counters of
-//! a listener that has been closed can still be told.
+//! A listener without its socket: the protocol, the limits and the counters. It outlives the socket, so that the
+//! counters of a closed listener can still be reported.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,35 +13,42 @@ use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
 use crate::peer::Peer;
-use crate::protocol::Site;
-use crate::registry::StreamListenerService;
+use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
 use crate::time::Time;
 
-/// A listener as the outside sees it: what it serves, where, and what it has seen.
+/// A listener, TCP or UDP: its address, its protocol, its limits and its counters.
 pub struct Endpoint {
-    /// Its name, and the address it is bound to.
+    /// The name, and the address that the socket is bound to.
     pub(crate) site: Site,
+    /// The name of the protocol.
     protocol: String,
+    /// TCP or UDP.
     transport: Transport,
+    /// The only address family, if one is configured.
     family: Option<Family>,
+    /// The limits of the listener and its connections.
     pub(crate) limits: Limits,
+    /// The length of the accept queue (`listen(2)`).
     pub(crate) backlog: u32,
+    /// The counters.
     pub(crate) stats: Stats,
-    /// What makes the protocols of TCP connections; a UDP socket has its protocol itself.
-    pub(crate) service: Option<StreamListenerService>,
-    /// Places taken by connections, and by what is left of those that are over while a worker is busy for them.
-    pub(crate) places: usize,
+    /// Makes the protocols of TCP connections; `None` for UDP, where the socket's driver holds the protocol.
+    pub(crate) service: Option<Acceptor>,
+    /// Connections that count for `max_connections`: open ones, and closed ones whose last job is still running.
+    pub(crate) connections: usize,
+    /// Open connections by address, for `max_connections_per_ip`.
     pub(crate) peers: Peers,
-    /// Connections whose opening is not complete.
+    /// Open connections whose opening is not complete.
     pub(crate) opening: usize,
-    /// What its connections go through before they get a protocol.
+    /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// The limited log of bugs of the protocol.
     bug_log: BugLog,
 }
 
 impl Endpoint {
-    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<StreamListenerService>) -> Self {
+    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
         Self {
             site: Site { name: config.name.clone(), address },
             protocol: config.protocol.clone(),
@@ -51,7 +58,7 @@ impl Endpoint {
             backlog: config.backlog,
             stats: Stats::default(),
             service,
-            places: 0,
+            connections: 0,
             peers: Peers::default(),
             opening: 0,
             opens: None,
@@ -77,25 +84,25 @@ impl Endpoint {
         self.transport
     }
 
-    /// The address it is bound to, with the real port.
+    /// The address that the socket is bound to, with the actual port.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.site.address
     }
 
-    /// The address as a configuration would say it: `tcp://127.0.0.1:5656`. Written there, it is the same listener.
+    /// The address as it is written in a configuration: `tcp://127.0.0.1:5656`.
     #[must_use]
     pub fn url(&self) -> String {
         addresses::url(self.transport, self.family, self.site.address)
     }
 
-    /// What it has seen so far.
+    /// The counters so far.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Connections that are open now, those that have no protocol yet included.
+    /// The number of open connections, whether they have a protocol or not.
     #[must_use]
     pub fn open_connections(&self) -> usize {
         (self.stats.accepted - self.stats.closed.total()) as usize + self.opening
@@ -106,13 +113,13 @@ impl Endpoint {
         self.bug_log.write(now, &self.site.name, who, peer, what);
     }
 
-    /// Descriptors that one connection may take.
+    /// The number of descriptors that one connection may need.
     pub(crate) fn descriptors(&self) -> usize {
         1 + self.service.as_ref().map_or(0, |service| service.descriptors)
     }
 }
 
-/// Every listener, in the order of the configuration. A slot names its own by a number of two bytes, which is the index here.
+/// All listeners, in the order of the configuration. A slot stores the index of its listener in two bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Endpoints(Vec<Endpoint>);
 
@@ -158,7 +165,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The line of counters in the log.
+/// The counters, as one log line.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stats = &self.stats;

@@ -1,13 +1,13 @@
-//! What the numbers of `errno(3)` mean to a server: the one place that knows them.
+//! The meaning of the numbers of `errno(3)` for a server, in one place.
 //!
-//! Where [`io::ErrorKind`] tells enough, nothing here is needed.
+//! Only for errors that [`io::ErrorKind`] does not distinguish.
 
 use std::fmt;
 use std::io;
 
 use nix::errno::Errno;
 
-/// The number of an error, displayed as C names it: `EMFILE`.
+/// The number of an error, displayed by its name in C: `EMFILE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Code(i32);
 
@@ -16,7 +16,7 @@ impl Code {
         Self(number)
     }
 
-    /// The number of `error`, or if it has none, the nearest to its kind: `EIO` if no other fits.
+    /// Returns the number of `error`, or if it has none, the one closest to its kind: `EIO` if no other fits.
     pub(crate) fn of(error: &io::Error) -> Self {
         Self(error.raw_os_error().unwrap_or_else(|| nearest(error.kind()) as i32))
     }
@@ -25,7 +25,7 @@ impl Code {
         self.0
     }
 
-    /// Whether a call could not be done now (`EAGAIN`).
+    /// Whether a call would have blocked (`EAGAIN`).
     pub(crate) fn would_block(self) -> bool {
         self.0 == Errno::EAGAIN as i32
     }
@@ -57,19 +57,20 @@ impl From<Code> for io::Error {
     }
 }
 
-/// What an error of `accept(2)` is about.
+/// What an error of `accept(2)` concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AcceptError {
-    /// One connection, which is gone, or an error of the network that was pending on it; with the name to count it by.
+    /// One connection, which has ended, or a pending network error of that connection; with the name of its counter.
     Connection(&'static str),
-    /// Descriptors or memory, which may be freed.
+    /// Descriptors or memory are exhausted; they may be freed later.
     Shortage,
-    /// Anything else: trying again at once cannot cure it.
+    /// Anything else: an immediate retry cannot help.
     Other,
 }
 
-/// `accept(2)`, "Error handling": Linux passes errors of the network on that are already pending on the new socket, and
-/// says to treat them like `EAGAIN` by retrying. None of them may end or delay a server, unless they never end.
+/// Classifies an error of `accept(2)`. Linux also returns network errors that are pending on the new socket, and
+/// recommends to treat them like `EAGAIN` by retrying (`accept(2)`, "Error handling"). They must not stop or delay a
+/// server, unless they never end.
 pub(crate) fn of_accept(error: &io::Error) -> AcceptError {
     AcceptError::Connection(match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
         Errno::ECONNABORTED => "ECONNABORTED",
@@ -89,17 +90,17 @@ pub(crate) fn of_accept(error: &io::Error) -> AcceptError {
     })
 }
 
-/// Whether no more files can be opened, by this process or by any.
+/// Whether this process or the system is out of descriptors.
 pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EMFILE, Errno::ENFILE])
 }
 
-/// Whether the machine has no address of this family.
+/// Whether this machine has no address of the family.
 pub(crate) fn lacks_family(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])
 }
 
-/// Whether locking failed because the file system cannot do it (NFS without its lock manager, some of FUSE).
+/// Whether locking failed because the file system does not support it (NFS without its lock manager, some FUSE).
 pub(crate) fn lacks_locks(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK, Errno::EINVAL])
 }
@@ -109,15 +110,15 @@ pub(crate) fn is_disk_failure(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EIO])
 }
 
-/// Whether a call failed as one does that the kernel does not have, or that a filter refuses (`seccomp(2)`). A packet filter
-/// refuses single datagrams in the same way (`EPERM`).
+/// Whether an error may mean that the kernel does not have the call, or that a filter refuses it (`seccomp(2)`). A
+/// packet filter refuses single datagrams with the same errno (`EPERM`).
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 pub(crate) fn may_refuse_call(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::ENOSYS, Errno::EPERM, Errno::EACCES])
 }
 
-/// Whether an error may say that several datagrams cannot leave as one message (`udp(7)`: `UDP_SEGMENT`): they are too long for
-/// the way to the peer, or checksums are left to us on it (`EIO`).
+/// Whether an error may mean that a run of datagrams cannot be sent as one message (`udp(7)`: `UDP_SEGMENT`): they are
+/// too long for the route to the peer, or its device does not compute checksums (`EIO`).
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 pub(crate) fn may_refuse_segments(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EINVAL, Errno::EIO, Errno::EMSGSIZE])
@@ -132,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_errno_of_accept_has_its_answer() {
+    fn each_errno_of_accept_is_classified() {
         for errno in [Errno::ECONNABORTED, Errno::EPROTO, Errno::ENETDOWN, Errno::EHOSTUNREACH, Errno::EPERM] {
             let AcceptError::Connection(name) = of_accept(&errno.into()) else { panic!("{errno}") };
             assert_eq!(name, format!("{errno:?}"));
@@ -147,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_displayed_as_c_names_it() {
-        let told = |error: io::Error| Code::of(&error).to_string();
-        assert_eq!(told(Errno::EMFILE.into()), "EMFILE");
-        assert_eq!(told(io::ErrorKind::WouldBlock.into()), "EAGAIN");
-        assert_eq!(told(io::Error::from_raw_os_error(4_095)), "errno 4095");
+    fn a_number_is_displayed_by_its_name_in_c() {
+        let shown = |error: io::Error| Code::of(&error).to_string();
+        assert_eq!(shown(Errno::EMFILE.into()), "EMFILE");
+        assert_eq!(shown(io::ErrorKind::WouldBlock.into()), "EAGAIN");
+        assert_eq!(shown(io::Error::from_raw_os_error(4_095)), "errno 4095");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Locks by which the files of a living process are told from those that a dead one has left.
+//! File locks, which tell the files of a running process from the leftovers of a dead one.
 
 use std::fs::File;
 use std::io;
@@ -7,10 +7,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::attempt::{Attempt, attempt};
 
-/// Locks a file until it is closed (`flock(2)`), without waiting. `false`: it is open elsewhere, and locked there.
+/// Locks a file until it is closed (`flock(2)`), without waiting. Returns `false` if it is locked through another open.
 ///
 /// # Errors
-/// [`lacks_locks`](crate::errno::lacks_locks): its file system has none.
+/// [`lacks_locks`](crate::errno::lacks_locks): the file system does not support locks.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match attempt(|| Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)) {
         Attempt::Done(()) => Ok(true),

@@ -1,5 +1,5 @@
-//! JSON as a person writes it, with comments and trailing commas; all that is wrong with it is told at once, each with
-//! its place, what was expected and what was found.
+//! JSON with comments and trailing commas, as people write it. All problems are reported at once, each with its place, what was
+//! expected and what was found.
 
 mod deserialize;
 mod document;

@@ -1,13 +1,13 @@
-//! The boundary to the operating system.
+//! The boundary to the operating system: the system calls of the loop, as traits.
 //!
 //! The loop talks to the kernel through one small trait, [`Kernel`]; [`Mio`] is the real one. It is generic and not
 //! `dyn`: the hot path pays nothing for it, and a simulated kernel can run the whole server without a socket.
 //!
 //! # Stability
 //! [`Kernel`], [`Transport`] and [`DatagramSocket`], and what their methods take and return, are exempt from semantic
-//! versioning: they say what this loop needs of this version, and gain a method whenever it needs another system call. The
-//! crate's own tests and benchmarks implement them. A program that does so as well depends on an exact version
-//! (`reactor = "=x.y.z"`). [`Handle`] and what is in [`disk`](crate::disk) are not exempt.
+//! versioning: they follow the needs of this version's loop, and gain a method whenever it needs another system call.
+//! The crate's own tests and benchmarks implement them. A program that implements them too must depend on an exact
+//! version (`reactord = "=x.y.z"`). [`Handle`] and [`disk`](crate::disk) are not exempt.
 
 pub(crate) mod addresses;
 mod cut;
@@ -41,11 +41,12 @@ pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
 pub use crate::peer::Peer;
 pub use crate::token::Token;
-use crate::xray::Gives;
+use crate::xray::ReturnValue;
 
-/// What the loop needs of an operating system.
+/// The operating system, as the loop uses it.
 ///
-/// Every call returns at once, [`Kernel::wait`] aside. It may gain methods in any release: see [Stability](self#stability).
+/// Every call except [`Kernel::wait`] returns at once. It may gain methods in any release: see
+/// [Stability](self#stability).
 pub trait Kernel {
     /// A listening TCP socket.
     type Listener;
@@ -60,10 +61,10 @@ pub trait Kernel {
     /// The wall clock.
     fn wall_clock(&self) -> SystemTime;
 
-    /// Binds and registers a TCP listener; gives the address that it got.
+    /// Binds and registers a TCP listener. Returns it with its local address.
     ///
     /// # Errors
-    /// The address is in use, not ours, or not allowed (`bind(2)`, `listen(2)`).
+    /// The address is in use, not an address of this machine, or not permitted (`bind(2)`, `listen(2)`).
     fn listen(
         &mut self,
         address: SocketAddr,
@@ -71,10 +72,10 @@ pub trait Kernel {
         token: Token,
     ) -> io::Result<(Self::Listener, SocketAddr)>;
 
-    /// Binds and registers a UDP socket; gives the address that it got.
+    /// Binds and registers a UDP socket. Returns it with its local address.
     ///
     /// # Errors
-    /// The address is in use, not ours, or not allowed (`bind(2)`).
+    /// The address is in use, not an address of this machine, or not permitted (`bind(2)`).
     fn bind(
         &mut self,
         address: SocketAddr,
@@ -82,44 +83,44 @@ pub trait Kernel {
         token: Token,
     ) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// Takes one connection from the accept queue (`accept(2)`). It is not registered yet.
+    /// Takes one connection from the accept queue (`accept(2)`). The connection is not registered yet.
     ///
     /// # Errors
     /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
     fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
-    /// Registers a connection once and for all: readable, writable, edge-triggered.
+    /// Registers a connection, once for its lifetime: readable, writable, edge-triggered.
     ///
     /// # Errors
-    /// The kernel lacks memory or watches (`epoll_ctl(2)`).
+    /// The kernel is out of memory or watches (`epoll_ctl(2)`).
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
     /// Closes a connection.
     fn close(&mut self, stream: Self::Stream);
 
-    /// Closes a listener; what is still in its accept queue is reset.
+    /// Closes a listener; connections that are still in its accept queue are reset.
     fn close_listener(&mut self, listener: Self::Listener);
 
     /// Closes a UDP socket.
     fn close_socket(&mut self, socket: Self::Socket);
 
     /// Waits until something happens or `timeout` has passed, and appends what happened to `notices`. `None` waits for
-    /// ever; being interrupted by a signal is no error.
+    /// ever. A signal that interrupts the wait is not an error.
     ///
     /// # Errors
-    /// The poll itself failed: nothing can go on.
+    /// The poll itself failed; the loop cannot continue.
     fn wait(&mut self, notices: &mut Vec<Notice>, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Hands a job to a worker; its result comes as [`Notice::Done`] with the same token.
+    /// Queues a job for the workers of its listener; the result arrives as [`Notice::Done`] with the same token.
     ///
     /// # Errors
-    /// No worker takes it, and it is dropped.
+    /// The job was dropped: the queue is full, or no worker can be started.
     fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker>;
 
     /// The disk.
     fn disk(&self) -> Arc<dyn Disk>;
 
-    /// How many more descriptors this process may open; `None` if there is no limit.
+    /// The number of descriptors that this process may still open; `None` if there is no limit.
     fn descriptors_free(&self) -> Option<usize>;
 }
 
@@ -133,7 +134,7 @@ impl<K: Kernel> Clock for K {
     }
 }
 
-/// One TCP connection, as the driver sees it. All calls return at once. It may gain methods in any release: see
+/// One TCP connection, as the driver uses it. All calls return at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait Transport {
     /// Receives (`recv(2)`); 0 is the peer's FIN.
@@ -142,7 +143,7 @@ pub trait Transport {
     /// `WouldBlock` if nothing has arrived.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Sends (`send(2)`); may take less than it is given.
+    /// Sends (`send(2)`). Returns the number of bytes taken, which may be fewer than offered.
     ///
     /// # Errors
     /// `WouldBlock` if the send buffer is full.
@@ -160,81 +161,81 @@ pub trait Transport {
     /// Sends our FIN once everything before it is sent (`shutdown(2)` with `SHUT_WR`).
     ///
     /// # Errors
-    /// The connection is gone.
+    /// The connection has ended.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
-    /// Makes closing reset the connection instead of finishing it (`SO_LINGER` with a time of zero, `socket(7)`).
+    /// Makes `close(2)` reset the connection (`SO_LINGER` with a time of zero, `socket(7)`).
     fn reset_on_close(&mut self);
 
-    /// Bytes that were written and that the peer has not acknowledged; `None` where the system does not tell.
+    /// Written bytes that the peer has not acknowledged; `None` where the system does not report them.
     fn unacknowledged(&self) -> Option<usize> {
         None
     }
 
-    /// The address of this machine that the peer reached (`getsockname(2)`); `None` where the system does not tell. It is asked for
-    /// only if a protocol wants to know.
+    /// The address of this machine that the peer reached (`getsockname(2)`); `None` where the system does not report
+    /// it. Called only when a protocol asks for it.
     fn local_address(&self) -> Option<SocketAddr> {
         None
     }
 
-    /// Whether a read that gives less than it was asked for proves that nothing is left. So it is with epoll and kqueue
-    /// (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` does.
+    /// Whether a read that returns fewer bytes than the buffer has room for proves that nothing is left. True for epoll
+    /// and kqueue (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` proves it.
     fn short_read_drains(&self) -> bool;
 }
 
-/// One UDP socket, as the driver sees it. All calls return at once. It may gain methods in any release: see
+/// One UDP socket, as the driver uses it. All calls return at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait DatagramSocket {
-    /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends what they are to
-    /// `received`. What does not fit its room is lost. Fewer datagrams than rooms prove nothing: an error in the middle
-    /// ends a batch too, and may show at the next call (`recvmmsg(2)`).
+    /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends their
+    /// descriptions to `received`. Bytes beyond a room are lost. Fewer datagrams than rooms do not prove that nothing
+    /// is left: an error in the middle ends a batch too, and is reported by the next call (`recvmmsg(2)`).
     ///
     /// # Errors
-    /// `WouldBlock` if nothing has arrived; others are about an earlier datagram and leave the socket in order. Nothing
-    /// has been received then.
+    /// `WouldBlock` if nothing has arrived; other errors concern an earlier datagram; the socket stays usable. Nothing
+    /// was received in either case.
     fn receive(&mut self, rooms: ChunksExactMut<'_, u8>, received: &mut Vec<Received>) -> io::Result<()>;
 
-    /// Sends what is unsent of `replies` as long as the kernel takes it, and gives how many it took: at least one.
+    /// Sends the unsent `replies` until the kernel takes no more; returns how many were taken, at least one.
     ///
     /// # Errors
-    /// `WouldBlock` if the send buffer is full; others are about the first of them alone.
+    /// `WouldBlock` if the send buffer is full; other errors concern only the first unsent reply.
     fn send(&mut self, replies: &Replies) -> io::Result<usize>;
 }
 
 /// A datagram that has been received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
-    /// Its length, or that of its room if that was shorter.
+    /// The length of the datagram, or of its room if that is shorter.
     pub length: usize,
-    /// Who sent it.
+    /// The sender.
     pub from: SocketAddr,
-    /// The address of ours that it was sent to, if the socket has several.
+    /// The address of this machine that it was sent to, if the socket has several.
     pub to: Option<Source>,
 }
 
 impl Received {
-    /// Where a datagram is from if the kernel does not say it; nobody answers port 0.
-    pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    /// The sender of a datagram without an internet address: port 0 is never answered.
+    pub(crate) const UNKNOWN_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 }
 
 /// One datagram.
-impl Gives for Received {
+impl ReturnValue for Received {
     fn number(&self) -> i32 {
         1
     }
 }
 
-/// An address of this machine from which a reply shall leave.
+/// The address of this machine to send the reply from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
     /// The address.
     pub address: IpAddr,
-    /// The index of the interface, for addresses that are only unique there; 0 for any.
+    /// The index of the interface, for addresses that are unique only on it; 0 for any.
     pub interface: u32,
 }
 
 impl Source {
-    /// The same with a port.
+    /// Returns the address with a port.
     pub(crate) fn at(self, port: u16) -> SocketAddr {
         match self.address {
             IpAddr::V4(address) => SocketAddrV4::new(address, port).into(),
@@ -242,15 +243,15 @@ impl Source {
         }
     }
 
-    /// That of a datagram which came to `address`. None if that is no address of one machine: nothing leaves from a group or
-    /// from everybody (RFC 1122, 3.2.1.3), so the kernel has to choose.
+    /// Returns the source for replies to a datagram that was sent to `address`. `None` if that is a multicast or
+    /// broadcast address, which cannot be a source (RFC 1122, 3.2.1.3): the kernel then chooses.
     pub(crate) fn v4(address: Ipv4Addr) -> Option<Self> {
         let one = !address.is_unspecified() && !address.is_multicast() && !address.is_broadcast();
         one.then_some(Self { address: IpAddr::V4(address), interface: 0 })
     }
 
-    /// That of a datagram which came to `address` through `interface`, with the same exceptions (RFC 4291, 2.7), also for an
-    /// address of IPv4 in the form of IPv6.
+    /// Returns the source for replies to a datagram that was sent to `address` through `interface`. `None` for
+    /// multicast addresses (RFC 4291, 2.7), and as for IPv4 if the address is IPv4-mapped.
     pub(crate) fn v6(address: Ipv6Addr, interface: u32) -> Option<Self> {
         let one = match address.to_ipv4_mapped() {
             Some(v4) => Self::v4(v4).is_some(),
@@ -261,7 +262,7 @@ impl Source {
     }
 }
 
-/// What a TCP listener is made with.
+/// The options of a TCP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenOptions {
@@ -281,11 +282,11 @@ impl ListenOptions {
     }
 }
 
-/// What a UDP socket is made with.
+/// The options of a UDP socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BindOptions {
-    /// Bytes of the receive buffer, if it shall not have its default (`socket(7)`: `SO_RCVBUF`).
+    /// Bytes of the receive buffer, if not the default (`socket(7)`: `SO_RCVBUF`).
     pub receive_buffer_bytes: Option<usize>,
     /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
     pub both_families: bool,
@@ -299,11 +300,11 @@ impl BindOptions {
     }
 }
 
-/// Why no worker takes a job.
+/// The reason why no worker takes a job.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NoWorker {
-    /// Too many jobs of the listener are unfinished: `JOBS_MAX` of `src/limits.rs`.
+    /// `JOBS_MAX` jobs of the listener are unfinished (see `src/limits.rs`).
     QueueFull,
     /// The listener has no worker, and no thread can be started (`pthread_create(3)`).
     NoThread(io::Error),

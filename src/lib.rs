@@ -1,25 +1,25 @@
 //! **reactor** is a server on one thread: an event loop on [mio](https://docs.rs/mio) that owns TCP listeners,
-//! connections and UDP sockets, does non-blocking I/O by the book, and hands bytes to protocols that never see a socket.
+//! connections and UDP sockets, does all non-blocking I/O, and passes bytes to protocols that never see a socket.
 //!
 //! ```text
 //!             ┌─────────────────────────── one turn ───────────────────────────┐
 //!  kernel ──▶ wait    poll; not at all while a slot is ready, else until the next deadline
 //!             note    events, deadlines, results: each only marks its slot ready
-//!             run     doors, quiet, loud: drive each slot within its budget hop 1  reactor
+//!             run     listeners, quiet, then loud connections, by budget    hop 1  reactor
 //!                       └ connection: deliver · flush · decide · read       hop 2  connection
 //!                           └ protocol: bytes in, bytes and a decision out  hop 3  protocol
-//!             reap    free the slots that are over: the only place where that happens
+//!             reap    free the slots whose owner has closed, and only here
 //!             └────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! # Three ways to use it
 //!
-//! - **Start it.** The program `reactor` serves what a configuration lists; `reactor init` prints one to begin with.
+//! - **Start it.** The command `reactor` serves the listeners of a configuration; `reactor init` prints one to begin with.
 //! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
-//!   register it in a [`Registry`], and let [`command()`] be your `main`: your program is the `reactor` command with one
-//!   protocol more, under a name and a version of its own if it is a [`Program`]. `examples/plugin.rs` does it in thirty lines.
-//! - **Embed it.** Build a [`Reactor`], learn its addresses, [run](Reactor::run) it or single [turns](Reactor::turn)
-//!   of it, and stop it through a [`Handle`].
+//!   register it in a [`Registry`], and call [`command()`] in `main`: your program is the `reactor` command with one more
+//!   protocol. [`Program`] adds a name and a version of your own. `examples/plugin.rs` does all this in thirty lines.
+//! - **Embed it.** Bind a [`Reactor`], read its addresses, [run](Reactor::run) it or [turn](Reactor::turn) it step by step,
+//!   and stop it through a [`Handle`].
 //!
 //! ```
 //! use reactor::{Config, Reactor, Registry};
@@ -47,26 +47,26 @@
 //!
 //! # Reading the source
 //!
-//! One direction of knowledge: loop → connection → protocol. In this order each file needs only those before it:
+//! Dependencies run in one direction: loop → connection → protocol. In this order each file needs only files before it:
 //!
-//! 1. `attempt.rs`: the one place that knows `EAGAIN` and `EINTR`. `outbox.rs`: what waits to be sent.
-//! 2. [`protocol`]: the plug-in surface, with what a protocol is given in `protocol/context.rs` and what it decides in
-//!    `protocol/step.rs`; `protocol/uppercase.rs` or `protocol/greeting.rs` for how one looks.
-//! 3. `budget.rs`: how much a visit and a turn may take. `visit.rs`: what the loop lends for one.
-//!    `connection/line.rs`: the socket half of a stream; `connection/conversation.rs`: its protocol half; `connection.rs`
-//!    drives both, by the rules of waiting, back-pressure, deadlines and closing.
-//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, which turns. So far goes a byte.
-//! 5. `datagram.rs` for UDP, `bulk.rs` for uploads.
-//! 6. [`kernel`]: the boundary to the operating system, generic, so that a simulation can stand in for it.
-//! 7. [`limits`]: every bound. [`config`] and `command.rs`: from JSON to a running server.
-//! 8. [`xray`]: what the lines that say `xray::` are for: they record what the loop does, for a developer.
+//! 1. `attempt.rs`: the one place that handles `EAGAIN` and `EINTR`. `outbox.rs`: the output that waits to be sent.
+//! 2. [`protocol`]: the plug-in interface, with what a protocol receives in `protocol/context.rs` and what it decides in
+//!    `protocol/step.rs`; `protocol/uppercase.rs` or `protocol/greeting.rs` as an example.
+//! 3. `budget.rs`: how much a visit and a turn may do. `visit.rs`: what the loop lends to a driver during a visit.
+//!    `connection/line.rs`: the socket half of a connection; `connection/conversation.rs`: the protocol half;
+//!    `connection.rs` drives both, by the rules of waiting, back-pressure, deadlines and closing.
+//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, the loop. These first four steps are the whole path of a byte.
+//! 5. `datagram.rs` and `protocol/datagram.rs` for UDP, `bulk.rs` for uploads, [`framing`] for messages in a stream.
+//! 6. [`kernel`]: the interface to the operating system. It is generic, so that a simulation can replace it.
+//! 7. [`limits`]: every limit. [`config`] and `command.rs`: from JSON to a running server.
+//! 8. [`xray`]: the recorder. The lines with `xray::` in other files record for a developer what the loop does.
 //!
-//! The rules that all of this keeps are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
+//! The rules of all this code are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
 //!
 //! # The book
 //!
-//! `docs/` is a book on non-blocking I/O, for somebody who has never called `poll`. It shows this server at work, in
-//! transcripts that a test types again after every change, and its code. `mdbook build docs` puts it [beside this
+//! `docs/` is a book on non-blocking I/O, for a reader who has never called `poll`. It shows this server at work, in
+//! transcripts that a test repeats after every change, and its code. `mdbook build docs` puts the book [beside this
 //! page](../book/index.html); its last pages [lead back here](../book/map.html).
 
 mod address;
@@ -86,6 +86,7 @@ pub mod disk;
 mod endpoint;
 mod errno;
 mod file_lock;
+pub mod framing;
 mod job;
 mod json;
 pub mod kernel;
@@ -117,11 +118,10 @@ pub use endpoint::Endpoint;
 pub use kernel::Handle;
 pub use reactor::{Reactor, Stopped, Turn};
 pub use registry::{Protocol, Registry};
-/// The crate [`schemars`], from which the schema of a plug-in's options comes. A plug-in crate needs no dependency on it: see
-/// [`serde`].
+/// The crate [`schemars`], which makes the schema of a plug-in's options. Re-exported for the same reason as [`serde`].
 pub use schemars;
-/// The crate [`serde`](https://docs.rs/serde), which reads the options of a plug-in. A plug-in crate needs no dependency on
-/// it, and so none that could be of another version than ours:
+/// The crate [`serde`](https://docs.rs/serde), which reads the options of a plug-in. Re-exported so that a plug-in crate needs
+/// no dependency on `serde`, which could be of another version:
 ///
 /// ```
 /// use reactor::schemars::JsonSchema;
@@ -131,13 +131,13 @@ pub use schemars;
 /// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
 /// #[schemars(crate = "reactor::schemars")]
 /// struct Options {
-///     /// What is said to everybody.
+///     /// The text that each client gets.
 ///     motto: String,
 /// }
 /// ```
 pub use serde;
 
-/// The README's code is compiled and run as well.
+/// Compiles and runs the code of the README as well.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Accepts within a budget, and knows what to do about each errno of `accept(2)`.
+//! Accepts connections, and classifies each errno of `accept(2)`.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,38 +13,35 @@ use crate::peer::Peer;
 /// A listening socket.
 pub(crate) struct Listener<L> {
     pub(crate) socket: L,
-    /// Nobody is accepted until a connection closes or the pause is over: the kernel owes no edge, so that is what
-    /// wakes us.
+    /// Set until a connection closes or a pause expires: the kernel reports no edge meanwhile.
     pub(crate) paused: Option<Pause>,
-    /// Whether it stands in the list of those that are visited when a connection closes.
+    /// Whether the listener is in the list of listeners that are visited when a connection closes.
     pub(crate) waits_for_room: bool,
-    /// Connections accepted since the server began to stop. A server that stops serves what is in the accept queue, and
-    /// that is at most a backlog.
+    /// Connections accepted since the server began to stop: it still serves its accept queue, at most a backlog.
     pub(crate) accepted_while_stopping: u32,
-    /// Errors since the last connection or the last empty queue that seemed to be about one connection each.
+    /// Consecutive errors of `accept(2)` that each seemed to concern one connection.
     pub(crate) errors_in_a_row: usize,
 }
 
-/// Why nobody is accepted.
+/// The reason why accepting is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
     /// A limit is reached.
     Full(&'static str),
-    /// What `accept(2)` said.
+    /// `accept(2)` failed with this errno.
     Failed(Code),
 }
 
-/// What a try to accept came to.
+/// The result of one call of `accept(2)`.
 pub(crate) enum Accepted<S> {
     /// A connection.
     Connection(S, Peer),
-    /// The accept queue is empty; the kernel owes an edge.
+    /// The accept queue is empty; the kernel will report the next connection.
     Nobody,
-    /// A connection died in the queue, or a passing error of the network took its place: try the next one. The name of the
-    /// counter comes with it.
+    /// A connection ended in the queue, or has a transient network error: accept the next. The name is its counter.
     Gone(&'static str, io::Error),
-    /// Descriptors or memory lack, or something is wrong that trying again at once cannot cure: an error of the network as well,
-    /// if so many come in a row that they cannot each be about another connection.
+    /// Descriptors or memory are exhausted, or an immediate retry cannot help. Also a network error, if more come in a
+    /// row than can each concern another connection.
     Exhausted(io::Error),
 }
 
@@ -73,12 +70,13 @@ impl<L> Listener<L> {
     }
 }
 
-/// Connections by address, for `max_connections_per_ip`. A peer without an internet address is not counted.
+/// Counts connections by address, for `max_connections_per_ip`. A peer without an internet address is not counted.
 #[derive(Debug, Default)]
 pub(crate) struct Peers(HashMap<IpAddr, usize>);
 
 impl Peers {
-    /// Counts one more from `peer`, unless it has `most` already.
+    /// Counts one more connection from the address of `peer`, unless it already has `most`. Returns whether it was
+    /// counted.
     pub(crate) fn admit(&mut self, peer: &Peer, most: usize) -> bool {
         let Some(address) = peer.ip() else { return true };
         let count = self.0.entry(address).or_insert(0);
@@ -87,12 +85,12 @@ impl Peers {
         admitted
     }
 
-    /// Whether nobody is counted.
+    /// Whether no connection is counted.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Counts one less.
+    /// Counts one connection less from the address of `peer`.
     pub(crate) fn leave(&mut self, peer: &Peer) {
         if let Some(address) = peer.ip()
             && let Some(count) = self.0.get_mut(&address)
@@ -107,13 +105,15 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::peer::Credentials;
 
     #[test]
     fn connections_are_counted_by_address_whatever_the_port_and_family() {
         let mut peers = Peers::default();
-        let inet = |text: &str| Peer::Inet(text.parse().expect("an address"));
+        let inet = |text: &str| Peer::from(text.parse::<SocketAddr>().expect("an address"));
         let (v4, mapped, other) = (inet("192.0.2.1:1000"), inet("[::ffff:192.0.2.1]:2000"), inet("192.0.2.2:1000"));
         assert!(peers.admit(&v4, 2) && peers.admit(&mapped, 2));
         assert!(!peers.admit(&v4, 2));
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn peers_without_an_address_are_not_counted_by_address() {
         let mut peers = Peers::default();
-        let unix = Peer::Unix(Credentials::default());
+        let unix = Peer::from(Credentials::default());
         assert!(peers.admit(&unix, 1) && peers.admit(&unix, 1) && peers.is_empty());
         peers.leave(&unix);
         assert!(peers.is_empty());

@@ -1,4 +1,4 @@
-//! Rule 13: log lines that a peer can cause are written at a limited rate; the rest is counted.
+//! Rule 13: log lines that a peer can cause are written at a limited rate; suppressed lines are counted.
 
 use std::fmt;
 
@@ -8,13 +8,16 @@ use crate::time::Time;
 /// The limit of one kind of log line.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimit {
+    /// The end of the current period; `None` before the first line.
     period_end: Option<Time>,
+    /// Lines written in this period.
     lines: u32,
+    /// Lines suppressed since the last written one.
     suppressed: u64,
 }
 
 impl LogLimit {
-    /// Whether a line may be written now. If so, the line ends with what this returns.
+    /// Returns `None` if no line may be written now; otherwise the text that the line must end with.
     pub(crate) fn allow(&mut self, now: Time) -> Option<Suppressed> {
         if self.period_end.is_none_or(|end| end <= now) {
             self.period_end = Some(now.after(LOG_PERIOD));
@@ -29,7 +32,7 @@ impl LogLimit {
     }
 }
 
-/// How many lines of a kind were suppressed before one that is written: the end of that line, empty if there were none.
+/// The number of lines that were suppressed before a written line; displayed at the end of that line, empty for 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Suppressed(u64);
 
@@ -50,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_gives_few_lines_and_the_next_period_tells_how_many_are_missing() {
+    fn a_flood_logs_few_lines_and_the_next_period_counts_the_missing_ones() {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let mut limit = LogLimit::default();
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_line_says_nothing_about_suppressed_ones_if_there_are_none() {
-        let told = [0, 1, 2].map(|count| Suppressed(count).to_string());
-        assert_eq!(told, ["", " (1 such line suppressed before)", " (2 such lines suppressed before)"]);
+        let shown = [0, 1, 2].map(|count| Suppressed(count).to_string());
+        assert_eq!(shown, ["", " (1 such line suppressed before)", " (2 such lines suppressed before)"]);
     }
 }

@@ -1,5 +1,4 @@
-//! Rule 10: nothing waits on the loop's thread, not for a full stderr either. Log lines on their way there never hold up the
-//! thread that logs them.
+//! Rule 10: nothing blocks the loop's thread, not even a full stderr. A queue and a thread of its own write the log.
 
 use std::io::{self, Write};
 use std::mem;
@@ -11,43 +10,52 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::limits::{LOG_CHUNK_BYTES_MAX, LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
 
-/// A sink that takes log lines at once and gives them to a thread, which may block on the real sink.
+/// A sink that queues log lines at once; a thread, which may block, writes them to the real sink.
 ///
-/// Too many lines waiting: the next ones are dropped, and the log says how many. The lock is held only to append to or to
-/// swap a buffer, never while anything is written.
+/// When the queue is full, further lines are dropped, and the log says how many. The lock of the queue is held only to
+/// append to or to swap a buffer, never during a write.
 ///
-/// The thread is there only while there is something to write and for a while after that. As long as a process has one
-/// thread, the kernel looks up its descriptors without counting references, which every system call of the loop gains by.
+/// The thread exists only while there are lines to write, and for a while after that. As long as a process has one
+/// thread, the kernel looks up descriptors without counting references, which makes every system call of the loop
+/// faster.
 ///
-/// Where no thread can be had, the thread that logs writes as much as the sink takes without waiting, and the end of the process waits for
-/// the sink as it waits for the thread.
+/// If no thread can be started, the logging thread writes as much as the sink takes without waiting, and the end of the
+/// process waits for the sink as it waits for the thread.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
     shared: Arc<Shared>,
 }
 
+/// The state that the writers share with the thread.
 struct Shared {
-    /// The thread holds this lock as long as it lives. Others only try to take it, where there is no thread.
+    /// The log's thread holds this lock as long as it lives. Other threads only try to lock it while that thread does
+    /// not exist.
     sink: Mutex<Box<dyn Write + Send>>,
-    /// Whether the sink takes [`LOG_CHUNK_BYTES_MAX`] without waiting, within a time.
+    /// Returns whether the sink, within a time, takes [`LOG_CHUNK_BYTES_MAX`] without blocking.
     has_room: fn(Duration) -> bool,
+    /// The lines that wait.
     queue: Mutex<Queue>,
-    /// Lines have come.
+    /// Signalled when a line was queued.
     filled: Condvar,
-    /// All lines have been written.
+    /// Signalled when all lines have been written.
     drained: Condvar,
 }
 
+/// Lines that wait for the thread.
 #[derive(Debug, Default)]
 struct Queue {
+    /// The text of the waiting lines, at most [`LOG_QUEUE_BYTES_MAX`].
     lines: Vec<u8>,
+    /// Lines that were dropped after those.
     dropped_lines: u64,
+    /// Whether the log's thread exists.
     has_thread: bool,
+    /// Whether that thread is writing lines that it has taken from the queue.
     is_writing: bool,
 }
 
 impl LogWriter {
-    /// A writer in front of stderr.
+    /// Makes a writer for stderr.
     pub(crate) fn to_stderr() -> Self {
         Self::new(io::stderr(), stderr_has_room)
     }
@@ -63,7 +71,7 @@ impl LogWriter {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Starts the thread. If there is none to be had, the next line tries again.
+    /// Starts the thread. If no thread can be started, the next line retries.
     fn start(&self) {
         let shared = Arc::clone(&self.shared);
         if thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_lines()).is_err() {
@@ -72,7 +80,7 @@ impl LogWriter {
         }
     }
 
-    /// Waits until everything is written, but no longer than a slow sink is worth: 200 ms.
+    /// Waits until everything is written, but at most 200 ms.
     pub(crate) fn drain(&self) {
         let deadline = Instant::now() + LOG_FLUSH;
         let mut queue = self.shared.lock();
@@ -88,7 +96,7 @@ impl LogWriter {
                 self.shared.write_without_thread(deadline);
                 queue = self.shared.lock();
                 if !queue.is_drained() {
-                    // Another thread is writing at the moment, or the sink has no room whatever it says.
+                    // Another thread is writing at the moment, or the sink has less room than it reported.
                     drop(queue);
                     thread::sleep(LOG_RETRY);
                     queue = self.shared.lock();
@@ -98,7 +106,7 @@ impl LogWriter {
     }
 }
 
-/// Each call is one line: env_logger formats a record completely before it writes.
+/// Each call writes one line: env_logger formats a record completely before it writes.
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut queue = self.shared.lock();
@@ -133,19 +141,19 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: writes until no lines have come for a while.
+    /// Runs the log's thread: writes until no line has come for [`LOG_IDLE`].
     fn write_lines(&self) {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         while let Some(dropped_lines) = self.take(&mut lines) {
-            tell_dropped(dropped_lines, &mut lines);
+            append_dropped(dropped_lines, &mut lines);
             write_out(&mut *sink, &lines);
             lines.clear();
         }
     }
 
-    /// Writes from this thread, chunk by chunk, as long as the sink has room for one; waits for room until `deadline`. What is left
-    /// stays in the queue. Of two threads one writes, and takes along what the other one has brought.
+    /// Writes on this thread, chunk by chunk, while the sink has room; waits for room until `deadline`. Unwritten lines
+    /// stay in the queue. If two threads call this, one writes the lines of both.
     fn write_without_thread(&self, deadline: Instant) {
         let mut sink = match self.sink.try_lock() {
             Ok(sink) => sink,
@@ -161,7 +169,7 @@ impl Shared {
                     Ok(count @ 1..) => left = &left[count..],
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // Nobody can be told that a log cannot be written.
+                    // An error of the log cannot be reported anywhere.
                     Ok(0) | Err(_) => left = &[],
                 }
             }
@@ -174,19 +182,19 @@ impl Shared {
         }
     }
 
-    /// Takes all lines, if there are any and no thread is there to write them.
+    /// Takes all lines, if there are any and the log's thread does not exist. Returns whether it took any.
     fn take_without_thread(&self, lines: &mut Vec<u8>) -> bool {
         let mut queue = self.lock();
         let takes = !queue.has_thread && !queue.is_drained();
         if takes {
             mem::swap(&mut queue.lines, lines);
-            tell_dropped(mem::take(&mut queue.dropped_lines), lines);
+            append_dropped(mem::take(&mut queue.dropped_lines), lines);
         }
         takes
     }
 
-    /// Waits for lines and takes all of them; says how many were dropped after them. `None` if none came: whoever writes the
-    /// next one has to start a thread.
+    /// Waits for lines and takes all of them. Returns how many were dropped after them; `None` if no line came: the
+    /// next line then starts a new thread.
     fn take(&self, lines: &mut Vec<u8>) -> Option<u64> {
         let mut queue = self.lock();
         queue.is_writing = false;
@@ -203,13 +211,14 @@ impl Shared {
     }
 }
 
-fn tell_dropped(dropped_lines: u64, lines: &mut Vec<u8>) {
+fn append_dropped(dropped_lines: u64, lines: &mut Vec<u8>) {
     if dropped_lines > 0 {
         lines.extend_from_slice(format!("{dropped_lines} log lines dropped\n").as_bytes());
     }
 }
 
-/// Whether stderr takes a chunk without waiting, or fails at once, within `wait` (`poll(2)`, `POLLOUT`).
+/// Waits up to `wait` until stderr takes a chunk without blocking, or fails at once (`poll(2)`, `POLLOUT`). Returns
+/// whether it does.
 fn stderr_has_room(wait: Duration) -> bool {
     let stderr = io::stderr();
     let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
@@ -217,14 +226,14 @@ fn stderr_has_room(wait: Duration) -> bool {
     matches!(poll(&mut ready, wait.as_ref()), Ok(1..))
 }
 
-/// Writes what can be written. There is nobody to tell that a log cannot be written.
+/// Writes `lines` as far as possible. An error of the log cannot be reported anywhere.
 pub(crate) fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
     while !lines.is_empty() {
         match sink.write(lines) {
             Ok(0) => return,
             Ok(count) => lines = &lines[count..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody who shares this terminal or pipe made it non-blocking. This thread has nothing else to do, and the loop
+            // Another process that shares this terminal or pipe made it non-blocking. This thread may sleep: the loop
             // does not wait for it.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOG_RETRY),
             Err(_) => return,

@@ -1,29 +1,28 @@
-//! What waits to be sent: protocols append, the driver drains.
+//! The output buffer of a connection: protocols append, the driver sends.
 
 use std::io;
 
-/// Bytes on their way to one peer, in order.
+/// Output for one peer, in order.
 ///
-/// A protocol only ever appends. The driver writes them to the socket right after the protocol's call, keeps what the
-/// kernel did not take, and stops delivering input while too much is pending: a protocol never has to ask whether
-/// there is room.
+/// A protocol only appends. The driver writes the bytes right after the protocol's call, keeps those that the kernel
+/// did not take, and delivers no input while too much is pending: a protocol never asks whether there is room.
 ///
 /// It implements [`io::Write`], which never fails, so that `write!` and `serde_json::to_writer` work.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// The bytes in order, from the oldest that is still in memory.
     bytes: Vec<u8>,
-    /// How many bytes at the front have been sent already: always fewer than are left, so that at most half of the
-    /// buffer is waste.
+    /// Bytes at the front that have been sent: fewer than are left, so at most half of the buffer is unused.
     sent: usize,
 }
 
 impl Outbox {
-    /// One without memory.
+    /// Makes an outbox that has allocated nothing.
     pub(crate) const fn new() -> Self {
         Self { bytes: Vec::new(), sent: 0 }
     }
 
-    /// Appends `bytes` and gives them back as they stand in the outbox, for a protocol that transforms in place.
+    /// Appends `bytes` and returns them within the outbox, for a protocol that transforms them in place.
     #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> &mut [u8] {
         self.make_room(bytes.len());
@@ -37,38 +36,39 @@ impl Outbox {
         self.bytes.push(byte);
     }
 
-    /// How many bytes have not been sent yet.
+    /// Returns the number of bytes that have not been sent.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len() - self.sent
     }
 
-    /// Whether everything has been sent.
+    /// Returns whether everything has been sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
     }
 
-    /// What has not been sent yet.
+    /// Returns the bytes that have not been sent.
     #[must_use]
     pub fn pending(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
-    /// Notes that the kernel took `count` bytes of [`Outbox::pending`].
+    /// Removes the first `count` bytes of [`Outbox::pending`], which the kernel took.
     pub(crate) fn advance(&mut self, count: usize) {
         debug_assert!(count <= self.len(), "the kernel cannot take more than was offered");
         self.sent += count;
         if self.sent == self.bytes.len() {
             self.clear();
         } else if self.sent >= self.len() {
-            // A peer that always leaves a little pending must not make the buffer grow. It never moves more than was sent.
+            // A peer that always leaves a little pending must not make the buffer grow. No more bytes are moved than
+            // were sent.
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
     }
 
-    /// Makes room for `more` bytes. Where that needs other memory, what has been sent does not move along.
+    /// Makes room for `more` bytes. If that needs a new allocation, sent bytes are not copied to it.
     #[inline]
     fn make_room(&mut self, more: usize) {
         if self.sent > 0 && self.bytes.capacity() - self.bytes.len() < more {
@@ -83,18 +83,18 @@ impl Outbox {
         *self = Self { bytes, sent: 0 };
     }
 
-    /// Takes what follows the first `from` bytes that are pending.
+    /// Removes and returns the bytes after the first `from` pending ones.
     pub(crate) fn split_off(&mut self, from: usize) -> Vec<u8> {
         self.bytes.split_off(self.sent + from)
     }
 
-    /// Forgets everything, and keeps the memory for the next visit.
+    /// Discards all bytes, and keeps the memory for the next visit.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
     }
 
-    /// Gives back memory that has grown beyond what is pending, if it is much: a peer may leave it so for long.
+    /// Frees memory beyond the pending bytes, if it is much: a peer may leave the output pending for long.
     pub(crate) fn trim(&mut self) {
         const SPARE_BYTES_MAX: usize = 16 * 1024;
         if self.bytes.capacity() - self.bytes.len() > SPARE_BYTES_MAX {
@@ -102,7 +102,7 @@ impl Outbox {
         }
     }
 
-    /// The bytes of memory held, sent or not.
+    /// Returns the bytes of memory that are allocated.
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_took_is_gone_and_the_rest_stays_in_order() {
+    fn bytes_that_the_kernel_took_are_gone_and_the_rest_stays_in_order() {
         let mut outbox = Outbox::default();
         outbox.extend_from_slice(b"hello ");
         outbox.extend_from_slice(b"world");
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_not_kept_when_more_memory_is_needed() {
+    fn sent_bytes_are_not_kept_when_more_memory_is_needed() {
         let mut outbox = Outbox::default();
         outbox.extend_from_slice(&[1; 1000]);
         outbox.trim();

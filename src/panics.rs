@@ -1,8 +1,8 @@
-//! Panics of code that is not ours: caught, and put into words.
+//! Catches panics of protocols and jobs, and describes them.
 //!
-//! What a panic says is in its payload; where it happened only a hook learns (`std::panic::set_hook`). There is one hook for a
-//! whole process, so only the command installs ours: a program that embeds the server keeps its own, and gets the message
-//! without the place.
+//! The payload of a panic has its message; only a hook gets its place (`std::panic::set_hook`). A process has one hook,
+//! so only the command installs ours: a program that embeds the server keeps its own, and gets the message without the
+//! place.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -13,11 +13,11 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use crate::limits::PANIC_MESSAGE_CHARS_MAX;
 
 thread_local! {
-    /// Where the last panic of this thread happened, if our hook is installed.
+    /// The place of the last panic of this thread, if our hook is installed.
     static PLACE: Cell<Option<String>> = const { Cell::new(None) };
 }
 
-/// Code that panicked instead of returning.
+/// A panic that was caught.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Panicked {
     /// Place and message, as [`Panicked::detail`] returns them.
@@ -25,7 +25,7 @@ pub struct Panicked {
 }
 
 impl Panicked {
-    /// What is known of a panic that has been caught, from its payload.
+    /// Describes a caught panic from its payload.
     #[must_use]
     #[cold]
     pub fn new(payload: Box<dyn Any + Send>) -> Self {
@@ -33,22 +33,22 @@ impl Panicked {
         let text = payload.downcast_ref::<&'static str>().copied();
         let message = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let detail = detail(place.as_deref(), message);
-        // A payload may be of any type, and even one that panics when it is dropped must not reach further.
+        // A payload may be of any type. Even if it panics when it is dropped, that panic must not spread.
         if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
             mem::forget(again);
         }
         Self { detail }
     }
 
-    /// Place and message, as far as they are known, to stand behind who panicked: ` at src/my.rs:7:5: not a number`. At most
-    /// 500 characters of the message, all of them printable: it may quote what a peer sent.
+    /// Returns place and message, as far as they are known, to follow the word "panicked": ` at src/my.rs:7:5: not a
+    /// number`. At most 500 characters of the message, all printable: it may quote a peer's bytes.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 }
 
-/// It does not say more, because an error may be told to a peer.
+/// Without details, because a peer may see this text.
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("it panicked")
@@ -67,7 +67,7 @@ fn detail(place: Option<&str>, message: Option<&str>) -> String {
         detail.push_str(": ");
         let mut characters = message.chars();
         for character in characters.by_ref().take(PANIC_MESSAGE_CHARS_MAX) {
-            // What quotes need no escape here would be harder to read with one.
+            // Quotes are not escaped, to be easier to read.
             match character {
                 '"' | '\'' => detail.push(character),
                 _ => detail.extend(character.escape_debug()),
@@ -80,19 +80,19 @@ fn detail(place: Option<&str>, message: Option<&str>) -> String {
     detail
 }
 
-/// Calls code that is not ours. Whatever it has touched is thrown away if it panics, so nothing half done is seen. Rule 9: it
-/// ends its own connection, and nothing else.
+/// Calls code of a protocol or a job. If it panics, everything that it has changed is discarded, so no half-done state
+/// is seen. Rule 9: a panic ends its own connection, and nothing else.
 #[inline]
 pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::new)
 }
 
-/// Installs our hook. Panics are not written to stderr, for which the loop would wait: the caller that catches one tells it, at a limited
-/// rate, because a peer may cause it as often as it likes.
+/// Installs our hook. It does not write panics to stderr, which could block the loop: the caller that catches a panic
+/// logs it, at a limited rate, because a peer may cause any number of panics.
 pub(crate) fn remember_places() {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        // A thread that ends has no place to remember it.
+        // A thread that is ending may have lost its thread-local variables.
         let _ = PLACE.try_with(|last| last.set(place));
         log::debug!("{}", panic.to_string().escape_debug());
     }));
@@ -102,13 +102,13 @@ pub(crate) fn remember_places() {
 mod tests {
     use super::*;
 
-    /// Panics with whatever it is, past the hook, which would print it.
+    /// Panics with `payload`, without the hook, which would print it.
     fn panicked(payload: impl Any + Send) -> Panicked {
         catch(|| panic::resume_unwind(Box::new(payload))).expect_err("a panic")
     }
 
     #[test]
-    fn a_panic_is_told_with_its_message_and_its_place() {
+    fn a_panic_is_described_with_its_message_and_its_place() {
         assert_eq!(panicked("static").detail(), ": static");
         assert_eq!(panicked("7 is odd".to_owned()).detail(), ": 7 is odd");
         assert_eq!(panicked(7).detail(), "");
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_panics_when_it_is_dropped_reaches_no_further() {
+    fn the_panic_of_a_payload_that_is_dropped_does_not_spread() {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! The other end of a connection: its address, or the process behind a socket of this machine.
+//! The peer of a connection: an internet address, or the process behind a Unix socket.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -15,29 +15,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Peer {
-    /// Over TCP or UDP: its address (`accept(2)`, `recvfrom(2)`); `From` makes an IPv4-mapped one IPv4.
+pub struct Peer(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    /// Over TCP or UDP: the address (`accept(2)`, `recvfrom(2)`), never an IPv4-mapped one.
     Inet(SocketAddr),
     /// Over a Unix socket: the process that connected (`unix(7)`, `SO_PEERCRED`).
     Unix(Credentials),
 }
 
-/// A process of this machine, as far as the kernel says it. It is the process that connected; who writes now may be another
-/// one that inherited the socket.
+/// A process of this machine, as far as the kernel reports it. It is the process that connected; another process that
+/// inherited the socket may be writing now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The number of the process.
+    /// The process ID.
     pub pid: Option<u32>,
-    /// Its effective user.
+    /// The effective user ID.
     pub uid: Option<u32>,
-    /// Its effective group.
+    /// The effective group ID.
     pub gid: Option<u32>,
 }
 
 impl Credentials {
-    /// The process `pid` of the user `uid` and the group `gid`; `None` for what is unknown.
+    /// Makes the credentials of a process; `None` for an unknown ID.
     #[must_use]
     pub const fn new(pid: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Self {
         Self { pid, uid, gid }
@@ -48,40 +50,40 @@ impl Peer {
     /// The internet address and the port; `None` over a Unix socket.
     #[must_use]
     pub const fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Inet(address) => Some(*address),
-            Self::Unix(_) => None,
+        match &self.0 {
+            Kind::Inet(address) => Some(*address),
+            Kind::Unix(_) => None,
         }
     }
 
-    /// The internet address without the port; `None` over a Unix socket. A peer with an IPv4 address has that, whether the
-    /// listener is for IPv4 or for both families.
+    /// The internet address without the port; `None` over a Unix socket. The address of an IPv4 peer is IPv4, also if
+    /// the listener is for both families.
     #[must_use]
     pub const fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Inet(address) => Some(address.ip().to_canonical()),
-            Self::Unix(_) => None,
+        match &self.0 {
+            Kind::Inet(address) => Some(address.ip()),
+            Kind::Unix(_) => None,
         }
     }
 
-    /// What the kernel said of the process, over a Unix socket.
+    /// The process of the peer over a Unix socket; `None` over TCP and UDP.
     #[must_use]
     pub const fn credentials(&self) -> Option<Credentials> {
-        match self {
-            Self::Inet(_) => None,
-            Self::Unix(credentials) => Some(*credentials),
+        match &self.0 {
+            Kind::Inet(_) => None,
+            Kind::Unix(credentials) => Some(*credentials),
         }
     }
 }
 
-/// An IPv4 address in the form of IPv6 (RFC 4291, 2.5.5.2), as a listener for both families shows it, becomes one of IPv4.
+/// Converts an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), as a listener for both families reports it, to IPv4.
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        Self::Inet(canonical(address))
+        Self(Kind::Inet(canonical(address)))
     }
 }
 
-/// The same address; an IPv4-mapped IPv6 address becomes IPv4.
+/// Returns the address; an IPv4-mapped IPv6 address becomes IPv4.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     if let SocketAddr::V6(v6) = address
         && let Some(v4) = v6.ip().to_ipv4_mapped()
@@ -93,16 +95,16 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 
 impl From<Credentials> for Peer {
     fn from(credentials: Credentials) -> Self {
-        Self::Unix(credentials)
+        Self(Kind::Unix(credentials))
     }
 }
 
-/// `192.0.2.1:4000`, or `unix:pid=812,uid=1000,gid=1000` with what is known: one word in any case.
+/// `192.0.2.1:4000`, or `unix:pid=812,uid=1000,gid=1000` with the known IDs. Contains no space.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(address) => write!(f, "{address}"),
-            Self::Unix(Credentials { pid, uid, gid }) => {
+        match &self.0 {
+            Kind::Inet(address) => write!(f, "{address}"),
+            Kind::Unix(Credentials { pid, uid, gid }) => {
                 f.write_str("unix")?;
                 let mut before = ':';
                 for (name, number) in [("pid", pid), ("uid", uid), ("gid", gid)] {
@@ -117,20 +119,20 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A [`Peer`] in 19 bytes, of which there are very many: one in each connection, and in the X-ray.
+/// A [`Peer`] in 19 bytes, because each connection and many records of the X-ray contain one.
 ///
-/// It keeps all but two things that no answer needs: the flow label of an IPv6 address, and the scope of one that is not
+/// Two fields that no answer needs are lost: the flow label of an IPv6 address, and the scope of an address that is not
 /// link-local (RFC 4291, 2.5.6).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PackedPeer(Packed);
 
-/// Bytes, so that it needs no alignment. `[u8; 2]` is a port, `[u8; 4]` a number or an address of IPv4. Numbers are in the
-/// byte order of this machine, addresses in that of the network.
+/// The parts as bytes, so that it needs no alignment. `[u8; 2]` is a port, `[u8; 4]` a number or an IPv4 address.
+/// Numbers are in native byte order, addresses in network byte order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Packed {
     V4([u8; 4], [u8; 2]),
     V6([u8; 16], [u8; 2]),
-    /// Its octets 4 to 7 are zero; the scope is there instead.
+    /// A link-local address; octets 4 to 7, which are zero, hold the scope.
     V6OnLink([u8; 16], [u8; 2]),
     Unix {
         pid: Option<[u8; 4]>,
@@ -139,36 +141,36 @@ enum Packed {
     },
 }
 
-/// Where the scope is, in the octets of a link-local address. They are zero in the address itself.
+/// The position of the scope in the octets of a link-local address. In the address itself these are zero.
 const SCOPE: std::ops::Range<usize> = 4..8;
 
 impl PackedPeer {
-    /// The peer.
+    /// Returns the peer.
     #[must_use]
     pub fn unpack(self) -> Peer {
         let port = u16::from_ne_bytes;
         let v6 = |octets: [u8; 16], port, scope| SocketAddrV6::new(Ipv6Addr::from(octets), port, 0, scope);
-        match self.0 {
-            Packed::V4(octets, at) => Peer::Inet(SocketAddrV4::new(Ipv4Addr::from(octets), port(at)).into()),
-            Packed::V6(octets, at) => Peer::Inet(v6(octets, port(at), 0).into()),
+        Peer(match self.0 {
+            Packed::V4(octets, at) => Kind::Inet(SocketAddrV4::new(Ipv4Addr::from(octets), port(at)).into()),
+            Packed::V6(octets, at) => Kind::Inet(v6(octets, port(at), 0).into()),
             Packed::V6OnLink(mut octets, at) => {
                 let mut scope = [0; 4];
                 scope.swap_with_slice(&mut octets[SCOPE]);
-                Peer::Inet(v6(octets, port(at), u32::from_ne_bytes(scope)).into())
+                Kind::Inet(v6(octets, port(at), u32::from_ne_bytes(scope)).into())
             }
             Packed::Unix { pid, uid, gid } => {
                 let [pid, uid, gid] = [pid, uid, gid].map(|number| number.map(u32::from_ne_bytes));
-                Peer::Unix(Credentials { pid, uid, gid })
+                Kind::Unix(Credentials { pid, uid, gid })
             }
-        }
+        })
     }
 }
 
 impl From<&Peer> for PackedPeer {
     fn from(peer: &Peer) -> Self {
-        Self(match peer {
-            Peer::Inet(SocketAddr::V4(v4)) => Packed::V4(v4.ip().octets(), v4.port().to_ne_bytes()),
-            Peer::Inet(SocketAddr::V6(v6)) => {
+        Self(match &peer.0 {
+            Kind::Inet(SocketAddr::V4(v4)) => Packed::V4(v4.ip().octets(), v4.port().to_ne_bytes()),
+            Kind::Inet(SocketAddr::V6(v6)) => {
                 let (mut octets, port) = (v6.ip().octets(), v6.port().to_ne_bytes());
                 if v6.ip().is_unicast_link_local() && octets[SCOPE] == [0; 4] {
                     octets[SCOPE].copy_from_slice(&v6.scope_id().to_ne_bytes());
@@ -177,7 +179,7 @@ impl From<&Peer> for PackedPeer {
                     Packed::V6(octets, port)
                 }
             }
-            Peer::Unix(Credentials { pid, uid, gid }) => {
+            Kind::Unix(Credentials { pid, uid, gid }) => {
                 let [pid, uid, gid] = [pid, uid, gid].map(|number| number.map(u32::to_ne_bytes));
                 Packed::Unix { pid, uid, gid }
             }
@@ -211,15 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_peer_is_the_same_peer() {
+    fn packing_preserves_a_peer() {
         let on_link = |scope| SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 4), 80, 0, scope);
         let unix = |pid| Peer::from(Credentials::new(pid, Some(0), None));
         let peers = [
             inet("192.0.2.1:80"),
             inet("[2001:db8:1:2:3:4:5:6]:65535"),
-            // No address of a peer, but nothing that must become another one either.
+            // Not the address of a peer, but it must not change either.
             inet("[ff02::1]:0"),
-            Peer::Inet("[::ffff:192.0.2.1]:80".parse().expect("an address")),
             inet("[fe80:0:1:2:3:4:5:6]:80"),
             Peer::from(SocketAddr::from(on_link(0))),
             Peer::from(SocketAddr::from(on_link(u32::MAX))),
@@ -234,12 +235,11 @@ mod tests {
     #[test]
     fn an_ipv4_peer_of_a_listener_for_both_families_is_an_ipv4_peer() {
         assert_eq!(inet("[::ffff:192.0.2.1]:80"), inet("192.0.2.1:80"));
-        let unpacked = Peer::Inet("[::ffff:192.0.2.1]:80".parse().expect("an address"));
-        assert_eq!(unpacked.ip(), inet("192.0.2.1:80").ip());
+        assert_eq!(inet("[::ffff:192.0.2.1]:80").ip(), Some([192, 0, 2, 1].into()));
     }
 
     #[test]
-    fn a_peer_is_one_word() {
+    fn a_displayed_peer_has_no_space() {
         assert_eq!(inet("[2001:db8::1]:80").to_string(), "[2001:db8::1]:80");
         let all = Credentials::new(Some(812), Some(1000), Some(100));
         for (credentials, text) in [
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_internet_peer_has_an_address_and_only_a_unix_peer_credentials() {
+    fn an_internet_peer_has_an_address_and_a_unix_peer_credentials() {
         let credentials = Credentials::new(Some(1), None, None);
         let unix = Peer::from(credentials);
         assert_eq!((unix.address(), unix.ip(), unix.credentials()), (None, None, Some(credentials)));

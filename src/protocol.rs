@@ -1,17 +1,22 @@
-//! The whole plug-in surface: what a protocol is given, and what it decides.
+//! The plug-in interface: what a protocol receives, and what it decides.
 //!
-//! A protocol never sees a socket, a token or a clock. Bytes go in; bytes and a [`Step`] come out. Looping, fairness,
-//! back-pressure, deadlines and closing belong to the driver (`connection.rs`), so a protocol cannot forget them.
+//! A protocol never sees a socket, a token or a clock. Bytes go in; bytes and a [`Step`] come out. The driver
+//! (`connection.rs`) reads, writes, shares the loop's time fairly, applies back-pressure and deadlines, and closes: a
+//! protocol cannot forget these.
 //!
 //! - [`StreamProtocol`]: one value for each TCP connection.
 //! - [`DatagramProtocol`]: one value for each UDP socket.
-//! - [`Service`]: one value for each listener; reads the options and makes the protocols. One without options needs none, see
-//!   [`Registry::stream_fn`](crate::Registry::stream_fn).
-//! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: what may block goes to a worker thread.
+//! - [`Registry`](crate::Registry): registers a protocol in one call, with a function that makes one value for each connection.
+//! - [`Service`]: the same as a type, for a protocol over both transports or with options that its own code must check.
+//! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: work that may block runs on a worker thread.
 //!
-//! `examples/plugin.rs` is a complete protocol of one's own, with its test.
+//! A protocol runs on the loop's thread: while it computes or blocks, no other connection is served. If it panics, its own
+//! connection is closed and counted as `bug`; the server goes on.
+//!
+//! `examples/plugin.rs` is a complete protocol with its test.
 
 mod context;
+mod datagram;
 pub mod file;
 pub mod greeting;
 mod job;
@@ -28,29 +33,34 @@ use std::io;
 
 pub use self::context::Context;
 pub(crate) use self::context::{Ends, Place, Site};
+pub use self::datagram::{DatagramProtocol, Dropped};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
 pub use self::service::{
-    Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
+    Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
 };
 pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
+use crate::framing::TooLong;
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
 pub use crate::token::ConnectionId;
 
-/// One connection's side of a protocol: a state machine over bytes.
+/// The protocol of one TCP connection: a state machine over bytes.
 ///
-/// The driver calls, in this order: [`on_open`](Self::on_open) once; [`on_bytes`](Self::on_bytes),
-/// [`on_event`](Self::on_event), and the methods that take what jobs return ([`Step::job`]), as things happen;
+/// The driver calls, in this order: [`on_open`](Self::on_open) once; as things happen, [`on_bytes`](Self::on_bytes),
+/// [`on_event`](Self::on_event) and the methods that take the results of jobs ([`Step::job`], [`Step::bulk`]);
 /// [`on_close`](Self::on_close) once, whatever ended the connection.
+///
+/// A protocol may wait with up to 1 MiB of input unconsumed; with more, its connection is closed as `too long`. A protocol
+/// that breaks a rule, such as consuming more than `input` has, is closed as a [bug](CloseReason::Bug).
 ///
 /// ```
 /// use reactor::protocol::{Context, Reply, Step, StreamProtocol, Within};
 /// use reactor::testing::{Script, converse};
 ///
-/// /// Answers each line by its length.
+/// /// Answers each line with its length in bytes.
 /// struct Lengths;
 ///
 /// impl StreamProtocol for Lengths {
@@ -67,22 +77,28 @@ pub use crate::token::ConnectionId;
 /// assert_eq!(heard.sent, b"3\n5\n");
 /// ```
 pub trait StreamProtocol: Any + Send {
-    /// The connection has been accepted. A protocol in which the server speaks first appends to `cx.out` here.
+    /// Called before any input is delivered. A protocol in which the server speaks first appends to `cx.out` here.
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
         let _ = cx;
         Ok(Step::wait(Within::Nothing))
     }
 
-    /// Handles at most one message from the front of `input`.
+    /// Handles at most one message at the front of `input`.
     ///
-    /// `input` is everything that has been received and not consumed, never empty. After [`Step::wait`] the same bytes
-    /// come again, with more behind them; a protocol that scans remembers how far it got, so that its work stays linear
-    /// however the bytes drip in.
+    /// `input` is everything that has been received and not consumed; it is never empty. After [`Step::wait`] the driver
+    /// passes the same bytes again, followed by new ones. A protocol that scans for the end of a message must remember how
+    /// far it got, as [`framing`](crate::framing) does: otherwise bytes that arrive one by one make its work quadratic.
+    ///
+    /// # Errors
+    /// [`ProtocolError`]: its reply is sent, then the connection is closed gracefully.
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply;
 
-    /// Something other than bytes happened; `rest` is what has not been consumed.
+    /// Handles something other than bytes. `rest` is the input that has not been consumed; it may be empty.
     ///
-    /// The default finishes at [`Event::Eof`], and waits on after everything else.
+    /// The default finishes at [`Event::Eof`], and waits for more bytes after every other event.
+    ///
+    /// # Errors
+    /// [`ProtocolError`], as for [`on_bytes`](Self::on_bytes).
     fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
         let _ = (rest, cx);
         match event {
@@ -91,20 +107,23 @@ pub trait StreamProtocol: Any + Send {
         }
     }
 
-    /// The connection is over. What has to be discarded and may block is handed back as a last job.
+    /// Called when the connection has ended. Returns a last job for what remains to be done and may block, such as closing
+    /// a file; its result is dropped.
     fn on_close(&mut self, reason: CloseReason) -> Option<Job> {
         let _ = reason;
         None
     }
 
-    /// The protocol in this one, if it wraps another and passes on what that answers. The results of jobs go to the one
-    /// that asked for them, so the wrapper does not see them. They find it by its type: a wrapper of its own type, which asks
-    /// for jobs itself, takes those of the inner one for its own.
+    /// Returns the wrapped protocol, if this one wraps another and passes on its replies.
+    ///
+    /// The result of a job goes to the protocol that asked for the job; the driver finds that protocol by its type, from the
+    /// outermost inwards. So a wrapper does not see the results of its inner protocol's jobs, unless both are of one type:
+    /// then the wrapper receives all results.
     fn inner(&mut self) -> Option<&mut dyn StreamProtocol> {
         None
     }
 
-    /// The same behind a pointer, as the driver holds it.
+    /// Boxes the protocol, as the driver holds it.
     fn boxed(self) -> Box<dyn StreamProtocol>
     where
         Self: Sized,
@@ -113,7 +132,7 @@ pub trait StreamProtocol: Any + Send {
     }
 }
 
-/// What [`StreamService::connect`] gives is a protocol too, so that a test can hand it to [`crate::testing::converse`].
+/// The box that [`StreamService::connect`] returns is a protocol too, so a test can pass it to [`crate::testing::converse`].
 impl StreamProtocol for Box<dyn StreamProtocol> {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
         (**self).on_open(cx)
@@ -140,46 +159,59 @@ impl StreamProtocol for Box<dyn StreamProtocol> {
     }
 }
 
-/// What happened, other than bytes.
+/// What happened to a connection, other than the arrival of bytes.
 ///
-/// Back-pressure holds events and the results of jobs back as it does bytes: while `max_pending_output` is pending, none is
-/// delivered but [`Event::Closing`], after which nothing follows.
+/// Back-pressure delays events and results of jobs as it delays bytes: while `max_pending_output` bytes are pending, only
+/// [`Event::NoWorker`] and [`Event::Closing`] are delivered. After these two only `on_close` is called: what the protocol
+/// appends is still sent, and the step that it returns is ignored.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer has sent its last byte (FIN), and everything before it has been delivered. Unless it starts a job, a
-    /// protocol that waits after this is finished.
+    /// The peer has sent its last byte (FIN), and everything before it has been delivered. A protocol that neither consumes
+    /// input nor starts a job now is finished: its output is sent, and the connection closed.
     Eof,
     /// Nothing has arrived for as long as [`Step::wait_quiet`] asked.
     Quiet,
-    /// There is room again for what [`Step::more`] announced.
+    /// Less than `max_pending_output` is pending: there is room for the output that [`Step::more`] announced.
     Room,
-    /// No worker takes the job, or what was received for a [`Step::bulk`]: no thread can be started, or too many jobs of the
-    /// listener wait. The connection is about to close; what comes back is not asked for more than its output.
+    /// No worker takes the job, or the bytes of a [`Step::bulk`]: no thread can be started, or too many jobs of the listener
+    /// wait. The connection is about to be closed.
     NoWorker,
-    /// We are about to close in order (idle, lifetime, shutdown): the last chance to append what was held back. The
-    /// decision that comes back is not asked for more than its output.
+    /// The driver is about to close the connection gracefully, because a deadline expired or the server is stopping: the
+    /// last chance to append output.
     Closing,
 }
 
-/// An error that ends its connection: `reply` is sent, then the connection is flushed and closed in order.
+/// An error that ends its connection: `reply` is sent, then the connection is closed gracefully.
+///
+/// ```
+/// let error = reactor::protocol::ProtocolError::new("too long", "error: the line is longer than 80 bytes\n");
+/// assert_eq!(error.to_string(), "too long");
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProtocolError {
-    /// The name of the counter: a few words that do not depend on what the peer sent.
+    /// The name of the counter: a few words, the same whatever the peer sent.
     pub reason: &'static str,
-    /// What the peer is told, byte for byte.
+    /// The bytes that the peer is sent, without any addition.
     pub reply: Cow<'static, str>,
 }
 
 impl ProtocolError {
-    /// An error counted as `reason`, of which the peer is told `reply`.
+    /// Creates an error that is counted as `reason` and sends the peer `reply`.
     pub fn new(reason: &'static str, reply: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, reply: reply.into() }
     }
 }
 
-/// The reason. What the peer is told may be long, and quote what it sent.
+/// Refuses a message that is too long as `long message`, with a line that tells the peer the limit.
+impl From<TooLong> for ProtocolError {
+    fn from(error: TooLong) -> Self {
+        Self::new("long message", format!("error: {error}\n"))
+    }
+}
+
+/// Shows the reason only: the reply may be long, and may quote what the peer sent.
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.reason)
@@ -188,41 +220,41 @@ impl fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
-/// Why a connection is over.
+/// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer had finished, and everything was answered.
+    /// The peer sent its FIN, and everything before it was answered.
     Eof,
-    /// The protocol decided so.
+    /// The protocol returned [`Step::finish`].
     Finished,
-    /// The protocol refused what the peer sent; the name of the counter.
+    /// What the peer sent was refused, by a [`ProtocolError`] or for its length. The text is the name of the counter.
     Refused(&'static str),
-    /// A protocol or its job panicked, or broke the rules of [`StreamProtocol`].
+    /// The protocol or its job panicked, or broke a rule of [`StreamProtocol`]. The text says which.
     Bug(&'static str),
-    /// No worker took a job: no thread could be started, or too many jobs of the listener wait.
+    /// No worker took a job: no thread could be started, or too many jobs of the listener waited.
     NoWorker,
-    /// Nothing was received for `idle_timeout`.
+    /// Nothing was received, no job finished and no output drained for `idle_timeout`.
     Idle,
     /// A request took longer than `request_timeout`.
     RequestTimeout,
-    /// What comes before the protocol, a header or a handshake, took too long.
+    /// A header or a handshake before the protocol took too long.
     OpeningTimeout,
-    /// The connection is older than `lifetime`.
+    /// The connection was older than `lifetime`.
     Lifetime,
     /// The peer acknowledged none of our output for `write_timeout`, or too little for `min_send_rate`.
     WriteTimeout,
-    /// All connections together had more output pending than `max_pending_output_total`, and this one's peer took least of
-    /// its share.
+    /// All connections together had more output pending than `max_pending_output_total`, and this one's peer had read the
+    /// smallest part of its output.
     OutputTotal,
-    /// The server shuts down.
+    /// The server was stopping.
     Shutdown,
     /// The socket failed, most often because the peer reset the connection.
     Transport(io::ErrorKind),
 }
 
 impl CloseReason {
-    /// The name of the counter.
+    /// Returns the name of the counter.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -242,10 +274,8 @@ impl CloseReason {
             Self::Transport(_) => "socket error",
         }
     }
-}
 
-impl CloseReason {
-    /// The same in a few words that say of a bug what it is.
+    /// Returns the name, or for a bug the text that says which.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Bug(what) => what,
@@ -263,57 +293,6 @@ impl fmt::Display for CloseReason {
         }
     }
 }
-
-/// A protocol over UDP: one request, at most one reply.
-///
-/// ```
-/// use std::net::SocketAddr;
-/// use reactor::protocol::{Context, DatagramProtocol, Dropped};
-/// use reactor::testing::ask;
-///
-/// /// Answers a datagram by its first byte.
-/// struct First;
-///
-/// impl DatagramProtocol for First {
-///     fn on_datagram(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped> {
-///         let first = payload.first().ok_or(Dropped("empty"))?;
-///         cx.out.push(*first);
-///         Ok(())
-///     }
-/// }
-///
-/// let peer: SocketAddr = "192.0.2.1:4000".parse()?;
-/// assert_eq!(ask(&mut First, b"abc", peer), Ok(b"a".to_vec()));
-/// assert_eq!(ask(&mut First, b"", peer), Err(Dropped("empty")));
-/// # Ok::<(), std::net::AddrParseError>(())
-/// ```
-pub trait DatagramProtocol: Send {
-    /// Handles one datagram. What is appended to `cx.out` is sent to `cx.peer()` as one datagram; nothing appended, nothing
-    /// sent.
-    ///
-    /// # Errors
-    /// [`Dropped`], for what deserves no answer: a server that answers garbage can be made to talk to another such
-    /// server for ever (CVE-2024-2169).
-    fn on_datagram(&mut self, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Dropped>;
-
-    /// The longest payload that can be a request; longer ones are dropped as `too long` before they get here. It is asked
-    /// for once, when the socket is bound.
-    fn payload_bytes_max(&self) -> usize {
-        crate::limits::DATAGRAM_BYTES_MAX
-    }
-}
-
-/// A datagram that gets no answer; the name of its counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dropped(pub &'static str);
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Dropped {}
 
 #[cfg(test)]
 mod tests {

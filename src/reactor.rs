@@ -46,7 +46,7 @@ use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio, Notice};
 use crate::listener::Listener;
-use crate::protocol::Place;
+use crate::protocol::{ConnectionId, Place};
 use crate::registry::Registry;
 use crate::time::Time;
 use crate::visit::{Left, Lent, Moment, Mood, Visit};
@@ -341,7 +341,7 @@ impl<K: Kernel> Reactor<K> {
         let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else {
             return self.drive_opening(key);
         };
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let left @ Left { status, deadline } = connection.drive(&mut visit);
@@ -361,7 +361,7 @@ impl<K: Kernel> Reactor<K> {
 
     fn drive_mailbox(&mut self, key: u32) {
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let left @ Left { status, deadline } = mailbox.drive(&mut visit);
         let errand = visit.errand.take();
         xray::record(|| recording::left(status, 0, deadline, visit.now));
@@ -390,7 +390,7 @@ impl<K: Kernel> Reactor<K> {
         let who = slot.token(key);
         let endpoint = &mut self.endpoints[slot.endpoint];
         let mood = Mood { pressed, stopping };
-        let place = Place { id: who.into(), site: &endpoint.site, clock: &self.kernel };
+        let place = Place { id: ConnectionId::of(who), site: &endpoint.site, clock: &self.kernel };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         Some((&mut slot.owner, visit))

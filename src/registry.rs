@@ -1,18 +1,22 @@
-//! Protocols by name. Those of a plug-in crate are registered exactly as the built-in ones.
+//! Protocols by name. Plug-in and built-in protocols are registered in the same way.
 
 mod options;
 
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::options::OptionsType;
 use crate::address::Transport;
 use crate::json::{alternatives, nearest, quoted};
+use crate::protocol::uppercase::{self, Uppercase};
 use crate::protocol::{
-    Admission, DatagramProtocol, IntoAdmission, Peer, Service, Setup, SetupError, StreamService, file, greeting, sum,
-    time, uppercase,
+    Acceptor, DatagramProtocol, IntoAdmission, NoOptions, Peer, Service, Setup, SetupError, StreamService, file,
+    greeting, sum, time,
 };
 
 /// The protocols that a configuration can choose from, in the order of their registration.
@@ -28,72 +32,65 @@ pub struct Registry {
     protocols: Vec<Protocol>,
 }
 
-/// A protocol, as its registration describes it.
+/// A registered protocol, with its description.
 #[non_exhaustive]
 pub struct Protocol {
-    /// The name by which a configuration chooses it.
+    /// The name by which a configuration chooses the protocol.
     pub name: &'static str,
-    /// One sentence on what it does.
+    /// One sentence on what the protocol does.
     pub about: &'static str,
-    /// One line of shell that tries it.
+    /// One line of shell that tries the protocol.
     pub example: &'static str,
     pub(crate) options: OptionsType,
     pub(crate) stream: Option<Box<OpenStream>>,
     pub(crate) datagram: Option<Box<OpenDatagram>>,
 }
 
-type OpenStream = dyn Fn(Value, &Setup<'_>) -> Result<StreamListenerService, SetupError> + Send + Sync;
+type OpenStream = dyn Fn(Value, &Setup<'_>) -> Result<Acceptor, SetupError> + Send + Sync;
 type OpenDatagram = dyn Fn(Value, &Setup<'_>) -> Result<Box<dyn DatagramProtocol>, SetupError> + Send + Sync;
 
-/// An opened service over TCP.
-pub(crate) struct StreamListenerService {
-    /// Asked for each connection.
-    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
-    /// File descriptors that one connection may need besides its socket.
-    pub(crate) descriptors: usize,
-}
-
 impl Registry {
-    /// A registry without any protocol.
+    /// Creates a registry without protocols.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The protocols of this crate.
+    /// Creates a registry with the protocols of this crate.
     #[must_use]
     pub fn built_in() -> Self {
         let mut registry = Self::empty();
-        registry
-            .stream::<sum::Sum>()
-            .datagram::<sum::Sum>()
-            .stream::<uppercase::Uppercase>()
-            .stream::<file::File>()
-            .stream::<file::FileSized>()
-            .stream::<time::Time>()
-            .stream::<greeting::Greeting>();
+        registry.stream::<sum::Sum>().datagram::<sum::Sum>();
+        let about = "Answers everything in upper case; a line `exit` ends the connection.";
+        registry.stream_with("uppercase", about, "nc 127.0.0.1 8001", |_: NoOptions, _| {
+            uppercase::prepare();
+            Ok(Acceptor::new(|_| Uppercase::default()))
+        });
+        registry.stream::<file::File>().stream::<file::FileSized>();
+        let about = "Sends the time to a client that connects, then waits for the client to close.";
+        registry.stream_fn("time", about, "nc 127.0.0.1 8330", |_| time::Time);
+        registry.stream::<greeting::Greeting>();
         registry
     }
 
-    /// Registers a service over TCP. A name that is registered already now means the new one.
+    /// Registers a service over TCP. It replaces a service over TCP of the same name.
     pub fn stream<S: StreamService>(&mut self) -> &mut Self {
         self.entry_of::<S>().stream = Some(Box::new(|options, setup| {
             let service = open::<S>(options, setup)?;
-            let connect = move |peer: &Peer| service.connect(peer);
-            Ok(StreamListenerService { connect: Box::new(connect), descriptors: S::DESCRIPTORS })
+            Ok(Acceptor::new(move |peer| service.connect(peer)).descriptors(S::DESCRIPTORS))
         }));
         self
     }
 
-    /// Registers a service over UDP. A service may be registered over both, with the same options; with others it replaces
-    /// what has its name.
+    /// Registers a service over UDP. A protocol may be registered over both transports, if its type of options is the same for
+    /// both. With another type the new registration replaces all earlier ones of that name.
     pub fn datagram<S: Service + DatagramProtocol>(&mut self) -> &mut Self {
         self.entry_of::<S>().datagram = Some(Box::new(|options, setup| Ok(Box::new(open::<S>(options, setup)?))));
         self
     }
 
-    /// Registers a protocol over TCP that has no options: its name, one sentence on what it does, one line of shell that
-    /// tries it, and what makes the protocol of a connection that has just been accepted.
+    /// Registers a protocol over TCP without options: its name, one sentence on what it does, one line of shell that tries it, and
+    /// the function that makes the protocol of a connection that has just been accepted.
     ///
     /// ```
     /// use reactor::Registry;
@@ -112,8 +109,8 @@ impl Registry {
     /// registry.stream_fn("echo", "Answers what it is sent.", "echo hello | nc -N 127.0.0.1 9000", |_| Echo);
     /// ```
     ///
-    /// `connect` may refuse a peer, by a [`Result`]. What it holds is shared by all listeners that name the protocol, so a
-    /// program can register what it has opened itself:
+    /// `connect` may refuse a peer: then it returns a [`Result`]. All listeners with the protocol share the values that `connect`
+    /// captures, so a program can open a resource itself and pass it in:
     ///
     /// ```
     /// # use reactor::Registry;
@@ -132,7 +129,7 @@ impl Registry {
     ///
     /// let visits = Arc::default();
     /// let mut registry = Registry::empty();
-    /// registry.stream_fn("visits", "Knows who was here.", "nc 127.0.0.1 9000", move |peer| match peer.ip() {
+    /// registry.stream_fn("visits", "Counts visits by address.", "nc 127.0.0.1 9000", move |peer| match peer.ip() {
     ///     Some(_) => Ok(Visits(Arc::clone(&visits))),
     ///     None => Err(Refusal("no internet address")),
     /// });
@@ -145,16 +142,60 @@ impl Registry {
         connect: impl Fn(&Peer) -> A + Send + Sync + 'static,
     ) -> &mut Self {
         let connect = Arc::new(connect);
-        self.entry(name, about, example, OptionsType::none()).stream = Some(Box::new(move |_, _| {
+        self.stream_with(name, about, example, move |_: NoOptions, _| {
             let connect = Arc::clone(&connect);
-            let connect = move |peer: &Peer| connect(peer).into_admission();
-            Ok(StreamListenerService { connect: Box::new(connect), descriptors: 0 })
-        }));
+            Ok(Acceptor::new(move |peer| connect(peer)))
+        })
+    }
+
+    /// Registers a protocol over TCP with options of the type `O`: its name, one sentence on what it does, one line of shell
+    /// that tries it, and `open`. The server calls `open` once for each listener, before it accepts connections; `open` returns
+    /// an [`Acceptor`], which makes the protocols of the connections. `open` must check what the type of an option cannot
+    /// express, such as a range; a [`Service`] can check it in `reactor check` too, which reports the line of the option.
+    ///
+    /// ```
+    /// use reactor::Registry;
+    /// use reactor::protocol::{Acceptor, Context, Reply, Step, StreamProtocol};
+    /// use reactor::schemars::JsonSchema;
+    /// use reactor::serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+    /// #[serde(crate = "reactor::serde", default, deny_unknown_fields)]
+    /// #[schemars(crate = "reactor::schemars")]
+    /// struct Motto {
+    ///     /// The answer to everything that a client sends.
+    ///     motto: String,
+    /// }
+    ///
+    /// impl StreamProtocol for Motto {
+    ///     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+    ///         cx.out.extend_from_slice(self.motto.as_bytes());
+    ///         Ok(Step::again(input.len()))
+    ///     }
+    /// }
+    ///
+    /// let mut registry = Registry::built_in();
+    /// registry.stream_with("motto", "Answers with its motto.", "nc 127.0.0.1 9000", |options: Motto, _| {
+    ///     Ok(Acceptor::new(move |_| options.clone()))
+    /// });
+    /// ```
+    pub fn stream_with<O>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        open: impl Fn(O, &Setup<'_>) -> Result<Acceptor, SetupError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+    {
+        let open = move |options, setup: &Setup<'_>| open(typed(options)?, setup);
+        self.entry(name, about, example, OptionsType::of_type::<O>()).stream = Some(Box::new(open));
         self
     }
 
-    /// Registers a protocol over UDP that has no options: its name, one sentence on what it does, one line of shell that
-    /// tries it, and what makes the protocol of a socket.
+    /// Registers a protocol over UDP without options: its name, one sentence on what it does, one line of shell that tries it, and
+    /// the function that makes the protocol of a socket.
     pub fn datagram_fn<P: DatagramProtocol + 'static>(
         &mut self,
         name: &'static str,
@@ -162,23 +203,39 @@ impl Registry {
         example: &'static str,
         open: impl Fn() -> P + Send + Sync + 'static,
     ) -> &mut Self {
-        self.entry(name, about, example, OptionsType::none()).datagram =
-            Some(Box::new(move |_, _| Ok(Box::new(open()))));
+        self.datagram_with(name, about, example, move |_: NoOptions, _| Ok(open()))
+    }
+
+    /// Registers a protocol over UDP with options of the type `O`, as [`Self::stream_with`] registers one over TCP; `open` returns
+    /// the protocol of a socket.
+    pub fn datagram_with<O, P: DatagramProtocol + 'static>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        example: &'static str,
+        open: impl Fn(O, &Setup<'_>) -> Result<P, SetupError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+    {
+        let open =
+            move |options, setup: &Setup<'_>| Ok(Box::new(open(typed(options)?, setup)?) as Box<dyn DatagramProtocol>);
+        self.entry(name, about, example, OptionsType::of_type::<O>()).datagram = Some(Box::new(open));
         self
     }
 
-    /// All protocols.
+    /// Returns all protocols, in the order of their registration.
     pub fn protocols(&self) -> impl Iterator<Item = &Protocol> {
         self.protocols.iter()
     }
 
-    /// The protocol of that name.
+    /// Returns the protocol `name`.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Protocol> {
         self.protocols.iter().find(|protocol| protocol.name == name)
     }
 
-    /// The protocol of that name, or a sentence that says which there are.
+    /// Returns the protocol `name`, or a sentence for the administrator that suggests one or lists all.
     pub(crate) fn protocol(&self, name: &str) -> Result<&Protocol, String> {
         self.find(name).ok_or_else(|| {
             let known: Vec<_> = self.protocols().map(|protocol| protocol.name).collect();
@@ -194,7 +251,7 @@ impl Registry {
         self.entry(S::NAME, S::ABOUT, S::TRY, OptionsType::of::<S>())
     }
 
-    /// The entry of a protocol: a new one unless there is one with the same options.
+    /// Returns the entry `name` with this description. An entry with another type of options is replaced.
     fn entry(
         &mut self,
         name: &'static str,
@@ -222,26 +279,29 @@ impl Registry {
 }
 
 impl Protocol {
-    /// The transports it works over.
+    /// Returns the transports over which the protocol works.
     pub fn transports(&self) -> impl Iterator<Item = Transport> {
         let tcp = self.stream.is_some().then_some(Transport::Tcp);
         let udp = self.datagram.is_some().then_some(Transport::Udp);
         tcp.into_iter().chain(udp)
     }
 
-    /// Its options with their defaults.
+    /// Returns all options with their defaults.
     #[must_use]
     pub fn default_options(&self) -> Value {
         self.options.defaults()
     }
 
-    /// The JSON Schema of its options.
+    /// Returns the JSON Schema of the options.
     #[must_use]
     pub fn options_schema(&self) -> Value {
         self.options.schema()
     }
 
-    /// Nothing if it works over `transport`, or a sentence that says over which it does.
+    /// Checks that the protocol works over `transport`.
+    ///
+    /// # Errors
+    /// A sentence for the administrator that names the transports of the protocol.
     pub(crate) fn speaks(&self, transport: Transport) -> Result<(), String> {
         if self.transports().any(|known| known == transport) {
             return Ok(());
@@ -256,8 +316,11 @@ impl Protocol {
 }
 
 fn open<S: Service>(options: Value, setup: &Setup<'_>) -> Result<S, SetupError> {
-    let options = serde_json::from_value(options).map_err(|error| SetupError::Other(error.to_string()))?;
-    S::open(options, setup)
+    S::open(typed(options)?, setup)
+}
+
+fn typed<O: DeserializeOwned>(options: Value) -> Result<O, SetupError> {
+    serde_json::from_value(options).map_err(|error| SetupError::Other(error.to_string()))
 }
 
 impl fmt::Debug for Protocol {
@@ -270,6 +333,9 @@ impl fmt::Debug for Protocol {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
     use crate::config::Config;
@@ -291,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_function_holds_is_shared_by_all_listeners() {
+    fn what_a_function_captures_is_shared_by_all_listeners() {
         let taken = AtomicUsize::new(0);
         let mut registry = Registry::empty();
         registry.stream_fn("three", "Serves three peers.", "true", move |_| {
@@ -300,11 +366,54 @@ mod tests {
         let open = registry.find("three").and_then(|three| three.stream.as_ref()).expect("it is registered");
         let listener = || {
             let setup = Setup::new("three", Arc::new(MemoryDisk::new()));
-            open(Value::Null, &setup).unwrap_or_else(|error| panic!("{error}"))
+            open(json!({}), &setup).unwrap_or_else(|error| panic!("{error}"))
         };
         let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)));
         let admitted = [listener(), listener()].map(|listener| [(); 2].map(|()| (listener.connect)(&peer).err()));
         assert_eq!(admitted, [[None, None], [None, Some(Refusal("no place"))]]);
+    }
+
+    #[derive(Default, Serialize, Deserialize, JsonSchema)]
+    #[serde(default, deny_unknown_fields)]
+    struct Places {
+        places: usize,
+    }
+
+    #[test]
+    fn a_function_gets_the_options_and_the_name_of_each_listener() {
+        let mut registry = Registry::empty();
+        registry.stream_with("few", "Serves few peers.", "true", |options: Places, setup| {
+            let is_first = setup.name == "first";
+            Ok(Acceptor::new(move |_| if is_first { Ok(Echo) } else { Err(Refusal("no place")) })
+                .descriptors(options.places))
+        });
+        let few = registry.find("few").expect("it is registered");
+        assert_eq!(few.default_options(), json!({ "places": 0 }));
+        let open = few.stream.as_ref().expect("over TCP");
+        let listener = |name, places| {
+            let setup = Setup::new(name, Arc::new(MemoryDisk::new()));
+            open(json!({ "places": places }), &setup).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let peer = Peer::from(SocketAddr::from((Ipv4Addr::LOCALHOST, 4000)));
+        let opened = [listener("first", 1), listener("second", 2)];
+        let seen = opened.map(|listener| (listener.descriptors, (listener.connect)(&peer).err()));
+        assert_eq!(seen, [(1, None), (2, Some(Refusal("no place")))]);
+    }
+
+    #[test]
+    fn what_registers_over_both_transports_by_functions_is_one_protocol() {
+        let mut registry = Registry::empty();
+        registry.stream_with("both", "Over TCP.", "true", |_: Places, _| Ok(Acceptor::new(|_| Echo))).datagram_with(
+            "both",
+            "Over UDP.",
+            "true",
+            |_: Places, _| Ok(Echo),
+        );
+        assert_eq!(registry.find("both").map(|both| both.transports().count()), Some(2));
+
+        let text = r#"{"listeners": [{"listen": "udp://:1", "protocol": "both", "options": {"places": "many"}}]}"#;
+        let problems = Config::parse("r.json", text, &registry).expect_err("it is not a number");
+        assert!(problems.to_string().contains("listeners[0].options.places"), "{problems}");
     }
 
     #[test]

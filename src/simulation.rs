@@ -1,12 +1,12 @@
-//! The whole server on a simulated kernel, from one seed.
+//! Simulates the whole server on a simulated kernel, from one seed.
 //!
-//! It is public, and hidden from the documentation, because the tests in `tests/simulation.rs` are another crate. No plug-in
-//! can use it: its clients speak the built-in protocols and know their answers. The kit for plug-ins is
-//! [`testing`](crate::testing), and semantic versioning does not cover this module.
+//! It is public, and hidden from the documentation, because the tests in `tests/simulation.rs` are another crate.
+//! Plug-ins cannot use it, because its clients speak only the built-in protocols; for plug-ins there is
+//! [`testing`](crate::testing). Semantic versioning does not cover this module.
 //!
 //! [`simulate`] runs a [`Reactor`](crate::Reactor) with all built-in protocols: the real loop, drivers and protocols,
-//! on a kernel, a network, a disk, workers and a clock that are made up. Nothing waits and nothing is left to chance
-//! but what the seed decides, so a failure can be played again, and an hour passes in milliseconds.
+//! on a simulated kernel, network, disk, clock and workers. Nothing waits, and the seed decides everything that is
+//! random, so a failure can be reproduced, and an hour passes in milliseconds.
 //!
 //! ```text
 //!   clients ──▶ network ──▶ kernel ──▶ Reactor ──▶ disk     what is simulated, around what is real
@@ -15,14 +15,14 @@
 //!                                       checks              after every turn
 //! ```
 //!
-//! 1. While the faults last, honest and hostile clients come and go, and everything that `chaos` lists goes wrong.
-//!    After each turn of the loop the invariants are checked (`checks`).
-//! 2. Then the faults stop, and every honest client that no fault has hit must have its complete and right answer.
-//! 3. At last the server is stopped, and nothing may be left of anything.
+//! 1. While the faults last, honest and hostile clients come and go, and the faults of `chaos` strike. After each turn
+//!    of the loop the invariants are checked (`checks`).
+//! 2. Then the faults stop, and every honest client that no fault has hit must get its complete and correct answer.
+//! 3. Finally the server is stopped, and nothing may be left.
 //!
-//! Reading order, each knowing only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`; `tale`, the `clients`,
-//! the `disk`, and `world`, which has them all; the server's side of the network (`streams`, `datagrams`, `kernel`);
-//! `checks`; and `run`.
+//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`;
+//! `tale`, `clients`, `disk`, and `world`, which contains them; the server's side of the network (`streams`,
+//! `datagrams`, `kernel`); `checks`; and `run`.
 
 mod chaos;
 mod checks;
@@ -44,7 +44,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-/// What a simulation that found nothing has done.
+/// The statistics of a simulation that found no failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -56,29 +56,29 @@ pub struct Report {
     pub connections: usize,
     /// Honest clients that were served completely.
     pub served: usize,
-    /// Honest clients that a fault hit: they were told nothing wrong, but not everything.
+    /// Honest clients that a fault hit: every byte that they received was correct, but some are missing.
     pub excused: usize,
-    /// Times that the power was lost.
+    /// The number of power losses.
     pub crashes: u32,
-    /// What happened, by kind: faults, limits that were reached, and why connections ended.
+    /// The kinds of events that occurred: faults, limits that were reached, and reasons for which connections ended.
     pub seen: BTreeSet<&'static str>,
-    /// The time that passed in the simulation.
+    /// The simulated time that passed.
     pub elapsed: Duration,
 }
 
-/// What a simulation has found.
+/// A failure that a simulation found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The seed that finds it again.
+    /// The seed that reproduces it.
     pub seed: u64,
-    /// The turn after which it showed.
+    /// The turn after which it was found.
     pub turn: u64,
-    /// What is wrong.
+    /// A description of the failure.
     pub what: String,
-    /// The last steps before.
+    /// The last steps before it.
     pub steps: Vec<String>,
-    /// What the loop did last: its X-ray.
+    /// The last records of the loop's X-ray.
     pub xray: String,
 }
 
@@ -103,7 +103,7 @@ impl std::error::Error for Failure {}
 /// ```
 ///
 /// # Errors
-/// What the server did wrong, with the steps that led there.
+/// The failure of the server, with the steps that led to it.
 pub fn simulate(seed: u64) -> Result<Report, Failure> {
     run::run(seed, false).map_err(|found| run::run(seed, true).err().unwrap_or(found))
 }

@@ -6,9 +6,9 @@ use std::slice;
 
 use crate::limits::REASONS_MAX;
 
-/// Counts by reason, in the order in which the reasons first came up.
+/// Counts by reason, in the order in which the reasons first occurred.
 ///
-/// Rule 13: whatever is refused, dropped or cut is counted.
+/// Rule 13: everything that is refused, dropped or reset is counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     counts: Vec<(&'static str, u64)>,
@@ -34,7 +34,7 @@ impl Tally {
         self.counts.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count)
     }
 
-    /// Each reason that came up, with its count.
+    /// Returns each reason that occurred, with its count.
     pub fn iter(&self) -> Copied<slice::Iter<'_, (&'static str, u64)>> {
         self.counts.iter().copied()
     }
@@ -65,7 +65,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What one listener has seen.
+/// The counters of one listener.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -73,34 +73,34 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections closed, by reason.
     pub closed: Tally,
-    /// What was refused, by reason. Over TCP: connections that got no protocol, requests of connections that go on, and
-    /// connections that were gone before they were accepted, by the name of the errno. Over UDP: datagrams that got
-    /// no answer, which the log calls dropped. Their reasons are the protocol's own; `no answer` if it took the datagram and said
-    /// nothing; `too long`, `source port 0`, and `bug` if it panicked; `send error` and `shutdown` if there was an answer which
-    /// could not be sent.
+    /// Refusals, by reason. Over TCP: connections that got no protocol; requests; and connections that ended before
+    /// they were accepted, by the name of the errno. Over UDP: datagrams without an answer, which the log calls
+    /// dropped. The reasons are those of the protocol; `no answer` if the protocol handled the datagram without an
+    /// answer; `too long`, `source port 0`, and `bug` if it panicked; `send error` and `shutdown` if the answer could
+    /// not be sent.
     pub refused: Tally,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent.
     pub sent_bytes: u64,
-    /// Datagrams received. Each is sent an answer, is refused, or has an answer that waits for room in the send buffer. Nothing
-    /// waits once the socket is closed: then `received_datagrams` is `sent_datagrams` and the total of `refused` together.
+    /// Datagrams received. Each is answered, is refused, or has an answer that waits for room in the send buffer. Once
+    /// the socket is closed, `received_datagrams` equals `sent_datagrams` plus the total of `refused`.
     pub received_datagrams: u64,
-    /// Datagrams sent, each the answer to one that was received.
+    /// Datagrams sent, each the answer to a received datagram.
     pub sent_datagrams: u64,
-    /// Requests over UDP that their protocol refused in its answer, by reason
+    /// Requests over UDP that the protocol refused in its answer, by reason
     /// ([`Context::refuse`](crate::protocol::Context::refuse)).
     pub error_answers: Tally,
-    /// Calls that were to receive datagrams and failed: no datagram came of them, so they are about none of the above.
+    /// Failed calls to receive datagrams. They returned no datagram, so no other counter includes them.
     pub receive_errors: u64,
     /// Times that accepting was paused, by reason.
     pub paused: Tally,
-    /// Turns of the loop that took longer than `slow_turn`, and in which this one was served.
+    /// Turns of the loop that took longer than `slow_turn` and served this listener.
     pub slow_turns: u64,
 }
 
 impl Stats {
-    /// Datagrams that have been answered or refused.
+    /// Returns the number of datagrams that were answered or refused.
     pub(crate) fn datagrams_accounted(&self) -> u64 {
         self.sent_datagrams + self.refused.total()
     }

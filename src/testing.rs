@@ -1,14 +1,14 @@
-//! Testing without sockets: a protocol, through the real driver, against a peer that follows a script.
+//! Tests of a protocol without sockets: the real driver runs the protocol, against a peer that follows a script.
 //!
-//! The peer sits behind a model of an edge-triggered kernel which is stricter than any real one: it wakes the driver
-//! only for a direction that said `WouldBlock`. A driver that waits too early fails at once with *lost wake-up*.
+//! The peer is behind a model of an edge-triggered kernel that is stricter than any real one: it wakes the driver only for a
+//! direction whose last call returned `WouldBlock`. A driver that waits too early panics at once with *lost wake-up*.
 //!
-//! - [`converse`] plays one [`Script`] and gives the [`Transcript`];
-//! - [`same_for_every_split`] cuts the input everywhere, since how TCP splits it must not matter; [`every_split`] does so
-//!   for a test that has more to look at;
-//! - [`every_fault`] lets every [`Fault`] strike at every call of the socket;
-//! - [`ask`] sends one datagram, and [`ask_as`] does so under conditions of a [`Script`];
-//! - [`MemoryDisk`] stands in for the disk, and fails when it is told to.
+//! - [`converse`] plays one [`Script`] and returns the [`Transcript`];
+//! - [`same_for_every_split`] splits the input at every place, because the split by TCP must not matter; [`every_split`] is
+//!   for a test that checks more;
+//! - [`every_fault`] injects every [`Fault`] at every call of the socket;
+//! - [`ask`] sends one datagram, and [`ask_as`] does so under the conditions of a [`Script`];
+//! - [`MemoryDisk`] replaces the disk, and fails on request.
 //!
 //! ```
 //! use reactor::protocol::{Context, Reply, Step, StreamProtocol};
@@ -49,19 +49,19 @@ use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped, Place};
 use crate::stats::Tally;
 
-/// Hands one datagram of `from` to `protocol`, and gives its reply; an empty one is not sent.
+/// Passes one datagram of `from` to `protocol`, and returns the reply; an empty reply means that nothing is sent.
 ///
 /// # Errors
-/// The reason for which the protocol dropped it.
+/// The reason for which the protocol dropped the datagram.
 pub fn ask(protocol: &mut impl DatagramProtocol, payload: &[u8], from: impl Into<Peer>) -> Result<Vec<u8>, Dropped> {
     ask_as(protocol, payload, &Script::new().peer(from))
 }
 
-/// The same from the peer of `script`, which reached its local address and its listener, at its wall-clock time. What else is in
-/// the script means nothing to a datagram.
+/// Passes one datagram to `protocol` as [`ask`] does, with the peer, number, listener, local address and wall-clock time of
+/// `script`. The rest of the script does not apply to a datagram.
 ///
 /// # Errors
-/// The reason for which the protocol dropped it.
+/// The reason for which the protocol dropped the datagram.
 pub fn ask_as(protocol: &mut impl DatagramProtocol, payload: &[u8], script: &Script) -> Result<Vec<u8>, Dropped> {
     let (mut outbox, mut refused) = (Outbox::default(), Tally::default());
     let now = Instant::now();

@@ -1,55 +1,55 @@
-//! Rule 12: time is an argument: one monotonic number, read once a turn and handed on.
+//! Rule 12: time is an argument: one monotonic number, read once a turn and passed on.
 
 use std::time::{Duration, Instant};
 
-/// Nanoseconds since the loop was made; eight bytes, where an [`Instant`] takes sixteen. Good for 584 years.
+/// Nanoseconds since the loop was created, in eight bytes; an [`Instant`] takes sixteen. Overflows after 584 years.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Time(u64);
 
 impl Time {
-    /// Later than everything.
+    /// Later than every other time.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    /// The time at `now`, for a loop made at `origin`.
+    /// Returns the time at `now`, for a loop created at `origin`.
     pub(crate) fn since(origin: Instant, now: Instant) -> Self {
         Self(nanoseconds(now.saturating_duration_since(origin)))
     }
 
-    /// The time `later` after this one; [`Time::NEVER`] if it cannot be told.
+    /// Returns the time `later` after this one; [`Time::NEVER`] on overflow.
     pub(crate) fn after(self, later: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(later)))
     }
 
-    /// The time `later` after this one, or [`Time::NEVER`] if there is no such limit.
+    /// Returns the time `later` after this one; [`Time::NEVER`] if there is no limit.
     pub(crate) fn after_limit(self, later: Option<Duration>) -> Self {
         later.map_or(Self::NEVER, |later| self.after(later))
     }
 
-    /// Nanoseconds from `before` until this time; zero if that is later.
+    /// Returns the nanoseconds from `before` until this time; zero if `before` is later.
     #[inline]
     pub(crate) fn nanoseconds_from(self, before: Self) -> u64 {
         self.0.saturating_sub(before.0)
     }
 
-    /// This time in four bytes.
+    /// Returns this time in four bytes, rounded down.
     pub(crate) fn stamp(self) -> Stamp {
         Stamp((self.0 / STAMP_NANOSECONDS) as u32)
     }
 
-    /// How long from `now` until this time; zero if it has passed.
+    /// Returns the duration from `now` until this time; zero if it has passed.
     pub(crate) fn duration_from(self, now: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(now.0))
     }
 }
 
-/// When something began, to a tenth of a second, in four bytes: for what there are very many of.
+/// A time to a tenth of a second, in four bytes, for values that are stored very often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp(u32);
 
 const STAMP_NANOSECONDS: u64 = 100_000_000;
 
 impl Stamp {
-    /// How long ago it was, for what is less than 13 years old: stamps wrap round.
+    /// Returns the age of the stamp, if it is less than 13 years: stamps wrap around.
     pub(crate) fn age(self, now: Time) -> Duration {
         Duration::from_nanos(u64::from(now.stamp().0.wrapping_sub(self.0)) * STAMP_NANOSECONDS)
     }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absurd_durations_mean_never_instead_of_wrapping_round() {
+    fn absurd_durations_mean_never_instead_of_wrapping_around() {
         let now = Time(5);
         assert_eq!(now.after(Duration::MAX), Time::NEVER);
         assert_eq!(Time::NEVER.after(Duration::from_secs(1)), Time::NEVER);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_right_when_stamps_wrap_round() {
+    fn an_age_is_right_when_stamps_wrap_around() {
         let begin = Time(u64::from(u32::MAX) * STAMP_NANOSECONDS);
         assert_eq!(begin.stamp().age(begin.after(Duration::from_secs(7))), Duration::from_secs(7));
     }

@@ -1,4 +1,4 @@
-//! Durations and sizes as a person writes them: a whole number and one unit.
+//! Durations and sizes in a configuration: a whole number and one unit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A span of time, written `"30s"`: a whole number and one of `ns`, `us`, `ms`, `s`, `m`, `h`, `d`. At most 100 years.
+/// A duration, written `"30s"`: a whole number and one of `ns`, `us`, `ms`, `s`, `m`, `h`, `d`. At most 100 years.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
 /// A number of bytes, written `"64KiB"`: a whole number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB`. Less than 8 EiB,
-/// which is where file offsets end (`off_t`).
+/// the limit of file offsets (`off_t`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(u64);
 
-/// What should have been written instead.
+/// The error of a value in another form: it says which form is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expected(pub &'static str);
 
-/// Units and their worth, the largest first.
+/// Units and their factors, the largest first.
 type Units = [(&'static str, u128)];
 
 const SPAN_UNITS: &Units = &[
@@ -52,7 +52,7 @@ impl Span {
         Self(Duration::from_millis(count))
     }
 
-    /// The span as the standard library has it.
+    /// Returns the span as a `Duration`.
     #[must_use]
     pub const fn as_std(self) -> Duration {
         self.0
@@ -66,14 +66,15 @@ impl Size {
         Self(count)
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 }
 
-/// The amount that `text` states, or nothing if it has another form. What cannot be counted is larger than any maximum.
+/// Returns the amount in `text`; `None` if it has another form. An overflow becomes `u128::MAX`, which exceeds any
+/// maximum.
 fn parse(text: &str, units: &Units) -> Option<u128> {
     let unit_start = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at(unit_start);
@@ -84,7 +85,7 @@ fn parse(text: &str, units: &Units) -> Option<u128> {
     Some(number.parse::<u128>().map_or(u128::MAX, |number| number.saturating_mul(*worth)))
 }
 
-/// Writes `amount` in the largest unit that needs no fraction; zero in `zero`.
+/// Writes `amount` in the largest unit that needs no fraction; zero as `zero`.
 fn write(f: &mut fmt::Formatter<'_>, amount: u128, units: &Units, zero: &str) -> fmt::Result {
     match units.iter().find(|(_, worth)| amount.is_multiple_of(*worth)) {
         Some((unit, worth)) if amount != 0 => write!(f, "{}{unit}", amount / worth),
@@ -92,7 +93,7 @@ fn write(f: &mut fmt::Formatter<'_>, amount: u128, units: &Units, zero: &str) ->
     }
 }
 
-/// The regular expression (ECMA 262, as JSON Schema wants it) of everything that [`parse`] knows.
+/// Returns the regular expression (ECMA 262, as JSON Schema requires) of the texts that [`parse`] accepts.
 fn pattern(units: &Units) -> String {
     let names: Vec<_> = units.iter().map(|(name, _)| *name).collect();
     format!("^[0-9]+({})$", names.join("|"))
@@ -148,7 +149,7 @@ impl de::Expected for Expected {
     }
 }
 
-/// Reads a string by its [`FromStr`]; anything else is told that `expected` was.
+/// Deserializes a string by its [`FromStr`]; the error of anything else names `expected`.
 pub(super) fn from_string<'de, T, D>(deserializer: D, expected: Expected) -> Result<T, D::Error>
 where
     T: FromStr<Err = Expected>,
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_print_as_one_would_write_them() {
+    fn durations_are_printed_in_the_largest_unit() {
         let cases = [("30s", "30s"), ("90s", "90s"), ("60s", "1m"), ("3600s", "1h"), ("48h", "2d"), ("50ms", "50ms")];
         for (written, printed) in cases.into_iter().chain([("1000us", "1ms"), ("7ns", "7ns"), ("0d", "0s")]) {
             assert_eq!(written.parse::<Span>().unwrap().to_string(), printed);
@@ -236,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn sizes_print_as_one_would_write_them() {
+    fn sizes_are_printed_in_the_largest_unit() {
         for (written, printed) in [("1024B", "1KiB"), ("1000B", "1000B"), ("10GiB", "10GiB"), ("0TiB", "0B")] {
             assert_eq!(written.parse::<Size>().unwrap().to_string(), printed);
         }
     }
 
     #[test]
-    fn whatever_prints_parses_to_the_same() {
+    fn printed_amounts_parse_to_the_same() {
         for nanoseconds in [0, 1, 999, 1_000, 1_000_001, 59_000_000_000, 86_400_000_000_000] {
             let span = Span(Duration::from_nanos(nanoseconds));
             assert_eq!(span.to_string().parse(), Ok(span));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn another_form_is_told_the_units() {
+    fn the_error_of_another_form_lists_the_units() {
         for (units, expected) in [(SPAN_UNITS, SPAN), (SIZE_UNITS, SIZE)] {
             let mut names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
             let last = names.pop().unwrap_or_default();
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_refused_and_never_wraps() {
+    fn too_large_amounts_are_refused_and_never_wrap() {
         let digits = format!("{}s", "9".repeat(1000));
         for text in ["36526d", "3155760001s", "99999999999999999999999999999999999999d", &digits] {
             assert_eq!(text.parse::<Span>(), Err(Expected("a duration of at most \"36525d\"")), "{text}");

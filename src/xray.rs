@@ -1,11 +1,11 @@
-//! See the loop think: a flight recorder of what it does, and views of it.
+//! X-ray: a flight recorder of what the loop does, and views of a recording.
 //!
-//! The recorder belongs to a thread, and a thread runs one loop. So nothing has to be carried through the loop, the drivers
-//! and the kernel for it: whoever does a thing says so in one line at the one place where it is done. While nobody records
-//! that line is a load and a branch that is always predicted, and what it would say is not even found out.
+//! The recorder belongs to a thread, and a thread runs one loop. Hence no handle is threaded through the loop, the
+//! drivers and the kernel: each action records itself in one line where it happens. While nothing is recorded, that
+//! line is a load and a branch that is always predicted, and the closure which makes the record is not run.
 //!
-//! `reactor run --xray FILE` and `--step` use it; `docs/xray.md` shows how to read what they show. A program that embeds a
-//! [`Reactor`](crate::Reactor) starts it on the thread that turns the loop:
+//! `reactor run --xray FILE` and `--step` use it; `docs/xray.md` shows how to read their output. A program that embeds
+//! a [`Reactor`](crate::Reactor) starts it on the thread that turns the loop:
 //!
 //! ```
 //! use reactor::xray::{self, View, What};
@@ -44,9 +44,9 @@ mod view;
 mod words;
 
 pub use self::answer::Answer;
-pub(crate) use self::answer::Gives;
+pub(crate) use self::answer::ReturnValue;
 pub(crate) use self::live::Written;
-pub use self::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, SocketOption, Waits, What};
+pub use self::record::{Ask, Call, Decision, Interest, LOOP, Phase, Record, SocketOption, Waits, What};
 pub(crate) use self::recorder::{
     SimulatedClock, about, answered, is_on, last, nanoseconds, record, recording, save, save_last, save_to, serves,
     set_simulated_time, step, turn, watch,

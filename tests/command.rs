@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// A directory that is gone with the test.
+/// A directory that is removed with the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -66,7 +66,7 @@ fn check_prints_the_configuration_with_all_defaults_and_creates_nothing() {
 }
 
 #[test]
-fn what_check_prints_is_a_configuration_that_check_prints_again() {
+fn check_prints_a_configuration_that_it_prints_again() {
     let scratch = Scratch::new("again");
     let first = scratch.run(&["check"]);
     scratch.write("effective.json", &first.stdout);
@@ -74,7 +74,7 @@ fn what_check_prints_is_a_configuration_that_check_prints_again() {
 }
 
 #[test]
-fn what_init_prints_is_the_configuration_that_runs_without_one() {
+fn init_prints_the_default_configuration() {
     let scratch = Scratch::new("init");
     scratch.write("reactor.json", scratch.run(&["init"]).stdout);
     let output = scratch.run(&["check", "--config", "reactor.json"]);
@@ -83,7 +83,7 @@ fn what_init_prints_is_the_configuration_that_runs_without_one() {
 }
 
 #[test]
-fn schema_prints_a_schema_and_protocols_lists_what_it_knows() {
+fn schema_prints_the_schema_and_protocols_lists_all_protocols() {
     let scratch = Scratch::new("schema");
     let schema: Value = serde_json::from_str(stdout(&scratch.run(&["schema"]))).unwrap();
     let output = scratch.run(&["protocols"]);
@@ -118,12 +118,12 @@ fn check_takes_listeners_of_the_command_line_as_run_does() {
 }
 
 #[test]
-fn what_can_be_known_before_the_start_is_told_by_check() {
+fn check_reports_what_can_be_known_before_the_start() {
     let scratch = Scratch::new("known");
     for (listeners, expected) in [
         (
             r#"{"listen": "tcp://127.0.0.1:1", "protocol": "sum"}, {"listen": "tcp://:1", "protocol": "sum"}"#,
-            "listeners[1].listen: expected an address of its own, found every address, of which listeners[0] has one",
+            "listeners[1].listen: expected an address of its own, found every address, which includes that of listeners[0]",
         ),
         (
             r#"{"listen": "tcp://:1", "protocol": "file", "options": {"directory": "a\u0000b"}}"#,
@@ -201,7 +201,7 @@ fn a_file_that_cannot_be_read_is_exit_code_66() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2_and_says_why() {
+fn wrong_usage_is_exit_code_2_with_a_reason() {
     let scratch = Scratch::new("usage");
     for (arguments, reason) in [
         (&["chekc"][..], "'check'"),
@@ -214,8 +214,8 @@ fn wrong_usage_is_exit_code_2_and_says_why() {
         (&["my.json"], "-c my.json"),
         (&["check", "./mine"], "-c ./mine"),
         (&["--log", "debgu"], "[possible values: off, error, warn, info, debug, trace]"),
-        (&["--xray", "x.pdf"], "the ending chooses how it is shown: .txt"),
-        (&["run", "--xray", ""], "the ending chooses how it is shown: .txt"),
+        (&["--xray", "x.pdf"], "expected a name that ends in .txt"),
+        (&["run", "--xray", ""], "expected a name that ends in .txt"),
         (&["--listen", "time=tcp://:0", "--listen", "time=tcp://:99999"], "expected a port from 0 to 65535"),
         (&["--listen", "time=tcp://:9", "--listen", "time=tcp://:9"], "found that of the listener time-tcp"),
     ] {
@@ -230,7 +230,7 @@ fn wrong_usage_is_exit_code_2_and_says_why() {
 }
 
 #[test]
-fn a_reader_that_has_left_is_no_error() {
+fn a_reader_that_has_closed_is_not_an_error() {
     let scratch = Scratch::new("head");
     for argument in ["schema", "init", "check", "protocols", "--help"] {
         let (reader, writer) = io::pipe().unwrap();
@@ -256,7 +256,7 @@ fn output_that_is_non_blocking_and_full_is_waited_for() {
         before += count;
     }
     let mut child = scratch.reactor(&["schema"]).stdout(writer).spawn().unwrap();
-    // Only then is there room: it waits, or has given up.
+    // Read only now: the program waits for room, or has exited.
     let state = format!("/proc/{}/stat", child.id());
     while child.try_wait().unwrap().is_none() && !fs::read_to_string(&state).unwrap().contains(") S ") {
         std::thread::yield_now();
@@ -269,7 +269,7 @@ fn output_that_is_non_blocking_and_full_is_waited_for() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_cannot_be_written_changes_the_exit_code_and_errors_that_cannot_do_not() {
+fn unwritable_output_changes_the_exit_code_and_unwritable_errors_do_not() {
     let scratch = Scratch::new("full");
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for argument in ["schema", "init", "check", "protocols", "--help", "--version"] {

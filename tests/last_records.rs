@@ -1,4 +1,5 @@
-//! A bug of a protocol leaves its last records in the log, wherever the protocol panics; and so does whoever is refused.
+//! A bug of a protocol leaves its last records in the log, wherever the protocol panics; and so does a refused
+//! connection.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -27,7 +28,7 @@ impl DatagramProtocol for Broken {
     }
 }
 
-/// Panics on a worker, where its first byte says: in a job, in what it stores to, or in what it leaves to be done.
+/// Panics on a worker, at the place that its first byte names: in a job, in its sink, or in its last job.
 #[derive(Clone, Copy)]
 struct Late {
     leaves: bool,
@@ -56,10 +57,10 @@ impl Sink for Late {
     }
 }
 
-/// Keeps what the log says.
+/// Keeps the log.
 struct Log(Mutex<String>);
 
-/// What the hook of this program has seen.
+/// The panics that the hook of this program has seen.
 static HOOKED: Mutex<String> = Mutex::new(String::new());
 
 static LOG: Log = Log(Mutex::new(String::new()));
@@ -76,7 +77,7 @@ impl log::Log for Log {
     fn flush(&self) {}
 }
 
-/// A server on this thread, which is recorded.
+/// A server on this thread, with the recorder on.
 #[track_caller]
 fn bind(listeners: &Value) -> Reactor {
     let mut registry = Registry::built_in();
@@ -84,35 +85,35 @@ fn bind(listeners: &Value) -> Reactor {
     registry
         .stream_fn("broken", "Panics.", example, |_| Broken)
         .datagram_fn("broken", "Panics.", example, || Broken)
-        .stream_fn("unreachable", "Panics for everybody.", example, |_| -> Broken { panic!("asked to") })
+        .stream_fn("unreachable", "Panics for every client.", example, |_| -> Broken { panic!("asked to") })
         .stream_fn("late", "Panics on a worker.", example, |_| Late { leaves: false });
     let config = Config::parse("test.json", &json!({ "listeners": listeners }).to_string(), &registry).unwrap();
     xray::start();
     Reactor::bind(&config, &registry).unwrap()
 }
 
-/// Turns until that is so.
+/// Turns the loop until the condition holds.
 #[track_caller]
 fn turn_until(reactor: &mut Reactor, mut is_so: impl FnMut(&Reactor) -> bool) {
     let begin = Instant::now();
     while !is_so(reactor) {
-        assert!(begin.elapsed() < Duration::from_secs(30), "it never came to that: {}", LOG.0.lock().unwrap());
+        assert!(begin.elapsed() < Duration::from_secs(30), "the condition never held: {}", LOG.0.lock().unwrap());
         reactor.turn(Some(Duration::from_millis(10))).unwrap();
     }
 }
 
-/// What the log says from `name`'s bug on.
+/// The log from `name`'s bug on.
 fn bug_of(name: &str) -> Option<String> {
     let log = LOG.0.lock().unwrap();
-    let (_, rest) = log.split_once(&format!("{name}: a bug of the protocol: "))?;
-    rest.contains("its last records:\n").then(|| rest.to_owned())
+    let (_, rest) = log.split_once(&format!("{name}: protocol bug: "))?;
+    rest.contains("last records of ").then(|| rest.to_owned())
 }
 
 #[test]
 fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Error);
-    // This program has a hook of its own, as any program may that embeds a server, and keeps it.
+    // This program has its own panic hook, as any program that embeds a server may, and keeps it.
     std::panic::set_hook(Box::new(|panic| HOOKED.lock().unwrap().push_str(&format!("{panic}\n"))));
     let mut reactor = bind(&json!([
         { "name": "bytes", "listen": "tcp://127.0.0.1:0", "protocol": "broken" },
@@ -168,7 +169,7 @@ fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
 }
 
 #[test]
-fn the_life_of_whoever_is_refused_ends() {
+fn the_records_of_a_refused_connection_end_with_its_close() {
     let one_each = json!([{
         "listen": "tcp://127.0.0.1:0", "protocol": "uppercase", "limits": { "max_connections_per_ip": 1 },
     }]);

@@ -1,4 +1,4 @@
-//! A program of its own, because the signals of a process are one for all its tests.
+//! A separate program, because all tests of a process share its signals.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 

@@ -1,8 +1,8 @@
-//! The whole server on a simulated kernel: what nobody thought of testing.
+//! The whole server on a simulated kernel: tests that no person thought of.
 //!
 //! - `REACTOR_SEED=7 cargo test --test simulation` plays one seed again;
 //! - `REACTOR_SEEDS=100000 cargo test --release --test simulation` plays as many fresh seeds, and `REACTOR_SEEDS=10m`
-//!   as many as fit into that time. They begin at the time of the clock, so no run repeats another.
+//!   as many as fit into that time. The first seed is the time of day, so no run repeats another.
 
 use std::env;
 use std::ops::Range;
@@ -14,8 +14,8 @@ use reactor::simulation::{Report, simulate};
 /// Seeds that every run of the tests plays.
 const SEEDS: Range<u64> = 1..301;
 
-/// Seeds of swarms that found something, in the server or in what is checked. It is mended, and as long as the simulation
-/// draws as it did they would find it again.
+/// Seeds of swarms that found a bug, in the server or in the checks. The bugs are fixed, and as long as the simulation
+/// draws the same random numbers these seeds would find them again.
 const FOUND: [u64; 3] = [1_795_268_845_530_183_237, 1_795_269_440_063_032_047, 1_795_998_426_231_948_012];
 
 /// How many fresh seeds to play.
@@ -78,7 +78,7 @@ fn the_same_seed_is_the_same_run() {
     }
 }
 
-/// What the simulation is for: faults, limits that are reached, and ends of connections. Only what many seeds see, so
+/// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
 const TROUBLE: [&str; 49] = [
     // The network and the kernel.
@@ -95,10 +95,10 @@ const TROUBLE: [&str; 49] = [
     "a datagram that comes twice",
     "an error about a datagram",
     // Events and time.
-    "events for nobody",
+    "stale events",
     "an event without a reason",
     "time that passes in a turn",
-    "a loop that is held up",
+    "a loop that is stalled",
     // Workers and the disk.
     "a worker that cannot be started",
     "a full queue of jobs",
@@ -135,15 +135,15 @@ const TROUBLE: [&str; 49] = [
     "bad name",
     "shutdown",
     "a listener that closed",
-    "a stop in order",
+    "a graceful stop",
     "a stop at once",
 ];
 
 #[test]
-fn the_default_seeds_see_every_kind_of_trouble_and_serve_most_honest_clients_all_the_same() {
+fn the_default_seeds_see_every_trouble_and_most_honest_clients_are_served() {
     let reports: Vec<_> = SEEDS.map(play).collect();
     for trouble in TROUBLE {
-        assert!(reports.iter().any(|report| report.seen.contains(trouble)), "nobody saw {trouble}");
+        assert!(reports.iter().any(|report| report.seen.contains(trouble)), "no seed saw {trouble}");
     }
     let sum = |count: fn(&Report) -> usize| reports.iter().map(count).sum::<usize>();
     let (served, excused) = (sum(|report| report.served), sum(|report| report.excused));

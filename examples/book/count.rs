@@ -1,4 +1,4 @@
-//! A protocol that counts lines, and tells how many they were once there are no more.
+//! A protocol that counts lines, and answers with their number at the end of the input.
 //!
 //! ```text
 //! cargo run --example count -- --listen count=tcp://127.0.0.1:9002
@@ -33,7 +33,7 @@ impl StreamProtocol for Count {
 
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    let about = "Counts lines until the client has no more.";
+    let about = "Counts lines until the end of the input.";
     registry.stream_fn("count", about, "seq 5 | nc -N 127.0.0.1 9002", |_| Count::default());
     reactor::command(registry)
 }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn who_falls_silent_is_told_how_far_it_got() {
+    fn a_client_that_falls_silent_learns_how_much_arrived() {
         let transcript = converse(Count::default(), &Script::new().send("a\n"));
         assert_eq!(transcript.sent, b"1 lines\n");
         assert_eq!(transcript.reason, CloseReason::Idle);

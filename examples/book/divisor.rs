@@ -1,21 +1,19 @@
-//! A protocol that answers each number by its smallest divisor, and looks for it on the thread of the loop or on a worker.
+//! A protocol that answers each number by its smallest divisor, and computes it on the thread of the loop or on a
+//! worker.
 //!
 //! ```text
 //! cargo run --example divisor -- --listen divisor=tcp://127.0.0.1:9004
 //! echo 91 | nc -N 127.0.0.1 9004                               # 7
-//! echo 618970019642690137449562111 | nc -N 127.0.0.1 9004      # a prime: days, in which nobody else is served
+//! echo 618970019642690137449562111 | nc -N 127.0.0.1 9004      # a prime: days, in which no other client is served
 //! ```
 //!
-//! With the option `on_worker` others are served meanwhile.
+//! With the option `on_worker` other clients are served meanwhile.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use reactor::protocol::{Acceptor, Context, ProtocolError, Reply, Step, StreamProtocol, Within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +28,7 @@ fn smallest_divisor(number: u128) -> u128 {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Divisor {
-    /// Whether a worker looks for it.
+    /// Whether a worker computes the divisor.
     on_worker: bool,
 }
 
@@ -58,26 +56,12 @@ fn no_number() -> ProtocolError {
     ProtocolError::new("no number", "a line is a number below 2^128\n")
 }
 
-impl Service for Divisor {
-    const NAME: &'static str = "divisor";
-    const ABOUT: &'static str = "Answers each number by its smallest divisor.";
-    const TRY: &'static str = "echo 91 | nc -N 127.0.0.1 9004";
-    type Options = Self;
-
-    fn open(options: Self, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(options)
-    }
-}
-
-impl StreamService for Divisor {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(*self))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Divisor>();
+    let about = "Answers each number by its smallest divisor.";
+    registry.stream_with("divisor", about, "echo 91 | nc -N 127.0.0.1 9004", |divisor: Divisor, _| {
+        Ok(Acceptor::new(move |_| divisor))
+    });
     reactor::command(registry)
 }
 
@@ -89,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_answered_in_order_wherever_they_are_computed_and_whatever_fails() {
+    fn numbers_are_answered_in_order_wherever_they_are_computed() {
         for divisor in [Divisor { on_worker: false }, Divisor { on_worker: true }] {
             assert_eq!(same_for_every_split(|| divisor, b"91\n13\n0\n1\n").sent, b"7\n13\n0\n1\n");
             every_fault(|| divisor, &Script::new().send("91\n1").send("3\n").fin());
@@ -97,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused_and_so_is_a_line_without_end() {
+    fn a_line_that_is_not_a_number_or_has_no_end_is_refused() {
         for line in ["ten\n", "340282366920938463463374607431768211456\n", &"0".repeat(LINE_BYTES_MAX)] {
             let transcript = converse(Divisor::default(), &Script::new().send(line));
             assert_eq!(transcript.reason, CloseReason::Refused("no number"), "{line}");

@@ -1,6 +1,6 @@
-//! Gives each client the file named `file`, of which no byte comes through the program: `sendfile(2)`.
+//! Sends the file named `file` to each client. With `sendfile(2)` no byte of it passes through the program.
 //!
-//! One client at a time, and blocking. `docs/readiness.md` looks at it.
+//! One client at a time, and blocking. `docs/readiness.md` explains it.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {
@@ -12,7 +12,7 @@ fn main() -> std::io::Result<()> {
         let mut rest = file.metadata()?.len() as usize;
         while rest > 0 {
             match nix::sys::sendfile::sendfile(&connection, &file, None, rest)? {
-                // Somebody has made the file shorter.
+                // Another program has truncated the file.
                 0 => break,
                 sent => rest -= sent,
             }
@@ -22,6 +22,6 @@ fn main() -> std::io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("other systems have a sendfile with other arguments");
+    eprintln!("this program needs the sendfile of Linux; other systems have other arguments");
     std::process::exit(1);
 }

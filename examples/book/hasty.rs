@@ -1,10 +1,10 @@
-//! A protocol that takes what it is shown for whole letters, and how that is found out.
+//! A protocol with a bug, which takes each piece of input for whole letters; and a test that finds the bug.
 //!
 //! ```text
 //! cargo run --example hasty
 //! ```
 //!
-//! Cut everywhere, `straße` comes back in two ways, and the program ends with a panic that says where.
+//! Split at every byte, `straße` is answered in two ways, and the program ends with a panic that says where.
 
 use reactor::protocol::{Context, Reply, Step, StreamProtocol, Within};
 use reactor::testing::same_for_every_split;

@@ -1,5 +1,5 @@
-//! A protocol that writes each line to a file and makes it durable before it answers, on the thread of the loop. As long
-//! as the disk takes for it, the server serves nobody.
+//! A protocol that writes each line to a file and syncs it before it answers, on the thread of the loop. While the disk
+//! is busy, the server serves no client.
 //!
 //! ```text
 //! cargo run --example journal -- --listen journal=tcp://127.0.0.1:9003 --listen uppercase=tcp://127.0.0.1:8001
@@ -13,10 +13,7 @@ use std::sync::Arc;
 
 use memchr::memchr;
 use reactor::Registry;
-use reactor::protocol::{
-    Admission, Context, NoOptions, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, StreamProtocol,
-    StreamService, Within,
-};
+use reactor::protocol::{Acceptor, Context, NoOptions, ProtocolError, Reply, SetupError, Step, StreamProtocol, Within};
 
 struct Journal(Arc<File>);
 
@@ -31,26 +28,13 @@ impl StreamProtocol for Journal {
     }
 }
 
-impl Service for Journal {
-    const NAME: &'static str = "journal";
-    const ABOUT: &'static str = "Writes each line to the file journal.";
-    const TRY: &'static str = "nc 127.0.0.1 9003";
-    type Options = NoOptions;
-
-    fn open(_options: NoOptions, _setup: &Setup<'_>) -> Result<Self, SetupError> {
-        let opened = OpenOptions::new().append(true).create(true).open("journal");
-        opened.map(|file| Self(Arc::new(file))).map_err(|error| SetupError::Other(error.to_string()))
-    }
-}
-
-impl StreamService for Journal {
-    fn connect(&self, _peer: &Peer) -> Admission {
-        Ok(Box::new(Self(Arc::clone(&self.0))))
-    }
-}
-
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream::<Journal>();
+    let about = "Writes each line to the file journal.";
+    registry.stream_with("journal", about, "nc 127.0.0.1 9003", |_: NoOptions, _| {
+        let opened = OpenOptions::new().append(true).create(true).open("journal");
+        let file = Arc::new(opened.map_err(|error| SetupError::Other(error.to_string()))?);
+        Ok(Acceptor::new(move |_| Journal(Arc::clone(&file))))
+    });
     reactor::command(registry)
 }

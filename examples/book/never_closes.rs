@@ -1,7 +1,7 @@
 //! A server with one mistake: it forgets its clients instead of closing them.
 //!
-//! It keeps every connection and never reads, so it never learns that a client has left. `docs/tcp-states.md` shows where that
-//! ends: in CLOSE-WAIT, one descriptor each.
+//! It keeps every connection and never reads, so it never learns that a client has closed. `docs/tcp-states.md` shows
+//! the result: each connection stays in CLOSE-WAIT and holds a descriptor.
 
 use std::io;
 use std::net::TcpListener;

@@ -4,7 +4,7 @@
 //! cargo run --example thread-each -- 8000
 //! ```
 //!
-//! It answers in upper case. `docs/blocking.md` watches it, and says what it costs.
+//! It answers in upper case. `docs/blocking.md` shows what that costs.
 
 use std::env;
 use std::io::{Read, Result, Write};
@@ -17,7 +17,7 @@ fn main() -> Result<()> {
     println!("listening uppercase tcp://{}", listener.local_addr()?);
     for stream in listener.incoming().flatten() {
         if let Err(error) = thread::Builder::new().spawn(|| converse(stream)) {
-            eprintln!("a client is turned away: {error}");
+            eprintln!("a client is rejected: {error}");
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 use std::io::{ErrorKind, Result};
 
-/// Makes a non-blocking call. `None` means `WouldBlock`: nothing can be done now, and an event will tell when to try
-/// again. A call that a signal interrupted is made again.
+/// Makes a non-blocking call, again if a signal interrupts it. `None` means `WouldBlock`: try again after the next
+/// event.
 pub(crate) fn attempt<T>(mut call: impl FnMut() -> Result<T>) -> Result<Option<T>> {
     loop {
         match call() {

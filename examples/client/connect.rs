@@ -11,13 +11,13 @@ use super::wait::{after, is_past, wait};
 
 /// Connects to the first address of the server that accepts, and leaves the stream registered for both directions.
 ///
-/// The wait takes away events of other sources that are registered already. So try each source once, before waiting
-/// for its events.
+/// The wait discards events of other sources that are registered already. So try each source once, before waiting for
+/// its events.
 pub(crate) fn connect(poll: &mut Poll, token: Token, url: &Url, timeout: Duration) -> Result<TcpStream> {
     url.first_of(url.addresses()?, "cannot connect to", |address| connect_to(poll, token, address, timeout))
 }
 
-/// The same with an address that is known.
+/// Connects to one address.
 pub(crate) fn connect_to(
     poll: &mut Poll,
     token: Token,
@@ -41,7 +41,7 @@ pub(crate) fn connect_to(
 }
 
 /// A socket that connects becomes writable in the end, whether it succeeds or fails (see connect(2), EINPROGRESS).
-/// `SO_ERROR` tells a failure, and only a connected socket has a peer.
+/// `SO_ERROR` reports a failure, and only a connected socket has a peer.
 pub(crate) fn is_connected(stream: &TcpStream) -> io::Result<bool> {
     if let Some(error) = stream.take_error()? {
         return Err(error);

@@ -8,13 +8,13 @@ use crate::client::failure::Result;
 use crate::client::url::Url;
 use crate::client::wait::{after, is_past};
 
-/// After so long without an answer a datagram counts as lost, and is sent again.
+/// The time after which an unanswered datagram counts as lost and is sent again.
 const LOST: Duration = Duration::from_millis(500);
 
-/// The address to ask: the first one from which anything comes when `question` is sent to it.
+/// Returns the address to ask: the first one that answers `question` with anything.
 ///
-/// UDP has no connection that could be refused, so nothing but an answer tells that a server is there. An address that
-/// is the only one of its name is asked nothing.
+/// UDP has no connection that could be refused, so only an answer shows that a server is there. If the name has only
+/// one address, that address is returned without asking.
 pub(crate) fn find(url: &Url, question: &[u8], timeout: Duration) -> Result<SocketAddr> {
     let addresses = url.addresses()?;
     if let [only] = addresses[..] {
@@ -42,7 +42,8 @@ fn is_silence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
-/// A connected UDP socket gets datagrams of this one server only, and is told when nobody listens there.
+/// A connected UDP socket receives datagrams of this one server only, and reports an error when no socket listens
+/// there.
 pub(crate) fn connect_to(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = bound_for(address)?;
     socket.set_nonblocking(true)?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Why a client ends early.
 pub(crate) enum Failure {
-    /// Whoever read our standard output has left, as `head -1` does after a line. That is no error.
+    /// The reader of our standard output has closed it, as `head -1` does after a line. That is not an error.
     ReaderLeft,
     /// A text for the person at the terminal.
     Because(String),
@@ -18,7 +18,7 @@ impl Failure {
     }
 }
 
-/// Says what was being done when an error came up.
+/// Names the action that failed.
 pub(crate) trait Context<T> {
     fn context(self, doing: impl Display) -> Result<T>;
 }
@@ -29,12 +29,12 @@ impl<T, E: Display> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// Tells the person at the terminal. `eprintln!` would panic when standard error is closed.
+/// Prints a line for the person at the terminal. `eprintln!` would panic when standard error is closed.
 pub(crate) fn tell(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Turns the result of a client into its exit code: 0 or 1. Wrong usage is 2, which clap takes care of.
+/// Turns the result of a client into its exit code: 0 or 1. clap exits with 2 for wrong usage.
 pub(crate) fn finish(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) | Err(Failure::ReaderLeft) => ExitCode::SUCCESS,

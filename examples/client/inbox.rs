@@ -2,10 +2,10 @@ use std::io::{Error, ErrorKind, Read, Result};
 
 use crate::client::attempt::attempt;
 
-/// The longest line that we are ready to keep. Without a bound, a broken server could fill our memory.
+/// The longest line that is kept. Without a bound, a broken server could fill our memory.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes that came from the server and are not used yet. TCP has no messages: a read may give half a line, or five.
+/// Bytes received from the server and not used yet. TCP has no messages: a read may return half a line, or five.
 #[derive(Default)]
 pub(crate) struct Inbox {
     bytes: Vec<u8>,
@@ -30,7 +30,7 @@ impl Inbox {
         &self.bytes[self.consumed..]
     }
 
-    /// Takes a line if there is a whole one, without its newline.
+    /// Takes the next line, without its newline, if it is complete.
     pub(crate) fn take_line(&mut self) -> Option<Vec<u8>> {
         let length = self.bytes().iter().position(|&byte| byte == b'\n')?;
         let line = self.bytes()[..length].to_vec();

@@ -1,5 +1,5 @@
-//! What every example client needs. The other files of this directory are included by those clients that need them, and
-//! `send/`, `sum/` and `uppercase/` have the parts of one client each.
+//! Code that every example client needs. Each client includes the other files of this directory that it needs; `send/`,
+//! `sum/` and `uppercase/` have the parts of one client each.
 
 pub(crate) mod attempt;
 pub(crate) mod connect;

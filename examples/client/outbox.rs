@@ -2,7 +2,7 @@ use std::io::{ErrorKind, Result, Write};
 
 use crate::client::attempt::attempt;
 
-/// Bytes that the server is still to get. The socket takes as many as it has room for, which may be none.
+/// Bytes that are not yet sent to the server. The socket takes as many as it has room for, which may be none.
 #[derive(Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,

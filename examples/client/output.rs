@@ -11,7 +11,7 @@ use super::wait::wait;
 
 /// Standard output, unbuffered.
 ///
-/// `println!` would panic when the reader has left, and would lose bytes when another program has made the terminal
+/// `println!` would panic when the reader has closed, and would lose bytes when another program has made the terminal
 /// non-blocking: that mode belongs to the terminal, not to the program that sets it.
 pub(crate) struct Output(File);
 
@@ -23,7 +23,8 @@ impl Output {
 
     /// Returns once all bytes are written, however slow the reader is.
     ///
-    /// Meanwhile nothing is read from the server, so TCP makes it wait too: nothing is lost and nothing piles up here.
+    /// Meanwhile the client does not read from the server, so TCP makes the server wait too: nothing is lost and memory
+    /// stays bounded.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<()> {
         match self.write_all(bytes) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),

@@ -1,10 +1,10 @@
 use std::fmt::Write;
 
-/// No more is shown of what a server sent: enough for the longest name of a file, and what is said about it.
+/// The most characters shown of a server's text: enough for the longest file name and the message about it.
 const SHOWN_BYTES_MAX: usize = 300;
 
-/// What a server sent, fit for a terminal. Control characters could move the cursor or change its colours, and a server may
-/// send without end. So what is not printable is escaped, and of what is long only the beginning is shown.
+/// Makes a server's bytes safe for a terminal. Control characters could move the cursor or change its colours, and a
+/// server may send without end. So unprintable bytes are escaped, and only the beginning of a long text is shown.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
     let mut text = String::new();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::client::failure::{Context, Result};
 
-/// Removes the files in a directory whose names begin with `prefix`, and returns how many that were.
+/// Removes the files in a directory whose names begin with `prefix`, and returns their number.
 pub(crate) fn sweep(directory: &Path, prefix: &str) -> Result<u64> {
     let mut removed = 0;
     for entry in fs::read_dir(directory).context(directory.display())? {

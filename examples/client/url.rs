@@ -10,7 +10,7 @@ pub(crate) enum Transport {
     Udp,
 }
 
-/// The schemes that the server prints; the digit allows one family of addresses only.
+/// The schemes that the server prints; a digit allows one address family only.
 const SCHEMES: [(&str, Transport, Option<Family>); 6] = [
     ("tcp", Transport::Tcp, None),
     ("tcp4", Transport::Tcp, Some(Family::V4)),
@@ -41,7 +41,8 @@ pub(crate) struct Url {
 impl Url {
     /// All addresses of the host, at least one.
     ///
-    /// A look-up waits for the name server. Here that's no harm: it happens once, and there is nothing else to do yet.
+    /// A look-up blocks until the name server answers. That is harmless here: it happens once, and there is nothing
+    /// else to do yet.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>> {
         let mut addresses: Vec<SocketAddr> = if self.host.is_empty() {
             vec![(Ipv4Addr::LOCALHOST, self.port).into(), (Ipv6Addr::LOCALHOST, self.port).into()]
@@ -56,7 +57,7 @@ impl Url {
         Ok(addresses)
     }
 
-    /// Tries these addresses of the host in order, each once, and returns what the first makes that does not fail.
+    /// Tries these addresses of the host in order, each once, and returns the first success.
     pub(crate) fn first_of<T>(
         &self,
         addresses: Vec<SocketAddr>,
@@ -86,14 +87,14 @@ impl Display for Url {
     }
 }
 
-/// A parser of command line arguments, for clients that speak these transports.
+/// A parser of command line arguments, for clients that use these transports.
 pub(crate) fn url_of(
     spoken: &'static [Transport],
 ) -> impl Fn(&str) -> std::result::Result<Url, String> + Clone + Send + Sync + 'static {
     |text| {
         let url = parse(text)?;
         if !spoken.contains(&url.transport) {
-            return Err("only TCP is spoken here: expected HOST:PORT".into());
+            return Err("this protocol needs TCP: expected HOST:PORT".into());
         }
         Ok(url)
     }

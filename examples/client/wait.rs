@@ -5,8 +5,8 @@ use mio::{Events, Poll};
 
 /// Waits for an event, but not beyond the deadline. It may return without any event, also before the deadline.
 ///
-/// Events are *edges*: each is told once. So wait only for a direction that said `WouldBlock` when it was last tried;
-/// for any other there may be nothing more to tell.
+/// Events are *edges*: each is reported once. So wait only for a direction that returned `WouldBlock` at the last try;
+/// for any other no further event may come.
 pub(crate) fn wait(poll: &mut Poll, events: &mut Events, deadline: Option<Instant>) -> Result<()> {
     let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
     match poll.poll(events, timeout) {
@@ -15,7 +15,7 @@ pub(crate) fn wait(poll: &mut Poll, events: &mut Events, deadline: Option<Instan
     }
 }
 
-/// The moment that is `delay` from now; `None` (never) when the clock can't count so far.
+/// Returns the time `delay` from now; `None` (never) when the clock can't represent it.
 pub(crate) fn after(delay: Duration) -> Option<Instant> {
     Instant::now().checked_add(delay)
 }

@@ -1,4 +1,4 @@
-//! What may stand on the command line, and the help that says so.
+//! The arguments of the command line, and the help.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,36 +12,36 @@ use super::logging::LEVELS;
 use super::program::Identity;
 use super::xray::Target;
 
-const MORE: &str = "--help names the signals, the exit codes and the environment as well.";
+const MORE: &str = "--help also explains signals, exit codes and environment variables.";
 
 const MUCH_MORE: &str = "\
 Signals of a running server:
-  SIGTERM, SIGINT  stop in order: requests are finished; a second one ends it at once
-  SIGUSR1          log the counters, and what each connection waits for
-  SIGHUP           ends it at once, as if it were killed, unless it was started with nohup: nothing is read anew
+  SIGTERM, SIGINT  stop gracefully: the server finishes requests that have begun; a second signal stops it at once
+  SIGUSR1          log the counters, and what each connection is waiting for
+  SIGHUP           end at once, unless the server was started with nohup; the configuration is not read again
 
 Exit codes:
-   0  done, or stopped in order
+   0  done, or stopped gracefully
    1  a failure while running, or stopped at once by a second signal
-   2  wrong usage, a bad --listen or RUST_LOG included
+   2  wrong usage, including a bad --listen or RUST_LOG
   65  the configuration is wrong
-  66  the configuration file cannot be read, or is no regular file
+  66  the configuration file cannot be read, or is not a regular file
   69  an address cannot be bound
   73  a directory cannot be used
 
 Environment:
-  RUST_LOG  what is logged to stderr, unless --log is given: a level, or PART=LEVEL for a part of the program, or several
-            with commas between, such as warn,reactor::connection=debug
-  NO_COLOR  if it is set and not empty, help and errors come without emphasis on a terminal as well
+  RUST_LOG  what is logged to stderr, without --log: a level, PART=LEVEL for a part of the program, or a list of these
+            with commas, such as warn,reactor::connection=debug
+  NO_COLOR  if set and not empty, help and errors have no colour or emphasis on a terminal
 
-Documentation:
-  docs/configuration.md in the source tells all of this and every member of a configuration; docs/README.md is a book that
-  begins with what a socket is";
+Documentation, in the source:
+  docs/configuration.md describes all of this and every member of a configuration; docs/README.md is a book that begins
+  with what a socket is";
 
 /// A server for TCP and UDP: one event loop, protocols as plug-ins.
 #[derive(Debug, Parser)]
 #[command(
-    name = env!("CARGO_PKG_NAME"), version, args_conflicts_with_subcommands = true,
+    name = env!("CARGO_CRATE_NAME"), version, args_conflicts_with_subcommands = true,
     after_help = MORE, after_long_help = MUCH_MORE
 )]
 pub(super) struct Arguments {
@@ -53,14 +53,14 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
-    /// Start the server; the same as no subcommand
+    /// Start the server; the default without a subcommand
     #[command(after_help = MORE, after_long_help = MUCH_MORE)]
     Run(Run),
-    /// Validate without binding, and print the configuration with all defaults
+    /// Validate the configuration, and print it with all defaults; bind and create nothing
     Check(Source),
-    /// Print the embedded default configuration, a good start for one's own
+    /// Print the embedded default configuration, a good starting point for your own
     Init,
-    /// List the protocols: options, defaults, and one line to try each
+    /// List the protocols: options, defaults, and a command line to try each
     Protocols,
     /// Print the JSON Schema of the configuration
     Schema,
@@ -69,10 +69,10 @@ pub(super) enum Action {
 /// Where the configuration comes from.
 #[derive(Debug, Args)]
 pub(super) struct Source {
-    /// The configuration; without it and without --listen, the embedded one
+    /// The configuration file; without -c and --listen the embedded configuration is used
     #[arg(short, long = "config", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Listen here, with default options, besides what FILE says; may be repeated
+    /// Add a listener with the default options of PROTOCOL; may be repeated
     #[arg(long, value_name = "PROTOCOL=URL")]
     pub(super) listen: Vec<String>,
 }
@@ -81,15 +81,15 @@ pub(super) struct Source {
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) source: Source,
-    /// What is logged to stderr, and whatever is graver; instead of RUST_LOG, or else info
+    /// Log this level and more severe ones to stderr; default: RUST_LOG, or else info
     #[arg(long, value_name = "LEVEL", ignore_case = true, value_parser = level())]
     pub(super) log: Option<LevelFilter>,
-    /// Record what the loop does, and write it to FILE when the server stops and on SIGUSR1. The ending of FILE chooses
-    /// how it is shown: .txt as text, .json for Perfetto, .html as a page. With - it is text on stderr, as it happens
+    /// Record what the loop does, and write the recording to FILE when the server stops and on SIGUSR1. The ending of FILE
+    /// chooses the form: .txt is text, .json is for Perfetto, .html is a page. With -, text goes to stderr as things happen
     #[arg(long, value_name = "FILE")]
     pub(super) xray: Option<Target>,
-    /// Stop the loop after each turn, show it on stderr, and go on when Enter is pressed: for classrooms, because nobody is
-    /// served meanwhile. At the end of stdin, and when it is asked to stop, it goes on without stopping
+    /// Stop the loop after each turn, show the turn on stderr, and go on when Enter is pressed. For teaching: clients are not
+    /// served while the loop is stopped. At the end of stdin, and at SIGTERM or SIGINT, the loop runs on
     #[arg(long)]
     pub(super) step: bool,
 }
@@ -98,10 +98,10 @@ fn level() -> impl clap::builder::TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>())
 }
 
-/// The arguments in `line`, of which the first is the file that was started. The command goes by `identity`.
+/// Parses `line`, whose first argument is the file that was started. `identity` is the name and version of the command.
 ///
 /// # Errors
-/// What is to be printed instead of doing anything: what is wrong with them, or the help that they ask for.
+/// The text to print instead: an error in the arguments, or the help or version that they ask for.
 pub(super) fn parse(line: Vec<OsString>, identity: &Identity) -> Result<Arguments, clap::Error> {
     let Identity { name, version, about } = identity;
     let mut command = Arguments::command().name(name).bin_name(name).version(version);
@@ -112,7 +112,7 @@ pub(super) fn parse(line: Vec<OsString>, identity: &Identity) -> Result<Argument
     Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// Adds to what is wrong what to write instead, where that is a file without `-c`.
+/// Adds a hint to the error if the wrong argument is a file without `-c`.
 fn with_hint(mut error: clap::Error, program: &str) -> clap::Error {
     let kind = match error.kind() {
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_its_option_is_told_which_one() {
+    fn a_file_without_its_option_is_answered_with_the_option() {
         for line in [&["reactor", "my.json"][..], &["reactor", "run", "my.json"], &["reactor", "check", "my.json"]] {
             let told = parsed(line).unwrap_err();
             assert!(told.contains("tip: -c names a configuration file: reactor -c my.json\n"), "{told}");
@@ -178,7 +178,7 @@ mod tests {
         assert!(!parsed(&["reactor", "chekc"]).unwrap_err().contains("-c names"));
     }
 
-    /// The rows of a table of `docs/configuration.md` that begin like this.
+    /// Returns the rows of the tables of `docs/configuration.md` that begin with `begin`.
     fn rows(begin: &str) -> Vec<(&'static str, &'static str)> {
         let document = include_str!("../../docs/configuration.md");
         let rows = document.lines().filter(|line| line.starts_with(begin));

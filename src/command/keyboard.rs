@@ -1,4 +1,4 @@
-//! Enter, which a person presses between two turns of the loop.
+//! Waits for Enter between two turns of the loop.
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -8,12 +8,12 @@ use rustix::io::read;
 
 use crate::attempt::{Attempt, attempt, uninterrupted};
 
-/// Lines of an input, of which each means to go on, until it ends or a signal comes.
+/// An input on which each line lets the loop go on, until the input ends or a signal arrives.
 pub(super) struct Keyboard<I> {
     input: I,
-    /// Becomes readable with the signal.
+    /// Becomes readable when a signal arrives.
     signals: Option<UnixStream>,
-    /// Lines that have been read and not waited for yet.
+    /// Lines that have been read and not used yet.
     lines: usize,
 }
 
@@ -22,7 +22,7 @@ impl<I: AsFd> Keyboard<I> {
         Self { input, signals, lines: 0 }
     }
 
-    /// Waits for the next line. `false`: there is nothing to wait for any more.
+    /// Waits for the next line. Returns `false` when the input has ended or a signal has arrived.
     pub(super) fn enter(&mut self) -> bool {
         while self.lines == 0 {
             if !self.read() {
@@ -33,7 +33,7 @@ impl<I: AsFd> Keyboard<I> {
         true
     }
 
-    /// Waits for input, and counts the lines of it; `false` if it has ended, or a signal came.
+    /// Waits for input, and counts its lines. Returns `false` when the input has ended or a signal has arrived.
     fn read(&mut self) -> bool {
         let mut sources = vec![PollFd::new(&self.input, PollFlags::IN)];
         sources.extend(self.signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));

@@ -1,4 +1,4 @@
-//! What is logged: as `--log` says, or else `RUST_LOG`, or else from `info` on.
+//! The filter of the log: `--log`, or else `RUST_LOG`, or else `info`.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use crate::log_writer::LogWriter;
 /// The environment variable that chooses what is logged.
 pub(super) const VARIABLE: &str = "RUST_LOG";
 
-/// The levels, the quietest first.
+/// The levels, from the fewest lines to the most.
 pub(super) const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The filter for env_logger. `program` is the name of the program, whose crate is a part like this one.
+/// Returns the filter for env_logger. `program` is the name of the program, whose crate is a part of its own.
 ///
 /// # Errors
-/// `variable` does not say what `RUST_LOG` can: a level for everything, `PART=LEVEL` for a part of the program, or several of
-/// them with commas between. env_logger takes a misspelt level for the name of a part, and logs nothing.
+/// `variable` is not a level, `PART=LEVEL` for a part of the program, or a list of these with commas. env_logger would take a
+/// misspelt level for the name of a part, and log nothing.
 pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>, program: &str) -> Result<String, String> {
     if let Some(level) = level {
         return Ok(level.to_string());
@@ -30,7 +30,7 @@ pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>, progr
     let text = variable.to_str().ok_or_else(|| format!("{VARIABLE}: expected UTF-8, found {variable:?}"))?;
     let (directives, pattern) = text.split_once('/').unwrap_or((text, ""));
     if pattern.contains('/') {
-        return Err(format!("{VARIABLE}: expected one \"/\" at most, found {}", quoted(text)));
+        return Err(format!("{VARIABLE}: expected at most one \"/\", found {}", quoted(text)));
     }
     let directives: Vec<_> = directives.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
     for directive in &directives {
@@ -40,8 +40,8 @@ pub(super) fn filter(level: Option<LevelFilter>, variable: Option<&OsStr>, progr
 }
 
 fn check(directive: &str, program: &str) -> Result<(), String> {
-    // A path such as `reactor::connection`, or this crate, or that of the program, is all of that part.
-    let crates = [env!("CARGO_PKG_NAME"), &program.replace('-', "_")];
+    // A path such as `reactor::connection`, this crate, or the crate of the program is a part with all levels.
+    let crates = [env!("CARGO_CRATE_NAME"), &program.replace('-', "_")];
     let is_part = |name: &str| name.contains("::") || crates.contains(&name);
     let (level, form) = match directive.split_once('=') {
         Some((_, level)) => (level.trim(), ""),
@@ -55,14 +55,14 @@ fn check(directive: &str, program: &str) -> Result<(), String> {
     Err(format!("{VARIABLE}: expected {}{form}, found {}{meant}", alternatives(&LEVELS), quoted(level)))
 }
 
-/// Sends what `filter` lets pass to `writer`, unless the program has a logger already.
+/// Starts to log to `writer` what passes `filter`, unless the program has a logger already.
 pub(super) fn start(filter: &str, writer: LogWriter) {
     let mut builder = Builder::new();
     builder.parse_filters(filter).target(Target::Pipe(Box::new(writer)));
     let _ = builder.format(|line, record| write(line, SystemTime::now(), record)).try_init();
 }
 
-/// Writes a record as one line, with the lines that follow in it indented.
+/// Writes a record as one line; further lines of its text are indented.
 fn write(to: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
     // `humantime` has no time before 1970.
     let time = format_rfc3339_seconds(now.max(SystemTime::UNIX_EPOCH));
@@ -142,6 +142,6 @@ mod tests {
         ] {
             assert_eq!(of(text), Err(format!("RUST_LOG: {levels}{rest}")), "{text}");
         }
-        assert_eq!(of("info/a/b"), Err("RUST_LOG: expected one \"/\" at most, found \"info/a/b\"".to_owned()));
+        assert_eq!(of("info/a/b"), Err("RUST_LOG: expected at most one \"/\", found \"info/a/b\"".to_owned()));
     }
 }

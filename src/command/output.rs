@@ -1,4 +1,4 @@
-//! Whole texts to stdout and stderr, whatever has become of those.
+//! Writes whole texts to stdout and stderr, even if these are non-blocking.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,11 +8,11 @@ use rustix::io::write;
 
 use crate::attempt::{Attempt, attempt, uninterrupted};
 
-/// Writes all of `text`. Another process that shares the terminal or the pipe may have made it non-blocking: then this waits
-/// until there is room again (`poll(2)`).
+/// Writes all of `text`. Another process that shares the terminal or pipe may have made it non-blocking; if it is full, this waits
+/// for room (`poll(2)`).
 ///
 /// # Errors
-/// See `write(2)`: a full disk, a reader that has left.
+/// See `write(2)`: the disk is full, or the reader has closed the pipe.
 pub(super) fn write_whole(to: impl AsFd, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
@@ -51,11 +51,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_left_is_an_error_and_no_endless_wait() {
+    fn a_reader_that_has_closed_is_an_error_and_not_an_endless_wait() {
         let (reader, writer) = io::pipe().expect("a pipe");
         fcntl_setfl(&writer, OFlags::NONBLOCK).expect("an open pipe");
         while write(&writer, &[0; 4096]).is_ok() {}
         drop(reader);
-        assert_eq!(write_whole(&writer, "x").expect_err("nobody reads").kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(write_whole(&writer, "x").expect_err("the pipe has no reader").kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -1,4 +1,4 @@
-//! What `reactor protocols` prints.
+//! The output of `reactor protocols`.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::json::alternatives;
 use crate::registry::{Protocol, Registry};
 
-/// All protocols: over what they work, what they do, their options with defaults, and a line to try each.
+/// Lists all protocols: their transports, what they do, their options with defaults, and a line to try each.
 pub(super) fn list(registry: &Registry) -> String {
     let entries: Vec<_> = registry.protocols().map(entry).collect();
     entries.join("\n")
@@ -31,7 +31,7 @@ fn entry(protocol: &Protocol) -> String {
     entry
 }
 
-/// The texts that an option can be, if those are all that it can be: in its own schema, or in the one it refers to.
+/// Returns the strings that an option may have, if its schema, or the one that it refers to, lists them.
 fn values<'s>(option: &'s Value, schema: &'s Value) -> Vec<&'s str> {
     let referred = option["$ref"].as_str().and_then(|path| schema.pointer(path.strip_prefix('#')?));
     let option = referred.unwrap_or(option);

@@ -1,4 +1,4 @@
-//! Whether threads can be had: told at the start, because they are needed later.
+//! Checks at the start whether threads can be started, because workers need them later.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::thread;
 
 use log::warn;
 
-/// Warns if no thread can be started. A thread is tried only where a limit makes that doubtful: the server needs none before
-/// the first line of its log, or the first job.
+/// Warns if no thread can be started. Starts a thread only if a limit is near: the server needs none before the first line of its
+/// log, or the first job.
 pub(super) fn warn_if_there_are_none() {
     if !is_limit_near() {
         return;
@@ -15,13 +15,13 @@ pub(super) fn warn_if_there_are_none() {
     match thread::Builder::new().name("trial".to_owned()).spawn(|| ()) {
         Ok(trial) => drop(trial.join()),
         Err(error) => warn!(
-            "no thread can be started: {error}: jobs are refused, such as uploads, until one can be (ulimit -u, pids.max)"
+            "no thread can be started: {error}; jobs such as uploads are refused until a thread can be started (see ulimit -u, pids.max)"
         ),
     }
 }
 
-/// Whether a limit of threads may be reached, as far as it can be read: that of the user, who has no more of them than the whole
-/// machine (`getrlimit(2)`: `RLIMIT_NPROC`, `proc_loadavg(5)`), and that of the control group (`cgroups(7)`).
+/// Whether a limit of threads may have been reached, as far as it can be read: the limit of the control group (`cgroups(7)`),
+/// or of the user, who has at most all threads of the machine (`getrlimit(2)`: `RLIMIT_NPROC`, `proc_loadavg(5)`).
 fn is_limit_near() -> bool {
     is_limit_of_user_near().unwrap_or(false) || is_limit_of_group_near().unwrap_or(false)
 }
@@ -31,7 +31,7 @@ fn is_limit_of_user_near() -> Option<bool> {
     Some(threads_of_machine(&fs::read_to_string("/proc/loadavg").ok()?)? >= most)
 }
 
-/// The number behind the slash in `0.20 0.18 0.12 1/80 11206`.
+/// Returns the number behind the slash in `0.20 0.18 0.12 1/80 11206`.
 fn threads_of_machine(loadavg: &str) -> Option<u64> {
     loadavg.split_whitespace().nth(3)?.split_once('/')?.1.parse().ok()
 }
@@ -41,7 +41,7 @@ fn is_limit_of_group_near() -> Option<bool> {
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let group = Path::new("/sys/fs/cgroup").join(group);
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse::<u64>().ok();
-    // Without a limit there is the word "max".
+    // Without a limit the file contains the word "max".
     Some(number("pids.current")? >= number("pids.max")?)
 }
 

@@ -13,10 +13,10 @@ use signal_hook::low_level::pipe;
 use super::keyboard::Keyboard;
 use crate::xray::{self, View, Written};
 
-/// What `--xray` says.
+/// The value of `--xray`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
-    /// `-`: text on stderr, as it happens.
+    /// `-`: text on stderr, as things happen.
     Live,
     /// A file, written when the server stops and on SIGUSR1.
     File(PathBuf, View),
@@ -33,23 +33,23 @@ impl FromStr for Target {
             Some(view) => Ok(Self::File(target.into(), view)),
             None => {
                 let endings: Vec<_> = View::ALL.iter().map(|view| format!(".{}", view.ending())).collect();
-                Err(format!("the ending chooses how it is shown: {}; or - for text on stderr", endings.join(", ")))
+                Err(format!("expected a name that ends in {}, or - for text on stderr", endings.join(", ")))
             }
         }
     }
 }
 
-/// The recorder of the loop on this thread, from before its sockets are opened until it is over.
+/// The recorder of the loop on this thread, from before the sockets are opened until the loop has ended.
 #[derive(Debug)]
 pub(super) struct Xray {
     live: Option<Written>,
-    /// The other end of what ends the steps.
+    /// The end of a socket pair on which a signal ends the steps.
     end_of_steps: Option<UnixStream>,
 }
 
 impl Xray {
-    /// Starts it, if anybody wants to see anything. What cannot be had is left out with a warning: who serves others does
-    /// not fail them because nobody can watch.
+    /// Starts the recorder if an option asks for it. A view that cannot be opened is left out with a warning, because clients are
+    /// served without it as well.
     pub(super) fn start(target: Option<&Target>, step: bool) -> Self {
         let mut it = Self { live: None, end_of_steps: None };
         if target.is_none() && !step {
@@ -57,18 +57,19 @@ impl Xray {
         }
         xray::start();
         if step {
-            let ends = UnixStream::pair().map_err(|error| warn!("no signal ends the steps: {error}")).ok();
+            let ends =
+                UnixStream::pair().map_err(|error| warn!("SIGTERM and SIGINT do not end the steps: {error}")).ok();
             let (end, signals) = ends.unzip();
             it.end_of_steps = end;
             let mut keyboard = Keyboard::new(io::stdin(), signals);
             xray::step(move || keyboard.enter(), stderr());
         }
         match target {
-            // Each turn is shown already.
+            // The steps show each turn already.
             Some(Target::Live) if step => {}
             Some(Target::Live) => match xray::watch(stderr()) {
                 Ok(live) => it.live = Some(live),
-                Err(error) => warn!("there is no X-ray: {error}"),
+                Err(error) => warn!("cannot write the X-ray to stderr: {error}"),
             },
             Some(Target::File(path, view)) => xray::save_to(path.clone(), *view),
             None => {}
@@ -76,12 +77,13 @@ impl Xray {
         it
     }
 
-    /// Has SIGTERM and SIGINT end the steps, once the loop watches these signals: it is to see them without Enter.
+    /// Makes SIGTERM and SIGINT end the steps, so that the loop handles them without Enter. Call this once the loop watches these
+    /// signals.
     pub(super) fn watch_signals(&mut self) {
         let Some(end) = self.end_of_steps.take() else { return };
         let registered = end.try_clone().and_then(|clone| pipe::register(SIGTERM, clone));
         if let Err(error) = registered.and_then(|_| pipe::register(SIGINT, end)) {
-            warn!("a signal does not end the steps: {error}");
+            warn!("SIGTERM and SIGINT do not end the steps: {error}");
         }
     }
 }

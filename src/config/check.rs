@@ -1,4 +1,4 @@
-//! From the file to the checked configuration: what no type can say.
+//! From the members of the file to the checked configuration: what types cannot express.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::units::Size;
 /// The largest `backlog` and `receive_buffer`: the kernel takes a C `int`.
 const INT_MAX: u64 = i32::MAX as u64;
 
-/// Checks `text`, which is called `file` in what is reported.
+/// Checks `text`; `file` is its name in problems.
 pub(super) fn check(file: &str, text: &str, registry: &Registry) -> Result<Config, Problems> {
     let document = Document::parse(text).map_err(|error| Problems::one(file, text, error.offset, error.message))?;
     let mut checker = Checker { registry, findings: Findings::new(&document) };
@@ -31,7 +31,7 @@ struct Checker<'c> {
     findings: Findings<'c>,
 }
 
-/// A listener as it stands in the file, and where.
+/// A listener as the file has it: the value in the text, and its members.
 type Listener<'c> = (&'c Value<'c>, ListenerMembers);
 
 impl<'c> Checker<'c> {
@@ -105,7 +105,7 @@ impl<'c> Checker<'c> {
         })
     }
 
-    /// A member without which there is no listener. If it is there and wrong, that has been reported.
+    /// Reports a member that a listener must have and that is missing. A wrong one has been reported already.
     fn required<T>(&mut self, source: &Value<'_>, name: &str, value: Option<T>) -> Option<T> {
         if value.is_none() && member(source, name).is_none() {
             self.findings.report(source.start(), format!("missing member {}", quoted(name)));
@@ -184,7 +184,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Names stand between spaces in output, so they contain none; and each means one listener.
+    /// Checks the names: they are unique, and contain no white space, because spaces separate them in output.
     fn names(&mut self, listeners: &[Listener<'_>]) {
         let mut taken = BTreeMap::new();
         for (source, members) in listeners {
@@ -202,7 +202,7 @@ impl<'c> Checker<'c> {
                 self.findings.report(value.start(), format!("expected a name {without}, found {}", quoted(name)));
             } else if let Some(first) = taken.get(name) {
                 let first = self.findings.path(*first);
-                self.findings.report(value.start(), format!("expected a unique name, found that of {first}"));
+                self.findings.report(value.start(), format!("expected a unique name, found the name of {first}"));
             } else {
                 taken.insert(name, source.start());
             }

@@ -1,4 +1,4 @@
-//! What a configuration file may say, member by member, as it stands in the file.
+//! The members of a configuration file, as types.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::address::Listen;
 use crate::limits::{Limits, WORKERS, WORKERS_MAX};
 use crate::units::{Size, Span};
 
-/// The whole file.
+/// The whole configuration file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Configuration")]
 pub(super) struct FileMembers {
-    /// Where the JSON Schema of this file is, for editors; ignored otherwise.
+    /// The path of the JSON Schema of this file, for editors; ignored by the server.
     #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) schema: Option<String>,
-    /// What to listen on; at least one.
+    /// The listeners; at least one.
     #[schemars(length(min = 1))]
     pub(super) listeners: Vec<ListenerMembers>,
-    /// The limits of all TCP listeners, unless they have their own.
+    /// The limits of all TCP listeners without limits of their own.
     pub(super) limits: LimitsMembers,
-    /// Output pending for all connections together before less is read.
+    /// Output pending for all connections together, above which the server reads less.
     pub(super) max_pending_output_total: Size,
-    /// A turn of the loop that takes longer is told in the log; 0s for never.
+    /// A turn of the loop that takes longer is logged as a warning; 0s for never.
     pub(super) slow_turn: Span,
-    /// Worker threads for the jobs of each listener, such as writing what is uploaded; started when they are needed.
+    /// The most worker threads for the jobs of each listener, such as writing uploads; started when needed.
     #[schemars(range(min = 1, max = WORKERS_MAX))]
     pub(super) workers: usize,
     /// Time for connections to finish their requests when the server stops.
@@ -41,15 +41,15 @@ pub(super) struct FileMembers {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Listener")]
 pub(super) struct ListenerMembers {
-    /// A unique name for logs and output. If left out: protocol and scheme, such as sum-tcp, numbered if that is taken.
+    /// A unique name for logs and output. If left out: protocol and scheme, such as sum-tcp, with a number if that is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) name: Option<String>,
-    /// Where to listen: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port.
+    /// The address to listen on: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port, as in tcp://127.0.0.1:5656.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Listen")]
     pub(super) listen: Option<Listen>,
-    /// What is spoken there.
+    /// The name of the protocol to serve.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) protocol: Option<String>,
@@ -57,15 +57,15 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub(super) options: Option<Value>,
-    /// TCP only: the limits of this listener; what is left out is taken from the limits at the top.
+    /// TCP only: the limits of this listener; a limit that is left out is taken from the limits at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LimitsMembers")]
     pub(super) limits: Option<LimitsMembers>,
-    /// TCP only: connections that the kernel holds before they are accepted; 1024 if left out.
+    /// TCP only: connections that the kernel queues before they are accepted; 1024 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", range(min = 1, max = 2_147_483_647))]
     pub(super) backlog: Option<u32>,
-    /// UDP only: the kernel's receive buffer; its own default if left out.
+    /// UDP only: the size of the kernel's receive buffer; the kernel's default if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Size")]
     pub(super) receive_buffer: Option<Size>,
@@ -76,26 +76,26 @@ pub(super) struct ListenerMembers {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Limits")]
 pub(super) struct LimitsMembers {
-    /// Connections at a time; the rest wait in the accept queue.
+    /// The most connections at a time; further ones wait in the accept queue.
     #[schemars(range(min = 1))]
     pub(super) max_connections: usize,
-    /// Connections at a time from one address; 0 for any number.
+    /// The most connections at a time from one address; 0 for no limit.
     pub(super) max_connections_per_ip: usize,
-    /// Time without a byte received, a job finished, or output drained.
+    /// Time without a byte received, a job finished or output drained, after which a connection is closed.
     pub(super) idle_timeout: Span,
-    /// Time from the first byte of a request to its last; 0s for any time.
+    /// The most time from the first byte of a request to its last; 0s for no limit.
     pub(super) request_timeout: Span,
-    /// Time from connecting to closing; 0s for any time.
+    /// The most time from connecting to closing; 0s for no limit.
     pub(super) lifetime: Span,
-    /// Time in which the peer acknowledges none of our output.
+    /// Time in which the peer acknowledges no output, after which the connection is reset.
     pub(super) write_timeout: Span,
-    /// Bytes a second that a peer has to acknowledge while output is pending for it; 0B for any number.
+    /// Bytes a second that a peer must acknowledge while output is pending; 0B for no limit.
     pub(super) min_send_rate: Size,
-    /// Time for the peer to finish after we did.
+    /// The most time between the server's FIN and the peer's.
     pub(super) linger_timeout: Span,
-    /// Silence before the kernel probes the peer; 0s for never.
+    /// Silence after which the kernel probes the peer; 0s for never.
     pub(super) tcp_keepalive: Span,
-    /// Output pending for one connection before its input is left alone.
+    /// Output pending for one connection, at which the server stops reading from it.
     pub(super) max_pending_output: Size,
 }
 
@@ -120,7 +120,7 @@ impl Default for LimitsMembers {
 }
 
 impl FileMembers {
-    /// Members that must not be zero, and are.
+    /// Returns the members that are zero and must not be.
     pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
         zeros([
             ("max_pending_output_total", self.max_pending_output_total.as_u64() == 0),
@@ -131,7 +131,7 @@ impl FileMembers {
 }
 
 impl ListenerMembers {
-    /// Members that must not be zero, and are.
+    /// Returns the members that are zero and must not be.
     pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
         zeros([
             ("backlog", self.backlog == Some(0)),
@@ -141,7 +141,7 @@ impl ListenerMembers {
 }
 
 impl LimitsMembers {
-    /// Members that must not be zero, and are.
+    /// Returns the members that are zero and must not be.
     pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
         zeros([
             ("max_connections", self.max_connections == 0),
@@ -157,7 +157,7 @@ fn zeros<const N: usize>(members: [(&'static str, bool); N]) -> impl Iterator<It
     members.into_iter().filter(|(_, is_zero)| *is_zero).map(|(name, _)| name)
 }
 
-/// Zero is the file's way to say that there is no limit.
+/// Zero in the file means no limit.
 impl From<&LimitsMembers> for Limits {
     fn from(members: &LimitsMembers) -> Self {
         let optional = |span: Span| Some(span.as_std()).filter(|time| !time.is_zero());
@@ -194,7 +194,7 @@ impl From<&Limits> for LimitsMembers {
     }
 }
 
-/// A size in memory: more than can be addressed is as much as can be.
+/// Converts a size to bytes in memory; a size that is too large becomes `usize::MAX`.
 pub(super) fn bytes(size: Size) -> usize {
     usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }

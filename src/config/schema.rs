@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::members::FileMembers;
 use crate::registry::Registry;
 
-/// The JSON Schema (draft 2020-12) of a configuration that may use the protocols of `registry`.
+/// Returns the JSON Schema (draft 2020-12) of a configuration that may use the protocols of `registry`.
 ///
-/// It says what a schema can say; [`Config::parse`](super::Config::parse) checks more.
+/// A schema cannot express everything: [`Config::parse`](super::Config::parse) checks more.
 #[must_use]
 pub fn schema(registry: &Registry) -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -40,7 +40,7 @@ pub fn schema(registry: &Registry) -> Value {
     schema.to_value()
 }
 
-/// If a listener has members like `these`, then these `others` are like that.
+/// Returns the rule: if a listener has members like `these`, then `others` holds for its other members.
 fn rule(these: Value, others: Value) -> Value {
     let required: Vec<_> = these.as_object().into_iter().flat_map(|members| members.keys().cloned()).collect();
     json!({ "if": { "properties": these, "required": required }, "then": { "properties": others } })

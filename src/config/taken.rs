@@ -1,18 +1,18 @@
-//! Which addresses are taken already.
+//! The addresses that listeners have taken.
 
 use std::collections::BTreeMap;
 
 use crate::address::{Listen, Transport};
 
-/// Addresses, each with what it is called.
+/// Addresses, each with the name of its listener.
 type Named<'l, N> = Vec<(&'l Listen, N)>;
 
-/// The addresses of listeners, each of them with what it is called. A new one is compared only with those that it may
-/// clash with, so that many cost no more than few.
+/// The addresses of listeners, each with the name of its listener. A new address is compared only with those that it may clash
+/// with, so that the cost for each does not grow with their number.
 pub(super) struct Taken<'l, N> {
-    /// By transport, port and host. No two of a group clash, so it has at most one for each family.
+    /// By transport, port and host. No two of a group clash, so a group has at most one address for each family.
     hosts: BTreeMap<(Transport, u16, String), Named<'l, N>>,
-    /// By transport and port: the first of each family that takes one address.
+    /// By transport and port: the first listener of each family that takes a single address.
     firsts: BTreeMap<(Transport, u16), Named<'l, N>>,
 }
 
@@ -21,7 +21,7 @@ impl<'l, N: Copy> Taken<'l, N> {
         Self { hosts: BTreeMap::new(), firsts: BTreeMap::new() }
     }
 
-    /// Adds an address, unless it clashes with one that was added before. Then that is given.
+    /// Adds an address. If it clashes with an earlier one, returns the earlier one instead.
     pub(super) fn add(&mut self, listen: &'l Listen, name: N) -> Option<(&'l Listen, N)> {
         let (transport, port) = (listen.transport, listen.port);
         let others = if listen.is_every() {

@@ -1,4 +1,4 @@
-//! What a configuration promises: every mistake in one run, each in its place.
+//! Every mistake in a configuration is reported in one run, each with its place.
 
 mod agreement;
 
@@ -16,12 +16,12 @@ fn accepted(text: &str) -> Config {
     parse(text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-/// What is reported for `text`, a line for each problem.
+/// Returns the report for `text`, a line for each problem.
 fn reported(text: &str) -> Vec<String> {
     parse(text).expect_err(text).to_string().lines().map(str::to_owned).collect()
 }
 
-/// What is reported for a configuration with one listener that has `members`, without file, line and column.
+/// Returns the report for a configuration with one listener that has `members`, without file, line and column.
 fn reported_for(members: &str) -> Vec<String> {
     let text = format!("{{\"listeners\": [{{{members}}}]}}");
     let problems = parse(&text).expect_err(&text);
@@ -51,7 +51,7 @@ fn five_mistakes_are_five_messages_in_the_order_of_the_text() {
 }
 
 #[test]
-fn what_is_wrong_with_a_listener_is_said() {
+fn what_is_wrong_with_a_listener_is_reported() {
     let tcp = r#""listen": "tcp://127.0.0.1:1", "protocol": "time""#;
     let udp = r#""listen": "udp://127.0.0.1:1", "protocol": "sum""#;
     for (members, expected) in [
@@ -133,7 +133,7 @@ fn what_is_wrong_with_a_listener_is_said() {
         (format!("{tcp}, \"protocol\": \"sum\""), &["listeners[0]: member \"protocol\" given twice; expected it once"]),
         (
             format!("{tcp}, \"options\": {{\"x\": 1}}"),
-            &["listeners[0].options: unknown member \"x\"; no member is known here"],
+            &["listeners[0].options: unknown member \"x\"; no members are allowed here"],
         ),
     ] {
         assert_eq!(reported_for(&members), expected, "{members}");
@@ -141,21 +141,21 @@ fn what_is_wrong_with_a_listener_is_said() {
 }
 
 #[test]
-fn what_is_wrong_with_the_whole_is_said() {
+fn what_is_wrong_with_the_whole_file_is_reported() {
     for (text, expected) in [
         ("[]", "r.json:1:1: expected an object, found an array"),
         ("{}", "r.json:1:1: missing member \"listeners\""),
         (r#"{"listeners": []}"#, "r.json:1:15: listeners: expected at least one listener, found an empty array"),
         (r#"{"listeners": {}}"#, "r.json:1:15: listeners: expected an array, found an object"),
         (r#"{"listeners": [7]}"#, "r.json:1:16: listeners[0]: expected an object, found 7"),
-        ("{\"listeners\": [],,}", "r.json:1:18: expected JSON, found an error in it: key must be a string"),
+        ("{\"listeners\": [],,}", "r.json:1:18: expected JSON, found a syntax error: key must be a string"),
     ] {
         assert_eq!(reported(text), [expected], "{text}");
     }
 }
 
 #[test]
-fn a_mistake_at_the_top_is_reported_once_though_every_listener_inherits_it() {
+fn a_mistake_that_every_listener_inherits_is_reported_once() {
     let listener =
         |port: u16| format!(r#"{{"listen": "tcp://:{port}", "protocol": "time", "limits": {{"lifetime": "1h"}}}}"#);
     let text = format!(
@@ -209,11 +209,11 @@ fn names_and_addresses_are_unique() {
     assert_eq!(
         reported(text),
         [
-            "r.json:3:18: listeners[1].name: expected a unique name, found that of listeners[0]",
+            "r.json:3:18: listeners[1].name: expected a unique name, found the name of listeners[0]",
             "r.json:3:33: listeners[1].listen: expected an address of its own, found that of listeners[0]",
-            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, of which listeners[0] \
-             has one",
-            "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which takes every \
+            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, which includes that of \
+             listeners[0]",
+            "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which listens on every \
              address",
         ]
     );
@@ -272,7 +272,10 @@ fn a_listener_of_the_command_line_is_as_good_as_one_in_the_file() {
         ("time=udp://:1", "expected a protocol for UDP, found \"time\", which is for TCP"),
         ("sum=tcp://:x", "expected a port from 0 to 65535 at the end, found \"tcp://:x\""),
         ("sum=tcp4://127.0.0.1:1", "expected an address of its own, found that of the listener sum-tcp"),
-        ("sum=tcp://:1", "expected an address of its own, found every address, of which the listener sum-tcp has one"),
+        (
+            "sum=tcp://:1",
+            "expected an address of its own, found every address, which includes that of the listener sum-tcp",
+        ),
     ] {
         assert_eq!(config.add_listener(argument, &registry).unwrap_err(), expected);
     }
@@ -306,7 +309,7 @@ fn hostile_texts_end_in_a_bounded_report() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
+fn an_unreadable_file_and_a_wrong_one_are_different_errors() {
     let directory = std::env::temp_dir().join(format!("reactor-config-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let fifo = directory.join("fifo");
@@ -316,8 +319,8 @@ fn a_file_that_cannot_be_read_is_told_from_one_that_is_wrong() {
     }
     let large = vec![b' '; CONFIG_BYTES_MAX + 1];
     for (content, expected) in [
-        (&b"{\n  \"\xff\"}"[..], "2:4: expected UTF-8, found another byte"),
-        (b"{\0}", "1:2: expected JSON, found an error in it: key must be a string"),
+        (&b"{\n  \"\xff\"}"[..], "2:4: expected UTF-8, found an invalid byte"),
+        (b"{\0}", "1:2: expected JSON, found a syntax error: key must be a string"),
         (b"", "1:1: expected JSON, found an empty file"),
         (&large, "1:1: expected a file of at most 1MiB, found a larger one"),
     ] {

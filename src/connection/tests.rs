@@ -1,31 +1,18 @@
 //! The rules of the driver, each with the smallest protocol that shows it.
 
 mod back_pressure;
+mod bulk;
+mod cut;
+mod deadlines;
 mod layer;
 pub(crate) mod opening;
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use super::opening::Opened;
-use super::{Connection, Ended};
-use crate::budget::Budget;
-use crate::clock::Still;
-use crate::kernel::{Readiness, Transport};
-use crate::limits::{
-    BULK_BUFFER_BYTES, BULK_BUFFERS_PER_CONNECTION_MAX, Limits, PRESSED_READ_BYTES, UNCONSUMED_BYTES_MAX,
-};
-use crate::protocol::Place;
-use crate::protocol::{
-    CloseReason, Context, Event, ProtocolError, Reply, Sink, Site, Step, Stored, StreamProtocol, Within,
-};
-use crate::stats::Stats;
+use super::Connection;
+use crate::limits::{Limits, UNCONSUMED_BYTES_MAX};
+use crate::protocol::{CloseReason, Context, Event, ProtocolError, Reply, Step, StreamProtocol, Within};
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
-use crate::time::Time;
-use crate::token::Token;
-use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -76,64 +63,6 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
     limits
-}
-
-/// A peer that has sent something, and takes nothing before it is told to.
-struct Gate {
-    arriving: &'static [u8],
-    open: bool,
-    taken: Vec<u8>,
-}
-
-impl Transport for Gate {
-    fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
-        match std::mem::take(&mut self.arriving) {
-            [] => Err(io::ErrorKind::WouldBlock.into()),
-            arriving => io::Write::write(&mut buffer, arriving),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.open { io::Write::write(&mut self.taken, bytes) } else { Err(io::ErrorKind::WouldBlock.into()) }
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn reset_on_close(&mut self) {}
-
-    fn short_read_drains(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn a_connection_that_was_cut_sends_nothing_though_its_peer_takes_some_again() {
-    let (limits, origin) = (Limits::default(), Instant::now());
-    let now = Time::since(origin, origin);
-    let gate = Gate { arriving: b"pending\n", open: false, taken: Vec::new() };
-    let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
-    let mut connection = Connection::new(Opened::at_once(gate, &address.into()), Box::new(Lines), &limits, now);
-    let (mut lent, mut stats) = (Lent::new(Budget::new(now, None)), Stats::default());
-    let (moment, clock) = (Moment::new(origin, origin), Still(origin, SystemTime::UNIX_EPOCH));
-    let site = Site { name: String::new(), address };
-    let mut visit = Visit::new(
-        &mut lent,
-        &moment,
-        Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock },
-        (&mut stats, &limits),
-        Mood::default(),
-    );
-    assert_eq!(connection.drive(&mut visit).status, Status::Waiting);
-    assert_eq!(connection.pending_bytes(), b"pending\n".len());
-
-    connection.line.transport_mut().open = true;
-    connection.note_ready(Readiness { writable: true, ..Readiness::default() });
-    connection.cut(CloseReason::Shutdown, visit.buffers);
-    assert_eq!(connection.drive(&mut visit).status, Status::Closed);
-    let Ended { transport, reason, .. } = connection.end();
-    assert_eq!((transport.taken, reason), (Vec::new(), CloseReason::Shutdown));
 }
 
 #[test]
@@ -195,102 +124,11 @@ fn an_error_is_sent_then_input_is_discarded_until_the_peer_has_read_it() {
 }
 
 #[test]
-fn lingering_ends_at_its_deadline_however_much_the_peer_goes_on_sending() {
-    let steady = (0..100).fold(Script::new().send("quit\n"), |script, _| script.pause(SECOND / 2).send("x"));
-    let transcript = converse(Lines, &steady);
-    assert_eq!(transcript.elapsed, 2 * SECOND);
-    assert_eq!(transcript.reason, CloseReason::Finished);
-}
-
-#[test]
 fn a_panic_ends_its_own_connection_as_a_bug() {
     let transcript = converse(Lines, &Script::new().send("a\n").send("panic\n"));
     assert_eq!((&transcript.sent[..], transcript.reason), (&b"a\n"[..], CloseReason::Bug("it panicked")));
     let transcript = converse(Lines, &Script::new().send("broken job\n"));
     assert_eq!(transcript.reason, CloseReason::Bug("a job panicked"));
-}
-
-#[test]
-fn the_idle_deadline_starts_anew_with_every_byte_and_gives_the_protocol_its_last_word() {
-    let script = Script::new().send("a\n").pause(29 * SECOND).send("b\n").pause(29 * SECOND).send("c\n");
-    let transcript = converse(Lines, &script);
-    assert_eq!(transcript.sent, b"a\nb\nc\nclosing");
-    assert_eq!(transcript.reason, CloseReason::Idle);
-    assert_eq!(transcript.elapsed, (29 + 29 + 30) * SECOND);
-}
-
-#[test]
-fn dripping_bytes_do_not_extend_the_time_for_a_request() {
-    let drip = (0..100).fold(Script::new().send("a\n"), |script, _| script.pause(SECOND).send("x"));
-    let transcript = converse(Lines, &drip);
-    assert_eq!(transcript.reason, CloseReason::RequestTimeout);
-    assert_eq!(transcript.elapsed, (1 + 30 + 2) * SECOND, "until its first byte, request_timeout, linger_timeout");
-}
-
-#[test]
-fn each_request_has_its_own_time() {
-    let slow = (0..10).fold(Script::new(), |script, _| script.send("x").pause(20 * SECOND).send("\ny"));
-    let transcript = converse(Lines, &slow.send("\n").fin());
-    assert_eq!(transcript.reason, CloseReason::Eof);
-}
-
-#[test]
-fn a_lifetime_ends_even_a_busy_connection() {
-    let limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
-    let busy = (0..100).fold(Script::new().limits(limits), |script, _| script.pause(SECOND).send("a\n"));
-    let transcript = converse(Lines, &busy);
-    assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::Lifetime, (10 + 2) * SECOND));
-}
-
-#[test]
-fn a_late_loop_asks_the_socket_before_it_believes_a_deadline() {
-    let in_time = converse(Lines, &Script::new().send("a").pause(29 * SECOND).send("bc\n").fin());
-    let late = converse(Lines, &Script::new().send("a").hold_up(31 * SECOND).send("bc\n").fin());
-    assert_eq!((late.sent, late.reason), (in_time.sent, CloseReason::Eof));
-    let silent = converse(Lines, &Script::new().send("a").hold_up(31 * SECOND).send(""));
-    assert_eq!((silent.reason, silent.elapsed), (CloseReason::Idle, 31 * SECOND));
-}
-
-#[test]
-fn a_peer_that_never_reads_costs_a_bounded_amount_of_memory_and_is_reset() {
-    let limits = limits(|limits| limits.max_pending_output = 1000);
-    let flood =
-        (0..1000).fold(Script::new().limits(limits).never_reads(10), |script, _| script.send("line\n".repeat(100)));
-    let transcript = converse(Lines, &flood);
-    assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::WriteTimeout, 30 * SECOND));
-    assert!(transcript.reset);
-    assert!(transcript.pending_bytes_max <= 1000 + 500, "{} bytes", transcript.pending_bytes_max);
-    assert_eq!(transcript.sent.len(), 10);
-}
-
-#[test]
-fn a_slow_reader_gets_everything_although_its_output_was_full() {
-    let limits = limits(|limits| limits.max_pending_output = 100);
-    let input = "some line\n".repeat(2000);
-    let transcript = converse(Lines, &Script::new().limits(limits).window(7).send(&input).fin());
-    assert_eq!(transcript.sent, [input.as_bytes(), b"eof"].concat());
-}
-
-#[test]
-fn while_all_together_have_too_much_pending_one_more_message_is_taken_at_a_time() {
-    let lines = "line\n".repeat(10_000);
-    let deaf = converse(Lines, &Script::new().pressed().never_reads(0).send(&lines));
-    assert_eq!((deaf.reason, deaf.pending_bytes_max), (CloseReason::WriteTimeout, "line\n".len()));
-    assert_eq!(
-        deaf.stats.received_bytes, PRESSED_READ_BYTES as u64,
-        "one small read, and none while anything is pending"
-    );
-    let slow = converse(Lines, &Script::new().pressed().window(7).send(&lines).fin());
-    assert_eq!(slow.sent, [lines.as_bytes(), b"eof"].concat());
-}
-
-#[test]
-fn time_spent_waiting_for_the_peer_to_read_does_not_count_against_its_request() {
-    let mut limits = limits(|limits| limits.max_pending_output = 10);
-    limits.request_timeout = Some(SECOND);
-    limits.write_timeout = 9 * SECOND;
-    let script = Script::new().limits(limits).never_reads(0).send("a long line\nand a beginning");
-    assert_eq!(converse(Lines, &script).reason, CloseReason::WriteTimeout);
 }
 
 #[test]
@@ -341,7 +179,7 @@ impl StreamProtocol for Broken {
 }
 
 #[test]
-fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() {
+fn a_protocol_that_breaks_the_rules_ends_only_its_own_connection() {
     for broken in [
         |_| Step::again(0),
         |length| Step::again(length + 1),
@@ -353,195 +191,11 @@ fn a_protocol_that_breaks_the_rules_ends_its_own_connection_and_does_not_spin() 
 }
 
 #[test]
-fn a_protocol_whose_job_no_worker_takes_has_the_last_word_and_no_other_job() {
+fn a_protocol_whose_job_is_rejected_may_append_output_but_no_other_job() {
     let script = Script::new().jobs_taken(1).send("job\na\njob\nb\njob\n").fin();
     let transcript = converse(Lines, &script);
     assert_eq!((&transcript.sent[..], transcript.reason), (&b"done\na\nbusy"[..], CloseReason::NoWorker));
     assert!(!transcript.reset);
-}
-
-/// Takes `name\n`, then bytes until EOF or `at_most`, on a sink that may fail.
-struct Upload {
-    at_most: u64,
-    written: Arc<Mutex<Vec<u8>>>,
-    room: usize,
-}
-
-struct Paper(Arc<Mutex<Vec<u8>>>, usize);
-
-impl Sink for Paper {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut written = self.0.lock().expect("no panic");
-        if written.len() + bytes.len() > self.1 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        written.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
-impl StreamProtocol for Upload {
-    fn on_bytes(&mut self, input: &[u8], _cx: &mut Context<'_>) -> Reply {
-        let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
-            return Ok(Step::wait(Within::Request));
-        };
-        let paper = Paper(Arc::clone(&self.written), self.room);
-        Ok(Step::bulk(paper, self.at_most, Self::stored).consuming(end + 1))
-    }
-}
-
-impl Upload {
-    fn stored(&mut self, stored: Stored<Paper>, rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        stored.result.map_err(|_| ProtocolError::new("disk", "disk full\n"))?;
-        cx.out.extend_from_slice(format!("{} stored, {} left\n", stored.bytes, rest.len()).as_bytes());
-        Ok(Step::again(0))
-    }
-}
-
-fn upload(at_most: u64, room: usize) -> (Upload, Arc<Mutex<Vec<u8>>>) {
-    let written = Arc::new(Mutex::new(Vec::new()));
-    (Upload { at_most, written: Arc::clone(&written), room }, written)
-}
-
-#[test]
-fn bulk_data_arrives_whole_and_in_order_whatever_its_size() {
-    for size in [0, 1, 65_535, 65_536, 262_143, 262_144, 262_145, 3_000_000] {
-        let contents: Vec<u8> = (0..size).map(|index: u32| (index % 251) as u8).collect();
-        for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
-            let (protocol, written) = upload(u64::MAX, usize::MAX);
-            let script = Script::new().edges(edges).send("name\n").send(&contents).fin();
-            assert_eq!(converse(protocol, &script).sent, format!("{size} stored, 0 left\n").as_bytes());
-            assert!(*written.lock().expect("no panic") == contents, "{size} bytes, {edges:?}");
-        }
-    }
-}
-
-#[test]
-fn bulk_data_arrives_whole_however_few_buffers_others_leave() {
-    let contents = vec![7; 5 * BULK_BUFFER_BYTES + 1];
-    for buffers in 1..=BULK_BUFFERS_PER_CONNECTION_MAX {
-        let (protocol, written) = upload(u64::MAX, usize::MAX);
-        let script = Script::new().buffers(buffers).job_time(SECOND).send("name\n").send(&contents).fin();
-        assert_eq!(converse(protocol, &script).reason, CloseReason::Eof);
-        assert!(*written.lock().expect("no panic") == contents, "{buffers} buffers");
-    }
-}
-
-#[test]
-fn bulk_data_ends_at_its_length_and_the_rest_is_delivered() {
-    every_split(b"name\n0123456789name\nabcdefghij", |chunks| {
-        let (protocol, written) = upload(10, usize::MAX);
-        let transcript = converse(protocol, &Script::new().send_all(chunks).fin());
-        assert_eq!(*written.lock().expect("no panic"), b"0123456789abcdefghij");
-        assert_eq!(transcript.sent.iter().filter(|byte| **byte == b'\n').count(), 2);
-    });
-}
-
-#[test]
-fn bulk_data_survives_every_harmless_fault() {
-    let script = Script::new().send("name\nsome ").send("contents").send_fin("!").window(5);
-    every_fault(|| upload(u64::MAX, usize::MAX).0, &script);
-    every_fault(|| upload(4, usize::MAX).0, &Script::new().send("name\nsomename\nmore").fin());
-}
-
-#[test]
-fn while_a_worker_writes_the_next_bytes_are_read_within_bounds() {
-    let (protocol, written) = upload(u64::MAX, usize::MAX);
-    let script = Script::new().job_time(SECOND).send("name\n").send("first").send(vec![7; 4 * BULK_BUFFER_BYTES]);
-    let transcript = converse(protocol, &script.cut());
-    let room = BULK_BUFFERS_PER_CONNECTION_MAX * BULK_BUFFER_BYTES;
-    let read = transcript.stats.received_bytes as usize;
-    assert!((room - BULK_BUFFER_BYTES..=room + b"name\n".len()).contains(&read), "{read} bytes");
-    assert_eq!(*written.lock().expect("no panic"), b"first", "the job that was out ends, and no other begins");
-}
-
-/// Waits for the FIN, then stores all but the first byte.
-struct Late(Arc<Mutex<Vec<u8>>>);
-
-impl StreamProtocol for Late {
-    fn on_bytes(&mut self, _input: &[u8], _cx: &mut Context<'_>) -> Reply {
-        Ok(Step::wait(Within::Request))
-    }
-
-    fn on_event(&mut self, event: Event, _rest: &[u8], _cx: &mut Context<'_>) -> Reply {
-        match event {
-            Event::Eof => Ok(Step::bulk(Paper(Arc::clone(&self.0), usize::MAX), u64::MAX, Self::stored).consuming(1)),
-            _ => Ok(Step::finish()),
-        }
-    }
-}
-
-impl Late {
-    fn stored(&mut self, _: Stored<Paper>, _: &[u8], _: &mut Context<'_>) -> Reply {
-        Ok(Step::finish())
-    }
-}
-
-#[test]
-fn what_came_before_the_fin_is_stored_although_storing_began_after_it() {
-    every_split(b"name", |chunks| {
-        let written = Arc::new(Mutex::new(Vec::new()));
-        converse(Late(Arc::clone(&written)), &Script::new().send_all(chunks).fin());
-        assert_eq!(*written.lock().expect("no panic"), b"ame");
-    });
-}
-
-#[test]
-fn when_the_disk_fails_the_peer_can_read_why_although_it_goes_on_sending() {
-    let (protocol, _) = upload(u64::MAX, 100);
-    let script = (0..50).fold(Script::new().send("name\n"), |script, _| script.send([7; 50]));
-    let transcript = converse(protocol, &script.fin());
-    assert_eq!(transcript.sent, b"disk full\n");
-    assert!(!transcript.reset);
-}
-
-#[test]
-fn silence_in_the_middle_of_contents_is_idle() {
-    let (protocol, _) = upload(u64::MAX, usize::MAX);
-    let transcript = converse(protocol, &Script::new().send("name\nabc").pause(29 * SECOND).send("d"));
-    assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::Idle, 59 * SECOND));
-}
-
-/// Tells silence after a tenth of a second.
-struct Silence;
-
-impl StreamProtocol for Silence {
-    fn on_bytes(&mut self, _input: &[u8], _cx: &mut Context<'_>) -> Reply {
-        Ok(Step::wait_quiet(Within::Request, SECOND / 10))
-    }
-
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        if matches!(event, Event::Quiet) {
-            cx.out.extend_from_slice(rest);
-            cx.out.push(b'|');
-            return Ok(Step::again(rest.len()));
-        }
-        Ok(Step::finish())
-    }
-}
-
-#[test]
-fn silence_is_told_once_nothing_has_arrived_for_long_enough() {
-    let script = Script::new().send("ab").pause(SECOND / 11).send("c").pause(SECOND / 9).send("d").pause(SECOND).fin();
-    assert_eq!(converse(Silence, &script).sent, b"abc|d|");
-}
-
-#[test]
-fn a_disk_that_took_long_is_no_silence_of_the_peer() {
-    let (protocol, written) = upload(u64::MAX, usize::MAX);
-    let script = Script::new().job_time(31 * SECOND).send("name\nbefore ").pause(45 * SECOND).send("after").fin();
-    assert_eq!(converse(protocol, &script).reason, CloseReason::Eof);
-    assert_eq!(*written.lock().expect("no panic"), b"before after");
-}
-
-#[test]
-fn a_peer_that_takes_a_little_now_and_then_does_not_outlive_its_lifetime_by_much() {
-    let mut limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
-    limits.write_timeout = 5 * SECOND;
-    let script = Script::new().limits(limits).never_reads(3).send("a long line\nand another\n").fin();
-    let transcript = converse(Lines, &script);
-    assert_eq!(transcript.reason, CloseReason::WriteTimeout);
-    assert!(transcript.elapsed <= 15 * SECOND, "{:?}", transcript.elapsed);
 }
 
 /// Panics when it is dropped.

@@ -1,4 +1,4 @@
-//! serde over a [`Document`](super::document::Document): errors say what was expected, what was found, and where.
+//! serde over a [`Document`](super::document::Document): each error has a place, what was expected and what was found.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,30 +12,30 @@ use serde::de::{self, DeserializeSeed, Deserializer, Unexpected, Visitor};
 use super::quoted::quoted;
 use super::suggestion::nearest;
 
-/// Reads one value, passing over what starts at an offset in `bad`.
+/// Reads one value, without the parts that start at an offset in `bad`.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     pub(super) value: &'a Value<'a>,
     pub(super) bad: &'a BTreeSet<usize>,
-    /// Whether `null` means that an optional value is absent, which is the custom of serde.
+    /// Whether `null` means that an optional value is absent, as usual in serde.
     pub(super) null_is_absent: bool,
 }
 
-/// What is wrong with a value.
+/// Why a value cannot be read.
 #[derive(Debug)]
 pub(super) struct Error {
-    /// Where it starts; errors are made without, and learn it on their way out.
+    /// Where the wrong part starts. An error is made without, and the caller that knows the place adds it.
     pub(super) offset: Option<usize>,
     pub(super) cause: Cause,
 }
 
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// An object lacks this member.
+    /// This member of an object is missing.
     Missing(&'static str),
     /// An object has this member under two names.
     Twice(&'static str),
-    /// It cannot be read without a part that is wrong, which has been reported.
+    /// A part without which the value cannot be read is wrong and has been reported.
     Reported,
     Other(String),
 }
@@ -88,7 +88,7 @@ impl de::Error for Error {
     fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
         let advice = match nearest(name, expected.iter().copied()) {
             Some(known) => format!("did you mean {}?", quoted(known)),
-            None if expected.is_empty() => "no member is known here".to_owned(),
+            None if expected.is_empty() => "no members are allowed here".to_owned(),
             None => format!("expected {}", alternatives(expected)),
         };
         Self::other(format!("unknown member {}; {advice}", quoted(name)))
@@ -112,7 +112,7 @@ pub(crate) fn alternatives(names: &[&str]) -> String {
     }
 }
 
-/// What serde and its derived code call their types, in words for those who write JSON.
+/// Translates serde's name of a type for an administrator who writes JSON.
 fn plain(expected: &str) -> Cow<'_, str> {
     match expected {
         "u8" => "a whole number from 0 to 255".into(),
@@ -145,7 +145,7 @@ fn describe(found: Unexpected<'_>) -> String {
     }
 }
 
-/// What stands in the text, in a few words.
+/// Describes a value in a few words.
 pub(crate) fn describe_value(value: &Value<'_>) -> String {
     match value {
         Value::NullKeyword(_) => "null".to_owned(),
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         self.bad.contains(&member.name.start()) || self.bad.contains(&member.value.start())
     }
 
-    /// An error unless all parts of the value can be read.
+    /// Returns an error unless all parts of the value can be read.
     fn complete(self) -> Result<Self, Error> {
         let is_incomplete = match self.value {
             Value::Array(array) => array.elements.iter().any(|element| self.bad.contains(&element.start())),
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Integers as far as 64 bits go, fractions and everything else as a float.
+/// Visits an integer if the number is one and fits into 64 bits, otherwise a float.
 fn visit_number<'de, V: Visitor<'de>>(text: &str, visitor: V) -> Result<V::Value, Error> {
     if let Ok(number) = text.parse() {
         visitor.visit_u64(number)
@@ -226,7 +226,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// An object: derived code would take an array as well, its elements being the members in their order.
+    /// Accepts an object only: derived code would also take an array, with the members in order.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -272,7 +272,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         read.map_err(|error| error.at(self.value.start()))
     }
 
-    /// Does not look inside.
+    /// Does not read the value.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
     }

@@ -1,4 +1,4 @@
-//! A JSON text, and where in it everything stands.
+//! A JSON text, and the positions of its values.
 
 use jsonc_parser::ast::{Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged;
@@ -8,20 +8,20 @@ use jsonc_parser::{CollectOptions, ParseOptions, Scanner, ScannerOptions, parse_
 use super::quoted::quoted;
 use super::syntax;
 
-/// A parsed JSON text. A place in it is a byte offset, at which at most one value or one member's name starts.
+/// A parsed JSON text. A place in the text is a byte offset: at most one value or one name of a member starts there.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     pub(crate) root: Value<'a>,
 }
 
-/// Why a text is not JSON (RFC 8259) with comments and trailing commas, and where.
+/// Why a text is not JSON (RFC 8259) with comments and trailing commas, and the place.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) offset: usize,
     pub(crate) message: String,
 }
 
-/// JSON, but for what a person who writes it by hand wants: comments and trailing commas.
+/// JSON, with comments and trailing commas in addition.
 const COMMENTED: ParseOptions = ParseOptions {
     allow_comments: true,
     allow_loose_object_property_names: false,
@@ -45,8 +45,8 @@ const TOKENS: ScannerOptions = ScannerOptions {
 };
 
 impl<'a> Document<'a> {
-    /// Parses `text` twice: the parser that knows positions and comments lets form feeds, foreign white space and control
-    /// characters in strings pass, so serde_json judges the rest of the syntax first, nesting (128 levels) included.
+    /// Parses `text` twice. serde_json goes first: it is strict, and allows 128 levels of nesting. The parser that knows
+    /// positions and comments would accept form feeds, other white space, and control characters in strings.
     pub(crate) fn parse(text: &'a str) -> Result<Self, SyntaxError> {
         if text.starts_with('\u{feff}') {
             return Err(SyntaxError { offset: 0, message: "expected JSON, found a byte order mark".to_owned() });
@@ -66,13 +66,13 @@ impl<'a> Document<'a> {
         Ok(Self { root })
     }
 
-    /// The path of what starts at `offset`: `listeners[1].limits`, or nothing for the root. The name of a member has the
-    /// path of its object.
+    /// Returns the path of the value at `offset`, such as `listeners[1].limits`; empty for the root. The name of a member has
+    /// the path of its object.
     pub(crate) fn path(&self, offset: usize) -> String {
         self.find(offset).0
     }
 
-    /// The innermost value around `offset`, and its path.
+    /// Returns the path of the innermost value around `offset`, and the value.
     pub(crate) fn find(&self, offset: usize) -> (String, &Value<'a>) {
         let mut path = String::new();
         let mut value = &self.root;
@@ -105,8 +105,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// `text` with blanks in place of comments and trailing commas, byte for byte, so that everything else keeps its place.
-/// From the first token on that is none, it is left as it is.
+/// Returns `text` with blanks in place of comments and trailing commas, byte for byte, so that everything else keeps its place.
+/// From the first invalid token on the text stays as it is.
 fn plain(text: &str) -> String {
     let mut plain = text.as_bytes().to_vec();
     let mut scanner = Scanner::new(text, &TOKENS);
@@ -116,7 +116,7 @@ fn plain(text: &str) -> String {
             Token::CommentLine(_) | Token::CommentBlock(_) => {
                 plain[scanner.token_start()..scanner.token_end()].fill(b' ')
             }
-            // One comma behind a value, and none alone or behind another.
+            // Only a comma directly behind a value is a trailing comma.
             Token::Comma => {
                 comma = after_value.then(|| scanner.token_start());
                 after_value = false;
@@ -131,18 +131,19 @@ fn plain(text: &str) -> String {
             _ => (after_value, comma) = (true, None),
         }
     }
-    // Tokens begin and end between characters.
+    // The bytes are UTF-8, because tokens begin and end between characters.
     String::from_utf8(plain).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Line and column of a byte of `text`, the column in characters, both from 1.
+/// Returns line and column of a byte of `text`, both from 1, the column in characters.
 pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// The byte that serde_json means: its columns count bytes from 1, and 0 is the start of a line that has none.
+/// Returns the offset of a line and column of serde_json, whose columns count bytes from 1; column 0 is the start of an empty
+/// line.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let line_start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     let offset = line_start + column.saturating_sub(1);
@@ -165,17 +166,17 @@ pub(crate) fn push_name(path: &mut String, name: &str) {
     }
 }
 
-/// The value of the member `name`, if `value` is an object that has one; of several, the first.
+/// Returns the value of the first member `name`, if `value` is an object that has one.
 pub(crate) fn member<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<&'v Value<'a>> {
     members(value).iter().find(|member| member.name.as_str() == name).map(|member| &member.value)
 }
 
-/// The members of `value`; none unless it is an object.
+/// Returns the members of `value`; none if `value` is not an object.
 pub(crate) fn members<'v, 'a>(value: &'v Value<'a>) -> &'v [ObjectProp<'a>] {
     value.as_object().map_or(&[], |object| &object.properties)
 }
 
-/// An object with the members of `own`, and those of `base` that `own` does not have.
+/// Returns an object with the members of `own`, and the members of `base` that `own` does not have.
 pub(crate) fn merged<'a>(own: &Object<'a>, base: Option<&Value<'a>>) -> Value<'a> {
     let mut merged = own.clone();
     let inherited = base.map_or(&[][..], members).iter();
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_syntax_error_stands_where_it_is_and_columns_count_characters() {
+    fn a_syntax_error_has_its_place_and_columns_count_characters() {
         for (text, expected) in [
             ("{\n  \"a\": 1,,\n}", (2, 10)),
             ("/* ä\n */ [ // ö\n 'x']", (3, 2)),

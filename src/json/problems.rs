@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: everything at once, in the order of the text.
+//! The problems of a configuration: all at once, in the order of the text.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::deserialize::{Cause, Reader};
 use super::document::{Document, line_and_column, member};
 use crate::limits::PROBLEMS_MAX;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
@@ -19,13 +19,13 @@ pub struct Problem {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What it is about: `listeners[1].limits.idle_timeout`; empty for the text as a whole.
+    /// The path of the value, such as `listeners[1].limits.idle_timeout`; empty for the text as a whole.
     pub path: String,
-    /// What was expected, and what was found.
+    /// What was expected and what was found.
     pub message: String,
 }
 
-/// Everything that is wrong with one text, in its order; never empty.
+/// All problems of one text, in the order of the text; never empty.
 ///
 /// Displayed as one line each: `reactor.json:14:23: listeners[1].protocol: unknown protocol "smu"; did you mean "sum"?`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +35,13 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// A single problem at a byte offset of `text`.
+    /// Creates a single problem at a byte offset of `text`.
     pub(crate) fn one(file: &str, text: &str, offset: usize, message: String) -> Self {
         let (line, column) = line_and_column(text, offset);
         Self { file: file.to_owned(), list: vec![Problem { line, column, path: String::new(), message }] }
     }
 
-    /// One after the other.
+    /// Returns the problems in the order of the text.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
     }
@@ -69,12 +69,12 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Collects what is wrong with one document while it is being read.
+/// Collects the problems of one document while the document is being read.
 pub(crate) struct Findings<'d> {
     document: &'d Document<'d>,
     /// Offset, path and message.
     found: BTreeSet<(usize, String, String)>,
-    /// What is wrong already and is passed over from then on, so that reading gets to the next mistake.
+    /// Offsets of wrong parts. Reading skips them, and so reaches the next problem.
     bad: BTreeSet<usize>,
 }
 
@@ -83,18 +83,18 @@ impl<'d> Findings<'d> {
         Self { document, found: BTreeSet::new(), bad: BTreeSet::new() }
     }
 
-    /// Whether there is no room for more.
+    /// Whether no more problems are collected.
     fn is_full(&self) -> bool {
         self.found.len() >= PROBLEMS_MAX
     }
 
-    /// What stands at `offset` is wrong.
+    /// Reports a problem of the value at `offset`.
     pub(crate) fn report(&mut self, offset: usize, message: impl Into<String>) {
         let path = if self.is_full() { String::new() } else { self.path(offset) };
         self.report_as(offset, path, message);
     }
 
-    /// What stands at `offset`, or is lacking there and would have the path `path`, is wrong.
+    /// Reports a problem at `offset` of a value that has the path `path`, or would have it if it were not missing.
     pub(crate) fn report_as(&mut self, offset: usize, path: String, message: impl Into<String>) {
         if !self.is_full() {
             self.found.insert((offset, path, message.into()));
@@ -102,16 +102,15 @@ impl<'d> Findings<'d> {
         self.bad.insert(offset);
     }
 
-    /// The path of what stands at `offset`.
+    /// Returns the path of the value at `offset`.
     pub(crate) fn path(&self, offset: usize) -> String {
         self.document.path(offset)
     }
 
-    /// Reads a value, and reports everything that keeps it from being a `T`. What is wrong is left out, so there may be
-    /// a `T` nevertheless.
+    /// Reads a `T` from a value, and reports all problems. Wrong parts are left out, so it may return a `T` in spite of problems.
     ///
-    /// A deserializer stops at the first error. So it is run again, each time passing over one more mistake: as often as
-    /// there are mistakes, and never more often than [`PROBLEMS_MAX`] allows.
+    /// A deserializer stops at the first error. So it runs again for each problem, without the parts that are known to be wrong,
+    /// at most [`PROBLEMS_MAX`] times.
     pub(crate) fn read<T: DeserializeOwned>(&mut self, value: &Value<'_>, null_is_absent: bool) -> Option<T> {
         while !self.is_full() {
             let error = match T::deserialize(Reader { value, bad: &self.bad, null_is_absent }) {
@@ -119,7 +118,7 @@ impl<'d> Findings<'d> {
                 Err(error) => error,
             };
             let offset = error.offset.unwrap_or_else(|| value.start());
-            // A member that is there, and wrong, has been reported.
+            // A wrong member is left out, and so seems to be missing; it has been reported.
             let is_reported = match error.cause {
                 Cause::Missing(name) => member(self.document.find(offset).1, name).is_some(),
                 Cause::Reported => true,
@@ -138,7 +137,7 @@ impl<'d> Findings<'d> {
         None
     }
 
-    /// The value, if nothing is wrong.
+    /// Returns the value, if there is no problem.
     pub(crate) fn finish<T>(self, file: &str, text: &str, value: T) -> Result<T, Problems> {
         if self.found.is_empty() {
             return Ok(value);

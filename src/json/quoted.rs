@@ -1,6 +1,6 @@
-//! Words of a text, as messages show them.
+//! Quotes of a text in messages.
 
-/// `text` in quotes, control characters escaped, shortened if it is long.
+/// Returns `text` in quotes, with control characters escaped, cut off after 60 characters.
 pub(crate) fn quoted(text: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
     match text.char_indices().nth(CHARACTERS_MAX) {

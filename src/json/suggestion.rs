@@ -1,10 +1,10 @@
-//! Did you mean?
+//! Suggestions for misspelt names: did you mean?
 
-/// Longer names are no slip of the pen, and comparing them costs time that grows with their length.
+/// Longer names are not compared: they are hardly misspellings, and the time grows with the length.
 const NAME_BYTES_MAX: usize = 64;
 
-/// The name among `known` that `name` most likely is a misspelling of: at most one slip in three letters (insertion,
-/// deletion, exchange, or two letters swapped), upper and lower case aside.
+/// Returns the name among `known` of which `name` is most likely a misspelling: with at most one mistake in three letters (an
+/// insertion, deletion or substitution, or two letters swapped), ignoring case.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if name.len() > NAME_BYTES_MAX {
         return None;
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_pen_finds_the_name_and_nonsense_finds_none() {
+    fn a_misspelling_finds_the_name_and_nonsense_finds_none() {
         let known = ["idle_timeout", "linger_timeout", "lifetime", "sum"];
         for (written, meant) in [
             ("idel_timeout", Some("idle_timeout")),

@@ -1,8 +1,8 @@
-//! A text that is no JSON, in words for whoever wrote it.
+//! Explains to the author of a text why it is not JSON.
 
 use super::quoted::quoted;
 
-/// What was expected where `text` is wrong: at `offset`, for the `reason` of the parser.
+/// Explains what was expected and found at `offset`, where the parser failed with `reason`.
 pub(super) fn explain(text: &str, offset: usize, reason: &str) -> String {
     let rest = text.get(offset..).unwrap_or_default();
     if text.trim().is_empty() {
@@ -25,13 +25,13 @@ pub(super) fn explain(text: &str, offset: usize, reason: &str) -> String {
     } else if rest.starts_with("/*") {
         "expected \"*/\" at the end of a comment, found the end of the file".to_owned()
     } else if let ("expected value" | "key must be a string", Some(word)) = (reason, word(rest)) {
-        format!("expected double quotes around a name or a text, found {}", quoted(word))
+        format!("expected double quotes around a name or a string, found {}", quoted(word))
     } else {
-        format!("expected JSON, found an error in it: {reason}")
+        format!("expected JSON, found a syntax error: {reason}")
     }
 }
 
-/// Whether `text` begins as YAML does and JSON does not: with a mark, an element of a list, or a name without quotes and a
+/// Whether `text` begins like YAML and not like JSON: with a marker, an element of a list, or a name without quotes before a
 /// colon.
 fn is_yaml(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -44,7 +44,7 @@ fn is_yaml(text: &str) -> bool {
     })
 }
 
-/// What `text` begins with, if that is a word and none of those that JSON knows.
+/// Returns the word at the front of `text`, if there is one that JSON does not define.
 fn word(text: &str) -> Option<&str> {
     let is_in_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '$');
     let end = text.find(|character| !is_in_word(character)).unwrap_or(text.len());
@@ -58,7 +58,7 @@ mod tests {
     use crate::json::Document;
 
     #[test]
-    fn what_is_no_json_is_named_for_what_it_is() {
+    fn a_text_that_is_not_json_is_named_for_what_it_is() {
         let empty = "expected JSON, found an empty file";
         let yaml = "expected JSON, which begins with \"{\", found YAML";
         let single = "expected double quotes, found a single quote";
@@ -74,9 +74,9 @@ mod tests {
             ("{ # mine\n}", "expected a comment to begin with \"//\", found \"#\""),
             ("# mine\n{}", "expected a comment to begin with \"//\", found \"#\""),
             ("{} /* mine", "expected \"*/\" at the end of a comment, found the end of the file"),
-            ("{listeners: []}", "expected double quotes around a name or a text, found \"listeners\""),
-            ("{\"a\": True}", "expected double quotes around a name or a text, found \"True\""),
-            ("{\"a\": 1 2}", "expected JSON, found an error in it: expected `,` or `}`"),
+            ("{listeners: []}", "expected double quotes around a name or a string, found \"listeners\""),
+            ("{\"a\": True}", "expected double quotes around a name or a string, found \"True\""),
+            ("{\"a\": 1 2}", "expected JSON, found a syntax error: expected `,` or `}`"),
             ("{\"a\": 1", "expected \"}\", found the end of the file"),
             ("[1,", "expected a value, found the end of the file"),
             ("[1", "expected \"]\", found the end of the file"),

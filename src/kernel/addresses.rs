@@ -1,4 +1,4 @@
-//! From what a configuration says to an address that can be bound, and back.
+//! From a configured address to socket addresses that can be bound, and back.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
@@ -7,8 +7,8 @@ use nix::net::if_::if_nametoindex;
 
 use crate::address::{Family, Listen, Transport};
 
-/// The addresses to try, in order, and whether IPv6 shall take IPv4 as well. Host names are looked up, which may block:
-/// this is for the start.
+/// Returns the addresses to try, in order, and whether an IPv6 socket takes IPv4 as well. Looks up host names, which
+/// may block: only called at the start.
 pub(crate) fn resolve(listen: &Listen) -> io::Result<(Vec<SocketAddr>, bool)> {
     let Some(host) = &listen.host else {
         let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port);
@@ -35,7 +35,7 @@ pub(crate) fn resolve(listen: &Listen) -> io::Result<(Vec<SocketAddr>, bool)> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address of this family"))
 }
 
-/// The index of an interface, which a zone names or numbers (RFC 4007, section 11).
+/// Returns the index of the interface that a zone names or numbers (RFC 4007, section 11).
 fn interface(zone: &str) -> io::Result<u32> {
     let by_name = |_| {
         let missing = || io::Error::new(io::ErrorKind::AddrNotAvailable, format!("there is no interface {zone}"));
@@ -44,8 +44,8 @@ fn interface(zone: &str) -> io::Result<u32> {
     zone.parse().or_else(by_name)
 }
 
-/// An address as a configuration would say it: `tcp://127.0.0.1:5656`. Every address of IPv6 only is `tcp6://[::]:5656`,
-/// because `tcp://[::]:5656` is every address of both families.
+/// Returns an address as it is written in a configuration: `tcp://127.0.0.1:5656`. The IPv6-only wildcard is
+/// `tcp6://[::]:5656`, because `tcp://[::]:5656` is the wildcard of both families.
 pub(crate) fn url(transport: Transport, family: Option<Family>, address: SocketAddr) -> String {
     let scheme = match transport {
         Transport::Tcp => "tcp",
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_the_same_listener_when_it_is_read() {
+    fn a_printed_address_is_read_as_the_same_listener() {
         for text in ["tcp://:80", "tcp4://:80", "tcp6://:80", "udp6://:80", "tcp6://[::1]:80", "udp://[fe80::1%7]:80"] {
             let listen: Listen = text.parse().expect("an address");
             let (addresses, both_families) = resolve(&listen).expect("its addresses");

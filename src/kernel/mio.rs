@@ -22,56 +22,65 @@ use super::{
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
-use crate::xray::{self, Answer, Call, Gives, What};
+use crate::xray::{self, Answer, Call, ReturnValue, What};
 
-/// The token of the waker and that of the signals: no slot gets that far.
+/// The tokens of the waker and of the signals, beyond the index of any slot.
 const WAKER: ::mio::Token = ::mio::Token(usize::MAX);
 const SIGNALS: ::mio::Token = ::mio::Token(usize::MAX - 1);
 
-/// What every socket is registered for, once. Urgent data is asked for where the system can tell, because it makes a
-/// short read prove nothing.
+/// The events that every connection is registered for, once. Urgent data is included where the system reports it,
+/// because after urgent data a short read does not prove that nothing is left.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// The operating system itself.
+/// The kernel of this machine.
 pub struct Mio {
+    /// epoll or kqueue.
     poll: Poll,
+    /// The buffer for the events of one wait.
     events: Events,
+    /// The signals that are watched, after [`Mio::watch_signals`].
     signals: Option<Signals>,
+    /// The commands of all handles.
     commands: mpsc::Receiver<Command>,
+    /// The handle that [`Mio::handle`] clones.
     handle: Handle,
+    /// The worker threads.
     offload: Offload,
+    /// The disk that protocols get.
     disk: Arc<PosixDisk>,
 }
 
-/// Reaches a running loop from another thread.
+/// Controls a running loop from another thread.
 #[derive(Debug, Clone)]
 pub struct Handle {
+    /// The way to the loop.
     commands: mpsc::Sender<Command>,
+    /// Wakes the loop after a command was sent.
     waker: Arc<Waker>,
 }
 
 impl Handle {
-    /// Stops the loop in order, as SIGTERM does: nothing new is accepted, requests are finished within
-    /// `shutdown_timeout`. Once is enough; more often changes nothing.
+    /// Stops the loop gracefully, as SIGTERM does: nothing new is accepted, and requests are finished within
+    /// `shutdown_timeout`. Further calls change nothing.
     pub fn stop(&self) {
         self.send(Command::Stop);
     }
 
-    /// Stops the loop now: connections are cut.
+    /// Stops the loop now: connections are reset.
     pub fn abort(&self) {
         self.send(Command::Abort);
     }
 
-    /// Logs the counters of every listener, and for whom each connection waits, as SIGUSR1 does: see
+    /// Logs the counters of every listener and what each connection is waiting for, as SIGUSR1 does: see
     /// `docs/configuration.md`.
     pub fn report(&self) {
         self.send(Command::Report);
     }
 
-    /// A loop that is gone needs no command, so that is no error.
+    /// Sends a command. A loop that has ended ignores commands, so that is not an error.
     fn send(&self, command: Command) {
         if self.commands.send(command).is_ok()
             && let Err(error) = self.waker.wake()
@@ -85,15 +94,15 @@ impl Mio {
     /// Opens the poll and its waker, with room for 1024 events.
     ///
     /// # Errors
-    /// Descriptors or memory lack.
+    /// Out of descriptors or memory.
     pub fn new() -> io::Result<Self> {
         Self::with_capacity(EVENTS_MAX)
     }
 
-    /// The same with room for so many events in one turn; what does not fit comes in the next. At least one.
+    /// Opens the poll with room for `events` events in one turn, at least one; further events come in the next turn.
     ///
     /// # Errors
-    /// Descriptors or memory lack.
+    /// Out of descriptors or memory.
     pub fn with_capacity(events: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -109,22 +118,22 @@ impl Mio {
         })
     }
 
-    /// The same with at most so many worker threads for the jobs of each listener, and at least one;
-    /// [`Reactor::bind`](crate::Reactor::bind) passes `workers` of the configuration on.
+    /// Limits the worker threads for the jobs of each listener to `workers`, at least one;
+    /// [`Reactor::bind`](crate::Reactor::bind) passes the configured `workers`.
     #[must_use]
     pub fn with_workers(mut self, workers: usize) -> Self {
         self.offload.limit_workers(workers);
         self
     }
 
-    /// Reaches the loop from other threads.
+    /// Returns a handle for other threads.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
     /// Takes SIGTERM and SIGINT as [`Command::Terminate`] and SIGUSR1 as [`Command::Report`], and ignores SIGXFSZ, so
-    /// that a file over the limit of `setrlimit(2)` is an error of its upload and not the end of the process. A SIGINT that
-    /// is [ignored](super::is_ignored) already stays so.
+    /// that a file over the limit of `setrlimit(2)` is an error of its upload and does not end the process. A SIGINT
+    /// that is already [ignored](super::is_ignored) stays ignored.
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -143,9 +152,9 @@ impl Mio {
                 SIGNALS => {
                     let Some(signals) = &mut self.signals else { continue };
                     notices.extend(signals.pending().filter_map(command));
-                    // They are read past mio, whose fallback on `poll(2)` then has to be told to look again.
+                    // Signals are read without mio, so mio's fallback on `poll(2)` must be rearmed.
                     if let Err(error) = self.poll.registry().reregister(signals, SIGNALS, Interest::READABLE) {
-                        log::error!("signals are not watched any more: {error}");
+                        log::error!("stopped watching signals: {error}");
                     }
                 }
                 token => notices.push(Notice::Ready(unpack(token), readiness(event))),
@@ -220,7 +229,8 @@ impl Kernel for Mio {
     fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
         if !sockets::EDGES_ARE_THE_KERNELS {
             // mio's fallback on `poll(2)` wakes itself through the waker's descriptor whenever a registration changes,
-            // and takes a wake-up of ours along with its own. What that was for is here already, so look before waiting.
+            // and may consume one of our wake-ups with its own. The message of that wake-up has already arrived, so
+            // collect before waiting.
             collect(&self.commands, &mut self.offload, notices);
         }
         if let Some(left) = self.offload.look_after_waiting(notices) {
@@ -253,7 +263,8 @@ impl Kernel for Mio {
 
 impl Mio {
     /// Closes a socket. epoll and kqueue forget a descriptor when it is closed, which saves a system call for each
-    /// connection. mio's fallback on `poll(2)` has to be told, or it goes on asking about whatever gets the same number next.
+    /// connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with the
+    /// same number is polled in its place.
     fn end(&self, mut source: impl ::mio::event::Source) {
         if !sockets::EDGES_ARE_THE_KERNELS
             && let Err(error) = self.poll.registry().deregister(&mut source)
@@ -271,14 +282,14 @@ impl fmt::Debug for Mio {
     }
 }
 
-/// What `epoll_wait(2)` returns.
-impl Gives for &Events {
+/// The number that `epoll_wait(2)` returns.
+impl ReturnValue for &Events {
     fn number(&self) -> i32 {
         self.iter().count().number()
     }
 }
 
-/// What a signal asks for.
+/// Returns the command that a signal stands for.
 fn command(signal: c_int) -> Option<Notice> {
     match signal {
         SIGTERM | SIGINT => Some(Notice::Command(Command::Terminate)),
@@ -287,7 +298,7 @@ fn command(signal: c_int) -> Option<Notice> {
     }
 }
 
-/// What other threads have handed in: commands, and finished jobs.
+/// Collects what other threads have sent: commands and finished jobs.
 fn collect(commands: &mpsc::Receiver<Command>, offload: &mut Offload, notices: &mut Vec<Notice>) {
     notices.extend(commands.try_iter().map(Notice::Command));
     notices.extend(offload.finished());
@@ -317,7 +328,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_survives_the_way_through_the_kernel() {
+    fn a_token_survives_the_path_through_the_kernel() {
         for (slot, generation) in [(0, 0), (1, 0), (0, 1), (65_535, 65_535)] {
             let token = Token { slot, generation };
             assert_eq!(unpack(pack(token)), token);

@@ -1,8 +1,8 @@
-//! Work that may block: for each listener a few worker threads and a bounded queue; and the loop's waker.
+//! Work that may block: for each listener a few worker threads and a bounded queue, and the loop's waker.
 //!
-//! Each listener has workers of its own, so that jobs which block at one, because a disk hangs or a plug-in waits for another
-//! service, do not hold up another listener. That is simpler than sharing fewer threads fairly, and holds whatever a job does; the price is
-//! more threads where several listeners are busy, and those sleep.
+//! Each listener has its own workers, so that jobs of one listener which block, because a disk hangs or a plug-in waits
+//! for another service, do not delay another listener. That is simpler than sharing fewer threads fairly, and holds for
+//! any job. The price is more threads where several listeners are busy; those threads sleep.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -21,42 +21,54 @@ use crate::limits::WORKER_NICE;
 use crate::limits::{ERROR_PAUSE, JOB_WAIT, JOBS_MAX, LOG_PERIOD, WORKERS};
 use crate::panics::catch;
 
-/// A result, whose it is, and the listener.
+/// The listener, the owner of the job, and the result.
 type Finished = (u16, Token, Result<Outcome, Panicked>);
 
-/// The loop's side of the worker threads. They are started when they are first needed, and end with this value once
-/// they have finished what they are at.
+/// The loop's side of the worker threads. They are started when they are first needed. After this value is dropped each
+/// ends with its current job.
 ///
-/// The loop never waits for a worker: both queues are channels, whose sending does not wait, and only workers take the
-/// lock around their end of the first.
+/// The loop never waits for a worker: both queues are channels, to which sending does not wait, and only workers take
+/// the lock of the receiving end of the first.
 pub(crate) struct Offload {
+    /// The lanes of the listeners that have submitted jobs, by index.
     lanes: BTreeMap<u16, Lane>,
-    /// Jobs of all lanes together.
+    /// Unfinished jobs of all lanes together.
     unfinished: usize,
+    /// The most workers that a lane may have.
     workers_max: usize,
+    /// The results of the workers.
     finished: mpsc::Receiver<Finished>,
+    /// The sender that each worker clones for its results.
     report: mpsc::Sender<Finished>,
+    /// Wakes the loop when a result has been sent.
     waker: Arc<Waker>,
 }
 
 /// The jobs of one listener, and its workers.
 struct Lane {
+    /// The index of the listener.
     listener: u16,
+    /// The queue of jobs that no worker has taken.
     jobs: mpsc::Sender<(Token, Job)>,
+    /// The workers' side of the queue.
     queue: Arc<Queue>,
-    /// Each worker holds a weak reference, so that one which has ended, for whatever reason, is not counted and is replaced.
+    /// Each worker holds a weak reference, so that a worker that has ended for any reason is not counted and is
+    /// replaced.
     loop_is_there: Arc<()>,
+    /// Jobs that are queued or running.
     unfinished: usize,
-    /// When the jobs were submitted that no worker had taken when this was last looked at, the oldest first.
+    /// The times at which the jobs were submitted that no worker has taken, the oldest first; updated by
+    /// `forget_taken`.
     waiting: VecDeque<Instant>,
-    /// When it was last told that they wait.
-    told: Option<Instant>,
+    /// The time of the last notice that jobs wait.
+    noticed: Option<Instant>,
 }
 
-/// The workers' end.
+/// The workers' side of a lane.
 struct Queue {
+    /// The receiving end; a worker holds the lock while it waits for a job.
     jobs: Mutex<mpsc::Receiver<(Token, Job)>>,
-    /// Jobs that were taken since the loop last looked.
+    /// Jobs that were taken since the loop last checked.
     taken: AtomicUsize,
 }
 
@@ -66,12 +78,13 @@ impl Offload {
         Self { lanes: BTreeMap::new(), unfinished: 0, workers_max: WORKERS, finished, report, waker }
     }
 
-    /// Lets each listener have at most so many workers from now on; at least one.
+    /// Limits each listener to `most` workers from now on; at least one.
     pub(crate) fn limit_workers(&mut self, most: usize) {
         self.workers_max = most.max(1);
     }
 
-    /// Queues a job. Drops it if [`JOBS_MAX`] of its listener are unfinished, or no worker can be started and none is there.
+    /// Queues a job. Drops it if [`JOBS_MAX`] jobs of its listener are unfinished, or if it has no worker and none can
+    /// be started.
     pub(crate) fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
         let listener = job.listener;
         let lane = self.lanes.entry(listener).or_insert_with(|| Lane::new(listener));
@@ -84,13 +97,13 @@ impl Offload {
             }
             log::debug!("cannot start another worker thread: {error}");
         }
-        // Rule 10: sending to this queue waits for no worker.
+        // Rule 10: sending to this queue never waits.
         lane.push(token, job);
         self.unfinished += 1;
         Ok(())
     }
 
-    /// What has been finished since the last call.
+    /// Returns the jobs that have finished since the last call.
     pub(crate) fn finished(&mut self) -> impl Iterator<Item = Notice> {
         let (lanes, unfinished) = (&mut self.lanes, &mut self.unfinished);
         self.finished.try_iter().map(|(listener, token, result)| {
@@ -102,8 +115,9 @@ impl Offload {
         })
     }
 
-    /// Notices which jobs have waited for a worker for [`JOB_WAIT`], once in [`LOG_PERIOD`] for each listener. Returns the time
-    /// after which to look again, if any job is waiting: the loop has no other reason to wake.
+    /// Appends a notice for each listener whose jobs have waited for a worker for [`JOB_WAIT`], at most once in
+    /// [`LOG_PERIOD`]. If jobs are waiting, returns the time until the next check: the loop may have no other reason to
+    /// wake.
     pub(crate) fn look_after_waiting(&mut self, notices: &mut Vec<Notice>) -> Option<Duration> {
         if self.unfinished == 0 {
             return None;
@@ -113,8 +127,8 @@ impl Offload {
         for lane in self.lanes.values_mut() {
             let Some(mut due) = lane.overdue_at() else { continue };
             if due <= now {
-                notices.push(Notice::Waiting(lane.tell(now)));
-                // One that has ended, or could not be had before, is missing now.
+                notices.push(Notice::Waiting(lane.notice(now)));
+                // Replaces a worker that has ended or could not be started before.
                 if let Err(error) = lane.staff(self.workers_max, &self.report, &self.waker) {
                     log::debug!("cannot start another worker thread: {error}");
                 }
@@ -138,7 +152,7 @@ impl Lane {
             loop_is_there: Arc::default(),
             unfinished: 0,
             waiting: VecDeque::new(),
-            told: None,
+            noticed: None,
         }
     }
 
@@ -150,7 +164,7 @@ impl Lane {
         self.forget_taken();
         self.waiting.push_back(Instant::now());
         self.unfinished += 1;
-        // The receiver lives as long as this does, so nothing can be refused.
+        // The receiver lives as long as this lane, so sending cannot fail.
         let _ = self.jobs.send((token, job));
     }
 
@@ -159,15 +173,15 @@ impl Lane {
         self.waiting.drain(..taken.min(self.waiting.len()));
     }
 
-    /// When it has to be told that jobs wait, if any does.
+    /// Returns when to report that jobs wait, if any does.
     fn overdue_at(&mut self) -> Option<Instant> {
         self.forget_taken();
         let due = *self.waiting.front()? + JOB_WAIT;
-        Some(self.told.map_or(due, |told| due.max(told + LOG_PERIOD)))
+        Some(self.noticed.map_or(due, |noticed| due.max(noticed + LOG_PERIOD)))
     }
 
-    fn tell(&mut self, now: Instant) -> Waiting {
-        self.told = Some(now);
+    fn notice(&mut self, now: Instant) -> Waiting {
+        self.noticed = Some(now);
         let since = self.waiting.front().map_or(Duration::ZERO, |since| now.saturating_duration_since(*since));
         Waiting { listener: self.listener, jobs: self.waiting.len(), workers: self.workers(), since }
     }
@@ -198,7 +212,7 @@ impl Lane {
 }
 
 impl Queue {
-    /// Waits for the next job; `None` when the loop is gone.
+    /// Waits for the next job; `None` when the loop has ended.
     fn next(&self) -> Option<(Token, Job)> {
         let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
         self.taken.fetch_add(usize::from(next.is_some()), Ordering::Relaxed);
@@ -206,27 +220,29 @@ impl Queue {
     }
 }
 
-/// Wakes the loop, however often that has to be tried: a connection waits for the result, and for nothing else.
+/// Wakes the loop, and retries until that succeeds: a connection waits for the result and would otherwise never
+/// continue.
 fn wake(waker: &Waker, loop_is_there: &Weak<()>) {
-    let mut is_told = false;
+    let mut is_logged = false;
     while let Err(error) = waker.wake() {
         if loop_is_there.strong_count() == 0 {
             return;
         }
-        if !std::mem::replace(&mut is_told, true) {
-            log::error!("a worker cannot wake the loop: {error}; it tries again");
+        if !std::mem::replace(&mut is_logged, true) {
+            log::error!("a worker cannot wake the loop: {error}; retrying");
         }
-        // No event tells when the wake-up can be made; only a worker waits here.
+        // No event reports when the wake-up can succeed. Only a worker waits here.
         thread::sleep(ERROR_PAUSE);
     }
 }
 
-/// Lets the loop go first where both want the same core: it has many peers waiting, and a job keeps one. On Linux the nice
-/// value is that of a thread (`setpriority(2)`); elsewhere it is that of the process, and left alone.
+/// Lowers the priority of a worker, so that the loop runs first where both want the same core: many peers wait for the
+/// loop, and one for a job. On Linux the nice value belongs to the thread (`setpriority(2)`); elsewhere it belongs to
+/// the process and is not changed.
 fn give_way_to_the_loop() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(WORKER_NICE) {
-        log::debug!("a worker thread keeps its priority: {error}");
+        log::debug!("cannot lower the priority of a worker thread: {error}");
     }
 }
 

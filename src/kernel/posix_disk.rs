@@ -1,4 +1,4 @@
-//! The disk of this machine, through descriptors: once a directory is open, no path leads anywhere else.
+//! The disk of this machine, through descriptors: once a directory is open, every name is relative to it.
 
 mod create;
 mod probe;
@@ -26,26 +26,27 @@ const UNNAMED: Option<OFlags> = Some(OFlags::TMPFILE);
 #[cfg(not(target_os = "linux"))]
 const UNNAMED: Option<OFlags> = None;
 
-/// 0640: nobody but the owner writes, nobody else reads.
+/// 0640: the owner reads and writes, the group reads.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP);
 
 /// The disk of this machine.
 ///
-/// A new file has no name until it is linked where the system and the file system allow that (Linux: `O_TMPFILE`), and
-/// a temporary one elsewhere.
+/// Until a new file is linked it has no name where the system and the file system allow that (Linux: `O_TMPFILE`), and
+/// a temporary name elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct PosixDisk {
+    /// The flag that creates a file without a name, if it is used.
     unnamed: Option<OFlags>,
 }
 
 impl PosixDisk {
-    /// Files have no name until they are linked, where that is possible.
+    /// Makes a disk whose files have no name until they are linked, where that is possible.
     #[must_use]
     pub const fn new() -> Self {
         Self { unnamed: UNNAMED }
     }
 
-    /// Files always have a temporary name, which needs nothing but POSIX.
+    /// Makes a disk whose files always have a temporary name, which needs only POSIX.
     #[must_use]
     pub const fn portable() -> Self {
         Self { unnamed: None }
@@ -67,13 +68,13 @@ impl Disk for PosixDisk {
             PosixDirectory { handle: Arc::new(handle), unnamed: self.unnamed, unlocked: None, naming: Naming::Link };
         temporary::sweep(&directory.handle).map_err(|error| failed("its names cannot be read", &error))?;
         match directory.probe() {
-            // A full disk may be emptied while the server runs.
+            // A full disk may get free space while the server runs.
             Err(error) if !is_full(&error) => return Err(error),
             _ => {}
         }
         if let Some(code) = directory.unlocked {
             log::warn!(
-                "{}: its file system has no locks ({code}), so what a dead server left there is not removed: remove \
+                "{}: its file system has no locks ({code}), so leftover files of a dead server are not removed: remove \
                  .reactor-*.tmp while no server runs",
                 path.display()
             );
@@ -86,35 +87,38 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// The same error, and which step it is of.
+/// Returns the same error with the step that failed.
 fn failed(step: impl Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{step}: {error}"))
 }
 
-/// A directory, and what its file system can do.
+/// A directory, and the abilities of its file system.
 #[derive(Debug)]
 struct PosixDirectory {
+    /// The descriptor of the directory.
     handle: Arc<File>,
+    /// The flag that creates a file without a name, if the file system supports it.
     unnamed: Option<OFlags>,
-    /// There are no locks, for this reason.
+    /// The errno of locking, if the file system has no locks.
     unlocked: Option<Code>,
+    /// How a new file gets its name.
     naming: Naming,
 }
 
-/// How a file gets a name that nothing may have.
+/// How a file gets a name that must not exist yet.
 #[derive(Debug, Clone, Copy)]
 enum Naming {
-    /// It gets one more (`linkat(2)`).
+    /// A hard link adds the name (`linkat(2)`).
     Link,
-    /// Its temporary one is changed, unless something has the new one (`renameat2(2)`: `RENAME_NOREPLACE`).
+    /// The temporary name is changed, unless the new one exists (`renameat2(2)`: `RENAME_NOREPLACE`).
     Rename,
-    /// Not at all: that is what linking says, and there is no such renaming.
+    /// Impossible: linking failed with this errno, and `RENAME_NOREPLACE` is not supported.
     None(Code),
 }
 
 impl PosixDirectory {
-    /// A file without a name. Where the directory has been removed, some file systems open one nevertheless and others
-    /// answer EPERM; so that is found out first.
+    /// Creates a file without a name. If the directory was removed, some file systems open the file nevertheless and
+    /// others return EPERM; so this is checked first.
     fn create_unnamed(&self, flag: OFlags) -> io::Result<File> {
         if self.handle.metadata()?.nlink() == 0 {
             return Err(io::ErrorKind::NotFound.into());
@@ -148,9 +152,9 @@ impl Directory for PosixDirectory {
 
     fn free_space(&self) -> io::Result<u64> {
         let stat = uninterrupted(|| fstatvfs(&self.handle))?;
-        // Without a size of its own (ramfs, some of FUSE) nothing is free, and nothing is full.
+        // A file system without a size (ramfs, some FUSE) reports no free space but is never full.
         if stat.f_blocks == 0 {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the file system does not tell its size"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the file system does not report its size"));
         }
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
@@ -159,7 +163,7 @@ impl Directory for PosixDirectory {
         let directory = Arc::clone(&self.handle);
         let (temporary, file) = if let Some(flag) = self.unnamed {
             let file = self.create_unnamed(flag)?;
-            // Locked before it gets any name, so that no sweep can mistake it for a left-over.
+            // Locked before it gets any name, so that no sweep can mistake it for a leftover.
             if self.unlocked.is_none() && !try_lock(&file)? {
                 return Err(io::ErrorKind::ResourceBusy.into());
             }
@@ -180,13 +184,16 @@ impl Directory for PosixDirectory {
     }
 }
 
+/// A file that has no final name yet.
 struct PosixDraft {
-    /// The name that the file has until it is linked, if it cannot be without; declared first, so that it is removed
-    /// while the lock is still held.
+    /// The name of the file until it is linked, if it needs one; declared first, so that it is removed while the lock
+    /// is held.
     temporary: Option<Temporary>,
-    /// Locked where there are locks; elsewhere nothing is swept.
+    /// Locked if the file system has locks; otherwise nothing is swept.
     file: File,
+    /// The directory in which the file gets its name.
     directory: Arc<File>,
+    /// How the file gets its name.
     naming: Naming,
 }
 
@@ -219,7 +226,8 @@ impl Draft for PosixDraft {
 }
 
 impl PosixDraft {
-    /// A name for the file, which nothing may have yet. The way through `/proc` needs no privilege (`open(2)`: `O_TMPFILE`).
+    /// Gives the file a name that must not exist yet. Linking through `/proc` needs no privilege (`open(2)`:
+    /// `O_TMPFILE`).
     fn link_new(&self, name: &str) -> io::Result<()> {
         let directory = &self.directory;
         if let Some(temporary) = &self.temporary {
@@ -234,19 +242,19 @@ impl PosixDraft {
     }
 }
 
-/// Adds one more name to a file, if nothing has it.
+/// Adds a name to a file, if the name is free.
 fn link_further(directory: &File, from: &str, to: &str) -> io::Result<()> {
     uninterrupted(|| linkat(directory, from, directory, to, AtFlags::empty()))
 }
 
-/// Changes the name of a file, if nothing has the new one.
+/// Renames a file, if the new name is free.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_new(directory: &File, from: &str, to: &str) -> io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};
     uninterrupted(|| renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE))
 }
 
-/// The BSDs have no such call.
+/// Always fails: the BSDs have no such call.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn rename_new(_: &File, _: &str, _: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

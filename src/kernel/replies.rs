@@ -1,63 +1,70 @@
-//! Datagrams that wait to be sent, in order.
+//! A queue of datagrams that wait to be sent.
 
 use std::net::SocketAddr;
 
 use super::Source;
 
-/// The replies to a batch of datagrams, until the kernel has taken them.
+/// The replies to a batch of datagrams, in order, until the kernel has taken them.
 #[derive(Debug, Default)]
 pub struct Replies {
+    /// The payloads of all replies, one after the other.
     payloads: Vec<u8>,
+    /// One for each reply, in order.
     envelopes: Vec<Envelope>,
-    /// How many at the front are done with.
+    /// The number of replies at the front that were sent or given up.
     done: usize,
 }
 
-/// Where a payload ends among the others, and where it goes.
+/// The addresses of a reply, and where its payload ends.
 #[derive(Debug)]
 struct Envelope {
+    /// The end of the payload in `payloads`; it starts at the end of the previous one.
     end: usize,
+    /// The recipient.
     to: SocketAddr,
+    /// The address of this machine to send from.
     source: Option<Source>,
 }
 
 /// One datagram that waits to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply<'a> {
-    /// What it says.
+    /// The payload.
     pub payload: &'a [u8],
-    /// Whom to.
+    /// The recipient.
     pub to: SocketAddr,
-    /// The address of ours that it leaves from, if it matters.
+    /// The address of this machine to send from; `None`: the kernel chooses.
     pub source: Option<Source>,
 }
 
-/// Replies that stand behind each other and go the same way, of one length but for the last, which may be shorter: the
-/// kernel can cut them out of one payload itself.
+/// Consecutive replies to one address, all of equal length except perhaps a shorter last one: the kernel can split them
+/// from one payload.
 #[cfg_attr(
     not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))),
     allow(dead_code, reason = "no other system cuts runs")
 )]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Run<'a> {
-    /// What they say, one behind the other.
+    /// The payloads, one after the other.
     pub(crate) payloads: &'a [u8],
-    /// The length of each but the last.
+    /// The length of each payload except the last.
     pub(crate) length: usize,
-    /// How many they are.
+    /// The number of replies.
     pub(crate) count: usize,
+    /// The recipient of all.
     pub(crate) to: SocketAddr,
+    /// The address of this machine to send from.
     pub(crate) source: Option<Source>,
 }
 
 impl Replies {
-    /// Appends one.
+    /// Appends a reply.
     pub(crate) fn push(&mut self, reply: Reply<'_>) {
         self.payloads.extend_from_slice(reply.payload);
         self.envelopes.push(Envelope { end: self.payloads.len(), to: reply.to, source: reply.source });
     }
 
-    /// Those that have not been sent, the next one first.
+    /// Returns the replies that have not been sent, in order.
     pub fn unsent(&self) -> impl Iterator<Item = Reply<'_>> {
         self.envelopes[self.done..].iter().scan(self.start(), |start, envelope| {
             let payload = &self.payloads[std::mem::replace(start, envelope.end)..envelope.end];
@@ -65,8 +72,8 @@ impl Replies {
         })
     }
 
-    /// Those that have not been sent, in runs as long as they can be. Replies of more than `longest` bytes, and empty ones,
-    /// are runs of their own.
+    /// Returns the unsent replies in runs, each as long as possible. A reply of more than `longest` bytes, and an empty
+    /// one, is a run of its own.
     #[cfg_attr(
         not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))),
         allow(dead_code, reason = "no other system cuts runs")
@@ -78,7 +85,7 @@ impl Replies {
             let first = rest.first()?;
             let length = first.end - start;
             let mut count = 1;
-            // As long as the last one was no shorter than the others.
+            // A run ends after a reply that is shorter than the first.
             while length <= longest
                 && rest[count - 1].end == start + count * length
                 && let Some(next) = rest.get(count).filter(|next| next.to == first.to && next.source == first.source)
@@ -93,7 +100,7 @@ impl Replies {
         })
     }
 
-    /// Where the payloads begin that have not been sent.
+    /// Returns the start of the unsent payloads.
     fn start(&self) -> usize {
         self.done.checked_sub(1).map_or(0, |last| self.envelopes[last].end)
     }
@@ -104,9 +111,9 @@ impl Replies {
         self.done == self.envelopes.len()
     }
 
-    /// Notes that the next `count` are done with: sent, or given up.
+    /// Removes the next `count` replies: they were sent or given up.
     pub(crate) fn advance(&mut self, count: usize) {
-        debug_assert!(self.done + count <= self.envelopes.len(), "no more can be sent than there are");
+        debug_assert!(self.done + count <= self.envelopes.len(), "no more replies can be sent than there are");
         self.done += count;
         if self.is_empty() {
             self.payloads.clear();
@@ -121,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reply_keeps_its_payload_and_its_addressee_whatever_was_sent_before_it() {
+    fn each_reply_keeps_its_payload_and_recipient_whatever_was_sent_before() {
         let to = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let mut replies = Replies::default();
         for (payload, port) in [(&b"one"[..], 1), (b"", 2), (b"three", 3)] {
@@ -139,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_of_one_length_to_one_peer_and_only_its_last_may_be_shorter() {
+    fn a_run_has_one_length_and_one_peer_and_only_its_last_may_be_shorter() {
         let to = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let mut replies = Replies::default();
         for (payload, port) in [

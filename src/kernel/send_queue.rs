@@ -1,5 +1,5 @@
-//! What the kernel holds of a connection's output, and a bound for it: `SIOCOUTQ` and `TCP_NOTSENT_LOWAT` of `tcp(7)`, which
-//! `rustix` does not have.
+//! The kernel's send queue of a connection, its length and a bound for it: `SIOCOUTQ` and `TCP_NOTSENT_LOWAT` of
+//! `tcp(7)`, which `rustix` does not wrap.
 #![allow(unsafe_code, reason = "two calls that are not wrapped elsewhere")]
 
 use std::ffi::c_int;
@@ -13,16 +13,16 @@ use rustix::ioctl::{Getter, Opcode, ioctl};
 /// `SIOCOUTQ`, which has the number of `TIOCOUTQ` on every architecture (`linux/sockios.h`).
 const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
 
-/// Bytes in the send queue of a TCP socket: those that the peer has not acknowledged, sent or not.
+/// Returns the bytes in the send queue of a TCP socket: those that the peer has not acknowledged, sent or not.
 pub(super) fn unacknowledged(socket: impl AsFd) -> io::Result<usize> {
-    // SAFETY: the request writes one `int` and reads nothing (`tcp(7)`, "Ioctls"), and that is what this `Getter` has room for.
+    // SAFETY: the request writes one `int` and reads nothing (`tcp(7)`, "Ioctls"), and this `Getter` has room for one `int`.
     // On another kind of descriptor it fails, or writes an `int` as well.
     let count = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) }?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Bounds the bytes that the kernel takes of a TCP socket before it sends them; less and `poll(2)` says that there is room.
-/// Connections inherit it from their listener.
+/// Bounds the bytes that the kernel holds unsent for a TCP socket; below the bound `poll(2)` reports the socket
+/// writable. Connections inherit the bound from their listener.
 pub(super) fn bound_unsent(socket: &impl AsFd, bytes: u32) -> io::Result<()> {
     let (value, length) = (ptr::from_ref(&bytes).cast(), size_of_val(&bytes) as libc::socklen_t);
     // SAFETY: the call reads as many bytes as `length` says of `bytes`, which outlives it.
@@ -61,10 +61,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_for_the_unsent_is_what_the_kernel_has() {
+    fn the_kernel_has_the_bound_for_unsent_bytes() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         bound_unsent(&listener, 123_456).expect("a TCP socket");
         assert_eq!(socket2::SockRef::from(&listener).tcp_notsent_lowat().expect("a TCP socket"), 123_456);
-        assert!(bound_unsent(&io::stderr(), 1).is_err(), "no socket");
+        assert!(bound_unsent(&io::stderr(), 1).is_err(), "not a socket");
     }
 }

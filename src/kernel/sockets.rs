@@ -1,4 +1,4 @@
-//! Making TCP sockets, and what mio's do not offer: options, and reset on close.
+//! TCP sockets: their creation, and what mio does not offer: options, and reset on close.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -18,9 +18,9 @@ use super::send_queue;
 use super::{ListenOptions, Transport};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::UNSENT_BYTES_MAX;
-use crate::xray::{self, Call, Gives, SocketOption};
+use crate::xray::{self, Call, ReturnValue, SocketOption};
 
-/// Whether edges come from the kernel (epoll, kqueue) and are not emulated by mio on `poll(2)`.
+/// Whether edges come from the kernel (epoll, kqueue); if not, mio emulates them on `poll(2)`.
 pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
     any(
         target_os = "linux",
@@ -34,12 +34,12 @@ pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
     not(mio_unsupported_force_poll_poll)
 ));
 
-/// What the kernel takes for `TCP_KEEPIDLE`, which counts in seconds; Linux has the narrowest range (`MAX_TCP_KEEPIDLE`).
+/// The range of `TCP_KEEPIDLE`, which counts in seconds; Linux has the narrowest (`MAX_TCP_KEEPIDLE`).
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 
-/// Opens a listener. What connections inherit from it (`TCP_NODELAY`, keep-alive) is set here, once, and costs no
-/// system call when they are accepted.
+/// Opens a listener. Options that connections inherit (`TCP_NODELAY`, keep-alive) are set here, once, and cost no
+/// system call per connection.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let socket = open(address, SocketType::STREAM)?;
     set(sockopt::set_socket_reuseaddr(&socket, true), SocketOption::ReuseAddress, 1)?;
@@ -60,7 +60,7 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Opens a socket that does not block.
+/// Opens a non-blocking socket.
 pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let (ipv6, datagram) = (address.is_ipv6(), kind == SocketType::DGRAM);
     let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
@@ -72,7 +72,7 @@ pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd>
     Ok(socket)
 }
 
-/// A socket that no program inherits which this one starts.
+/// Opens a socket that child programs do not inherit.
 #[cfg(not(target_vendor = "apple"))]
 fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol))
@@ -86,23 +86,23 @@ fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Proto
     Ok(socket)
 }
 
-/// Gives a socket its address (`bind(2)`).
+/// Binds a socket to its address (`bind(2)`).
 pub(super) fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     xray::answered(net::bind(socket, &address).map_err(io::Error::from), || Call::Bind)
 }
 
-/// Whether a socket for IPv6 leaves IPv4 alone.
+/// Sets whether an IPv6 socket excludes IPv4.
 pub(super) fn only_v6(socket: &OwnedFd, only: bool) -> io::Result<()> {
     set(sockopt::set_ipv6_v6only(socket, only), SocketOption::OnlyV6, only.into())
 }
 
-/// Records that an option was set.
+/// Records the result of setting an option.
 pub(super) fn set(result: Result<(), impl Into<io::Error>>, option: SocketOption, value: u32) -> io::Result<()> {
     xray::answered(result.map_err(Into::into), || Call::SetOption { option, value })
 }
 
-/// How bytes are sent: a connection that is gone is an error of `send(2)` and no SIGPIPE. Where there is no such flag, that
-/// signal is ignored, as it is in every Rust program.
+/// The flags of `send(2)`: on a closed connection it returns an error and raises no SIGPIPE. On systems without the
+/// flag the signal is ignored, as in every Rust program.
 #[cfg(not(target_vendor = "apple"))]
 const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
@@ -113,8 +113,8 @@ const SEND: SendFlags = SendFlags::empty();
 pub struct Stream(TcpStream);
 
 impl Stream {
-    /// Linux and the BSDs hand `TCP_NODELAY` down from the listener; elsewhere it is asked for, and a connection that
-    /// is gone already will say so when it is read.
+    /// Wraps an accepted connection. On Linux and FreeBSD it inherits `TCP_NODELAY` from the listener; elsewhere the
+    /// option is set here, and if the connection has already ended, the first read reports it.
     pub(super) fn accepted(stream: TcpStream) -> Self {
         if !cfg!(any(target_os = "linux", target_os = "freebsd")) {
             let _ = set(stream.set_nodelay(true), SocketOption::NoDelay, 1);
@@ -133,7 +133,7 @@ impl Stream {
 
 impl Transport for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Past the C library, whose wrapper makes every call a point where threads can be cancelled.
+        // Not through the C library, whose wrapper makes every call a cancellation point.
         self.0.try_io(|| Ok(net::recv(&self.0, buffer, RecvFlags::empty())?.1))
     }
 
@@ -180,45 +180,45 @@ impl Transport for Stream {
     }
 }
 
-/// The descriptor of a new socket.
-impl Gives for OwnedFd {
+/// The descriptor of the new socket.
+impl ReturnValue for OwnedFd {
     fn number(&self) -> i32 {
         self.as_raw_fd()
     }
 }
 
 /// The error that was pending, if there was one, as `getsockopt(2)` stores it.
-impl Gives for Option<io::Error> {
+impl ReturnValue for Option<io::Error> {
     fn number(&self) -> i32 {
         self.as_ref().and_then(io::Error::raw_os_error).unwrap_or(0)
     }
 }
 
-impl Gives for OFlags {
+impl ReturnValue for OFlags {
     fn number(&self) -> i32 {
         self.bits() as i32
     }
 }
 
-/// That of a connection that was accepted.
-impl Gives for (TcpStream, SocketAddr) {
+/// The descriptor of an accepted connection.
+impl ReturnValue for (TcpStream, SocketAddr) {
     fn number(&self) -> i32 {
         self.0.as_raw_fd()
     }
 }
 
-/// That is what `getsockname(2)` returns beside the address.
-impl Gives for SocketAddr {
+/// The return value of `getsockname(2)`.
+impl ReturnValue for SocketAddr {
     fn number(&self) -> i32 {
         0
     }
 }
 
-/// The soft limit (`getrlimit(2)`) less what is open. Where the open ones cannot be listed, a guess that errs on the
-/// safe side.
+/// Returns the soft limit (`getrlimit(2)`) less the open descriptors. Where those cannot be listed, 64 are assumed,
+/// which is cautious.
 pub(super) fn descriptors_free() -> Option<usize> {
     const OPEN_IF_UNKNOWN: usize = 64;
-    // No limit is as good as any that cannot be reached.
+    // No limit counts as the largest number.
     let soft = getrlimit(Resource::Nofile).current.and_then(|soft| usize::try_from(soft).ok());
     let open = std::fs::read_dir("/dev/fd").map_or(OPEN_IF_UNKNOWN, Iterator::count);
     Some(soft.unwrap_or(usize::MAX).saturating_sub(open))

@@ -25,7 +25,9 @@ use crate::xray::{self, Call, SocketOption};
 /// A UDP socket of the operating system.
 #[derive(Debug)]
 pub struct UdpSocket {
+    /// The non-blocking socket.
     socket: ::mio::net::UdpSocket,
+    /// The system calls that work on it.
     calls: Calls,
 }
 
@@ -58,11 +60,12 @@ impl UdpSocket {
     }
 }
 
-/// Asks for the address that each datagram was sent to, so that its reply leaves from there: `ip(7)` `IP_PKTINFO`,
-/// `ipv6(7)` `IPV6_RECVPKTINFO`, and `IP_RECVDSTADDR` on the BSDs. A socket with one address needs none of it.
+/// Makes the kernel report the address that each datagram was sent to, so that its reply leaves from there: `ip(7)`
+/// `IP_PKTINFO`, `ipv6(7)` `IPV6_RECVPKTINFO`, and `IP_RECVDSTADDR` on the BSDs. A socket with one address does not
+/// need it.
 ///
-/// One for both families asks for both on Linux, because `IPV6_RECVPKTINFO` tells of a broadcast only whom it was for. The
-/// other systems have no way to ask for the second on such a socket.
+/// On Linux a socket for both families sets both options, because for a broadcast `IPV6_RECVPKTINFO` reports only the
+/// broadcast address. Other systems do not support the second option on such a socket.
 fn ask_for_destinations(socket: &OwnedFd, ipv6: bool, both_families: bool) -> io::Result<()> {
     if ipv6 {
         let asked = setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true);
@@ -96,7 +99,7 @@ mod tests {
     use crate::kernel::Reply;
     use crate::limits::DATAGRAM_BATCH_MAX;
 
-    /// Receives until nothing is left, `each` bytes of each datagram.
+    /// Receives until nothing is left, at most `each` bytes of each datagram.
     fn receive_all(socket: &mut UdpSocket, each: usize) -> Vec<(Received, Vec<u8>)> {
         let mut buffer = vec![0; each * DATAGRAM_BATCH_MAX];
         let mut all = Vec::new();
@@ -124,7 +127,7 @@ mod tests {
         assert_eq!(received.len(), count, "{bound}");
         let mut replies = Replies::default();
         for (datagram, payload) in &received {
-            assert_eq!(payload, b"datagram ", "what does not fit is lost, and nothing else");
+            assert_eq!(payload, b"datagram ", "only bytes beyond the room are lost");
             assert_eq!(datagram.from.port(), client.local_addr().expect("bound").port());
             assert_eq!(datagram.to.is_some(), address.ip().is_unspecified());
             replies.push(Reply { payload, to: datagram.from, source: datagram.to });
@@ -137,7 +140,7 @@ mod tests {
             replies.advance(count);
         }
         assert_eq!(sent, count);
-        // The client is connected: it gets nothing that comes from another address than it asked.
+        // The client is connected: it receives only datagrams from the address that it asked.
         for _ in 0..count {
             let mut answer = [0; 20];
             let length = client.recv(&mut answer).expect("an answer");

@@ -2,7 +2,7 @@ use std::sync::mpsc;
 
 use super::*;
 
-/// Says when a write begins, and lets it end when it is told to.
+/// A sink that reports when a write begins, and waits for the result of the write.
 struct Gate {
     begun: mpsc::Sender<Vec<u8>>,
     go: mpsc::Receiver<io::Result<()>>,
@@ -29,7 +29,7 @@ fn gated() -> (LogWriter, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>)
 }
 
 #[test]
-fn a_stuck_sink_holds_nobody_up_and_what_was_dropped_is_counted() {
+fn a_stuck_sink_never_blocks_the_caller_and_dropped_lines_are_counted() {
     let (mut writer, writes, open) = gated();
     writer.write_all(b"first\n").unwrap();
     assert_eq!(writes.recv().unwrap(), b"first\n");
@@ -50,7 +50,7 @@ fn a_stuck_sink_holds_nobody_up_and_what_was_dropped_is_counted() {
 }
 
 #[test]
-fn draining_waits_for_what_is_written_and_gives_up_on_a_stuck_sink() {
+fn draining_waits_for_queued_lines_and_gives_up_on_a_stuck_sink() {
     let (mut writer, writes, open) = gated();
     writer.write_all(b"line\n").unwrap();
     writes.recv().unwrap();
@@ -78,7 +78,7 @@ fn a_log_at_rest_has_no_thread_and_the_next_line_starts_one() {
 }
 
 #[test]
-fn an_error_of_the_sink_ends_nothing() {
+fn the_writer_survives_an_error_of_its_sink() {
     let (mut writer, writes, open) = gated();
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::BrokenPipe] {
         writer.write_all(b"lost\n").unwrap();
@@ -107,7 +107,7 @@ impl Write for Narrow {
     }
 }
 
-/// A writer whose lines wait, as they do where no thread can be had.
+/// A writer whose lines wait, as when no thread can be started.
 fn without_thread(sink: impl Write + Send + 'static, has_room: fn(Duration) -> bool, lines: &str) -> LogWriter {
     let writer = LogWriter::new(sink, has_room);
     writer.shared.lock().lines = lines.into();

@@ -1,4 +1,4 @@
-//! What a protocol sees of the world during one call.
+//! What a protocol can use and ask during one call.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,83 +10,84 @@ use crate::peer::{Peer, canonical};
 use crate::stats::Tally;
 use crate::token::ConnectionId;
 
-/// What a protocol sees of the world during one call. Time is an argument, so that tests can choose it.
+/// What a protocol can use and ask during one call. Time is part of it, so that a test can choose the time.
 #[non_exhaustive]
 pub struct Context<'a> {
-    /// Append what shall be sent.
+    /// The connection's output: append here what the peer is to be sent.
     pub out: &'a mut Outbox,
-    /// The monotonic time of this turn of the loop.
+    /// The monotonic time of this turn of the loop: the same for all calls of a turn.
     pub now: Instant,
     pub(crate) refused: &'a mut Tally,
     pub(crate) place: &'a Place<'a>,
     pub(crate) ends: &'a dyn Ends,
 }
 
-/// Where and when a protocol is called: the same for all calls of a visit.
+/// Where a protocol is called, and its wall clock: the same for all calls of a visit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// The connection, or the UDP socket.
     pub(crate) id: ConnectionId,
-    /// The listener that it belongs to.
+    /// The listener that the connection or socket belongs to.
     pub(crate) site: &'a Site,
     pub(crate) clock: &'a dyn Clock,
 }
 
-/// Both ends of a connection, or of a datagram. They are worked out only when a protocol asks.
+/// Both ends of a connection, or of a datagram. They are determined only when a protocol asks.
 pub(crate) trait Ends {
     /// The other end of the connection, or the sender of the datagram.
     fn peer(&self) -> Peer;
 
-    /// The address of this machine that the peer reached, as the kernel says it.
+    /// The address of this machine that the peer reached, as the kernel reports it.
     fn local(&self) -> Option<SocketAddr>;
 }
 
-/// A listener, as the calls of its protocols may see it.
+/// What a protocol may know of its listener.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     /// Its name in the configuration.
     pub(crate) name: String,
-    /// The address that it is bound to, with the real port.
+    /// The address that the listener is bound to, with the real port.
     pub(crate) address: SocketAddr,
 }
 
 impl Context<'_> {
-    /// Counts a request that was refused while its connection goes on, or over UDP in its answer; `reason` is the name of the
-    /// counter. A datagram that gets no answer is [`Dropped`](super::Dropped) instead, and counted by that.
+    /// Counts a request that was answered with an error while its connection goes on, or over UDP. `reason` is the name of the
+    /// counter: a few words, the same whatever the peer sent. A datagram without an answer is counted by
+    /// [`Dropped`](super::Dropped) instead.
     pub fn refuse(&mut self, reason: &'static str) {
         self.refused.add(reason);
     }
 
-    /// The number of the connection, as the log, the report and the X-ray print it. Over UDP it is that of the socket.
+    /// Returns the number of the connection, as the log, the report and the X-ray print it; over UDP the number of the socket.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
         self.place.id
     }
 
-    /// What the wall clock says now: it may jump.
+    /// Returns the wall-clock time, which may jump; for durations use `now`.
     #[must_use]
     pub fn wall_clock(&self) -> SystemTime {
         self.place.clock.wall_clock()
     }
 
-    /// The other end of the connection, or the sender of the datagram.
+    /// Returns the other end of the connection, or the sender of the datagram.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.ends.peer()
     }
 
-    /// The name of the listener in the configuration.
+    /// Returns the name of the listener in the configuration.
     #[must_use]
     pub fn listener(&self) -> &str {
         &self.place.site.name
     }
 
-    /// The address and port of this machine that the peer reached: of IPv4 if the peer has one, whether the listener is for IPv4 or
-    /// for both families. `None` if the system does not say it: of a multicast or broadcast datagram, or of a
-    /// connection that is gone.
+    /// Returns the address and port of this machine that the peer reached. It is an IPv4 address if the peer has one, whether
+    /// the listener is for IPv4 or for both families. `None` if the kernel does not report it: for a multicast or broadcast
+    /// datagram, or a connection that has ended.
     ///
     /// On a TCP listener with a wildcard address each call costs a system call (`getsockname(2)`), so keep the result.
-    /// Otherwise it costs none.
+    /// Otherwise a call costs none.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         let bound = self.place.site.address;
@@ -114,9 +115,8 @@ mod tests {
     use crate::peer::Credentials;
     use crate::protocol::{DatagramProtocol, Dropped, Reply, Step, StreamProtocol};
     use crate::testing::{Script, ask, ask_as, converse};
-    use crate::token::Token;
 
-    /// Says what it knows of where it is.
+    /// Answers with everything that the context tells.
     struct Where;
 
     fn say(cx: &mut Context<'_>) {
@@ -155,11 +155,11 @@ mod tests {
         let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let script = Script::new()
             .peer(Credentials::new(Some(7), None, None))
-            .id(Token { slot: 3, generation: 21 })
+            .id(3)
             .listener("door")
             .local_address(address("[::ffff:192.0.2.9]:80"));
-        assert_eq!(both(&script), "3.21 door 192.0.2.9:80 unix:pid=7");
-        assert_eq!(both(&script.local_address(address("[::]:80"))), "3.21 door ? unix:pid=7");
+        assert_eq!(both(&script), "3.1 door 192.0.2.9:80 unix:pid=7");
+        assert_eq!(both(&script.local_address(address("[::]:80"))), "3.1 door ? unix:pid=7");
         let peer = address("192.0.2.5:1");
         assert!(ask(&mut Where, b"?", peer).is_ok_and(|answer| answer.ends_with(b" 192.0.2.5:1")));
     }

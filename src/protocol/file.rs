@@ -1,12 +1,12 @@
-//! `file` and `file-sized`: files are received into a directory.
+//! `file` and `file-sized`: receive files into a directory.
 //!
 //! - This module: the options of both, and `file`, which takes a name, then bytes until EOF.
-//! - `sized`: `file-sized`, which is told the size first and takes any number of files.
+//! - `sized`: `file-sized`, which takes any number of files, each with its size before its contents.
 //! - `name`: where names and sizes end, and which are accepted.
 //! - `upload`: the steps that make a file durable.
 //!
-//! An upload is always in the hands of a job or of the driver, never of the protocol: whatever ends a connection, there
-//! is nothing to discard on the loop's thread.
+//! A job or the driver always owns the upload, never the protocol. So whatever ends a connection, nothing is discarded on
+//! the loop's thread.
 
 mod name;
 mod sized;
@@ -37,15 +37,15 @@ pub use self::sized::FileSized;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FileOptions {
-    /// Where files are received; created if it is missing. A relative path starts from the working directory.
+    /// The directory for received files; created if it is missing. A relative path starts from the working directory.
     pub directory: PathBuf,
     /// The largest file accepted.
     pub max_size: Size,
-    /// What happens to a name that exists.
+    /// What happens to an upload whose name exists.
     pub existing: OnExisting,
-    /// How long the silence is that ends a name or a size without a newline; zero: a newline is required.
+    /// The silence that ends a name or a size without a newline; zero: a newline is required.
     pub name_quiet: Span,
-    /// Space on the disk that uploads leave free; zero: no such rule.
+    /// Space on the disk that uploads leave free; zero: no limit.
     pub free_space_floor: Size,
 }
 
@@ -66,16 +66,16 @@ impl Default for FileOptions {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OnExisting {
-    /// It is refused.
+    /// The upload is refused.
     Refuse,
-    /// It replaces the file, in one step.
+    /// The upload replaces the file, in one step.
     Replace,
-    /// It is saved under the next free number: `notes (2).txt`.
+    /// The upload is saved under the next free number: `notes (2).txt`.
     Number,
 }
 
 impl OnExisting {
-    /// What it comes to when a file gets its name.
+    /// Returns what linking the file does about a name that exists.
     const fn of_the_link(self) -> Existing {
         match self {
             Self::Refuse | Self::Number => Existing::Keep,
@@ -97,14 +97,14 @@ impl FileOptions {
         Err(vec![OptionError::new("directory", format!("expected the path of a directory, found {found}"))])
     }
 
-    /// The directory, if it can do what these options need of it.
+    /// Opens the directory, and checks that its file system can do what these options need.
     fn open_directory(&self, setup: &Setup<'_>) -> io::Result<Arc<dyn Directory>> {
         let directory = setup.disk.open_directory(&self.directory)?;
         directory.supports(self.existing.of_the_link())?;
         if self.free_space_floor.as_u64() > 0
             && let Err(error) = directory.free_space()
         {
-            let what = format!("free_space_floor is set, but {error}: set it to 0, or choose another file system");
+            let what = format!("free_space_floor is set, but {error}: set it to \"0B\", or choose another file system");
             return Err(io::Error::new(error.kind(), what));
         }
         Ok(directory)
@@ -125,11 +125,11 @@ impl FileOptions {
     }
 }
 
-/// What all connections of a listener share.
+/// What the connections of a listener share.
 #[derive(Debug, Clone)]
 struct Receiver {
     store: Arc<Store>,
-    /// The silence that ends a name; `None` if only a newline does.
+    /// The silence that ends a name; `None` if only a newline ends one.
     name_quiet: Option<Duration>,
 }
 
@@ -160,7 +160,7 @@ impl StreamService for File {
     }
 }
 
-/// It keeps no state of its own: where it stands is in the job that the driver runs.
+/// Has no state of its own: the job or upload that the driver holds is the state.
 struct Connection(Receiver);
 
 impl StreamProtocol for Connection {
@@ -192,11 +192,11 @@ impl Connection {
         Ok(Step::job(work, Self::receive).consuming(field.consumed))
     }
 
-    /// The name is accepted, contents may come.
+    /// Accepts the name, and asks for the contents.
     fn receive(&mut self, opened: Result<(Upload, Ending), ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
         let (upload, ending) = opened?;
         ending.answer(b"ok", cx.out);
-        // One byte more than allowed is enough to know that it is too large.
+        // One byte more than allowed is enough to know that the file is too large.
         Ok(Step::bulk(upload, self.0.store.size_max.saturating_add(1), Self::save))
     }
 
@@ -219,17 +219,17 @@ impl Connection {
 
 const CUT_SHORT: &str = "cut short";
 
-/// The step of a protocol that has received a part of a name or a size.
+/// Waits for the rest of a name or a size.
 fn wait_for_end(quiet: Option<Duration>) -> Step {
     quiet.map_or(Step::wait(Within::Request), |quiet| Step::wait_quiet(Within::Request, quiet))
 }
 
-/// What the client is told if no worker takes a job.
+/// The error for the client if no worker takes a job.
 fn no_worker() -> ProtocolError {
     refuse("no worker", "the server cannot write files at the moment")
 }
 
-/// The error line that ends a connection; `reason` is the name of its counter.
+/// Creates an error line that ends the connection; `reason` is the name of its counter.
 fn refuse(reason: &'static str, what: impl Display) -> ProtocolError {
     ProtocolError::new(reason, format!("error: {what}\n"))
 }

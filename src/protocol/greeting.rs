@@ -1,7 +1,6 @@
-//! greeting: the same answer to whatever arrives, once for each read of the server.
+//! `greeting`: the same answer to each read of the server, whatever arrived.
 //!
-//! TCP has no messages, and this protocol shows it: how often it answers depends on how the bytes were split and joined
-//! on their way.
+//! It shows that TCP has no messages: the number of answers depends on how the bytes were split and joined on their way.
 
 use std::sync::Arc;
 
@@ -12,13 +11,13 @@ use crate::protocol::{
     Admission, Context, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
 };
 
-/// One and the same text for each read.
+/// Answers each read of the server with the same text.
 #[derive(Debug, Clone)]
 pub struct Greeting {
     text: Arc<str>,
 }
 
-/// What a configuration may say.
+/// The options of `greeting`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -90,12 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_says_nothing_is_told_nothing() {
+    fn a_client_that_sends_nothing_gets_nothing() {
         assert_eq!(converse(hello(), &Script::new().fin()).sent, b"");
     }
 
     #[test]
-    fn the_text_can_be_chosen_and_nothing_else() {
+    fn the_text_is_the_only_option() {
         let options = serde_json::from_str(r#"{"text": "Grüß Gott"}"#).unwrap();
         assert_eq!(converse(greeting(options), &Script::new().send_fin("?")).sent, "Grüß Gott".as_bytes());
         assert!(serde_json::from_str::<Options>(r#"{"texts": ""}"#).is_err());
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_never_reads_costs_no_more_than_one_answer_above_the_limit_and_is_reset() {
+    fn a_client_that_never_reads_costs_the_limit_and_one_answer_and_is_reset() {
         let limits = Limits { max_pending_output: 100, ..Limits::default() };
         let flood = (0..1000).fold(Script::new().limits(limits).never_reads(10), |script, _| script.send("again"));
         let transcript = converse(hello(), &flood);

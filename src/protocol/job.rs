@@ -1,4 +1,4 @@
-//! Results of what may block, and the methods that take them. Both have types; in between the driver carries them without.
+//! The results of jobs, and the methods that receive them. Both have types of their own; the driver carries them without types.
 
 use std::any::Any;
 use std::fmt;
@@ -6,28 +6,65 @@ use std::io;
 
 use super::{Context, Reply, Step, StreamProtocol};
 
-/// Where bulk data goes. It is written to by one worker at a time, in order.
+/// Where a [`Step::bulk`] writes its bytes. One worker at a time calls it, with the bytes in order.
+///
+/// ```
+/// use std::io;
+///
+/// use reactor::protocol::{Context, Reply, Sink, Step, Stored, StreamProtocol};
+/// use reactor::testing::{Script, converse};
+///
+/// /// Adds up bytes.
+/// struct Adder(u64);
+///
+/// impl Sink for Adder {
+///     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+///         self.0 += bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+///         Ok(())
+///     }
+/// }
+///
+/// /// Answers up to a megabyte with the sum of its bytes.
+/// struct Checksum;
+///
+/// impl StreamProtocol for Checksum {
+///     fn on_bytes(&mut self, _input: &[u8], _: &mut Context<'_>) -> Reply {
+///         Ok(Step::bulk(Adder(0), 1_000_000, Self::answer))
+///     }
+/// }
+///
+/// impl Checksum {
+///     fn answer(&mut self, stored: Stored<Adder>, _rest: &[u8], cx: &mut Context<'_>) -> Reply {
+///         cx.out.extend_from_slice(format!("{} bytes: {}\n", stored.bytes, stored.sink.0).as_bytes());
+///         Ok(Step::finish())
+///     }
+/// }
+///
+/// let heard = converse(Checksum, &Script::new().send([1, 2]).send([3]).fin());
+/// assert_eq!(heard.sent, b"3 bytes: 6\n");
+/// ```
 pub trait Sink: Send + 'static {
-    /// Takes all of `bytes`, or says why not. May block.
+    /// Writes all of `bytes`. May block.
     ///
     /// # Errors
-    /// The error of the file or device; it ends the upload.
+    /// The error of the file or device. It ends the upload, and reaches the protocol in [`Stored::result`].
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// How a [`Step::bulk`] ended.
+/// How a [`Step::bulk`] ended; [`Sink`] has an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Stored<S> {
-    /// The sink, given back.
+    /// The sink.
     pub sink: S,
-    /// How many bytes were received for it: fewer than `at_most` if the peer's FIN or an error came first.
+    /// The number of bytes received for the sink: less than `at_most` if the peer's FIN or an error came first.
     pub bytes: u64,
-    /// Whether it took them all. After an error, what it did not take is lost; later bytes go to the protocol.
+    /// Whether the sink took all these bytes. After an error the bytes that it did not take are lost; later ones go to the
+    /// protocol.
     pub result: io::Result<()>,
 }
 
-/// What a job of a protocol returned, and the method that takes it.
+/// The result of a protocol's job, and the method that receives it.
 pub(crate) struct Continuation(Box<Call>);
 
 type Call = dyn FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply + Send;
@@ -43,12 +80,12 @@ impl Continuation {
         }))
     }
 
-    /// Nothing came of it that the protocol wants to know.
+    /// For a job without a result: the protocol goes on with the next message.
     pub(super) fn go_on() -> Self {
         Self(Box::new(|_, _, _| Ok(Step::again(0))))
     }
 
-    /// For an outcome that no step has asked for.
+    /// For an outcome that no step asked for.
     pub(crate) fn wrong_protocol() -> Self {
         Self(Box::new(|_, _, _| Ok(Step::wrong_protocol())))
     }
@@ -65,13 +102,13 @@ impl fmt::Debug for Continuation {
     }
 }
 
-/// A [`Sink`] and the method that takes it back.
+/// A [`Sink`], and the method that receives it at the end.
 pub(super) struct Storing<S, P> {
     pub(super) sink: S,
     pub(super) then: fn(&mut P, Stored<S>, &[u8], &mut Context<'_>) -> Reply,
 }
 
-/// The same without its types.
+/// A [`Storing`] without its types.
 pub(crate) trait ErasedSink: Any + Send {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
@@ -120,7 +157,7 @@ impl<S> Stored<S> {
     }
 }
 
-/// The protocol of type `P`: this one, or the one that it wraps.
+/// Returns the protocol of type `P`: `protocol`, or one that it wraps.
 fn find<P: StreamProtocol>(protocol: &mut dyn StreamProtocol) -> Option<&mut P> {
     if (&*protocol as &dyn Any).is::<P>() {
         return (protocol as &mut dyn Any).downcast_mut();
@@ -134,7 +171,7 @@ mod tests {
     use crate::protocol::CloseReason;
     use crate::testing::{Script, Transcript, converse};
 
-    /// Asks a worker, or stores a byte, as it is told, and says what comes back.
+    /// Starts a job, or stores a byte, as the input says, and answers with the result.
     struct Asker;
 
     impl StreamProtocol for Asker {
@@ -167,7 +204,7 @@ mod tests {
         }
     }
 
-    /// Passes on what another protocol answers, and names it or does not.
+    /// Passes on the replies of another protocol; the flag says whether `inner` returns it.
     struct Around(Asker, bool);
 
     impl StreamProtocol for Around {
@@ -185,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_job_returns_comes_to_the_protocol_that_asked() {
+    fn the_result_of_a_job_goes_to_the_protocol_that_asked_for_it() {
         let boxed: Box<dyn StreamProtocol> = Box::new(Asker);
         for transcript in [ask(Asker, "jrbxj"), ask(boxed, "jrbxj"), ask(Around(Asker, true), "jrbxj")] {
             assert_eq!((&transcript.sent[..], transcript.reason), (&b"donexstoreddone"[..], CloseReason::Eof));
@@ -193,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_for_another_protocol_is_a_bug_and_no_panic() {
+    fn a_result_for_another_protocol_is_a_bug_and_not_a_panic() {
         for what in ["j", "bx"] {
             let transcript = ask(Around(Asker, false), what);
             let bug = CloseReason::Bug("the result of its job is for another protocol");
@@ -202,7 +239,7 @@ mod tests {
         assert_eq!(
             ask(Around(Asker, false), "rr").reason,
             CloseReason::Eof,
-            "what returns nothing is for any protocol"
+            "a job without a result is for any protocol"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a listener serves, and its options.
+//! The service of a listener, and its options.
 
 use std::fmt;
 use std::io;
@@ -12,51 +12,72 @@ use super::StreamProtocol;
 use crate::disk::Disk;
 use crate::peer::Peer;
 
-/// What a listener serves: made once, from its options.
+/// What a listener serves. Made once for each listener, from the options in the configuration.
+///
+/// A protocol needs no service if the type of its options is all the check that they need: see
+/// [`Registry::stream_with`](crate::Registry::stream_with). [`Refusal`] has an example of a complete service.
 pub trait Service: Send + Sized + 'static {
-    /// The name by which a configuration chooses it.
+    /// The name by which a configuration chooses the protocol.
     const NAME: &'static str;
-    /// One sentence on what it does.
+    /// One sentence on what the protocol does, for `reactor protocols`.
     const ABOUT: &'static str;
-    /// One line of shell that tries it.
+    /// One line of shell that tries the protocol, for `reactor protocols`.
     const TRY: &'static str;
-    /// What `options` in the configuration may say. Use `#[serde(default, deny_unknown_fields)]`; [`NoOptions`] for none.
+    /// The type of the member `options` in the configuration. It needs `#[serde(default, deny_unknown_fields)]`, so that
+    /// options may be left out and misspelt ones are reported. [`NoOptions`] is for a protocol without options.
     type Options: Serialize + DeserializeOwned + JsonSchema + Default;
 
-    /// Checks what the type of an option cannot say. Opens and creates nothing.
+    /// Checks what the types of the options cannot express, such as a range. Must not open or create anything, because
+    /// `reactor check` calls it too.
+    ///
+    /// ```
+    /// # use reactor::protocol::OptionError;
+    /// # struct Options { most: u64 }
+    /// # struct Limited;
+    /// # impl Limited {
+    /// fn check(options: &Options) -> Result<(), Vec<OptionError>> {
+    ///     match options.most {
+    ///         1..=10 => Ok(()),
+    ///         found => Err(vec![OptionError::new("most", format!("expected 1 to 10, found {found}"))]),
+    ///     }
+    /// }
+    /// # }
+    /// # assert!(Limited::check(&Options { most: 10 }).is_ok() && Limited::check(&Options { most: 11 }).is_err());
+    /// ```
     ///
     /// # Errors
-    /// Everything that is wrong, each with the path of its option.
+    /// All problems, each with the path of its option.
     fn check(options: &Self::Options) -> Result<(), Vec<OptionError>> {
         let _ = options;
         Ok(())
     }
 
-    /// Makes the service; called once for each listener, before anything is served.
+    /// Makes the service. Called once for each listener, before the server accepts connections, so it may block.
     ///
     /// # Errors
-    /// What it needs cannot be had: a directory, say.
+    /// A resource that the service needs, such as a directory, cannot be used. The server does not start.
     fn open(options: Self::Options, setup: &Setup<'_>) -> Result<Self, SetupError>;
 }
 
 /// A service over TCP.
 pub trait StreamService: Service {
-    /// File descriptors that one connection may need besides its socket.
+    /// File descriptors that one connection may need besides its socket. The server counts them when it limits the number
+    /// of connections by the descriptors that it may open.
     const DESCRIPTORS: usize = 0;
 
-    /// The protocol for a connection that has just been accepted.
+    /// Returns the protocol for a connection that has just been accepted. Runs on the loop's thread, so it must not block.
     ///
     /// # Errors
-    /// [`Refusal`]: the connection is closed before anything is read of it or sent.
+    /// [`Refusal`]: the connection is closed before anything is read from the peer or sent.
     fn connect(&self, peer: &Peer) -> Admission;
 }
 
-/// What [`StreamService::connect`] returns: the protocol of the new connection, or why there is none.
+/// What [`StreamService::connect`] returns: the protocol of the new connection, or why the connection is refused.
 pub type Admission = Result<Box<dyn StreamProtocol>, Refusal>;
 
-/// What [`Registry::stream_fn`](crate::Registry::stream_fn) makes for a connection: a protocol, or a [`Result`] if it may refuse.
+/// What the function of [`Registry::stream_fn`](crate::Registry::stream_fn) returns: a protocol, or a [`Result`] if it may refuse.
 pub trait IntoAdmission {
-    /// The same as [`StreamService::connect`] returns it.
+    /// Converts the value into what [`StreamService::connect`] returns.
     ///
     /// # Errors
     /// [`Refusal`]: the connection is closed.
@@ -75,14 +96,42 @@ impl<P: StreamProtocol> IntoAdmission for Result<P, Refusal> {
     }
 }
 
-/// A connection that is not served; the name of its counter, a few words that do not depend on the peer.
+/// Makes the protocols of one listener; the function of [`Registry::stream_with`](crate::Registry::stream_with) returns it.
+pub struct Acceptor {
+    /// Called for each connection.
+    pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
+    /// File descriptors that one connection may need besides its socket.
+    pub(crate) descriptors: usize,
+}
+
+impl Acceptor {
+    /// Creates an acceptor that calls `connect` for each connection that has just been accepted. `connect` returns the protocol,
+    /// or a [`Result`] if it may refuse the connection. It runs on the loop's thread, so it must not block.
+    pub fn new<A: IntoAdmission>(connect: impl Fn(&Peer) -> A + Send + 'static) -> Self {
+        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0 }
+    }
+
+    /// Sets the number of file descriptors that one connection may need besides its socket. Default: 0.
+    #[must_use]
+    pub fn descriptors(self, descriptors: usize) -> Self {
+        Self { descriptors, ..self }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("descriptors", &self.descriptors).finish_non_exhaustive()
+    }
+}
+
+/// A connection that is refused. The text is the name of its counter: a few words, the same for every peer.
 ///
 /// ```
 /// use reactor::protocol::{
 ///     Admission, NoOptions, Peer, Refusal, Service, Setup, SetupError, StreamService, greeting::Greeting,
 /// };
 ///
-/// /// Greets this machine only, whatever address it listens on.
+/// /// Greets clients of this machine only, whatever address the listener has.
 /// struct LocalGreeting(Greeting);
 ///
 /// impl Service for LocalGreeting {
@@ -116,18 +165,18 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// An option that is wrong.
+/// A problem with one option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OptionError {
-    /// Which one, such as `max_request`.
+    /// The path of the option, such as `max_request` or `sizes[1].most`; empty for all options.
     pub path: String,
-    /// What was expected, and what was found.
+    /// What was expected and what was found, such as `expected at most 10, found 12`.
     pub message: String,
 }
 
 impl OptionError {
-    /// The option at `path` is wrong, as `message` says.
+    /// Creates a problem of the option at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
@@ -141,36 +190,36 @@ impl fmt::Display for OptionError {
 
 impl std::error::Error for OptionError {}
 
-/// What a service is given when it opens.
+/// What a service receives when it is opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Setup<'a> {
-    /// The name of the listener.
+    /// The name of the listener in the configuration.
     pub name: &'a str,
-    /// The disk; every call on it may block, so use it in jobs once the service is open.
+    /// The disk. Every call may block, so after `open` use it in jobs only.
     pub disk: Arc<dyn Disk>,
 }
 
 impl<'a> Setup<'a> {
-    /// What a service named `name` gets, with its files on `disk`.
+    /// Creates the setup of a listener named `name`, whose files are on `disk`.
     #[must_use]
     pub fn new(name: &'a str, disk: Arc<dyn Disk>) -> Self {
         Self { name, disk }
     }
 }
 
-/// A service that cannot be opened.
+/// Why a service cannot be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SetupError {
     /// A directory cannot be used.
     Directory {
-        /// Which one.
+        /// The directory.
         path: std::path::PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Anything else.
+    /// Any other reason, as a sentence for the administrator.
     Other(String),
 }
 
@@ -185,7 +234,7 @@ impl fmt::Display for SetupError {
 
 impl std::error::Error for SetupError {}
 
-/// The options of a protocol that has none.
+/// The options of a protocol without options.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoOptions {}

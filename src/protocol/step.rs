@@ -1,4 +1,4 @@
-//! What a protocol decides: how much of the input is done with, and what happens next.
+//! What a protocol decides: how much of the input is consumed, and what happens next.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,46 +7,48 @@ use super::job::{Continuation, ErasedSink, Storing};
 use super::{Context, ProtocolError, Sink, Stored, StreamProtocol};
 use crate::job::Job;
 
-/// What a protocol answers to the driver: a decision, or the error that ends the connection.
+/// What a protocol returns to the driver: a decision, or the error that ends the connection.
 pub type Reply = Result<Step, ProtocolError>;
 
-/// How many bytes of the input are done with, and what happens next.
+/// A protocol's decision: how much of the input is consumed, and what happens next.
 #[derive(Debug)]
 #[must_use]
 pub struct Step {
-    /// How many bytes at the front of the input are done with, and will not be shown again.
+    /// Bytes at the front of the input that the driver will not pass again.
     pub(crate) consumed: usize,
     pub(crate) then: Then,
 }
 
 impl Step {
-    /// One message of `consumed` bytes is done with; call again for the next one, if anything is left.
+    /// Consumes a message of `consumed` bytes; the driver calls again for the next one, if input is left. On input, 0 is a
+    /// bug: the same call would repeat for ever.
     pub const fn again(consumed: usize) -> Self {
         Self { consumed, then: Then::Again }
     }
 
-    /// Nothing can be done before more arrives.
+    /// Waits for more bytes. `within` chooses the deadline.
     pub const fn wait(within: Within) -> Self {
         Self { consumed: 0, then: Then::Wait { within, quiet: None } }
     }
 
-    /// Nothing can be done before more arrives, or before nothing has arrived for `quiet`: then comes
-    /// [`Event::Quiet`](super::Event::Quiet).
+    /// Waits for more bytes. If none arrives for `quiet`, the driver delivers [`Event::Quiet`](super::Event::Quiet); zero
+    /// means never.
     pub const fn wait_quiet(within: Within, quiet: Duration) -> Self {
         Self { consumed: 0, then: Then::Wait { within, quiet: Some(quiet) } }
     }
 
-    /// Let a worker do `work`, which may block: a file, a lookup, heavy computation. The connection rests until it is done.
-    /// Then the driver calls `then`, a method of the protocol, with what `work` has returned and with what has not been
-    /// consumed.
+    /// Runs `work`, which may block (a file, a name lookup, heavy computation), on a worker thread. The connection rests
+    /// until `work` returns. Then the driver calls `then`, a method of the protocol, with the result and the input that has
+    /// not been consumed.
     ///
-    /// A connection has at most one job at a time, so its jobs stay in order. A panic in `work` ends the connection.
+    /// A connection has at most one job at a time, so results come in the order of the jobs. A panic in `work` ends the
+    /// connection as a bug. If no worker takes the job, the driver delivers [`Event::NoWorker`](super::Event::NoWorker).
     ///
     /// ```
     /// use reactor::protocol::{Context, Reply, Step, StreamProtocol};
     /// use reactor::testing::{Script, converse};
     ///
-    /// /// Answers each byte by the sum of all numbers up to it.
+    /// /// Answers each byte with the sum of all numbers up to it.
     /// struct Sums;
     ///
     /// impl StreamProtocol for Sums {
@@ -89,7 +91,7 @@ impl Step {
         Self { consumed: 0, then: Then::Job(Job::new(move || Continuation::new(work(), then))) }
     }
 
-    /// Let a worker do `work`, of which nothing comes back: afterwards the next message is handled, if anything is left.
+    /// Runs `work`, which has no result, on a worker thread. Then the driver delivers the next message, if input is left.
     pub fn run(work: impl FnOnce() + Send + 'static) -> Self {
         Self {
             consumed: 0,
@@ -100,9 +102,9 @@ impl Step {
         }
     }
 
-    /// Write the bytes that follow to `sink`: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
-    /// writes. At the end the driver calls `then`, a method of the protocol, with the sink, how it went, and what has not
-    /// been consumed.
+    /// Writes the input that is not consumed, and the bytes that follow, to `sink` on a worker thread: up to `at_most` bytes,
+    /// or up to the peer's FIN. The driver goes on reading meanwhile. At the end it calls `then`, a method of the protocol,
+    /// with the sink, the outcome, and the input behind those bytes.
     pub fn bulk<P: StreamProtocol, S: Sink>(
         sink: S,
         at_most: u64,
@@ -111,25 +113,25 @@ impl Step {
         Self { consumed: 0, then: Then::Bulk { to: Box::new(Storing { sink, then }), at_most } }
     }
 
-    /// There is more to say than fits: call again with [`Event::Room`](super::Event::Room) when less than
-    /// `max_pending_output` is pending. Until then no input is delivered. For output that is made without a job; a job's
-    /// result waits for room anyway. A protocol that is called so, says nothing and asks again is closed as a bug.
+    /// Announces more output: the driver delivers [`Event::Room`](super::Event::Room) when less than `max_pending_output`
+    /// is pending, and no input before. For output that is made without a job, because a job's result waits for room anyway.
+    /// A protocol that appends nothing at `Room` and announces more output again is closed as a bug.
     pub const fn more() -> Self {
         Self { consumed: 0, then: Then::More }
     }
 
-    /// Send what is pending, then close; further input is discarded.
+    /// Sends what is pending, then closes the connection gracefully; further input is discarded.
     pub const fn finish() -> Self {
         Self { consumed: 0, then: Then::Finish }
     }
 
-    /// The same step, with `count` bytes consumed.
+    /// Returns the same step, with `count` bytes consumed.
     pub fn consuming(mut self, count: usize) -> Self {
         self.consumed = count;
         self
     }
 
-    /// The result of a job is not for this protocol.
+    /// Closes the connection: the result of a job is for another protocol.
     pub(super) const fn wrong_protocol() -> Self {
         Self { consumed: 0, then: Then::Bug("the result of its job is for another protocol") }
     }
@@ -141,26 +143,26 @@ pub(crate) enum Then {
     Again,
     /// Wait for more bytes.
     Wait {
-        /// What the protocol is in the middle of: picks the deadline.
+        /// What the protocol is in the middle of: chooses the deadline.
         within: Within,
-        /// If nothing arrives for this long, the protocol is told so.
+        /// If nothing arrives for this long, the driver delivers `Event::Quiet`.
         quiet: Option<Duration>,
     },
-    /// Run this on a worker; the connection rests until it is done. Its [`Continuation`] calls the protocol.
+    /// Run this on a worker; the connection rests until it returns a [`Continuation`], which calls the protocol.
     Job(Job),
-    /// The next bytes go to a file: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
+    /// Write the next bytes to a sink: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
     /// writes.
     Bulk {
-        /// Where they go, and which method is called at the end.
+        /// The sink, and the method that is called at the end.
         to: Box<dyn ErasedSink>,
-        /// The number of bytes after which it is over.
+        /// The number of bytes after which the driver stops.
         at_most: u64,
     },
     /// Call again when less than `max_pending_output` is pending. Until then no input is delivered.
     More,
     /// Send what is pending and close; further input is discarded.
     Finish,
-    /// Close: the protocol broke a rule. The driver's own word, not a protocol's.
+    /// Close: the protocol broke a rule. Only the driver makes this one.
     Bug(&'static str),
 }
 
@@ -180,7 +182,7 @@ impl fmt::Debug for Then {
     }
 }
 
-/// What a waiting protocol is in the middle of. It picks the deadline, and tells a shutdown what to wait for.
+/// What a waiting protocol is in the middle of. It chooses the deadline, and whether a shutdown waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Within {
@@ -189,6 +191,6 @@ pub enum Within {
     Nothing,
     /// In the middle of a request: `request_timeout` runs from its first byte, and a shutdown waits for its end.
     Request,
-    /// In the middle of contents: `idle_timeout` runs between bytes, and a shutdown waits for their end.
+    /// In the middle of contents, such as a file: only `idle_timeout` runs, between bytes, and a shutdown waits for the end.
     Body,
 }

@@ -1,6 +1,6 @@
-//! sum: a JSON object with two integers in, their sum out; over TCP and over UDP.
+//! `sum`: a JSON object with two integers in, their sum out; over TCP and over UDP.
 //!
-//! A request needs no delimiter: `scanner` finds where its object ends. `request` reads it.
+//! A request needs no delimiter: `scanner` finds where its object ends. `request` reads the object.
 
 mod request;
 mod scanner;
@@ -25,7 +25,7 @@ pub struct Sum {
     request_bytes_max: usize,
 }
 
-/// What a configuration may say.
+/// The options of `sum`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -138,7 +138,7 @@ impl DatagramProtocol for Sum {
     }
 }
 
-/// Reads a payload that is one request and nothing else but white space around it.
+/// Reads a payload that consists of one request, with white space around it.
 fn parse_alone(payload: &[u8], bytes_max: usize) -> Option<Request> {
     let text = skip_white_space(payload);
     let (request, len) = Request::parse_plain(text).or_else(|| match Scanner::new(bytes_max).scan(text) {
@@ -148,7 +148,7 @@ fn parse_alone(payload: &[u8], bytes_max: usize) -> Option<Request> {
     request.ok().filter(|_| skip_white_space(&text[len..]).is_empty())
 }
 
-/// The answer to one complete value. It counts what is refused while the connection goes on.
+/// Answers one complete value, and counts a refusal after which the connection goes on.
 fn answer(request: Result<Request, request::Fault>, cx: &mut Context<'_>) {
     match request.map(|Request { a, b }| a.checked_add(b)) {
         Ok(Some(sum)) => {
@@ -161,7 +161,7 @@ fn answer(request: Result<Request, request::Fault>, cx: &mut Context<'_>) {
     }
 }
 
-/// Answers that a value is refused. This must not cost much more than a sum does: a value may have a single byte.
+/// Answers that a value is refused. This must cost hardly more than a sum, because a value may be a single byte.
 fn refuse(reason: &'static str, fault: request::Fault, cx: &mut Context<'_>) {
     cx.refuse(reason);
     for part in [ERROR_BEGIN, fault, ERROR_END] {
@@ -169,11 +169,11 @@ fn refuse(reason: &'static str, fault: request::Fault, cx: &mut Context<'_>) {
     }
 }
 
-/// What stands around the text of an error. That has nothing that JSON escapes: it is ours, and never what a client sent.
+/// What encloses the text of an error. The text needs no escapes of JSON: it never contains what a client sent.
 const ERROR_BEGIN: &str = r#"{"Error":""#;
 const ERROR_END: &str = "\"}\n";
 
-/// An error after which nobody knows where the next request would begin.
+/// An error after which the start of the next request is unknown, so the connection must end.
 fn fatal(reason: &'static str, what: fmt::Arguments<'_>) -> ProtocolError {
     ProtocolError::new(reason, format!("{ERROR_BEGIN}{what}{ERROR_END}"))
 }

@@ -1,11 +1,9 @@
-//! time: the server speaks first. It tells the time once, and listens to nobody.
+//! `time`: the server speaks first. It sends the time once, and discards what the client sends.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use crate::protocol::{
-    Admission, Context, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService, Within,
-};
+use crate::protocol::{Context, Reply, Step, StreamProtocol, Within};
 
 /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z, since the epoch.
 const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
@@ -14,29 +12,12 @@ const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
 #[derive(Debug)]
 pub struct Time;
 
-impl Service for Time {
-    const NAME: &'static str = "time";
-    const ABOUT: &'static str = "Tells the time on connecting, then waits for the client to close.";
-    const TRY: &'static str = "nc 127.0.0.1 8330";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
-    }
-}
-
-impl StreamService for Time {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Self))
-    }
-}
-
 impl StreamProtocol for Time {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
-        // A clock that is set wrong is shown as near as the format allows: it has no years before 0 or after 9999, and
-        // `humantime` none before 1970.
+        // A clock that is set wrong is shown as near as the format allows: RFC 3339 has no year after 9999, and `humantime`
+        // has no time before 1970.
         let time = cx.wall_clock().clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_SECOND);
-        let _ = writeln!(cx.out, "{}", humantime::format_rfc3339_micros(time)); // An outbox takes everything.
+        let _ = writeln!(cx.out, "{}", humantime::format_rfc3339_micros(time)); // Writing to an outbox never fails.
         Ok(Step::wait(Within::Nothing))
     }
 
@@ -93,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_stays_is_left_in_peace_until_it_is_idle_or_the_server_stops() {
+    fn a_client_that_stays_is_closed_when_idle_or_when_the_server_stops() {
         let limits = Limits { idle_timeout: 3600 * SECOND, ..Limits::default() };
         let script = Script::new().limits(limits).pause(1800 * SECOND).send("still here");
         for (script, reason, elapsed) in [

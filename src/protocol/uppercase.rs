@@ -1,7 +1,7 @@
-//! uppercase: every byte is answered at once, upper-cased; a line `exit` ends the connection.
+//! `uppercase`: answers every byte at once, in upper case; a line `exit` ends the connection.
 //!
-//! What a client gets must not depend on how TCP split what it wrote. So two things are held back until more arrives,
-//! by leaving them unconsumed: a last line that may yet become `exit`, and a last code point that is not whole.
+//! The answer must not depend on how TCP split what the client wrote. So the protocol leaves two things unconsumed until
+//! more arrives: a last line that may still become `exit`, and a last code point that is incomplete.
 
 mod letters;
 mod table;
@@ -10,55 +10,37 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::protocol::{
-    Admission, Context, Event, NoOptions, Peer, Reply, Service, Setup, SetupError, Step, StreamProtocol, StreamService,
-    Within,
-};
+use crate::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
 use table::Table;
 
-/// Finds the lines after the first that begin with `exit`: one pass at the speed of memory for all line starts.
+/// Finds lines after the first that begin with `exit`, in one pass over the input.
 static LATER_EXIT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\nexit"));
 
-/// Upper-cases a stream of bytes.
+/// Answers a stream of bytes in upper case.
 #[derive(Debug)]
-pub struct Uppercase;
-
-impl Service for Uppercase {
-    const NAME: &'static str = "uppercase";
-    const ABOUT: &'static str = "Answers everything in upper case; a line `exit` ends the connection.";
-    const TRY: &'static str = "nc 127.0.0.1 8001";
-    type Options = NoOptions;
-
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        // Made now, so that no client waits for it.
-        Table::get();
-        Ok(Self)
-    }
-}
-
-impl StreamService for Uppercase {
-    fn connect(&self, _: &Peer) -> Admission {
-        Ok(Box::new(Connection::new()))
-    }
-}
-
-#[derive(Debug)]
-struct Connection {
-    /// Whether the first byte that has not been consumed begins a line.
+pub struct Uppercase {
+    /// Whether the first unconsumed byte begins a line.
     at_line_start: bool,
 }
 
-impl Connection {
-    const fn new() -> Self {
+impl Default for Uppercase {
+    fn default() -> Self {
         Self { at_line_start: true }
     }
+}
 
+/// Makes the table of letters now, so that no client waits for it.
+pub(crate) fn prepare() {
+    Table::get();
+}
+
+impl Uppercase {
     /// Whether what follows `before` begins a line.
     fn begins_line(&self, before: &[u8]) -> bool {
         before.last().map_or(self.at_line_start, |last| *last == b'\n')
     }
 
-    /// Where the first line begins that is exactly `exit`, newline included.
+    /// Returns the start of the first line that is exactly `exit`, its newline included.
     fn exit_line(&self, input: &[u8]) -> Option<usize> {
         let is_exit = |start: usize| input[start..].starts_with(b"exit\n") || input[start..].starts_with(b"exit\r\n");
         if self.at_line_start && is_exit(0) {
@@ -74,7 +56,7 @@ impl Connection {
         None
     }
 
-    /// The length of the last line, if more bytes could make it an `exit` line.
+    /// Returns the length of the last line if more bytes could make it an `exit` line, otherwise 0.
     fn unfinished_exit_line(&self, input: &[u8]) -> usize {
         let may_become_exit = |len: &usize| {
             let before = input.strip_suffix(&b"exit\r\n"[..*len]);
@@ -84,7 +66,7 @@ impl Connection {
     }
 }
 
-impl StreamProtocol for Connection {
+impl StreamProtocol for Uppercase {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
         if let Some(start) = self.exit_line(input) {
             letters::append_uppercase(&input[..start], cx.out);

@@ -78,7 +78,7 @@ impl<K: Kernel> Reactor<K> {
     fn no_room(&self, key: u32) -> Option<&'static str> {
         let slot = self.slots.get(key as usize)?;
         let endpoint = &self.endpoints[slot.endpoint];
-        if endpoint.places >= endpoint.limits.max_connections {
+        if endpoint.connections >= endpoint.limits.max_connections {
             Some("max_connections")
         } else if self.totals.descriptors + endpoint.descriptors() > self.totals.descriptors_max
             || !self.waiters.descriptors.admits(key)
@@ -106,7 +106,7 @@ impl<K: Kernel> Reactor<K> {
                 endpoint.stats.paused.add(reason);
             }
             if reason != DESCRIPTORS && !std::mem::replace(&mut listener.waits_for_room, true) {
-                self.waiters.place.push(key);
+                self.waiters.connections.push(key);
             }
         }
         if let Some(error) = error {

@@ -142,7 +142,7 @@ impl<K: Kernel> Reactor<K> {
 
     fn check_sums(&self, census: &Census) -> Result<(), String> {
         let lives = |key: u32| self.slots.contains(key as usize);
-        let open: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
+        let open: usize = self.endpoints.iter().map(|endpoint| endpoint.connections).sum();
         let opening: usize = self.endpoints.iter().map(|endpoint| endpoint.opening).sum();
         let visits = !self.queues.are_empty();
         let served = census.buffer_waiters == 0 || self.lent.buffers.free() == 0 || visits;

@@ -12,8 +12,8 @@ use crate::time::Time;
 pub(super) struct Waiters {
     /// Uploads that wait for a buffer.
     pub(super) buffer: VecDeque<Token>,
-    /// Listeners that wait for a place among the connections.
-    pub(super) place: Vec<u32>,
+    /// Listeners that wait until a connection is freed.
+    pub(super) connections: Vec<u32>,
     /// Listeners that wait for descriptors.
     pub(super) descriptors: Short,
     /// A connection was freed in this turn.

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_books_are_closed_until_somebody_asks_and_a_new_connection_begins_at_zero() {
+    fn counting_starts_on_request_and_a_new_connection_begins_at_zero() {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let mut ledger = Ledger::default();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn each_owner_is_as_old_as_itself_whoever_had_its_slot_before() {
+    fn each_owner_has_its_own_age_whatever_its_slot_held_before() {
         let start = Time::since(Instant::now(), Instant::now());
         let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
         let mut ledger = Ledger::default();

@@ -47,7 +47,7 @@ impl<K: Kernel> Reactor<K> {
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
         let is_direct = matches!(before, Before::Nothing);
-        if is_direct && !self.takes_place(index, peer) {
+        if is_direct && !self.admits(index, peer) {
             self.refuse(index, stream, "max_connections_per_ip");
             return false;
         }
@@ -77,7 +77,7 @@ impl<K: Kernel> Reactor<K> {
             Before::Connect(opens) => self.opens(index, Opening::connecting(stream, peer, opens, now)),
         };
         let endpoint = &mut self.endpoints[index];
-        endpoint.places += 1;
+        endpoint.connections += 1;
         self.totals.descriptors += endpoint.descriptors();
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
         self.insert(token, index, owner);
@@ -105,8 +105,8 @@ impl<K: Kernel> Reactor<K> {
         xray::record(|| What::Closed(reason));
     }
 
-    /// Whether there is a place for one more peer of that address. If so, it is taken.
-    fn takes_place(&mut self, endpoint: u16, peer: &Peer) -> bool {
+    /// Whether one more peer of that address is within the limit. If so, it is counted.
+    fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
         let endpoint = &mut self.endpoints[endpoint];
         match endpoint.limits.max_connections_per_ip {
             Some(most) if !endpoint.peers.admit(peer, most) => {
@@ -118,10 +118,10 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Makes a protocol for `peer`, which has taken its place.
+    /// Makes a protocol for `peer`, which has been counted.
     ///
     /// # Errors
-    /// The service refuses the peer, or has panicked: the place is free again.
+    /// The service refuses the peer, or has panicked: the peer counts no more.
     fn connect(&mut self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
         let endpoint = &mut self.endpoints[endpoint];
         let service = endpoint.service.as_ref();
@@ -144,7 +144,7 @@ impl<K: Kernel> Reactor<K> {
     /// Lets the protocol of a new connection speak first; nothing happens yet if it opens still.
     fn greet(&mut self, key: u32) {
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(key) {
-            xray::about(visit.place.id.into(), || What::Visit);
+            xray::about(visit.place.id.token(), || What::Visit);
             connection.open(&mut visit);
             let errand = visit.errand.take();
             self.totals.pending_bytes += connection.pending_bytes();
@@ -156,7 +156,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn drive_opening(&mut self, key: u32) {
         let Some((Owner::Opening(opening), mut visit)) = self.visit(key) else { return };
         let now = visit.now;
-        xray::about(visit.place.id.into(), || What::Visit);
+        xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = opening.pending_bytes();
         let visited = opening.drive(&mut visit);
         let errand = visit.errand.take();
@@ -180,7 +180,7 @@ impl<K: Kernel> Reactor<K> {
         let index = slot.endpoint;
         let Owner::Opening(opening) = &slot.owner else { return };
         let peer = opening.peer();
-        let connected = match self.takes_place(index, &peer) {
+        let connected = match self.admits(index, &peer) {
             true => self.connect(index, &peer),
             false => Err("max_connections_per_ip".into()),
         };

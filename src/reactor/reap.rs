@@ -23,7 +23,7 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         if std::mem::take(&mut self.waiters.freed) {
-            while let Some(key) = self.waiters.place.pop() {
+            while let Some(key) = self.waiters.connections.pop() {
                 if let Some(Slot { owner: Owner::Listener(listener), .. }) = self.slots.get_mut(key as usize) {
                     listener.waits_for_room = false;
                 }
@@ -79,11 +79,11 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Frees the slot of a connection, and its place among the others.
+    /// Frees the slot of a connection, which no longer counts against the limits.
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
         let endpoint = &mut self.endpoints[slot.endpoint];
-        endpoint.places -= 1;
+        endpoint.connections -= 1;
         self.totals.descriptors -= endpoint.descriptors();
         self.waiters.freed = true;
     }

@@ -49,7 +49,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     pub(super) fn turn_begins(&self, number: u64) -> What {
-        let connections: usize = self.endpoints.iter().map(|endpoint| endpoint.places).sum();
+        let connections: usize = self.endpoints.iter().map(|endpoint| endpoint.connections).sum();
         What::Turn {
             number,
             connections: connections as u32,

@@ -5,7 +5,7 @@ use crate::kernel::{Command, Kernel};
 use crate::limits::CUT_GRACE;
 use crate::protocol::CloseReason;
 use crate::time::Time;
-use crate::xray::{self, NOBODY, What};
+use crate::xray::{self, LOOP, What};
 
 /// How far a stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Stopped {
 impl<K: Kernel> Reactor<K> {
     /// Does what a signal or a [`Handle`](crate::Handle) asks for.
     pub(super) fn obey(&mut self, command: Command) {
-        xray::about(NOBODY, || What::Command(command));
+        xray::about(LOOP, || What::Command(command));
         match command {
             Command::Report => {
                 self.report_all();
@@ -56,7 +56,7 @@ impl<K: Kernel> Reactor<K> {
     /// request that they are in the middle of.
     fn stop_in_order(&mut self) {
         if self.stop == Stop::No {
-            xray::about(NOBODY, || What::Stopping { cut: false });
+            xray::about(LOOP, || What::Stopping { cut: false });
             log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
             // What is cut has to be discarded, and that belongs to the time as well.
             let grace = CUT_GRACE.min(self.shutdown_timeout / 10);
@@ -71,7 +71,7 @@ impl<K: Kernel> Reactor<K> {
             return;
         }
         self.stop = Stop::Cut(self.moment.now.after(CUT_GRACE), stopped);
-        xray::about(NOBODY, || What::Stopping { cut: true });
+        xray::about(LOOP, || What::Stopping { cut: true });
         for (key, slot) in &mut self.slots {
             let token = slot.token(key as u32);
             if let Owner::Mailbox(mailbox) = &mut slot.owner {

@@ -79,7 +79,7 @@ fn told(reactor: &mut Reactor, mut peer: TcpStream) -> String {
 }
 
 #[test]
-fn a_protocol_is_made_when_the_opening_is_complete_and_gets_what_came_behind_it() {
+fn a_protocol_starts_after_the_opening_and_gets_the_bytes_behind_it() {
     let mut reactor = server("{}");
     let mut peer = connect(&reactor);
     turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 1);

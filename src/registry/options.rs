@@ -1,23 +1,26 @@
-//! The options of a protocol, whose type is known only where the protocol is registered.
+//! The options of a protocol without their type, which is known only where the protocol is registered.
 
 use std::any::TypeId;
 use std::fmt;
+use std::marker::PhantomData;
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::json::{Findings, member, push_name};
-use crate::protocol::{NoOptions, OptionError, Service, Setup, SetupError};
+use crate::protocol::{OptionError, Service, Setup, SetupError};
 
-/// What a configuration does with the options of a protocol.
+/// The operations of a configuration on the options of a protocol.
 #[derive(Clone, Copy)]
 pub(crate) struct OptionsType {
-    /// Options that are the same type.
+    /// The type of the options.
     pub(crate) id: TypeId,
-    /// Reads and checks them. The arguments are the member `options`, if there is one, and its listener.
+    /// Reads and checks the options. The arguments are the member `options`, if there is one, and the listener.
     pub(crate) read: fn(Option<&Value<'_>>, &Value<'_>, &mut Findings<'_>) -> Option<serde_json::Value>,
-    /// The defaults, if they pass the check.
+    /// Returns the defaults, if they pass the check.
     pub(crate) checked_defaults: fn() -> Result<serde_json::Value, Vec<OptionError>>,
     pub(crate) subschema: fn(&mut SchemaGenerator) -> Schema,
     defaults: fn() -> serde_json::Value,
@@ -34,17 +37,20 @@ impl OptionsType {
         }
     }
 
-    /// That of protocols without options.
-    pub(crate) fn none() -> Self {
-        Self::of::<Plain>()
+    /// Returns the type of protocols whose options are checked by their type alone.
+    pub(crate) fn of_type<O>() -> Self
+    where
+        O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+    {
+        Self::of::<Plain<O>>()
     }
 
-    /// All options with their defaults.
+    /// Returns all options with their defaults.
     pub(crate) fn defaults(&self) -> serde_json::Value {
         (self.defaults)()
     }
 
-    /// A JSON Schema for the options alone, with all that it refers to.
+    /// Returns a JSON Schema for the options alone, with all definitions that it refers to.
     pub(crate) fn schema(&self) -> serde_json::Value {
         let mut generator = SchemaGenerator::default();
         let mut schema = (self.subschema)(&mut generator);
@@ -56,17 +62,20 @@ impl OptionsType {
     }
 }
 
-/// Stands for every protocol without options.
-struct Plain;
+/// A service that represents all protocols that are registered by a function.
+struct Plain<O>(PhantomData<fn() -> O>);
 
-impl Service for Plain {
+impl<O> Service for Plain<O>
+where
+    O: Serialize + DeserializeOwned + JsonSchema + Default + 'static,
+{
     const NAME: &'static str = "";
     const ABOUT: &'static str = "";
     const TRY: &'static str = "";
-    type Options = NoOptions;
+    type Options = O;
 
-    fn open(_: NoOptions, _: &Setup<'_>) -> Result<Self, SetupError> {
-        Ok(Self)
+    fn open(_: O, _: &Setup<'_>) -> Result<Self, SetupError> {
+        Ok(Self(PhantomData))
     }
 }
 
@@ -98,13 +107,13 @@ fn read<S: Service>(
         .ok()
 }
 
-/// The options with all defaults, as they would be written.
+/// Checks the options, and returns them as JSON with all defaults.
 fn complete<S: Service>(options: &S::Options) -> Result<serde_json::Value, Vec<OptionError>> {
     S::check(options)?;
     serde_json::to_value(options).map_err(|error| vec![OptionError::new("", format!("expected JSON: {error}"))])
 }
 
-/// Where the value at `path` starts; if it was left out, where the innermost value around it does.
+/// Returns the offset of the value at `path`; if the value was left out, the offset of the innermost value around it.
 fn locate(options: &Value<'_>, path: &str) -> usize {
     let mut value = options;
     for step in path.split(['.', '[', ']']).filter(|step| !step.is_empty()) {

@@ -1,4 +1,4 @@
-//! What must be true: after each turn, when the faults are over, and at the end.
+//! The invariants: after each turn, when the faults have stopped, and at the end.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,7 +14,8 @@ use crate::testing::{Links, MemoryDisk};
 
 type Server = Reactor<SimulatedKernel>;
 
-/// After each turn: the invariants of the loop, nobody wronged, and what has been confirmed is durable.
+/// Checks after each turn: the invariants of the loop, that no client was treated wrongly, and that confirmed files are
+/// durable.
 pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Result<(), String> {
     let world = &mut *world.borrow_mut();
     let census = reactor.census()?;
@@ -27,7 +28,7 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
         return Err(format!("{open:?} listeners, sockets and connections are open, but the loop has {census:?}"));
     }
     if census.jobs != world.jobs.len() {
-        return Err(format!("{} jobs are out, but the loop awaits {}", world.jobs.len(), census.jobs));
+        return Err(format!("{} jobs are unfinished, but the loop awaits {}", world.jobs.len(), census.jobs));
     }
     if let Some(most) = network.chaos.descriptors
         && links + world.disk_memory().drafts() + RESERVED_DESCRIPTORS > most
@@ -39,7 +40,7 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
     }
     if census.stale_notices != network.stale_notices {
         let (ignored, given) = (census.stale_notices, network.stale_notices);
-        return Err(format!("{given} notices were for nobody, but {ignored} were ignored"));
+        return Err(format!("{given} notices were stale, but {ignored} were ignored"));
     }
     if census.buffer_waiters > 0 {
         world.network.seen.insert("an upload that waits for a buffer");
@@ -52,13 +53,13 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
     }
     no_listener_overtakes(world, reactor)?;
     no_wake_up_is_lost(world, reactor)?;
-    nobody_is_read_beyond_a_budget(world)?;
+    no_connection_is_read_beyond_its_budget(world)?;
     no_address_has_too_many(world)?;
-    nobody_is_borne_for_too_long(world)?;
+    hostile_clients_are_closed_in_time(world)?;
     confirmed_is_durable(world)
 }
 
-/// While a listener is the first of those that are short of descriptors, no other one accepts.
+/// Checks that no other listener accepts while a listener is the first that waits for descriptors.
 fn no_listener_overtakes(world: &mut World, reactor: &Server) -> Result<(), String> {
     let first = reactor.first_in_short();
     let accepted = first.map(|index| {
@@ -82,7 +83,7 @@ fn no_listener_overtakes(world: &mut World, reactor: &Server) -> Result<(), Stri
     }
 }
 
-/// Whoever believes that nothing is left to do is right, or the kernel owes it an edge.
+/// Checks that a slot which waits has nothing left to do, or that the kernel owes it an edge.
 fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
     for (token, claim) in reactor.claims() {
         let Some(number) = world.network.links.iter().rposition(|link| link.token == Some(token)) else { continue };
@@ -101,7 +102,7 @@ fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
     for token in reactor.drained() {
         let listener = world.network.listeners.iter().find(|listener| listener.open && listener.token == token);
         if listener.is_some_and(|it| !it.queue.is_empty() && !it.edge && it.edges_planned == 0) {
-            return Err(format!("{token}: a lost wake-up: somebody waits to be accepted, and no edge is owed"));
+            return Err(format!("{token}: a lost wake-up: a connection waits to be accepted, and no edge is owed"));
         }
         let socket = world.network.sockets.iter().find(|socket| socket.open && socket.token == token);
         if socket.is_some_and(|it| !it.queue.is_empty() && !it.edge.readable && it.edges_planned == 0) {
@@ -111,8 +112,8 @@ fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// One client has no more of a turn than its share.
-fn nobody_is_read_beyond_a_budget(world: &mut World) -> Result<(), String> {
+/// Checks that no connection is read beyond its budget of a turn.
+fn no_connection_is_read_beyond_its_budget(world: &mut World) -> Result<(), String> {
     for (number, link) in world.network.links.iter_mut().enumerate() {
         let read = std::mem::take(&mut link.read_in_turn);
         if read > QUIET_BYTES_MAX + VISIT_BYTES_MAX {
@@ -137,19 +138,19 @@ fn no_address_has_too_many(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Hostile clients are got rid of in time.
-fn nobody_is_borne_for_too_long(world: &World) -> Result<(), String> {
+/// Checks that hostile clients are closed in time.
+fn hostile_clients_are_closed_in_time(world: &World) -> Result<(), String> {
     for (number, link) in world.network.links.iter().enumerate() {
-        let Some(most) = world.clients[link.client].plan.borne_for else { continue };
-        let borne = world.network.now - link.accepted_at;
-        if link.server == ServerEnd::Open && borne > most {
-            return Err(format!("link {number}: a hostile client has been borne for {borne:?}"));
+        let Some(most) = world.clients[link.client].plan.closed_within else { continue };
+        let connected_for = world.network.now - link.accepted_at;
+        if link.server == ServerEnd::Open && connected_for > most {
+            return Err(format!("link {number}: a hostile client has been connected for {connected_for:?}"));
         }
     }
     Ok(())
 }
 
-/// A file that the server has confirmed survives a loss of power at this moment.
+/// Checks that a file which the server has confirmed would survive a loss of power at this moment.
 fn confirmed_is_durable(world: &mut World) -> Result<(), String> {
     let disk = world.disk_memory();
     for client in &mut world.clients {
@@ -177,13 +178,13 @@ fn confirmed_is_durable(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-/// A file with its final name is complete, and one that was confirmed is there.
+/// Checks that a file with its final name is complete, and that confirmed files exist.
 pub(super) fn files(world: &World, disk: &MemoryDisk) -> Result<(), String> {
     let uploads =
         || world.clients.iter().flat_map(|client| client.plan.uploads.iter().map(move |upload| (client, upload)));
     for name in disk.names() {
         let Some((client, upload)) = uploads().find(|(_, upload)| upload.name == name) else {
-            return Err(format!("a file that nobody sent: {name:?}"));
+            return Err(format!("a file that no client sent: {name:?}"));
         };
         let contents = disk.contents(&name);
         let is_old = !upload.is_confirmed && upload.before.is_some() && contents == upload.before;
@@ -191,17 +192,17 @@ pub(super) fn files(world: &World, disk: &MemoryDisk) -> Result<(), String> {
             return Err(format!("{name} holds {}", excerpt(&contents.unwrap_or_default())));
         }
         if !is_old && !upload.is_confirmed && client.link.is_none() {
-            return Err(format!("{name} is there before it was sent"));
+            return Err(format!("{name} exists before it was sent"));
         }
     }
     let must_be_there = |upload: &Upload| upload.is_confirmed || upload.before.is_some();
     match uploads().find(|(_, upload)| must_be_there(upload) && disk.contents(&upload.name).is_none()) {
-        Some((_, upload)) => Err(format!("{} was there and is gone", upload.name)),
+        Some((_, upload)) => Err(format!("{} existed and is missing", upload.name)),
         None => Ok(()),
     }
 }
 
-/// The faults are over and everybody is done: nothing but listeners is left.
+/// Checks that only the listeners are left after the faults have stopped and all clients are done.
 pub(super) fn at_rest(world: &World, reactor: &Server) -> Result<(), String> {
     let census = reactor.census()?;
     let rest = Census {
@@ -224,18 +225,18 @@ pub(super) fn at_rest(world: &World, reactor: &Server) -> Result<(), String> {
         }
         for upload in &client.plan.uploads {
             if world.disk_memory().contents(&upload.name).as_ref() != Some(&upload.contents) {
-                return Err(format!("{} was sent completely and is not there", upload.name));
+                return Err(format!("{} was sent completely and is missing", upload.name));
             }
         }
     }
     Ok(())
 }
 
-/// The server has stopped.
+/// Checks that nothing is left after the server has stopped.
 pub(super) fn after_the_end(world: &Rc<RefCell<World>>, reactor: &Server) -> Result<(), String> {
     let world = world.borrow();
     let census = reactor.census()?;
-    // A stop that had to cut connections does not await their last jobs for ever.
+    // A stop that resets connections does not wait for ever for their last jobs.
     if census.remains == 0 {
         if census != (Census { stale_notices: census.stale_notices, ..Census::default() }) {
             return Err(format!("after the end the loop still has {census:?}"));
@@ -253,7 +254,7 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
         let stats = endpoint.stats();
         let add_up = match endpoint.transport() {
             Transport::Tcp => {
-                stats.accepted == stats.closed.total() && endpoint.places == 0 && endpoint.peers.is_empty()
+                stats.accepted == stats.closed.total() && endpoint.connections == 0 && endpoint.peers.is_empty()
             }
             Transport::Udp => stats.received_datagrams == stats.datagrams_accounted(),
         };
@@ -264,7 +265,7 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// Who waits in vain.
+/// Describes the clients that wait in vain.
 pub(super) fn describe_the_unserved(world: &World) -> String {
     let waits = |client: &&Client| client.state == State::Busy && client.plan.honest;
     let mut unserved: Vec<_> = world.clients.iter().filter(waits).map(Client::describe).collect();
@@ -276,6 +277,6 @@ pub(super) fn describe_the_unserved(world: &World) -> String {
             unserved.push(format!("link {number} of client {} is {:?}", link.client, link.server));
         }
     }
-    unserved.extend((!world.jobs.is_empty()).then(|| format!("{} jobs are out", world.jobs.len())));
-    format!("the faults are long over, but not everything came right: {}", unserved.join("; "))
+    unserved.extend((!world.jobs.is_empty()).then(|| format!("{} jobs are unfinished", world.jobs.len())));
+    format!("the faults stopped long ago, but the server has not recovered: {}", unserved.join("; "))
 }

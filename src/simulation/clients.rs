@@ -1,4 +1,4 @@
-//! Clients: each plays a list of acts, reads at its own pace, and knows what it must be told.
+//! Clients: each plays a list of acts, reads at its own pace, and knows the answer that it must get.
 
 pub(super) mod datagram;
 pub(super) mod honest;
@@ -11,10 +11,10 @@ use super::network::{Arrival, Network, wall_clock_at};
 use super::random::Random;
 use super::settings::Service;
 
-/// One thing that a client does.
+/// One action of a client.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    /// Sends all of this, in pieces.
+    /// Sends these bytes, in pieces.
     Send(Vec<u8>),
     /// Waits until it has received this many bytes altogether.
     Await(usize),
@@ -27,46 +27,46 @@ pub(super) enum Act {
     Reset,
 }
 
-/// What a client must be told.
+/// The answer that a client must get.
 #[derive(Debug, Clone)]
 pub(super) enum Expectation {
-    /// Exactly this, and at any time a prefix of it.
+    /// Exactly these bytes, and at any time a prefix of them.
     Exactly(Vec<u8>),
-    /// The time of connecting.
+    /// A line with the time of connecting.
     Time,
-    /// Nothing can be said.
+    /// Any answer is accepted.
     Anything,
 }
 
-/// A file on its way, as its client knows it.
+/// An upload, as its client knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Upload {
     pub(super) name: String,
-    /// What is under this name from the start, if anything.
+    /// The contents of the file of this name at the start, if it exists.
     pub(super) before: Option<Vec<u8>>,
     pub(super) contents: Vec<u8>,
-    /// The number of bytes received by which the server has confirmed it; `None` if the client would not know.
+    /// The number of received bytes that include the confirmation; `None` if the client does not wait for it.
     pub(super) confirmed_at: Option<usize>,
     pub(super) is_confirmed: bool,
 }
 
-/// What a client is going to do.
+/// The plan of a client.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) service: Service,
     pub(super) acts: Vec<Act>,
     pub(super) expectation: Expectation,
     pub(super) uploads: Vec<Upload>,
-    /// It keeps the rules, so it must be served.
+    /// Whether it keeps the rules, so that it must be served.
     pub(super) honest: bool,
-    /// Bytes that it reads at a time; zero: it never reads.
+    /// Bytes that it reads at a time; 0: it never reads.
     pub(super) appetite: usize,
-    /// The time between two things that it does, at most.
+    /// The longest pause between two actions, in milliseconds.
     pub(super) pace_millis: u64,
-    /// Its bytes travel as it sent them: old clients rely on that.
+    /// Whether its segments are never split: old clients rely on that.
     pub(super) whole: bool,
-    /// How long the server may bear with it, from the moment of accepting it.
-    pub(super) borne_for: Option<Duration>,
+    /// The time within which the server must close it, from its acceptance.
+    pub(super) closed_within: Option<Duration>,
 }
 
 /// A client that plays its plan.
@@ -75,11 +75,11 @@ pub(super) struct Client {
     pub(super) number: usize,
     pub(super) plan: Plan,
     act: usize,
-    /// Bytes sent of the current act.
+    /// Bytes of the current act that were sent.
     sent: usize,
     pub(super) link: Option<usize>,
     pub(super) received: Vec<u8>,
-    /// When the turn began in which it connected.
+    /// The begin of the turn in which it connected.
     connected_since: Duration,
     ended: bool,
     pub(super) state: State,
@@ -88,11 +88,11 @@ pub(super) struct Client {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
     Busy,
-    /// It has done all it wanted, and was told all it should be.
+    /// It has played all acts, and got the complete answer.
     Served,
-    /// Something that was not its own fault hit it, or it was hostile: whatever it was told was right.
+    /// A fault hit it, or it is hostile; all that it received was correct.
     Excused,
-    /// It was treated wrongly.
+    /// It was treated wrongly; the text says how.
     Wronged(String),
 }
 
@@ -115,12 +115,12 @@ impl Client {
         SocketAddr::from(([192, 0, 2, (self.number % 4) as u8 + 1], 20_000 + self.number as u16))
     }
 
-    /// Whether it has played all its acts.
+    /// Whether it has played all acts.
     pub(super) fn has_played(&self) -> bool {
         self.act == self.plan.acts.len()
     }
 
-    /// Goes on: reads what it wants to, and does the next thing that it can do. `gone`: there will be no server.
+    /// Reads, and plays as many acts as possible. `gone`: no server will start again.
     pub(super) fn go_on(&mut self, network: &mut Network, random: &mut Random, gone: bool) {
         if self.state != State::Busy {
             return;
@@ -158,7 +158,7 @@ impl Client {
         }
     }
 
-    /// Reads a mouthful, and compares it with what must come. Returns whether there was anything.
+    /// Reads once, and compares the bytes with the expectation. Returns whether any arrived.
     fn read(&mut self, network: &mut Network, link: usize, random: &mut Random) -> bool {
         if self.plan.appetite == 0 {
             return false;
@@ -171,13 +171,13 @@ impl Client {
             }
             Arrival::Nothing => false,
             Arrival::End => {
-                if !std::mem::replace(&mut self.ended, true) && self.lacks_something() {
+                if !std::mem::replace(&mut self.ended, true) && self.needs_an_answer() {
                     self.end_badly(network, link, "the server finished too early");
                 }
                 false
             }
             Arrival::Reset => {
-                let expected = self.has_played() && !self.lacks_something();
+                let expected = self.has_played() && !self.needs_an_answer();
                 self.end_badly(
                     network,
                     link,
@@ -188,8 +188,8 @@ impl Client {
         }
     }
 
-    /// Whether acts that need the server are left.
-    fn lacks_something(&self) -> bool {
+    /// Whether acts that need an answer of the server are left.
+    fn needs_an_answer(&self) -> bool {
         match &self.plan.expectation {
             Expectation::Exactly(expected) => {
                 let waits = self.plan.acts[self.act.min(self.plan.acts.len())..]
@@ -207,8 +207,8 @@ impl Client {
         let wrong = match &self.plan.expectation {
             Expectation::Exactly(expected) => {
                 let right = expected.starts_with(&self.received);
-                let in_order = hit && ends_in_order(&self.received, expected);
-                !(right || in_order)
+                let ends_correctly = hit && ends_correctly(&self.received, expected);
+                !(right || ends_correctly)
             }
             Expectation::Time => !is_time_between(&self.received, self.connected_since, network.now),
             Expectation::Anything => false,
@@ -219,11 +219,12 @@ impl Client {
                 Expectation::Exactly(expected) => excerpt(expected),
                 _ => "the time of connecting".to_owned(),
             };
-            self.state = State::Wronged(format!("it was told {received} instead of {expected}"));
+            self.state = State::Wronged(format!("it received {received} instead of {expected}"));
         }
     }
 
-    /// Plays as many acts as possible. Returns when to go on, if by itself.
+    /// Plays the current act, if possible. Returns the pause before the next act; `None` if the client waits for the
+    /// network.
     fn play(&mut self, network: &mut Network, link: usize, random: &mut Random) -> Option<Duration> {
         let act = self.plan.acts.get(self.act)?;
         let mut wait = Duration::ZERO;
@@ -235,7 +236,7 @@ impl Client {
                 } else {
                     (rest.len() / 3).max(random.within(1..rest.len().clamp(1, 2000) + 1))
                 };
-                // A name may come in two pieces, if there is no silence between them.
+                // A name may be sent in two pieces, if there is no silence between them.
                 let head = self.plan.service.head(bytes);
                 let halved = !self.plan.whole && self.sent == 0 && head > 1 && random.flip();
                 let most = match self.sent {
@@ -300,7 +301,7 @@ impl Client {
         };
     }
 
-    /// Why it is not done yet, for a failure.
+    /// Describes the state of the client, for a failure.
     pub(super) fn describe(&self) -> String {
         let act = self.plan.acts.get(self.act).map(|act| match act {
             Act::Send(bytes) => format!("sending {} of {} bytes", self.sent, bytes.len()),
@@ -317,13 +318,13 @@ impl Client {
     }
 }
 
-/// Whether a connection that was hit ends as one may: with an error line where the rest of `expected` should stand, or
-/// with the beginning of a code point or of `exit`, which `uppercase` lets go of when the server stops.
-fn ends_in_order(received: &[u8], expected: &[u8]) -> bool {
+/// Whether a connection that was hit ends correctly: with an error line in place of the rest of `expected`, or with the
+/// beginning of a code point or of `exit`, which `uppercase` flushes when the server stops.
+fn ends_correctly(received: &[u8], expected: &[u8]) -> bool {
     const ERROR: &[u8] = b"error: ";
     let same = received.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let rest = &received[same..];
-    // Another error line may have been expected, and begins like this one.
+    // An error line may also have been expected here, and begins like this one.
     let is_error = (0..=ERROR.len().min(same)).any(|back| {
         let rest = &received[same - back..];
         rest.starts_with(ERROR) || ERROR.starts_with(rest)
@@ -332,12 +333,12 @@ fn ends_in_order(received: &[u8], expected: &[u8]) -> bool {
     is_error || is_split_letter || b"EXIT\r".starts_with(rest)
 }
 
-/// An act that waits for nothing: who does only such things reads nothing either.
+/// Whether an act does not wait for the server: a client with only such acts reads nothing.
 const fn is_deaf(act: &Act) -> bool {
     !matches!(act, Act::End | Act::Await(_))
 }
 
-/// Whether this is (the beginning of) a line with a time between two, on the clock of the simulation.
+/// Whether this is (the beginning of) a line with a time between `earliest` and `latest` of the simulation.
 fn is_time_between(line: &[u8], earliest: Duration, latest: Duration) -> bool {
     const LENGTH: usize = "2025-01-01T00:00:00.000000Z\n".len();
     if line.len() < LENGTH {
@@ -345,7 +346,7 @@ fn is_time_between(line: &[u8], earliest: Duration, latest: Duration) -> bool {
     }
     let Ok(text) = str::from_utf8(line) else { return false };
     let Ok(time) = humantime::parse_rfc3339(text.trim_end()) else { return false };
-    // It is told in microseconds.
+    // The line has microseconds.
     let earliest = wall_clock_at(earliest) - Duration::from_micros(1);
     text.len() == LENGTH && (earliest..=wall_clock_at(latest)).contains(&time)
 }

@@ -12,7 +12,7 @@ use super::world::World;
 use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply};
 use crate::xray::{self, Call};
 
-/// Datagrams that a socket holds; more are lost.
+/// Datagrams that a socket holds; further ones are lost.
 const QUEUE_MAX: usize = 32;
 
 /// A UDP socket as the loop holds it.
@@ -33,7 +33,7 @@ impl DatagramSocket for UdpSocket {
             let bytes = result.as_ref().map_or(0, |datagram| datagram.length as u32);
             match xray::answered(result, || Call::Receive { rooms: 1, bytes }) {
                 Ok(datagram) => received.push(datagram),
-                // As with the kernel, what went wrong in the middle of a batch shows at the next call, if it lasts.
+                // As in the kernel, an error in the middle of a batch is reported by the next call, if it lasts.
                 Err(_) if received.len() > before => break,
                 Err(error) => return Err(error),
             }
@@ -107,7 +107,7 @@ impl Network {
         }
         let client = client_at(reply.to);
         let source = Some(source_for(client));
-        assert_eq!(reply.source, source, "the reply to {} leaves from another address than was asked", reply.to);
+        assert_eq!(reply.source, source, "the reply to {} is sent from another address than was asked", reply.to);
         if !self.powered_off && !self.strikes(self.chaos.datagrams_lost) {
             let at = self.now + self.random.millis(20);
             self.agenda.add(at, Happening::Reply(client, reply.payload.to_vec()));
@@ -115,7 +115,7 @@ impl Network {
         Ok(())
     }
 
-    /// A datagram arrives; with it comes an edge, unless the kernel is strict and others wait before it.
+    /// Delivers a datagram to a socket, with an edge, unless the kernel is strict and the queue is not empty.
     pub(super) fn datagram_arrives(&mut self, socket: usize, datagram: Datagram) {
         let strict = self.chaos.strict;
         let state = &mut self.sockets[socket];

@@ -1,4 +1,4 @@
-//! A disk that fails, fills up and loses power by chance: [`MemoryDisk`] with faults.
+//! A disk that fails, fills up and loses power at random: [`MemoryDisk`] with faults.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use super::random::Random;
 use crate::kernel::{Directory, Disk, Draft, Existing};
 use crate::testing::{Links, MemoryDisk};
 
-/// The disk of a simulated server. Clones are handles to the same one.
+/// The disk of a simulated server. Clones are handles to the same disk.
 #[derive(Debug, Clone)]
 pub(super) struct FaultyDisk {
     pub(super) memory: MemoryDisk,
@@ -24,17 +24,17 @@ struct Faults {
     random: Random,
     errors: Rate,
     panics: Rate,
-    /// A job is running, and faults may strike it.
+    /// Whether a job is running that faults may strike.
     in_job: bool,
-    /// What failed in the job.
+    /// The fault that struck the job.
     struck: Option<&'static str>,
     operations: u64,
     crash_at: Option<u64>,
-    /// What the loss of power left, once it has happened.
+    /// The contents after the loss of power, once it has happened.
     left: Option<MemoryDisk>,
 }
 
-/// The one thing that [`MemoryDisk`] fails of by itself.
+/// The only reason for which [`MemoryDisk`] itself fails.
 const FULL: &str = "a full disk";
 
 impl FaultyDisk {
@@ -52,14 +52,14 @@ impl FaultyDisk {
         Self { memory, faults: Arc::new(Mutex::new(faults)) }
     }
 
-    /// A job begins, and what it does on the disk may fail if `may_fail`.
+    /// Begins a job; its disk operations may fail if `may_fail`.
     pub(super) fn begin_job(&self, may_fail: bool) {
         let mut faults = self.faults();
         faults.in_job = may_fail;
         faults.struck = None;
     }
 
-    /// The job is over; what failed in it, if anything.
+    /// Ends the job. Returns the fault that struck it, if any.
     pub(super) fn end_job(&self) -> Option<&'static str> {
         let mut faults = self.faults();
         faults.in_job = false;
@@ -71,7 +71,7 @@ impl FaultyDisk {
         self.faults().left.is_some()
     }
 
-    /// The power was lost; what is left then.
+    /// Takes the contents after the loss of power, if it has happened.
     pub(super) fn left_by_crash(&self) -> Option<MemoryDisk> {
         self.faults().left.take()
     }
@@ -80,7 +80,7 @@ impl FaultyDisk {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes one call, with the faults of the moment. An error that only says that a name is taken is no fault.
+    /// Makes one call, with the current faults. An error that only reports that a name exists is not a fault.
     fn call<T>(&self, errnos: &[Errno], call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let mut faults = self.faults();
         faults.operations += 1;
@@ -141,7 +141,7 @@ impl Directory for FaultyDirectory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        // Were this to fail too, a complete file would stay without having been confirmed, which is no lie.
+        // If this fails too, a complete file stays without having been confirmed, which is allowed.
         self.disk.call(&[Errno::EIO], || self.directory.remove(name))
     }
 

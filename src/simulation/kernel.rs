@@ -1,7 +1,7 @@
 //! The simulated kernel: [`Kernel`] on a [`World`].
 //!
-//! [`Kernel::wait`] is where time passes. The agenda of the world is played until the kernel owes the loop something or
-//! its timeout is over; a server that forgets a deadline or an edge sleeps here, and its clients notice.
+//! Time passes in [`Kernel::wait`]. The agenda of the world is played until the kernel has a notice for the loop or the
+//! timeout expires. A server that forgets a deadline or an edge sleeps here, and its clients notice.
 
 use std::cell::RefCell;
 use std::io;
@@ -38,7 +38,7 @@ pub(super) struct Listener {
     index: usize,
 }
 
-/// The errors that `accept(2)` lists for one connection, and those for the whole machine.
+/// The errors of `accept(2)` that concern one connection.
 const CONNECTION_ERRORS: [Errno; 8] = [
     Errno::ECONNABORTED,
     Errno::EPROTO,
@@ -49,6 +49,7 @@ const CONNECTION_ERRORS: [Errno; 8] = [
     Errno::EOPNOTSUPP,
     Errno::EPERM,
 ];
+/// The errors of `accept(2)` that concern the whole machine.
 const MACHINE_ERRORS: [Errno; 6] =
     [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EINVAL, Errno::EBADF];
 
@@ -159,7 +160,7 @@ impl Kernel for SimulatedKernel {
 }
 
 impl SimulatedKernel {
-    /// Lets time pass until there is something to tell, or `timeout` is over.
+    /// Lets time pass until there is a notice, or `timeout` expires.
     fn pass_time(&self, notices: &mut Vec<Notice>, timeout: Option<Duration>) {
         let until = timeout.map(|timeout| self.world.borrow().network.now.saturating_add(timeout));
         loop {
@@ -190,8 +191,7 @@ impl SimulatedKernel {
         }
     }
 
-    /// Runs the jobs whose time has come. What one does on the disk may fail; then the client that it worked for is
-    /// excused.
+    /// Runs the jobs that are due. If a disk operation of a job fails, the client of the job is excused.
     fn run_jobs(&self, notices: &mut Vec<Notice>) {
         loop {
             let (job, may_fail) = {
@@ -214,7 +214,7 @@ impl SimulatedKernel {
 }
 
 impl World {
-    /// `accept(2)`: a descriptor comes first, then the queue.
+    /// Simulates `accept(2)`, which allocates a descriptor before it looks at the queue.
     fn accept(&mut self, listener: usize, drafts: usize) -> io::Result<usize> {
         let network = &mut self.network;
         network.calls += 1;
@@ -243,8 +243,8 @@ impl World {
         Ok(link)
     }
 
-    /// A connection that was accepted and is closed before anything else is one too many of its address, unless it was
-    /// hit.
+    /// Checks a connection that is closed right after it was accepted: its address has too many connections, or a fault
+    /// hit it.
     fn closes_unregistered(&mut self, link: usize) {
         let state = &self.network.links[link];
         if state.token.is_some() || state.hit.is_some() {
@@ -255,11 +255,11 @@ impl World {
         if most > 0 && others >= most {
             self.network.hit(link, "the limit of its address");
         } else {
-            self.fail(format!("link {link} is turned away for no reason"));
+            self.fail(format!("link {link} is rejected without a reason"));
         }
     }
 
-    /// Connections of a service that are open from one address.
+    /// Returns the number of open connections of a service from one address.
     pub(super) fn open_from(&self, address: IpAddr, service: Service) -> usize {
         let is_one = |link: &&network::Link| {
             link.server == ServerEnd::Open
@@ -283,7 +283,7 @@ impl World {
         network.random.pick(&CONNECTION_ERRORS).into()
     }
 
-    /// Takes the edges that the kernel owes, in any order, at most a batch of them; and some that it does not owe.
+    /// Takes the edges that the kernel owes, in random order, at most one batch, and adds spurious ones.
     fn collect(&mut self, notices: &mut Vec<Notice>) {
         let network = &mut self.network;
         let mut events = Vec::new();
@@ -335,7 +335,7 @@ impl World {
 }
 
 impl network::Network {
-    /// `epoll_ctl(2)`: what is there already makes an edge.
+    /// Simulates `epoll_ctl(2)`: if the socket is ready already, an edge follows.
     fn register(&mut self, link: usize, token: Token) -> io::Result<()> {
         if self.strikes(self.chaos.register_errors) {
             self.hit(link, self.chaos.register_errors.what);
@@ -376,7 +376,7 @@ impl network::Network {
 }
 
 impl World {
-    /// Notices for connections that are gone and for slots that never were.
+    /// Adds notices for connections that have ended and for slots that never existed.
     fn add_stale_notices(&mut self, notices: &mut Vec<Notice>) {
         let network = &mut self.network;
         if network.retired.is_empty() || !network.strikes(network.chaos.stale_events) {
@@ -387,7 +387,7 @@ impl World {
         let stale = network.retired[retired];
         notices.push(Notice::Ready(unknown, network.any_readiness()));
         network.stale_notices += 1;
-        // What a connection leaves behind keeps its slot until its last job is done.
+        // The remains of a connection keep its slot until its last job has finished.
         let is_gone = !self.jobs.values().any(|(token, _)| *token == stale)
             && !notices.iter().any(|notice| matches!(notice, Notice::Done(token, _) if *token == stale));
         if is_gone {

@@ -1,6 +1,6 @@
-//! The network: TCP links, UDP sockets, the agenda of what happens later, and which edges the kernel owes.
+//! The network: TCP links, UDP sockets, the agenda of future events, and the edges that the kernel owes.
 //!
-//! What clients do stands here; what the server calls stands in `streams.rs`, `datagrams.rs` and `kernel.rs`.
+//! The clients' side is here; the server's side is in `streams.rs`, `datagrams.rs` and `kernel.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read;
@@ -17,7 +17,7 @@ use crate::kernel::{Command, Readiness, Source, Token};
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) now: Duration,
-    /// When the turn began that the server is in: what it takes for the time.
+    /// The begin of the current turn, which is the server's current time.
     pub(super) turn_began: Duration,
     pub(super) chaos: Chaos,
     /// How connections open.
@@ -28,37 +28,37 @@ pub(super) struct Network {
     pub(super) listeners: Vec<Listener>,
     pub(super) links: Vec<Link>,
     pub(super) sockets: Vec<Socket>,
-    /// Tokens of connections that are gone, for stale events.
+    /// Tokens of connections that have ended, for stale events.
     pub(super) retired: Vec<Token>,
-    /// Notices that were given for nobody, and that the loop must have ignored.
+    /// Stale notices that were given to the loop, which must ignore them.
     pub(super) stale_notices: u64,
-    /// Since when all connections together have had too much output pending.
+    /// The time since which all connections together have had too much output pending.
     pub(super) pressed_since: Option<Duration>,
-    /// The first listener that is short of descriptors, and how many connections it and all together had accepted.
+    /// The first listener that waits for descriptors, and the connections that it and all listeners had accepted.
     pub(super) first_in_short: Option<(usize, u64, u64)>,
-    /// The power is lost: nothing leaves the machine any more.
+    /// Whether the power is lost: nothing leaves the machine any more.
     pub(super) powered_off: bool,
     /// Calls that the server has made.
     pub(super) calls: u64,
-    /// What has happened, by kind: faults, and limits that were reached.
+    /// The kinds of events that have occurred: faults, and limits that were reached.
     pub(super) seen: BTreeSet<&'static str>,
-    /// Which clients are on the agenda already.
+    /// Whether each client is on the agenda.
     pub(super) awaited: Vec<bool>,
 }
 
-/// What happens later, in order; things at the same time happen in the order in which they were planned.
+/// The future events, in order; events of the same time happen in the order in which they were planned.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     entries: BTreeMap<(Duration, u64), Happening>,
     planned: u64,
 }
 
-/// Something that happens by itself.
+/// A future event.
 #[derive(Debug)]
 pub(super) enum Happening {
-    /// A client goes on.
+    /// A client acts.
     Client(usize),
-    /// An edge that was held back.
+    /// A delayed edge.
     Edge(usize, Readiness),
     ListenerEdge(usize),
     SocketEdge(usize, Readiness),
@@ -66,11 +66,11 @@ pub(super) enum Happening {
     Datagram(usize, Datagram),
     /// A datagram arrives at a client.
     Reply(usize, Vec<u8>),
-    /// A worker is done.
+    /// A job is due.
     Job(u64),
     Command(Command),
     DiskFull(bool),
-    /// The faults are over.
+    /// The faults stop.
     Calm,
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Listener {
     pub(super) queue: VecDeque<usize>,
     pub(super) open: bool,
     pub(super) edge: bool,
-    /// Edges that are held back for later.
+    /// The number of delayed edges on the agenda.
     pub(super) edges_planned: u32,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct Socket {
     pub(super) open: bool,
     pub(super) queue: VecDeque<Datagram>,
     pub(super) edge: Readiness,
-    /// Edges that are held back for later.
+    /// The number of delayed edges on the agenda.
     pub(super) edges_planned: u32,
 }
 
@@ -112,11 +112,11 @@ pub(super) struct Datagram {
 pub(super) struct Pipe {
     pub(super) bytes: VecDeque<u8>,
     pub(super) capacity: usize,
-    /// Nothing follows what is in it.
+    /// Whether a FIN follows the bytes.
     pub(super) finished: bool,
 }
 
-/// How far the server is with a link.
+/// The state of the server's end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ServerEnd {
     Queued,
@@ -134,17 +134,17 @@ pub(super) struct Link {
     pub(super) server: ServerEnd,
     pub(super) token: Option<Token>,
     pub(super) accepted_at: Duration,
-    /// Edges that are held back for later.
+    /// The number of delayed edges on the agenda.
     pub(super) edges_planned: u32,
     /// The edge that the kernel owes.
     pub(super) edge: Readiness,
     pub(super) read_blocked: bool,
     pub(super) write_blocked: bool,
-    /// How many bytes stand before an urgent mark, at which a read stops.
+    /// The number of bytes before an urgent mark, at which a read stops.
     pub(super) urgent: Option<usize>,
-    /// The client is gone with a reset, or the network broke.
+    /// Whether the client has reset the connection, or the network broke.
     pub(super) broken: bool,
-    /// The client hears of it by a reset.
+    /// Whether the client gets a reset.
     pub(super) reset_for_client: bool,
     pub(super) client_closed: bool,
     pub(super) reset_on_close: bool,
@@ -152,19 +152,19 @@ pub(super) struct Link {
     pub(super) said: Vec<u8>,
     /// What finds that out of what the server writes, and out of what the client reads.
     pub(super) ears: [Ear; 2],
-    /// How many bytes the server has read in this turn.
+    /// The number of bytes that the server has read in this turn.
     pub(super) read_in_turn: usize,
-    /// What happened to it that is not its client's fault.
+    /// The fault that hit the link, if any: its client is excused.
     pub(super) hit: Option<&'static str>,
-    /// Its segments stay whole.
+    /// Whether its segments are never split.
     pub(super) whole: bool,
-    /// Silence means something before the server has said a word.
+    /// Whether silence ends a file name, until the server has answered.
     pub(super) names: bool,
-    /// Spurious refusals in a row.
+    /// Consecutive spurious refusals.
     pub(super) refusals: u32,
 }
 
-/// What a client gets.
+/// The result of a client's read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrival {
     Bytes(usize),
@@ -190,7 +190,7 @@ impl Agenda {
         self.entries.pop_first().map(|(_, happening)| happening)
     }
 
-    /// Forgets what a server that is gone would have been told.
+    /// Removes the events for a server that has ended.
     pub(super) fn forget_server(&mut self) {
         self.entries.retain(|_, happening| {
             matches!(happening, Happening::Client(_) | Happening::Reply(..) | Happening::DiskFull(_) | Happening::Calm)
@@ -235,7 +235,7 @@ impl Network {
         self.trace.note(self.now, line);
     }
 
-    /// Has a client go on after `pause`, unless it is due anyway.
+    /// Makes a client act after `pause`, unless it is on the agenda already.
     pub(super) fn wake(&mut self, client: usize, pause: Duration) {
         if !std::mem::replace(&mut self.awaited[client], true) {
             self.agenda.add(self.now + pause, Happening::Client(client));
@@ -247,7 +247,7 @@ impl Network {
         self.wake(client, latency);
     }
 
-    /// The client of `link` can read or write.
+    /// Wakes the client of `link`, which can read or write.
     pub(super) fn wake_client_of(&mut self, link: usize) {
         if !self.links[link].client_closed {
             self.wake_later(self.links[link].client);
@@ -258,7 +258,7 @@ impl Network {
         self.listeners.iter().position(|listener| listener.open && listener.address == address)
     }
 
-    /// Opens a link; `None` if nobody listens or the accept queue is full.
+    /// Opens a link; `None` if no socket listens or the accept queue is full.
     pub(super) fn connect(
         &mut self,
         client: usize,
@@ -313,7 +313,7 @@ impl Network {
         Some(link)
     }
 
-    /// The client sends what fits; `None` if the connection is gone.
+    /// Sends as many bytes of the client as fit; `None` if the connection has ended.
     pub(super) fn send(&mut self, link: usize, bytes: &[u8]) -> Option<usize> {
         let chaos_strict = self.chaos.strict;
         let state = &mut self.links[link];
@@ -339,7 +339,7 @@ impl Network {
         Some(count)
     }
 
-    /// The client sends an urgent byte, which is not part of the stream but stops reads before it.
+    /// Sends an urgent byte of the client, which is not part of the stream, but stops a read before it.
     pub(super) fn send_urgent(&mut self, link: usize) {
         let state = &mut self.links[link];
         if state.server != ServerEnd::Closed && !state.inbound.finished {
@@ -361,7 +361,7 @@ impl Network {
         self.note(|| format!("link {link}: client sends FIN"));
     }
 
-    /// The client is gone: with a FIN, or with a reset if it leaves something unread (RFC 1122, 4.2.2.13).
+    /// Closes the client's end: with a FIN, or with a reset if it leaves bytes unread (RFC 1122, 4.2.2.13).
     pub(super) fn close(&mut self, link: usize) {
         let unread = !self.links[link].outbound.bytes.is_empty();
         self.links[link].client_closed = true;
@@ -379,7 +379,7 @@ impl Network {
         self.note(|| format!("link {link}: client resets"));
     }
 
-    /// The client reads at most `most` bytes.
+    /// Reads at most `most` bytes for the client.
     pub(super) fn receive(&mut self, link: usize, into: &mut Vec<u8>, most: usize) -> Arrival {
         let third = self.chaos.writable_from_a_third;
         let state = &mut self.links[link];
@@ -401,7 +401,7 @@ impl Network {
         Arrival::Bytes(count)
     }
 
-    /// Something that is not its own fault happened to a link: its client is excused.
+    /// Notes that a fault hit a link: its client is excused.
     pub(super) fn hit(&mut self, link: usize, what: &'static str) {
         self.seen.insert(what);
         self.links[link].hit.get_or_insert(what);
@@ -423,7 +423,7 @@ impl Network {
 }
 
 impl Link {
-    /// Neither direction works any more.
+    /// Breaks both directions.
     pub(super) fn break_off(&mut self) {
         self.broken = true;
         self.reset_for_client = true;
@@ -432,7 +432,7 @@ impl Link {
         self.edge = Readiness { readable: true, writable: true, in_doubt: true };
     }
 
-    /// What an event says beyond the edge: the kernel looks at the socket when it reports it.
+    /// Whether an event includes a FIN, an error or urgent data: the kernel checks the socket when it reports the edge.
     pub(super) fn in_doubt(&self) -> bool {
         self.inbound.finished || self.broken || self.urgent.is_some()
     }
@@ -443,8 +443,7 @@ impl Pipe {
         Self { bytes: VecDeque::new(), capacity, finished: false }
     }
 
-    /// Fills `buffer` as far as there is something. (A queue stands in memory in two parts, and reads of it stop between
-    /// them.)
+    /// Fills `buffer` as far as possible. (A `VecDeque` has two parts in memory, and a read stops between them.)
     pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
         let mut count = 0;
         while count < buffer.len() && !self.bytes.is_empty() {
@@ -454,22 +453,22 @@ impl Pipe {
     }
 }
 
-/// The wall clock at a time of the simulation.
+/// Returns the wall clock at a time of the simulation.
 pub(super) fn wall_clock_at(now: Duration) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000) + now
 }
 
-/// Where a client sends its datagrams from; its port tells which one it is.
+/// Returns the address from which a client sends datagrams; the port identifies the client.
 pub(super) fn address_of(client: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 9], 10_000 + client as u16))
 }
 
-/// Which client that is.
+/// Returns the client with this address.
 pub(super) fn client_at(address: SocketAddr) -> usize {
     usize::from(address.port()) - 10_000
 }
 
-/// The address of ours that a client asks.
+/// Returns the address of the server that a client asks.
 pub(super) fn source_for(client: usize) -> Source {
     Source { address: [198, 51, 100, (client % 250) as u8].into(), interface: client as u32 }
 }

@@ -1,10 +1,10 @@
-//! The one source of chance in a simulation: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+//! The only source of randomness in a simulation: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 //! generators", 2014). Small, fast, and the same on every machine.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// A stream of numbers that its seed determines.
+/// A stream of numbers that is determined by its seed.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -13,7 +13,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A stream of its own, so that what one part draws does not depend on how much another part has drawn.
+    /// Makes an independent stream, so that the numbers of one part do not depend on how many another part has drawn.
     pub(super) fn split(&mut self) -> Self {
         Self(self.next())
     }
@@ -26,12 +26,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `range`, which must not be empty.
+    /// Returns a number from `range`, which must not be empty.
     pub(super) fn within(&mut self, range: Range<usize>) -> usize {
         range.start + (self.next() % (range.end - range.start) as u64) as usize
     }
 
-    /// True in `per_mille` of a thousand cases.
+    /// Returns true in `per_mille` of a thousand cases.
     pub(super) fn strikes(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.next() % 1000 < u64::from(per_mille)
     }
@@ -40,7 +40,7 @@ impl Random {
         self.strikes(500)
     }
 
-    /// A time from zero up to `most` milliseconds, in microseconds: few things happen at the very same time.
+    /// Returns a time from zero up to `most` milliseconds, in microseconds, so that few events have the same time.
     pub(super) fn millis(&mut self, most: u64) -> Duration {
         Duration::from_micros(self.next() % (most * 1000 + 1))
     }

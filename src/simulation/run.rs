@@ -1,4 +1,4 @@
-//! The course of one simulation: a server lives in the world, again and again if the power is lost, until it has stopped.
+//! Runs one simulation: a server runs in the world, again after each loss of power, until it has stopped.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,19 +24,19 @@ use crate::stats::Tally;
 use crate::testing::MemoryDisk;
 use crate::xray::{self, SimulatedClock};
 
-/// Turns of the loop in which no time passes: more would be a loop that spins.
+/// Turns of the loop without any time passing; more would be a loop that spins.
 const TURNS_IN_NO_TIME_MAX: u32 = 5000;
 
 /// Turns of one simulation.
 const TURNS_MAX: u64 = 300_000;
 
-/// How the life of one server ended.
+/// How the run of one server ended.
 enum Life {
     Stopped(Stopped),
     Crashed(MemoryDisk),
 }
 
-/// Runs one simulation, and remembers its last steps if `tracing`.
+/// Runs one simulation, and keeps its last steps if `tracing`.
 pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     let mut random = Random::new(seed);
     let chaos = Chaos::draw(&mut random);
@@ -75,7 +75,7 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
 fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
     let mut registry = Registry::built_in();
     let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
-    registry.stream_fn("tale", "Says more than it is asked.", example, |_| Teller::default());
+    registry.stream_fn("tale", "Answers with much more than it is asked.", example, |_| Teller::default());
     let opening = world.borrow().settings.opening;
     let opens = opening.opens();
     let buffers_max = world.borrow().network.chaos.buffers_max;
@@ -101,7 +101,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
         match life {
             Life::Stopped(stopped) => {
                 world.borrow_mut().network.seen.insert(match stopped {
-                    Stopped::InOrder => "a stop in order",
+                    Stopped::InOrder => "a graceful stop",
                     Stopped::AtOnce => "a stop at once",
                 });
                 return checks::after_the_end(world, &reactor);

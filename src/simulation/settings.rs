@@ -1,4 +1,4 @@
-//! The configuration of a simulated server: all protocols, and limits drawn so that they are reached.
+//! The configuration of a simulated server: all protocols, with limits low enough to be reached.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use super::openings::Opening;
 use super::random::Random;
 use crate::protocol::file::OnExisting;
 
-/// The protocols of the simulated server, each on a port of its own.
+/// The protocols of the simulated server, each on its own port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Service {
     Sum = 5656,
@@ -26,7 +26,8 @@ impl Service {
         SocketAddr::from(([127, 0, 0, 1], self as u16))
     }
 
-    /// How many bytes at the front of a message must not be split by a pause: a name, which silence ends too.
+    /// Returns the number of bytes at the front of a message that a pause must not split: a file name, which silence
+    /// ends too.
     pub(super) fn head(self, message: &[u8]) -> usize {
         match self {
             Self::File | Self::FileSized => {
@@ -37,7 +38,7 @@ impl Service {
     }
 }
 
-/// What the seed decides about the configuration.
+/// The parts of the configuration that the seed decides.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     max_connections: usize,
@@ -45,7 +46,7 @@ pub(super) struct Settings {
     pub(super) max_connections_per_ip: usize,
     max_pending_output: usize,
     pub(super) max_pending_output_total: usize,
-    /// The kernel says what a peer has not acknowledged.
+    /// Whether the kernel reports unacknowledged bytes.
     pub(super) tells_acknowledged: bool,
     write_timeout: &'static str,
     min_send_rate: &'static str,
@@ -60,7 +61,8 @@ const KIB: usize = 1024;
 impl Settings {
     pub(super) fn draw(random: &mut Random) -> Self {
         let tells_acknowledged = random.strikes(800);
-        // A reader that takes three seconds for a third of a queue is slow and not dead, which only the kernel knows.
+        // A peer that takes three seconds to read a third of a queue is slow but alive; only the kernel's report shows
+        // that.
         let is_short = tells_acknowledged && random.flip();
         let mut settings = Self {
             tells_acknowledged,
@@ -82,7 +84,7 @@ impl Settings {
         settings
     }
 
-    /// The configuration file that says so.
+    /// Returns the configuration file with these settings.
     pub(super) fn text(&self) -> String {
         let Self { max_connections, max_connections_per_ip, max_pending_output, max_pending_output_total, .. } = self;
         let Self { free_space_floor: floor, write_timeout, min_send_rate, .. } = self;

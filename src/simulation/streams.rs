@@ -12,14 +12,14 @@ use crate::kernel::{Readiness, Transport};
 use crate::limits::RELIEF_EVERY;
 use crate::xray::{self, Answer, Call, SocketOption, What};
 
-/// A connection as the loop holds it. Dropping it closes it, as with a descriptor.
+/// A connection as the loop holds it. Dropping it closes the connection, as for a descriptor.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) world: Rc<RefCell<World>>,
     pub(super) link: usize,
 }
 
-/// Spurious refusals in a row; a kernel that refuses for ever serves nobody.
+/// Consecutive spurious refusals; a kernel that always refuses would serve no client.
 const REFUSALS_MAX: u32 = 2;
 
 impl Transport for Stream {
@@ -121,7 +121,7 @@ impl Network {
 
     fn server_writes(&mut self, link: usize, bytes: &[u8]) -> io::Result<usize> {
         self.calls += 1;
-        assert!(!bytes.is_empty(), "there is nothing to write");
+        assert!(!bytes.is_empty(), "a write of nothing");
         assert!(!self.links[link].outbound.finished || self.powered_off, "a write after our FIN");
         if self.strikes(self.chaos.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -152,7 +152,7 @@ impl Network {
         Ok(count)
     }
 
-    /// An error of the network, be it pending already or striking now.
+    /// Returns an error of the network, whether it is pending or strikes now.
     fn fail_perhaps(&mut self, link: usize, errnos: &[Errno]) -> io::Result<()> {
         if self.links[link].broken {
             return Err(Errno::ECONNRESET.into());
@@ -176,7 +176,7 @@ impl Network {
         refuses
     }
 
-    /// `EAGAIN` although there is something; then an edge has to come.
+    /// Refuses a call that could succeed, with `EAGAIN`, and plans the edge that must follow.
     fn refuse(&mut self, link: usize, edge: Readiness) -> io::Error {
         let at = self.now + self.random.millis(8);
         self.agenda.add(at, Happening::Edge(link, edge));

@@ -1,15 +1,16 @@
-//! A protocol that no program has: it says much more than it is asked, by jobs or by itself. The others answer each message with
-//! one of about its length, so that with them back-pressure on what is not bytes would never be met.
+//! A protocol only for simulations: its answers are much longer than its requests, made by jobs or without. The other
+//! protocols answer each message with about the same length, so they would never test back-pressure on jobs and on
+//! [`Step::more`].
 
 use crate::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
 
-/// Bytes of one block: so many that a request for all that it may ask for goes beyond every limit of output.
+/// Bytes of one block: large enough that the largest request exceeds every limit of pending output.
 const BLOCK_BYTES: usize = 16 * 1024;
 
-/// The most blocks that one request asks for: rubbish that happens to be a request must not keep its client for hours.
+/// The most blocks of one request: garbage that happens to be a request must not keep its client for hours.
 pub(super) const BLOCKS_MAX: u8 = 40;
 
-/// The blocks that answer a request, as its client expects them.
+/// Returns the answer to a request, as its client expects it.
 pub(super) fn blocks(count: u8) -> Vec<u8> {
     (1..=count).rev().flat_map(block).collect()
 }
@@ -18,10 +19,11 @@ fn block(left: u8) -> Vec<u8> {
     vec![left; BLOCK_BYTES]
 }
 
-/// `j` and a number asks for as many blocks, each made by a job; `m` for as many that need none. What is neither is ignored.
+/// `j` and a number `n` requests `n` blocks, each made by a job; `m` and `n` requests blocks without jobs. Other bytes
+/// are ignored.
 #[derive(Default)]
 pub(super) struct Teller {
-    /// Blocks that are still to come.
+    /// Blocks of the current answer that are not appended yet.
     left: u8,
 }
 
@@ -47,7 +49,7 @@ impl StreamProtocol for Teller {
 }
 
 impl Teller {
-    /// Lets a worker make the next block.
+    /// Makes the next block on a worker.
     fn make(&self) -> Step {
         let left = self.left;
         Step::job(move || block(left), Self::tell)
@@ -57,7 +59,7 @@ impl Teller {
         Ok(if self.says(&block, cx) { self.make() } else { Step::again(0) })
     }
 
-    /// Says a block. Returns whether another one follows.
+    /// Appends a block. Returns whether another block follows.
     fn says(&mut self, block: &[u8], cx: &mut Context<'_>) -> bool {
         cx.out.extend_from_slice(block);
         self.left -= 1;

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How many steps a failure tells.
+/// The number of steps that a failure shows.
 const STEPS: usize = 60;
 
-/// Remembers the last steps; off, it costs nothing. A failure is found with the trace off and told by a second run of
-/// the same seed with it on.
+/// Keeps the last steps; off, it costs nothing. A failure is found with the trace off, and described by a second run of
+/// the same seed with the trace on.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     on: bool,

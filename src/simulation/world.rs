@@ -1,4 +1,4 @@
-//! The world around the server: who is in it, and what happens in it.
+//! The world around the server: the network, the clients, the disk, and the events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use crate::kernel::{Command, Readiness, Token};
 use crate::protocol::Job;
 use crate::testing::MemoryDisk;
 
-/// All but the server.
+/// Everything except the server.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) network: Network,
@@ -24,12 +24,12 @@ pub(super) struct World {
     pub(super) datagram_clients: Vec<DatagramClient>,
     random: Random,
     pub(super) disk: FaultyDisk,
-    /// What workers are busy with.
+    /// The jobs that workers have taken.
     pub(super) jobs: BTreeMap<u64, (Token, Job)>,
     pub(super) jobs_due: VecDeque<u64>,
     pub(super) jobs_submitted: u64,
     pub(super) commands: Vec<Command>,
-    /// The server has been told to stop, and there will be no other.
+    /// Whether the server was asked to stop; no other server will start.
     pub(super) stopping: bool,
     pub(super) failure: Option<String>,
 }
@@ -37,7 +37,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(random: &mut Random, chaos: Chaos, settings: Settings, disk: FaultyDisk, trace: Trace) -> Self {
         let honest_count = random.within(1..12);
-        // At one door a crowd finds limits that it does not find at six.
+        // If all clients use one service, they reach limits that they do not reach on several.
         let crowded = random.strikes(300).then(|| random.pick(&Service::ALL));
         let clients: Vec<_> = (0..honest_count + random.within(0..12))
             .map(|number| {
@@ -65,10 +65,10 @@ impl World {
                 }
             })
             .collect();
-        let everybody = clients.len() + datagram_clients.len();
-        let mut network = Network::new(chaos, settings.opening, random.split(), trace, everybody);
+        let client_count = clients.len() + datagram_clients.len();
+        let mut network = Network::new(chaos, settings.opening, random.split(), trace, client_count);
         let until = network.chaos.until.as_millis() as u64;
-        for number in 0..everybody {
+        for number in 0..client_count {
             let latest = random.pick(&[until, until, 10, 0]);
             let start = random.millis(latest);
             network.wake(number, start);
@@ -110,18 +110,18 @@ impl World {
         self.failure.get_or_insert(what);
     }
 
-    /// Whether the loop need not go on waiting: something failed, the power is lost, or all is done.
+    /// Whether the loop need not wait any longer: a check failed, the power is lost, or all clients are done.
     pub(super) fn is_over(&self) -> bool {
         let over = self.failure.is_some() || self.network.powered_off || self.network.now > self.patience();
         over || (!self.stopping && self.is_settled())
     }
 
-    /// When everybody must be done: hostile clients may have to be waited for, one after the other.
+    /// Returns the time by which all clients must be done: hostile clients may have to be waited for one by one.
     pub(super) fn patience(&self) -> Duration {
         self.network.chaos.until + hostile::PATIENCE * (2 + self.clients.len() as u32)
     }
 
-    /// The faults are over, everybody is done, and the server has let go of them.
+    /// Whether the faults have stopped, all clients are done, and the server has closed all connections.
     pub(super) fn is_settled(&self) -> bool {
         self.network.now >= self.network.chaos.until
             && self.jobs.is_empty()
@@ -130,14 +130,14 @@ impl World {
             && self.network.links.iter().all(|link| link.server == ServerEnd::Closed)
     }
 
-    /// The connection of `token` was hit by what is not its client's fault.
+    /// Notes that a fault hit the connection of `token`.
     pub(super) fn hit(&mut self, token: Token, what: &'static str) {
         if let Some(link) = self.network.links.iter().rposition(|link| link.token == Some(token)) {
             self.network.hit(link, what);
         }
     }
 
-    /// Something may happen in the middle of a turn.
+    /// Perhaps lets events happen in the middle of a turn.
     pub(super) fn preempt(&mut self) {
         if self.network.strikes(self.network.chaos.preemptions) {
             self.network.now += self.network.random.millis(2);
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// What the loop did since it read the clock may have taken long.
+    /// Perhaps lets the work since the last reading of the clock take long.
     pub(super) fn work(&mut self) {
         if self.network.strikes(self.network.chaos.long_work) {
             self.network.now += self.network.random.millis(3);
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    /// The loop may be held up before it sees what happened.
+    /// Perhaps stalls the loop before it sees the events.
     pub(super) fn stall(&mut self) {
         if self.network.strikes(self.network.chaos.stalls) {
             self.network.now += self.network.random.millis(300);
@@ -205,14 +205,14 @@ impl World {
                     self.fail(format!("UDP client {client} got {wrong}"));
                 }
             }
-            Happening::Calm => network.note(|| "the faults are over".to_owned()),
+            Happening::Calm => network.note(|| "the faults have stopped".to_owned()),
             Happening::Job(id) => self.jobs_due.push_back(id),
             Happening::Command(command) => self.command(command),
             Happening::DiskFull(full) => self.disk.memory.set_capacity(if full { 0 } else { u64::MAX }),
         }
     }
 
-    /// The server is told something. Who is not served before it stops is excused.
+    /// Sends the server a command. Clients that are not served before a stop are excused.
     pub(super) fn command(&mut self, command: Command) {
         self.network.note(|| format!("command {command:?}"));
         self.commands.push(command);
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// The power is lost, and comes back.
+    /// Prepares the world for a new server after a loss of power.
     pub(super) fn restart(&mut self, left: MemoryDisk) {
         self.stopping = false;
         self.network.chaos.crash_at = None;
@@ -255,7 +255,7 @@ impl World {
     }
 }
 
-/// Whether a client waits for something that it is not owed: it is hostile, and the server has closed.
+/// Whether the end of a client is not awaited, because it is hostile.
 fn is_given_up(client: &Client) -> bool {
     !client.plan.honest
 }

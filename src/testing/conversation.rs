@@ -18,16 +18,16 @@ use crate::time::Time;
 use crate::visit::{Errand, Left, Lent, Moment, Mood, Status, Visit};
 use crate::xray::{self, SimulatedClock, What};
 
-/// What came of a conversation.
+/// The result of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transcript {
-    /// What the peer got.
+    /// All bytes that the peer got.
     pub sent: Vec<u8>,
-    /// The same, step by step of the script: first what it got on connecting, then what it got after each step. Steps that
-    /// came after the end are left out.
+    /// The same bytes by steps of the script: first those on connecting, then those after each step. Steps after the end of
+    /// the connection are left out.
     pub replies: Vec<Vec<u8>>,
-    /// The same, write by write.
+    /// The same bytes by writes of the driver.
     pub writes: Vec<Vec<u8>>,
     /// Why the connection ended.
     pub reason: CloseReason,
@@ -35,27 +35,27 @@ pub struct Transcript {
     pub(crate) bug: Option<Box<str>>,
     /// Whether the peer saw a reset instead of a FIN.
     pub reset: bool,
-    /// How long it took, pauses and deadlines included.
+    /// The time that the conversation took, pauses and deadlines included.
     pub elapsed: Duration,
-    /// Calls of the transport.
+    /// The number of calls of the transport.
     pub calls: usize,
     /// The most bytes of output that were pending while the driver waited.
     pub pending_bytes_max: usize,
-    /// What the listener would have counted.
+    /// The counters of the listener.
     pub stats: Stats,
 }
 
-/// Lets the peer of `script` talk to `protocol`, until the connection is over.
+/// Runs `protocol` against the peer of `script` until the connection has ended.
 ///
 /// # Panics
-/// With *lost wake-up* if the driver waits although it could go on, and if the driver or the protocol break another of
-/// their rules.
+/// With *lost wake-up* if the driver waits although it could go on, and if the driver breaks another of its rules. A protocol
+/// that panics or breaks a rule does not panic here: it ends with [`CloseReason::Bug`].
 pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Transcript {
     let _xray = Xray(SimulatedClock::start());
     Conversation::new(Box::new(protocol), script).run()
 }
 
-/// What the driver does; told if it or the wire breaks a rule.
+/// Records what the driver does, and prints it if the conversation panics.
 struct Xray(#[expect(dead_code, reason = "it records for as long as it lives")] SimulatedClock);
 
 impl Drop for Xray {
@@ -81,16 +81,16 @@ struct Conversation<'s> {
     jobs_taken: usize,
     stopping: bool,
     replies: Vec<Vec<u8>>,
-    /// When the peer has last read, if it does so by itself.
+    /// When the peer last read, if it reads at intervals.
     dripped: Duration,
-    /// How many writes the replies so far are made of.
+    /// The number of writes in the replies so far.
     writes_told: usize,
     pending_bytes_max: usize,
 }
 
 const STAGE: &str = "one stage becomes the next at once";
 
-/// Steps after which a conversation is taken to go on for ever.
+/// Steps after which a conversation is considered endless.
 const STEPS_MAX: usize = 1_000_000;
 
 impl<'s> Conversation<'s> {
@@ -169,14 +169,14 @@ impl<'s> Conversation<'s> {
         panic!("the conversation does not end");
     }
 
-    /// What the peer got since the last reply ended makes the next one.
+    /// Ends a reply: the bytes that the peer got since the previous one.
     fn end_reply(&mut self) {
         let writes = self.wire.world(|ends| ends.writes()[self.writes_told..].to_vec());
         self.writes_told += writes.len();
         self.replies.push(writes.concat());
     }
 
-    /// Lets time pass, deadline by deadline and job by job. Returns whether the connection is over.
+    /// Lets time pass, deadline by deadline and job by job. Returns whether the connection has ended.
     fn pass(&mut self, duration: Duration) -> bool {
         let end = self.elapsed + duration;
         while let Some(next) = self.next_event().filter(|next| *next <= end) {
@@ -192,7 +192,7 @@ impl<'s> Conversation<'s> {
         self.settle()
     }
 
-    /// When time itself makes something happen next: a deadline passes, or a job is done.
+    /// Returns when time alone makes something happen next: a deadline, the end of a job, or a read of the peer.
     fn next_event(&self) -> Option<Duration> {
         let at = self.stage().deadline(&self.script.limits);
         let deadline = (at != Time::NEVER).then(|| at.duration_from(Time::since(self.origin, self.origin)));
@@ -202,7 +202,7 @@ impl<'s> Conversation<'s> {
         deadline.into_iter().chain(done).chain(drip).min()
     }
 
-    /// Drives until the driver waits and no edge and no result is owed. Returns whether the connection is over.
+    /// Drives until the driver waits and no edge and no result is due. Returns whether the connection has ended.
     fn settle(&mut self) -> bool {
         loop {
             match self.visit(Stage::drive) {
@@ -224,7 +224,7 @@ impl<'s> Conversation<'s> {
             }
             match self.wire.world(|ends| ends.take_edges()) {
                 Some(readiness) => {
-                    xray::about(self.script.id.into(), || What::Event(readiness));
+                    xray::about(self.script.id.token(), || What::Event(readiness));
                     self.stage.as_mut().expect(STAGE).note_ready(readiness);
                 }
                 None => return false,
@@ -232,7 +232,7 @@ impl<'s> Conversation<'s> {
         }
     }
 
-    /// The peer reads what it wanted to read by now.
+    /// Lets the peer read what it is to have read by now.
     fn drip(&mut self) {
         let (Some((bytes, every)), Some(window)) = (self.script.drip, self.script.window) else { return };
         while self.dripped + every <= self.elapsed {
@@ -241,7 +241,7 @@ impl<'s> Conversation<'s> {
         }
     }
 
-    /// Waiting is a claim: each direction that is still wanted said `WouldBlock`, or a job is out that wakes it.
+    /// Checks the claim of a driver that waits: each direction that it still needs returned `WouldBlock`, or a job will wake it.
     fn check_claim(&mut self) {
         self.pending_bytes_max = self.pending_bytes_max.max(self.stage().pending_bytes());
         if let Err(broken) = self.stage().check_waiting() {
@@ -249,8 +249,8 @@ impl<'s> Conversation<'s> {
         }
         let Claim { drained, blocked } = self.stage().claim();
         let (read_blocked, write_blocked) = self.wire.world(|ends| (ends.is_read_blocked(), ends.is_write_blocked()));
-        assert!(!drained || read_blocked, "lost wake-up: it takes the socket for drained, and no read said WouldBlock");
-        assert!(!blocked || write_blocked, "lost wake-up: it takes the socket for full, and no write said WouldBlock");
+        assert!(!drained || read_blocked, "lost wake-up: the driver waits for input, and no read returned WouldBlock");
+        assert!(!blocked || write_blocked, "lost wake-up: the driver waits for room, and no write returned WouldBlock");
     }
 
     fn stage(&self) -> &Stage {
@@ -260,7 +260,7 @@ impl<'s> Conversation<'s> {
     fn visit(&mut self, drive: impl FnOnce(&mut Stage, &mut Visit<'_>) -> Visited) -> Status {
         let instant = self.origin + self.elapsed;
         xray::set_simulated_time(self.elapsed);
-        xray::about(self.script.id.into(), || What::Visit);
+        xray::about(self.script.id.token(), || What::Visit);
         self.lent.budget.begin_visit(self.stage().class(), 0);
         let moment = Moment::new(self.origin, instant);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };

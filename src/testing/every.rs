@@ -1,4 +1,4 @@
-//! One conversation in all its variants: split everywhere, struck by every fault.
+//! One conversation in all variants: every split of the input, every fault at every call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use super::script::Script;
 use super::wire::{Edges, Fault};
 use crate::protocol::{CloseReason, Context, Event, Job, Reply, StreamProtocol};
 
-/// Calls `check` with `bytes` whole, cut in two at every place, and byte by byte.
+/// Calls `check` with `bytes` whole, split in two at every place, and byte by byte.
 pub fn every_split(bytes: &[u8], mut check: impl FnMut(&[&[u8]])) {
     check(&[bytes]);
     for cut in 1..bytes.len() {
@@ -19,11 +19,12 @@ pub fn every_split(bytes: &[u8], mut check: impl FnMut(&[&[u8]])) {
     }
 }
 
-/// Gives what a peer gets that sends `bytes` and then its FIN, for every way to split them and for every kind of edges.
+/// Sends `bytes` and a FIN to the protocol, for every way to split the bytes and every kind of edges. Returns the transcript
+/// of the bytes in one piece.
 ///
 /// # Panics
-/// If how the bytes were split, or whether the FIN came along with the last of them, changes what the peer gets, how the
-/// connection ends, or what is counted as refused.
+/// If the split, or whether the FIN arrives together with the last bytes, changes what the peer gets, how the connection ends,
+/// or what is counted as refused.
 pub fn same_for_every_split<P: StreamProtocol + 'static>(mut protocol: impl FnMut() -> P, bytes: &[u8]) -> Transcript {
     let whole = converse(protocol(), &Script::new().send_fin(bytes));
     for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
@@ -44,11 +45,11 @@ pub fn same_for_every_split<P: StreamProtocol + 'static>(mut protocol: impl FnMu
     whole
 }
 
-/// Lets every fault strike at every call of the conversation that `script` describes, for every kind of edges.
+/// Injects every fault at every call of the conversation that `script` describes, for every kind of edges.
 ///
 /// # Panics
-/// If a harmless fault changes what the peer gets, if after a reset the peer got something else than the beginning of
-/// it, or if the protocol is not told exactly once that the connection is over.
+/// If a harmless fault changes what the peer gets or how the connection ends, if before a reset the peer got anything but the
+/// beginning of that, or if `on_close` is not called exactly once.
 pub fn every_fault<P: StreamProtocol + 'static>(mut protocol: impl FnMut() -> P, script: &Script) {
     for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
         let script = script.clone().edges(edges);
@@ -63,31 +64,30 @@ pub fn every_fault<P: StreamProtocol + 'static>(mut protocol: impl FnMut() -> P,
                 );
                 assert_eq!(faulty.reason, clean.reason, "{fault:?} at call {call} with {edges:?}");
             }
-            let (greetings, goodbyes) = (Arc::default(), Arc::default());
-            let watched =
-                Watched { protocol: protocol(), greetings: Arc::clone(&greetings), goodbyes: Arc::clone(&goodbyes) };
+            let (opens, closes) = (Arc::default(), Arc::default());
+            let watched = Watched { protocol: protocol(), opens: Arc::clone(&opens), closes: Arc::clone(&closes) };
             let cut = converse(watched, &script.clone().fault(call, Fault::Reset));
             assert!(
                 clean.sent.starts_with(&cut.sent),
                 "a reset at call {call} with {edges:?} changed what came before"
             );
             // A connection that was still opening has no protocol.
-            let made = if script.opens.is_some() { greetings.load(Ordering::Relaxed) } else { 1 };
-            assert_eq!(goodbyes.load(Ordering::Relaxed), made, "on_close after a reset at call {call}");
+            let made = if script.opens.is_some() { opens.load(Ordering::Relaxed) } else { 1 };
+            assert_eq!(closes.load(Ordering::Relaxed), made, "on_close after a reset at call {call}");
         }
     }
 }
 
-/// Counts how often a protocol is told that it begins, and that it is over.
+/// Counts the calls of `on_open` and of `on_close`.
 struct Watched<P> {
     protocol: P,
-    greetings: Arc<AtomicUsize>,
-    goodbyes: Arc<AtomicUsize>,
+    opens: Arc<AtomicUsize>,
+    closes: Arc<AtomicUsize>,
 }
 
 impl<P: StreamProtocol> StreamProtocol for Watched<P> {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
-        self.greetings.fetch_add(1, Ordering::Relaxed);
+        self.opens.fetch_add(1, Ordering::Relaxed);
         self.protocol.on_open(cx)
     }
 
@@ -100,7 +100,7 @@ impl<P: StreamProtocol> StreamProtocol for Watched<P> {
     }
 
     fn on_close(&mut self, reason: CloseReason) -> Option<Job> {
-        self.goodbyes.fetch_add(1, Ordering::Relaxed);
+        self.closes.fetch_add(1, Ordering::Relaxed);
         self.protocol.on_close(reason)
     }
 }

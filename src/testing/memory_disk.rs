@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::kernel::{Directory, Disk, Draft, Existing};
 
-/// A [`Disk`] with a single directory, which every path opens. Clones are handles to the same disk.
+/// A [`Disk`] with a single directory, which every path opens. Clones are handles of the same disk.
 ///
-/// It keeps apart what is written from what is synced, so that [`MemoryDisk::after_crash`] tells which files a loss of
-/// power would leave; it logs every call; and it fails the calls that [`MemoryDisk::fail`] names.
+/// The disk distinguishes written from synced data, so that [`MemoryDisk::after_crash`] returns the files that a loss of power
+/// would leave. It logs every call, and fails the calls that [`MemoryDisk::fail`] names.
 ///
 /// ```
 /// use reactor::kernel::{Disk, Existing};
@@ -55,7 +55,7 @@ pub enum Operation {
     Remove,
 }
 
-/// What a loss of power makes of links that were not synced: a file system may have written them already, or not.
+/// What a loss of power does to links that were not synced: a file system may or may not have written them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Links {
@@ -95,13 +95,13 @@ struct Fault {
 }
 
 impl MemoryDisk {
-    /// An empty disk without end.
+    /// Creates an empty disk of unlimited capacity.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts a file there, durably, as if it had been there before.
+    /// Adds a durable file, as if it had been there before.
     pub fn insert(&self, name: &str, contents: &[u8]) {
         let mut state = self.state();
         let id = state.new_file();
@@ -110,17 +110,17 @@ impl MemoryDisk {
         state.synced_names.insert(name.to_owned(), id);
     }
 
-    /// The disk holds no more than this many bytes: writing beyond fails with [`io::ErrorKind::StorageFull`].
+    /// Limits the disk to this many bytes: a write beyond fails with [`io::ErrorKind::StorageFull`].
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity = Some(bytes);
     }
 
-    /// The `nth` call of `operation` from now fails with `error` and has no effect; 1 is the next one.
+    /// Makes the `nth` call of `operation` from now fail with `error`, without an effect; 1 is the next call.
     pub fn fail(&self, operation: Operation, nth: usize, error: io::Error) {
         self.state().faults.push(Fault { operation, calls_before: nth.saturating_sub(1), error });
     }
 
-    /// What the file of this name holds.
+    /// Returns the contents of the file of this name.
     #[must_use]
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
@@ -128,25 +128,25 @@ impl MemoryDisk {
         Some(file.contents.clone())
     }
 
-    /// All names, sorted.
+    /// Returns all names, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
     }
 
-    /// How many drafts have not been dropped yet.
+    /// Returns the number of drafts that have not been dropped.
     #[must_use]
     pub fn drafts(&self) -> usize {
         self.state().drafts.len()
     }
 
-    /// All calls so far, failed ones included, in their order.
+    /// Returns all calls so far in their order, failed ones included.
     #[must_use]
     pub fn log(&self) -> Vec<Operation> {
         self.state().log.clone()
     }
 
-    /// The disk as a loss of power at this moment would leave it: only what has been synced, and no drafts.
+    /// Returns the disk as a loss of power now would leave it: with what has been synced, and without drafts.
     #[must_use]
     pub fn after_crash(&self, links: Links) -> Self {
         let state = self.state();
@@ -163,7 +163,7 @@ impl MemoryDisk {
         left
     }
 
-    /// A panic of another thread leaves nothing half done here, so its poison is no reason to panic too.
+    /// Locks the state. A panic of another thread leaves no change half done, so a poisoned lock is usable.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,7 +192,7 @@ impl State {
         self.files_created
     }
 
-    /// Frees the files that neither a name nor a draft can reach, after a crash or before.
+    /// Frees the files that no name and no draft refers to, now or after a crash.
     fn forget_lost_files(&mut self) {
         let Self { files, names, synced_names, drafts, .. } = self;
         let held: BTreeSet<_> = names.values().chain(synced_names.values()).chain(&*drafts).collect();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_discarded_draft_gives_its_space_back() {
+    fn a_discarded_draft_frees_its_space() {
         let disk = MemoryDisk::new();
         disk.set_capacity(8);
         let first = draft(&disk, b"12345");

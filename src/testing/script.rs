@@ -12,15 +12,15 @@ use crate::peer::Peer;
 use crate::protocol::{ConnectionId, Ends, Site};
 use crate::token::Token;
 
-/// What the peer does, in order, and under which conditions. Each step happens when the driver waits; after the last one
-/// the peer closes when we do, and otherwise says nothing more.
+/// What the peer does, step by step, and under which conditions. Each step happens when the driver waits. After the last step
+/// the peer sends nothing more; it closes when the server closes.
 #[derive(Debug, Clone)]
 pub struct Script {
     pub(super) steps: Vec<Action>,
-    /// How much the kernel takes before a write blocks; `None` for no bound.
+    /// Bytes that the kernel takes before a write blocks; `None` for no limit.
     pub(super) window: Option<usize>,
     pub(super) reads: bool,
-    /// How much the peer reads at a time, and how often, if it does so by itself.
+    /// Bytes that the peer reads at a time, and the interval; `None` if it does not read at intervals.
     pub(super) drip: Option<(usize, Duration)>,
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
@@ -28,9 +28,9 @@ pub struct Script {
     pub(super) opens: Option<Opens>,
     /// How the connect ends that is in progress at first, if one is.
     pub(super) connect: Option<Result<(), ErrorKind>>,
-    /// What changes all bytes on their way.
+    /// Makes the layer that changes all bytes on their way.
     pub(super) layer: Option<fn() -> Box<dyn Layer>>,
-    /// What came behind the opening of the connection.
+    /// The bytes that were received behind the opening of the connection.
     pub(super) received: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) peer: Peer,
@@ -61,7 +61,7 @@ impl Default for Script {
     }
 }
 
-/// Those of a datagram from the peer.
+/// The ends of a datagram from the peer.
 impl Ends for Script {
     fn peer(&self) -> Peer {
         self.peer.clone()
@@ -73,7 +73,7 @@ impl Ends for Script {
 }
 
 impl Script {
-    /// A peer that says nothing.
+    /// Creates a peer that sends nothing.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Script {
             received: Vec::new(),
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
-            id: Token { slot: 0, generation: 1 }.into(),
+            id: ConnectionId::of(Token { slot: 0, generation: 1 }),
             site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) },
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
@@ -106,27 +106,27 @@ impl Script {
         self
     }
 
-    /// The peer sends each of these in a segment of its own.
+    /// The peer sends each chunk in a segment of its own.
     #[must_use]
     pub fn send_all(self, chunks: &[&[u8]]) -> Self {
         chunks.iter().fold(self, |script, chunk| script.send(chunk))
     }
 
-    /// Nothing arrives for that long.
+    /// Nothing arrives for `duration`.
     #[must_use]
     pub fn pause(mut self, duration: Duration) -> Self {
         self.steps.push(Action::Pause(duration));
         self
     }
 
-    /// The loop is held up for that long: it learns only afterwards what time it is and what the next step brought.
+    /// The loop is delayed for `duration`: only afterwards does it learn the time, and what the next step brought.
     #[must_use]
     pub fn hold_up(mut self, duration: Duration) -> Self {
         self.steps.push(Action::HoldUp(duration));
         self
     }
 
-    /// The peer finishes (FIN) and goes on reading.
+    /// The peer sends a FIN and goes on reading.
     #[must_use]
     pub fn fin(mut self) -> Self {
         self.steps.push(Action::Fin);
@@ -147,28 +147,28 @@ impl Script {
         self
     }
 
-    /// The server is asked to stop: it finishes what it is in the middle of, and takes nothing new.
+    /// The server is asked to stop: it finishes the request that has begun, and accepts no other.
     #[must_use]
     pub fn stop(mut self) -> Self {
         self.steps.push(Action::Stop);
         self
     }
 
-    /// The server ends the connection now, as it does when `shutdown_timeout` is over.
+    /// The server resets the connection now, as it does when `shutdown_timeout` has expired.
     #[must_use]
     pub fn cut(mut self) -> Self {
         self.steps.push(Action::Cut);
         self
     }
 
-    /// The kernel takes only so many bytes before a write blocks; then the peer reads, and it takes as many again.
+    /// The kernel takes `bytes` before a write blocks; then the peer reads all of them, and the kernel takes as many again.
     #[must_use]
     pub fn window(mut self, bytes: usize) -> Self {
         self.window = Some(bytes);
         self
     }
 
-    /// The peer reads nothing: the kernel takes so many bytes, and no more.
+    /// The peer reads nothing: the kernel takes `bytes`, and then no more.
     #[must_use]
     pub fn never_reads(mut self, bytes: usize) -> Self {
         self.window = Some(bytes);
@@ -176,72 +176,72 @@ impl Script {
         self
     }
 
-    /// The peer reads `bytes` each `every`. The kernel takes `window` bytes, and then more only when the peer has read a third of
-    /// them, as on Linux.
+    /// The peer reads `bytes` at each interval `every`. The kernel takes `window` bytes, and then more only when a third of the
+    /// window is free, as on Linux.
     #[must_use]
     pub fn reads_slowly(mut self, window: usize, bytes: usize, every: Duration) -> Self {
         self.drip = Some((bytes, every));
         self.never_reads(window)
     }
 
-    /// What the kernel promises about reads; only `WouldBlock` counts unless this says otherwise.
+    /// What the kernel guarantees about reads. Default: [`Edges::WouldBlock`].
     #[must_use]
     pub fn edges(mut self, edges: Edges) -> Self {
         self.edges = edges;
         self
     }
 
-    /// A fault strikes the `call`th call of the transport, counted from 0 over reads and writes.
+    /// Injects a fault at call number `call` of the transport, counted from 0 over reads and writes.
     #[must_use]
     pub fn fault(mut self, call: usize, fault: Fault) -> Self {
         self.fault = Some((call, fault));
         self
     }
 
-    /// The limits of the connection.
+    /// The limits of the connection. Default: [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The other end; 192.0.2.1:40000 unless this says otherwise.
+    /// The other end of the connection. Default: 192.0.2.1:40000.
     #[must_use]
     pub fn peer(mut self, peer: impl Into<Peer>) -> Self {
         self.peer = peer.into();
         self
     }
 
-    /// The number of the connection; 0.1 unless this says otherwise.
+    /// The slot of the connection, of which the connection is the first owner: for 3 [`Context::id`](crate::protocol::Context::id)
+    /// is 3.1. Default: 0, which is 0.1.
     #[must_use]
-    pub fn id(mut self, id: impl Into<ConnectionId>) -> Self {
-        self.id = id.into();
+    pub fn id(mut self, slot: u32) -> Self {
+        self.id = ConnectionId::of(Token { slot, generation: 1 });
         self
     }
 
-    /// The name of the listener; `test` unless this says otherwise.
+    /// The name of the listener. Default: `test`.
     #[must_use]
     pub fn listener(mut self, name: impl Into<String>) -> Self {
         self.site.name = name.into();
         self
     }
 
-    /// The address of this machine that the peer reached; 192.0.2.2:9000 unless this says otherwise. With the wildcard address it is
-    /// unknown.
+    /// The address of this machine that the peer reached. Default: 192.0.2.2:9000. With the wildcard address it is unknown.
     #[must_use]
     pub fn local_address(mut self, address: SocketAddr) -> Self {
         self.site.address = address;
         self
     }
 
-    /// The wall-clock time at which the conversation begins.
+    /// The wall-clock time at which the conversation begins. Default: 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn wall_clock(mut self, time: SystemTime) -> Self {
         self.wall_clock = time;
         self
     }
 
-    /// How long each job takes; no time at all unless this says otherwise.
+    /// The time that each job takes. Default: none.
     #[must_use]
     pub fn job_time(mut self, time: Duration) -> Self {
         self.job_time = time;
@@ -255,17 +255,17 @@ impl Script {
         self
     }
 
-    /// Only the first so many jobs are taken by a worker, as where no thread can be started any more.
+    /// A worker takes the first `count` jobs and no more, as if no thread could be started after that. Default: all jobs.
     #[must_use]
     pub fn jobs_taken(mut self, count: usize) -> Self {
         self.jobs_taken = count;
         self
     }
 
-    /// Other uploads hold all buffers of the pool but so many.
+    /// The pool has `count` buffers left; other uploads hold the rest.
     ///
     /// # Panics
-    /// If that is none: the upload would wait for ever.
+    /// If `count` is 0: the upload would wait for ever.
     #[must_use]
     pub fn buffers(mut self, count: usize) -> Self {
         assert!(count > 0, "an upload needs a buffer");
@@ -288,13 +288,13 @@ impl Script {
         self
     }
 
-    /// All bytes pass through a layer that this makes.
+    /// All bytes pass through the layer that `layer` makes.
     pub(crate) fn layer(mut self, layer: fn() -> Box<dyn Layer>) -> Self {
         self.layer = Some(layer);
         self
     }
 
-    /// This came behind the opening of the connection.
+    /// These bytes were received behind the opening of the connection.
     pub(crate) fn received(mut self, bytes: &[u8]) -> Self {
         self.received = bytes.to_vec();
         self

@@ -1,4 +1,4 @@
-//! A transport for one connection that models an edge-triggered kernel, strictly.
+//! The transport of one connection: a strict model of an edge-triggered kernel.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -8,11 +8,11 @@ use std::rc::Rc;
 use crate::kernel::{Readiness, Transport};
 use crate::xray::{self, Answer, Call, SocketOption, What};
 
-/// Something that goes wrong, or nearly, at one call of the driver.
+/// An error or a partial success at one call of the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// `EAGAIN` although the call could have been served. The edge comes later.
+    /// `EAGAIN`, although the call could have succeeded. The edge comes later.
     WouldBlock,
     /// `EINTR`.
     Interrupted,
@@ -27,19 +27,19 @@ impl Fault {
     pub const HARMLESS: [Self; 3] = [Self::WouldBlock, Self::Interrupted, Self::Short];
 }
 
-/// Which promise the kernel makes about reads; see [`Transport::short_read_drains`].
+/// What the kernel guarantees about reads; see [`Transport::short_read_drains`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Edges {
-    /// Only `WouldBlock` tells that nothing is left: `poll(2)`, or whatever is not known.
+    /// Only `WouldBlock` proves that nothing is left: `poll(2)`, or an unknown kernel.
     WouldBlock,
-    /// So does a short read, unless the event said that it is in doubt: epoll, kqueue.
+    /// A short read proves it too, unless the event was marked as in doubt: epoll, kqueue.
     ShortReads,
-    /// As before, but every event is in doubt, as if urgent data had come, and reads are cut short at will.
+    /// As `ShortReads`, but every event is in doubt, as if urgent data had arrived, so a read may be short at any time.
     Urgent,
 }
 
-/// The two ends of one connection: the driver has a [`Wire`], the world has this.
+/// The two ends of one connection: the driver has a [`Wire`], and the test sees this.
 #[derive(Debug)]
 pub(super) struct Ends {
     edges: Edges,
@@ -47,16 +47,17 @@ pub(super) struct Ends {
     connect: Result<(), io::ErrorKind>,
     fault: Option<(usize, Fault)>,
     calls: usize,
-    /// What the peer has sent and the driver has not read.
+    /// Bytes that the peer has sent and the driver has not read.
     arrived: VecDeque<u8>,
     fin_arrived: bool,
     reset: bool,
-    /// The direction said `WouldBlock`, or what proves the same, since the driver was last woken for it.
+    /// A read returned `WouldBlock`, or something that proves the same, since the driver was last woken for reading.
     read_blocked: bool,
+    /// The same for writing.
     write_blocked: bool,
-    /// An edge is owed because something was there when the connection was registered.
+    /// An edge is due because the socket was ready when the connection was registered.
     registration_edge: bool,
-    /// Bytes that the kernel takes before a write blocks; the world renews it.
+    /// Bytes that the kernel takes before a write blocks; the test renews them.
     window: usize,
     /// Bytes that the peer has not acknowledged.
     unacknowledged: usize,
@@ -92,7 +93,7 @@ impl Wire {
         })))
     }
 
-    /// Looks at, or changes, the world's end.
+    /// Calls `look` with both ends.
     pub(super) fn world<R>(&self, look: impl FnOnce(&mut Ends) -> R) -> R {
         look(&mut self.0.borrow_mut())
     }
@@ -111,13 +112,13 @@ impl Ends {
         self.reset = true;
     }
 
-    /// The peer reads: the kernel takes `window` bytes more.
+    /// The peer reads everything: the kernel takes `window` bytes more.
     pub(super) fn open_window(&mut self, window: usize) {
         self.window = window;
         self.unacknowledged = 0;
     }
 
-    /// The peer reads at most `bytes`, of a queue of `capacity`. The kernel takes more only when a third of that is free.
+    /// The peer reads at most `bytes` from a queue of `capacity`. The kernel takes more only when a third of the queue is free.
     pub(super) fn acknowledge(&mut self, bytes: usize, capacity: usize) {
         self.unacknowledged = self.unacknowledged.saturating_sub(bytes);
         let free = capacity - self.unacknowledged;
@@ -140,7 +141,7 @@ impl Ends {
         self.connect = how;
     }
 
-    /// Whether something can be read: bytes, a FIN, a reset.
+    /// Whether a read has something to return: bytes, a FIN or a reset.
     pub(super) fn is_readable(&self) -> bool {
         !self.arrived.is_empty() || self.fin_arrived || self.reset
     }
@@ -153,7 +154,7 @@ impl Ends {
         self.read_blocked
     }
 
-    /// The edges that the kernel owes the driver now: only for a direction that said `WouldBlock`.
+    /// Returns the edges that are due now: only for a direction that returned `WouldBlock`.
     pub(super) fn take_edges(&mut self) -> Option<Readiness> {
         if self.connect == Err(io::ErrorKind::WouldBlock) {
             return None;
@@ -186,8 +187,8 @@ impl Ends {
         self.reset_on_close
     }
 
-    /// Whether the fault strikes this call. A short read that lies about an empty queue does not exist where short reads
-    /// prove something.
+    /// Returns the fault for this call, if any. A short read of a queue that is not empty does not exist where short reads prove
+    /// that the queue is empty.
     fn strike(&mut self, reading: bool) -> Option<Fault> {
         let call = self.calls;
         self.calls += 1;

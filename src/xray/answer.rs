@@ -1,73 +1,73 @@
-//! What a system call gave, as `strace(1)` writes it.
+//! The return value of a system call, as `strace(1)` writes it.
 
 use std::fmt;
 use std::io;
 
 use crate::errno::Code;
 
-/// What a system call gave: a number, or an errno.
+/// The return value of a system call: a number, or an errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer(i32);
 
 impl Answer {
-    /// That of a call which succeeds and has nothing to tell.
+    /// The answer of a call that succeeded without a value.
     pub(crate) const ZERO: Self = Self(0);
 
-    /// That of a call which succeeds and gives this.
-    pub(super) const fn given(number: i32) -> Self {
+    /// The answer of a call that succeeded with this value.
+    pub(super) const fn returned(number: i32) -> Self {
         Self(number)
     }
 
-    /// The number that it gave; `None` if it failed.
+    /// The number that the call returned; `None` if it failed.
     #[must_use]
     pub fn count(self) -> Option<u32> {
         u32::try_from(self.0).ok()
     }
 
-    /// Why it failed (`errno(3)`); `None` if it did not.
+    /// The error of the call (`errno(3)`); `None` if it succeeded.
     #[must_use]
     pub fn errno(self) -> Option<i32> {
         (self.0 < 0).then_some(-self.0)
     }
 
-    /// Whether it could not be done now (`EAGAIN`).
+    /// Whether the call would have blocked (`EAGAIN`).
     #[must_use]
     pub fn would_block(self) -> bool {
         self.errno().is_some_and(|errno| Code::from_raw(errno).would_block())
     }
 }
 
-/// What a call gives when it succeeds.
-pub(crate) trait Gives {
+/// The value of a system call that succeeded.
+pub(crate) trait ReturnValue {
     /// The number that strace would show.
     fn number(&self) -> i32;
 }
 
-impl Gives for () {
+impl ReturnValue for () {
     #[inline(always)]
     fn number(&self) -> i32 {
         0
     }
 }
 
-impl Gives for i32 {
+impl ReturnValue for i32 {
     fn number(&self) -> i32 {
         *self
     }
 }
 
-/// No call on a socket gives as much as an `i32` cannot hold.
-impl Gives for usize {
+/// No socket call returns more than `i32::MAX`.
+impl ReturnValue for usize {
     #[inline(always)]
     fn number(&self) -> i32 {
         i32::try_from(*self).unwrap_or(i32::MAX)
     }
 }
 
-impl<T: Gives> From<&io::Result<T>> for Answer {
+impl<T: ReturnValue> From<&io::Result<T>> for Answer {
     fn from(result: &io::Result<T>) -> Self {
         match result {
-            Ok(given) => Self(given.number()),
+            Ok(value) => Self(value.number()),
             Err(error) => Self::from(error),
         }
     }

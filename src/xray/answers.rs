@@ -1,4 +1,4 @@
-//! Which read brought a request, and which write took its answer.
+//! Pairs the read that brought a request with the write that sent its answer.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,15 @@ use super::kind::Kind;
 use super::record::{Record, What};
 use crate::token::Token;
 
-/// The places of two records: the read that brought a request, and the write that took the first of its answer.
+/// The positions of two records: the read that brought a request, and the write that sent the first bytes of its
+/// answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) read: usize,
     pub(super) write: usize,
 }
 
-/// What a connection is about to answer.
+/// The reads of one connection whose requests have no written answer yet.
 #[derive(Default)]
 struct Requests {
     /// The last read that brought bytes.
@@ -22,7 +23,7 @@ struct Requests {
     answered: Vec<usize>,
 }
 
-/// All requests of which both ends are on record, in the order of their writes.
+/// Returns all requests whose read and write are both recorded, in the order of the writes.
 pub(super) fn answers(records: &[Record]) -> Vec<Answered> {
     let mut answers = Vec::new();
     let mut requests: HashMap<Token, Requests> = HashMap::new();

@@ -1,4 +1,4 @@
-//! An X-ray on its way to a file: written off the loop's thread, and there completely or not at all.
+//! Writes an X-ray to a file: on a thread of its own, and completely or not at all.
 
 mod part;
 
@@ -11,31 +11,33 @@ use self::part::Part;
 use super::recording::Recording;
 use super::view::View;
 
-/// The file that recordings are written to, each over the one before.
+/// The file that recordings are written to; each replaces the previous one.
 #[derive(Debug)]
 pub(super) struct File {
+    /// The path of the file.
     path: PathBuf,
+    /// The form of the file.
     view: View,
-    /// Who is writing, if anybody is. A thread that only waits for something to write would make every system call of the
-    /// loop dearer: the kernel has less to guard where there is one thread.
+    /// The thread that is writing, if any. It ends after each file: a second thread would make every system call of the
+    /// loop slower, because the kernel must count references to descriptors as soon as a process has two threads.
     writer: Option<JoinHandle<()>>,
 }
 
 impl File {
-    /// Looks whether it can be written, because a warning is better now than after a day, and removes what another
-    /// process has left unfinished beside it. It is tried again each time.
+    /// Warns if the file cannot be written now, because a warning at the start is better than after a day, and removes
+    /// unfinished files that another process left beside it. Each write tries again.
     pub(super) fn new(path: PathBuf, view: View) -> Self {
         part::sweep(&path);
         if let Err(error) = is_free(&path).and_then(|()| Part::create(&path)) {
-            log::warn!("the X-ray cannot be written to {} as things are: {error}", path.display());
+            log::warn!("the X-ray cannot be written to {}: {error}", path.display());
         }
         Self { path, view, writer: None }
     }
 
-    /// Has a thread write what `recording` gives, unless one is still writing the one before.
+    /// Starts a thread that writes `recording`, unless the previous thread is still writing.
     pub(super) fn write(&mut self, recording: impl FnOnce() -> Recording) {
         if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
-            return log::warn!("the X-ray is not written: the one before is still being written");
+            return log::warn!("the X-ray is not written: the previous one is still being written");
         }
         self.wait();
         let (path, view, recording) = (self.path.clone(), self.view, recording());
@@ -46,7 +48,7 @@ impl File {
         }
     }
 
-    /// Writes the last one here and now, after the one before.
+    /// Writes the last recording on this thread, after the previous write has ended.
     pub(super) fn write_last(&mut self, recording: &Recording) {
         self.wait();
         write(&self.path, self.view, recording);
@@ -72,7 +74,8 @@ fn write(path: &Path, view: View, recording: &Recording) {
     }
 }
 
-/// Has the file at `path` hold what `write` writes, in one step (`rename(2)`): who reads it meanwhile sees the old one.
+/// Replaces the file at `path` by the output of `write`, in one step (`rename(2)`): until then a reader sees the old
+/// file.
 fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     is_free(path)?;
     let mut part = Part::create(path)?;
@@ -83,10 +86,10 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     part.rename_to(path)
 }
 
-/// An error if something is there that is no file and would be replaced by one.
+/// Returns an error if `path` exists and is not a regular file: the new file would replace it.
 fn is_free(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(there) if !there.is_file() => Err(io::Error::other("what is there is no regular file")),
+        Ok(there) if !there.is_file() => Err(io::Error::other("not a regular file")),
         _ => Ok(()),
     }
 }
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_file_is_neither_replaced_nor_written_through() {
+    fn a_link_or_directory_is_neither_replaced_nor_written_through() {
         let directory = std::env::temp_dir().join(format!("reactor-xray-{}", std::process::id()));
         fs::create_dir_all(directory.join("taken.txt")).unwrap();
         let (path, precious) = (directory.join("x.txt"), directory.join("precious"));
@@ -104,7 +107,7 @@ mod tests {
         std::os::unix::fs::symlink(&precious, &path).unwrap();
         for path in [directory.join("taken.txt"), path.clone()] {
             let error = replace(&path, |file| file.write_all(b"lost")).unwrap_err();
-            assert_eq!(error.to_string(), "what is there is no regular file");
+            assert_eq!(error.to_string(), "not a regular file");
         }
         assert_eq!(fs::read_to_string(&precious).unwrap(), "still here");
 

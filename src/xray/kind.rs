@@ -1,8 +1,8 @@
-//! What sort of thing a record is: a view draws each sort alike.
+//! The kinds of records: a view draws all records of one kind alike.
 
 use super::record::{Call, Phase, What};
 
-/// The sorts.
+/// The kind of a record. The page has a sign and a legend for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Turn,
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub(super) const ALL: [Self; 25] = [
         Self::Turn,
         Self::Wait,
@@ -62,7 +62,7 @@ impl Kind {
         Self::Stopping,
     ];
 
-    /// The sort of `what`.
+    /// Returns the kind of `what`.
     pub(super) fn of(what: &What) -> Self {
         match *what {
             What::Turn { .. } => Self::Turn,
@@ -99,7 +99,7 @@ impl Kind {
         }
     }
 
-    /// Its name.
+    /// Returns the name of the kind, by which the page finds its sign.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Turn => "turn",

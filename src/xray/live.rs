@@ -1,5 +1,5 @@
-//! Watching a loop as it happens: its records go to a thread that writes them down, or the loop itself stops after each
-//! turn and shows it.
+//! Live views of a loop: a thread writes the records while the loop runs, or the loop stops after each turn and shows
+//! it.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,32 +17,38 @@ use crate::amounts::Count;
 use crate::limits::{LOG_FLUSH, XRAY_BATCH_RECORDS_MAX, XRAY_BATCHES_MAX};
 use crate::log_writer::write_out;
 
-/// What has not been shown yet, and to whom it goes.
+/// The records that have not been shown yet, and the watcher that gets them.
 #[derive(Debug)]
 pub(super) struct Live {
+    /// The records of the current turn.
     batch: Batch,
+    /// The recipient of the records.
     watcher: Watcher,
 }
 
-/// Some records.
+/// Records that go to the watcher together.
 #[derive(Debug, Default)]
 struct Batch {
-    /// Sockets that they may be the first to name.
+    /// Listeners and UDP sockets that have been opened since the last batch.
     served: Vec<Served>,
-    /// How many are missing before them.
+    /// The number of records that were lost before these.
     lost: u64,
+    /// The records, in order.
     records: Vec<Record>,
 }
 
+/// The recipient of a live view.
 #[derive(Debug)]
 enum Watcher {
-    /// A thread that writes them down. The loop does not wait for it: what does not fit the channel is lost.
+    /// A thread writes the records. The loop does not wait for it: a batch that does not fit the channel is lost and
+    /// counted.
     Thread {
+        /// The bounded channel to the thread.
         batches: SyncSender<Batch>,
-        /// How many were lost after the last batch.
+        /// The number of records that were lost after the last batch.
         lost_at_the_end: Arc<AtomicU64>,
     },
-    /// Somebody who wants to see each turn before the next one.
+    /// A person who looks at each turn before the next one begins.
     Step(Box<Step>),
 }
 
@@ -58,7 +64,7 @@ impl Live {
         self.batch.served.push(served);
     }
 
-    /// A turn is over. Whether the next one had to wait for a person.
+    /// Ends a turn. Returns whether the loop waited for a person.
     pub(super) fn end_turn(&mut self) -> bool {
         self.hand_over();
         match &mut self.watcher {
@@ -100,21 +106,21 @@ impl Batch {
     }
 }
 
-/// The end of a thread that writes.
+/// Reports the end of the writing thread.
 #[derive(Debug)]
 pub(crate) struct Written(Receiver<()>);
 
 impl Written {
-    /// Waits until everything is written, but no longer than a slow sink is worth.
+    /// Waits until everything is written, but at most [`LOG_FLUSH`].
     pub(crate) fn wait(self) {
         let _ = self.0.recv_timeout(LOG_FLUSH);
     }
 }
 
-/// A thread that writes down what it is given until nobody gives it anything any more.
+/// Starts a thread that writes the records to `sink` until the returned [`Live`] is dropped.
 ///
 /// # Errors
-/// There is no thread to be had.
+/// The thread cannot be started.
 pub(super) fn to_thread(mut sink: impl Write + Send + 'static) -> io::Result<(Live, Written)> {
     let (sender, batches) = mpsc::sync_channel::<Batch>(XRAY_BATCHES_MAX);
     let lost_at_the_end = Arc::new(AtomicU64::new(0));
@@ -125,7 +131,7 @@ pub(super) fn to_thread(mut sink: impl Write + Send + 'static) -> io::Result<(Li
         let (mut text, mut lines) = (Text::default(), Vec::new());
         let the_end = iter::once_with(|| Batch { lost: lost.load(Ordering::Acquire), ..Batch::default() });
         for batch in batches.into_iter().chain(the_end) {
-            // Nothing that is written to memory can fail.
+            // Writing to memory cannot fail.
             let _ = batch.write(&mut text, &mut lines);
             write_out(&mut sink, &lines);
             lines.clear();
@@ -136,28 +142,30 @@ pub(super) fn to_thread(mut sink: impl Write + Send + 'static) -> io::Result<(Li
     Ok((Live { batch: Batch::default(), watcher }, Written(end)))
 }
 
-/// Shows each turn on `output`, and waits for `next` before the next one, until that is `false`.
+/// Shows each turn on `output`, and calls `next`, which may wait, before the next turn, until it returns `false`.
 pub(super) fn step(next: impl FnMut() -> bool + 'static, output: impl Write + 'static) -> Live {
     let step = Step { next: Some(Box::new(next)), output: Box::new(output), text: Text::default() };
     Live { batch: Batch::default(), watcher: Watcher::Step(Box::new(step)) }
 }
 
 struct Step {
-    /// `None` once it said that there is no more: the loop goes on without stopping.
+    /// `None` once it has returned `false`: the loop then runs without stopping.
     next: Option<Box<dyn FnMut() -> bool>>,
+    /// The terminal.
     output: Box<dyn Write>,
+    /// The state of the text view.
     text: Text,
 }
 
 impl Step {
     fn show(&mut self, batch: &Batch) {
         let mut lines = Vec::new();
-        // Nothing that is written to memory can fail, and whoever cannot be shown anything can still press Enter.
+        // Writing to memory cannot fail. If `output` fails, Enter still works.
         let _ = batch.write(&mut self.text, &mut lines);
         write_out(&mut *self.output, &lines);
     }
 
-    /// Whether it waited.
+    /// Waits for `next`. Returns whether it did.
     fn wait(&mut self) -> bool {
         let Some(next) = &mut self.next else { return false };
         write_out(&mut *self.output, b"-- Enter for the next turn");
@@ -180,13 +188,13 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::xray::record::{NOBODY, What};
+    use crate::xray::record::{LOOP, What};
 
     fn record(at: u64) -> Record {
-        Record { at, who: NOBODY, what: What::Reap }
+        Record { at, who: LOOP, what: What::Reap }
     }
 
-    /// Writes to a channel, when it is let.
+    /// Writes to a channel; each write waits for `go`.
     struct Gate {
         go: Receiver<()>,
         lines: mpsc::Sender<Vec<u8>>,
@@ -205,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_sink_loses_records_that_are_counted_and_holds_nobody_up() {
+    fn a_stuck_sink_never_blocks_the_loop_and_lost_records_are_counted() {
         let (open, go) = mpsc::channel();
         let (lines, written) = mpsc::channel();
         let (mut live, end) = to_thread(Gate { go, lines }).expect("a thread");
@@ -217,14 +225,14 @@ mod tests {
         drop(open);
         let text = String::from_utf8(written.into_iter().flatten().collect()).expect("text");
         end.wait();
-        let told = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" lost")?.split_once(' '));
-        let lost: usize = told.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
+        let losses = text.lines().filter_map(|line| line.strip_prefix("… ")?.strip_suffix(" lost")?.split_once(' '));
+        let lost: usize = losses.map(|(count, _)| count.parse::<usize>().expect("a number")).sum();
         let shown = text.lines().filter(|line| line.contains("reap")).count();
         assert!(lost >= (batches - XRAY_BATCHES_MAX - 2) * XRAY_BATCH_RECORDS_MAX, "{lost}");
         assert_eq!(lost + shown, batches * XRAY_BATCH_RECORDS_MAX);
     }
 
-    /// What is written to it can be looked at meanwhile.
+    /// A sink whose contents a test reads while it is written to.
     #[derive(Clone, Default)]
     struct Page(Rc<RefCell<Vec<u8>>>);
 

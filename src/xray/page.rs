@@ -1,7 +1,7 @@
-//! The page: a timeline in one file, which any browser opens and no network is needed for.
+//! The page: a timeline in one HTML file, which any browser opens without a network.
 //!
-//! Style, script and recording stand in the page itself. A policy in it forbids the browser to load anything else, and the
-//! script shows what came from outside as text only, never as markup.
+//! Style, script and recording are in the page itself. Its content security policy forbids the browser to load anything
+//! else, and the script inserts data as text only, never as markup.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -10,13 +10,13 @@ use serde::Serialize;
 
 use super::answers::answers;
 use super::kind::Kind;
-use super::record::{NOBODY, What};
+use super::record::{LOOP, What};
 use super::recording::Recording;
 use crate::token::Token;
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-/// In the order in which they need each other.
+/// Each script uses only those before it.
 const SCRIPTS: [&str; 4] = [
     include_str!("page/recording.js"),
     include_str!("page/kinds.js"),
@@ -24,24 +24,27 @@ const SCRIPTS: [&str; 4] = [
     include_str!("page/page.js"),
 ];
 
-/// A recording as the script wants it: a column for each member of a record, because there are many of them.
+/// A recording as the script reads it: one column for each field of a record, because a recording has many records.
 #[derive(Serialize)]
 struct Columns<'a> {
     version: &'static str,
     began: String,
     overwritten: u64,
-    /// Names of kinds, which `kind` counts from 0.
+    /// Names of the kinds; `kind` holds indices into this list.
     kinds: Vec<&'static str>,
     lanes: Vec<Lane>,
-    /// Different texts of records, which `text` counts from 0.
+    /// Distinct texts of records; `text` holds indices into this list.
     texts: Vec<String>,
-    /// Nanoseconds since the recording began.
+    /// Nanoseconds from the start of the recording to each record.
     at: Vec<u64>,
+    /// The kind of each record, as an index into `kinds`.
     kind: Vec<u8>,
+    /// The lane of each record, as an index into `lanes`.
     lane: Vec<u32>,
+    /// The text of each record, as an index into `texts`.
     text: Vec<u32>,
     turns: Vec<Turn>,
-    /// Places of a read that brought a request, and of the write that took its answer.
+    /// For each request the indices of two records: the read that brought it, and the write that sent its answer.
     answers: Vec<[usize; 2]>,
     #[serde(skip)]
     lane_of: HashMap<Token, u32>,
@@ -55,20 +58,21 @@ struct Columns<'a> {
 #[derive(Default, Serialize)]
 struct Lane {
     number: String,
-    /// What it is.
+    /// `loop`, `listener`, `UDP socket` or `connection`.
     sort: &'static str,
-    /// Its address, or that of its peer.
+    /// The address of the listener, or of the connection's peer.
     address: String,
-    /// The name of the listener, and its protocol.
+    /// The name of the listener.
     listener: String,
+    /// The name of its protocol.
     protocol: String,
-    /// Whether it was under back-pressure already at the first record.
+    /// Whether the connection was already under back-pressure at the first record.
     full: bool,
 }
 
 #[derive(Serialize)]
 struct Turn {
-    /// Its first record.
+    /// The index of its first record.
     place: usize,
     number: u64,
     connections: u32,
@@ -77,11 +81,12 @@ struct Turn {
 
 /// Writes `recording` to `to`.
 pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()> {
-    // Inside a string of JSON this is the same letter, and outside there is none: nothing can end the element around it.
+    // `<` occurs only within JSON strings, where the escape means the same. So the data cannot end the element around
+    // it.
     let data = serde_json::to_string(&Columns::new(recording))?.replace('<', "\\u003c");
     let scripts = SCRIPTS.concat();
     let parts = [("{{style}}", STYLE), ("{{recording}}", &data), ("{{script}}", &scripts)];
-    // In the order of the page, so that a mark in a recording is only text.
+    // In the order of the page, so that a mark within the recording stays text.
     let mut page = PAGE;
     for (mark, part) in parts {
         let Some((before, after)) = page.split_once(mark) else { continue };
@@ -111,7 +116,7 @@ impl<'a> Columns<'a> {
             text_of: HashMap::new(),
             recording,
         };
-        columns.lane(NOBODY);
+        columns.lane(LOOP);
         for (index, served) in recording.endpoints.iter().enumerate() {
             let lane = columns.lane(served.who);
             let sort = if served.url.starts_with("udp") { "UDP socket" } else { "listener" };
@@ -151,12 +156,12 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    /// The lane of `who`; a new one, if it has none.
+    /// Returns the lane of `who`; adds one if it has none.
     fn lane(&mut self, who: Token) -> u32 {
         let next = self.lanes.len() as u32;
         *self.lane_of.entry(who).or_insert_with(|| {
             let (number, sort) =
-                if who == NOBODY { (String::new(), "loop") } else { (format!("#{}", who.generation), "connection") };
+                if who == LOOP { (String::new(), "loop") } else { (format!("#{}", who.generation), "connection") };
             self.lanes.push(Lane { number, sort, ..Lane::default() });
             next
         })
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_outside_cannot_end_its_element_and_is_read_as_it_was() {
+    fn data_cannot_end_its_element_and_is_read_back_unchanged() {
         let page = page();
         let (_, rest) = page.split_once("type=\"application/json\">").unwrap();
         let (data, _) = rest.split_once("</script>").unwrap();

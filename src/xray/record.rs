@@ -1,4 +1,4 @@
-//! The vocabulary: what a loop does, one record for each thing.
+//! The vocabulary of the X-ray: one record for each action of the loop.
 
 use std::time::Duration;
 
@@ -8,108 +8,110 @@ use crate::peer::PackedPeer;
 use crate::protocol::Within;
 use crate::token::Token;
 
-/// One thing that a loop did: 40 bytes.
+/// One action of the loop, in 40 bytes.
 ///
-/// What [takes time](What::takes_time) began when the record before it was made, and ended at its own time. Everything else
-/// has the time of the record before it, so that a clock is read only where time passes.
+/// An action that [takes time](What::takes_time) began at the time of the previous record and ended at its own. Any
+/// other action has the time of the previous record, so that the clock is read only where time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
     /// Nanoseconds since the recording began, on the monotonic clock (`clock_gettime(2)`).
     pub at: u64,
-    /// Whose it is: a listener, a UDP socket or a connection. Its generation is its number, which no other has; it is
-    /// [`NOBODY`] for what the loop does for itself.
+    /// The listener, UDP socket or connection that the record is about. The generation is its unique number; `who` is
+    /// [`LOOP`] for an action of the loop itself.
     pub who: Token,
-    /// What it did.
+    /// The action.
     pub what: What,
 }
 
-/// Stands for the loop itself.
-pub const NOBODY: Token = Token { slot: u32::MAX, generation: 0 };
+/// The loop itself, in the place of a listener, a socket or a connection.
+pub const LOOP: Token = Token { slot: u32::MAX, generation: 0 };
 
-/// What a loop did.
+/// An action of the loop.
 ///
-/// Between one [`What::Turn`] and the next stand the records of a turn. After a [`What::Visit`] or a [`What::Reap`] stand
-/// those of one slot, until something is recorded for another one or the next turn begins; the visit of a connection or a
-/// UDP socket ends with a [`What::Left`].
+/// The records of a turn lie between one [`What::Turn`] and the next. The records after a [`What::Visit`] or a
+/// [`What::Reap`] belong to one slot, until a record names another slot or the next turn begins. The visit of a
+/// connection or a UDP socket ends with a [`What::Left`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
     /// A turn begins.
     Turn {
-        /// Counts from 1; what comes before the first turn is the start of the server.
+        /// Counts from 1; the records before the first turn are the start of the server.
         number: u64,
-        /// Connections that are open.
+        /// Open connections.
         connections: u32,
-        /// Bytes of output that are pending for all of them.
+        /// Bytes of pending output of all connections together.
         pending: u32,
-        /// Whether that is more than `max_pending_output_total`, so that all of them feel back-pressure.
+        /// Whether `pending` exceeds `max_pending_output_total`, which puts all connections under back-pressure.
         pressed: bool,
     },
-    /// An event came for a slot: what its socket may be ready for.
+    /// The kernel reported an event for a slot: the operations its socket may be ready for.
     Event(Readiness),
-    /// An event or a result came for an owner that is gone, and is ignored.
+    /// An event or a result for a former owner of a slot; it is ignored.
     Stale,
-    /// The deadline of a slot came up. Its owner says what was due, if anything: see [`What::Expired`].
+    /// The timer of a slot fired. Its owner checks which deadline has expired, if any: see [`What::Expired`].
     Due,
-    /// A connection has been accepted. Its number stands at this record; the descriptor is the answer of the
-    /// [`Call::Accept`] before it.
+    /// A connection was accepted. `who` of this record is its number; the answer of the [`Call::Accept`] before it is
+    /// the descriptor.
     Accepted {
-        /// Who is at the other end.
+        /// The peer.
         peer: PackedPeer,
-        /// Which of [`Recording::endpoints`](super::Recording::endpoints) accepted it.
+        /// The listener, as an index into [`Recording::endpoints`](super::Recording::endpoints).
         endpoint: u16,
     },
-    /// The loop turns to a slot.
+    /// The loop begins to visit a slot.
     Visit,
-    /// It leaves the slot again.
+    /// The visit ends.
     Left {
         /// What the slot waits for now.
         status: Waits,
-        /// Bytes of its output that are pending.
+        /// Bytes of pending output of the slot.
         pending: u32,
-        /// Nanoseconds until its deadline: `u64::MAX` if it has none.
+        /// Nanoseconds until the slot's deadline; `u64::MAX` if it has none.
         deadline: u64,
     },
-    /// A system call, and its answer.
+    /// A system call and its return value.
     Call {
-        /// Which one.
+        /// The call.
         call: Call,
-        /// What it gave.
+        /// Its return value.
         answer: Answer,
     },
     /// A protocol was called.
     Asked {
         /// Why.
         ask: Ask,
-        /// Bytes that it was shown.
+        /// Bytes that the protocol was shown.
         input: u32,
-        /// How many of them it consumed.
+        /// Bytes of the input that it consumed.
         consumed: u32,
         /// Bytes of output that it appended.
         output: u32,
-        /// What it decided.
+        /// Its decision.
         decision: Decision,
     },
-    /// A connection enters a phase. Phases that end it say why: that text is empty for the others.
+    /// A connection enters a phase. The text is the reason for the phases that end the connection, and empty for the
+    /// others.
     Phase(Phase, &'static str),
-    /// A datagram was dropped; the name of the counter.
+    /// A datagram was dropped; the text is the name of the counter.
     Dropped(&'static str),
-    /// Back-pressure: so much output is pending that the connection is neither read from nor listened to.
+    /// Back-pressure begins: pending output has reached the limit. Neither is the connection read from nor its protocol
+    /// called.
     Full {
         /// Bytes that are pending.
         pending: u32,
     },
-    /// Back-pressure is over: the peer took enough.
+    /// Back-pressure ends: the peer has taken enough output.
     Relieved {
         /// Bytes that are still pending.
         pending: u32,
     },
-    /// A deadline passed and was acted on; which one.
+    /// A deadline has expired and the loop acts on it; the text names the deadline.
     Expired(&'static str),
-    /// A job was handed to a worker; or not, because there was none to be had.
+    /// A job was handed to a worker, or refused because no worker is available.
     JobOut {
-        /// Whether a worker takes it.
+        /// Whether a worker takes the job.
         taken: bool,
     },
     /// The result of a job came back.
@@ -117,23 +119,23 @@ pub enum What {
         /// Whether the job panicked instead of returning.
         panicked: bool,
     },
-    /// Accepting is paused; why.
+    /// Accepting is paused; the text is the reason.
     Paused(&'static str),
     /// A signal or a [`Handle`](crate::Handle) asked for something.
     Command(Command),
-    /// The server begins to stop; or cuts what is left.
+    /// The server begins to stop, or resets the remaining connections.
     Stopping {
-        /// Whether connections are cut.
+        /// Whether connections are reset.
         cut: bool,
     },
-    /// The loop takes leave of a slot that is over.
+    /// The loop frees a slot whose owner has ended.
     Reap,
-    /// A connection is over; why.
+    /// A connection was closed; the text is the reason.
     Closed(&'static str),
 }
 
 impl What {
-    /// Whether it takes time: a system call or a protocol. A clock is read when it ends.
+    /// Whether the action takes time, as a system call and a call of a protocol do. The clock is read when it ends.
     #[must_use]
     pub const fn takes_time(&self) -> bool {
         matches!(self, Self::Call { .. } | Self::Asked { .. })
@@ -146,23 +148,23 @@ impl What {
 pub enum Call {
     /// `epoll_wait(2)`; the answer is the number of events.
     Wait {
-        /// Milliseconds at most: -1 for ever.
+        /// Milliseconds at most; -1 for ever.
         timeout: i32,
     },
     /// `socket(2)`; the answer is the descriptor.
     Socket {
-        /// Whether it is for IPv6.
+        /// Whether the socket is for IPv6.
         ipv6: bool,
-        /// Whether it is for UDP.
+        /// Whether the socket is for UDP.
         datagram: bool,
     },
-    /// `fcntl(2)` with `F_GETFL`; the answer are the flags.
+    /// `fcntl(2)` with `F_GETFL`; the answer is the flags.
     GetFlags,
     /// `fcntl(2)` with `F_SETFL`: the same flags and `O_NONBLOCK`.
     SetNonblocking,
     /// `setsockopt(2)`.
     SetOption {
-        /// Which one.
+        /// The option.
         option: SocketOption,
         /// Its value.
         value: u32,
@@ -180,43 +182,43 @@ pub enum Call {
     GetError,
     /// `epoll_ctl(2)` with `EPOLL_CTL_ADD`.
     Register {
-        /// What for.
+        /// The events to report.
         interest: Interest,
     },
     /// `accept4(2)`; the answer is the descriptor.
     Accept,
     /// `recvfrom(2)`; the answer is the number of bytes, 0 at the peer's FIN.
     Read {
-        /// Bytes that were asked for.
+        /// The size of the buffer, in bytes.
         asked: u32,
     },
     /// `sendto(2)`; the answer is the number of bytes.
     Write {
-        /// Bytes that were offered.
+        /// Bytes offered to the kernel.
         offered: u32,
     },
     /// `recvmmsg(2)`; the answer is the number of datagrams.
     Receive {
-        /// Datagrams that there was room for.
+        /// Datagrams that the buffers have room for.
         rooms: u32,
-        /// Bytes of those that came.
+        /// Bytes of the datagrams that were received.
         bytes: u32,
     },
-    /// `sendmmsg(2)`; the answer is the number of messages. One message is a datagram, or a run of them that the kernel cuts
-    /// (`udp(7)`: `UDP_SEGMENT`).
+    /// `sendmmsg(2)`; the answer is the number of messages. A message is one datagram, or a run of datagrams that the
+    /// kernel splits (`udp(7)`: `UDP_SEGMENT`).
     Send {
-        /// Messages that were offered.
+        /// Messages offered to the kernel.
         offered: u32,
-        /// Bytes of those that were taken.
+        /// Bytes of the messages that the kernel took.
         bytes: u32,
     },
-    /// `recvmsg(2)`, where there is no call for many datagrams; the answer is the number of bytes of one.
+    /// `recvmsg(2)`, where `recvmmsg(2)` is not available; the answer is the number of bytes of the datagram.
     ReceiveOne,
-    /// `sendmsg(2)`, where there is no call for many datagrams; the answer is the number of bytes of one.
+    /// `sendmsg(2)`, where `sendmmsg(2)` is not available; the answer is the number of bytes of the datagram.
     SendOne,
     /// `ioctl(2)` with `SIOCOUTQ`.
     SendQueue {
-        /// Bytes that the kernel holds and the peer has not acknowledged.
+        /// Bytes in the kernel's send queue that the peer has not acknowledged.
         bytes: u32,
     },
     /// `shutdown(2)` with `SHUT_WR`.
@@ -226,7 +228,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// A wait as the kernel sees it: in whole milliseconds, rounded up as mio does it.
+    /// Makes the record of a wait, in whole milliseconds, rounded up as mio does.
     pub(crate) fn wait(timeout: Option<Duration>) -> Self {
         let milliseconds =
             |timeout: Duration| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
@@ -252,17 +254,17 @@ pub enum SocketOption {
     KeepIdle,
     /// `SO_RCVBUF` (`socket(7)`), in bytes.
     ReceiveBuffer,
-    /// `IP_PKTINFO` (`ip(7)`), or what the system has instead.
+    /// `IP_PKTINFO` (`ip(7)`), or the system's equivalent.
     PacketInfo,
     /// `IPV6_RECVPKTINFO` (`ipv6(7)`).
     PacketInfoV6,
     /// `UDP_SEGMENT` (`udp(7)`).
     Segment,
-    /// `SO_LINGER` with a time of zero (`socket(7)`): closing will reset the connection.
+    /// `SO_LINGER` with a time of zero (`socket(7)`): `close(2)` then resets the connection.
     Linger,
 }
 
-/// What a socket is registered for; always edge-triggered.
+/// The events that a socket is registered for; always edge-triggered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Interest {
@@ -270,7 +272,7 @@ pub enum Interest {
     Read,
     /// Reading and writing: a UDP socket.
     ReadWrite,
-    /// Reading, writing and, where the system can tell, urgent data: a connection.
+    /// Reading, writing and, where the system reports it, urgent data: a connection.
     ReadWriteUrgent,
 }
 
@@ -280,13 +282,13 @@ pub enum Interest {
 pub enum Ask {
     /// The connection was accepted: `on_open`.
     Open,
-    /// Bytes came: `on_bytes`.
+    /// Bytes arrived: `on_bytes`.
     Bytes,
     /// [`Event::Eof`](crate::protocol::Event::Eof).
     Eof,
     /// [`Event::Quiet`](crate::protocol::Event::Quiet).
     Quiet,
-    /// A job is done: the method that [`Step::job`](crate::protocol::Step::job) named.
+    /// A job has finished: the method that [`Step::job`](crate::protocol::Step::job) named.
     Done,
     /// Contents are stored: the method that [`Step::bulk`](crate::protocol::Step::bulk) named.
     Stored,
@@ -296,9 +298,9 @@ pub enum Ask {
     NoWorker,
     /// [`Event::Closing`](crate::protocol::Event::Closing).
     Closing,
-    /// The connection is over: `on_close`.
+    /// The connection has ended: `on_close`.
     Close,
-    /// A datagram came: `on_datagram`.
+    /// A datagram arrived: `on_datagram`.
     Datagram,
 }
 
@@ -306,27 +308,27 @@ pub enum Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// A message is done with; it is called again if input is left.
+    /// A message is handled; the protocol is called again if input is left.
     Again,
-    /// It waits for more bytes, in the middle of this.
+    /// It waits for more bytes, in the middle of [`Within`].
     Wait(Within),
-    /// It rests until a job is done.
+    /// It waits for a job.
     Job,
     /// The next bytes go to a file.
     Bulk,
-    /// It has more to say, once there is room.
+    /// It has more output, once there is room.
     More,
-    /// What is pending is sent, then the connection closes.
+    /// Pending output is sent, then the connection closes.
     Finish,
-    /// It refused what the peer sent. What it appended is sent, then the connection closes.
+    /// It refused the peer's request. Pending output is sent, then the connection closes.
     Refused,
-    /// It panicked, or broke a rule; the connection closes.
+    /// It panicked or broke a rule of the interface; the connection closes.
     Bug,
-    /// A datagram is dealt with, be it by an answer or by silence.
+    /// A datagram was handled, with or without a reply.
     Dealt,
-    /// A datagram deserves no answer.
+    /// A datagram was refused without a reply.
     Dropped,
-    /// Nothing was left to decide.
+    /// The call returns no decision.
     Nothing,
 }
 
@@ -342,29 +344,29 @@ pub enum Phase {
     Sending,
     /// Bytes go to the protocol.
     Conversing,
-    /// The protocol rests until its job is done.
+    /// The protocol waits for its job.
     Working,
     /// Bytes go to a file.
     Storing,
-    /// The protocol has more to say, once there is room.
+    /// The protocol has more output, once there is room.
     Speaking,
-    /// What is pending is sent; then comes our FIN.
+    /// Pending output is sent, then our FIN.
     Flushing,
-    /// Our FIN was sent; input is discarded until the peer's.
+    /// Our FIN was sent; input is discarded until the peer's FIN.
     Lingering,
-    /// It is over.
+    /// The connection is closed.
     Closed,
 }
 
-/// What a slot waits for when it is left.
+/// What a slot waits for after a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Waits {
-    /// An edge, a result or a deadline.
+    /// An event of its socket, the result of a job, or a deadline.
     Event,
     /// Its next visit: its budget is used up.
     Turn,
-    /// A buffer of the pool.
+    /// An upload buffer from the pool.
     Buffer,
     /// To be reaped.
     Reaping,

@@ -1,4 +1,4 @@
-//! The recorder of a thread, and the lines that the loop, the drivers and the kernel call.
+//! The recorder of a thread, and the functions by which the loop, the drivers and the kernel record.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::answer::{Answer, Gives};
+use super::answer::{Answer, ReturnValue};
 use super::file::File;
 use super::live::{self, Live, Written};
-use super::record::{Call, NOBODY, Record, What};
+use super::record::{Call, LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use super::ring::Ring;
 use super::text;
@@ -19,34 +19,37 @@ use super::view::View;
 use crate::limits::{XRAY_LAST_RECORDS, XRAY_RECORDS_MAX};
 use crate::token::Token;
 
-/// How many threads record. A loop that is not recorded pays for nothing but a look at this: to look at a thread's own
-/// variable costs what a function call costs, as the compiler of a library sees it.
+/// The number of threads that record. A loop that is not recorded only loads this: within a library, access to a
+/// thread-local variable costs as much as a function call.
 static RECORDERS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
 }
 
-/// What a thread remembers of its loop.
+/// The records of one thread's loop.
 struct Recorder {
     clock: Clock,
+    /// The wall clock at the start of the recording.
     began: SystemTime,
     /// The time of the last record.
     at: u64,
-    /// Whom the next records are about.
+    /// The owner of the next records.
     who: Token,
+    /// The number of turns so far.
     turns: u64,
     ring: Ring,
+    /// The listeners and UDP sockets that have been opened.
     endpoints: Vec<Served>,
-    /// Who watches as it happens.
+    /// The live view, if there is one.
     live: Option<Live>,
-    /// Where it is saved.
+    /// The file that recordings are saved to, if there is one.
     file: Option<File>,
 }
 
-/// What tells the time.
+/// The source of the time.
 enum Clock {
-    /// The monotonic clock, in nanoseconds since it said this.
+    /// The monotonic clock, in nanoseconds since this reading.
     Real(u64),
     /// The simulation: see [`set_simulated_time`].
     Simulated,
@@ -58,7 +61,7 @@ impl Recorder {
             clock,
             began: SystemTime::now(),
             at: 0,
-            who: NOBODY,
+            who: LOOP,
             turns: 0,
             ring: Ring::new(most),
             endpoints: Vec::new(),
@@ -85,8 +88,8 @@ impl Recorder {
     }
 }
 
-/// What the monotonic clock says, in nanoseconds (`clock_gettime(2)`). An `Instant` says the same, but its arithmetic takes
-/// longer than to read the clock, and that is done for every system call.
+/// Reads the monotonic clock, in nanoseconds (`clock_gettime(2)`). The arithmetic of `Instant` takes longer than
+/// reading the clock, and this runs for every system call.
 fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
@@ -96,7 +99,7 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Has this thread record with `recorder`, and gives the one that it had.
+/// Makes `recorder` the recorder of this thread, and returns the previous one.
 fn install(recorder: Option<Recorder>) -> Option<Recorder> {
     let more = recorder.is_some();
     let before = RECORDER.replace(recorder);
@@ -108,22 +111,21 @@ fn install(recorder: Option<Recorder>) -> Option<Recorder> {
     before
 }
 
-/// Starts to record what the loop on this thread does; what was recorded before is forgotten. It keeps the last
-/// 65,536 records. Whoever starts before [`Reactor::bind`](crate::Reactor::bind) sees the sockets being
-/// opened too.
+/// Starts to record the loop on this thread; an earlier recording is discarded. The recorder keeps the last 65,536
+/// records. Started before [`Reactor::bind`](crate::Reactor::bind), it also records how the sockets are opened.
 pub fn start() {
     install(Some(Recorder::new(Clock::Real(monotonic()), XRAY_RECORDS_MAX)));
 }
 
-/// Stops recording on this thread, and gives the memory back.
+/// Stops recording on this thread, and frees the memory.
 pub fn stop() {
     install(None);
 }
 
 /// Records on a simulated clock, which [`set_simulated_time`] moves, until it is dropped. It keeps as many records as
-/// [`last`] gives.
+/// [`last`] returns.
 pub(crate) struct SimulatedClock {
-    /// What this thread recorded before.
+    /// The recorder that this thread had before.
     before: Option<Recorder>,
 }
 
@@ -139,23 +141,22 @@ impl Drop for SimulatedClock {
     }
 }
 
-/// Writes to `sink` what is recorded from here on, as text; the loop does not wait for it.
+/// Writes all further records to `sink`, as text; the loop does not wait for it.
 ///
 /// # Errors
-/// There is no thread to be had.
+/// The thread cannot be started.
 pub(crate) fn watch(sink: impl Write + Send + 'static) -> io::Result<Written> {
     let (live, written) = live::to_thread(sink)?;
     with(|recorder| recorder.live = Some(live));
     Ok(written)
 }
 
-/// Shows each turn on `output`, and has the loop wait for `next` before the next one, until that is `false`.
+/// Shows each turn on `output`, and calls `next`, which may wait, before the next turn, until it returns `false`.
 pub(crate) fn step(next: impl FnMut() -> bool + 'static, output: impl Write + 'static) {
     with(|recorder| recorder.live = Some(live::step(next, output)));
 }
 
-/// Has every recording that is [saved](save) written to `path`. If that cannot be done now, a warning says so, and it is
-/// tried again each time.
+/// Makes [`save`] write to `path`. If the file cannot be written now, a warning is logged; each save tries again.
 pub(crate) fn save_to(path: PathBuf, view: View) {
     let file = File::new(path, view);
     with(|recorder| recorder.file = Some(file));
@@ -166,7 +167,7 @@ pub(crate) fn set_simulated_time(at: Duration) {
     with(|recorder| recorder.at = nanoseconds(at));
 }
 
-/// Tells what a listener or a UDP socket serves.
+/// Adds a listener or a UDP socket to the recording.
 pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) {
     with(|recorder| {
         let Some(served) = served() else { return };
@@ -177,17 +178,17 @@ pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) {
     });
 }
 
-/// What was recorded on this thread, while `connections` are open; `None` if nothing is being recorded.
+/// Returns the recording of this thread, with `connections` as the open ones; `None` if nothing is being recorded.
 pub(crate) fn recording(connections: impl FnOnce() -> Vec<Open>) -> Option<Recording> {
     with(|recorder| recorder.recording(connections()))
 }
 
-/// Writes what was recorded to the file, if there is one, while `connections` are open.
+/// Saves the recording to the file, if there is one, with `connections` as the open ones.
 pub(crate) fn save(connections: impl FnOnce() -> Vec<Open>) {
     with(|recorder| recorder.save(connections));
 }
 
-/// The same when the loop is over: returns when it is written.
+/// Saves the recording when the loop has ended: returns when the file is written.
 pub(crate) fn save_last(connections: impl FnOnce() -> Vec<Open>) {
     with(|recorder| {
         if let Some(mut file) = recorder.file.take() {
@@ -196,12 +197,13 @@ pub(crate) fn save_last(connections: impl FnOnce() -> Vec<Open>) {
     });
 }
 
-/// The last [`XRAY_LAST_RECORDS`] records as text, those of `who` if somebody is named; `None` if nothing is being recorded.
+/// Returns the last [`XRAY_LAST_RECORDS`] records as text, only those of `who` if it is given; `None` if nothing is
+/// being recorded.
 pub(crate) fn last(who: Option<Token>) -> Option<String> {
     with(|recorder| recorder.last(who))
 }
 
-/// Does `use_it` with the recorder of this thread, if it has one.
+/// Calls `use_it` with the recorder of this thread, if it has one.
 fn with<R>(use_it: impl FnOnce(&mut Recorder) -> R) -> Option<R> {
     if RECORDERS.load(Ordering::Relaxed) == 0 {
         return None;
@@ -220,16 +222,16 @@ fn is_off() -> bool {
     RECORDERS.load(Ordering::Relaxed) == 0 || is_off_here()
 }
 
-/// The same, when some thread does.
+/// Whether this thread does not record, while another thread does.
 #[cold]
 #[inline(never)]
 fn is_off_here() -> bool {
     RECORDER.with_borrow(Option::is_none)
 }
 
-/// Records what `what` says. This and the next three are on the way of every request: off, they are a load and a branch,
-/// and what is recorded is not even found out. A closure there takes what it needs by value (`move`): what it borrowed would
-/// have to stand in memory for it, whether anything is recorded or not.
+/// Records `what`. This function and the next three are on the hot path. When recording is off they cost a load and a
+/// branch, and the closure is not run. A closure should take its values by `move`: a borrowed value would have to be in
+/// memory even when recording is off.
 #[inline(always)]
 pub(crate) fn record(what: impl FnOnce() -> What) {
     if !is_off() {
@@ -237,7 +239,7 @@ pub(crate) fn record(what: impl FnOnce() -> What) {
     }
 }
 
-/// The same, about `who`; so is everything that follows until somebody else is named.
+/// Records `what` about `who`. The following records are about `who` too, until another owner is named.
 #[inline(always)]
 pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
     if !is_off() {
@@ -245,10 +247,10 @@ pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
     }
 }
 
-/// Records a system call and its answer, and passes the answer on.
+/// Records a system call and its result, and returns the result.
 #[inline(always)]
-pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
-    // Taken apart and put together again it can stay in registers.
+pub(crate) fn answered<T: ReturnValue>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {
+    // Matched and rebuilt, the result can stay in registers.
     match result {
         Ok(given) => {
             if !is_off() {
@@ -260,8 +262,8 @@ pub(crate) fn answered<T: Gives>(result: io::Result<T>, call: impl FnOnce() -> C
     }
 }
 
-/// Records the beginning of a turn, of which `what` makes the record when it is told the number. Who watches live gets
-/// everything before it now.
+/// Records the beginning of a turn; `what` makes the record from the number of the turn. A live view first gets all
+/// records before it.
 #[inline(always)]
 pub(crate) fn turn(what: impl FnOnce(u64) -> What) {
     if !is_off() {
@@ -287,7 +289,7 @@ fn push_about(who: Token, what: What) {
 #[cold]
 #[inline(never)]
 fn push_answer(call: Call, given: i32) {
-    push(What::Call { call, answer: Answer::given(given) });
+    push(What::Call { call, answer: Answer::returned(given) });
 }
 
 #[cold]
@@ -301,9 +303,9 @@ fn push_error(call: Call, error: io::Error) -> io::Error {
 #[inline(never)]
 fn push_turn(what: impl FnOnce(u64) -> What) {
     with(|recorder| {
-        recorder.who = NOBODY;
+        recorder.who = LOOP;
         if recorder.live.as_mut().is_some_and(Live::end_turn) {
-            // What a person took is no part of what comes next.
+            // The time that the person took does not count for the next action.
             recorder.look_at_the_clock();
         }
         recorder.turns += 1;
@@ -347,20 +349,20 @@ mod tests {
     const SECOND: Token = Token { slot: 3, generation: 2 };
 
     #[test]
-    fn nothing_is_recorded_nor_even_found_out_while_nobody_asked() {
+    fn while_recording_is_off_the_closure_is_not_run() {
         record(|| What::Reap);
-        record(|| panic!("it is found out"));
-        assert_eq!(answered(Ok(7_usize), || Call::Close).expect("what was given"), 7);
+        record(|| panic!("the closure is run"));
+        assert_eq!(answered(Ok(7_usize), || Call::Close).expect("the result is passed on"), 7);
         assert!(recording(Vec::new).is_none() && last(None).is_none());
         start();
         record(|| What::Reap);
         stop();
-        record(|| panic!("it is found out"));
+        record(|| panic!("the closure is run"));
         assert!(recording(Vec::new).is_none());
     }
 
     #[test]
-    fn what_is_recorded_belongs_to_whoever_was_named_last_and_to_this_thread() {
+    fn a_record_belongs_to_the_last_named_owner_and_to_this_thread() {
         start();
         about(FIRST, || What::Visit);
         let failed = answered(Err::<usize, _>(io::ErrorKind::WouldBlock.into()), || Call::Read { asked: 1 });
@@ -371,14 +373,14 @@ mod tests {
         assert!(elsewhere.expect("no panic"));
         let recording = recording(Vec::new).expect("a recording");
         let who: Vec<_> = recording.records.iter().map(|record| record.who).collect();
-        assert_eq!(who, [FIRST, FIRST, SECOND, NOBODY]);
+        assert_eq!(who, [FIRST, FIRST, SECOND, LOOP]);
         assert!(matches!(recording.records[3].what, What::Turn { number: 1, .. }));
         assert!(recording.records.is_sorted_by_key(|record| record.at));
         stop();
     }
 
     #[test]
-    fn the_wait_for_a_person_is_over_when_the_next_turn_begins() {
+    fn waiting_for_a_person_ends_when_the_next_turn_begins() {
         const THOUGHT: u64 = 2_000_000;
         start();
         let think = || {
@@ -387,7 +389,7 @@ mod tests {
             true
         };
         step(think, io::sink());
-        answered(Ok(0_usize), || Call::Close).expect("what was given");
+        answered(Ok(0_usize), || Call::Close).expect("the result is passed on");
         turn(|number| What::Turn { number, connections: 0, pending: 0, pressed: false });
         let records = recording(Vec::new).expect("a recording").records;
         assert!(records[1].at - records[0].at >= THOUGHT, "{records:?}");

@@ -1,4 +1,4 @@
-//! A recording: what was on the tape at some moment, and the names to read it with.
+//! A recording: the contents of the recorder at one moment, and the names of its sockets.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use super::record::{Record, What};
 use crate::peer::Peer;
 use crate::token::Token;
 
-/// What a loop did last, copied out of its recorder, so that any thread can look at it.
+/// The last actions of a loop, copied out of its recorder, so that any thread can read them.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Recording {
@@ -15,33 +15,33 @@ pub struct Recording {
     pub began: SystemTime,
     /// The records, the oldest first.
     pub records: Vec<Record>,
-    /// How many older ones were overwritten: the recorder keeps
-    /// `XRAY_RECORDS_MAX` of `src/limits.rs`.
+    /// The number of older records that were overwritten: the recorder keeps `XRAY_RECORDS_MAX` of `src/limits.rs`.
     pub overwritten: u64,
-    /// What is served, in the order of the configuration.
+    /// The listeners and UDP sockets, in the order of the configuration.
     pub endpoints: Vec<Served>,
-    /// The connections that were open at the end, oldest first: some were accepted before the oldest record that is left.
+    /// The connections that were open at the end, oldest first. Some were accepted before the oldest record that is
+    /// kept.
     pub connections: Vec<Open>,
 }
 
 impl Recording {
-    /// Who was under back-pressure already when the oldest record was made: whose first word of it is that it is over, or
-    /// who has none of it and still is.
+    /// Returns the connections that were already under back-pressure at the oldest record: their first record of
+    /// back-pressure is its end, or they have no such record and are still under it.
     pub(super) fn full_before(&self) -> HashSet<Token> {
-        let (mut before, mut told) = (HashSet::new(), HashSet::new());
+        let (mut before, mut seen) = (HashSet::new(), HashSet::new());
         for Record { who, what, .. } in &self.records {
             match what {
                 What::Full { .. } => {
-                    told.insert(*who);
+                    seen.insert(*who);
                 }
-                What::Relieved { .. } if told.insert(*who) => {
+                What::Relieved { .. } if seen.insert(*who) => {
                     before.insert(*who);
                 }
                 _ => {}
             }
         }
         let still = self.connections.iter().filter(|open| open.full).map(|open| open.who);
-        before.extend(still.filter(|who| !told.contains(who)));
+        before.extend(still.filter(|who| !seen.contains(who)));
         before
     }
 }
@@ -50,13 +50,13 @@ impl Recording {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
-    /// Whose records are its own.
+    /// Its token in the records.
     pub who: Token,
-    /// Its name in the configuration.
+    /// The name in the configuration.
     pub name: String,
-    /// The name of its protocol.
+    /// The name of the protocol.
     pub protocol: String,
-    /// Where it listens: `tcp://127.0.0.1:5656`.
+    /// The address: `tcp://127.0.0.1:5656`.
     pub url: String,
 }
 
@@ -64,13 +64,13 @@ pub struct Served {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Open {
-    /// Whose records are its own.
+    /// Its token in the records.
     pub who: Token,
-    /// Who is at the other end.
+    /// The peer.
     pub peer: Peer,
-    /// Which of [`Recording::endpoints`] accepted it.
+    /// Its listener, as an index into [`Recording::endpoints`].
     pub endpoint: u16,
-    /// Whether it was under back-pressure.
+    /// Whether the connection was under back-pressure.
     pub full: bool,
 }
 
@@ -80,7 +80,7 @@ mod tests {
     use crate::xray::tests::sample;
 
     #[test]
-    fn whose_first_word_of_back_pressure_is_its_end_was_under_it_before() {
+    fn a_connection_whose_back_pressure_only_ends_was_under_it_before() {
         let mut recording = sample::recording();
         let is_begin = |record: &Record| matches!(record.what, What::Full { .. });
         let begin = recording.records.iter().position(is_begin).expect("a slow reader");

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::record::{NOBODY, Record, What};
+use super::record::{LOOP, Record, What};
 use super::recording::{Open, Recording, Served};
 use crate::amounts::Count;
 use crate::token::Token;
@@ -40,31 +40,32 @@ pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()>
     recording.records.iter().try_for_each(|record| text.record(record, to))
 }
 
-/// A few records, without anything around them. With `gaps`, others stood between them.
+/// Returns a few records as text, without a heading. `gaps`: records between them are left out.
 pub(super) fn lines(records: &[Record], endpoints: &[Served], gaps: bool) -> String {
     let at = records.first().map_or(0, |record| record.at);
     let mut text = Text { at, gaps, endpoints: endpoints.iter().map(called).collect(), ..Text::default() };
     let mut lines = Vec::new();
-    // Nothing that is written to memory can fail.
+    // Writing to memory cannot fail.
     let _ = records.iter().try_for_each(|record| text.record(record, &mut lines));
     String::from_utf8_lossy(&lines).into_owned()
 }
 
-/// Writes records down as they come.
+/// Writes records one by one.
 #[derive(Debug, Default)]
 pub(super) struct Text {
-    /// The time of the record before.
+    /// The time of the previous record.
     at: u64,
-    /// Records are left out: what passed since the one before passed in them, unless this one takes time.
+    /// Records are left out, so the time since the previous line is shown only for an action that takes time.
     gaps: bool,
     /// `NAME (PROTOCOL)` of each endpoint.
     endpoints: Vec<String>,
-    /// Connections that were accepted before the first record, until they come up.
+    /// Connections that were accepted before the first record. A connection is removed and introduced at its first
+    /// record.
     unknown: HashMap<Token, Open>,
 }
 
 impl Text {
-    /// Introduces a listener or a UDP socket.
+    /// Writes the line that introduces a listener or a UDP socket.
     pub(super) fn serves(&mut self, served: &Served, to: &mut dyn Write) -> io::Result<()> {
         let called = called(served);
         writeln!(to, "# #{} is {called} at {}", served.who.generation, served.url)?;
@@ -87,7 +88,7 @@ impl Text {
             took => write!(to, "{:10.1} ", took as f64 / 1000.0)?,
         }
         match record.who {
-            NOBODY => write!(to, "   ")?,
+            LOOP => write!(to, "   ")?,
             who => write!(to, "#{:<2} ", who.generation)?,
         }
         match record.what {
@@ -112,10 +113,10 @@ mod tests {
     use crate::xray::tests::sample;
 
     #[test]
-    fn the_records_of_one_connection_name_its_listener_and_show_only_the_time_that_they_took() {
+    fn records_of_one_connection_name_its_listener_and_their_own_time() {
         let recording = sample::recording();
         let is_accepted = |record: &&Record| matches!(record.what, What::Accepted { .. });
-        let who = recording.records.iter().find(is_accepted).expect("somebody is accepted").who;
+        let who = recording.records.iter().find(is_accepted).expect("a connection is accepted").who;
         let own: Vec<_> = recording.records.iter().filter(|record| record.who == who).copied().collect();
         let text = lines(&own, &recording.endpoints, true);
         assert!(text.contains(&format!("accepted 192.0.2.1:40000 at {} (uppercase)", sample::NAME)), "{text}");

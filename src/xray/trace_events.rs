@@ -1,9 +1,9 @@
 //! The trace events that Perfetto (ui.perfetto.dev) and Chrome (chrome://tracing) open.
 //!
-//! The form is that of the [Trace Event Format], as a JSON object. The loop is one thread, on which slices are nested: a
-//! turn, in it the visit of a slot, in it system calls and calls of protocols. What takes no time is an instant. Each
-//! connection has a track of its own beside it, with the time of its life, of its jobs and of back-pressure; two counters
-//! follow the turns; and an arrow leads from the read that brought a request to the write that took its answer.
+//! The form is that of the [Trace Event Format], as a JSON object. The loop is one thread, on which slices are nested:
+//! a turn, in it the visit of a slot, in it system calls and calls of protocols. An action that takes no time is an
+//! instant. Each connection has a track of its own, with slices for its lifetime, its jobs and its back-pressure. Two
+//! counters follow the turns. An arrow leads from the read that brought a request to the write that sent its answer.
 //!
 //! [Trace Event Format]: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
 
@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 
 use super::answers::answers;
 use super::kind::Kind;
-use super::record::{NOBODY, Record, What};
+use super::record::{LOOP, Record, What};
 use super::recording::Recording;
 use crate::token::Token;
 
-/// One event. Members that do not apply are left out.
+/// One event of the trace. Members that do not apply are left out.
 #[derive(Serialize)]
 struct Event<'a> {
-    /// What kind of event.
+    /// The type of the event: `B` and `E` begin and end a slice, `i` is an instant, `C` a counter, `s` and `f` an
+    /// arrow.
     ph: &'static str,
     /// Microseconds since the recording began.
     ts: f64,
@@ -34,10 +35,10 @@ struct Event<'a> {
     cat: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
-    /// How far an instant reaches: its thread.
+    /// The scope of an instant: its thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     s: Option<&'static str>,
-    /// Where the head of an arrow is tied to: the slice around it.
+    /// The binding point of an arrow's head: the slice around it.
     #[serde(skip_serializing_if = "Option::is_none")]
     bp: Option<&'static str>,
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -63,20 +64,23 @@ pub(super) fn write(recording: &Recording, to: &mut dyn Write) -> io::Result<()>
     writeln!(to, "\n]}}")
 }
 
-/// What has been begun and not been ended.
+/// The trace that is being written, with what has begun and not ended.
 struct Trace<'a> {
     recording: &'a Recording,
     to: &'a mut dyn Write,
-    /// Slices on the thread of the loop: of the turn, and of the visit in it.
+    /// Whether the slice of a turn is open on the loop's thread.
     turn: bool,
+    /// Whether the slice of a visit or of a reaping is open in it.
     visit: bool,
-    /// The time up to which has been written.
+    /// The time of the last event.
     at: u64,
-    /// What goes on beside the loop, by name and owner.
+    /// The open slices on tracks beside the loop, by name and owner.
     aside: HashSet<(&'static str, Token)>,
-    /// The arrows that begin or end at a record.
+    /// The arrow that begins at a record, by the index of the record.
     tails: HashMap<usize, u64>,
+    /// The arrows that end at a record, by its index.
     heads: HashMap<usize, Vec<u64>>,
+    /// The number of events that were written.
     events: u64,
 }
 
@@ -95,7 +99,7 @@ impl<'a> Trace<'a> {
         Self { recording, to, turn: false, visit: false, at, aside: HashSet::new(), tails, heads, events: 0 }
     }
 
-    /// Names the thread, and begins the lives of those who were there before the first record.
+    /// Names the thread, and begins the tracks of connections that were open before the first record.
     fn introduce(&mut self) -> io::Result<()> {
         for (name, args) in [("process_name", json!({ "name": "reactor" })), ("thread_name", json!({ "name": "loop" }))]
         {
@@ -105,7 +109,7 @@ impl<'a> Trace<'a> {
         let accepted = |record: &Record| matches!(record.what, What::Accepted { .. }).then_some(record.who);
         let accepted: HashSet<_> = self.recording.records.iter().filter_map(accepted).collect();
         let full = self.recording.full_before();
-        let mut known = HashSet::from([NOBODY]);
+        let mut known = HashSet::from([LOOP]);
         let open = self.recording.connections.iter().map(|open| open.who);
         for who in self.recording.records.iter().map(|record| record.who).chain(open) {
             if known.insert(who) && !endpoints.contains(&who) && !accepted.contains(&who) {
@@ -160,7 +164,7 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// What took time: from the record before it to its own.
+    /// Writes the slice of an action that takes time, from the previous record to its own.
     fn slice(&mut self, place: usize, kind: Kind) -> io::Result<()> {
         let Record { at, who, what } = self.recording.records[place];
         let name = match what {
@@ -170,7 +174,7 @@ impl<'a> Trace<'a> {
         };
         let args = json!({ "who": name_of(who), "text": what.to_string() });
         self.put(Event { name: &name, cat: kind.name(), args, ..event("B") })?;
-        // An arrow is tied to the slice around its time, which must not be that of a neighbour.
+        // An arrow is bound to the slice around its time, which must not be a neighbouring slice.
         self.at += at.saturating_sub(self.at) / 2;
         if let Some(id) = self.tails.get(&place).copied() {
             self.put(Event { name: "request", cat: "request", id: Some(id), ..event("s") })?;
@@ -204,7 +208,7 @@ impl<'a> Trace<'a> {
         self.put(Event { name: &label, cat: name, id: Some(u64::from(who.generation)), ..event(ph) })
     }
 
-    /// Ends what has not ended.
+    /// Ends all open slices.
     fn end(&mut self) -> io::Result<()> {
         self.leave_turn()?;
         let mut aside: Vec<_> = self.aside.drain().collect();
@@ -224,9 +228,9 @@ fn event(ph: &'static str) -> Event<'static> {
     Event { ph, ts: 0.0, pid: 1, tid: 1, name: "", cat: "", id: None, s: None, bp: None, args: Value::Null }
 }
 
-/// A socket by its number, as the text view has it.
+/// The number of a socket, as in the text view.
 fn name_of(who: Token) -> String {
-    if who == NOBODY { "loop".to_owned() } else { format!("#{}", who.generation) }
+    if who == LOOP { "loop".to_owned() } else { format!("#{}", who.generation) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How a recording is shown.
+//! The forms in which a recording is written.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Recording;
 use super::{page, text, trace_events};
 
-/// A way to write a recording down.
+/// A form in which a recording is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum View {
@@ -20,10 +20,10 @@ pub enum View {
 }
 
 impl View {
-    /// All of them.
+    /// All views.
     pub const ALL: [Self; 3] = [Self::Text, Self::TraceEvents, Self::Page];
 
-    /// The ending of a file that is written in this way, without the dot.
+    /// The file name extension of this view, without the dot.
     #[must_use]
     pub const fn ending(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl View {
         }
     }
 
-    /// The way that the ending of `path` stands for.
+    /// Returns the view that the extension of `path` names.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         Self::ALL.into_iter().find(|view| path.extension() == Some(OsStr::new(view.ending())))
@@ -42,7 +42,7 @@ impl View {
     /// Writes `recording` to `to`.
     ///
     /// # Errors
-    /// Those of `to`.
+    /// Errors of `to`.
     pub fn write(self, recording: &Recording, to: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Text => text::write(recording, to),

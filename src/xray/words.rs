@@ -1,4 +1,4 @@
-//! The words for what a loop does: system calls as `strace(1)` writes them, the rest as the documentation says it.
+//! The words of the X-ray: system calls as `strace(1)` writes them, everything else in the terms of the documentation.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use crate::amounts::Count;
 use crate::notice::{Command, Readiness};
 use crate::protocol::Within;
 
-/// mio waits and registers through `poll(2)` where it is told to, and through kqueue where there is no epoll.
+/// mio waits and registers through `poll(2)` if a build flag says so, and through kqueue on systems without epoll.
 const FALLBACK: bool = cfg!(mio_unsupported_force_poll_poll);
 const LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 impl Call {
-    /// The name of the system call that is really made.
+    /// The name of the system call that is made on this system.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Call {
     }
 }
 
-/// The call and what matters of its arguments: `recvfrom(65536)`.
+/// The call and its relevant arguments: `recvfrom(65536)`.
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name();
@@ -90,7 +90,7 @@ impl fmt::Display for SocketOption {
     }
 }
 
-/// What mio asks for.
+/// The events that mio registers.
 impl fmt::Display for Interest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -134,7 +134,7 @@ impl fmt::Display for Decision {
             Self::Finish => "finish",
             Self::Refused => "refused",
             Self::Bug => "bug",
-            Self::Dealt => "dealt with",
+            Self::Dealt => "handled",
             Self::Dropped => "dropped",
             Self::Nothing => "nothing",
         })
@@ -164,23 +164,23 @@ impl fmt::Display for Waits {
             Self::Event => "waits for an event",
             Self::Turn => "waits for its next visit: its budget is used up",
             Self::Buffer => "waits for a buffer",
-            Self::Reaping => "is over",
+            Self::Reaping => "waits to be reaped",
         })
     }
 }
 
-/// The record without its time and its owner, on one line.
+/// The record on one line, without its time and its owner.
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Turn { number, connections, pending, pressed } => {
-                let pressed = if pressed { ", too many: all feel back-pressure" } else { "" };
+                let pressed = if pressed { ", over the limit: back-pressure on all connections" } else { "" };
                 let (connections, pending) = (Count(connections.into(), "connection"), Count(pending.into(), "byte"));
                 write!(f, "turn {number}: {connections}, {pending} pending{pressed}")
             }
             Self::Event(readiness) => write!(f, "event: {}", readiness_words(readiness)),
-            Self::Stale => f.write_str("event for an owner that is gone"),
-            Self::Due => f.write_str("deadline came up"),
+            Self::Stale => f.write_str("event for a former owner of the slot"),
+            Self::Due => f.write_str("timer fired"),
             Self::Accepted { peer, .. } => write!(f, "accepted {peer}"),
             Self::Visit => f.write_str("visit"),
             Self::Left { status, pending, deadline } => {
@@ -208,27 +208,27 @@ impl fmt::Display for What {
             Self::Phase(phase, "") => write!(f, "phase: {phase}"),
             Self::Phase(phase, why) => write!(f, "phase: {phase} ({why})"),
             Self::Dropped(why) => write!(f, "dropped: {why}"),
-            Self::Full { pending } => write!(f, "back-pressure on: {pending} bytes pending, so nothing is read"),
+            Self::Full { pending } => write!(f, "back-pressure on: {pending} bytes pending, reading is paused"),
             Self::Relieved { pending } => write!(f, "back-pressure off: {pending} bytes pending"),
-            Self::Expired(which) => write!(f, "deadline passed: {which}"),
+            Self::Expired(which) => write!(f, "deadline expired: {which}"),
             Self::JobOut { taken: true } => f.write_str("job handed to a worker"),
-            Self::JobOut { taken: false } => f.write_str("job refused: there is no worker to be had"),
-            Self::JobBack { panicked: false } => f.write_str("job is back"),
-            Self::JobBack { panicked: true } => f.write_str("job is back: it panicked"),
+            Self::JobOut { taken: false } => f.write_str("job refused: no worker available"),
+            Self::JobBack { panicked: false } => f.write_str("job finished"),
+            Self::JobBack { panicked: true } => f.write_str("job panicked"),
             Self::Paused(why) => write!(f, "accepting is paused: {why}"),
             Self::Command(Command::Report) => f.write_str("asked for a report"),
-            Self::Command(Command::Stop) => f.write_str("asked to stop in order"),
-            Self::Command(Command::Terminate) => f.write_str("a signal asks to stop"),
+            Self::Command(Command::Stop) => f.write_str("asked to stop gracefully"),
+            Self::Command(Command::Terminate) => f.write_str("asked to stop by a signal"),
             Self::Command(Command::Abort) => f.write_str("asked to stop at once"),
-            Self::Stopping { cut: false } => f.write_str("stopping in order"),
-            Self::Stopping { cut: true } => f.write_str("stopping: connections are cut"),
+            Self::Stopping { cut: false } => f.write_str("stopping gracefully"),
+            Self::Stopping { cut: true } => f.write_str("stopping: remaining connections are reset"),
             Self::Reap => f.write_str("reap"),
             Self::Closed(why) => write!(f, "closed: {why}"),
         }
     }
 }
 
-/// What a socket may be ready for.
+/// Returns the operations that a socket may be ready for.
 fn readiness_words(readiness: Readiness) -> String {
     let Readiness { readable, writable, in_doubt } = readiness;
     let words = [(readable, "readable"), (writable, "writable"), (in_doubt, "a short read proves nothing")];

@@ -1,5 +1,5 @@
-//! Code in the book is that of the sources. Before a block stands `<!-- code: FILE:ITEM -->`, or `FILE` alone for all of
-//! it; the block is what that says.
+//! Code in the book is that of the sources. Before a block is `<!-- code: FILE:ITEM -->`, or `FILE` alone for the whole
+//! file; the block is that text.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::item;
 use crate::markdown::{self, Block};
 use crate::{pages, root};
 
-/// What a block has to contain, if a comment says so.
+/// The text that a block must contain, if a comment names a source.
 fn code_of(block: &Block) -> Option<Result<String, String>> {
     let (_, place) = block.comments.iter().rfind(|(keyword, _)| keyword == "code")?;
     Some(find(place).map_err(|problem| format!("line {}: {place}: {problem}", block.line)))
@@ -31,7 +31,7 @@ fn code_in_the_book_is_that_of_the_sources() {
                 Some(Ok(code)) if code == block.body => {}
                 Some(Ok(code)) if refresh => renewed.replace_range(block.range.clone(), &code),
                 Some(Ok(code)) => problems.push(format!(
-                    "docs/{}:{}: the source says instead, and LABS_REFRESH=1 takes it over:\n{code}",
+                    "docs/{}:{}: the source differs; LABS_REFRESH=1 copies it:\n{code}",
                     page.name, block.line
                 )),
                 Some(Err(problem)) => problems.push(format!("docs/{}: {problem}", page.name)),
@@ -45,7 +45,7 @@ fn code_in_the_book_is_that_of_the_sources() {
 }
 
 #[test]
-fn every_block_of_rust_says_where_it_comes_from_unless_it_is_marked_as_a_sketch() {
+fn every_block_of_rust_names_its_source_or_is_marked_as_a_sketch() {
     let mut without = Vec::new();
     for page in pages() {
         for block in markdown::blocks(&page.text) {

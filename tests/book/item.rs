@@ -1,4 +1,4 @@
-//! Items of Rust by their names, found by the shape that rustfmt gives them.
+//! Items of Rust by their names, found by the layout of rustfmt.
 
 /// An item with its comments and attributes, moved to the left margin: `flush`, `Outbox::advance`, `impl Outbox`.
 pub(crate) fn find(source: &str, name: &str) -> Result<String, String> {
@@ -15,9 +15,9 @@ pub(crate) fn find(source: &str, name: &str) -> Result<String, String> {
         found.push(index);
     }
     match found[..] {
-        [] => Err("there is no such item".to_owned()),
+        [] => Err("no such item".to_owned()),
         [start] => Ok(extract(&lines, start)),
-        _ => Err(format!("there are {}; say which as TYPE::{name}", found.len())),
+        _ => Err(format!("there are {}; name one as TYPE::{name}", found.len())),
     }
 }
 
@@ -48,7 +48,7 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// Whether what stands before a line opens an `impl` or a `trait` of this name around it.
+/// Whether the lines before one open an `impl` or a `trait` of this name around it.
 fn is_of(before: &[&str], owner: &str) -> bool {
     let opener = before.iter().rfind(|line| indent(line) == 0 && line.ends_with('{'));
     opener.is_some_and(|line| line.split(|letter| !is_word(letter)).any(|word| word == owner))

@@ -6,7 +6,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::{pages, root};
 
-/// Where the links and images of a page lead.
+/// The targets of the links and images of a page.
 pub(crate) fn of(page: &str) -> Vec<String> {
     let destination = |event| match event {
         Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => Some(dest_url.into_string()),
@@ -15,9 +15,9 @@ pub(crate) fn of(page: &str) -> Vec<String> {
     Parser::new_ext(page, Options::ENABLE_TABLES).filter_map(destination).collect()
 }
 
-/// The anchors that a code host and mdBook give to the headings of a page: the words in small letters with hyphens
-/// between them, and a number behind those that are there already.
-fn anchors(page: &str) -> BTreeSet<String> {
+/// The anchors of a code host and of mdBook for the headings of a page: the words in lower case with hyphens between
+/// them, and a number behind repeated ones.
+pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
     let mut heading: Option<String> = None;
@@ -57,7 +57,7 @@ fn every_link_leads_to_a_page_an_anchor_or_the_web() {
             }
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
             let file = if file.is_empty() { &page.name } else { file };
-            // What is outside of docs/ is not part of the book that mdBook makes.
+            // Files outside docs/ are not part of the book that mdBook builds.
             let exists = !file.starts_with("..") && root().join("docs").join(file).is_file();
             let anchored = anchor.is_empty() || anchors.get(file).is_some_and(|anchors| anchors.contains(anchor));
             if !exists || !anchored {

@@ -1,4 +1,4 @@
-//! A reader makes a new machine for each lab, and has to see where one begins: the name in the fence is not shown.
+//! A reader starts a new machine for each lab, and must see where one begins: the name in the fence is not shown.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::{markdown, pages};
 const NEW: &str = "# terminal 1, new machine\n";
 
 #[test]
-fn the_first_line_of_a_lab_says_that_its_machine_is_new_and_no_other_line_does() {
+fn only_the_first_line_of_a_lab_says_that_its_machine_is_new() {
     let mut wrong = Vec::new();
     for page in pages() {
         let mut begun = BTreeSet::new();

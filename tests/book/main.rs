@@ -1,12 +1,13 @@
-//! The book is whole: its code is that of the sources, its links lead somewhere, and mdBook makes of it what it should.
+//! The book is consistent: its code is that of the sources, its links have targets, and mdBook builds it.
 //!
-//! `LABS_REFRESH=1 cargo test --test book code` writes the code into the pages anew. What else the pages print is tried by
-//! `cargo test --test labs`.
+//! `LABS_REFRESH=1 cargo test --test book code` copies the code into the pages again. `cargo test --test labs` checks
+//! the transcripts.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod built;
 mod code;
+mod doors;
 mod item;
 mod links;
 mod machines;
@@ -30,7 +31,7 @@ struct Page {
     text: String,
 }
 
-/// Every page, and what lists them.
+/// Every page, and the file that lists them.
 fn pages() -> Vec<Page> {
     let entries = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<_> = entries

@@ -30,7 +30,7 @@ fn every_file_on_the_map_is_in_the_source() {
 fn examples() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let paths = manifest.lines().filter_map(|line| line.strip_prefix("path = \"examples/")?.strip_suffix('"'));
-    // What stands in front has no path of its own: cargo looks there.
+    // An entry without a path is in cargo's default directory.
     let front = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().file_name());
     let front = front.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".rs"));
     paths.map(str::to_owned).chain(front).collect()

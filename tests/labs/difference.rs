@@ -1,9 +1,9 @@
-//! Lines as printed beside lines as seen: what to show when they differ, and what to print instead.
+//! Compares the lines of a page with the lines of a run: the difference to show, and the lines to print instead.
 
 use crate::dialects;
 use crate::varies::{HOLE, Varies};
 
-/// What becomes of a printed line, or of one that was seen.
+/// The result for a printed line, or for a seen one.
 enum Change<'a> {
     /// Printed and seen.
     Same(&'a String, &'a String),
@@ -23,7 +23,7 @@ fn changes<'a>(varies: &Varies, printed: &'a [String], seen: &'a [String]) -> Ve
     if printed.len().max(seen.len()) > LINES_MAX {
         return printed.iter().map(Change::Printed).chain(seen.iter().map(Change::Seen)).collect();
     }
-    // How many lines can be kept of those from here on.
+    // The number of lines from here on that can be kept.
     let mut kept = vec![vec![0_usize; seen.len() + 1]; printed.len() + 1];
     for i in (0..printed.len()).rev() {
         for j in (0..=seen.len()).rev() {
@@ -67,7 +67,7 @@ fn changes<'a>(varies: &Varies, printed: &'a [String], seen: &'a [String]) -> Ve
     changes
 }
 
-/// The lines with `-` before what only the page has and `+` before what was only seen.
+/// The lines with `-` before those that only the page has and `+` before those that were only seen.
 pub(crate) fn show(varies: &Varies, printed: &[String], seen: &[String]) -> String {
     let mut shown = String::new();
     for change in changes(varies, printed, seen) {
@@ -82,7 +82,7 @@ pub(crate) fn show(varies: &Varies, printed: &[String], seen: &[String]) -> Stri
     shown
 }
 
-/// What to print instead: what was seen, with the holes that still fit.
+/// The lines to print instead: those seen, with the holes that still fit.
 pub(crate) fn renewed(varies: &Varies, printed: &[String], seen: &[String]) -> Vec<String> {
     let new = |change: Change<'_>| match change {
         Change::Same(printed, _) if printed.contains(HOLE) => Some(printed.clone()),

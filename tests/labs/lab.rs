@@ -1,4 +1,4 @@
-//! What a lab says: steps of typing and seeing, in the blocks of a page that carry its name.
+//! The steps of a lab: input and expected output, in the blocks of a page that carry its name.
 
 use crate::markdown::{self, Block};
 use crate::varies::{UNENDED, Varies};
@@ -12,21 +12,21 @@ pub(crate) struct Lab {
     pub(crate) varies: Varies,
 }
 
-/// One thing typed, and all that is seen before the next.
+/// One input, and all output before the next input.
 pub(crate) struct Step {
-    /// Which of the blocks with this name it stands in.
+    /// Which of the blocks with this name it is in.
     pub(crate) block: usize,
     /// Its line in the page.
     pub(crate) line: usize,
-    /// Commands that have to succeed before anything is typed.
+    /// Commands that must succeed before the input is typed.
     pub(crate) until: Vec<String>,
     pub(crate) terminal: usize,
     pub(crate) input: Input,
-    /// Lines that only place it, such as `# terminal 2`.
+    /// Lines that only choose its place, such as `# terminal 2`.
     pub(crate) lead: Vec<String>,
     /// The lines of the input as they are printed.
     pub(crate) typed: Vec<String>,
-    /// The lines that are seen then.
+    /// The lines of output after the input.
     pub(crate) seen: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Input {
     Line(String),
     /// `^C`, `^D`, `^Z` or `^\`.
     Key(u8),
-    /// Nothing: more is seen of what runs already.
+    /// No input: more output of a running program.
     Nothing,
 }
 
@@ -132,7 +132,7 @@ fn key(line: &str) -> Option<u8> {
     matches!(letter, b"C" | b"D" | b"Z" | b"\\").then(|| letter[0] & 0x1f)
 }
 
-/// A line that a program has begun and the key that is shown behind it, as in `read(0, ^C`, are two things.
+/// The beginning of a line of output and the key shown behind it, as in `read(0, ^C`, are two steps.
 fn apart(offset: usize, line: &str) -> Vec<(usize, String)> {
     let split = line.len().checked_sub(2).and_then(|at| line.split_at_checked(at));
     match split {

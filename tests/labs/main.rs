@@ -1,10 +1,10 @@
-//! The labs of the book: what its pages print is what one sees.
+//! The labs of the book: its transcripts are what a reader sees.
 //!
-//! A block of `docs/*.md` whose fence says `console lab=NAME` is typed on a machine of its own, and what it prints is
-//! compared; `docs/labs.md` tells how they are written. Each is a test named `page::NAME`.
+//! A block of `docs/*.md` whose fence says `console lab=NAME` is typed on its own machine, and its output is compared;
+//! `docs/labs.md` tells how to write labs. Each is a test named `page::NAME`.
 //!
-//! - `cargo test --test labs ten-minutes::` does those of one page;
-//! - `LABS_REFRESH=1 cargo test --test labs` writes what is seen into the pages.
+//! - `cargo test --test labs ten-minutes::` runs the labs of one page;
+//! - `LABS_REFRESH=1 cargo test --test labs` writes the output into the pages.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -36,13 +36,13 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).min(AT_ONCE));
     let mut trials = own::trials();
-    // On mio's fallback over poll(2) the server makes other system calls than the pages show.
+    // On mio's fallback over poll(2) the server makes different system calls than the pages show.
     if !cfg!(mio_unsupported_force_poll_poll) {
         trials.extend(pages::labs().into_iter().flat_map(|(chapter, labs)| page(&chapter, labs)));
     }
     if let Some(chapter) = arguments.filter.as_deref().and_then(|filter| unknown_page(filter, &trials)) {
         eprintln!("{chapter}:: names no lab: there is none in docs/{chapter}.md, or no such page");
-        // Cargo gives a filter to all tests, and it may mean a module of another one; but no module has such a name.
+        // Cargo passes a filter to all tests, and it may name a module of another one; but no module has such a name.
         if chapter.contains('-') {
             return ExitCode::FAILURE;
         }
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The labs of a page. One that cannot be read fails in their place, under a name that is chosen by the same filter.
+/// The labs of a page. A page that cannot be read is a failed test instead, under a name that matches the same filter.
 fn page(chapter: &str, labs: Result<Vec<Lab>, String>) -> Vec<Trial> {
     match labs {
         Ok(labs) => labs.into_iter().map(trial).collect(),
@@ -65,21 +65,22 @@ fn unknown_page<'a>(filter: &'a str, trials: &[Trial]) -> Option<&'a str> {
 }
 
 fn trial(lab: Lab) -> Trial {
-    let lacks = own::no_machine().or_else(|| {
+    let missing = own::no_machine().or_else(|| {
         let missing = tools::missing(&lab);
-        (!missing.is_empty()).then(|| format!("what is in the packages {}", missing.join(", ")))
+        (!missing.is_empty()).then(|| format!("the packages {}", missing.join(", ")))
     });
-    tried(lab.title(), lacks, move || run(&lab))
+    let missing = missing.or_else(|| tools::missing_setting(&lab).map(|path| format!("a kernel that has {path}")));
+    tried(lab.title(), missing, move || run(&lab))
 }
 
-/// A test, which is skipped where this machine lacks something, and fails there if it runs for everybody.
-fn tried(title: String, lacks: Option<String>, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
-    let is_skipped = lacks.is_some() && std::env::var_os("CI").is_none();
-    if let Some(lacks) = lacks.as_ref().filter(|_| is_skipped) {
-        eprintln!("SKIPPED: {title}, since this machine lacks {lacks}");
+/// A test that is skipped where something is missing on this machine, or fails there if `CI` is set.
+fn tried(title: String, missing: Option<String>, test: impl FnOnce() -> Result<(), Failed> + Send + 'static) -> Trial {
+    let is_skipped = missing.is_some() && std::env::var_os("CI").is_none();
+    if let Some(missing) = missing.as_ref().filter(|_| is_skipped) {
+        eprintln!("SKIPPED: {title}, because this machine is missing {missing}");
     }
-    let test = move || match lacks {
-        Some(lacks) => Err(format!("this machine lacks {lacks}").into()),
+    let test = move || match missing {
+        Some(missing) => Err(format!("this machine is missing {missing}").into()),
         None => test(),
     };
     Trial::test(title, test).with_ignored_flag(is_skipped)

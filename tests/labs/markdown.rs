@@ -1,4 +1,4 @@
-//! The blocks of a page that mean something to a test: fenced code, and the comments before it.
+//! The blocks of a page that a test uses: fenced code, and the comments before it.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
 /// A fenced block of code.
 pub(crate) struct Block {
-    /// What stands behind the fence that opens it: `console lab=hello`.
+    /// The info string of the opening fence: `console lab=hello`.
     pub(crate) info: String,
     /// The text between the fences.
     pub(crate) body: String,
-    /// Where that text stands in the page.
+    /// Where that text is in the page.
     pub(crate) range: Range<usize>,
     /// The line of the page on which the text begins, counted from 1.
     pub(crate) line: usize,

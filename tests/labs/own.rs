@@ -1,4 +1,4 @@
-//! What the runner of the labs promises, tried on pages of its own.
+//! Tests of the runner of the labs, on their own pages.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -12,11 +12,11 @@ use libtest_mimic::{Failed, Trial};
 use crate::lab::{self, Lab};
 use crate::pages::refreshed;
 use crate::play::{LAB_TIME_MAX, Mode, play};
-use crate::{tried, unknown_page};
+use crate::{tools, tried, unknown_page};
 
 type Claim = fn() -> Result<(), Failed>;
 
-const CLAIMS: [(&str, Claim); 16] = [
+const CLAIMS: [(&str, Claim); 17] = [
     ("a_lab_that_shows_what_it_prints_passes", passes),
     ("output_that_differs_fails_and_the_difference_is_shown", differs),
     ("a_lab_that_hangs_is_ended_with_all_that_it_has_started", hangs),
@@ -30,21 +30,22 @@ const CLAIMS: [(&str, Claim); 16] = [
     ("a_program_is_typed_to_and_interrupted", is_typed_to),
     ("two_terminals_are_on_one_machine_and_two_labs_are_not", terminals),
     ("a_machine_that_was_killed_is_not_taken_for_who_has_its_number_now", left_behind),
-    ("a_machine_of_another_user_is_left_alone_and_its_user_is_named", somebody_elses),
+    ("a_machine_of_another_user_is_left_alone_and_its_user_is_named", of_another_user),
     ("a_last_line_without_an_end_is_not_one_with_an_end", unended),
     ("what_another_version_of_a_tool_says_in_other_words_is_the_same", other_words),
+    ("a_setting_that_this_kernel_does_not_have_is_noticed", unknown_setting),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
     CLAIMS.into_iter().map(|(name, claim)| tried(format!("runner::{name}"), no_machine(), claim)).collect()
 }
 
-/// Why this user cannot have a machine of its own, if so.
+/// The reason why this user cannot start a lab's machine, if any.
 pub(crate) fn no_machine() -> Option<String> {
     static PROBLEM: OnceLock<Option<String>> = OnceLock::new();
     let try_one = || {
         let problem = play(&only_lab("first", "$ true\n"), Mode::Compare, LAB_TIME_MAX).err()?;
-        Some(format!("namespaces for a machine of its own: {problem}"))
+        Some(format!("namespaces for a lab's own machine: {problem}"))
     };
     PROBLEM.get_or_init(try_one).clone()
 }
@@ -148,7 +149,7 @@ fn left_behind() -> Result<(), Failed> {
         .args(["-c", "echo 'readlink /proc/self/ns/net' | docs/lab"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("LAB", &machine)
-        .env("PROGRAMS", crate::tools::programs())
+        .env("PROGRAMS", tools::programs())
         .output()?;
     fs::remove_dir_all(&machine)?;
     let (ours, its) = (fs::read_link("/proc/self/ns/net")?, String::from_utf8(output.stdout)?);
@@ -158,8 +159,8 @@ fn left_behind() -> Result<(), Failed> {
     Err(format!("it is on {its:?}, and we are on {ours:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-fn somebody_elses() -> Result<(), Failed> {
-    // Only root can make a directory somebody else's; for everybody else there is one of root's.
+fn of_another_user() -> Result<(), Failed> {
+    // Only root can give a directory to another user; other users test with a directory of root's.
     let we_are_root = nix::unistd::geteuid().is_root();
     let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{}-others", std::process::id()));
     let machine = if we_are_root { made.clone() } else { PathBuf::from("/usr") };
@@ -213,4 +214,13 @@ fn other_words() -> Result<(), Failed> {
 
 fn same(seen: &str, expected: &str) -> Result<(), Failed> {
     if seen == expected { Ok(()) } else { Err(format!("{seen}\ninstead of\n{expected}").into()) }
+}
+
+fn unknown_setting() -> Result<(), Failed> {
+    let unknown = only_lab("setting", "$ sh -c 'echo 1 > /proc/sys/net/ipv4/from_tomorrow'\n");
+    let known = only_lab("known", "$ cat /proc/sys/net/ipv4/tcp_rmem\n");
+    match (tools::missing_setting(&unknown), tools::missing_setting(&known)) {
+        (Some("/proc/sys/net/ipv4/from_tomorrow"), None) => Ok(()),
+        noticed => Err(format!("{noticed:?}").into()),
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
 }
 
-/// The labs of each page, or what is wrong with it.
+/// The labs of each page, or its error.
 pub(crate) fn labs() -> Vec<(String, Result<Vec<Lab>, String>)> {
     let entries = fs::read_dir(directory()).unwrap();
     let pages = entries.filter_map(|entry| {
@@ -27,7 +27,7 @@ pub(crate) fn labs() -> Vec<(String, Result<Vec<Lab>, String>)> {
     pages.collect()
 }
 
-/// Writes what was seen into the page, unless it is what the page prints.
+/// Writes the seen lines into the page, unless the page prints them already.
 pub(crate) fn refresh(lab: &Lab, seen: &[Vec<String>]) -> Result<(), String> {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = directory().join(format!("{}.md", lab.chapter));
@@ -35,12 +35,12 @@ pub(crate) fn refresh(lab: &Lab, seen: &[Vec<String>]) -> Result<(), String> {
     let renewed = refreshed(&page, lab, seen);
     if renewed != page {
         fs::write(&path, renewed).map_err(|error| error.to_string())?;
-        println!("{} is written anew", lab.title());
+        println!("{} is rewritten", lab.title());
     }
     Ok(())
 }
 
-/// The page with what was seen in the blocks of a lab. If only what may vary differs, nothing changes.
+/// The page with the seen lines in the blocks of a lab. If only varying parts differ, nothing changes.
 pub(crate) fn refreshed(page: &str, lab: &Lab, seen: &[Vec<String>]) -> String {
     let agrees = |(step, seen): (&lab::Step, &Vec<String>)| lab.varies.agrees(&step.seen, seen);
     if lab.steps.iter().zip(seen).all(agrees) {

@@ -1,4 +1,4 @@
-//! Doing a lab: typing its steps on a machine of its own, and seeing what it prints.
+//! Running a lab: typing its steps on its own machine, and reading the output.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,20 +9,20 @@ use crate::terminal::{LOOK, Terminal};
 use crate::tools;
 use crate::watch::{SETTLED, Watch};
 
-/// How long a lab may take. Labs take a second or two; only one that waits for what never comes gets there.
+/// Time limit of a lab. Labs take a second or two; only one that waits in vain reaches it.
 pub(crate) const LAB_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// The same while an author waits for a transcript.
+/// The time limit while an author waits for a transcript.
 pub(crate) const REFRESH_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How long a command that only looks is repeated until it sees what is printed.
+/// How long a read-only command is repeated until its output is as printed.
 const LOOKING_TIME_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Mode {
-    /// Stop at the first thing that is not as printed.
+    /// Stop at the first output that is not as printed.
     Compare,
-    /// Go on, and take what is seen.
+    /// Go on, and keep the output.
     Refresh,
 }
 
@@ -34,14 +34,15 @@ struct Machine {
 }
 
 impl Machine {
-    /// It has no terminal yet, and so it is not there yet.
+    /// The machine has not been started: it has no terminal yet.
     fn new(title: &str, deadline: Instant) -> Self {
         let name = format!("lab-{}-{}", std::process::id(), title.replace("::", "-"));
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         Self { directory, terminals: Vec::new(), deadline }
     }
 
-    /// A terminal by its number, opened when it is first used. The first one has to be, since it is the machine's.
+    /// Returns a terminal by its number, opened at its first use. Terminal 1 must be used first, since it starts the
+    /// machine.
     fn terminal(&mut self, number: usize) -> Result<&mut Terminal, String> {
         while self.terminals.len() < number {
             self.terminals.push(Terminal::open(&self.directory, self.deadline)?);
@@ -52,7 +53,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // The first terminal's end is the machine's, and so that of everything on it.
+        // The end of the first terminal ends the machine and everything on it.
         for terminal in self.terminals.drain(..) {
             terminal.close();
         }
@@ -60,7 +61,7 @@ impl Drop for Machine {
     }
 }
 
-/// Does a lab. Gives the lines that each step has shown.
+/// Runs a lab. Returns the lines that each step has printed.
 pub(crate) fn play(lab: &Lab, mode: Mode, time: Duration) -> Result<Vec<Vec<String>>, String> {
     let deadline = Instant::now() + time;
     let mut machine = Machine::new(&lab.title(), deadline);
@@ -71,7 +72,7 @@ pub(crate) fn play(lab: &Lab, mode: Mode, time: Duration) -> Result<Vec<Vec<Stri
         for condition in &step.until {
             let terminal = machine.terminal(spare).map_err(at)?;
             await_condition(condition, terminal, deadline)
-                .map_err(|_| at(format!("this never came true: {condition}")))?;
+                .map_err(|_| at(format!("this condition never became true: {condition}")))?;
         }
         let terminal = machine.terminal(step.terminal).map_err(at)?;
         let seen = take(lab, index, terminal, mode, deadline).map_err(at)?;
@@ -80,7 +81,7 @@ pub(crate) fn play(lab: &Lab, mode: Mode, time: Duration) -> Result<Vec<Vec<Stri
     Ok(all)
 }
 
-/// Tries a command until it succeeds, on a terminal that nobody sees.
+/// Tries a command until it succeeds, on a hidden terminal.
 fn await_condition(condition: &str, terminal: &mut Terminal, deadline: Instant) -> Result<(), String> {
     terminal.command(&[format!("until {condition}; do sleep 0.02; done >/dev/null 2>&1")], deadline)?;
     terminal.wait(deadline, |terminal| terminal.pending().prompt.then_some(()))?;
@@ -88,7 +89,7 @@ fn await_condition(condition: &str, terminal: &mut Terminal, deadline: Instant) 
     Ok(())
 }
 
-/// Does one step.
+/// Runs one step.
 fn take(
     lab: &Lab,
     index: usize,
@@ -111,10 +112,10 @@ fn take(
         }
         let again = seen.prompt && only_looks(&step.input) && Instant::now() < looking;
         match mode {
-            // The kernel tells nobody that what the command looks at has changed.
+            // No event reports that the state behind the command's output has changed.
             _ if again => std::thread::sleep(LOOK),
             Mode::Refresh => return Ok(seen.lines),
-            Mode::Compare => return Err(format!("this is seen instead:\n\n{}", shown(lab, step, &seen.lines))),
+            Mode::Compare => return Err(format!("the output is instead:\n\n{}", shown(lab, step, &seen.lines))),
         }
     }
 }
@@ -129,17 +130,17 @@ fn type_in(step: &Step, terminal: &mut Terminal, deadline: Instant) -> Result<()
     Ok(())
 }
 
-/// A step with what was seen beside what is printed.
+/// A step with the seen lines beside the printed ones.
 fn shown(lab: &Lab, step: &Step, seen: &[String]) -> String {
     let typed: String = step.typed.iter().map(|line| format!("  {line}\n")).collect();
     format!("{typed}{}", difference::show(&lab.varies, &step.seen, seen))
 }
 
-/// Whether a command changes nothing, so that it can be asked again until it sees what is printed.
+/// Whether a command changes nothing, so that it can be repeated until its output is as printed.
 fn only_looks(input: &Input) -> bool {
     let Input::Command(lines) = input else { return false };
     let [line] = &lines[..] else { return false };
-    // What stands in quotes is the matter of a program and not of the shell.
+    // Text in quotes belongs to a program, not to the shell.
     let outside: Vec<_> = line.split('\'').step_by(2).collect();
     let outside = outside.join(" ");
     let looks = |stage: &str| stage.split_whitespace().next().is_some_and(|word| tools::LOOKING.contains(&word));

@@ -1,8 +1,8 @@
-//! What the kernel tells about processes (`proc(5)`).
+//! The kernel's data about processes (`proc(5)`).
 
 use std::fs;
 
-/// The threads of a process group and of the shell that has started it, as they were at one moment.
+/// The threads of a process group and of the shell that has started it, at one moment.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Glance(Vec<Thread>);
 
@@ -10,11 +10,11 @@ pub(crate) struct Glance(Vec<Thread>);
 struct Thread {
     number: String,
     state: char,
-    /// How often it was taken off a processor and put on one.
+    /// How often it was taken off a processor.
     switches: Vec<String>,
 }
 
-/// Looks at every thread of two process groups.
+/// Reads every thread of two process groups.
 pub(crate) fn glance(group: i32, shell: i32) -> Glance {
     let mut threads = Vec::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -38,7 +38,7 @@ pub(crate) fn glance(group: i32, shell: i32) -> Glance {
 }
 
 impl Glance {
-    /// Each thread waits for something, or is stopped by `strace` in a call that waits.
+    /// Each thread waits, or is stopped by `strace` in a call that waits.
     pub(crate) fn is_asleep(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|thread| matches!(thread.state, 'S' | 'T' | 't' | 'Z'))
     }

@@ -16,17 +16,17 @@ use nix::unistd::tcgetpgrp;
 
 use crate::processes::{self, Glance};
 
-/// What the shell is told first: the size of the terminal, for which some programs format, and prompts that no program
+/// The first input of the shell: the size of the terminal, for which some programs format, and prompts that no program
 /// prints.
 const PREPARATION: &str = "stty rows 24 cols 80; PS1=$'\\036$ ' PS2=$'\\035> '\n";
 
-/// What one terminal may print in all; more is thrown away, and fails the lab.
+/// The most bytes that one terminal may print; more fail the lab.
 const PRINTED_BYTES_MAX: usize = 1 << 20;
 
-/// How often a state is looked at that tells nobody when it changes.
+/// The interval of polling a state whose changes no event reports.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
-/// Stands before the prompt for a command, and before that for more of a command, in place of nothing.
+/// The marks before the prompt for a command, and before the prompt for more of a command.
 const PROMPT: &str = "\u{1e}$ ";
 const MORE: &str = "\u{1d}> ";
 
@@ -37,11 +37,11 @@ pub(crate) struct Terminal {
     child: Child,
     /// The process group of the shell.
     shell: i32,
-    /// How much of the screen is done with.
+    /// How much of the output is consumed.
     done: usize,
-    /// The shell has asked for a command, and none was typed since.
+    /// The shell has printed its prompt, and no command was typed since.
     is_at_prompt: bool,
-    /// A key that the terminal shows before anything else, as `^C`.
+    /// A key that the terminal echoes first, as `^C`.
     key: Option<u8>,
     /// The last look at what runs here.
     glance: Option<Glance>,
@@ -59,20 +59,20 @@ struct Printed {
     is_over: bool,
 }
 
-/// What has been printed since the last step was done with.
+/// The output since the end of the last step.
 pub(crate) struct Pending {
-    /// Whole lines; the last one may be without an end, and has [`UNENDED`](crate::varies::UNENDED) then.
+    /// Whole lines; a last one without a newline has [`UNENDED`](crate::varies::UNENDED).
     pub(crate) lines: Vec<String>,
-    /// The shell asks for the next command, or is gone.
+    /// The shell prompts for the next command, or has ended.
     pub(crate) prompt: bool,
 }
 
-/// What a command does that runs.
+/// The state of a running command.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Rest {
-    /// It works, or there is none.
+    /// It is busy, or there is none.
     None,
-    /// It waits for something, if only for a moment.
+    /// It waits, if only for a moment.
     Idle,
     /// It has waited for a while.
     Asleep,
@@ -83,13 +83,13 @@ impl Screen {
         self.printed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Collects what is printed until nobody has the terminal open any more.
+    /// Collects the output until no process has the terminal open.
     fn collect(&self, mut master: File) {
         let mut buffer = [0; 4096];
         loop {
             let count = match master.read(&mut buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // Once nobody has the other side open, Linux says EIO.
+                // Once no process has the other side open, Linux returns EIO.
                 Err(_) | Ok(0) => break,
                 Ok(count) => count,
             };
@@ -142,7 +142,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Waits until something is so, looking again whenever something is printed, and now and then.
+    /// Waits until `look` succeeds, trying again after each output, and now and then.
     pub(crate) fn wait<T>(
         &mut self,
         deadline: Instant,
@@ -163,18 +163,18 @@ impl Terminal {
             }
             if Instant::now() >= deadline {
                 drop(printed);
-                return Err(format!("it took too long; what is seen:\n{}", self.text()));
+                return Err(format!("it took too long; the output:\n{}", self.text()));
             }
             drop(screen.changed.wait_timeout(printed, LOOK));
         }
     }
 
-    /// Types a command, line by line, as the shell asks for them. What ran before must end, and show nothing more.
+    /// Types a command, line by line, as the shell asks for them. The program before must end, and print nothing more.
     pub(crate) fn command(&mut self, lines: &[String], deadline: Instant) -> Result<(), String> {
         if !self.is_at_prompt {
             let ended = self.wait(deadline, |terminal| Some(terminal.pending()).filter(|pending| pending.prompt))?;
             if !ended.lines.is_empty() {
-                return Err(format!("before this, more was seen:\n{}", ended.lines.join("\n")));
+                return Err(format!("there was more output before this:\n{}", ended.lines.join("\n")));
             }
             self.skip_prompt();
         }
@@ -189,7 +189,7 @@ impl Terminal {
         Ok(())
     }
 
-    /// Types a line. The terminal shows it; that is no output.
+    /// Types a line. The terminal echoes it; that is not output.
     pub(crate) fn line(&mut self, line: &str, deadline: Instant) -> Result<(), String> {
         let echo = format!("{line}\n");
         self.press(echo.as_bytes());
@@ -200,14 +200,14 @@ impl Terminal {
         .map_err(|error| format!("{line:?} was typed, but {error}"))
     }
 
-    /// Presses a key, which the terminal may show as `^C`.
+    /// Presses a key, which the terminal may echo as `^C`.
     pub(crate) fn key(&mut self, key: u8) {
         self.press(&[key]);
         self.key = Some(key);
     }
 
     fn press(&mut self, bytes: &[u8]) {
-        // A terminal that was closed takes nothing; waiting for what it shows tells so.
+        // A closed terminal takes no input; waiting for the echo reports that.
         let _ = self.keyboard.write_all(bytes);
         self.glance = None;
     }
@@ -216,13 +216,13 @@ impl Terminal {
         self.screen.lock().bytes.len()
     }
 
-    /// What has been printed and is not done with, with one byte for the end of a line.
+    /// The output that is not consumed, with one byte for the end of a line.
     fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.screen.lock().bytes[self.done..]).replace("\r\n", "\n");
         text[self.shown_key(&text).len()..].to_owned()
     }
 
-    /// How a key is shown at the beginning of a text, with the end of line that the shell or a program puts behind it.
+    /// The echo of a key at the beginning of a text, with the newline that the shell or a program prints after it.
     fn shown_key<'a>(&self, text: &'a str) -> &'a str {
         let Some(key) = self.key else { return "" };
         let shown = format!("^{}", char::from(key | 0x40));
@@ -233,7 +233,7 @@ impl Terminal {
         }
     }
 
-    /// Is done with text that begins what is pending, and with the key before it.
+    /// Consumes text at the beginning of the pending output, and the key before it.
     fn advance_text(&mut self, text: &str) {
         let printed = self.screen.lock();
         let all = String::from_utf8_lossy(&printed.bytes[self.done..]).replace("\r\n", "\n");
@@ -256,14 +256,14 @@ impl Terminal {
         Pending { lines: lines(output), prompt }
     }
 
-    /// Is done with so many lines.
+    /// Consumes `count` lines.
     pub(crate) fn skip_lines(&mut self, count: usize) {
         let text: String = self.text().split_inclusive('\n').take(count).collect();
         let text = text.split(PROMPT).next().unwrap_or_default().to_owned();
         self.advance_text(&text);
     }
 
-    /// Is done with everything up to the prompt.
+    /// Consumes everything up to the prompt.
     pub(crate) fn skip_prompt(&mut self) {
         let text = self.text();
         let end = text.find(PROMPT).map_or(text.len(), |start| start + PROMPT.len());
@@ -271,8 +271,8 @@ impl Terminal {
         self.is_at_prompt = true;
     }
 
-    /// Looks at what runs here. A command that waits for something is idle; it sleeps if it has done nothing at all since
-    /// the last look.
+    /// Reads the state of the running command. A command that waits is idle; it sleeps if it has done nothing since the
+    /// last look.
     pub(crate) fn rest(&mut self) -> Rest {
         let group = tcgetpgrp(&self.keyboard).map_or(0, |group| group.as_raw());
         let glance = (group != self.shell).then(|| processes::glance(group, self.shell));
@@ -285,7 +285,7 @@ impl Terminal {
         rest
     }
 
-    /// Ends what was started for this terminal.
+    /// Ends the processes of this terminal.
     pub(crate) fn close(mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
@@ -297,7 +297,7 @@ impl Terminal {
     }
 }
 
-/// The two sides of a new pseudo-terminal. Programs inherit neither.
+/// The two sides of a new pseudo-terminal. Child processes inherit neither.
 fn pair() -> std::io::Result<(File, File)> {
     let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
     grantpt(&master)?;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::lab::{Input, Lab};
 
-/// What a reader has to install, and the package that has it on Debian.
+/// The tools that a reader must install, and their packages on Debian.
 const INSTALLED: [(&str, &str); 7] = [
     ("nc", "netcat-openbsd"),
     ("ss", "iproute2"),
@@ -16,7 +16,7 @@ const INSTALLED: [(&str, &str); 7] = [
     ("ps", "procps"),
 ];
 
-/// Commands that only look at something.
+/// Commands that change nothing.
 pub(crate) const LOOKING: [&str; 14] =
     ["awk", "cat", "cut", "grep", "head", "ip", "ls", "pgrep", "ps", "sort", "ss", "tail", "uniq", "wc"];
 
@@ -36,7 +36,7 @@ pub(crate) fn build() -> Result<(), String> {
     built.success().then_some(()).ok_or_else(|| "the examples do not build".to_owned())
 }
 
-/// Packages that a lab needs and this machine lacks.
+/// Packages that a lab needs and that are not on this machine.
 pub(crate) fn missing(lab: &Lab) -> Vec<&'static str> {
     let mut missing = Vec::new();
     for step in &lab.steps {
@@ -54,6 +54,16 @@ pub(crate) fn missing(lab: &Lab) -> Vec<&'static str> {
     missing.sort_unstable();
     missing.dedup();
     missing
+}
+
+/// A setting of the kernel that a lab names and this kernel does not have: it is older than the lab.
+pub(crate) fn missing_setting(lab: &Lab) -> Option<&str> {
+    let commands = lab.steps.iter().filter_map(|step| match &step.input {
+        Input::Command(lines) => Some(lines),
+        _ => None,
+    });
+    let words = commands.flatten().flat_map(|line| line.split([' ', '\'', '"', ';']));
+    words.filter(|word| word.starts_with("/proc/sys/")).find(|path| !Path::new(path).exists())
 }
 
 fn is_here(tool: &str) -> bool {

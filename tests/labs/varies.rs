@@ -1,13 +1,13 @@
-//! What may differ between two runs of a lab, and what is the same all the same.
+//! The parts that may differ between two runs of a lab.
 
 use regex_lite::Regex;
 
 use crate::dialects;
 
-/// Stands for anything within a line; on a line of its own, for any lines.
+/// Matches anything within a line; alone on a line, any lines.
 pub(crate) const HOLE: &str = "…";
 
-/// Ends a line that the program did not end: the prompt stands right behind it.
+/// Ends a line without a newline: the prompt is right behind it.
 pub(crate) const UNENDED: char = '⊣';
 
 const BLANKS: &str = r"[ \t]+";
@@ -15,15 +15,15 @@ const BLANKS: &str = r"[ \t]+";
 /// What `<!-- varies: NAME, /REGEX/ -->` may name.
 const NAMED: [(&str, &str); 7] = [
     ("time", r"(?:\d{4}-\d\d-\d\dT|\d{4}/\d\d/\d\d )?\d\d:\d\d:\d\d(?:\.\d+)?Z?"),
-    // The ports that Linux gives to clients (`ip(7)`: ip_local_port_range).
+    // The ports of clients on Linux (`ip(7)`: ip_local_port_range).
     ("port", r"\b(?:3276[89]|327[789]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|60\d{3})\b"),
     ("pid", r"\bpid[= ] *\d+|\bProcess \d+|^\[\d+\] \d+$"),
     ("number", r"\d+(?:\.\d+)?"),
-    // What a new connection chooses: sequence numbers as they are on the wire, timestamps, and what depends on them.
+    // Values that a new connection chooses: sequence numbers on the wire, timestamps, and values that depend on them.
     ("tcp", r"\b(?:seq|ack) \d{6,}(?::\d{6,})?|\bTS val \d+ ecr \d+|\bcksum 0x[0-9a-f]+|\bid \d+"),
     // Columns that depend on the width of the terminal or of their contents.
     ("blanks", BLANKS),
-    // In memory, as on x86-64 and most 64-bit ARM; a token is shorter. With addresses of 39 bits the labs would differ.
+    // In memory, as on x86-64 and most 64-bit ARM; a token is shorter. Shorter addresses, of 39 bits, would not match.
     ("address", r"\b0x[0-9a-f]{12}\b"),
 ];
 
@@ -38,7 +38,7 @@ pub(crate) enum Agreement {
     Whole,
     /// More has to follow.
     Part,
-    /// Nothing that could follow makes them the same.
+    /// No more output can make them the same.
     None,
 }
 
@@ -59,7 +59,7 @@ impl Varies {
             self.0.push(Regex::new(regex).map_err(|error| format!("{regex}: {error}"))?);
             rest = after.trim_start_matches(',').trim_start();
         }
-        // Whatever else varies may have blanks in it, and has to be found before they are gone.
+        // Other varying parts may contain blanks, and must be found before blanks are removed.
         self.0.sort_by_key(|mask| mask.as_str() == BLANKS);
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Varies {
         masked
     }
 
-    /// Whether a line is the one that is printed.
+    /// Whether a line is the printed one.
     pub(crate) fn same_line(&self, printed: &str, seen: &str) -> bool {
         if printed.ends_with(UNENDED) != seen.ends_with(UNENDED) {
             return false;
@@ -90,7 +90,7 @@ impl Varies {
         rest.ends_with(last)
     }
 
-    /// Whether lines are what is printed.
+    /// Whether lines are the printed ones.
     pub(crate) fn agrees(&self, printed: &[String], seen: &[String]) -> bool {
         self.agreement(printed, seen) == Agreement::Whole
     }

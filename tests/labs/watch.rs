@@ -1,4 +1,4 @@
-//! Watching a terminal until a step has shown what is printed, or cannot any more.
+//! Watching a terminal until a step has printed the expected lines, or cannot any more.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,21 @@ use crate::play::Mode;
 use crate::terminal::{Pending, Rest, Terminal};
 use crate::varies::{Agreement, UNENDED};
 
-/// For a transcript that is written anew nobody can say when a program has printed all: when it was silent for so long.
+/// When a transcript is rewritten, a program has printed everything once it was silent for this time.
 pub(crate) const SETTLED: Duration = Duration::from_millis(1500);
 
-/// The same while less has been seen than the page prints: a command may be silent for some seconds before it tells.
+/// The silence while less has been seen than the page prints: a command may be silent for some seconds before its
+/// output.
 const AWAITED: Duration = Duration::from_secs(6);
 
-/// What becomes of the command at the end of a step.
+/// The command at the end of a step.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
     /// It ends: the next thing typed is another command there.
     Prompt,
-    /// It goes on: later something is typed to it, or more is seen of it.
+    /// It goes on: later it gets input, or prints more.
     GoesOn,
-    /// It has ended, or it waits for something that is done elsewhere, or for nothing any more.
+    /// It has ended, or it waits for an event elsewhere, or in vain.
     Either,
 }
 
@@ -31,12 +32,12 @@ pub(crate) struct Watch<'a> {
     end: End,
     /// A key is pressed next, maybe behind a line that has only begun.
     key_follows: bool,
-    /// What was seen last, and since when.
+    /// The last output, and its time.
     last: (Vec<String>, Instant),
 }
 
 impl<'a> Watch<'a> {
-    /// Watches for what a step shows, which has just been typed.
+    /// Watches for the output of a step, whose input has just been typed.
     pub(crate) fn new(lab: &'a Lab, index: usize, mode: Mode) -> Self {
         let step = &lab.steps[index];
         let next_here = lab.steps.get(index + 1).filter(|next| next.terminal == step.terminal);
@@ -49,7 +50,7 @@ impl<'a> Watch<'a> {
         Self { lab, step, mode, end, key_follows, last: (Vec::new(), Instant::now()) }
     }
 
-    /// Looks at the terminal. Gives what belongs to the step, once that is decided, and is done with it.
+    /// Checks the terminal. Returns the output of the step, once that is decided, and consumes it.
     pub(crate) fn look(&mut self, terminal: &mut Terminal) -> Option<Pending> {
         let mut pending = terminal.pending();
         if matches!(self.step.input, Input::Key(_)) && pending.prompt {
@@ -73,12 +74,12 @@ impl<'a> Watch<'a> {
         Some(Pending { prompt: false, ..pending })
     }
 
-    /// The fewest lines that are what is printed; what comes after them belongs to a later step.
+    /// The fewest lines that match the printed ones; output after them belongs to a later step.
     fn enough(&self, lines: &[String]) -> Option<usize> {
         (0..=lines.len()).find(|count| self.lab.varies.agrees(&self.step.seen, &lines[..*count]))
     }
 
-    /// Whether a command that has shown all that is printed may be left running.
+    /// Whether a command that has printed all expected lines may be left running.
     fn may_stay(&self, shown: usize, rest: Rest) -> bool {
         match self.end {
             End::Prompt => false,
@@ -92,29 +93,29 @@ impl<'a> Watch<'a> {
             self.last = (lines.to_vec(), Instant::now());
         }
         match self.mode {
-            // A command that ends does so soon, and is maybe asked again then; so only one that waits is given up.
+            // A command that ends does so soon, and may be repeated then; so only one that waits is given up.
             Mode::Compare => is_wanting && self.is_hopeless(lines) && (self.end == End::GoesOn || rest == Rest::Asleep),
             Mode::Refresh => self.end != End::Prompt && self.last.1.elapsed() >= self.patience(lines),
         }
     }
 
-    /// How long silence has to last before a transcript is written without what could follow.
+    /// How long the silence must last before a transcript is written without later output.
     fn patience(&self, lines: &[String]) -> Duration {
         if self.so_far(lines) == Agreement::Part { AWAITED } else { SETTLED }
     }
 
-    /// Whether nothing that could follow makes it what is printed.
+    /// Whether no later output can make it match.
     fn is_hopeless(&self, lines: &[String]) -> bool {
         self.so_far(lines) == Agreement::None
     }
 
-    /// How far the lines that have an end agree with what is printed.
+    /// How far the complete lines match the printed ones.
     fn so_far(&self, lines: &[String]) -> Agreement {
         let ended = lines.iter().take_while(|line| !line.ends_with(UNENDED)).count();
         self.lab.varies.agreement(&self.step.seen, &lines[..ended])
     }
 
-    /// How many lines are taken nevertheless. For a transcript, a line that has only begun is left to the step that sees its
+    /// The number of lines taken nevertheless. For a transcript, an incomplete line is left to the step that sees its
     /// end.
     fn given_up(&self, lines: &[String]) -> usize {
         let has_begun = lines.last().is_some_and(|line| line.ends_with(UNENDED));

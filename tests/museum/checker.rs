@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::server::{Server, program};
 
-/// What a run said, and how it ended.
+/// The output and exit code of a run.
 pub(crate) struct Report {
     pub(crate) code: i32,
     pub(crate) text: String,

@@ -1,5 +1,5 @@
-//! Demands on servers of files: the real one meets them whatever it does with a name that exists, and one that saves as
-//! most do at first misses those that it should.
+//! Demands on file servers: the real one meets them with every policy for existing names, and one with the usual
+//! mistakes misses the right ones.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use std::thread;
 use crate::checker::{Report, check, run};
 use crate::server::Server;
 
-/// A directory that is gone at the end of a test.
+/// A directory that is removed at the end of a test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -63,7 +63,7 @@ fn files_meet_every_demand_when_a_name_that_exists_gets_a_number() {
 }
 
 #[test]
-fn another_policy_than_the_one_that_is_said_is_a_miss() {
+fn a_policy_other_than_existing_says_is_a_miss() {
     let scratch = Scratch::new("policy");
     let server = Server::of_files("file", &scratch.0, "refuse");
     let Report { code, text } =
@@ -79,11 +79,11 @@ fn a_file_that_is_not_where_it_should_be_is_a_miss() {
     let elsewhere = scratch.0.to_str().unwrap();
     let Report { code, text } = check(&server, &["--directory", elsewhere, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("MISSED  answers") && text.contains("came      no file: "), "{text}");
+    assert!(text.contains("MISSED  answers") && text.contains("got       no file: "), "{text}");
 }
 
 #[test]
-fn the_checker_says_which_files_it_leaves_where_it_cannot_remove_them() {
+fn the_checker_names_the_files_that_it_cannot_remove() {
     let scratch = Scratch::new("left");
     let received = scratch.received();
     let server = Server::of_files("file", &scratch.0, "refuse");
@@ -95,7 +95,7 @@ fn the_checker_says_which_files_it_leaves_where_it_cannot_remove_them() {
 
     let Report { code, .. } = check(&server, &["--directory", &received, "--only", "answers", "--timeout", "50s"]);
     let names = fs::read_dir(&received).unwrap().map(|entry| entry.unwrap().file_name());
-    assert_eq!((code, names.collect::<Vec<_>>()), (0, vec![left.into()]), "those of another run are left alone");
+    assert_eq!((code, names.collect::<Vec<_>>()), (0, vec![left.into()]), "the files of another run stay");
     let Report { code, text } = check(&server, &["--directory", "/nonexistent"]);
     assert!(code == 1 && text.contains("/nonexistent") && !text.contains("ok"), "{text}");
 }
@@ -113,27 +113,27 @@ fn naive_misses(protocol: &str, demands: &[(&str, &str)]) {
     let (code, text) = told("answers,together,split,empty,burst,silent", "50s");
     assert_eq!(code, 0, "{text}");
     for (demand, words) in demands {
-        // Only where the server waits for what nobody sends has one to wait as well.
+        // Only where the server waits for bytes that never come does the checker need to wait as well.
         let (code, text) = told(demand, if ["existing", "race"].contains(demand) { "4s" } else { "50s" });
         assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")) && text.contains(words), "{text}");
     }
 }
 
-const HALF: (&str, &str) = ("half", "came      a file of ");
+const HALF: (&str, &str) = ("half", "got       a file of ");
 const EXISTING: (&str, &str) = ("existing", "a file with this name");
-const RACE: (&str, &str) = ("race", "somebody else");
+const RACE: (&str, &str) = ("race", "another client");
 
 #[test]
-fn a_server_that_saves_under_the_final_name_misses_what_is_said_about_half_files_and_existing_ones() {
+fn a_server_that_saves_under_the_final_name_misses_half_and_existing() {
     naive_misses("file", &[HALF, EXISTING, RACE]);
 }
 
 #[test]
-fn a_server_that_does_not_count_what_came_misses_what_is_said_about_a_file_that_is_cut() {
-    naive_misses("file-sized", &[("cut", "came      OK"), HALF, EXISTING, RACE]);
+fn a_server_that_does_not_count_received_bytes_misses_cut() {
+    naive_misses("file-sized", &[("cut", "got       OK"), HALF, EXISTING, RACE]);
 }
 
-/// Serves for as long as the test runs. Gives the address.
+/// Serves for as long as the test runs. Returns the address.
 fn naive(directory: PathBuf, is_sized: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -147,7 +147,7 @@ fn naive(directory: PathBuf, is_sized: bool) -> SocketAddr {
     address
 }
 
-/// Saves what comes up to FIN under its name, and minds neither the size nor what is there.
+/// Saves the bytes up to FIN under the given name, and checks neither the size nor an existing file.
 fn save(mut stream: TcpStream, directory: &Path, is_sized: bool) -> io::Result<()> {
     let mut input = BufReader::new(stream.try_clone()?);
     let mut name = String::new();

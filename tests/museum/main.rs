@@ -1,9 +1,9 @@
 //! The museum still fails: each piece of `examples/tools/broken` misses the demand of `examples/tools/check` that it is
-//! about, in its own way, and meets the others. The real server meets them all, so none of these failures is the checker's.
+//! about, in its own way, and meets the others. The real server meets all demands, so the checker is right.
 //!
 //! A run that must miss gets little time, because a slow machine can only make it miss; a run that must meet gets much.
 
-// The pieces rest on the edges of epoll, and the checker looks into `/proc`.
+// The pieces rely on the edges of epoll, and the checker reads `/proc`.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -22,14 +22,14 @@ use self::server::{Output, Server, program};
 /// How a piece fails.
 struct Failure {
     piece: &'static str,
-    /// The demand that it misses, and words of which one is told about it.
+    /// The demand that it misses, and alternatives, one of which the report contains.
     demand: &'static str,
     words: &'static [&'static str],
     /// Demands that it may miss for the same reason.
     also: &'static [&'static str],
-    /// What else the checker is told.
+    /// Further options of the checker.
     options: &'static [&'static str],
-    /// Whether it is over then, and with what exit code.
+    /// Its exit code, if it exits then.
     ends: Option<i32>,
 }
 
@@ -47,15 +47,15 @@ macro_rules! museum {
     };
 }
 
-const SILENCE: &str = "then nothing more in time";
+const SILENCE: &str = "then a timeout";
 
 museum! {
-    one_at_a_time_serves_nobody_while_somebody_is_silent:
+    one_at_a_time_serves_no_other_client_while_one_is_silent:
         "one-at-a-time" misses "silent" told [SILENCE], also ["many", "deaf", "rest", "crowd"];
-    busy_wants_the_processor_when_nobody_is_there:
-        "busy" misses "rest" told ["nobody is connected"], also [];
-    writable_for_ever_wants_the_processor_when_somebody_is_there:
-        "writable-for-ever" misses "rest" told ["somebody is connected and says nothing"], also [];
+    busy_uses_the_processor_without_a_client:
+        "busy" misses "rest" told ["no client is connected"], also [];
+    writable_for_ever_uses_the_processor_while_a_client_is_silent:
+        "writable-for-ever" misses "rest" told ["a client is connected and silent"], also [];
     waits_after_budget_sleeps_over_what_has_arrived:
         "waits-after-budget" misses "burst" told [SILENCE], also ["late-reader", "half-close", "garbage"];
     one_accept_leaves_clients_in_the_queue:
@@ -69,11 +69,11 @@ museum! {
         "short-write" misses "half-close" told ["from byte", "then the end"], also ["late-reader", "deaf"];
     forgotten_rest_never_sends_what_is_pending:
         "forgotten-rest" misses "late-reader" told [SILENCE], also ["half-close"];
-    write_all_serves_nobody_while_somebody_does_not_read:
+    write_all_serves_no_other_client_while_one_does_not_read:
         "write-all" misses "deaf" told [SILENCE], also ["rest"];
     hoarder_takes_what_it_cannot_send:
         "hoarder" misses "deaf" told ["64 MiB were taken"], also [];
-    hang_up_leaves_when_the_client_has_no_more_to_say:
+    hang_up_closes_at_the_fin_of_its_client:
         "hang-up" misses "fin" told ["nothing, then"], also ["half-close"];
     last_words_forgets_what_is_pending_at_fin:
         "last-words" misses "half-close" told ["then the end"], also [];
@@ -83,17 +83,17 @@ museum! {
         "exits-on-reset" misses "reset" told ["one client was reset"], also ["deaf", "heir", "rest"], ends 1;
     interrupted_ends_when_it_is_continued:
         "interrupted" misses "stopped" told ["stopped and continued"], also ["crowd"], ends 1;
-    dies_of_emfile_ends_for_want_of_a_descriptor:
-        "dies-of-emfile" misses "descriptors" told ["came"], also [], ends 1;
-    sleeps_after_emfile_forgets_those_who_wait:
+    dies_of_emfile_exits_when_out_of_descriptors:
+        "dies-of-emfile" misses "descriptors" told ["got  "], also [], ends 1;
+    sleeps_after_emfile_never_accepts_the_waiting_clients:
         "sleeps-after-emfile" misses "descriptors" told [SILENCE], also [];
-    reused_token_gives_the_answer_to_somebody_else:
+    reused_token_sends_an_answer_to_another_client:
         "reused-token" misses "heir" told ["another one asks"], also ["reset", "deaf", "rest"];
-    chatty_serves_nobody_while_its_output_is_not_read:
+    chatty_serves_no_client_while_its_output_is_not_read:
         "chatty" misses "steady" told [SILENCE], also [];
     short_buffer_answers_the_beginning_of_a_datagram:
         "short-buffer" misses "whole" told [r#"{"Sum":2}"#], also [];
-    empty_datagram_ends_at_what_is_no_end:
+    empty_datagram_exits_at_an_empty_datagram:
         "empty-datagram" misses "empty" told ["refused"], also [], ends 0;
     answers_rubbish_answers_an_answer:
         "answers-rubbish" misses "silence" told ["Error"], also ["whole", "large", "empty"];
@@ -109,7 +109,7 @@ fn still_fails(failure: &Failure) {
 }
 
 fn misses(&Failure { piece, demand, words, options, ends, .. }: &Failure) {
-    // Nobody reads what it prints, which is the undoing of one of them.
+    // Its output is not read, which one of the pieces cannot bear.
     let mut server = Server::start(piece, Output::Unread);
     let Report { code, text } = check(&server, &[&["--timeout", "4s", "--only", demand], options].concat());
     assert!(code == 1 && text.contains(&format!("MISSED  {demand} ")), "{piece}: {code}\n{text}");

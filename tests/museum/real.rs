@@ -1,4 +1,4 @@
-//! The real server, and what the checker says when it has nothing to say about one.
+//! The real server, and the checker's output without a verdict.
 
 use crate::checker::{Report, check, run};
 use crate::server::{Output, Server};
@@ -11,7 +11,7 @@ fn meets_every_demand(protocol: &str, scheme: &str) {
     assert!(text.ends_with(" met, 0 missed\n") && !text.contains("not tried"), "{text}");
 }
 
-// Each with a full pipe for its log, which is the undoing of a piece of the museum.
+// Each with a full pipe for its log, which one piece of the museum cannot bear.
 
 #[test]
 fn sums_over_tcp_meet_every_demand() {
@@ -35,36 +35,36 @@ fn the_greeting_and_the_time_meet_every_demand() {
 }
 
 #[test]
-fn without_its_process_only_what_can_be_seen_from_outside_is_tried() {
+fn without_pid_only_demands_visible_from_outside_are_tried() {
     let server = Server::real("sum", "tcp", Output::Read);
     let [protocol, url] = server.spoken();
     let Report { code, text } = run(&[protocol, url, "--only", "answers,rest", "--timeout", "50s"]);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("ok      answers") && text.contains("rest          not tried: it needs --pid"), "{text}");
+    assert!(text.contains("ok      answers") && text.contains("rest          not tried: needs --pid"), "{text}");
 }
 
 #[test]
-fn a_server_that_answers_something_else_is_told_as_sent_came_and_expected() {
-    // It speaks another protocol than the one it is asked in.
+fn a_wrong_answer_is_reported_with_sent_got_and_expected() {
+    // The server speaks another protocol than the checker.
     let server = Server::real("greeting", "tcp", Output::Read);
     let [_, url] = server.spoken();
     let Report { code, text } = run(&["sum", url, "--only", "answers", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.starts_with(&format!("nobody is answered as expected at {url}")), "{text}");
+    assert!(text.starts_with(&format!("the server at {url} does not answer as expected")), "{text}");
     assert!(text.contains(r#"sent      {"A":"#), "{text}");
-    assert!(text.contains("came      This is"), "{text}");
+    assert!(text.contains("got       This is"), "{text}");
     assert!(text.contains(r#"expected  {"Sum":"#), "{text}");
 }
 
 #[test]
-fn nobody_there_is_told_and_is_a_failure() {
+fn a_server_that_is_not_there_is_an_error() {
     let Report { code, text } = run(&["sum", "tcp://127.0.0.1:1", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("refused"), "{text}");
 }
 
 #[test]
-fn every_demand_is_listed_and_a_name_that_is_none_is_wrong_usage() {
+fn every_demand_is_listed_and_an_unknown_name_is_wrong_usage() {
     let Report { code, text } = run(&["--list"]);
     assert_eq!(code, 0, "{text}");
     for name in ["answers", "late-reader", "exit", "descriptors", "silence", "half"] {

@@ -1,4 +1,4 @@
-//! Servers in processes of their own: pieces of the museum, and the real one.
+//! Servers in their own processes: pieces of the museum, and the real one.
 
 use std::io::{BufRead, BufReader, Read, sink};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::{env, fs, thread};
 
-/// What becomes of the output of a server, once it has told where it listens.
+/// What happens to the output of a server after it has printed its address.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Output {
     Read,
@@ -15,14 +15,14 @@ pub(crate) enum Output {
     Unread,
 }
 
-/// A running server, ended when it goes out of scope.
+/// A running server, ended when it is dropped.
 pub(crate) struct Server {
     child: Child,
     /// Its protocol and its address.
     spoken: [String; 2],
-    /// The ends of pipes that are not read from. Without them there would be nobody to write for.
+    /// The read ends of pipes that are not read. Without them a write would fail with EPIPE.
     _pipes: (Option<BufReader<ChildStdout>>, Option<ChildStderr>),
-    /// Collects what is read from its stderr, which is shown if the test fails.
+    /// Collects its stderr, which is shown if the test fails.
     log: Option<JoinHandle<String>>,
 }
 
@@ -33,7 +33,7 @@ impl Server {
         Self::spawn(Command::new(program("broken")).args([piece, "0"]), output)
     }
 
-    /// The real server, which tells more than anybody reads.
+    /// The real server, which logs more than a full pipe takes.
     #[track_caller]
     pub(crate) fn real(protocol: &str, scheme: &str, output: Output) -> Self {
         let listen = format!("{protocol}={scheme}://127.0.0.1:0");
@@ -41,7 +41,7 @@ impl Server {
         Self::spawn(command.args(["--listen", &listen]).env("RUST_LOG", "debug"), output)
     }
 
-    /// The real server of files. They are in `received`.
+    /// The real file server. Its files are in `received`.
     #[track_caller]
     pub(crate) fn of_files(protocol: &str, directory: &Path, existing: &str) -> Self {
         let options = format!(r#"{{"directory": "received", "existing": "{existing}"}}"#);
@@ -87,7 +87,7 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end, which has been seen from outside; gives its exit code.
+    /// Waits until it has ended, which a client has noticed already; returns its exit code.
     pub(crate) fn wait(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap()
     }
@@ -106,7 +106,7 @@ impl Drop for Server {
     }
 }
 
-/// The program of an example. They are built here, because `cargo test --test museum` alone builds none.
+/// The program of an example. Examples are built here, because `cargo test --test museum` alone builds none.
 pub(crate) fn program(example: &str) -> PathBuf {
     static BUILT: LazyLock<()> = LazyLock::new(build);
     LazyLock::force(&BUILT);

@@ -1,4 +1,4 @@
-//! A copy of the server in which every bug is planted, and none switched on.
+//! A copy of the server in which every bug is planted, and none is switched on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::bug::Bug;
 
-/// What the tests of the copy need.
+/// The files that the tests of the copy need.
 const COPIED: [&str; 7] = ["Cargo.toml", "Cargo.lock", "README.md", "docs", "examples", "src", "tests"];
 
-/// What they do not need: the workspace for fuzzing, this test, and what was built from the copy.
+/// Files that they do not need: the workspace for fuzzing, this test, and the copy's build.
 const LEFT_OUT: [&str; 3] = ["tests/fuzz", "tests/planted", "target"];
 
-/// Brings the copy in `to` up to date. A file that is as it should be is not touched, so that cargo has little to do.
+/// Brings the copy in `to` up to date. An unchanged file is not touched, so that cargo has little to do.
 pub(crate) fn update(to: &Path, bugs: &[&Bug]) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"));
     let misfits: Vec<_> = bugs.iter().filter_map(|bug| Some((bug.name, misfit(bug, from)?))).collect();
@@ -26,7 +26,7 @@ pub(crate) fn update(to: &Path, bugs: &[&Bug]) {
     for file in &files {
         let contents = match file.to_str().unwrap() {
             "src/planted.rs" => include_bytes!("switch.rs").to_vec(),
-            // It is a workspace of its own, whatever is around it.
+            // It is a separate workspace, whatever is around it.
             "Cargo.toml" => [&fs::read(from.join(file)).unwrap()[..], b"\n[workspace]\n"].concat(),
             "src/lib.rs" => {
                 [b"#![allow(warnings)]\n", &fs::read(from.join(file)).unwrap()[..], b"\nmod planted;\n"].concat()
@@ -46,7 +46,7 @@ pub(crate) fn update(to: &Path, bugs: &[&Bug]) {
     }
 }
 
-/// Why a bug cannot be planted, if so.
+/// The reason why a bug cannot be planted, if any.
 fn misfit(bug: &Bug, root: &Path) -> Option<String> {
     let text = fs::read_to_string(root.join(bug.file)).map_err(|error| error.to_string());
     text.and_then(|text| find(bug, &text)).err().map(|why| format!("{}: {why}", bug.file))
@@ -91,7 +91,7 @@ fn plant(file: &str, contents: Vec<u8>, bugs: &[&Bug]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Where the text stands that a bug replaces; not among the tests.
+/// Where the text that a bug replaces is; not among the tests.
 fn find(bug: &Bug, text: &str) -> Result<Range<usize>, String> {
     let text = text.split("\n#[cfg(test)]").next().unwrap_or_default();
     let head = only(text, &format!("fn {}", bug.function), |rest| rest.starts_with(['(', '<']))?;
@@ -103,7 +103,7 @@ fn find(bug: &Bug, text: &str) -> Result<Range<usize>, String> {
     Ok(start..start + bug.right.len())
 }
 
-/// Where `wanted` stands, if it does so exactly once with the right text behind it.
+/// Where `wanted` is, if it occurs exactly once with the right text behind it.
 fn only(text: &str, wanted: &str, followed: impl Fn(&str) -> bool) -> Result<usize, String> {
     let mut found = text.match_indices(wanted).filter(|(start, _)| followed(&text[start + wanted.len()..]));
     match (found.next(), found.next()) {

@@ -1,13 +1,13 @@
-//! Proof that the tests can fail: bugs that servers have had, planted one by one, each caught by the suite as it stands.
+//! Proof that the tests can fail: bugs that servers have had, planted one by one, each caught by the existing suite.
 //!
-//! `bugs/` lists them: what stands in the source, and what would stand there with the bug. Nothing of that is in `src`: a
-//! copy of the server is made, with every bug behind a switch, and its tests are built once. Then they are run once for
-//! each bug, with that one switched on.
+//! `bugs/` lists them: the text of the source, and the text with the bug. No bug is in `src`: the test makes a copy of
+//! the server with every bug behind a switch, builds its tests once, and runs them once for each bug, with only that
+//! bug switched on.
 //!
-//! - `REACTOR_PLANTED=NAME cargo test --test planted` tries one bug alone and prints what caught it;
-//! - `REACTOR_PLANTED_TABLE=write cargo test --test planted` writes the table of `docs/reliability.md` anew.
+//! - `REACTOR_PLANTED=NAME cargo test --test planted` tries one bug and prints the failure that caught it;
+//! - `REACTOR_PLANTED_TABLE=write cargo test --test planted` rewrites the table of `docs/reliability.md`.
 
-// The bugs are the same on mio's fallback over `poll(2)`, and so is what catches them.
+// The bugs and the tests are the same on mio's fallback over `poll(2)`.
 #![cfg(not(mio_unsupported_force_poll_poll))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -26,7 +26,7 @@ use std::thread;
 use self::bug::{Bug, Catcher};
 use self::suite::{Caught, Suite};
 
-/// The cases that every server of this kind has to pass before anything else: each has a bug of its own.
+/// The cases that every server of this kind must pass first: each has its own bug.
 const FIRST_CASES: [u32; 25] =
     [1, 3, 4, 12, 13, 15, 16, 20, 29, 30, 32, 33, 36, 43, 44, 52, 53, 54, 62, 63, 70, 71, 73, 74, 82];
 
@@ -41,7 +41,7 @@ fn every_planted_bug_is_caught_by_the_suite_as_it_stands() {
     let suite = Suite::build(&directory);
     let only = env::var("REACTOR_PLANTED").ok();
     let bugs: Vec<_> = all.into_iter().filter(|bug| only.as_ref().is_none_or(|only| bug.name == only)).collect();
-    assert!(!bugs.is_empty(), "there is no such bug");
+    assert!(!bugs.is_empty(), "no such bug");
     for catcher in bugs.iter().map(|bug| bug.caught_by).collect::<BTreeSet<_>>() {
         assert_eq!(suite.run(catcher, None), Err("it passed".to_owned()), "{catcher:?} without a bug");
     }
@@ -59,7 +59,7 @@ fn every_planted_bug_is_caught_by_the_suite_as_it_stands() {
     }
 }
 
-/// Tries every bug, a few at a time. The results stand in the order of the list.
+/// Tries every bug, a few at a time. The results are in the order of the list.
 fn try_all<'a>(suite: &Suite, bugs: &[&'a Bug]) -> Vec<(&'a Bug, Result<Caught, String>)> {
     let (queue, results) = (Mutex::new(bugs.iter().enumerate()), Mutex::new(BTreeMap::new()));
     let try_next = || {

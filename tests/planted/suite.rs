@@ -1,4 +1,4 @@
-//! The suite as it stands, built for the copy and run with a bug switched on.
+//! The existing suite, built for the copy and run with a bug switched on.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::bug::Catcher;
 
-/// A bug that makes a test hang is not caught by it.
+/// A bug that makes a test hang is not caught by that test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const SEEDS: &str = "no_seed_breaks_an_invariant_or_leaves_an_honest_client_waiting";
@@ -26,12 +26,12 @@ pub(crate) struct Suite {
     executables: BTreeMap<String, PathBuf>,
 }
 
-/// What a failing test told.
+/// The report of a failing test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caught {
-    /// The seed and the turn, if it was the simulation that failed.
+    /// The seed and the turn, if the simulation failed.
     pub(crate) at: Option<(u64, u64)>,
-    /// What was wrong.
+    /// The failure message.
     pub(crate) what: String,
 }
 
@@ -66,7 +66,7 @@ impl Suite {
         Self { directory: directory.to_owned(), executables: executables.collect() }
     }
 
-    /// Runs what shall catch `bug`. `Ok` is what it told when it failed, `Err` what it did instead of failing.
+    /// Runs the test that must catch `bug`. Returns `Ok` with its report if it failed, `Err` with its result otherwise.
     pub(crate) fn run(&self, catcher: Catcher, bug: Option<&str>) -> Result<Caught, String> {
         let (target, test) = match catcher {
             Catcher::Seeds => ("simulation", SEEDS),
@@ -91,7 +91,7 @@ impl Suite {
     }
 }
 
-/// Runs a command to its end, within bounds. Gives its exit code and all that it wrote, which is left in `log` as well.
+/// Runs a command to its end, within bounds. Returns its exit code and its output, which is left in `log` as well.
 fn run(mut command: Command, log: &Path) -> Result<(Option<i32>, String), String> {
     fs::create_dir_all(log.parent().unwrap()).unwrap();
     let file = File::create(log).unwrap();
@@ -107,14 +107,14 @@ fn run(mut command: Command, log: &Path) -> Result<(Option<i32>, String), String
     Ok((status.code(), String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()))
 }
 
-/// Finds in what a failing test told where it failed and why.
+/// Finds in the output of a failing test where it failed and why.
 fn caught(told: &str) -> Caught {
     let failure = told.lines().find_map(|line| {
         let (seed, rest) = line.strip_prefix("REACTOR_SEED=")?.split_once(": after ")?;
         let (turn, what) = rest.split_once(" turns: ")?;
         Some(Caught { at: Some((seed.parse().ok()?, turn.parse().ok()?)), what: what.to_owned() })
     });
-    // The line after "thread ... panicked at FILE:LINE:COLUMN:" is what the test said.
+    // The line after "thread ... panicked at FILE:LINE:COLUMN:" is the test's message.
     let said = || told.lines().skip_while(|line| !line.contains(" panicked at ")).nth(1).unwrap_or_default().to_owned();
     failure.unwrap_or_else(|| Caught { at: None, what: said() })
 }

@@ -8,7 +8,7 @@ use crate::suite::Caught;
 
 const HEAD: &str = "| bug | what the server does | cases | caught by | at |\n|---|---|---|---|---|\n";
 
-/// Everything of a row but where the bug was caught, which shifts with each change of the server.
+/// A row without the place where the bug was caught, which shifts with each change of the server.
 fn row(bug: &Bug) -> String {
     let cases: Vec<_> = bug.cases.iter().map(u32::to_string).collect();
     let catcher = match bug.caught_by {
@@ -24,7 +24,7 @@ fn document() -> (PathBuf, String) {
     (path, text)
 }
 
-/// The rows of the table begin here, and go on to the first line that is none.
+/// The text before the rows, the rows, and the text after them.
 fn split(text: &str) -> (&str, &str, &str) {
     let (before, rest) = text.split_once(HEAD).expect("docs/reliability.md has the table of the planted bugs");
     let length = rest.split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum();
@@ -32,13 +32,13 @@ fn split(text: &str) -> (&str, &str, &str) {
     (before, rows, after)
 }
 
-/// The rows say what the list says, wherever the bugs were caught.
+/// The rows agree with the list, except for the place where a bug was caught.
 pub(crate) fn check(bugs: &[&Bug]) {
     let (_, text) = document();
     let (_, rows, _) = split(&text);
     let listed: Vec<_> = rows.lines().filter_map(|row| Some(row.strip_suffix(" |")?.rsplit_once(" | ")?.0)).collect();
     let expected: Vec<_> = bugs.iter().map(|bug| row(bug)).collect();
-    assert_eq!(listed, expected, "REACTOR_PLANTED_TABLE=write cargo test --test planted writes it anew");
+    assert_eq!(listed, expected, "REACTOR_PLANTED_TABLE=write cargo test --test planted rewrites it");
 }
 
 pub(crate) fn write(results: &[(&Bug, Result<Caught, String>)]) {

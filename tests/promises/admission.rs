@@ -1,4 +1,4 @@
-//! Who is let in: a service may refuse a connection that was accepted.
+//! Admission: a service may refuse a connection that was accepted.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Client, Server, listener};
 
-/// Says to a peer who it is.
+/// Sends a peer its address.
 struct WhoAmI(Peer);
 
 impl StreamProtocol for WhoAmI {

@@ -26,7 +26,7 @@ fn run(example: &str, arguments: &[&str]) -> Output {
     client(example, arguments).output().unwrap()
 }
 
-/// What a client prints that succeeds.
+/// The output of a client, which must succeed.
 #[track_caller]
 fn print(example: &str, arguments: &[&str]) -> String {
     let output = run(example, arguments);
@@ -35,7 +35,7 @@ fn print(example: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a client says on stderr that fails with exit code 1.
+/// The stderr of a client, which must fail with exit code 1.
 #[track_caller]
 fn fail(example: &str, arguments: &[&str]) -> String {
     let output = run(example, arguments);
@@ -105,7 +105,7 @@ fn uppercase_takes_its_input_from_a_file_and_from_a_pipe() {
         assert_eq!(lines.next().unwrap().unwrap(), word.to_uppercase());
     }
     writeln!(stdin, "exit").unwrap();
-    assert!(from_pipe.wait().unwrap().success(), "it leaves when the server closes, although its input goes on");
+    assert!(from_pipe.wait().unwrap().success(), "it exits when the server closes, although its input goes on");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn send_delivers_a_file_by_either_protocol_and_in_either_style() {
     assert!(fail("send", &["/nonexistent", &sized]).contains("/nonexistent"));
 }
 
-/// Contents that never end come from a pipe: without a size, only the end of the connection tells that they are whole.
+/// Endless contents come from a pipe: without a size, only the end of the connection shows that they are complete.
 #[test]
 fn a_send_that_is_killed_in_the_middle_leaves_no_half_of_a_file() {
     let everything = Everything::start();
@@ -139,7 +139,7 @@ fn a_send_that_is_killed_in_the_middle_leaves_no_half_of_a_file() {
     let pipe = source.path().join("pipe");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();
     let mut contents = File::options().read(true).write(true).open(&pipe).unwrap();
-    // As much as the client reads at once.
+    // The size of one read of the client.
     let part = [7; 64 * 1024];
     for (number, signal) in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL].into_iter().enumerate() {
         let arguments = [pipe.to_str().unwrap(), &everything.url("file-tcp"), "--protocol", "file", "--as", "half"];
@@ -151,7 +151,7 @@ fn a_send_that_is_killed_in_the_middle_leaves_no_half_of_a_file() {
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         assert!(!child.wait().unwrap().success());
         let ended = || everything.server.stats("file-tcp").closed.total() == number as u64 + 1;
-        eventually("the connection is over", ended);
+        eventually("the connection has ended", ended);
         assert_eq!(everything.received.names(), [""; 0], "{signal}");
     }
     assert_eq!(everything.server.stats("file-tcp").closed.count("reset"), 3);
@@ -181,7 +181,7 @@ fn time_and_greeting_stay_and_report_the_close() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_reason_to_panic() {
+fn a_reader_that_closes_early_causes_no_panic() {
     let everything = Everything::start();
     let lines = [
         format!("{} 1 2 {} --every 1ms", program("sum").display(), everything.url("sum-tcp")),

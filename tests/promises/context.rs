@@ -1,4 +1,4 @@
-//! What a protocol is told about the connection that it serves.
+//! The context of a protocol: what it learns about its connection.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{Client, PATIENCE};
 
-/// Says to `?` which connection it is, and on `!` where its peer reached it.
+/// Answers `?` with the number of its connection, and `!` with the address at which its peer reached it.
 struct Where;
 
 fn say(question: &[u8], cx: &mut Context<'_>) {
@@ -35,13 +35,13 @@ impl DatagramProtocol for Where {
     }
 }
 
-/// A server on this thread, which turns until a client has its answer, and records what it does.
+/// A server on this thread, which turns until a client has its answer, with the recorder on.
 struct Recorded(Reactor);
 
 impl Recorded {
     fn listen(url: &str) -> Self {
         let mut registry = Registry::empty();
-        let (about, example) = ("Says where it is.", "echo '!' | nc 127.0.0.1 9000");
+        let (about, example) = ("Answers with its addresses.", "echo '!' | nc 127.0.0.1 9000");
         registry.stream_fn("where", about, example, |_| Where).datagram_fn("where", about, example, || Where);
         let config = json!({ "listeners": [{ "name": "door", "listen": url, "protocol": "where" }] });
         let config = Config::parse("test.json", &config.to_string(), &registry).unwrap();
@@ -49,7 +49,7 @@ impl Recorded {
         Self(Reactor::bind(&config, &registry).unwrap())
     }
 
-    /// The address to ask for it at `ip`.
+    /// Its address at `ip`.
     fn at(&self, ip: &str) -> SocketAddr {
         SocketAddr::new(ip.parse().unwrap(), self.0.endpoints()[0].address().port())
     }
@@ -72,7 +72,7 @@ impl Recorded {
         self.0.recording().unwrap()
     }
 
-    /// How often it has asked for a local address since it accepted somebody.
+    /// The number of its calls of getsockname(2) since it accepted a connection.
     fn names_asked(&self) -> usize {
         let records = self.recording().records;
         let accepted = records.iter().skip_while(|record| !matches!(record.what, What::Accepted { .. }));
@@ -81,7 +81,7 @@ impl Recorded {
 }
 
 #[test]
-fn a_connection_is_told_its_listener_and_the_number_that_the_xray_prints() {
+fn the_context_has_the_listener_and_the_number_that_the_xray_prints() {
     let mut server = Recorded::listen("tcp://127.0.0.1:0");
     let mut clients = [(); 2].map(|()| Client::connect(server.at("127.0.0.1")));
     let answers = clients.each_mut().map(|client| server.ask(client, "?"));
@@ -120,7 +120,7 @@ fn a_listener_at_one_address_knows_it_without_a_system_call() {
 }
 
 #[test]
-fn a_datagram_is_told_the_address_that_it_was_sent_to() {
+fn the_context_of_a_datagram_has_the_address_that_it_was_sent_to() {
     for (url, ip) in [
         ("udp://0.0.0.0:0", "127.77.0.5"),
         ("udp://:0", "127.0.0.1"),

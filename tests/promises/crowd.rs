@@ -1,4 +1,4 @@
-//! Many at once, and few descriptors: everybody is served in the end.
+//! Many clients at once, and few descriptors: all clients are served in the end.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::support::{Client, Process, eventually, listener, listener_with, watch
 const REQUEST: &str = r#"{"A":7,"B":4}"#;
 const ANSWER: &str = "{\"Sum\":11}\n";
 
-/// Whether this process may have so many descriptors; says so if not.
+/// Whether this process may have that many descriptors; prints a message if not.
 #[must_use]
 fn may_open(count: u64) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     if hard < count {
         assert!(std::env::var_os("CI").is_none(), "only {hard} descriptors are allowed (ulimit -Hn)");
-        eprintln!("SKIPPED: only {hard} descriptors are allowed (ulimit -Hn), so nothing has been tried here");
+        eprintln!("SKIPPED: only {hard} descriptors are allowed (ulimit -Hn), so this test did nothing");
     }
     hard >= count
 }
@@ -42,7 +42,7 @@ fn ten_thousand_connections_at_once_are_all_answered() {
     }
 }
 
-/// An upload needs two descriptors. If other connections took those that are freed one by one, it would never get them.
+/// An upload needs two descriptors. If other connections took each descriptor that is freed, it would never get them.
 #[test]
 fn short_of_descriptors_an_upload_is_served_when_its_turn_has_come() {
     let limited = ["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"];
@@ -57,11 +57,11 @@ fn short_of_descriptors_an_upload_is_served_when_its_turn_has_come() {
     eventually("accepting is paused", || server.counter("sum-tcp", "accept paused") > 0);
     let mut upload = Client::connect(server.address("file-sized-tcp"));
     upload.send("a\n1\nx");
-    // The first ones leave, one by one.
+    // The first clients close, one by one.
     for (left, client) in clients.into_iter().enumerate() {
-        assert!(left < 10, "{left} places were freed, and the upload got none");
+        assert!(left < 10, "{left} descriptors were freed, and the upload got none");
         drop(client);
-        eventually("it has left", || server.counter("sum-tcp", "closed") as usize > left);
+        eventually("it has closed", || server.counter("sum-tcp", "closed") as usize > left);
         if server.counter("file-sized-tcp", "accepted") == 1 {
             return upload.expect("OK\nOK\nOK\n");
         }
@@ -73,7 +73,8 @@ fn two_hundred_clients_are_served_with_thirty_two_descriptors() {
     let limited = ["sh", "-c", "ulimit -n 32; exec \"$@\"", "sh"];
     let mut server = Process::under(&limited, &json!({ "listeners": [listener("sum", "tcp")] }));
     let address = server.address("sum-tcp");
-    // All have connected, as far as they can tell, before the first is done; so from here on nobody knocks any more.
+    // All clients are connected, in the accept queue at least, before the first is done; so from here on no new
+    // connection causes an event.
     let mut clients: Vec<_> = (0..200).map(|_| Client::connect(address)).collect();
     for client in &mut clients {
         client.send(REQUEST);
@@ -82,7 +83,7 @@ fn two_hundred_clients_are_served_with_thirty_two_descriptors() {
     let ticks = server.processor_ticks();
     watch_for(Duration::from_millis(500));
     let spent = server.processor_ticks() - ticks;
-    assert!(spent <= 5, "{spent} ticks of 50 with nobody to serve: it spins");
+    assert!(spent <= 5, "{spent} ticks of 50 without a client to serve: it spins");
 
     let mut clients = clients.into_iter();
     drop(clients.next());

@@ -1,4 +1,4 @@
-//! The crate inside another program: protocols of its own, its own turns of the loop, its own end.
+//! The crate inside another program, with its own protocols, its own turns of the loop, and its own end.
 
 use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, PATIENCE, Server, listener, program};
 
-/// Answers each line, or datagram, with a prefix and the same bytes the other way round.
+/// Answers each line, or datagram, with a prefix and the same bytes reversed.
 #[derive(Clone)]
 struct Mirror {
     prefix: String,
@@ -30,7 +30,7 @@ struct MirrorOptions {
 
 impl Service for Mirror {
     const NAME: &'static str = "mirror";
-    const ABOUT: &'static str = "Answers the other way round.";
+    const ABOUT: &'static str = "Answers each line reversed.";
     const TRY: &'static str = "echo live | nc -N 127.0.0.1 9000";
     type Options = MirrorOptions;
 
@@ -95,7 +95,7 @@ fn mirror(options: &Value) -> Value {
 }
 
 #[test]
-fn a_protocol_of_another_crate_is_configured_and_served_like_the_built_in_ones() {
+fn a_protocol_of_another_crate_is_configured_and_served_like_built_in() {
     let server = Server::start(&registry(), &mirror(&json!({ "prefix": "> " })));
     let mut client = Client::connect(server.address("mirror-tcp"));
     client.ask("live\nno", "> evil\n");
@@ -156,7 +156,7 @@ fn single_turns_serve_as_well_as_a_run_does() {
 }
 
 #[test]
-fn a_turn_with_nothing_to_do_returns_when_its_time_is_over() {
+fn a_turn_with_nothing_to_do_returns_after_its_timeout() {
     let mut reactor = reactor();
     for timeout in [Duration::ZERO, Duration::from_millis(20)] {
         assert_eq!(reactor.turn(Some(timeout)).unwrap(), Turn::Running);
@@ -164,7 +164,7 @@ fn a_turn_with_nothing_to_do_returns_when_its_time_is_over() {
 }
 
 #[test]
-fn a_handle_stops_a_run_from_another_thread_and_says_how() {
+fn a_handle_stops_a_run_from_another_thread() {
     for (stop, expected) in
         [(reactor::Handle::stop as fn(&_), Stopped::InOrder), (reactor::Handle::abort, Stopped::AtOnce)]
     {
@@ -193,7 +193,7 @@ fn a_reactor_that_is_dropped_frees_its_addresses() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error_that_names_the_listener_and_leaves_nothing_bound() {
+fn an_address_in_use_is_an_error_with_the_listener_and_binds_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let free = TcpListener::bind((OWN, 0)).unwrap().local_addr().unwrap();
     let mut config = mirror(&json!({}));
@@ -209,14 +209,15 @@ fn an_address_that_is_taken_is_an_error_that_names_the_listener_and_leaves_nothi
 }
 
 #[test]
-fn an_address_of_another_listener_under_another_name_is_told_as_its() {
+fn an_address_of_another_listener_is_reported_under_any_name() {
     let port = TcpListener::bind((OWN, 0)).unwrap().local_addr().unwrap().port();
     let at = |name: &str, host: &str| json!({ "name": name, "protocol": "mirror", "listen": format!("tcp4://{host}:{port}") });
     let config = json!({ "listeners": [at("first", "127.0.0.1"), at("second", "localhost")] });
     let registry = registry();
     let config = Config::parse("mine.json", &config.to_string(), &registry).unwrap();
     let error = Reactor::bind(&config, &registry).unwrap_err().to_string();
-    let expected = format!("tcp4://localhost:{port}: the listener first has that address (tcp://127.0.0.1:{port})");
+    let expected =
+        format!("tcp4://localhost:{port}: the listener first already has this address (tcp://127.0.0.1:{port})");
     assert_eq!(error, format!("second: cannot listen on {expected}"));
 }
 

@@ -1,5 +1,4 @@
-//! What a peer does, or fails to do, is its own affair: its memory is bounded, its time is over some day, and everybody
-//! else is served meanwhile.
+//! Hostile peers: the memory and the time of each is bounded, and all other clients are served meanwhile.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +10,7 @@ use crate::support::{
     server,
 };
 
-/// Somebody who behaves is served, now.
+/// Expects that an honest client is served now.
 #[track_caller]
 fn an_honest_client_is_served(address: SocketAddr) {
     let mut client = Client::connect(address);
@@ -28,9 +27,9 @@ fn a_peer_that_never_reads_is_read_from_only_until_its_output_is_full() {
     an_honest_client_is_served(address);
     let stats = server.stats("uppercase-tcp");
     let pending = stats.received_bytes - stats.sent_bytes;
-    // `max_pending_output`, and the read that went beyond it.
+    // `max_pending_output`, and the read that exceeded it.
     assert!((256 * 1024..(256 + 64) * 1024).contains(&pending), "{pending} bytes pending");
-    // Once it reads it gets everything, in order.
+    // Once the peer reads it gets everything, in order.
     peer.finish();
     assert!(peer.rest() == vec![b'A'; sent as usize]);
 }
@@ -45,16 +44,16 @@ fn fifty_peers_that_never_read_cost_no_more_memory_than_their_output_may() {
     let peers = deaf_clients(&server, "uppercase-tcp", PEERS);
     an_honest_client_is_served(address);
     let grown = server.resident_bytes().saturating_sub(before);
-    assert!(grown > PEERS * 256 * 1024 / 2, "their output has not been kept: {grown} bytes");
-    // A buffer that grows by doubling may hold twice what is in it.
+    assert!(grown > PEERS * 256 * 1024 / 2, "their output is not in memory: {grown} bytes");
+    // A buffer that grows by doubling may be half empty.
     assert!(grown < PEERS * 2 * (256 + 64) * 1024, "{grown} bytes");
     assert_eq!(peers.len(), PEERS);
 }
 
 #[test]
 fn a_peer_that_takes_nothing_for_the_write_timeout_is_reset() {
-    // Long answers to single bytes, until one is pending: all input has been read then, so that a plain close would end
-    // with a FIN.
+    // Long answers to single bytes, until one is pending: then all input has been read, so that a plain close would
+    // send a FIN.
     const ANSWER: usize = 900 * 1024;
     let long_answer = json!({ "options": { "text": "x".repeat(ANSWER) }, "limits": { "write_timeout": "200ms" } });
     let config = json!({ "listeners": [listener_with("greeting", &long_answer), listener("uppercase", "tcp")] });
@@ -68,12 +67,12 @@ fn a_peer_that_takes_nothing_for_the_write_timeout_is_reset() {
         }
     }
     an_honest_client_is_served(server.address("uppercase-tcp"));
-    eventually("it is cut", || server.stats("greeting-tcp").closed.count("write timeout") == 1);
+    eventually("it is reset", || server.stats("greeting-tcp").closed.count("write timeout") == 1);
     assert_eq!(peer.try_rest().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[test]
-fn while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay() {
+fn over_the_limit_of_output_the_slowest_readers_are_reset() {
     const PEERS: usize = 20;
     let config = json!({ "listeners": [listener("uppercase", "tcp")], "max_pending_output_total": "1MiB" });
     let server = Process::start(&config);
@@ -83,14 +82,14 @@ fn while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay()
     eventually("some are reset", || server.counter("uppercase-tcp", "closed") > 0);
     an_honest_client_is_served(address);
     reader.ask("still here\n", "STILL HERE\n");
-    // Those whose output is allowed stay until their own deadline.
+    // Peers within the limit stay until their own deadline.
     assert!(server.counter("uppercase-tcp", "open") > 1, "{}", server.log());
     assert!(server.counters().iter().any(|line| line.contains("max_pending_output_total")));
     assert_eq!(peers.len(), PEERS);
 }
 
 #[test]
-fn a_peer_that_connects_and_says_nothing_is_closed_when_it_was_idle_long_enough() {
+fn a_silent_peer_is_closed_after_the_idle_timeout() {
     let directory = Scratch::new();
     let limits = json!({ "limits": { "idle_timeout": "200ms" } });
     let mut config = json!({ "listeners": every_protocol(&directory) });
@@ -103,17 +102,17 @@ fn a_peer_that_connects_and_says_nothing_is_closed_when_it_was_idle_long_enough(
         assert_eq!(told.len(), if name == "time-tcp" { 28 } else { 0 }, "{name}");
         // Our FIN ends the server's lingering, too.
         drop(peer);
-        eventually("it is gone", || server.stats(name).closed.count("idle") == 1);
+        eventually("it is closed", || server.stats(name).closed.count("idle") == 1);
     }
 }
 
 #[test]
-fn a_request_that_drips_in_is_over_at_its_deadline_however_lively_it_looks() {
+fn a_request_that_arrives_too_slowly_is_closed_at_its_deadline() {
     let limits = json!({ "limits": { "request_timeout": "300ms", "idle_timeout": "30s" } });
     let server = server(&json!({ "listeners": [listener_with("sum", &limits), listener("uppercase", "tcp")] }));
     let mut peer = Client::connect(server.address("sum-tcp"));
     peer.send(r#"{"A":"#);
-    // An answer can only be the end, since the request never is.
+    // Only the end can come, since the request is never complete.
     eventually("it is closed", || {
         peer.send(" ");
         peer.has_answer()
@@ -147,19 +146,19 @@ fn a_reset_at_any_moment_ends_one_connection_and_nothing_else() {
             }
             peer.reset();
         }
-        // Those who behaved are among the accepted.
-        let is_over = || {
+        // The honest clients are among the accepted ones.
+        let has_ended = || {
             let stats = server.stats(name);
             stats.accepted >= ROUNDS && stats.accepted == stats.closed.total()
         };
-        eventually(&format!("{name}: all are over"), is_over);
+        eventually(&format!("{name}: all have ended"), has_ended);
     }
     an_honest_client_is_served(server.address("uppercase-tcp"));
     assert_eq!(directory.names(), [""; 0]);
 }
 
 #[test]
-fn what_belongs_to_another_protocol_is_survived_on_every_port() {
+fn every_port_survives_input_of_other_protocols() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     let client_hello =
@@ -180,6 +179,6 @@ fn what_belongs_to_another_protocol_is_survived_on_every_port() {
         }
     }
     assert_eq!(ask(server.address("sum-tcp"), &[&nonsense[1]]), b"{\"Error\":\"not JSON at byte 1\"}\n");
-    // Only the SSH client has said something that can be the name of a file.
+    // Only the SSH client has sent a valid file name.
     assert_eq!(directory.names(), ["SSH-2.0-OpenSSH_9.6"]);
 }

@@ -1,13 +1,13 @@
-//! The last reply arrives: half-close is honoured, and no close destroys an answer that is on its way.
+//! The last reply arrives: half-close works, and no close destroys an answer under way.
 
 use serde_json::json;
 
 use crate::support::{Client, Scratch, Server, ask, every_protocol, listener_with, server};
 
-/// A reset that destroys a reply is a race, and one run may win it by luck.
+/// A reset that destroys a reply is a race, which one run may win by luck.
 const RUNS: usize = 40;
 
-/// Everything that `listener` answers to a client which sends a megabyte after `offence` before it reads anything.
+/// All answers of `listener` to a client that sends `offence` and then a megabyte before it reads.
 fn answer_after_a_flood(server: &Server, listener: &str, offence: &[u8]) -> Vec<u8> {
     let mut client = Client::connect(server.address(listener));
     client.send(offence);
@@ -54,7 +54,7 @@ fn an_error_line_reaches_a_client_that_goes_on_sending_a_megabyte() {
 }
 
 #[test]
-fn an_upload_that_is_refused_in_the_middle_is_told_so() {
+fn an_upload_that_is_refused_in_the_middle_gets_an_error() {
     let directory = Scratch::new();
     let small = json!({ "options": { "directory": directory.path(), "max_size": "64KiB" } });
     let server = server(&json!({ "listeners": [listener_with("file", &small), listener_with("file-sized", &small)] }));
@@ -88,7 +88,7 @@ fn a_large_answer_arrives_whole_though_its_reader_is_late() {
     let mut client = Client::connect(server.address("uppercase-tcp"));
     client.send(&request);
     client.finish();
-    // By now the server has seen our FIN: it has answered somebody who came after it.
+    // By now the server has seen our FIN: it has answered a client that connected after it.
     assert_eq!(ask(server.address("uppercase-tcp"), &["later"]), b"LATER");
     assert!(client.rest() == request.to_ascii_uppercase());
 }

@@ -1,4 +1,4 @@
-//! The example `load`: it measures what there is, and tells what is wrong.
+//! The example `load`: it measures correctly, and reports errors.
 
 mod ending;
 
@@ -22,12 +22,12 @@ struct Load {
     directory: Scratch,
 }
 
-/// What a run said and how it ended.
+/// The output and exit code of a run.
 struct Outcome {
     code: Option<i32>,
     text: String,
     errors: String,
-    /// The JSON that it wrote; null if it did not.
+    /// The JSON that it wrote; null if it wrote none.
     json: Value,
 }
 
@@ -71,7 +71,7 @@ impl Outcome {
         number.unwrap_or_else(|| panic!("no {pointer} in {} {} {}", self.json, self.text, self.errors))
     }
 
-    /// Requests were answered, and nothing went wrong.
+    /// Requests were answered, without an error.
     #[track_caller]
     fn assert_good(&self) {
         assert_eq!((self.code, self.number("/errors/total")), (Some(0), 0.0), "{} {}", self.text, self.errors);
@@ -79,11 +79,11 @@ impl Outcome {
     }
 }
 
-/// A server of `sum` that answers what it is told to, given the number of the request on its connection and the sum.
-/// Without an answer it closes.
+/// A server of `sum` whose answer is a function of the number of the request on its connection and of the sum. Without
+/// an answer it closes.
 struct Stub {
     address: SocketAddr,
-    is_over: Arc<AtomicBool>,
+    has_ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -91,8 +91,8 @@ impl Stub {
     fn start(answer: fn(usize, i64) -> Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&has_ended);
         let thread = thread::spawn(move || {
             thread::scope(|scope| {
                 for stream in listener.incoming().map(Result::unwrap) {
@@ -103,10 +103,10 @@ impl Stub {
                 }
             });
         });
-        Self { address, is_over, thread: Some(thread) }
+        Self { address, has_ended, thread: Some(thread) }
     }
 
-    /// Until either side has enough.
+    /// Until either side closes.
     fn serve(mut stream: &TcpStream, answer: fn(usize, i64) -> Option<String>) {
         let requests = Deserializer::from_reader(BufReader::new(stream)).into_iter::<Value>();
         for (number, request) in requests.map_while(Result::ok).enumerate() {
@@ -125,8 +125,8 @@ impl Stub {
 
 impl Drop for Stub {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        // It wakes up by that.
+        self.has_ended.store(true, Ordering::Relaxed);
+        // The connection wakes it up.
         let _ = TcpStream::connect(self.address);
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(thread::panicking() || matches!(ended, Some(Ok(()))));
@@ -174,7 +174,7 @@ fn the_result_has_the_numbers_that_others_read() {
     let stub = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n")));
     let outcome = stub.load("--rate 1k");
     outcome.assert_good();
-    assert_eq!(outcome.number("/requests"), 300.0, "as many as are due in 300 ms");
+    assert_eq!(outcome.number("/requests"), 300.0, "all requests that are due in 300 ms");
     let mut before = 0.0;
     for percentile in ["p50", "p90", "p99", "p999", "max"] {
         let latency = outcome.number(&format!("/latency_us/{percentile}"));
@@ -197,7 +197,7 @@ fn an_answer_that_is_wrong_is_an_error_and_no_request() {
     let wrong = Stub::start(|_, sum| Some(format!("{{\"Sum\":{}}}\n", sum + 1))).load("");
     assert!(wrong.number("/errors/wrong") > 0.0 && wrong.number("/requests") == 0.0, "{}", wrong.text);
     assert_eq!(wrong.code, Some(1), "nothing could be measured");
-    assert!(wrong.errors.contains("Sum"), "it says what came: {}", wrong.errors);
+    assert!(wrong.errors.contains("Sum"), "it prints the wrong answer: {}", wrong.errors);
 
     let other = Stub::start(|_, _| Some("{\"Sum\":1007}\n".into())).load("");
     assert!(other.number("/errors/wrong") > 0.0, "the answer to another request: {}", other.text);
@@ -212,7 +212,7 @@ fn an_answer_that_is_wrong_is_an_error_and_no_request() {
 }
 
 #[test]
-fn what_else_can_go_wrong_is_counted_by_kind() {
+fn other_errors_are_counted_by_kind() {
     let twice = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n{{\"Sum\":{sum}}}\n"))).load("");
     assert!(twice.number("/errors/wrong") + twice.number("/errors/unasked") > 0.0, "{}", twice.text);
 
@@ -242,14 +242,14 @@ fn an_upload_that_the_server_refuses_is_counted_with_its_reason() {
     }
 }
 
-/// Answers every second datagram until it is over and none is left, and gives how many there were.
-fn answer_every_second(socket: &UdpSocket, is_over: &AtomicBool) -> u32 {
+/// Answers every second datagram until the run has ended and none is left, and returns their number.
+fn answer_every_second(socket: &UdpSocket, has_ended: &AtomicBool) -> u32 {
     let mut buffer = [0; 100];
     let mut asked = 0;
     loop {
         let (length, client) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
-            Err(_) if is_over.load(Ordering::Relaxed) => return asked,
+            Err(_) if has_ended.load(Ordering::Relaxed) => return asked,
             Err(_) => continue,
         };
         let request: Value = serde_json::from_slice(&buffer[..length]).unwrap();
@@ -266,11 +266,11 @@ fn every_datagram_that_is_not_answered_is_counted_as_lost() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let address = socket.local_addr().unwrap();
-    let is_over = Arc::new(AtomicBool::new(false));
-    let over = Arc::clone(&is_over);
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&has_ended);
     let server = thread::spawn(move || answer_every_second(&socket, &over));
     let outcome = load(&format!("sum udp://{address} -c 3 -d 1s --timeout 100ms"));
-    is_over.store(true, Ordering::Relaxed);
+    has_ended.store(true, Ordering::Relaxed);
     let (answered, lost) = (outcome.number("/requests"), outcome.number("/errors/lost"));
     assert!(answered > 0.0 && lost >= answered, "{}", outcome.text);
     assert_eq!(answered + lost, f64::from(server.join().unwrap()), "each is counted once");
@@ -288,28 +288,28 @@ fn an_assertion_that_fails_is_named_and_makes_the_exit_code_1() {
 }
 
 #[test]
-fn wrong_usage_is_told_before_anything_happens() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+fn wrong_usage_is_reported_before_the_run() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for arguments in [
         String::new(),
-        format!("time tcp://{nobody}"),
-        format!("uppercase udp://{nobody}"),
-        format!("sum udp://{nobody} --connect-each"),
-        format!("sum udp://{nobody} --bad drips"),
-        format!("sum tcp://{nobody} --bad lies"),
-        format!("sum tcp://{nobody} --bad drips --rate 5"),
-        format!("file tcp://{nobody} --pipeline 2"),
-        format!("sum tcp://{nobody} --rate 0"),
-        format!("sum tcp://{nobody} --rate 5x"),
-        format!("sum tcp://{nobody} --size 5KB"),
-        format!("sum tcp://{nobody} -c 0"),
-        format!("sum tcp://{nobody} -d 0s"),
-        format!("sum tcp://{nobody} --directory received"),
-        format!("file tcp://{nobody} --max-files 0"),
-        format!("file tcp://{nobody} --size 18446744073709551615"),
-        format!("sum tcp://{nobody} --assert p98<1ms"),
-        format!("sum tcp://{nobody} --assert p99<1"),
-        format!("sum tcp://{nobody} --assert p99"),
+        format!("time tcp://{closed}"),
+        format!("uppercase udp://{closed}"),
+        format!("sum udp://{closed} --connect-each"),
+        format!("sum udp://{closed} --bad drips"),
+        format!("sum tcp://{closed} --bad lies"),
+        format!("sum tcp://{closed} --bad drips --rate 5"),
+        format!("file tcp://{closed} --pipeline 2"),
+        format!("sum tcp://{closed} --rate 0"),
+        format!("sum tcp://{closed} --rate 5x"),
+        format!("sum tcp://{closed} --size 5KB"),
+        format!("sum tcp://{closed} -c 0"),
+        format!("sum tcp://{closed} -d 0s"),
+        format!("sum tcp://{closed} --directory received"),
+        format!("file tcp://{closed} --max-files 0"),
+        format!("file tcp://{closed} --size 18446744073709551615"),
+        format!("sum tcp://{closed} --assert p98<1ms"),
+        format!("sum tcp://{closed} --assert p99<1"),
+        format!("sum tcp://{closed} --assert p99"),
     ] {
         let outcome = load(&arguments);
         assert_eq!((outcome.code, &outcome.json), (Some(2), &Value::Null), "{arguments}: {}", outcome.errors);
@@ -317,7 +317,7 @@ fn wrong_usage_is_told_before_anything_happens() {
     }
 }
 
-/// Stops the server for 100 ms while it is under this load.
+/// Stops the server for 100 ms under this load.
 fn stalled(options: &str) -> Outcome {
     let server = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
     let load = Load::start(&format!("sum tcp://{} -c 4 -d 3s {options}", server.address("sum-tcp")));
@@ -329,17 +329,17 @@ fn stalled(options: &str) -> Outcome {
 }
 
 #[test]
-fn an_open_loop_shows_a_stall_to_all_who_would_have_asked_meanwhile() {
+fn an_open_loop_counts_a_stall_for_every_request_due_meanwhile() {
     let outcome = stalled("--rate 500");
     outcome.assert_good();
     assert!(outcome.number("/latency_us/max") >= 90_000.0, "{}", outcome.text);
-    // Of the 1500 requests that are due, 45 are so within the first 90 ms of the stall.
+    // Of the 1500 requests, 45 are due within the first 90 ms of the stall.
     assert!(outcome.number("/latency_us/p99") >= 50_000.0, "{}", outcome.text);
     assert!(!outcome.text.contains("closed loop"), "{}", outcome.text);
 }
 
 #[test]
-fn a_closed_loop_hides_a_stall_in_its_percentiles_and_says_so() {
+fn a_closed_loop_hides_a_stall_in_its_percentiles_and_warns_of_it() {
     let outcome = stalled("");
     outcome.assert_good();
     assert!(outcome.number("/latency_us/max") >= 90_000.0, "of each connection one request is slow: {}", outcome.text);
@@ -348,7 +348,7 @@ fn a_closed_loop_hides_a_stall_in_its_percentiles_and_says_so() {
 }
 
 #[test]
-fn a_rate_that_cannot_be_kept_is_told() {
+fn a_rate_that_cannot_be_kept_is_reported() {
     let slow = Stub::start(|_, sum| {
         watch_for(Duration::from_millis(20));
         Some(format!("{{\"Sum\":{sum}}}\n"))
@@ -360,7 +360,7 @@ fn a_rate_that_cannot_be_kept_is_told() {
 }
 
 #[test]
-fn each_bad_client_does_its_harm_and_hurts_nobody_else() {
+fn each_bad_client_does_its_harm_and_hurts_no_other_client() {
     for mode in ["never-reads", "drips", "resets", "half-closes", "garbage", "expensive"] {
         let trial = Trial::start(&["sum", "file-sized", "uppercase"].map(|protocol| listener(protocol, "tcp")));
         for protocol in if mode == "expensive" { ["sum", "uppercase"] } else { ["sum", "file-sized"] } {

@@ -1,11 +1,10 @@
-//! What the server promises, tried on real sockets, real files and real processes: one module for each promise, each
+//! The promises of the server, tried on real sockets, real files and real processes: one module for each promise, each
 //! test a claim.
 //!
-//! They are one program, so that what they share is compiled and linked once. A part of them runs alone with
-//! `cargo test --test promises last_reply::`.
+//! They are one program, so that shared code is compiled and linked once. Some of them run alone with `cargo test
+//! --test promises last_reply::`.
 //!
-//! No test waits for a time to pass in the hope that something has happened by then: it waits for the thing itself, and
-//! gives up after [`PATIENCE`](support::PATIENCE).
+//! No test sleeps and hopes: it waits for the event itself, and fails after [`PATIENCE`](support::PATIENCE).
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -19,7 +18,7 @@ mod context;
 mod crowd;
 mod embedding;
 mod fairness;
-// It looks into `/proc` and injects faults with `strace`, into the calls of epoll among others.
+// It reads `/proc` and injects faults with `strace`, also into the calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod faults;
 mod hostile_peers;
@@ -31,10 +30,10 @@ mod old_clients;
 mod quiet;
 mod readme;
 mod shutdown;
-// It looks into `/proc`.
+// It reads `/proc`.
 #[cfg(target_os = "linux")]
 mod soak;
-// It looks into `/proc` and starts the server under `prlimit`.
+// It reads `/proc` and starts the server under `prlimit`.
 #[cfg(target_os = "linux")]
 mod start;
 mod transcripts;

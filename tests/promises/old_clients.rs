@@ -1,4 +1,4 @@
-//! The old clients work unchanged: rebuilt here with the sizes of their buffers, and without any framing.
+//! The old clients work unchanged. They are rebuilt here with their buffer sizes, and without framing.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, UdpSocket};
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_sum_client_decodes_all_that_one_read_brought_and_asks_again_on_the_same_connection() {
+fn the_sum_client_decodes_each_answer_of_a_read_and_asks_again() {
     let (_server, address) = loopback("sum");
     let mut client = Client::connect(address);
     for (request, sum) in [(r#"{"A":7,"B":4}"#, 11), (r#"{"A":-7,"B":4}"#, -3)] {
@@ -40,7 +40,8 @@ fn ten_threads_that_share_one_connected_udp_socket_get_all_their_answers() {
             asked.collect::<Vec<_>>()
         }
     };
-    // Whoever reads first gets the next answer, be it his own or not: only all together are known.
+    // The thread that reads first gets the next answer, whether it is its own or not: only the set of all answers is
+    // known.
     let mut sums: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..10).map(|thread| scope.spawn(ask(thread))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
@@ -66,7 +67,7 @@ fn the_file_client_names_its_file_without_a_newline_and_closes_at_once() {
 }
 
 #[test]
-fn the_sized_file_client_waits_for_three_bare_answers_and_sends_the_next_file() {
+fn the_sized_file_client_waits_for_three_answers_and_sends_another_file() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     let mut client = Client::connect(server.address("file-sized-tcp"));
@@ -82,19 +83,19 @@ fn the_sized_file_client_waits_for_three_bare_answers_and_sends_the_next_file() 
 }
 
 #[test]
-fn the_time_client_reads_once_writes_what_it_likes_and_stays_until_the_server_closes() {
+fn the_time_client_reads_once_writes_anything_and_waits_for_the_close() {
     let config = json!({ "listeners": [listener_with("time", &json!({ "limits": { "idle_timeout": "200ms" } }))] });
     let server = server(&config);
     let mut client = Client::connect(server.address("time-tcp"));
     let told = client.read_once(1024);
     assert_eq!((told.len(), told.last()), (28, Some(&b'\n')));
     client.send("thank you");
-    // Nothing but our silence ends this connection, and it ends with a FIN.
+    // Only the client's silence ends this connection, and it ends with a FIN.
     assert_eq!(client.rest(), b"");
 }
 
 #[test]
-fn the_greeting_client_is_greeted_once_for_each_thing_it_says() {
+fn the_greeting_client_is_greeted_once_for_each_message() {
     let (_server, address) = loopback("greeting");
     let mut client = Client::connect(address);
     for _ in 0..3 {
@@ -104,7 +105,7 @@ fn the_greeting_client_is_greeted_once_for_each_thing_it_says() {
 }
 
 #[test]
-fn the_uppercase_client_types_and_shows_at_the_same_time_and_leaves_when_the_server_closes() {
+fn the_uppercase_client_sends_while_it_reads_and_ends_at_the_close() {
     let (_server, address) = loopback("uppercase");
     let client = Client::connect(address);
     let (mut keyboard, mut screen) = (client.stream(), client.stream());
@@ -120,6 +121,6 @@ fn the_uppercase_client_types_and_shows_at_the_same_time_and_leaves_when_the_ser
         shown.join().unwrap()
     });
     assert!(shown == typed.to_uppercase().as_bytes());
-    // The client never says that it has finished before the server does.
+    // The client never sends its FIN before the server does.
     keyboard.shutdown(Shutdown::Write).unwrap();
 }

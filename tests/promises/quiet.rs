@@ -1,4 +1,4 @@
-//! The loop is quiet: no system call while nothing happens, and none too many while something does.
+//! The loop is quiet: no system call while it is idle, and no needless one while it serves.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn an_idle_server_makes_no_system_call() {
     client.ask("hello", "HELLO");
     eventually("every thread waits", || server.is_at_rest());
     let before = server.lines();
-    assert!(before.iter().any(|line| line.begins("sendto")), "the trace does not show what has been done");
+    assert!(before.iter().any(|line| line.begins("sendto")), "the trace does not show the answer");
     watch_for(Duration::from_secs(1));
     let after = server.lines();
     assert_eq!(after.len(), before.len(), "{:#?}", &after[before.len()..]);
@@ -44,7 +44,7 @@ fn a_request_costs_one_read_one_write_and_one_wait() {
         let count = lines.iter().filter(|line| line.begins(call)).count();
         assert_eq!(count, REQUESTS, "{call}");
     }
-    // The first line may be the end of the wait that began before.
+    // The first line may be the end of the previous wait.
     let others: Vec<_> = lines
         .iter()
         .filter(|line| !["recvfrom", "sendto", "epoll_wait"].iter().any(|call| line.begins(call)))

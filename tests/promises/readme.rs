@@ -1,4 +1,4 @@
-//! What the README prints is what one sees.
+//! The transcripts of the README are what a reader sees.
 
 use std::process::Command;
 
@@ -25,13 +25,13 @@ fn nc_works() -> bool {
         .is_ok_and(|help| String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("-N"));
     if !works {
         assert!(std::env::var_os("CI").is_none(), "the nc of OpenBSD is missing");
-        eprintln!("SKIPPED: the nc of OpenBSD is missing, so nothing has been tried here");
+        eprintln!("SKIPPED: the nc of OpenBSD is missing, so this test did nothing");
     }
     works
 }
 
 #[test]
-fn a_minute_with_nc_shows_what_it_says() {
+fn the_commands_of_the_readme_print_its_transcripts() {
     if !nc_works() {
         return;
     }

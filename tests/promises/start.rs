@@ -1,4 +1,4 @@
-//! Starting: what is printed arrives, signals arrive, and warnings come only where there is something to be done.
+//! Starting: printed lines arrive, signals arrive, and there are warnings only where the administrator can act.
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Process, Scratch, eventually, every_protocol, in_own_network, listener, listener_with};
 
-/// What a server has logged once it has stopped in order.
+/// The log of a server that has stopped gracefully.
 #[track_caller]
 fn log_of(process: Process) -> String {
     process.signal(Signal::SIGTERM);
@@ -38,7 +38,7 @@ fn signals_arrive_although_the_parent_had_them_blocked() {
 }
 
 #[test]
-fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
+fn addresses_are_printed_to_a_pipe_that_is_non_blocking_and_full() {
     let directory = Scratch::new();
     let (mut reader, mut writer) = io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -51,7 +51,7 @@ fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // Only then is there room: it waits, or has given up waiting. A signal that comes so early is not lost.
+    // Read only now: the server waits for room, or has given up. An early signal is not lost.
     let state = format!("/proc/{}/stat", server.id());
     eventually("it sleeps", || fs::read_to_string(&state).unwrap().contains(") S "));
     kill(Pid::from_raw(server.id() as i32), Signal::SIGTERM).unwrap();
@@ -65,9 +65,9 @@ fn where_it_listens_is_told_through_a_pipe_that_is_non_blocking_and_full() {
     );
 }
 
-/// What the README says: a program without arguments.
+/// The first command of the README: a program without arguments.
 #[test]
-fn without_arguments_it_opens_what_it_prints_and_nothing_else() {
+fn without_arguments_it_opens_only_the_printed_addresses() {
     const LISTENING: [&str; 7] = [
         "127.0.0.1:5656",
         "127.0.0.1:5656",
@@ -77,14 +77,14 @@ fn without_arguments_it_opens_what_it_prints_and_nothing_else() {
         "127.0.0.1:8330",
         "127.0.0.1:7020",
     ];
-    if !in_own_network("start::without_arguments_it_opens_what_it_prints_and_nothing_else") {
+    if !in_own_network("start::without_arguments_it_opens_only_the_printed_addresses") {
         return;
     }
     let process = Process::listen(&[]);
     let printed: Vec<_> = process.addresses().iter().map(ToString::to_string).collect();
     assert_eq!(printed, LISTENING);
 
-    // A line is an entry of the network's tables, below their heads (`proc_pid_net(5)`): number, address, and so on.
+    // A line is an entry of the network's tables, below the headings (`proc_pid_net(5)`): number, address, and so on.
     let open = |tables: &[&str]| -> Vec<String> {
         let text: Vec<_> = tables.iter().map(|table| process.proc(&format!("net/{table}"))).collect();
         let entries = text.iter().flat_map(|table| table.lines().skip(1));
@@ -97,7 +97,7 @@ fn without_arguments_it_opens_what_it_prints_and_nothing_else() {
     assert_eq!(open(&["udp", "udp6"]), [5656].map(of_loopback));
     assert_eq!(open(&["raw", "raw6", "packet"]), [""; 0]);
 
-    // Two more sockets pass signals on. The rest is that of the loop's poll.
+    // Two more sockets pass on signals. The others belong to the loop's poll.
     let is_of_the_poll = |opened: &&String| opened.starts_with("anon_inode:") || opened.starts_with("pipe:");
     let opened = process.opened();
     let (sockets, files): (Vec<_>, Vec<_>) =
@@ -135,7 +135,7 @@ fn descriptors_are_warned_of_only_if_more_are_asked_for_than_there_are() {
 }
 
 #[test]
-fn what_the_kernel_cuts_is_told_with_both_numbers_and_the_sysctl() {
+fn a_size_that_the_kernel_reduces_is_logged_with_its_sysctl() {
     let log = log_of(Process::start(&json!({ "listeners": [listener("sum", "tcp"), listener("sum", "udp")] })));
     assert!(!log.contains("cuts"), "{log}");
     let mut udp = listener("sum", "udp");
@@ -145,7 +145,7 @@ fn what_the_kernel_cuts_is_told_with_both_numbers_and_the_sysctl() {
     let cut = |name: &str, member: &str, asked: u64, unit: &str, sysctl: &str| {
         let most = fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).unwrap();
         let address = process.address(name);
-        format!("{address}: the kernel cuts {member} from {asked} to {} {unit} (sysctl {sysctl})", most.trim())
+        format!("{address}: the kernel reduces {member} from {asked} to {} {unit} (sysctl {sysctl})", most.trim())
     };
     let expected = [
         cut("sum-tcp", "backlog", 2_147_483_646, "connections", "net.core.somaxconn"),
@@ -161,13 +161,13 @@ fn a_link_local_address_is_listened_on_at_its_interface() {
                          ip addr add fe80::77/64 dev wire nodad && exec \"$@\"";
     let prefix = ["unshare", "--map-root-user", "--net", "sh", "-c", SETUP, "sh"];
     if !Command::new(prefix[0]).args(&prefix[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
-        assert!(env::var_os("CI").is_none(), "no network of its own can be made");
-        return eprintln!("SKIPPED: no network of its own can be made, so nothing has been tried here");
+        assert!(env::var_os("CI").is_none(), "no network namespace can be made");
+        return eprintln!("SKIPPED: no network namespace can be made, so this test did nothing");
     }
     let at = |scheme: &str| json!({ "protocol": "sum", "listen": format!("{scheme}://[fe80::77%wire]:0") });
     let process = Process::under(&prefix, &json!({ "listeners": [at("tcp"), at("udp")] }));
     for name in ["sum-tcp", "sum-udp"] {
-        // The number of an interface is printed, which may be written as well.
+        // The number of an interface is printed, and accepted as input too.
         let SocketAddr::V6(address) = process.address(name) else { panic!("{}", process.address(name)) };
         assert!(address.scope_id() > 0 && address.ip().is_unicast_link_local(), "{address}");
     }

@@ -1,10 +1,10 @@
-//! Segmentation never changes a transcript: what a client gets back depends on its bytes, not on how TCP split them.
+//! Segmentation never changes a transcript: the answers depend on a client's bytes, not on how TCP split them.
 
 use serde_json::json;
 
 use crate::support::{Random, Scratch, ask, every_protocol, server};
 
-/// A listener, what a client sends to it before its FIN, and all that it gets back.
+/// A listener, the bytes that a client sends to it before its FIN, and all answers.
 const CONVERSATIONS: &[(&str, &[u8], &[u8])] = &[
     (
         "sum-tcp",
@@ -65,7 +65,7 @@ fn the_same_conversation_in_random_pieces_has_the_same_transcript() {
 }
 
 #[test]
-fn the_time_is_told_once_whatever_is_said_to_it() {
+fn the_time_is_sent_once_whatever_the_client_sends() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     let said: [&[&[u8]]; 3] = [&[], &[b"what time is it?\n"], &[b"w", b"h", b"at"]];

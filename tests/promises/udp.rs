@@ -1,4 +1,4 @@
-//! Datagrams: one answer to each request, from the address that was asked; silence for everything else, counted.
+//! Datagrams: one answer to each request, from the address that received it; all others are counted, without an answer.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -14,7 +14,7 @@ use crate::support::{PATIENCE, Random, Server, in_own_network, server};
 struct Asker(UdpSocket);
 
 impl Asker {
-    /// Connected sockets take answers only from the address that they ask.
+    /// Connected sockets take answers only from the address that they send to.
     fn connected(address: SocketAddr) -> Self {
         let any: IpAddr = if address.is_ipv4() { [0, 0, 0, 0].into() } else { [0; 16].into() };
         let socket = UdpSocket::bind((any, 0)).unwrap();
@@ -34,8 +34,8 @@ impl Asker {
         buffer
     }
 
-    /// Asks a question of its own, whose answer must be the next one: so nothing before it was answered, datagrams of
-    /// one socket to another on this machine being kept in order.
+    /// Sends a unique request, whose answer must be the next one: so no earlier datagram was answered, since datagrams
+    /// between two sockets on this machine stay in order.
     #[track_caller]
     fn expect_silence(&self, number: usize) {
         self.send(format!(r#"{{"A":{number},"B":0}}"#));
@@ -52,7 +52,7 @@ fn sum_over_udp(listen: &str) -> Server {
 }
 
 #[test]
-fn what_is_no_request_meets_silence_and_is_counted_by_reason() {
+fn a_datagram_that_is_not_a_request_is_counted_and_not_answered() {
     let server = sum_over_udp("udp://127.0.0.1:0");
     let asker = Asker::connected(server.address("sum-udp"));
     let padded = |length: usize| format!("{:length$}", r#"{"A":7,"B":4}"#).into_bytes();
@@ -92,7 +92,7 @@ fn the_longest_request_allowed_is_answered() {
 }
 
 #[test]
-fn no_answer_is_a_request_so_two_servers_cannot_be_made_to_talk_to_each_other() {
+fn no_answer_is_a_request_so_two_servers_cannot_answer_each_other() {
     let servers = [sum_over_udp("udp://127.0.0.1:0"), sum_over_udp("udp://127.0.0.1:0")];
     let [one, other] = servers.each_ref().map(|server| Asker::connected(server.address("sum-udp")));
     let requests = [r#"{"A":7,"B":4}"#, r#"{"A":-9223372036854775808,"B":0}"#, r#"{"A":9223372036854775807,"B":1}"#];
@@ -134,7 +134,7 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn a_client_that_is_gone_before_its_answer_disturbs_nobody() {
+fn a_client_that_left_before_its_answer_disturbs_no_other_client() {
     let server = sum_over_udp("udp://127.0.0.1:0");
     let asker = Asker::connected(server.address("sum-udp"));
     for number in 0..50 {
@@ -172,7 +172,7 @@ fn every_datagram_received_is_sent_an_answer_or_dropped_and_never_both() {
     asker.expect_silence(7);
     let sum = server.stats("sum");
     assert_eq!((sum.received_datagrams, sum.sent_datagrams, sum.refused.total()), (3, 2, 1));
-    assert_eq!(sum.error_answers.to_string(), "1 (overflow 1)", "it was answered, so it is not refused");
+    assert_eq!(sum.error_answers.to_string(), "1 (overflow 1)", "an answered datagram is not refused");
 
     let asker = Asker::connected(server.address("half"));
     for payload in ["", "x", "panic", "four"] {
@@ -184,7 +184,7 @@ fn every_datagram_received_is_sent_an_answer_or_dropped_and_never_both() {
     assert_eq!(half.refused.to_string(), "3 (no answer 2, bug 1)");
 }
 
-/// Asks at `address`, which may be that of everybody or of a group; returns who answers.
+/// Sends a request to `address`, which may be a broadcast or a group; returns the address that answers.
 fn ask_everybody(from: SocketAddr, address: SocketAddr) -> SocketAddr {
     let socket = UdpSocket::bind(from).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -200,8 +200,8 @@ fn ask_everybody(from: SocketAddr, address: SocketAddr) -> SocketAddr {
 }
 
 #[test]
-fn what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address() {
-    if !in_own_network("udp::what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address") {
+fn a_broadcast_or_group_datagram_is_answered_from_one_address() {
+    if !in_own_network("udp::a_broadcast_or_group_datagram_is_answered_from_one_address") {
         return;
     }
     let (v4, v6) = (Ipv4Addr::new(10, 77, 0, 1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x77));
@@ -213,7 +213,7 @@ fn what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address() {
             (v4, [10, 77, 0, 255]),
             (v4, [255, 255, 255, 255]),
             (v4, [10, 77, 0, 1]),
-            // A socket for both families is a member of no group of IPv4.
+            // A socket for both families is not a member of any IPv4 group.
             (v4, if listen == "udp4://:0" { [224, 0, 0, 1] } else { [10, 77, 0, 255] }),
             (Ipv4Addr::LOCALHOST, [127, 255, 255, 255]),
         ] {
@@ -225,8 +225,8 @@ fn what_was_sent_to_everybody_or_to_a_group_is_answered_from_one_address() {
     for listen in ["udp://:0", "udp6://:0"] {
         let server = sum_over_udp(listen);
         let port = server.address("sum-udp").port();
-        let everybody = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-        for to in [everybody, v6] {
+        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        for to in [all_nodes, v6] {
             let to = SocketAddrV6::new(to, port, 0, wire);
             let who = ask_everybody(SocketAddrV6::new(v6, 0, 0, wire).into(), to.into());
             let SocketAddr::V6(who) = who else { panic!("{who}") };

@@ -1,4 +1,4 @@
-//! Files: byte for byte what was sent, complete or not there at all, and safe once that has been said.
+//! Files: byte for byte as sent, complete or absent, and durable once confirmed.
 
 use std::thread;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn many_files_in_one_pipelined_stream_are_kept_apart() {
 }
 
 #[test]
-fn of_parallel_uploads_of_one_name_one_wins_and_the_others_are_told() {
+fn one_of_parallel_uploads_of_one_name_wins_and_the_others_get_an_error() {
     const UPLOADS: u8 = 8;
     let directory = Scratch::new();
     let options = json!({ "options": { "directory": directory.path() } });
@@ -61,7 +61,7 @@ fn of_parallel_uploads_of_one_name_one_wins_and_the_others_are_told() {
     for client in &mut clients {
         client.ask("same\n100000\n", "OK\nOK\n");
     }
-    // All names have been accepted: from here on only the link decides.
+    // All names have been accepted: from here on only linkat(2) decides.
     let answers: Vec<_> = thread::scope(|scope| {
         let finish = |(number, mut client): (u8, Client)| {
             client.send(vec![number; 100_000]);
@@ -96,15 +96,15 @@ fn a_reset_in_the_middle_leaves_neither_a_file_nor_a_descriptor_nor_work() {
     for client in clients {
         client.reset();
     }
-    eventually("all descriptors are given back", || server.descriptors() == before);
+    eventually("all descriptors are closed", || server.descriptors() == before);
     assert_eq!(received(), 1);
     let ticks = server.processor_ticks();
     watch_for(Duration::from_millis(300));
-    assert!(server.processor_ticks() - ticks <= 3, "it goes on working for those who are gone");
+    assert!(server.processor_ticks() - ticks <= 3, "it goes on working for closed connections");
 }
 
 #[test]
-fn an_upload_is_confirmed_only_when_contents_name_and_directory_are_on_the_disk() {
+fn an_upload_is_confirmed_after_contents_name_and_directory_are_synced() {
     if !strace_works() {
         return;
     }
@@ -112,7 +112,7 @@ fn an_upload_is_confirmed_only_when_contents_name_and_directory_are_on_the_disk(
     let before = server.lines().len();
     assert_eq!(ask(server.process.address("file-sized-tcp"), &[upload("durable", b"0123456789")]), b"OK\nOK\nOK\n");
     let confirmed = || server.lines()[before..].iter().filter(|line| line.begins("sendto")).count() == 3;
-    eventually("the trace is whole", confirmed);
+    eventually("the trace is complete", confirmed);
     let lines = server.lines().split_off(before);
     let after = |from: usize, found: &dyn Fn(&Line) -> bool| {
         let place = lines[from..].iter().position(found).unwrap_or_else(|| panic!("{lines:#?}"));
@@ -128,7 +128,7 @@ fn an_upload_is_confirmed_only_when_contents_name_and_directory_are_on_the_disk(
 }
 
 #[test]
-fn a_slow_disk_holds_up_its_own_upload_and_nobody_else() {
+fn a_slow_disk_delays_only_its_own_upload() {
     if !strace_works() {
         return;
     }

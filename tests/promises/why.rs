@@ -1,11 +1,11 @@
-//! Asked by SIGUSR1, the server says of each connection for whom it waits; and the log says the same when it gives up.
+//! On SIGUSR1 the server logs what each connection is waiting for; and the log says the same when it gives up.
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{Client, Process, deaf_clients, eventually, listener, listener_with};
 
-/// The table that the server logs when it is asked.
+/// The table that the server logs on SIGUSR1.
 #[track_caller]
 fn report(server: &Process) -> Vec<String> {
     let before = server.log().len();
@@ -28,7 +28,7 @@ fn row<'a>(report: &'a [String], client: &Client) -> &'a str {
 }
 
 #[test]
-fn each_connection_has_a_row_that_says_for_whom_it_waits() {
+fn each_connection_has_a_row_with_what_it_is_waiting_for() {
     let listeners = ["sum", "uppercase", "file-sized"].map(|protocol| listener(protocol, "tcp"));
     let server = Process::start(&json!({ "listeners": listeners }));
     let [deaf] = &deaf_clients(&server, "uppercase-tcp", 1)[..] else { unreachable!("one was asked for") };
@@ -60,7 +60,7 @@ fn each_connection_has_a_row_that_says_for_whom_it_waits() {
     says(&upload, "waiting for more of an upload: 1000 B so far, ");
     assert_eq!(rows.iter().filter(|line| line.ends_with("waiting for connections")).count(), 3, "{rows:#?}");
 
-    // The first report opened the books: it was asked for when one connection was there, and no other.
+    // The first report started the counting: at that time there was one connection, and no other.
     let bytes = |client| row(&rows, client).split("  ").map(|field| field.trim().to_owned()).collect::<Vec<_>>();
     assert!(bytes(deaf).contains(&"+0 B".to_owned()), "{:?}", bytes(deaf));
     assert!(bytes(&idle).contains(&"13 B".to_owned()), "{:?}", bytes(&idle));
@@ -68,7 +68,7 @@ fn each_connection_has_a_row_that_says_for_whom_it_waits() {
 }
 
 #[test]
-fn who_waits_for_somebody_stands_first_and_what_finds_no_place_is_counted() {
+fn waiting_owners_come_first_and_rows_without_room_are_counted() {
     const CROWD: usize = 600;
     let server = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
     let mut crowd: Vec<_> = (0..CROWD).map(|_| Client::connect(server.address("sum-tcp"))).collect();
@@ -84,13 +84,13 @@ fn who_waits_for_somebody_stands_first_and_what_finds_no_place_is_counted() {
     let heading = rows.iter().position(|line| line.starts_with("number ")).unwrap();
     assert_eq!(rows[heading + 1], row(&rows, &crowd[CROWD - 1]));
     let listed = rows.iter().filter(|line| line.contains(" idle for ")).count();
-    assert_eq!(listed, 498, "a place is the listener's and one the request's");
+    assert_eq!(listed, 498, "one row is the listener's and one the request's");
     assert!(rows.contains(&"… and 101 (idle 101) more".to_owned()), "{rows:#?}");
     assert!(rows.last().unwrap().starts_with("in all 601 ("), "{rows:#?}");
 }
 
 #[test]
-fn a_connection_that_is_closed_by_a_deadline_is_closed_with_the_same_sentence() {
+fn a_connection_closed_by_its_deadline_logs_the_reported_sentence() {
     let limits = json!({ "limits": { "write_timeout": "300ms", "idle_timeout": "200ms" } });
     let listeners = ["sum", "uppercase"].map(|protocol| listener_with(protocol, &limits));
     let server = Process::under(&["env", "RUST_LOG=debug"], &json!({ "listeners": listeners }));

@@ -1,6 +1,7 @@
-//! The X-ray shows what the loop does: all of it, in order, and when it is asked to.
+//! The X-ray shows all actions of the loop, in order, on request.
 
 mod panic;
+mod recorded;
 // It compares with the system calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod strace;
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use crate::support::{Client, Process, Scratch, eventually, listener, listener_with};
 
-/// A server whose X-ray goes to a file that outlives it.
+/// A server whose X-ray goes to a file that stays after its end.
 struct Recorded {
     process: Process,
     directory: Scratch,
@@ -30,13 +31,13 @@ impl Recorded {
         Self { process: Process::with(&[], &arguments, &json!({ "listeners": [listener] })), directory }
     }
 
-    /// Stops it, and gives the lines of its X-ray.
+    /// Stops the server, and returns the lines of its X-ray.
     #[track_caller]
     fn stop(self) -> Vec<String> {
         self.process.signal(Signal::SIGTERM);
         let (status, log) = self.process.wait();
         assert!(status.success(), "{log}");
-        assert_eq!(self.directory.names(), ["xray.txt"], "and nothing unfinished");
+        assert_eq!(self.directory.names(), ["xray.txt"], "and no unfinished file");
         lines(&self.directory)
     }
 }
@@ -46,19 +47,19 @@ fn lines(directory: &Scratch) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// That there is a line for each of `wanted`, in this order.
+/// Expects a line for each of `wanted`, in this order.
 #[track_caller]
 fn assert_order(lines: &[String], wanted: &[(&str, &str)]) {
     let mut rest = lines.iter();
     for (begin, end) in wanted {
         let found = rest.any(|line| line.contains(begin) && line.ends_with(end));
-        assert!(found, "no {begin} … {end} where it belongs: {lines:#?}");
+        assert!(found, "no {begin} … {end} at its place: {lines:#?}");
     }
 }
 
 #[test]
 fn back_pressure_shows_from_the_short_write_to_the_last_byte() {
-    // Anything pending is too much, so that back-pressure is over when all of it is written.
+    // Any pending byte is over the limit, so back-pressure ends when all output is written.
     let limits = json!({ "limits": { "max_pending_output": "1B" } });
     let server = Recorded::start(&listener_with("uppercase", &limits));
     let mut client = Client::connect_with_little_room(server.process.address("uppercase-tcp"));
@@ -71,7 +72,7 @@ fn back_pressure_shows_from_the_short_write_to_the_last_byte() {
         ("on_bytes(", ""),
         ("sendto(", "(short)"),
         ("sendto(", "= -1 EAGAIN"),
-        ("back-pressure on: ", "so nothing is read"),
+        ("back-pressure on: ", "reading is paused"),
         ("waits for an event; ", ""),
         ("event: ", "writable"),
         ("sendto(", ""),
@@ -83,9 +84,9 @@ fn back_pressure_shows_from_the_short_write_to_the_last_byte() {
 }
 
 #[test]
-fn the_file_is_written_on_sigusr1_and_anew_when_the_server_stops() {
+fn the_file_is_written_on_sigusr1_and_again_when_the_server_stops() {
     let server = Recorded::start(&listener("uppercase", "tcp"));
-    assert_eq!(server.directory.names(), [""; 0], "nobody asked yet");
+    assert_eq!(server.directory.names(), [""; 0], "no X-ray was requested yet");
     let mut client = Client::connect(server.process.address("uppercase-tcp"));
     client.ask("one", "ONE");
     server.process.signal(Signal::SIGUSR1);
@@ -97,7 +98,7 @@ fn the_file_is_written_on_sigusr1_and_anew_when_the_server_stops() {
     let wanted = [
         ("sendto(3)", "= 3"),
         ("sendto(4)", "= 4"),
-        ("a signal asks to stop", ""),
+        ("asked to stop by a signal", ""),
         ("stopping", ""),
         ("close()", "= 0"),
     ];
@@ -152,27 +153,27 @@ fn a_signal_to_stop_needs_no_enter_between_two_steps() {
     let directory = Scratch::new();
     let keyboard = directory.path().join("keyboard");
     mkfifo(&keyboard, Mode::S_IRWXU).unwrap();
-    // Whoever holds both ends of it waits for nobody, and neither does who opens it after that.
+    // This process opens both ends without waiting, and then the server opens its end without waiting, too.
     let _silent = OpenOptions::new().read(true).write(true).open(&keyboard).unwrap();
     let typed = ["sh", "-c", "exec \"$@\" < \"$0\"", keyboard.to_str().unwrap()];
     let server = Process::with(&typed, &["--step"], &json!({ "listeners": [listener("uppercase", "tcp")] }));
-    // The prompt behind it is no whole line yet.
+    // The prompt behind it is not a whole line yet.
     eventually("the start is shown", || server.log().contains("listen(1024) = 0"));
     server.signal(Signal::SIGINT);
     let (status, log) = server.wait();
     assert!(status.success(), "{log}");
     assert_eq!(log.matches("Enter").count(), 1, "{log}");
-    assert!(log.contains("stopping in order"), "{log}");
+    assert!(log.contains("stopping gracefully"), "{log}");
 }
 
 #[test]
-fn a_file_that_cannot_be_written_stops_nobody_and_is_tried_again() {
+fn a_file_that_cannot_be_written_stops_no_client_and_is_tried_again() {
     let directory = Scratch::new();
     let path = directory.path().join("later/xray.txt");
     let config = json!({ "listeners": [listener("uppercase", "tcp")] });
     let process = Process::with(&[], &["--xray", path.to_str().unwrap()], &config);
-    let warning = format!("the X-ray cannot be written to {} as things are: No such file", path.display());
-    eventually("it is told", || process.log().contains(&warning));
+    let warning = format!("the X-ray cannot be written to {}: No such file", path.display());
+    eventually("it is logged", || process.log().contains(&warning));
     Client::connect(process.address("uppercase-tcp")).ask("one", "ONE");
     fs::create_dir(directory.path().join("later")).unwrap();
     process.signal(Signal::SIGTERM);
@@ -182,7 +183,7 @@ fn a_file_that_cannot_be_written_stops_nobody_and_is_tried_again() {
 }
 
 #[test]
-fn what_a_killed_server_left_unfinished_is_in_nobodys_way_and_is_removed() {
+fn unfinished_files_of_a_killed_server_are_removed() {
     let server = Recorded::start(&listener("uppercase", "tcp"));
     let left_over = server.directory.path().join(".xray.txt.0123456789abcdef.part");
     fs::write(&left_over, "half of it").unwrap();

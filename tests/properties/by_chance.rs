@@ -1,4 +1,4 @@
-//! Inputs put together by chance from what each protocol knows, from what may happen to a peer, and from any bytes.
+//! Random inputs, made of the words of each protocol, of events of a peer, and of any bytes.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// What may happen to a peer: see `properties/play.rs`.
+/// Events of a peer: see `properties/play.rs`.
 const HAPPENINGS: &[&[u8]] = &[
     b"\xff|",
     b"\xff|",
@@ -176,6 +176,23 @@ const ARGUMENTS: &[&[u8]] = &[
     b" ",
 ];
 
+const FRAMES: &[&[u8]] = &[
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b"a",
+    b"aa",
+    b"aab",
+    b"line\r\n",
+    b"\x04",
+    b"\x0f",
+    b"\x01\0\0\0\0\0\0\0x",
+    b"\0\0\0\0\0\0\0\x02ab",
+    b"\0\x03abc",
+    b"\0",
+    b"\xff",
+];
+
 /// Tries the property of `target` on inputs that are put together from `words` and any bytes.
 fn hold_for(target: &str, words: &[&[&'static [u8]]]) {
     let word = select(words.concat()).prop_map(<[u8]>::to_vec);
@@ -227,7 +244,7 @@ fn time_is_told_whatever_the_peer_says() {
 }
 
 #[test]
-fn a_configuration_printed_and_read_again_is_the_same_and_problems_stand_where_they_say() {
+fn a_printed_configuration_reads_back_and_problems_name_their_place() {
     hold_for("config", &[CONFIGURATION]);
     hold_for("config", &[ARGUMENTS]);
 }
@@ -238,6 +255,11 @@ fn a_name_is_one_plain_component_or_nothing_is_created() {
 }
 
 #[test]
-fn a_datagram_is_never_answered_by_more_bytes_than_it_has_or_with_another_request() {
+fn an_answer_is_never_longer_than_its_datagram_nor_itself_a_request() {
     hold_for("datagrams", &[JSON]);
+}
+
+#[test]
+fn a_message_ends_where_it_ends_however_the_stream_is_split() {
+    hold_for("framing", &[FRAMES]);
 }

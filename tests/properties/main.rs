@@ -1,7 +1,6 @@
-//! Properties: what holds for every input, tried on inputs chosen by chance, and on those that fuzzing has found worth
-//! keeping.
+//! Properties that hold for every input, tried on random inputs, and on those that fuzzing has found worth keeping.
 //!
-//! The same inputs come in every run. `PROPTEST_RNG_SEED` chooses others, and `PROPTEST_CASES` how many; see
+//! Every run tries the same inputs. `PROPTEST_RNG_SEED` chooses others, and `PROPTEST_CASES` their number; see
 //! `docs/design.md` for how to fuzz.
 
 mod by_chance;

@@ -1,4 +1,4 @@
-//! The public surface of a crate, module by module: every item by its name, and behind it what is implemented for it.
+//! The public surface of a crate, module by module: every item by its name, followed by its implementations.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use syn::{
 use crate::modules::{Modules, Place, attributes, flat, name_of};
 use crate::strip::{self, is_hidden, is_public};
 
-/// What defines an item: its module and its name.
+/// The definition of an item: its module and its name.
 type Key = (Place, String);
 
 pub(crate) struct Listing<'a> {
     modules: &'a Modules,
-    /// All items that can be named from outside, each with the module where it is listed: that with the shortest
-    /// path, and rather not `kernel`, which promises nothing.
+    /// All items that can be named from outside, each with the module that lists it: the one with the shortest path,
+    /// but preferably not `kernel`, which is not stable.
     public: BTreeMap<Key, Place>,
-    /// What is implemented for an item; for a trait also what is implemented for types of other crates.
+    /// The implementations for an item; for a trait also those for types of other crates.
     implementations: BTreeMap<Key, Vec<ItemImpl>>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Listing<'a> {
         listing
     }
 
-    /// All of it as source text would have it, in an order that does not depend on files.
+    /// The listing as source text, in an order that does not depend on files.
     pub(crate) fn file(&self) -> File {
         File { shebang: None, attrs: Vec::new(), items: self.list(&Vec::new()) }
     }
@@ -65,7 +65,7 @@ impl<'a> Listing<'a> {
         modules.map(|name| [place.clone(), vec![name.to_string()]].concat()).collect()
     }
 
-    /// What a module exports, by name: items, its own or others, and what is of other crates.
+    /// The exports of a module, by name: its own items, those of other modules, and of other crates.
     fn exports(&self, place: &Place) -> Vec<(String, Item, Option<Key>)> {
         let mut exports = Vec::new();
         for item in self.modules.items(place) {
@@ -141,9 +141,9 @@ impl<'a> Listing<'a> {
         sorted.collect()
     }
 
-    /// To which item an `impl` belongs; `None` if it cannot be met from outside.
+    /// The item of an `impl`; `None` if it is not visible from outside.
     fn subject(&self, place: &Place, item: &ItemImpl) -> Option<Key> {
-        // What a path of this crate leads to, if that is public.
+        // The item of a path of this crate, if it is public.
         let known = |path: &Path| {
             let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
             let (defined, item) = self.modules.resolve(place, &names)?;

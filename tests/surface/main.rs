@@ -1,8 +1,8 @@
-//! What a program that uses the crate may rely on: the whole public surface, as a listing that is compared with the source, and
-//! an old plug-in that goes on to compile.
+//! The part of the crate that a program may rely on: the whole public surface, as a listing that is compared with the
+//! source, and an old plug-in that still compiles.
 //!
-//! After a change of the surface `SURFACE_REFRESH=1 cargo test --test surface` writes `tests/surface/public-api.txt` anew. What
-//! changes in it belongs in CHANGELOG.md.
+//! After a change of the surface `SURFACE_REFRESH=1 cargo test --test surface` rewrites `tests/surface/public-api.txt`.
+//! Its changes belong in CHANGELOG.md.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
@@ -10,6 +10,7 @@ mod listing;
 mod modules;
 #[expect(dead_code, reason = "it is a program, and only its tests run here")]
 mod plugin;
+mod plugins;
 mod strip;
 
 use std::path::Path;
@@ -19,8 +20,8 @@ use crate::listing::Listing;
 use crate::modules::Modules;
 
 const HEAD: &str = "\
-// What a program that uses the crate can name. `SURFACE_REFRESH=1 cargo test --test surface` writes it from the source.
-// Bodies, comments and what is private or hidden are left out.
+// All names that a program can use from this crate. `SURFACE_REFRESH=1 cargo test --test surface` writes them from the source.
+// Bodies, comments, private and hidden items are left out.
 
 ";
 

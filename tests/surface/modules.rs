@@ -1,4 +1,4 @@
-//! The modules of a crate, read from its files, and what a name means in one of them.
+//! The modules of a crate, read from its files, and the meaning of a name in one of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ pub(crate) type Definition<'a> = (Place, &'a Item);
 pub(crate) struct Modules(BTreeMap<Place, Vec<Item>>);
 
 impl Modules {
-    /// Those of the crate whose root is the file `root`.
+    /// Reads the modules of the crate whose root is the file `root`.
     pub(crate) fn of(root: &Path) -> Self {
         let mut modules = Self(BTreeMap::new());
         modules.read(root, root.parent().unwrap(), Vec::new());
@@ -50,7 +50,7 @@ impl Modules {
         &self.0[place]
     }
 
-    /// What `path` means in the module at `place`; `None` if it leads out of the crate.
+    /// The item of `path` in the module at `place`; `None` if it leads out of the crate.
     pub(crate) fn resolve(&self, place: &Place, path: &[String]) -> Option<Definition<'_>> {
         let (name, modules) = path.split_last()?;
         self.define(&self.walk(place, modules)?, name)
@@ -78,14 +78,14 @@ impl Modules {
             self.items(place).iter().filter_map(|item| if let Item::Use(used) = item { Some(used) } else { None });
         uses.flat_map(flat).find_map(|(known, path)| match known {
             Some(known) if known == name && path[..] != [name] => self.resolve(place, &path),
-            // Globs lead to the module above in tests only, and elsewhere into modules below.
+            // Globs name the parent module in tests only, and elsewhere modules below.
             None => self.walk(place, &path).filter(|inner| inner != place).and_then(|inner| self.define(&inner, name)),
             Some(_) => None,
         })
     }
 }
 
-/// What a `use` makes known: the name, or none if it is a glob, and the path.
+/// The names that a `use` imports: the name, or `None` for a glob, and the path.
 pub(crate) fn flat(item: &ItemUse) -> Vec<(Option<String>, Vec<String>)> {
     let mut found = Vec::new();
     branch(&item.tree, &mut Vec::new(), &mut found);
@@ -114,7 +114,7 @@ fn branch(tree: &UseTree, path: &mut Vec<String>, found: &mut Vec<(Option<String
     }
 }
 
-/// The name by which other items know it.
+/// The name of an item for other items.
 pub(crate) fn name_of(item: &Item) -> Option<&syn::Ident> {
     Some(match item {
         Item::Const(item) => &item.ident,

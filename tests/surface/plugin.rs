@@ -1,5 +1,5 @@
-//! The example `plugin` as the first plug-in author copied it, when a service was told the address of its peer and could not
-//! refuse it. `connect` has been changed as CHANGELOG.md says, and nothing else: what plug-ins are made of goes on to compile.
+//! The example `plugin` as the first plug-in author copied it (`plugin.old.rs`), adapted as CHANGELOG.md says and not otherwise:
+//! what plug-ins are made of goes on to compile. A test in `plugins.rs` compares the two.
 //!
 //! A protocol of one's own: it answers each line with the same line, reversed.
 //!

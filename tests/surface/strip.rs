@@ -1,4 +1,4 @@
-//! What of an item is no part of the surface is taken away: comments, bodies, and what is private or hidden.
+//! Removes the parts of an item that are not in the surface: comments, bodies, and private or hidden items.
 
 use syn::punctuated::Punctuated;
 use syn::{
@@ -6,7 +6,7 @@ use syn::{
     Variant, Visibility, parse_quote,
 };
 
-/// What remains of a public item.
+/// Returns the public part of a public item.
 pub(crate) fn item(item: &Item) -> Item {
     let mut item = item.clone();
     match &mut item {
@@ -37,7 +37,7 @@ pub(crate) fn item(item: &Item) -> Item {
     item
 }
 
-/// What remains of an `impl`; none if it is not seen from outside.
+/// Returns the public part of an `impl`; `None` if it is not visible from outside.
 pub(crate) fn implementation(item: &ItemImpl) -> Option<ItemImpl> {
     let mut item = item.clone();
     attributes(&mut item.attrs);
@@ -74,7 +74,7 @@ pub(crate) fn is_hidden(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Only those stay that a user of the item can meet.
+/// Only attributes that matter to a user of the item stay.
 fn attributes(attributes: &mut Vec<Attribute>) {
     let kept = ["cfg", "derive", "must_use", "non_exhaustive", "repr"];
     attributes.retain(|attribute| kept.iter().any(|kept| attribute.path().is_ident(kept)));
@@ -115,7 +115,7 @@ fn variant(variant: &mut Variant) {
     variant.fields.iter_mut().for_each(|field| attributes(&mut field.attrs));
 }
 
-/// Of the private fields of a struct it only matters whether there are any.
+/// A struct with private fields only notes that it has some.
 fn fields(fields: &mut Fields) {
     let (Fields::Named(syn::FieldsNamed { named: list, .. })
     | Fields::Unnamed(syn::FieldsUnnamed { unnamed: list, .. })) = fields

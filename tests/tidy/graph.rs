@@ -1,9 +1,9 @@
-//! Who knows whom: rings, floors, and a drawing.
+//! A graph of which module knows which: rings, floors, and a drawing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// For everyone, whom it knows itself, and where it says so first.
+/// For each node, the nodes that it knows directly, and the place where it first names each.
 #[derive(Debug, Default)]
 pub(crate) struct Graph(BTreeMap<String, BTreeMap<String, String>>);
 
@@ -18,7 +18,7 @@ impl Graph {
         self.0.entry(from.to_owned()).or_default().entry(to.to_owned()).or_insert_with(place);
     }
 
-    /// Takes an arrow out. Returns whether there was one.
+    /// Removes an edge. Returns whether there was one.
     pub(crate) fn forget(&mut self, from: &str, to: &str) -> bool {
         self.0.get_mut(from).is_some_and(|known| known.remove(to).is_some())
     }
@@ -27,7 +27,7 @@ impl Graph {
         self.0.get(name).into_iter().flat_map(BTreeMap::keys)
     }
 
-    /// A ring, if there is one: each line says who knows whom, and where.
+    /// A ring, if there is one: each line names two nodes of it, and the place.
     pub(crate) fn ring(&self) -> Option<Vec<String>> {
         let mut done = BTreeSet::new();
         self.0.keys().find_map(|name| self.ring_from(name, &mut Vec::new(), &mut done))
@@ -57,12 +57,12 @@ impl Graph {
         format!("{from} knows {to}: {}", self.0[from][to])
     }
 
-    /// Whether `from` knows `to`, itself or through others. There is no ring.
+    /// Whether `from` knows `to`, directly or through others. There must be no ring.
     pub(crate) fn reaches(&self, from: &str, to: &str) -> bool {
         self.below().get(from).is_some_and(|below| below.contains(to))
     }
 
-    /// For everyone, whom it knows, itself or through others. There is no ring.
+    /// For each node, the nodes that it knows, directly or through others. There must be no ring.
     fn below(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut below = BTreeMap::new();
         self.0.keys().for_each(|name| self.note_below(name, &mut below));
@@ -82,10 +82,10 @@ impl Graph {
         below.insert(name, all);
     }
 
-    /// The length of the longest way down from everyone. There is no ring.
+    /// The length of the longest path down from each node. There must be no ring.
     fn floors(&self) -> BTreeMap<&str, usize> {
         let below = self.below();
-        // Whoever knows another knows more.
+        // A node that knows another knows more nodes than that one.
         let mut names: Vec<_> = self.0.keys().map(String::as_str).collect();
         names.sort_by_key(|name| below[name].len());
         let mut floors = BTreeMap::new();
@@ -96,7 +96,8 @@ impl Graph {
         floors
     }
 
-    /// Everyone by floor, from the top; but for those on the ground, each with those whom it knows itself, but for those whom one of these knows too.
+    /// All nodes by floor, from the top. Each node above the ground is listed with the nodes that it knows directly,
+    /// without those that one of these knows too.
     pub(crate) fn drawing(&self) -> String {
         let below = self.below();
         let width = self.0.keys().map(String::len).max().unwrap_or(0);
@@ -130,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_found_and_told() {
+    fn a_ring_is_found_and_reported() {
         assert_eq!(graph(&[("a", "b"), ("b", "c"), ("a", "c")]).ring(), None);
         let ring = graph(&[("a", "b"), ("b", "c"), ("c", "b")]).ring().unwrap();
         assert_eq!(ring, ["b knows c: b.rs", "c knows b: c.rs"]);
     }
 
     #[test]
-    fn the_drawing_leaves_out_what_another_way_says() {
+    fn the_drawing_leaves_out_indirect_edges() {
         let drawing = graph(&[("top", "low"), ("top", "mid"), ("mid", "low"), ("other", "low")]).drawing();
         assert_eq!(drawing, " 2  top    mid\n 1  mid    low\n    other  low\n 0  low\n");
         assert_eq!(graph(&[("top", "a"), ("top", "b")]).drawing(), " 1  top  a b\n 0  a b\n");

@@ -1,10 +1,11 @@
-//! The house is tidy: what is true of the sources and should stay so, each a test over their text.
+//! Rules for the source text, each checked by a test.
 //!
-//! `LABS_REFRESH=1 cargo test --test tidy` draws the rooms anew in docs/design.md. A limit or an exception stands at the top of
-//! the module that checks it, with its reason; an exception that is needed no more fails as well.
+//! `LABS_REFRESH=1 cargo test --test tidy` draws the rooms in docs/design.md again. A limit or an exception is at the
+//! top of the module that checks it, with its reason; an exception that is no longer needed fails as well.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod deny;
 mod graph;
 #[path = "../labs/markdown.rs"]
 mod markdown;

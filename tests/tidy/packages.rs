@@ -1,4 +1,4 @@
-//! What the program is built from: packages of Rust alone, each direct one with its reason in docs/design.md.
+//! The packages of the program: pure Rust, each direct one with its reason in docs/design.md.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{design, root};
 
 /// `cargo metadata`, for this machine and default features.
-static METADATA: LazyLock<Value> = LazyLock::new(|| {
+pub(crate) static METADATA: LazyLock<Value> = LazyLock::new(|| {
     let cargo = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -21,7 +21,7 @@ static METADATA: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(&metadata).unwrap()
 });
 
-fn array(value: &Value) -> &[Value] {
+pub(crate) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -29,11 +29,11 @@ fn with_id<'a>(list: &'a Value, id: &Value) -> &'a Value {
     array(list).iter().find(|package| package["id"] == *id).unwrap()
 }
 
-fn name(package: &Value) -> &str {
+pub(crate) fn name(package: &Value) -> &str {
     package["name"].as_str().unwrap()
 }
 
-/// The packages that a build of `id` needs, itself too: all but those for tests, examples and benches.
+/// The packages that a build of `id` needs, including itself: all except those for tests, examples and benches.
 fn needed<'a>(metadata: &'a Value, id: &'a Value, found: &mut BTreeSet<&'a str>) {
     if !found.insert(id.as_str().unwrap()) {
         return;
@@ -45,11 +45,16 @@ fn needed<'a>(metadata: &'a Value, id: &'a Value, found: &mut BTreeSet<&'a str>)
     }
 }
 
-/// Why a package may need more than Rust and a linker, if so.
+/// This package.
+pub(crate) fn own() -> &'static Value {
+    with_id(&METADATA["packages"], &METADATA["resolve"]["root"])
+}
+
+/// The reason why a package may need more than Rust and a linker, if any. What compiles C is banned in
+/// `.cargo/deny.toml`, by name.
 fn more_than_rust(package: &Value) -> Option<String> {
-    const TOOLS: [&str; 7] = ["autotools", "bindgen", "cc", "cmake", "nasm-rs", "pkg-config", "vcpkg"];
-    let links = package["links"].as_str().map(|library| format!("{} links {library}", name(package)));
-    links.or_else(|| TOOLS.contains(&name(package)).then(|| format!("{} is needed", name(package))))
+    let library = package["links"].as_str()?;
+    Some(format!("{} links {library}", name(package)))
 }
 
 fn not_rust_alone(metadata: &Value) -> Vec<String> {
@@ -68,14 +73,12 @@ fn the_default_build_needs_rust_and_a_linker_only() {
 
 #[test]
 fn cargo_run_starts_the_server() {
-    let package = with_id(&METADATA["packages"], &METADATA["resolve"]["root"]);
-    assert_eq!(package["default_run"], "reactor");
+    assert_eq!(own()["default_run"], "reactor");
 }
 
 #[test]
 fn each_package_has_its_reason_in_the_design() {
-    let package = with_id(&METADATA["packages"], &METADATA["resolve"]["root"]);
-    let of_the_build = array(&package["dependencies"]).iter().filter(|needs| needs["kind"] != "dev");
+    let of_the_build = array(&own()["dependencies"]).iter().filter(|needs| needs["kind"] != "dev");
     let direct: BTreeSet<_> = of_the_build.map(name).collect();
     let page = design();
     let section = page.split("\n## Packages\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
@@ -102,11 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn what_links_a_library_or_compiles_c_is_found_unless_tests_alone_need_it() {
+    fn what_links_a_library_is_found_unless_tests_alone_need_it() {
         let links = json!({ "id": "sys 1", "name": "sys", "links": "z" });
         assert_eq!(not_rust_alone(&metadata(&json!(null), &links)), ["sys links z"]);
         assert_eq!(not_rust_alone(&metadata(&json!("dev"), &links)), [""; 0]);
-        let compiles = json!({ "id": "sys 1", "name": "cc", "links": null });
-        assert_eq!(not_rust_alone(&metadata(&json!("build"), &compiles)), ["cc is needed"]);
     }
 }

@@ -37,18 +37,18 @@ pub(crate) fn tokens(code: &str) -> Vec<(usize, Token<'_>)> {
 pub(crate) struct Named<'a> {
     pub(crate) at: usize,
     pub(crate) words: Vec<&'a str>,
-    /// It stands in a `use`.
+    /// It is in a `use`.
     pub(crate) is_import: bool,
 }
 
-/// Every path of at least two words, and every import; each branch of a `use` for itself.
+/// Every path of at least two words, and every import; each branch of a `use` separately.
 pub(crate) fn named(code: &str) -> Vec<Named<'_>> {
     let tokens = tokens(code);
     let mut found = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
         match tokens[at].1 {
-            // How far something can be seen says nothing about what is known.
+            // The visibility of an item is not a path that it knows.
             Token::Word("pub") if tokens.get(at + 1).is_some_and(|next| next.1 == Token::Other(b'(')) => {
                 while tokens[at].1 != Token::Other(b')') {
                     at += 1;

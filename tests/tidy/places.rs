@@ -1,31 +1,31 @@
-//! Knowledge that has one place: errno values that are no errors, and clocks.
+//! Knowledge that has one place: errno values that are not errors, and clocks.
 
 use std::collections::BTreeSet;
 
 use crate::paths::{Token, tokens};
 use crate::source::{Source, sources};
 
-/// Where else such knowledge is right, and why: a file, or all below a folder.
+/// Other places where such knowledge is right, and why: a file, or all files below a folder.
 type Exception = (&'static str, &'static str);
 
-/// `EAGAIN` and `EINTR` by all their names. `src/attempt.rs` tells everybody else what they mean.
+/// `EAGAIN` and `EINTR` by all their names. Only `src/attempt.rs` knows what they mean.
 const ERRNO: Knowledge = Knowledge {
     is_meant: |before, word, _| {
         let is_name = matches!(
             word,
             "WouldBlock" | "Interrupted" | "EAGAIN" | "EWOULDBLOCK" | "EINTR" | "AGAIN" | "INTR" | "retry_on_intr"
         );
-        // What `attempt` says, and what a lock says, has the same name.
+        // The results of `attempt` and of a lock have the same name.
         is_name && !matches!(before, "Attempt" | "TryLockError")
     },
     home: "src/attempt.rs",
     exceptions: &[
         ("src/errno.rs", "the numbers and their names"),
         ("src/kernel/mio.rs", "the wait itself, which a signal ends"),
-        ("src/kernel/udp/batches.rs", "a call that is to be made in another way, as after a signal"),
+        ("src/kernel/udp/batches.rs", "a call that must be made in another way, as after a signal"),
         ("src/log_writer.rs", "stderr, on a thread of its own: it waits, where `attempt` would not"),
-        ("src/simulation/", "it plays the kernel that says so"),
-        ("src/testing/", "it plays the kernel that says so"),
+        ("src/simulation/", "it plays the kernel that returns them"),
+        ("src/testing/", "it plays the kernel that returns them"),
     ],
 };
 
@@ -33,10 +33,10 @@ const ERRNO: Knowledge = Knowledge {
 const NUMBERS: Knowledge = Knowledge {
     is_meant: |_, word, _| word == "Errno",
     home: "src/errno.rs",
-    exceptions: &[("src/simulation/", "it plays the kernel that says so")],
+    exceptions: &[("src/simulation/", "it plays the kernel that returns them")],
 };
 
-/// Readings of a clock. Everybody else is told the time, by the kernel that it runs on.
+/// Readings of a clock. All other code gets the time from its `Kernel`.
 const CLOCK: Knowledge = Knowledge {
     is_meant: |before, word, rest| {
         let is_call = rest.starts_with('(');
@@ -56,14 +56,14 @@ const CLOCK: Knowledge = Knowledge {
 };
 
 struct Knowledge {
-    /// Whether a word is of it, given the word that qualifies it and the code behind it.
+    /// Whether a word is such knowledge, given the word that qualifies it and the code behind it.
     is_meant: fn(&str, &str, &str) -> bool,
     home: &'static str,
     exceptions: &'static [Exception],
 }
 
 impl Knowledge {
-    /// Whatever is somewhere else than where it should be, and exceptions that nothing needs.
+    /// Knowledge in the wrong places, and exceptions that are not needed.
     fn problems(&self, sources: &[Source]) -> Vec<String> {
         let mut problems = Vec::new();
         let mut needed = BTreeSet::new();
@@ -82,11 +82,11 @@ impl Knowledge {
             }
         }
         let unneeded = self.exceptions.iter().filter(|(place, _)| !needed.contains(place));
-        problems.extend(unneeded.map(|(place, _)| format!("{place} needs no exception any more")));
+        problems.extend(unneeded.map(|(place, _)| format!("{place} does not need its exception any more")));
         problems
     }
 
-    /// Where it is met first in a file.
+    /// The first place of it in a file.
     fn found(&self, source: &Source) -> Option<usize> {
         let (mut before, mut before_that) = ("", "");
         for (at, token) in tokens(&source.code) {
@@ -150,8 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_that_nothing_needs_is_told() {
+    fn an_unneeded_exception_is_reported() {
         let loose = Knowledge { exceptions: &[("src/x.rs", "")], ..CLOCK };
-        assert_eq!(loose.problems(&[Source::new("src/x.rs", &["x"], "")]), ["src/x.rs needs no exception any more"]);
+        assert_eq!(
+            loose.problems(&[Source::new("src/x.rs", &["x"], "")]),
+            ["src/x.rs does not need its exception any more"]
+        );
     }
 }

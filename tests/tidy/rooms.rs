@@ -9,7 +9,7 @@ use crate::paths::{Token, absolute, named, tokens};
 use crate::source::{Source, sources};
 use crate::{design, root};
 
-/// Who knows whom. An item that the library has at its root is named by its room instead, or it would hide who is meant.
+/// Which room knows which. An item at the root of the library must be named by its room, so that the room is visible.
 fn rooms(sources: &[Source]) -> Result<Graph, String> {
     let names: BTreeSet<_> = sources.iter().filter_map(Source::room).collect();
     let mut graph = Graph::default();
@@ -29,14 +29,15 @@ fn rooms(sources: &[Source]) -> Result<Graph, String> {
     Ok(graph)
 }
 
-/// Files that can only be told together: a file, another that it knows and that knows it, and why.
+/// Files that know each other and can only be read together, and why.
 const TOGETHER: [(&str, &str, &str); 1] = [(
     "src/protocol/job.rs",
     "src/protocol/step.rs",
     "a decision may be a job, and the method that takes what it returns decides again",
 )];
 
-/// Who knows whom among the files of each room. A file and those below it are one: it says what they are, and they go on with it.
+/// Which file knows which in each room. A file and the files below it count as one: it declares them, and they continue
+/// it.
 fn files(sources: &[Source]) -> Graph {
     let library = Library::new(sources);
     let mut graph = Graph::default();
@@ -86,7 +87,7 @@ fn no_file_of_a_room_knows_one_that_knows_it() {
     for (file, other, _) in TOGETHER {
         assert!(
             files.forget(file, other) && files.forget(other, file),
-            "{file}, {other}: no exception is needed any more"
+            "{file}, {other}: the exception is not needed any more"
         );
     }
     if let Some(ring) = files.ring() {
@@ -125,7 +126,7 @@ fn the_design_draws_the_rooms_as_they_are() {
     } else {
         assert!(
             drawn.body == drawing,
-            "docs/design.md:{}: the sources say instead, and LABS_REFRESH=1 takes it over:\n{drawing}",
+            "docs/design.md:{}: the sources differ; LABS_REFRESH=1 copies them:\n{drawing}",
             drawn.line
         );
     }
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_a_room_know_each_other_through_what_is_above_them() {
+    fn files_of_a_room_know_each_other_through_their_parent() {
         let ring =
             |above: &str, low: &str| files(&sources(&[("a", above), ("a/b", "use super::C;\n"), ("a/c", low)])).ring();
         let told = ring("pub(crate) use self::c::C;\n", "fn f() { super::b::g() }\n").unwrap();

@@ -55,7 +55,7 @@ mod tests {
         "1. **No rule.**\n\n## The rules\n\n1. **One.**\n   2. more\n2. **Two.**\n\n## Others\n\n3. **No rule.**\n";
 
     #[test]
-    fn a_rule_that_is_not_cited_and_one_that_is_not_there_are_told() {
+    fn an_uncited_rule_and_an_unknown_rule_are_reported() {
         let told = |text: &str| problems(PAGE, &[Source::new("src/x.rs", &["x"], text)]);
         assert_eq!(told("// Rule 1: this.\nf(); // Rule 2: that."), [""; 0]);
         let uncited = told("/// Rule 1: this.\n#[cfg(test)]\nmod tests {\n    // Rule 2: that.\n}\n");

@@ -1,4 +1,4 @@
-//! Sizes: a file and a function are read at one go.
+//! Sizes: a file and a function must be short enough to read in one go.
 
 use crate::paths::{Token, tokens};
 use crate::source::{Source, sources};
@@ -22,7 +22,7 @@ fn problems(sources: &[Source], longer: &[(&str, usize)]) -> Vec<String> {
         if lines > most {
             problems.push(format!("{}: {lines} lines, {most} at most", source.path));
         } else if exception.is_some() && lines <= FILE_LINES_MAX {
-            problems.push(format!("{} needs no exception any more", source.path));
+            problems.push(format!("{} does not need its exception any more", source.path));
         }
         for (name, lines, at) in functions(&source.code) {
             let may_be_longer =
@@ -80,13 +80,13 @@ mod tests {
     use crate::source::Source;
 
     #[test]
-    fn what_is_too_long_is_told_and_tests_do_not_count() {
+    fn too_long_files_and_functions_are_reported_without_their_tests() {
         let told = |text: &str, longer: &[(&str, usize)]| problems(&[Source::new("src/x.rs", &["x"], text)], longer);
         let full = "\n".repeat(FILE_LINES_MAX);
         assert_eq!(told(&full, &[]), [""; 0]);
         assert_eq!(told(&format!("{full}#[cfg(test)]\nmod tests {{\n\n\n}}\n"), &[]), [""; 0]);
         assert_eq!(told(&format!("{full}\n"), &[]), ["src/x.rs: 481 lines, 480 at most"]);
-        assert_eq!(told(&full, &[("src/x.rs", 500)]), ["src/x.rs needs no exception any more"]);
+        assert_eq!(told(&full, &[("src/x.rs", 500)]), ["src/x.rs does not need its exception any more"]);
         assert_eq!(told(&full, &[("src/y.rs", 500)]), ["there is no src/y.rs"]);
         let body = "\n".repeat(FUNCTION_LINES_MAX - 1);
         assert_eq!(told(&format!("\nfn f() {{{body}}}\n"), &[]), [""; 0]);

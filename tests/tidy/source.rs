@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use crate::paths::{Token, tokens};
 use crate::{root, text};
 
-/// A file of the library, without what only tests see.
+/// A file of the library, without the parts that only tests see.
 pub(crate) struct Source {
     /// Relative to the package: `src/kernel/mio.rs`.
     pub(crate) path: String,
@@ -17,7 +17,7 @@ pub(crate) struct Source {
     pub(crate) module: Vec<String>,
     /// With blanks in place of tests.
     pub(crate) text: String,
-    /// The same with blanks in place of comments and literals too.
+    /// The text with blanks in place of comments and literals too.
     pub(crate) code: String,
     /// Where its tests were.
     tests: Vec<Range<usize>>,
@@ -57,7 +57,7 @@ impl Source {
     }
 }
 
-/// Every file of the library but those that only tests see.
+/// Every file of the library except those that only tests see.
 pub(crate) fn sources() -> &'static [Source] {
     &LIBRARY.sources
 }
@@ -71,7 +71,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
 #[derive(Default)]
 struct Library {
     sources: Vec<Source>,
-    /// With those that only tests see.
+    /// All files, including those that only tests see.
     files: BTreeSet<PathBuf>,
 }
 
@@ -124,7 +124,7 @@ fn file_of(file: &Path, path: &[String]) -> PathBuf {
     if flat.exists() { flat } else { module.join("mod.rs") }
 }
 
-/// The files below `directory` whose names end so.
+/// The files below `directory` with this extension.
 pub(crate) fn files_below(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {

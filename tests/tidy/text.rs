@@ -1,8 +1,8 @@
-//! The text of a file of Rust, with blanks in place of what a check shall not see.
+//! The text of a Rust file, with blanks in place of the parts that a check must not see.
 
 use std::ops::Range;
 
-/// The code alone: comments and literals are blanks, and every other byte stays where it is.
+/// Returns the code: comments and literals are blanks, and every other byte keeps its place.
 pub(crate) fn code(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let mut at = 0;
@@ -97,7 +97,7 @@ pub(crate) fn tests(code: &str) -> Vec<Range<usize>> {
     ranges
 }
 
-/// Where the item ends that begins here with an attribute: behind its block or its semicolon.
+/// The end of the item that begins here with an attribute: behind its block or its semicolon.
 fn item_end(code: &str, start: usize) -> usize {
     let bytes = code.as_bytes();
     let mut depth = 0;
@@ -116,7 +116,7 @@ fn item_end(code: &str, start: usize) -> usize {
         if is_last {
             return at + 1;
         }
-        assert!(depth >= 0, "#[cfg(test)] is on something that is no item: {}", &code[start..at]);
+        assert!(depth >= 0, "#[cfg(test)] is not on an item: {}", &code[start..at]);
     }
     code.len()
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::{code, tests, without};
 
     #[test]
-    fn comments_and_literals_are_no_code() {
+    fn comments_and_literals_are_blanked() {
         for (text, expected) in [
             ("a // b\nc", "a     \nc"),
             ("a /* b /* c */ d */ e", "a                   e"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_tests_alone_is_found() {
+    fn code_for_tests_only_is_found() {
         let text =
             "use a;\n#[cfg(test)]\nuse b::{c, d};\nfn e() {}\n#[cfg(test)]\nmod tests {\n    fn f() {}\n}\nfn g() {}\n";
         let rest = without(text, &tests(text));

@@ -1,4 +1,4 @@
-//! The real kernel with a clock of its own, so that how long a visit takes is not left to the machine.
+//! The real kernel with its own clock, so that the length of a visit does not depend on the machine.
 
 use std::cell::Cell;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use reactor::kernel::{BindOptions, Disk, Kernel, ListenOptions, Mio, NoWorker, Notice, Peer, Token};
 use reactor::protocol::Job;
 
-/// Its clock goes on by one step each time that it is read.
+/// Its clock advances by one step each time it is read.
 pub(crate) struct Timed {
     kernel: Mio,
     now: Cell<Instant>,

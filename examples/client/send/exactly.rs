@@ -1,11 +1,11 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 
-/// The contents of a file, which must be as many as its size says. That is not so if another program is writing to it; nor
-/// for files that the kernel makes up as they are read, such as those in `/proc`, whose size is 0.
+/// The contents of a file, which must have exactly its size in bytes. They do not if another program is writing to the
+/// file, nor in files that the kernel generates on reading, such as those in `/proc`, whose size is 0.
 ///
-/// The last bytes are handed out only when it is known that they are the last. So what the server is told to be a whole
-/// file is one.
+/// The last bytes are returned only when they are known to be the last. So a server that got `size` bytes has the whole
+/// file.
 pub(crate) struct Exactly<'a> {
     file: &'a mut File,
     size: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Exactly<'a> {
 }
 
 impl<'a> Exactly<'a> {
-    /// Fails if the size is 0 and there is something to read all the same.
+    /// Fails if the size is 0 but there are bytes to read.
     pub(crate) fn new(file: &'a mut File, size: u64) -> io::Result<Self> {
         let mut contents = Self { file, size, left: size };
         if size == 0 {

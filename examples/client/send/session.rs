@@ -17,7 +17,7 @@ use crate::printable::printable;
 
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// A conversation with the server: we say something, and it answers.
+/// A conversation with the server: the client sends, and the server answers.
 pub(crate) struct Session {
     poll: Poll,
     events: Events,
@@ -57,8 +57,8 @@ impl Session {
         }
     }
 
-    /// Waits until the server has answered with this word. An answer without a newline may come in one piece with what
-    /// follows it, so that it is known by its length.
+    /// Waits for this word as the answer. An answer without a newline may arrive in one piece with the bytes after it,
+    /// so its length tells where it ends.
     pub(crate) fn expect(&mut self, word: &str) -> Result<()> {
         if !self.bare {
             return match self.hear_line()? {
@@ -93,8 +93,8 @@ impl Session {
         }
     }
 
-    /// Sends all that can be read from `contents`, and returns how much that was. A server that says something before it
-    /// has got everything refuses the rest.
+    /// Sends all that can be read from `contents`, and returns the number of bytes. A server that answers before it has
+    /// got everything refuses the rest.
     pub(crate) fn upload(&mut self, mut contents: impl Read, bar: &ProgressBar) -> Result<u64> {
         let mut chunk = Vec::new();
         let mut sent = 0;
@@ -119,13 +119,13 @@ impl Session {
         }
     }
 
-    /// From now on the connection ends with a reset, whatever ends it: an error, Ctrl-C, SIGKILL. An orderly end would be
-    /// the end of the contents, so that the server would keep half a file for a whole one.
+    /// Makes every later end of the connection a reset: an error, Ctrl-C, SIGKILL. A FIN would end the contents, and
+    /// the server would take half a file for a whole one.
     pub(crate) fn reset_unless_ended(&self) -> Result<()> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).context("cannot set SO_LINGER")
     }
 
-    /// Shuts down our side, in order: the kernel has got all.
+    /// Sends FIN: the kernel has all the contents.
     pub(crate) fn end(&mut self) {
         let ended = SockRef::from(&self.stream).set_linger(None).and_then(|()| self.stream.shutdown(Shutdown::Write));
         if let Err(error) = ended {
@@ -133,8 +133,8 @@ impl Session {
         }
     }
 
-    /// Writes and reads once, as far as that goes now, and returns how many bytes were written. It waits for an event
-    /// only when neither did anything.
+    /// Writes and reads once without blocking, and returns the number of bytes written. Waits for an event only when
+    /// neither made progress.
     fn exchange(&mut self) -> Result<usize> {
         let written = self.write();
         let read = self.read();
@@ -144,9 +144,9 @@ impl Session {
         }
         if is_past(self.deadline) {
             return match self.inbox.bytes() {
-                [] => Failure::because("nothing has moved for too long; see --timeout"),
+                [] => Failure::because("no progress for too long; see --timeout"),
                 rest => Failure::because(format!(
-                    "nothing has moved for too long; the server has sent no whole line, only: {}",
+                    "no progress for too long; the server has sent only part of a line: {}",
                     printable(rest)
                 )),
             };
@@ -155,7 +155,7 @@ impl Session {
         Ok(0)
     }
 
-    /// A server that takes no more may have said why, before that. So an error is kept until all is read.
+    /// A server that stops reading may have sent the reason before. So an error is kept until all input is read.
     fn write(&mut self) -> usize {
         self.outbox.flush(&mut self.stream).unwrap_or_else(|error| {
             self.outbox = Outbox::default();
@@ -179,7 +179,7 @@ impl Session {
         }
     }
 
-    /// Fails, with the best reason there is.
+    /// Fails, with the most specific reason known.
     pub(crate) fn no_answer<T>(&self) -> Result<T> {
         let rest = self.inbox.bytes();
         match &self.error {
@@ -190,11 +190,11 @@ impl Session {
     }
 }
 
-/// Fails with a line that is not the expected answer: mostly `error: ` and the reason of a refusal.
+/// Fails with a line that is not the expected answer: usually `error: ` and the reason of a refusal.
 pub(crate) fn refused<T>(line: &[u8]) -> Result<T> {
     let line = printable(line);
     match line.strip_prefix("error: ") {
         Some(reason) => Failure::because(format!("the server refuses: {reason}")),
-        None => Failure::because(format!("the server gave an unknown answer: {line}")),
+        None => Failure::because(format!("unknown answer of the server: {line}")),
     }
 }

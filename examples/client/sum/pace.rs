@@ -3,11 +3,11 @@ use std::time::{Duration, Instant};
 use crate::Cli;
 use crate::client::wait::{after, is_past};
 
-/// When a user asks: no more than `in_flight` requests are unanswered, and with `every` one is sent in each period.
+/// When a user sends its requests: at most `in_flight` are unanswered, and with `every` one is sent in each period.
 pub(crate) struct Pace {
     every: Option<Duration>,
     in_flight: u32,
-    /// Requests still to be sent; `None` is without end.
+    /// Requests still to send; `None` is without end.
     left: Option<u64>,
     unanswered: u32,
     due: Option<Instant>,
@@ -29,7 +29,7 @@ impl Pace {
         self.has_room() && is_past(self.due)
     }
 
-    /// When `may_ask` becomes true by itself, without an answer.
+    /// When `may_ask` becomes true without an answer.
     pub(crate) fn next_request(&self) -> Option<Instant> {
         self.due.filter(|_| self.has_room())
     }
@@ -42,7 +42,7 @@ impl Pace {
         }
     }
 
-    /// A request was answered, or given up.
+    /// Notes that a request was answered, or given up.
     pub(crate) fn settled(&mut self) {
         self.unanswered -= 1;
     }

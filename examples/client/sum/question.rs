@@ -11,7 +11,7 @@ pub(crate) struct Questions {
 
 pub(crate) struct Question {
     pub(crate) request: String,
-    /// The sum as it is in mathematics. When it exceeds 64 bits no answer can equal it, and the server sends an error.
+    /// The exact sum. When it exceeds 64 bits no answer can equal it, and the server sends an error.
     pub(crate) sum: i128,
 }
 
@@ -20,7 +20,7 @@ impl Questions {
         Self { a, b, asked: 0 }
     }
 
-    /// The next question. The same again, until `advance` says that it was asked.
+    /// Returns the next question: the same one until `advance` is called.
     pub(crate) fn next(&self) -> Result<Question> {
         let Some(a) = self.a.checked_add_unsigned(self.asked) else {
             return Failure::because(format!("A has grown beyond 64 bits after {} requests", self.asked));

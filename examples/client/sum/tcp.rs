@@ -20,15 +20,16 @@ pub(crate) fn run(cli: &Cli, mut questions: Questions) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(256);
     let first = connect(&mut poll, Token(0), &cli.url, cli.timeout)?;
-    // The others go where the first one was accepted: the name is looked up once.
-    let address = first.peer_addr().context("cannot tell the server's address")?;
+    // The other connections go to the address that accepted the first one: the name is looked up once.
+    let address = first.peer_addr().context("cannot get the server's address")?;
     let mut users = vec![User::new(cli, first)];
     for index in 1..cli.users as usize {
         let stream = connect_to(&mut poll, Token(index), address, cli.timeout);
         users.push(User::new(cli, stream.context(format_args!("cannot connect to {}", cli.url))?));
     }
     loop {
-        // Everyone gets a turn, whoever the events were for: a turn in vain costs one read, and can't miss anything.
+        // Every user gets a turn, whatever the events were for: a turn without work costs one read, and can't miss
+        // anything.
         for user in users.iter_mut().filter(|user| !user.is_done()) {
             user.turn(&mut questions, &output)?;
         }
@@ -69,7 +70,7 @@ impl User {
         }
     }
 
-    /// Does all that can be done now. An answer may make room for the next request, so that it ends only when nothing
+    /// Does all that can be done now. An answer may make room for the next request, so the loop ends only when nothing
     /// more comes.
     fn turn(&mut self, questions: &mut Questions, output: &Output) -> Result<()> {
         loop {
@@ -104,9 +105,9 @@ impl User {
                 Reply::Sum(answer) if answer == sum => output.write(format!("{sum}\n").as_bytes())?,
                 Reply::Sum(answer) => return Failure::because(format!("the answer is {answer}, but should be {sum}")),
                 Reply::Error(text) => {
-                    return Failure::because(format!("the server says: {}", printable(text.as_bytes())));
+                    return Failure::because(format!("error from the server: {}", printable(text.as_bytes())));
                 }
-                Reply::Unknown => return Failure::because(format!("the answer is no sum: {}", printable(&line))),
+                Reply::Unknown => return Failure::because(format!("the answer is not a sum: {}", printable(&line))),
             }
             self.pace.settled();
         }
@@ -125,11 +126,11 @@ impl User {
         Ok(())
     }
 
-    /// Fails for this reason, or with what came instead of an answer.
+    /// Fails for this reason, with the incomplete answer if there is one.
     fn no_answer(&self, reason: &str) -> Result<()> {
         match self.inbox.bytes() {
             [] => Failure::because(reason),
-            bytes => Failure::because(format!("{reason}: what came is no line: {}", printable(bytes))),
+            bytes => Failure::because(format!("{reason}; it sent only part of a line: {}", printable(bytes))),
         }
     }
 

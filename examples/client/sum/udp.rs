@@ -15,7 +15,7 @@ use crate::pace::Pace;
 use crate::printable::printable;
 use crate::question::{Questions, Reply};
 
-/// Longer than any answer. What is longer is cut off by the kernel, and then is no answer either.
+/// Longer than any answer. The kernel truncates longer datagrams, which are not answers anyway.
 const DATAGRAM_BYTES_MAX: usize = 2048;
 
 pub(crate) fn run(cli: &Cli, questions: Questions) -> Result<()> {
@@ -53,17 +53,17 @@ struct Client {
     questions: Questions,
     users: Vec<Pace>,
     timeout: Duration,
-    /// The users that wait, by the sum that each waits for. No two requests have the same sum.
+    /// The users that wait, by the sum that each expects. No two requests have the same sum.
     waiting: HashMap<i128, usize>,
     /// The requests sent, oldest first. Some of them have ended.
     deadlines: VecDeque<(Option<Instant>, i128)>,
-    /// The socket took no more when it was last written to.
+    /// The last write returned `WouldBlock`.
     is_full: bool,
     asked: u64,
     lost: u64,
-    /// Why the network could not deliver, as it said last.
+    /// The last error that the network reported.
     reason: Option<io::Error>,
-    /// Datagrams that ended no request, and what the first of them was.
+    /// The number of datagrams that ended no request, and the first of them.
     strays: u64,
     first_stray: String,
 }
@@ -96,8 +96,8 @@ impl Client {
 
     /// Sends a request for a user, whole: a datagram is never split. Returns false if the socket has no room.
     ///
-    /// An error may be about a datagram before: the network tells late what it could not deliver, and the socket tells it
-    /// once, at the next call (udp(7)). One that comes again is about this.
+    /// An error may concern an earlier datagram: the network reports a failure late, and the socket returns it once, at
+    /// the next call (udp(7)). An error of the second try concerns this datagram.
     fn ask_for(&mut self, user: usize) -> Result<bool> {
         let question = self.questions.next()?;
         let mut sent = attempt(|| self.socket.send(question.request.as_bytes()));
@@ -120,7 +120,7 @@ impl Client {
         Ok(true)
     }
 
-    /// Reads until nothing more has come, and returns whether a request was ended by that.
+    /// Reads all datagrams that have arrived, and returns whether any of them ended a request.
     fn hear(&mut self) -> Result<bool> {
         let mut ended = false;
         let mut datagram = [0; DATAGRAM_BYTES_MAX];
@@ -140,7 +140,7 @@ impl Client {
                     ended = true;
                 }
                 Reply::Error(text) => {
-                    return Failure::because(format!("the server says: {}", printable(text.as_bytes())));
+                    return Failure::because(format!("error from the server: {}", printable(text.as_bytes())));
                 }
                 Reply::Sum(_) | Reply::Unknown => {
                     if self.strays == 0 {
@@ -152,7 +152,8 @@ impl Client {
         }
     }
 
-    /// The network could not deliver a request that has no answer yet. It does not tell which: the oldest, most likely.
+    /// Gives up a request that the network could not deliver. The error does not name the request; most likely it is
+    /// the oldest.
     fn give_up_oldest(&mut self, error: io::Error) -> bool {
         self.reason = Some(error);
         while let Some((_, sum)) = self.deadlines.pop_front() {
@@ -193,7 +194,7 @@ impl Client {
         if self.strays > 0 {
             let datagrams = if self.strays == 1 { "datagram" } else { "datagrams" };
             tell(format_args!(
-                "{} {datagrams} answered no request, or came late or twice; the first: {}",
+                "{} {datagrams} without a request, late or repeated; the first: {}",
                 self.strays, self.first_stray
             ));
         }
@@ -202,7 +203,7 @@ impl Client {
         }
         let lost = format!("answers lost: {} of {}", self.lost, self.asked);
         Failure::because(match &self.reason {
-            Some(reason) => format!("{lost}; the network says: {reason}"),
+            Some(reason) => format!("{lost}; the last network error: {reason}"),
             None => lost,
         })
     }

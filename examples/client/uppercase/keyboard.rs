@@ -10,11 +10,11 @@ use crate::client::attempt::attempt;
 
 /// Standard input, which may be a terminal, a pipe or a file.
 ///
-/// It stays in blocking mode: that mode belongs to the terminal, so the shell would get it from us when we leave. A read
-/// returns at once all the same if it is made only after an event. (Unless another program takes the input between the
-/// two. Then we wait for the next.)
+/// It stays in blocking mode: that mode belongs to the terminal, so the shell would inherit a change when this program
+/// ends. A read after an event still returns at once. (Unless another program takes the input first. Then the read
+/// waits for the next input.)
 ///
-/// `io::stdin()` won't do: it reads ahead into a buffer of its own, and no event tells about bytes in there.
+/// `io::stdin()` won't do: it reads ahead into its own buffer, and no event reports the bytes in there.
 pub(crate) struct Keyboard {
     file: File,
     token: Token,
@@ -27,7 +27,7 @@ impl Keyboard {
         let file: File = io::stdin().as_fd().try_clone_to_owned()?.into();
         let is_watched = match poll.registry().register(&mut SourceFd(&file.as_raw_fd()), token, Interest::READABLE) {
             Ok(()) => true,
-            // A regular file and /dev/null can't be watched, as they never make anybody wait (see epoll_ctl(2), EPERM).
+            // A regular file and /dev/null can't be watched, as they are always ready (see epoll_ctl(2), EPERM).
             Err(error) if error.kind() == ErrorKind::PermissionDenied => false,
             Err(error) => return Err(error),
         };
@@ -38,10 +38,10 @@ impl Keyboard {
         self.is_ready |= event.token() == self.token;
     }
 
-    /// Reads once. `Some(0)` is the end of the input, and `None` means that an event will tell when there is some.
+    /// Reads once. `Some(0)` is the end of the input, and `None` means that there is none before the next event.
     ///
-    /// In blocking mode a second read might wait, so that we can't read until `WouldBlock` to use up the edge. Instead we
-    /// register again: if there is still something to read, that gives a new event.
+    /// In blocking mode a second read might block, so reading until `WouldBlock` to use up the edge is impossible.
+    /// Instead the file is registered again: if there is still input, that causes a new event.
     pub(crate) fn read(&mut self, poll: &Poll, chunk: &mut [u8]) -> io::Result<Option<usize>> {
         if !self.is_ready {
             return Ok(None);
@@ -54,7 +54,8 @@ impl Keyboard {
         Ok(read)
     }
 
-    /// Closing the file would not end its events: ours is a copy, and they go on until the last copy is closed.
+    /// Closing the file would not end its events: this descriptor is a duplicate, and events go on until the last
+    /// duplicate is closed.
     pub(crate) fn close(self, poll: &Poll) -> io::Result<()> {
         if self.is_watched {
             poll.registry().deregister(&mut SourceFd(&self.file.as_raw_fd()))?;

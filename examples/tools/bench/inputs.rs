@@ -1,13 +1,14 @@
-//! What chosen input costs the server's thread on real sockets: each byte of `uppercase`, each value of `sum`.
+//! The cost of chosen input for the server's thread on real sockets: for each byte of `uppercase`, for each value of
+//! `sum`.
 //!
 //! ```sh
 //! cargo bench --bench inputs
 //! ```
 //!
-//! A peer may send what costs most. The last column says how much more that is than the plain input of the first row. It is the
-//! time that the thread was on a core, the kernel's share of reading and writing included. Each round takes every input, a ratio
-//! is taken within a round, and the table has the medians. What is only our own share is measured by
-//! `cargo bench --bench parts`.
+//! A peer may send the most expensive input. The last column is its cost relative to the plain input of the first row:
+//! the time of the thread on a core, including the kernel's share of reading and writing. Each round takes every input,
+//! a ratio is taken within a round, and the table has the medians. `cargo bench --bench parts` measures our own share
+//! alone.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -21,7 +22,7 @@ use serde_json::json;
 
 const ROUNDS: usize = 11;
 
-/// Parts of an input, which come in random order, so that the processor cannot learn by heart what comes next.
+/// Parts of an input, in random order, so that the processor cannot predict the next one.
 type Parts = &'static [&'static [u8]];
 
 const UPPERCASE: [Parts; 22] = [
@@ -39,7 +40,7 @@ const UPPERCASE: [Parts; 22] = [
     &[b"a", "ä".as_bytes()],
     &["ä".as_bytes(), "ŉ".as_bytes(), "ΐ".as_bytes()],
     &[b"a", "ä".as_bytes(), "ΐ".as_bytes(), "ᾳ".as_bytes(), "𐐨".as_bytes(), "漢".as_bytes()],
-    // Each chunk of 64 bytes has a letter of three bytes, so that none takes the short way for letters of two.
+    // Each chunk of 64 bytes has a letter of three bytes, so that none takes the fast path for letters of two.
     &["ΐΐΐΐΐΐΐΐΐΐΐΐΐΐΐΐΐΐΐΐᾳ".as_bytes(), "ääääääääääääääääääääᾳ".as_bytes()],
     &[b"\xff"],
     &[b"\xc3"],
@@ -79,8 +80,8 @@ fn main() {
     compare("sum", &SUM, 4 << 20, |values| values.len());
 }
 
-/// Prints a line for each input, of which each round sends `bytes`. `units` says how many bytes or values it has when each of its
-/// parts comes once.
+/// Prints a line for each input, of which each round sends `bytes`. `units` returns the number of bytes or values if
+/// each part of it comes once.
 fn compare(protocol: &'static str, inputs: &[Parts], bytes: usize, units: impl Fn(&[&[u8]]) -> usize) {
     let round = || -> Vec<f64> {
         let cost = |parts: &Parts| {
@@ -107,7 +108,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// As it is written in a program.
+/// An input as the source text of its parts.
 fn name(part: &[u8]) -> String {
     str::from_utf8(part)
         .map_or_else(|_| part.escape_ascii().to_string(), |text| text.replace('\n', "\\n").replace('\t', "\\t"))
@@ -126,7 +127,7 @@ fn random_order(parts: Parts) -> Vec<u8> {
     input
 }
 
-/// How long the server's thread is on a core for `times` times `input`.
+/// Returns how long the server's thread is on a core for `times` times `input`.
 fn cpu_time(protocol: &'static str, input: &[u8], times: usize) -> Duration {
     let (started, starting) = mpsc::channel();
     let server = thread::spawn(move || serve(protocol, &started));
@@ -146,7 +147,7 @@ fn cpu_time(protocol: &'static str, input: &[u8], times: usize) -> Duration {
     server.join().expect("the server does not fail")
 }
 
-/// Serves until it is told to stop, and gives how long that kept a core busy.
+/// Serves until it is stopped, and returns how long that kept a core busy.
 fn serve(protocol: &str, started: &Sender<(SocketAddr, Handle)>) -> Duration {
     let registry = Registry::built_in();
     let config = json!({ "listeners": [{ "protocol": protocol, "listen": "tcp://127.0.0.1:0" }] }).to_string();

@@ -1,4 +1,4 @@
-//! A kernel without an operating system: peers whose requests are always there, and who take every answer at once.
+//! A kernel in memory: peers whose requests are always there, and which take every answer at once.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -21,11 +21,11 @@ use reactor::testing::MemoryDisk;
 pub(crate) struct Peers {
     /// How many connect.
     pub(crate) count: usize,
-    /// How many of them, in rotation, have sent something each time that the loop waits.
+    /// How many of them, in rotation, have sent bytes each time the loop waits.
     pub(crate) active: usize,
-    /// What that is: less than one read of a loud connection.
+    /// The bytes that they send: less than one read of a loud connection.
     pub(crate) input: Rc<[u8]>,
-    /// How much time each wait takes once all are connected, by a clock that nothing else moves.
+    /// The time of each wait once all are connected, by a clock that nothing else moves.
     pub(crate) turn_time: Duration,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Memory {
     now: Instant,
     /// The connections, in the order in which they were accepted.
     tokens: Vec<Token>,
-    /// The first of those that send next.
+    /// The first peer that sends next.
     next: usize,
     answered_bytes: Rc<Cell<usize>>,
 }
@@ -154,7 +154,7 @@ impl Kernel for Memory {
     }
 }
 
-/// UDP, which these peers do not speak.
+/// UDP, which these peers do not use.
 pub(crate) struct NoSocket(Infallible);
 
 impl DatagramSocket for NoSocket {

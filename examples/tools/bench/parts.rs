@@ -1,12 +1,12 @@
-//! What our own code costs, without the kernel's: the loop with its ready queue and its deadlines, and the protocols.
+//! The cost of our own code, without the kernel: the loop with its ready queue and its deadlines, and the protocols.
 //!
 //! ```sh
 //! cargo bench --bench parts
 //! cargo bench --bench parts -- uppercase
 //! ```
 //!
-//! Each number is that of whole turns of the real loop on a kernel in memory ([`memory`]), which costs one copy into the
-//! read buffer and little else. Times shake on a busy machine; the column *fastest* does so least.
+//! Each number is the time of whole turns of the real loop on a kernel in memory ([`memory`]), which costs one copy
+//! into the read buffer and little else. Times vary on a busy machine; the column *fastest* varies least.
 
 mod memory;
 
@@ -18,9 +18,11 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::{BytesCount, IntoCounter, ItemsCount};
 use memory::{Memory, Peers};
-use reactor::limits::READ_BYTES;
 use reactor::{Config, Reactor, Registry};
 use serde_json::json;
+
+/// Bytes that one read brings at most, as docs/reliability.md states it.
+const READ_BYTES: usize = 64 * 1024;
 
 fn main() {
     divan::main();
@@ -58,7 +60,7 @@ impl Server {
         Self::new(protocol, Peers { count: 1, active: 1, input: input.into(), turn_time: Duration::ZERO })
     }
 
-    /// One turn; gives how many bytes of answers it sent.
+    /// Runs one turn, and returns the number of bytes of answers that it sent.
     fn turn(&mut self) -> usize {
         let before = self.answered_bytes.get();
         self.reactor.turn(None).expect("the memory does not fail");
@@ -73,42 +75,42 @@ impl Server {
     }
 }
 
-/// The loop and the connections, with the least of a protocol. Times are for all requests of a turn.
+/// The loop and the connections, with a minimal protocol. Times are for all requests of a turn.
 mod turn {
     use super::*;
 
     fn measure(bencher: Bencher<'_, '_>, count: usize, active: usize, turn_time: Duration) {
         let peers = Peers { count, active, input: br#"{"A":7,"B":4}"#.as_slice().into(), turn_time };
         let mut server = Server::new("sum", peers);
-        // All were accepted at one time; after two rounds their deadlines lie as far apart as their requests.
+        // All were accepted at one time; after two rounds their deadlines are as far apart as their requests.
         for _ in 0..200 {
             server.turn();
         }
         server.measure(bencher, ItemsCount::new(active));
     }
 
-    /// Every connection asks in every turn.
+    /// Every connection sends a request in every turn.
     #[divan::bench(args = [1, 100, 10_000])]
     fn all_ask(bencher: Bencher<'_, '_>, connections: usize) {
         measure(bencher, connections, connections, Duration::from_micros(1));
     }
 
-    /// Only one asks in a turn, and then the next one.
+    /// One connection sends a request in each turn, in rotation.
     #[divan::bench(args = [1, 100, 10_000])]
     fn one_asks(bencher: Bencher<'_, '_>, connections: usize) {
         measure(bencher, connections, 1, Duration::from_micros(1));
     }
 
-    /// Each of 10,000 asks every 29 seconds, a second before `idle_timeout`. So the deadline that was set for the request
-    /// before comes up too early, once for each request: the heap at its worst.
+    /// Each of 10,000 connections sends a request every 29 seconds, a second before `idle_timeout`. So the deadline of
+    /// the previous request comes up too early, once for each request: the worst case of the heap.
     #[divan::bench(sample_count = 1000)]
     fn each_asks_just_in_time(bencher: Bencher<'_, '_>) {
         measure(bencher, 10_000, 100, Duration::from_millis(290));
     }
 }
 
-/// Requests that come a thousand in a read, or as many as go into it: those that are answered, then those that are refused.
-/// A request that is refused, or unusual, shall cost at most three times what the first one costs.
+/// A thousand requests in a read, or as many as fit: answered ones, then refused ones. A refused or unusual request
+/// must cost at most three times as much as the first one.
 #[divan::bench(args = [
     r#"{"A":7,"B":4}"#,
     r#"{"A":1234567890123,"B":-1234567890123}"#,
@@ -168,7 +170,7 @@ mod uppercase {
         },
     ];
 
-    /// A line in a read of its own.
+    /// One line per read.
     #[divan::bench(args = [16, 64, 1024])]
     fn line(bencher: Bencher<'_, '_>, bytes: usize) {
         let mut line: Vec<u8> = ASCII.words.trim_end().bytes().cycle().take(bytes - 1).collect();
@@ -176,15 +178,15 @@ mod uppercase {
         Server::with_one_peer("uppercase", &line).measure(bencher, BytesCount::new(bytes));
     }
 
-    /// Nearly 64 KiB of words in random order, so that the processor cannot learn by heart where they end.
+    /// Nearly 64 KiB of words in random order, so that the processor cannot predict where they end.
     #[divan::bench(args = PROSE)]
     fn prose(bencher: Bencher<'_, '_>, prose: Prose) {
         let words: Vec<_> = prose.words.split_inclusive(' ').map(str::as_bytes).collect();
         measure(bencher, &words);
     }
 
-    /// Single letters, or parts of some, in random order: what a peer may send to cost as much as it can. Once the kernel's share
-    /// is counted too, that shall be at most six times what ASCII costs.
+    /// Single letters, or parts of letters, in random order: the most expensive input that a peer may send. With the
+    /// kernel's share included, it must cost at most six times as much as ASCII.
     #[divan::bench(args = [
         &["a"] as &[&str], &["ä"], &["ı"], &["ŉ"], &["ΐ"], &["ᾳ"], &["ﬃ"], &["𐐨"], &["漢"], &["😀"],
         &["a", "ä"], &["ä", "ŉ", "ΐ"], &["a", "ä", "ΐ", "ᾳ", "𐐨", "漢"],
@@ -193,7 +195,7 @@ mod uppercase {
         measure(bencher, &letters.iter().map(|letter| letter.as_bytes()).collect::<Vec<_>>());
     }
 
-    /// The same of bytes that are no UTF-8.
+    /// Bytes that are not UTF-8, in random order.
     #[divan::bench(args = [
         &[b"\xff" as &[u8]] as &[&[u8]], &[b"\xc3"], &[b"\xc3", b"a"], &[b"\xe1\xbe"], &[b"\xc3", b"\xc3\xa4"],
     ])]

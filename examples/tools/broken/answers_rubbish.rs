@@ -1,21 +1,22 @@
-//! Whoever sends what is no request is told so. One forged datagram, which seems to come from another server of this kind,
-//! is enough for the two to answer each other for ever.
+//! Every datagram that is not a request gets an error. One forged datagram, which seems to come from another server of
+//! this kind, is enough for the two servers to answer each other for ever.
 //!
 //! ```sh
 //! cargo run --example broken -- answers-rubbish 8000
 //! echo '{"Error":"not two integers"}' | nc -u -w1 127.0.0.1 8000        # {"Error":"not two integers"}, and so on
 //! ```
 //!
-//! Prevented by the contract of `sum` over UDP (`docs/protocols.md`; CVE-2024-2169): rubbish meets silence, no answer is longer
-//! than its request, and none is a request. Done right in `src/protocol/sum.rs`; `docs/reliability.md`, promise 8.
+//! Prevented by the contract of `sum` over UDP (`docs/protocols.md`; CVE-2024-2169): rubbish gets no answer, no answer
+//! is longer than its request, and no answer is a request. Done right in `src/protocol/sum.rs`; `docs/reliability.md`,
+//! promise 8.
 
 use std::io::Result;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use reactor::limits::DATAGRAM_BYTES_MAX;
 
 use crate::client::attempt::attempt;
+use crate::right_udp::DATAGRAM_BYTES_MAX;
 use crate::sum;
 
 pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Everybody is served at once. But the server needs a whole processor, also when nobody is connected.
+//! All clients are served at once. But the server uses a whole processor, even when no client is connected.
 //!
 //! ```sh
 //! cargo run --example broken -- busy 8000
@@ -12,13 +12,13 @@ use std::io::Result;
 
 use mio::net::TcpListener;
 
-use crate::right::{Uppercase, newcomers};
+use crate::right::{Uppercase, new_connections};
 
 pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
     let mut connections = Vec::new();
     loop {
-        connections.extend(newcomers(listener).map(Uppercase::new));
-        // Who has nothing to say answers `WouldBlock`, and is asked again in the next round.
+        connections.extend(new_connections(listener).map(Uppercase::new));
+        // A silent client's read returns `WouldBlock`, and is tried again in the next round.
         connections.retain_mut(Uppercase::stays);
     }
 }

@@ -1,5 +1,5 @@
-//! The server logs what it does to standard output. When that is a pipe from which nobody reads, such as `less` that shows
-//! an earlier page, nobody is served any more. When the reader of the pipe leaves, the server ends.
+//! The server logs to standard output. When that is a pipe whose reader has stopped reading, such as `less` at an
+//! earlier page, no client is served any more. When the reader closes the pipe, the server exits.
 //!
 //! ```sh
 //! cargo run --example broken -- chatty 8000 | sleep 60
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread: no full stderr*. Done right in
-//! `src/log_writer.rs`: lines go to a bounded queue, another thread writes them, and what does not fit is counted.
+//! `src/log_writer.rs`: lines go to a bounded queue, another thread writes them, and lines that do not fit are counted.
 
 use std::io::Result;
 

@@ -1,13 +1,14 @@
-//! A wrong request gets an error line, and then the server closes: that works by hand. A client that has sent more than that,
-//! and still waits for answers to what was right, gets a part of them and `Connection reset by peer`; the error line is lost.
+//! A wrong request gets an error line, and then the server closes: that works by hand. A client that has sent more
+//! after the wrong request, and still waits for answers to earlier ones, gets a part of them and `Connection reset by
+//! peer`; the error line is lost.
 //!
 //! ```sh
 //! cargo run --example broken -- closes-over-input 8000
 //! cargo run --example check -- sum tcp://127.0.0.1:8000 --only refusal
 //! ```
 //!
-//! Prevented by rule 7 of `docs/design.md`: our FIN, and then input is discarded until the peer's. A close over unread input
-//! makes the kernel send a reset, and what it has not sent by then it forgets (RFC 1122, 4.2.2.13). Done right in
+//! Prevented by rule 7 of `docs/design.md`: send FIN, then discard input until the peer's FIN. A close with unread
+//! input makes the kernel send a reset and drop its unsent output (RFC 1122, 4.2.2.13). Done right in
 //! `src/connection.rs`, `finish_writing` and `Phase::Lingering`.
 
 use std::io::{Read, Result};

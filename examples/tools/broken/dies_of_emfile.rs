@@ -1,13 +1,14 @@
-//! Every client is served, as long as there are not too many. With the first that is one too many the server ends, and all
-//! the others lose their connections.
+//! Every client is served, until there are too many. With the first client for which no descriptor is left the server
+//! exits, and all the others lose their connections.
 //!
 //! ```sh
 //! (ulimit -n 20; target/debug/examples/broken dies-of-emfile 8000)
 //! for i in $(seq 20); do sleep 60 | nc 127.0.0.1 8000 & done            # error: Too many open files
 //! ```
 //!
-//! Prevented by rule 5 of `docs/design.md`: running out of descriptors pauses accepting, and whoever leaves makes room. Done
-//! right in `src/listener.rs`, which sorts the errors of accept(2), and in `src/reactor/accept.rs`, which pauses.
+//! Prevented by rule 5 of `docs/design.md`: running out of descriptors pauses accepting, and a connection that closes
+//! resumes it. Done right in `src/listener.rs`, which sorts the errors of accept(2), and in `src/reactor/accept.rs`,
+//! which pauses.
 
 use std::io::Result;
 

@@ -1,21 +1,21 @@
-//! Everybody's requests are answered, until somebody sends nothing: then the server ends, without an error.
+//! Requests are answered until a client sends an empty datagram: then the server exits, without an error.
 //!
 //! ```sh
 //! cargo run --example broken -- empty-datagram 8000
 //! cargo run --example check -- sum udp://127.0.0.1:8000 --only empty
 //! ```
 //!
-//! Prevented by what 0 means (`docs/protocols.md`, *sum over UDP*: what is empty is dropped and counted). On a stream it is the
-//! end; a datagram may have no bytes (RFC 768: a length of 8, which is the header's), and there is no end. Done right in
-//! `src/datagram.rs`, which ends for no datagram.
+//! Prevented by what 0 means (`docs/protocols.md`, *sum over UDP*: an empty datagram is dropped and counted). On a
+//! stream 0 is the end; a datagram may have no bytes (RFC 768: a length of 8, which is the header's), and UDP has no
+//! end. Done right in `src/datagram.rs`, which never ends because of a datagram.
 
 use std::io::Result;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use reactor::limits::DATAGRAM_BYTES_MAX;
 
 use crate::client::attempt::attempt;
+use crate::right_udp::DATAGRAM_BYTES_MAX;
 use crate::sum;
 
 pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {

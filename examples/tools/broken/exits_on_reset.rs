@@ -1,12 +1,12 @@
-//! Every client is served, as long as each of them ends with a FIN. When one goes away by a reset, as a program does that
-//! crashes or closes over unread input, the server ends, and all the others lose their connections.
+//! Every client is served, as long as each closes with a FIN. When one resets its connection, as a program does that
+//! crashes or closes with unread input, the server exits, and all the others lose their connections.
 //!
 //! ```sh
 //! cargo run --example broken -- exits-on-reset 8000
-//! nc 127.0.0.1 8000 < /dev/zero                                         # and Ctrl-C: the server is gone
+//! nc 127.0.0.1 8000 < /dev/zero                                         # and Ctrl-C: the server exits
 //! ```
 //!
-//! Prevented by rule 7 of `docs/design.md`: a hard error ends a connection, and only that. Done right in
+//! Prevented by rule 7 of `docs/design.md`: a hard error ends one connection, and nothing else. Done right in
 //! `src/connection.rs`, `fail`: the error becomes the reason of this close, and no function of the loop returns it.
 
 use std::io::Result;
@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::client::attempt::attempt;
-use crate::right::{BOTH, LISTENER, Next, Uppercase, newcomers};
+use crate::right::{BOTH, LISTENER, Next, Uppercase, new_connections};
 
 pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
     let mut poll = Poll::new()?;
@@ -32,7 +32,7 @@ pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
                 connections.remove(key);
             }
         }
-        for mut stream in newcomers(&listener) {
+        for mut stream in new_connections(&listener) {
             poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH)?;
             connections.insert(Uppercase::new(stream));
         }

@@ -1,13 +1,14 @@
-//! A long answer to a client that reads slowly stops in the middle. When the client sends another byte, some more of it
-//! comes.
+//! A long answer to a client that reads slowly stops in the middle. When the client sends another byte, a bit more of
+//! the answer comes.
 //!
 //! ```sh
 //! cargo run --example broken -- forgotten-rest 8000
 //! yes letters | head -c 8M | nc -N 127.0.0.1 8000 | (sleep 1; wc -c)      # does not return
 //! ```
 //!
-//! Prevented by rules 1 and 3 of `docs/design.md`: whoever waits with output pending waits for writability too. Done right
-//! in `src/connection.rs`: `drive` flushes in each visit, whatever the event was, and `note_ready` keeps both directions.
+//! Prevented by rules 1 and 3 of `docs/design.md`: a connection that waits with output pending waits for writability
+//! too. Done right in `src/connection.rs`: `drive` flushes in each visit, whatever the event was, and `note_ready`
+//! keeps both directions.
 
 use std::io::{Read, Result, Write};
 
@@ -17,7 +18,7 @@ use mio::net::TcpStream;
 use crate::client::attempt::attempt;
 use crate::right::{Connection, Next, READ_BYTES};
 
-/// While so much is pending, nothing more is read.
+/// At this number of pending bytes, reading stops.
 const PENDING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) struct ForgottenRest {

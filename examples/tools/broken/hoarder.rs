@@ -1,13 +1,14 @@
-//! All answers are right, and whole, and nobody waits for anybody. But one client that sends and does not read is enough
-//! for the server to grow until the system ends it.
+//! All answers are right and complete, and no client waits for another. But one client that sends and does not read is
+//! enough for the server to grow until the kernel kills it.
 //!
 //! ```sh
 //! cargo run --example broken -- hoarder 8000
-//! (yes letters | head -c 400M; cat) | socat -u - TCP:127.0.0.1:8000          # ps -o rss= -C broken tells some 400,000 KiB
+//! (yes letters | head -c 400M; cat) | socat -u - TCP:127.0.0.1:8000          # ps -o rss= -C broken prints some 400,000 KiB
 //! ```
 //!
-//! Prevented by rule 6 of `docs/design.md`, *everything has a bound*: a full outbox stops delivery and reading, and TCP
-//! passes that on to the peer. Done right in `src/connection.rs`, `is_full` in `converse`; the bound is `max_pending_output`.
+//! Prevented by rule 6 of `docs/design.md`, *everything has a bound*: a full outbox stops delivery and reading, and
+//! TCP's flow control then stops the peer. Done right in `src/connection.rs`, `is_full` in `converse`; the bound is
+//! `max_pending_output`.
 
 use std::io::{Read, Result};
 

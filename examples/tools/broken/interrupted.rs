@@ -1,13 +1,13 @@
-//! Every client is served. But when the server was stopped with Ctrl-Z and is continued with `fg`, it ends; so it does under
-//! a debugger, and sometimes when the machine wakes up from sleep.
+//! Every client is served. But when the server was stopped with Ctrl-Z and is continued with `fg`, it exits. It also
+//! exits under a debugger, and sometimes when the machine wakes up from sleep.
 //!
 //! ```sh
 //! cargo run --example broken -- interrupted 8000                        # Ctrl-Z, then: fg
 //! ```
 //!
-//! Prevented by the one place that knows such errors (`docs/design.md`, *rooms*: `attempt.rs`). A wait that a signal interrupts
-//! returns `EINTR` (signal(7): also after SIGCONT, without any handler), and that is no failure. Done right in
-//! `src/kernel/mio.rs`, `wait`, and in `src/attempt.rs` for all other calls.
+//! Prevented by the one place that handles such errors (`docs/design.md`, *rooms*: `attempt.rs`). A wait that a signal
+//! interrupts returns `EINTR` (signal(7): also after SIGCONT, without any handler), which is not a failure. Done right
+//! in `src/kernel/mio.rs`, `wait`, and in `src/attempt.rs` for all other calls.
 
 use std::io::Result;
 
@@ -15,7 +15,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::right::{BOTH, LISTENER, Uppercase, newcomers};
+use crate::right::{BOTH, LISTENER, Uppercase, new_connections};
 
 pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
     let mut poll = Poll::new()?;
@@ -31,7 +31,7 @@ pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
                 connections.remove(key);
             }
         }
-        for mut stream in newcomers(&listener) {
+        for mut stream in new_connections(&listener) {
             if poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok() {
                 connections.insert(Uppercase::new(stream));
             }

@@ -1,12 +1,12 @@
-//! A client that asks much, sends its FIN, and then reads slowly, does not get the end of the answer.
+//! A client that sends many requests and its FIN, and then reads slowly, does not get the end of the answers.
 //!
 //! ```sh
 //! cargo run --example broken -- last-words 8000
 //! yes letters | head -c 8M | nc -N 127.0.0.1 8000 | (sleep 1; wc -c)      # fewer than 8388608
 //! ```
 //!
-//! Prevented by rule 7 of `docs/design.md`: after the peer's FIN what is pending is sent, then comes our FIN. Done right in
-//! `src/connection.rs`, `announce_eof` and `finish_writing`; `Phase::Flushing` is the time between the two.
+//! Prevented by rule 7 of `docs/design.md`: after the peer's FIN pending output is sent, then our FIN. Done right in
+//! `src/connection.rs`, `announce_eof` and `finish_writing`; `Phase::Flushing` is the time between the two FINs.
 
 use std::io::{Read, Result, Write};
 
@@ -16,7 +16,7 @@ use mio::net::TcpStream;
 use crate::client::attempt::attempt;
 use crate::right::{Connection, Next, READ_BYTES};
 
-/// While so much is pending, nothing more is read.
+/// At this number of pending bytes, reading stops.
 const PENDING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) struct LastWords {

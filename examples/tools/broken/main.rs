@@ -1,4 +1,4 @@
-//! The museum: small servers, each with one classic bug, to be seen failing.
+//! The museum: small servers with one classic bug each, to watch them fail.
 //!
 //! ```sh
 //! cargo run --example broken -- --help
@@ -6,17 +6,17 @@
 //! cargo run --example check -- uppercase tcp://127.0.0.1:8000
 //! ```
 //!
-//! Each piece is a file of this directory. Its page tells what one sees, then how to see it, and last, for those who have
-//! guessed, which rule prevents it and where the real server keeps it. `right.rs` and `right_udp.rs` have no fault; every
-//! other piece has the part in which it differs from one of them, and takes the rest from there. So read that first:
+//! Each piece is a file of this directory. Its first lines tell the symptom, how to see it, and last, for readers who
+//! have guessed, which rule prevents it and where the real server keeps that rule. `right.rs` and `right_udp.rs` have
+//! no bug; every other piece changes one part of them and reuses the rest. So read `right.rs` first:
 //!
 //! ```sh
 //! cat examples/tools/broken/right.rs
 //! ```
 //!
-//! What all of them share is `../../client/attempt.rs`, a call that does not block, and `../../client/outbox.rs`, what waits
-//! to be sent; and `sum.rs`, the protocol of those that do not answer in upper case. That every piece still fails in its way,
-//! and in no other, is tested: `cargo test --test museum`.
+//! All pieces share `../../client/attempt.rs`, a call that does not block, and `../../client/outbox.rs`, the bytes
+//! still to send; and `sum.rs`, the protocol of the pieces that do not answer in upper case. `cargo test --test museum`
+//! checks that every piece still fails in its way and in no other.
 
 #[path = "../../client"]
 mod client {
@@ -60,7 +60,7 @@ use mio::net::UdpSocket;
 
 /// Starts a small server that has one classic bug.
 ///
-/// It listens on this machine only. What it speaks is said when it starts.
+/// It listens on this machine only, and prints its protocol and address when it starts.
 #[derive(Parser)]
 #[command(name = "broken")]
 struct Cli {
@@ -72,55 +72,55 @@ struct Cli {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Piece {
-    /// The server without a fault, to compare with
+    /// The server without a bug, to compare with
     Right,
-    /// Serves one client, and all others when that has left
+    /// Serves one client at a time; all others wait until it closes
     OneAtATime,
-    /// Needs a whole processor, always
+    /// Uses a whole processor all the time
     Busy,
-    /// Needs a whole processor as long as anybody is connected
+    /// Uses a whole processor as long as a client is connected
     WritableForEver,
-    /// Does not finish what is long
+    /// Does not finish long answers
     WaitsAfterBudget,
-    /// Does not serve all who come at the same time
+    /// Does not serve all clients that connect at the same time
     OneAccept,
-    /// Answers with an error what was not sent in one piece
+    /// Answers a request that did not arrive in one piece with an error
     ReadIsMessage,
-    /// Leaves a letter small that was not sent in one piece
+    /// Leaves a letter that did not arrive in one piece in lower case
     TornLetters,
-    /// Loses pieces of an answer that is read slowly
+    /// Loses parts of an answer to a client that reads slowly
     ShortWrite,
-    /// Does not finish an answer that is read slowly
+    /// Does not finish an answer to a client that reads slowly
     ForgottenRest,
-    /// Serves nobody while one client does not read
+    /// Serves no other client while one does not read
     WriteAll,
     /// Grows without end while one client does not read
     Hoarder,
-    /// Does not answer who asks and has nothing more to say
+    /// Does not answer a client that sends its FIN with its request
     HangUp,
-    /// Does not finish an answer to somebody who has nothing more to say
+    /// Does not finish an answer after the client's FIN
     LastWords,
-    /// Loses its last answers when it refuses
+    /// Loses its last answers when it refuses a request a request
     ClosesOverInput,
-    /// Ends when a client is reset
+    /// Exits when a client resets its connection
     ExitsOnReset,
-    /// Ends when it is stopped and continued
+    /// Exits when it is stopped and continued
     Interrupted,
-    /// Ends when too many clients come
+    /// Exits when too many clients connect
     DiesOfEmfile,
-    /// Forgets those who had to wait when too many came
+    /// Never accepts the clients that had to wait when there were too many
     SleepsAfterEmfile,
-    /// Gives the answer to somebody else
+    /// Sends an answer to the wrong client
     ReusedToken,
-    /// Serves nobody while nobody reads what it prints
+    /// Serves no client while its output is not read
     Chatty,
-    /// The server of datagrams without a fault
+    /// The datagram server without a bug
     RightUdp,
-    /// Answers what nobody asked
+    /// Answers a request that was not sent like this
     ShortBuffer,
-    /// Ends when somebody sends nothing
+    /// Exits when a client sends an empty datagram
     EmptyDatagram,
-    /// Answers everything, also answers
+    /// Answers every datagram, even answers
     AnswersRubbish,
 }
 
@@ -190,7 +190,7 @@ fn udp(address: SocketAddr) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Says what it speaks and where: the arguments of `check`.
+/// Prints the protocol and the address: the arguments of `check`.
 fn announce(protocol: &str, url: &str) -> Result<()> {
     writeln!(stdout(), "listening {protocol} {url}")
 }

@@ -1,13 +1,13 @@
-//! One client after the other is served. Of many that come at the same time some are not: they are connected, they have
-//! sent, and nothing comes back. When somebody else connects, one of them is served.
+//! Clients that connect one after the other are served. Of many that connect at the same time some are not: they are
+//! connected, they have sent, and nothing comes back. When another client connects, one of them is served.
 //!
 //! ```sh
 //! cargo run --example broken -- one-accept 8000
 //! for i in $(seq 100); do echo $i | nc -N 127.0.0.1 8000 & done; wait   # does not return
 //! ```
 //!
-//! Prevented by rule 1 of `docs/design.md`, *waiting is a claim*, which holds for listeners, too: one edge may stand for many
-//! clients. Done right in `src/listener.rs`: it accepts until `WouldBlock`, or is visited again.
+//! Prevented by rule 1 of `docs/design.md`, *waiting is a claim*, which holds for listeners, too: one edge may announce
+//! many clients. Done right in `src/listener.rs`: it accepts until `WouldBlock`, or is visited again.
 
 use std::io::Result;
 

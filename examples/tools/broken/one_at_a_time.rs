@@ -1,4 +1,4 @@
-//! The first client is served as it should be. Until it leaves, no other one is, though all of them can connect.
+//! The first client is served correctly. Until it closes, no other client is served, though all of them can connect.
 //!
 //! ```sh
 //! cargo run --example broken -- one-at-a-time 8000
@@ -6,15 +6,15 @@
 //! echo hello | nc -N 127.0.0.1 8000                                     # no answer until: kill %1
 //! ```
 //!
-//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*, a peer least of all. Done right in
-//! `src/reactor.rs`, where the loop waits for everybody at once.
+//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*, least of all for a peer. Done right
+//! in `src/reactor.rs`, where the loop waits for all connections at once.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 
 pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
     for stream in listener.incoming().flatten() {
-        // Somebody who was reset is gone, and the next one is served.
+        // An error ends this connection, and the next client is served.
         let _ = converse(stream);
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! By hand, every sum is right. From a program that sends two requests at a time, or through a network that cuts one in two,
-//! there are errors, and not always the same.
+//! By hand, every sum is right. A program that sends two requests at a time, or a network that splits a request, causes
+//! errors, and not always the same ones.
 //!
 //! ```sh
 //! cargo run --example broken -- read-is-message 8000
@@ -7,9 +7,9 @@
 //! echo '{"A":7,"B":4}{"A":1,"B":2}' | nc -N 127.0.0.1 8000        # an error
 //! ```
 //!
-//! Prevented by the contract of a protocol (`docs/protocols.md`: *how TCP cuts the stream does not matter*): it is given all
-//! that has not been consumed, and says how much of that was a message. Done right in `src/connection.rs`, `deliver` and
-//! `keep`, and in `src/protocol/sum.rs`.
+//! Prevented by the contract of a protocol (`docs/protocols.md`: *how TCP cuts the stream does not matter*): it gets
+//! all bytes that it has not consumed, and returns how many of them were a message. Done right in `src/connection.rs`,
+//! `deliver` and `keep`, and in `src/protocol/sum.rs`.
 
 use std::io::{Read, Result};
 

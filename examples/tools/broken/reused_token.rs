@@ -1,13 +1,13 @@
-//! A server whose answers take some work, which another thread does meanwhile. Now and then a client gets an answer to
-//! what somebody else has asked.
+//! A server whose answers take some work, which another thread does. Now and then a client gets the answer to another
+//! client's request.
 //!
 //! ```sh
 //! cargo run --example broken -- reused-token 8000
 //! cargo run --example check -- uppercase tcp://127.0.0.1:8000 --only heir
 //! ```
 //!
-//! Prevented by rule 4 of `docs/design.md`, *tokens carry a generation*: the result of a job names a slot and its owner, and if
-//! the owner is another by now it means nothing. Done right in `src/reactor.rs`, `note_done`.
+//! Prevented by rule 4 of `docs/design.md`, *tokens carry a generation*: the result of a job names a slot and its
+//! owner, and is dropped if the slot has another owner by now. Done right in `src/reactor.rs`, `note_done`.
 
 use std::io::{Read, Result};
 use std::sync::mpsc::{Sender, channel};
@@ -20,11 +20,11 @@ use slab::Slab;
 
 use crate::client::attempt::attempt;
 use crate::client::outbox::Outbox;
-use crate::right::{BOTH, LISTENER, Next, READ_BYTES, newcomers};
+use crate::right::{BOTH, LISTENER, Next, READ_BYTES, new_connections};
 
 const WORKER: Token = Token(usize::MAX - 1);
 
-/// Stands for work: a look-up, a file, a long sum.
+/// In place of real work: a look-up, a file, a long computation.
 const WORK: Duration = Duration::from_millis(2);
 
 struct Asker {
@@ -86,7 +86,7 @@ pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
                 askers.remove(key);
             }
         }
-        for mut stream in newcomers(&listener) {
+        for mut stream in new_connections(&listener) {
             if poll.registry().register(&mut stream, Token(askers.vacant_key()), BOTH).is_ok() {
                 askers.insert(Asker { stream, outbox: Outbox::default(), is_waiting: false });
             }

@@ -1,8 +1,8 @@
-//! The server without a fault: each piece of the museum differs from this one in a single thing.
+//! The server without a bug: each piece of the museum differs from this one in a single thing.
 //!
-//! It answers every byte in upper case. The loop is [`serve`], a connection is [`Uppercase`], and pieces use the one that is
-//! not their subject. It keeps the rules that the pieces break; what it lacks is what needs more than a page: deadlines,
-//! budgets, a limit of connections, orderly stopping. `src/reactor.rs` and `src/connection.rs` have them.
+//! It answers every byte in upper case. The loop is [`serve`], a connection is [`Uppercase`]; a piece replaces one of
+//! them and uses the other. It keeps the rules that the pieces break; it leaves out what needs more than a page:
+//! deadlines, budgets, a limit of connections, graceful shutdown. `src/reactor.rs` and `src/connection.rs` have them.
 
 use std::io::{self, ErrorKind, Read};
 use std::iter;
@@ -20,7 +20,7 @@ pub(crate) const LISTENER: Token = Token(usize::MAX);
 pub(crate) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 pub(crate) const READ_BYTES: usize = 16 * 1024;
 
-/// What is to be done with a connection after an event.
+/// What to do with a connection after an event.
 #[derive(PartialEq)]
 pub(crate) enum Next {
     Wait,
@@ -31,8 +31,8 @@ pub(crate) trait Connection {
     fn on_event(&mut self, event: &Event) -> io::Result<Next>;
 }
 
-/// The loop: wait, serve those with news, welcome the newcomers.
-pub(crate) fn serve<C: Connection>(mut listener: TcpListener, welcome: fn(TcpStream) -> C) -> io::Result<()> {
+/// The loop: wait, serve the connections with events, accept new connections.
+pub(crate) fn serve<C: Connection>(mut listener: TcpListener, open: fn(TcpStream) -> C) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
     let mut connections: Slab<C> = Slab::new();
@@ -47,18 +47,18 @@ pub(crate) fn serve<C: Connection>(mut listener: TcpListener, welcome: fn(TcpStr
                 connections.remove(key);
             }
         }
-        // After the events, so that none of them can meet a newcomer; and in each turn, because somebody who left may have
-        // made room for one who has been waiting.
-        for mut stream in newcomers(&listener) {
+        // After the events, so that no event can meet a new connection in a reused slot; and in each turn, because a
+        // connection that closed may have freed the descriptor for a client that waits.
+        for mut stream in new_connections(&listener) {
             if poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok() {
-                connections.insert(welcome(stream));
+                connections.insert(open(stream));
             }
         }
     }
 }
 
-/// Everybody who waits to be accepted, as far as descriptors suffice.
-pub(crate) fn newcomers(listener: &TcpListener) -> impl Iterator<Item = TcpStream> {
+/// Accepts the waiting clients, as far as descriptors suffice.
+pub(crate) fn new_connections(listener: &TcpListener) -> impl Iterator<Item = TcpStream> {
     iter::from_fn(|| {
         loop {
             match attempt(|| listener.accept()) {
@@ -80,13 +80,13 @@ impl Uppercase {
         Self { stream, outbox: Outbox::default() }
     }
 
-    /// Returns when both directions may wait: either there is nothing to read, or what is written is not taken. While it
-    /// isn't, nothing is read, so that at most one buffer waits here.
+    /// Returns when both directions may wait: either there is nothing to read, or the socket takes no more output.
+    /// Until it does, nothing is read, so that at most one buffer is pending.
     pub(crate) fn converse(&mut self) -> io::Result<Next> {
         self.converse_and_tell(|_| {})
     }
 
-    /// The same, and `tell` learns the length of every read: an event may stand for many of them.
+    /// Like `converse`, and calls `tell` with the length of every read: one event may announce many reads.
     pub(crate) fn converse_and_tell(&mut self, mut tell: impl FnMut(usize)) -> io::Result<Next> {
         let mut buffer = [0; READ_BYTES];
         self.outbox.flush(&mut self.stream)?;
@@ -105,7 +105,8 @@ impl Uppercase {
         Ok(Next::Wait)
     }
 
-    /// The same, for loops that only ask whether it goes on. An error is about this connection, and ends nothing else.
+    /// Like `converse`; returns whether the connection stays open. An error is about this connection, and ends nothing
+    /// else.
     pub(crate) fn stays(&mut self) -> bool {
         self.converse().is_ok_and(|next| next == Next::Wait)
     }

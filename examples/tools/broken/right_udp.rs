@@ -1,13 +1,15 @@
-//! Sums over UDP without a fault, for the pieces that receive datagrams.
+//! Sums over UDP without a bug, for the pieces that receive datagrams.
 
 use std::io;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use reactor::limits::DATAGRAM_BYTES_MAX;
 
 use crate::client::attempt::attempt;
 use crate::sum;
+
+/// The longest payload over IPv4 (RFC 768, RFC 791).
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 pub(crate) fn serve(mut socket: UdpSocket) -> io::Result<()> {
     let mut poll = Poll::new()?;
@@ -18,7 +20,7 @@ pub(crate) fn serve(mut socket: UdpSocket) -> io::Result<()> {
         attempt(|| poll.poll(&mut events, None))?;
         while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
             if let Some(answer) = sum::answer(&buffer[..count]) {
-                // A datagram may always be lost, so one that cannot be sent is no reason to end.
+                // A datagram may always be lost, so one that cannot be sent is not a reason to exit.
                 let _ = socket.send_to(answer.as_bytes(), from);
             }
         }

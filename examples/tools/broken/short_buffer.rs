@@ -1,4 +1,4 @@
-//! Short requests are answered. A long one is not answered at all; or, what is worse, one that is wrong from some byte on is
+//! Short requests are answered. A long one is not answered at all; or worse, one that is wrong after some byte is
 //! answered as if it were right.
 //!
 //! ```sh
@@ -6,9 +6,9 @@
 //! printf '%-600s%s' '{"A":7,"B":4}' 'and more' | nc -u -w1 127.0.0.1 8000     # {"Sum":11}
 //! ```
 //!
-//! Prevented by the contract of `sum` (`docs/protocols.md`: what is truncated is dropped and counted). What does not fit into
-//! the buffer of recv(2) is thrown away, and nothing tells it but `MSG_TRUNC`. Done right in `src/datagram.rs`: its buffer has
-//! a byte more than the longest datagram it takes.
+//! Prevented by the contract of `sum` (`docs/protocols.md`: a truncated datagram is dropped and counted). recv(2) drops
+//! the bytes that do not fit into its buffer, and only `MSG_TRUNC` reports that. Done right in `src/datagram.rs`: its
+//! buffer is one byte longer than the longest datagram it takes.
 
 use std::io::Result;
 

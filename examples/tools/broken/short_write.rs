@@ -1,14 +1,14 @@
-//! Short answers are right, and so are long ones to a client that reads fast. To one that reads slowly, pieces are missing
-//! in the middle, without any error on either side.
+//! Short answers are right, and so are long ones to a client that reads fast. For a client that reads slowly, parts in
+//! the middle are missing, without any error on either side.
 //!
 //! ```sh
 //! cargo run --example broken -- short-write 8000
 //! yes letters | head -c 40M | nc -N 127.0.0.1 8000 | (sleep 1; wc -c)     # fewer than 41943040
 //! ```
 //!
-//! Prevented by rule 3 of `docs/design.md`, *output is written first*, together with an outbox that keeps what was not
-//! taken. Done right in `src/connection.rs`, `flush`, and `src/outbox.rs`, `advance`: only what `write(2)` says it has taken
-//! is gone.
+//! Prevented by rule 3 of `docs/design.md`, *output is written first*, together with an outbox that keeps the bytes
+//! that were not taken. Done right in `src/connection.rs`, `flush`, and `src/outbox.rs`, `advance`: only the bytes that
+//! `write(2)` reports as taken are removed.
 
 use std::io::{Read, Result, Write};
 

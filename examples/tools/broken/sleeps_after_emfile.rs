@@ -1,14 +1,14 @@
-//! With more clients than descriptors, some have to wait: that is as it should be. But when the others leave, those who wait
-//! are not served, although there is room now; not before somebody new comes.
+//! With more clients than descriptors, some must wait: that is correct. But when the others close, the waiting clients
+//! are not served, although there are descriptors now; not before a new client connects.
 //!
 //! ```sh
 //! (ulimit -n 20; target/debug/examples/broken sleeps-after-emfile 8000)
 //! for i in $(seq 20); do (sleep 5; echo $i) | nc -N 127.0.0.1 8000 & done; wait     # does not return
 //! ```
 //!
-//! Prevented by rule 5 of `docs/design.md`: what resumes accepting is sure to come, a connection that closes, and after an
-//! error a deadline as well. Those who wait in the accept queue have had their edge, and no other one comes. Done right in
-//! `src/reactor/accept.rs`.
+//! Prevented by rule 5 of `docs/design.md`: accepting is always resumed, by a connection that closes, and after an
+//! error by a deadline as well. The clients in the accept queue have had their edge, and no other one comes. Done right
+//! in `src/reactor/accept.rs`.
 
 use std::io::Result;
 
@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::client::attempt::attempt;
-use crate::right::{BOTH, LISTENER, Uppercase, newcomers};
+use crate::right::{BOTH, LISTENER, Uppercase, new_connections};
 
 pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
     let mut poll = Poll::new()?;
@@ -28,7 +28,7 @@ pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
         attempt(|| poll.poll(&mut events, None))?;
         for event in &events {
             if event.token() == LISTENER {
-                for mut stream in newcomers(&listener) {
+                for mut stream in new_connections(&listener) {
                     if poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok() {
                         connections.insert(Uppercase::new(stream));
                     }

@@ -1,11 +1,11 @@
-//! The protocol `sum`, as far as the pieces need it: `{"A":7,"B":4}` is answered by `{"Sum":11}`.
+//! The part of the protocol `sum` that the pieces need: `{"A":7,"B":4}` is answered by `{"Sum":11}`.
 
 use serde_json::{Deserializer, Value};
 
 const REQUEST_BYTES_MAX: usize = 4096;
 
-/// Takes all whole requests from the front of what has been received. Gives their answers; and an error line if what follows
-/// is none, so that there is no telling where the next one begins.
+/// Takes all whole requests from the front of the input. Returns their answers; and an error line if the next bytes are
+/// not a request, so that the start of the one after it is unknown.
 pub(crate) fn take(input: &mut Vec<u8>) -> (String, Option<String>) {
     let mut values = Deserializer::from_slice(input).into_iter::<Value>();
     let mut answers = String::new();
@@ -22,7 +22,7 @@ pub(crate) fn take(input: &mut Vec<u8>) -> (String, Option<String>) {
     (answers, refusal.or_else(|| too_long.then(|| error("too long"))))
 }
 
-/// The answer to what must be a request and nothing else.
+/// Returns the answer to bytes that must be exactly one request.
 pub(crate) fn answer(text: &[u8]) -> Option<String> {
     answer_to(&serde_json::from_slice(text).ok()?)
 }

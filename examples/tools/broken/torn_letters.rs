@@ -1,5 +1,5 @@
-//! Letters of all languages are answered in upper case, by hand and from files. Over a network one of them stays small now and
-//! then, and nobody knows why.
+//! Letters of all languages are answered in upper case, by hand and from files. Over a network a letter now and then
+//! stays in lower case, for no visible reason.
 //!
 //! ```sh
 //! cargo run --example broken -- torn-letters 8000

@@ -1,5 +1,5 @@
-//! What is short is answered. Of what is long and comes at once, the beginning is; the rest only when the client sends
-//! something more, and that again not to the end. The server is idle meanwhile.
+//! Short input is answered. Of long input that arrives at once, only the beginning is answered; more of it only when
+//! the client sends again, and again not all. Meanwhile the server is idle.
 //!
 //! ```sh
 //! cargo run --example broken -- waits-after-budget 8000
@@ -18,7 +18,7 @@ use crate::client::attempt::attempt;
 use crate::client::outbox::Outbox;
 use crate::right::{Connection, Next};
 
-/// Reads for one event, so that nobody who sends much keeps the others waiting.
+/// Reads for one event, so that a client that sends much does not keep the others waiting.
 const READS_MAX: usize = 4;
 
 pub(crate) struct WaitsAfterBudget {

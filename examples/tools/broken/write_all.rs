@@ -1,14 +1,14 @@
-//! All answers are right and whole. But while one client does not read its answer nobody else is served, and the server needs
-//! a whole processor.
+//! All answers are right and complete. But while one client does not read its answer no other client is served, and the
+//! server uses a whole processor.
 //!
 //! ```sh
 //! cargo run --example broken -- write-all 8000
 //! yes letters | socat -u - TCP:127.0.0.1:8000 &
-//! echo hello | nc -N 127.0.0.1 8000                                     # no answer as long as that one stays
+//! echo hello | nc -N 127.0.0.1 8000                                     # no answer while the first one is connected
 //! ```
 //!
-//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*. Done right in `src/connection.rs`, `flush`:
-//! after `WouldBlock` the rest stays in the outbox, and the loop turns to somebody else.
+//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*. Done right in `src/connection.rs`,
+//! `flush`: after `WouldBlock` the rest stays in the outbox, and the loop turns to other connections.
 
 use std::io::{Read, Result, Write};
 

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{left, told};
+use crate::peer::{in_words, left};
 use crate::protocol::Protocol;
 
-/// After so long a question counts as lost, and is asked again.
+/// The time after which a question counts as lost and is asked again.
 const LOST: Duration = Duration::from_millis(500);
 
 static ASKED: AtomicUsize = AtomicUsize::new(1000);
 
-/// A socket that is connected to the address that is asked: an answer from another one would not come in.
+/// A socket that is connected to the server's address: the kernel drops datagrams from any other address.
 pub(crate) struct Asker {
     socket: UdpSocket,
     deadline: Instant,
@@ -33,7 +33,7 @@ impl Asker {
         Ok(Self { socket, deadline })
     }
 
-    /// Asks until anything comes, be it the answer or not. Fails when the network refuses.
+    /// Asks until any datagram comes, whether it is the answer or not. Fails when the network refuses.
     pub(crate) fn hears_something(&self) -> io::Result<()> {
         loop {
             self.send(&Protocol::Sum.question(0));
@@ -53,14 +53,14 @@ impl Asker {
         self.ask_after(&[])
     }
 
-    /// Asks, and is answered; and that answer is the first that comes after `before` was sent, which deserves none.
+    /// Asks, and gets the answer: the first datagram after `before` was sent, which must get no answer.
     pub(crate) fn ask_after(&self, before: &[u8]) -> Verdict {
         let number = ASKED.fetch_add(1, Ordering::Relaxed);
         let (question, answer) = (Protocol::Sum.question(number), Protocol::Sum.answer(number));
         self.exchange(&question, &answer, before)
     }
 
-    /// Sends a question, again if nothing comes, and gets the answer.
+    /// Sends a question, again if nothing comes, and expects the answer.
     pub(crate) fn exchange(&self, question: &[u8], answer: &[u8], before: &[u8]) -> Verdict {
         let sent = if before.is_empty() {
             excerpt(question)
@@ -69,13 +69,13 @@ impl Asker {
         };
         loop {
             self.send(question);
-            let came = match self.receive() {
-                Ok(came) if came == answer => return Ok(()),
-                Ok(came) => excerpt(&came),
+            let got = match self.receive() {
+                Ok(got) if got == answer => return Ok(()),
+                Ok(got) => excerpt(&got),
                 Err(error) if left(self.deadline).is_ok() && is_silence(&error) => continue,
-                Err(error) => told(&error),
+                Err(error) => in_words(&error),
             };
-            return Err(Miss::new(sent, came, excerpt(answer)));
+            return Err(Miss::new(sent, got, excerpt(answer)));
         }
     }
 

@@ -12,11 +12,11 @@ const GLUED_QUESTIONS: usize = 500;
 const BURST_BYTES: usize = 1024 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("answers", "whoever asks is answered, and may ask again", Protocol::TALKING, answers),
-    demand("steady", "after 1000 questions on a connection it still answers", Protocol::ASKED, steady),
+    demand("answers", "a client is answered, and may ask again", Protocol::TALKING, answers),
+    demand("steady", "a connection is still answered after 1000 questions", Protocol::ASKED, steady),
     demand("glued", "500 questions in one write get 500 answers, in order", Protocol::STREAMS, glued),
     demand("split", "a question may come in pieces, down to single bytes", Protocol::STREAMS, split),
-    demand("burst", "a megabyte of questions at once is answered to the end", Protocol::STREAMS, burst),
+    demand("burst", "a megabyte of questions at once is answered completely", Protocol::STREAMS, burst),
     demand(
         "late-reader",
         "a client that reads late gets all answers, whole and in order",
@@ -38,7 +38,7 @@ fn answers(trial: &Trial) -> Verdict {
     let mut client = trial.connect()?;
     trial.ask(&mut client)?;
     if trial.protocol == Protocol::Time {
-        // It tells the time once, and then waits for the client to leave.
+        // The server sends the time once, and then waits for the client to close.
         client.send(b"whatever")?;
         client.finish()?;
         return client.expect_end();
@@ -52,7 +52,7 @@ fn steady(trial: &Trial) -> Verdict {
 }
 
 fn glued(trial: &Trial) -> Verdict {
-    let mut client = trial.acquaintance()?;
+    let mut client = trial.answered_client()?;
     let questions: Vec<_> = (0..GLUED_QUESTIONS).flat_map(|number| trial.protocol.question(number)).collect();
     let answers: Vec<_> = (0..GLUED_QUESTIONS).flat_map(|number| trial.protocol.answer(number)).collect();
     client.send(&questions)?;
@@ -60,7 +60,7 @@ fn glued(trial: &Trial) -> Verdict {
 }
 
 fn split(trial: &Trial) -> Verdict {
-    let mut client = trial.acquaintance()?;
+    let mut client = trial.answered_client()?;
     let [first, second, third] = [1, 2, 3].map(|number| trial.protocol.question(number));
     let [one, two, three] = [1, 2, 3].map(|number| trial.protocol.answer(number));
     // The first answer shows that the first half of the second question has been read.
@@ -74,7 +74,7 @@ fn split(trial: &Trial) -> Verdict {
 }
 
 fn burst(trial: &Trial) -> Verdict {
-    let mut client = trial.acquaintance()?;
+    let mut client = trial.answered_client()?;
     let (questions, answers) = trial.protocol.questions(BURST_BYTES);
     client.exchange(&questions, false, &answers, Reading::AtOnce)
 }

@@ -1,4 +1,4 @@
-//! Datagrams: each is whole or nothing, and most that may come deserve no answer.
+//! Datagrams: each is whole or nothing, and most of those that may come get no answer.
 
 use crate::client::url::Transport;
 use crate::demand::Demand;
@@ -8,18 +8,18 @@ use crate::trial::Trial;
 
 const ASKERS: usize = 20;
 
-/// No datagram over IPv4 has more (65,535 bytes less the headers of IP and UDP: RFC 791, RFC 768).
+/// The most bytes of a datagram over IPv4 (65,535 bytes less the headers of IP and UDP: RFC 791, RFC 768).
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// Lengths between the buffers that servers tend to have.
 const LENGTHS: [usize; 6] = [300, 600, 1200, 2000, 5000, 60_000];
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("answers", "whoever asks is answered, and may ask again", answers),
-    demand("many", "each of twenty that ask at the same time gets its own answer", many),
-    demand("silence", "what is no question gets no answer, least of all an answer", silence),
-    demand("whole", "a datagram is taken as a whole: no question that goes on with rubbish is answered", whole),
-    demand("large", "the largest datagram there is does no harm", large),
+    demand("answers", "a client is answered, and may ask again", answers),
+    demand("many", "each of twenty clients that ask at the same time gets its own answer", many),
+    demand("silence", "a datagram that is not a question, such as an answer, gets no answer", silence),
+    demand("whole", "a datagram is taken whole: a question followed by rubbish gets no answer", whole),
+    demand("large", "the largest possible datagram does no harm", large),
     demand("empty", "an empty datagram does no harm", empty),
 ];
 
@@ -79,5 +79,5 @@ fn large(trial: &Trial) -> Verdict {
 fn empty(trial: &Trial) -> Verdict {
     let asker = trial.asker()?;
     asker.send(b"");
-    asker.ask().map_err(|miss| miss.when("an empty datagram has come, and then somebody asks"))
+    asker.ask().map_err(|miss| miss.when("an empty datagram was sent, and then a client asks"))
 }

@@ -1,4 +1,4 @@
-//! What is demanded, of whom.
+//! The demands, and the servers that each is for.
 
 use crate::client::url::Transport;
 use crate::files::Files;
@@ -14,14 +14,14 @@ pub(crate) struct Demand {
     pub(crate) text: &'static str,
     pub(crate) protocols: &'static [Protocol],
     pub(crate) transport: Transport,
-    /// It can only be tried by somebody who may watch the server's process and send it signals.
+    /// Trying it takes permission to watch the server's process and to send it signals.
     pub(crate) needs_process: bool,
-    /// It is about this protocol, and not about I/O.
+    /// It is about the protocol, not about I/O.
     pub(crate) is_fine: bool,
     pub(crate) run: fn(&Trial) -> Verdict,
 }
 
-/// What is to be checked.
+/// The server to check, and how much of it.
 pub(crate) struct Scope {
     pub(crate) protocol: Protocol,
     pub(crate) transport: Transport,
@@ -34,7 +34,7 @@ impl Demand {
         self.protocols.contains(&scope.protocol) && self.transport == scope.transport && (scope.full || !self.is_fine)
     }
 
-    /// For whom it is demanded.
+    /// The servers that the demand is for, in words.
     pub(crate) fn when(&self) -> String {
         let names: Vec<_> = self.protocols.iter().map(|protocol| protocol.name()).collect();
         let transport = if self.transport == Transport::Tcp { "TCP" } else { "UDP" };
@@ -44,7 +44,8 @@ impl Demand {
     }
 }
 
-/// Every demand, in the order in which they are tried: first what all others rest on, last what a server may not survive.
+/// All demands, in the order in which they are tried: first those that all others rest on, last those that a server may
+/// not survive.
 pub(crate) fn all() -> impl Iterator<Item = &'static Demand> {
     let streams = conversation::DEMANDS.iter().chain(ending::DEMANDS).chain(upload::DEMANDS).chain(neighbour::DEMANDS);
     let tcp_and_udp = streams.chain(datagram::DEMANDS).chain(finer::DEMANDS);

@@ -3,30 +3,31 @@
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{PENDING_BYTES, Reading, Room, told};
+use crate::peer::{PENDING_BYTES, Reading, Room, in_words};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
-/// How often a client tries what depends on what arrives together.
+/// Attempts of a client whose result depends on which segments arrive together.
 const ROUNDS: usize = 20;
 
-/// Questions whose answers the kernels hold, so that all of them are under way when the server comes to the mistake.
+/// Bytes of questions whose answers fit into the kernels' buffers, so that all answers are under way when the server
+/// reaches the mistake.
 const UNDER_WAY_BYTES: usize = 128 * 1024;
 
-/// Input that the server need not have read when it refuses.
+/// Bytes of input that the server need not have read when it refuses.
 const UNREAD_BYTES: usize = 64 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("fin", "a question is answered that arrives together with the client's FIN", Protocol::ASKED, fin),
+    demand("fin", "a question that arrives together with the client's FIN is answered", Protocol::ASKED, fin),
     demand(
         "half-close",
-        "after the client's FIN all its questions are still answered, then comes the end",
+        "after the client's FIN the server answers all its questions, then closes",
         Protocol::STREAMS,
         half_close,
     ),
     demand(
         "refusal",
-        "what is asked before a mistake is answered, and the mistake is told, before the end",
+        "questions before a mistake are answered, then come an error line and the end",
         &[Protocol::Sum],
         refusal,
     ),
@@ -70,7 +71,7 @@ fn refusal(trial: &Trial) -> Verdict {
     if is_told && end.is_none() {
         return Ok(());
     }
-    let then = end.map_or_else(|| "the end".to_owned(), |error| told(&error));
+    let then = end.map_or_else(|| "the end".to_owned(), |error| in_words(&error));
     let sent = "many questions, a mistake, and more";
     Err(Miss::new(
         sent,

@@ -1,4 +1,4 @@
-//! The files that a server saves, as far as the checker may look at them.
+//! The saved files of a server, if the checker may read them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,10 +11,10 @@ use crate::miss::{Miss, Verdict, excerpt};
 use crate::protocol::RUN;
 use crate::sweep::sweep;
 
-/// What the server makes of a name that exists.
+/// What the server does with a name that exists.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Existing {
-    /// It is refused
+    /// The upload is refused
     Refuse,
     /// The new file takes the place of the old one
     Replace,
@@ -24,36 +24,36 @@ pub(crate) enum Existing {
 
 #[derive(Clone)]
 pub(crate) struct Files {
-    /// Where they are, if that is known. Otherwise only what the server says is judged.
+    /// The directory, if it is known. Otherwise only the server's answers are judged.
     pub(crate) directory: Option<PathBuf>,
     pub(crate) existing: Existing,
 }
 
 impl Files {
-    /// This file is there, byte for byte.
+    /// Expects this file, byte for byte.
     pub(crate) fn has(&self, name: &str, contents: &[u8]) -> Verdict {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let came = match fs::read(directory.join(name)) {
+        let got = match fs::read(directory.join(name)) {
             Ok(bytes) if bytes == contents => return Ok(()),
             Ok(bytes) => format!("in the file: {}", excerpt(&bytes)),
             Err(error) => format!("no file: {error}"),
         };
-        Err(Miss::new(format!("a file {name}"), came, excerpt(contents)))
+        Err(Miss::new(format!("a file {name}"), got, excerpt(contents)))
     }
 
-    /// Removes all files of this run that can be reached.
+    /// Removes all files of this run, if the directory is known.
     pub(crate) fn remove(&self) -> Result<()> {
         self.directory.as_deref().map_or(Ok(()), |directory| sweep(directory, &RUN).map(drop))
     }
 
-    /// Nothing with this name is there.
-    pub(crate) fn lacks(&self, name: &str) -> Verdict {
+    /// Expects no file of this name.
+    pub(crate) fn has_no(&self, name: &str) -> Verdict {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let came = match fs::symlink_metadata(directory.join(name)) {
+        let got = match fs::symlink_metadata(directory.join(name)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => error.to_string(),
             Ok(found) => format!("a file of {} bytes", found.len()),
         };
-        Err(Miss::new(format!("a part of the file {name}"), came, "no file with this name"))
+        Err(Miss::new(format!("a part of the file {name}"), got, "no file with this name"))
     }
 }

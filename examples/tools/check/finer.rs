@@ -1,20 +1,20 @@
-//! What `docs/protocols.md` says about one protocol alone.
+//! The rules of `docs/protocols.md` for one protocol.
 
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::told;
+use crate::peer::in_words;
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
-/// No answer here is longer.
+/// More than any answer here.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    sum("other-members", "members that are none of ours are ignored, and small letters will do", |trial| {
+    sum("other-members", "unknown members are ignored, and names may be in lower case", |trial| {
         answered(trial, br#"{"x":[{}],"b":1,"a":2}"#, &["{\"Sum\":3}"])
     }),
-    sum("wrong-value", "a value that is no request gets an error line, and the connection goes on", |trial| {
+    sum("wrong-value", "a value that is not a request gets an error line, and the connection stays open", |trial| {
         answered(trial, br#"[1]{"A":1.0,"B":2}{"A":1,"A":1,"B":2}{"A":1,"B":2}"#, &[ERROR, ERROR, ERROR, "{\"Sum\":3}"])
     }),
     sum("overflow", "a sum that does not fit into 64 bits is refused", |trial| {
@@ -23,7 +23,7 @@ pub(crate) const DEMANDS: &[Demand] = &[
     sum("cut-short", "a FIN in the middle of a request gets an error line", |trial| {
         answered(trial, br#"{"A":1,"#, &[ERROR])
     }),
-    sum("too-long", "a request of more than 4 KiB gets an error line, and the end", |trial| {
+    sum("too-long", "a request of more than 4 KiB gets an error line, then the end", |trial| {
         answered(trial, &[br#"{"A":1,"#, &[b' '; 5000][..]].concat(), &[ERROR])
     }),
     Demand {
@@ -33,17 +33,21 @@ pub(crate) const DEMANDS: &[Demand] = &[
             trial.asker()?.exchange(question, format!("{OVERFLOW}\n").as_bytes(), &[])
         })
     },
-    uppercase("unicode", "letters of all languages are upper-cased, and what is no UTF-8 passes", |trial| {
-        answered_exactly(trial, "straße ñandú\n".as_bytes(), "STRASSE ÑANDÚ\n".as_bytes())?;
-        answered_exactly(trial, b"a\xff\xc3", b"A\xff\xc3")
-    }),
-    uppercase("torn", "a letter may come in pieces", torn),
+    uppercase(
+        "unicode",
+        "letters of all languages are upper-cased, and bytes that are not UTF-8 pass unchanged",
+        |trial| {
+            answered_exactly(trial, "straße ñandú\n".as_bytes(), "STRASSE ÑANDÚ\n".as_bytes())?;
+            answered_exactly(trial, b"a\xff\xc3", b"A\xff\xc3")
+        },
+    ),
+    uppercase("torn", "the bytes of a letter may arrive in pieces", torn),
     uppercase("exit", "a line that is exactly exit ends the connection, unanswered", |trial| {
         answered_exactly(trial, b"EXIT\nexit now\nexit\nmore", b"EXIT\nEXIT NOW\n")
     }),
 ];
 
-/// A line that tells some error.
+/// How an error line begins.
 const ERROR: &str = "{\"Error\":";
 const OVERFLOW: &str = "{\"Error\":\"sum overflows\"}";
 
@@ -57,7 +61,7 @@ const fn uppercase(name: &'static str, text: &'static str, run: fn(&Trial) -> Ve
 }
 
 fn torn(trial: &Trial) -> Verdict {
-    let mut client = trial.acquaintance()?;
+    let mut client = trial.answered_client()?;
     let (question, answer) = (trial.protocol.question(1), trial.protocol.answer(1));
     // The answer shows that the first half of the letter has been read.
     client.send(&[&question, &b"stra\xc3"[..]].concat())?;
@@ -66,29 +70,29 @@ fn torn(trial: &Trial) -> Verdict {
     client.expect(b"STRASSE\n")
 }
 
-/// What is sent, with FIN, is answered by lines that begin so, and the end.
+/// Sends bytes with FIN, and expects lines that begin like `expected`, then the end.
 fn answered(trial: &Trial, sent: &[u8], expected: &[&str]) -> Verdict {
-    let came = converse(trial, sent)?;
-    let lines: Vec<_> = came.split_inclusive(|byte| *byte == b'\n').collect();
+    let got = converse(trial, sent)?;
+    let lines: Vec<_> = got.split_inclusive(|byte| *byte == b'\n').collect();
     let fits = |(line, start): (&&[u8], &&str)| line.starts_with(start.as_bytes()) && line.ends_with(b"\n");
     if lines.len() == expected.len() && lines.iter().zip(expected).all(fits) {
         return Ok(());
     }
-    Err(Miss::new(excerpt(sent), excerpt(&came), format!("lines that begin with {}", expected.join(", "))))
+    Err(Miss::new(excerpt(sent), excerpt(&got), format!("lines that begin with {}", expected.join(", "))))
 }
 
 fn answered_exactly(trial: &Trial, sent: &[u8], expected: &[u8]) -> Verdict {
-    let came = converse(trial, sent)?;
-    if came == expected {
+    let got = converse(trial, sent)?;
+    if got == expected {
         return Ok(());
     }
-    Err(Miss::new(excerpt(sent), excerpt(&came), excerpt(expected)))
+    Err(Miss::new(excerpt(sent), excerpt(&got), excerpt(expected)))
 }
 
-/// All that is answered, up to the end.
+/// Sends bytes with FIN, and returns all that comes up to the end.
 fn converse(trial: &Trial, sent: &[u8]) -> Result<Vec<u8>, Miss> {
     let mut client = trial.connect()?;
     client.send_with_fin(sent)?;
-    let (came, end) = client.rest(ANSWER_BYTES_MAX);
-    end.map_or(Ok(came), |error| Err(Miss::new(excerpt(sent), told(&error), "the end")))
+    let (got, end) = client.rest(ANSWER_BYTES_MAX);
+    end.map_or(Ok(got), |error| Err(Miss::new(excerpt(sent), in_words(&error), "the end")))
 }

@@ -1,4 +1,4 @@
-//! Tries what the book demands of a server, in whatever language it is written, and tells how it failed.
+//! Checks a server, in any language, against the demands of the book, and reports what it did wrong.
 //!
 //! ```sh
 //! cargo run --example check -- --list
@@ -9,19 +9,20 @@
 //! cargo run --example check -- sum tcp://127.0.0.1:5656 --pid $(pidof reactor)
 //! ```
 //!
-//! A demand is about non-blocking I/O and holds for every protocol it can be said in; `--full` adds what `docs/protocols.md`
-//! says about this protocol alone. With the number of its process, on Linux, the server is also watched (processor,
-//! memory), stopped and continued, and given fewer descriptors for a moment.
+//! A demand is about non-blocking I/O and applies to every protocol that can express it; `--full` adds the rules that
+//! `docs/protocols.md` has for one protocol. With its process ID, on Linux, the server is also watched (processor,
+//! memory), stopped and continued, and limited to fewer descriptors for a moment.
 //!
-//! A server of files is left with some twenty, whose names begin with `check-`. Over the wire one only hears that they are saved;
-//! with `--directory` they are looked at, and removed at the end.
+//! A file server keeps some twenty files, whose names begin with `check-`. Without `--directory` only the server's
+//! answers are checked; with it the files are compared too, and removed at the end.
 //!
 //! # Where to read
 //!
-//! `demand.rs` lists the demands; they stand in `conversation.rs`, `ending.rs`, `neighbour.rs`, `upload.rs`, `datagram.rs`,
-//! `finer.rs` and, for those that need the process, `linux/`. `trial.rs` is what a demand is given, `peer.rs` and `asker.rs` are
-//! its clients, `protocol.rs` is what they say, `files.rs` is what they find, `miss.rs` is how a demand was missed. All of it
-//! blocks, with a deadline: whoever checks a server has nothing else to do meanwhile.
+//! `demand.rs` lists the demands; they are in `conversation.rs`, `ending.rs`, `neighbour.rs`, `upload.rs`,
+//! `datagram.rs`, `finer.rs` and, for those that need the process, `linux/`. `trial.rs` is the context of a demand,
+//! `peer.rs` and `asker.rs` are its clients over TCP and UDP, `protocol.rs` has their questions and answers, `files.rs`
+//! reads the saved files, `miss.rs` describes how a demand was missed. All calls block, with a deadline: a checker has
+//! nothing else to do meanwhile.
 
 #[path = "../../client"]
 mod client {
@@ -69,21 +70,22 @@ use crate::files::{Existing, Files};
 use crate::protocol::{Protocol, RUN};
 use crate::trial::Trial;
 
-/// Tries what the book demands of a server, and tells how it failed.
+/// Checks a server against the demands of the book, and reports what it did wrong.
 ///
-/// Exit code: 0 when every demand that was tried is met, 1 when one is not or nobody answers, 2 for wrong usage.
+/// Exit code: 0 when every demand that was tried is met, 1 when one is not or the server does not answer, 2 for wrong
+/// usage.
 #[derive(Parser)]
 #[command(name = "check")]
 struct Cli {
-    /// What the server speaks
+    /// The protocol of the server
     #[arg(required_unless_present = "list")]
     protocol: Option<Protocol>,
 
-    /// Where it listens, such as 127.0.0.1:8000, :8000 or, for sum only, udp://127.0.0.1:8000
+    /// Where the server listens, such as 127.0.0.1:8000, :8000 or, for sum only, udp://127.0.0.1:8000
     #[arg(required_unless_present = "list", value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     url: Option<Url>,
 
-    /// Tell what is demanded, and try nothing
+    /// Print the demands, and try nothing
     #[arg(long)]
     list: bool,
 
@@ -95,7 +97,7 @@ struct Cli {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     skip: Vec<String>,
 
-    /// Try also what the page of this protocol says, beyond non-blocking I/O
+    /// Try also the rules of this protocol in docs/protocols.md, beyond non-blocking I/O
     #[arg(long)]
     full: bool,
 
@@ -103,15 +105,15 @@ struct Cli {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pid: Option<i32>,
 
-    /// Where a server of files saves them, to look at what is there and to remove it at the end
+    /// The directory of a file server, to compare the saved files and remove them at the end
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
 
-    /// What a server of files makes of a name that exists
+    /// What a file server does with a name that exists
     #[arg(long, value_name = "POLICY", default_value = "refuse")]
     existing: Existing,
 
-    /// How long each demand may take
+    /// Time limit for each demand
     #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = span)]
     timeout: Duration,
 }
@@ -136,7 +138,7 @@ fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
     let known: Vec<_> = demand::all().filter(|demand| demand.applies(&scope)).collect();
     for name in cli.only.iter().chain(&cli.skip) {
         if known.iter().all(|demand| demand.name != name) {
-            usage(&format!("nothing with the name {name} is demanded here; --list tells the names"));
+            usage(&format!("no demand is named {name} here; --list prints the names"));
         }
     }
     if known.is_empty() {
@@ -157,7 +159,7 @@ fn usage(text: &str) -> ! {
     Error::raw(ErrorKind::ValueValidation, format!("{text}\n")).format(&mut Cli::command()).exit()
 }
 
-/// Prints a line. `println!` would panic when whoever reads has left.
+/// Prints a line. `println!` would panic when the reader of standard output has closed it.
 fn say(line: impl Display) -> Result<()> {
     match writeln!(io::stdout(), "{line}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::ReaderLeft),
@@ -173,7 +175,7 @@ fn list(demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
     Ok(())
 }
 
-/// The address to be tried: the only one of its name, or the first where a server is.
+/// Returns the address to try: the only one of its name, or the first at which a server answers.
 fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
     let addresses = url.addresses()?;
     if let [only] = addresses[..] {
@@ -186,15 +188,15 @@ fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
     url.first_of(addresses, "no server at", |address| is_there(address).map(|()| address))
 }
 
-/// Tries one demand after the other, and says what came of it.
+/// Tries one demand after the other, and prints the result of each.
 fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
     let address = find(url, cli.timeout)?;
     let trial = || Trial::new(address, scope, Instant::now() + cli.timeout, cli.pid);
     let (mut met, mut missed) = (0, 0);
-    let before = trial().anybody_is_served();
+    let before = trial().a_client_is_served();
     let mut is_gone = before.is_err();
     if let Err(miss) = before {
-        say(format_args!("nobody is answered as expected at {url}\n{miss}"))?;
+        say(format_args!("the server at {url} does not answer as expected\n{miss}"))?;
     }
     for demand in demands {
         if is_gone {
@@ -202,7 +204,7 @@ fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'
             continue;
         }
         if demand.needs_process && cli.pid.is_none() {
-            say(format_args!("-       {:<14}not tried: it needs --pid", demand.name))?;
+            say(format_args!("-       {:<14}not tried: needs --pid", demand.name))?;
             continue;
         }
         match (demand.run)(&trial()) {
@@ -213,7 +215,7 @@ fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'
             Err(miss) => {
                 say(format_args!("MISSED  {:<14}{}\n{miss}", demand.name, demand.text))?;
                 missed += 1;
-                is_gone = trial().anybody_is_served().is_err();
+                is_gone = trial().a_client_is_served().is_err();
             }
         }
     }
@@ -221,5 +223,5 @@ fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'
         say(format_args!("files whose names begin with {} are left with the server; --directory removes them", *RUN))?;
     }
     say(format_args!("{met} met, {missed} missed"))?;
-    if missed > 0 || is_gone { Failure::because("not all that is demanded is met") } else { Ok(()) }
+    if missed > 0 || is_gone { Failure::because("the server does not meet every demand") } else { Ok(()) }
 }

@@ -2,26 +2,26 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// What a demand comes to.
+/// The result of a demand.
 pub(crate) type Verdict = Result<(), Miss>;
 
 /// The bytes of an excerpt.
 pub(crate) const EXCERPT_BYTES: usize = 60;
 
-/// What was sent, what came and what should have come, in words.
+/// What the checker sent, got and expected, in words.
 pub(crate) struct Miss {
     when: Option<&'static str>,
     sent: String,
-    came: String,
+    got: String,
     expected: String,
 }
 
 impl Miss {
-    pub(crate) fn new(sent: impl Into<String>, came: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { when: None, sent: sent.into(), came: came.into(), expected: expected.into() }
+    pub(crate) fn new(sent: impl Into<String>, got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { when: None, sent: sent.into(), got: got.into(), expected: expected.into() }
     }
 
-    /// Says in what situation that was.
+    /// Names the situation, unless one is named already.
     pub(crate) fn when(mut self, situation: &'static str) -> Self {
         self.when.get_or_insert(situation);
         self
@@ -34,12 +34,12 @@ impl Display for Miss {
             writeln!(f, "          when      {when}")?;
         }
         writeln!(f, "          sent      {}", self.sent)?;
-        writeln!(f, "          came      {}", self.came)?;
+        writeln!(f, "          got       {}", self.got)?;
         write!(f, "          expected  {}", self.expected)
     }
 }
 
-/// Bytes as they are shown: escaped, and only the first of them if they are many.
+/// Bytes as text: escaped, and only the first of them if they are many.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     match bytes.len() {
         0 => "nothing".to_owned(),

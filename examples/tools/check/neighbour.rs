@@ -1,4 +1,4 @@
-//! Many clients, of which some do not behave: what one does, or fails to do, is no trouble for another.
+//! Many clients, of which some misbehave: no client may harm another.
 
 use std::thread;
 use std::time::Duration;
@@ -12,26 +12,31 @@ use crate::trial::Trial;
 
 const CLIENTS: usize = 100;
 
-/// How often somebody leaves before the answer comes, and somebody else takes the place.
+/// How many clients leave before their answer comes; another client then takes the place of each.
 const HEIRS: u32 = 20;
 const MOMENT: Duration = Duration::from_micros(100);
 
-/// More than both kernels hold of what is sent (tcp(7): at most `tcp_wmem` here and `tcp_rmem` there, 36 MiB on Linux 6.18), so
-/// that the rest is in the server.
+/// More than the send and receive buffers of both kernels hold (tcp(7): at most `tcp_wmem` here and `tcp_rmem` there,
+/// 36 MiB on Linux 6.18), so that the server has taken the rest.
 const TAKEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("many", "a hundred clients that come at the same time are all served", Protocol::ALL, many),
-    demand("silent", "a client that stops in the middle of a question holds up nobody", Protocol::TALKING, silent),
-    demand("reset", "a client that is reset, at whatever moment, takes nobody with it", Protocol::ALL, reset),
+    demand("many", "a hundred clients that connect at the same time are all served", Protocol::ALL, many),
+    demand(
+        "silent",
+        "a client that stops in the middle of a question delays no other client",
+        Protocol::TALKING,
+        silent,
+    ),
+    demand("reset", "a client that resets its connection, at any moment, harms no other client", Protocol::ALL, reset),
     demand(
         "deaf",
-        "of a client that does not read only so much is taken, and it holds up nobody",
+        "a client that does not read cannot fill the server's memory or block others",
         Protocol::STREAMS,
         deaf,
     ),
-    demand("garbage", "whatever bytes come, others are served", Protocol::ALL, garbage),
-    demand("heir", "an answer does not go to somebody else when the one who asked has left", Protocol::ASKED, heir),
+    demand("garbage", "whatever bytes a client sends, other clients are served", Protocol::ALL, garbage),
+    demand("heir", "the answer to a client that has left goes to no other client", Protocol::ASKED, heir),
 ];
 
 const fn demand(
@@ -46,12 +51,12 @@ const fn demand(
 fn many(trial: &Trial) -> Verdict {
     let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
     let mut clients = clients?;
-    let asked = "a hundred are connected, and each asks";
+    let asked = "a hundred clients are connected, and each asks";
     clients.iter_mut().try_for_each(|client| trial.ask(client)).map_err(|miss| miss.when(asked))
 }
 
 fn silent(trial: &Trial) -> Verdict {
-    let mut client = trial.acquaintance()?;
+    let mut client = trial.answered_client()?;
     let number = trial.number();
     let question = trial.protocol.question(number);
     let (first, second) = question.split_at(question.len() / 2);
@@ -72,19 +77,19 @@ fn deaf(trial: &Trial) -> Verdict {
     let (questions, _) = trial.protocol.questions(64 * 1024);
     let taken = client.send_until_stuck(&questions, TAKEN_BYTES_MAX);
     if taken >= TAKEN_BYTES_MAX {
-        let came = format!("{} MiB were taken, and there was no end", TAKEN_BYTES_MAX / 1024 / 1024);
+        let got = format!("{} MiB were taken without an end", TAKEN_BYTES_MAX / 1024 / 1024);
         return Err(Miss::new(
             "questions, without reading the answers",
-            came,
-            "that it stops taking them at some point",
+            got,
+            "a server that takes no more at some point",
         ));
     }
     #[cfg(target_os = "linux")]
     if let Some((before, process)) = watched {
         let grown = process.resident_bytes().saturating_sub(before);
         if grown > TAKEN_BYTES_MAX {
-            let came = format!("the server has grown by {grown} bytes");
-            return Err(Miss::new(format!("{taken} bytes, without reading"), came, "that it stays within a bound"));
+            let got = format!("the server has grown by {grown} bytes");
+            return Err(Miss::new(format!("{taken} bytes, without reading"), got, "memory within a bound"));
         }
     }
     trial.others_are_served("one client does not read its answers, and another one asks")?;
@@ -104,13 +109,13 @@ fn garbage(trial: &Trial) -> Verdict {
     ];
     for text in texts {
         let mut client = trial.connect()?;
-        // It may be refused before all of it has been sent, and by a reset: that is this client's affair.
+        // The server may refuse it early, even by a reset. Only the other clients matter here.
         let _ = client.send(text).and_then(|()| client.finish());
-        let (came, end) = client.rest(1024 * 1024);
+        let (got, end) = client.rest(1024 * 1024);
         if end
             .is_some_and(|error| matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
         {
-            return Err(Miss::new(format!("{}, and FIN", excerpt(text)), excerpt(&came), "an end, of whatever kind"));
+            return Err(Miss::new(format!("{}, and FIN", excerpt(text)), excerpt(&got), "an end of any kind"));
         }
         trial.others_are_served("one client has sent garbage, and another one asks")?;
     }
@@ -119,9 +124,9 @@ fn garbage(trial: &Trial) -> Verdict {
 
 fn heir(trial: &Trial) -> Verdict {
     for round in 0..HEIRS {
-        let mut leaves = trial.acquaintance()?;
+        let mut leaves = trial.answered_client()?;
         leaves.send(&trial.protocol.question(trial.number()))?;
-        // A server may work on the answer for some time, and each round looks into it at another moment.
+        // A server may work on the answer for some time, and each round resets at another moment of it.
         thread::park_timeout(round * MOMENT);
         leaves.reset();
         trial.others_are_served("one client has left before its answer came, and another one asks")?;
@@ -132,7 +137,7 @@ fn heir(trial: &Trial) -> Verdict {
 fn reset(trial: &Trial) -> Verdict {
     let question = trial.protocol.question(trial.number());
     for bytes in [&[][..], &question[..question.len() / 2], &question.repeat(100)] {
-        let mut client = trial.acquaintance()?;
+        let mut client = trial.answered_client()?;
         client.send(bytes)?;
         client.reset();
         trial.others_are_served("one client was reset, and another one asks")?;

@@ -1,4 +1,4 @@
-//! A TCP client that waits for as long as the demand has time, and tells what it saw.
+//! A TCP client that waits up to the deadline of its demand, and reports what it got.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -17,23 +17,23 @@ pub(crate) const PENDING_BYTES: usize = 6 * 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
 
-/// How much a client can take without reading.
+/// How many bytes the client's kernel holds while the client does not read.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Room {
-    /// What the kernel gives by default.
+    /// The kernel's default.
     Ample,
-    /// A few thousand bytes of answers. What it sends has ample room.
+    /// A few thousand bytes of answers, and the default for what the client sends.
     LittleToReceive,
-    /// A few segments; and as these are short, the server's kernel has little room for what it cannot send, too (tcp(7),
-    /// `TCP_MAXSEG`).
+    /// A few segments in both directions. As these are short, the server's kernel has little room for unsent bytes, too
+    /// (tcp(7), `TCP_MAXSEG`).
     Little,
 }
 
-/// When the answers to what is sent are read.
+/// When the client reads the answers.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Reading {
     AtOnce,
-    /// When the kernels have taken nothing more for a while.
+    /// When the kernels have taken no more bytes for a while.
     Late,
 }
 
@@ -48,7 +48,7 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr, room: Room, deadline: Instant) -> Result<Self, Miss> {
         Self::try_connect(address, room, deadline)
             .map(|stream| Self { stream, deadline, sent: "nothing".to_owned() })
-            .map_err(|error| Miss::new("a SYN", told(&error), "a connection"))
+            .map_err(|error| Miss::new("a SYN", in_words(&error), "a connection"))
     }
 
     fn try_connect(address: SocketAddr, room: Room, deadline: Instant) -> io::Result<TcpStream> {
@@ -57,13 +57,13 @@ impl Client {
             socket.set_recv_buffer_size(4096)?;
         }
         if room == Room::Little {
-            // What our own kernel holds back has not been taken by the server.
+            // Bytes in our own kernel would count as taken by the server.
             socket.set_send_buffer_size(4096)?;
             socket.set_tcp_mss(500)?;
         }
         socket.connect_timeout(&address.into(), left(deadline)?)?;
         let stream = TcpStream::from(socket);
-        // Each write is a segment of its own, as far as the kernel is concerned.
+        // Each write is a segment of its own (tcp(7), `TCP_NODELAY`).
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -71,13 +71,13 @@ impl Client {
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Verdict {
         self.sent = excerpt(bytes);
         let result = write_all(&self.stream, bytes, self.deadline, &AtomicUsize::new(0));
-        result.map_err(|error| Miss::new(&*self.sent, told(&error), "that it is taken"))
+        result.map_err(|error| Miss::new(&*self.sent, in_words(&error), "no error"))
     }
 
-    /// Says that nothing more will be sent.
+    /// Sends FIN.
     pub(crate) fn finish(&self) -> Verdict {
         let result = self.stream.shutdown(Shutdown::Write);
-        result.map_err(|error| Miss::new("FIN", told(&error), "that it is taken"))
+        result.map_err(|error| Miss::new("FIN", in_words(&error), "no error"))
     }
 
     /// Sends bytes and FIN so that they arrive together, in one segment if they fit into one.
@@ -90,17 +90,17 @@ impl Client {
         self.finish()
     }
 
-    /// Goes away by a reset (socket(7), `SO_LINGER` of zero).
+    /// Closes by a reset (socket(7), `SO_LINGER` of zero).
     pub(crate) fn reset(self) {
-        self.leave_by_reset();
+        self.close_by_reset();
     }
 
-    /// Goes away by a reset when the time comes, unless both sides have ended before.
-    pub(crate) fn leave_by_reset(&self) {
+    /// Makes the later close a reset, unless both sides have sent FIN before.
+    pub(crate) fn close_by_reset(&self) {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
-    /// The next bytes must be these.
+    /// Expects these bytes next.
     pub(crate) fn expect(&mut self, expected: &[u8]) -> Verdict {
         let mut seen = 0;
         let mut buffer = vec![0; READ_BYTES];
@@ -109,7 +109,7 @@ impl Client {
             let count = match self.read(&mut buffer[..most]) {
                 Ok(0) => return Err(self.short(&expected[..seen], expected, "the end")),
                 Ok(count) => count,
-                Err(error) => return Err(self.short(&expected[..seen], expected, &told(&error))),
+                Err(error) => return Err(self.short(&expected[..seen], expected, &in_words(&error))),
             };
             if buffer[..count] != expected[seen..seen + count] {
                 return Err(self.wrong(seen, &buffer[..count], expected));
@@ -119,32 +119,32 @@ impl Client {
         Ok(())
     }
 
-    /// After so many bytes that are right came some that are not.
-    fn wrong(&self, seen: usize, came: &[u8], expected: &[u8]) -> Miss {
-        if seen + came.len() <= EXCERPT_BYTES {
-            return Miss::new(&*self.sent, excerpt(&[&expected[..seen], came].concat()), excerpt(expected));
+    /// Describes wrong bytes `got` after `seen` right ones.
+    fn wrong(&self, seen: usize, got: &[u8], expected: &[u8]) -> Miss {
+        if seen + got.len() <= EXCERPT_BYTES {
+            return Miss::new(&*self.sent, excerpt(&[&expected[..seen], got].concat()), excerpt(expected));
         }
-        let right = came.iter().zip(&expected[seen..]).take_while(|(came, expected)| came == expected).count();
-        let came = format!("from byte {} on: {}", seen + right + 1, excerpt(&came[right..]));
-        Miss::new(&*self.sent, came, excerpt(&expected[seen + right..]))
+        let right = got.iter().zip(&expected[seen..]).take_while(|(got, expected)| got == expected).count();
+        let got = format!("from byte {} on: {}", seen + right + 1, excerpt(&got[right..]));
+        Miss::new(&*self.sent, got, excerpt(&expected[seen + right..]))
     }
 
     fn short(&self, seen: &[u8], expected: &[u8], then: &str) -> Miss {
         Miss::new(&*self.sent, format!("{}, then {then}", excerpt(seen)), excerpt(expected))
     }
 
-    /// Nothing but the end may come.
+    /// Expects the end, and no byte before it.
     pub(crate) fn expect_end(&mut self) -> Verdict {
         let mut buffer = [0; 256];
-        let came = match self.read(&mut buffer) {
+        let got = match self.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => excerpt(&buffer[..count]),
-            Err(error) => told(&error),
+            Err(error) => in_words(&error),
         };
-        Err(Miss::new(&*self.sent, came, "the end"))
+        Err(Miss::new(&*self.sent, got, "the end"))
     }
 
-    /// A time, as in RFC 3339, and a newline.
+    /// Expects a time as in RFC 3339, and a newline.
     pub(crate) fn expect_time(&mut self) -> Verdict {
         let mut line = Vec::new();
         let mut byte = [0];
@@ -152,7 +152,7 @@ impl Client {
             match self.read(&mut byte) {
                 Ok(0) => break "the end".to_owned(),
                 Ok(_) => line.push(byte[0]),
-                Err(error) => break told(&error),
+                Err(error) => break in_words(&error),
             }
             if byte == *b"\n" || line.len() > 64 {
                 break "more".to_owned();
@@ -169,7 +169,8 @@ impl Client {
         }
     }
 
-    /// Everything up to the end, and what the end was: `None` is a FIN. No more than so many bytes.
+    /// Reads up to the end, but about `bytes_max` bytes at most. Returns the bytes, and the error instead of a FIN, if
+    /// any.
     pub(crate) fn rest(&mut self, bytes_max: usize) -> (Vec<u8>, Option<io::Error>) {
         let mut rest = Vec::new();
         let mut buffer = vec![0; READ_BYTES];
@@ -180,10 +181,10 @@ impl Client {
                 Err(error) => return (rest, Some(error)),
             }
         }
-        (rest, Some(io::Error::other("more than that")))
+        (rest, Some(io::Error::other("more bytes than that")))
     }
 
-    /// Sends bytes, then FIN if that is wanted, and gets those that are expected, in time.
+    /// Sends bytes, then FIN if `ends`, and expects the answers in time.
     pub(crate) fn exchange(&mut self, bytes: &[u8], ends: bool, expected: &[u8], reading: Reading) -> Verdict {
         self.sent = format!("{}{}", excerpt(bytes), if ends { ", and FIN" } else { "" });
         let taken = AtomicUsize::new(0);
@@ -201,13 +202,14 @@ impl Client {
                 // The writer may wait for a server that has given up.
                 let _ = self.stream.shutdown(Shutdown::Both);
             }
-            // What it could not write shows in what came.
+            // If it could not write all, the answers show it.
             let _ = writer.join();
             verdict
         })
     }
 
-    /// Sends for as long as anything is taken, up to so many bytes, and reads nothing. Gives how much that was.
+    /// Sends until the server takes no more, but about `bytes_max` bytes at most, and reads nothing. Returns the number
+    /// of bytes sent.
     pub(crate) fn send_until_stuck(&mut self, chunk: &[u8], bytes_max: usize) -> usize {
         let mut taken = 0;
         let _ = self.stream.set_write_timeout(Some(STUCK));
@@ -252,8 +254,8 @@ fn write_all(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant, taken:
     Ok(())
 }
 
-/// Returns when nothing was taken for a while, which no event tells. That the kernel has taken all is not enough: the server
-/// may not have read most of it yet.
+/// Returns when no bytes were taken for a while, which no event reports. It is not enough that the kernel has taken all
+/// bytes: the server may not have read most of them yet.
 fn wait_until_stuck(taken: &AtomicUsize) {
     let (mut before, mut since) = (0, Instant::now());
     while since.elapsed() < STUCK {
@@ -265,7 +267,7 @@ fn wait_until_stuck(taken: &AtomicUsize) {
     }
 }
 
-/// The time that is left, which is never nothing: for the kernel that would mean for ever.
+/// Returns the time left, which is never zero: as a socket timeout that would mean for ever.
 pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
     deadline
         .checked_duration_since(Instant::now())
@@ -273,10 +275,10 @@ pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
         .ok_or_else(|| ErrorKind::TimedOut.into())
 }
 
-/// An error as somebody says it who waited for bytes.
-pub(crate) fn told(error: &io::Error) -> String {
+/// An error in the words of a report.
+pub(crate) fn in_words(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => "nothing more in time".to_owned(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => "a timeout".to_owned(),
         ErrorKind::ConnectionReset => "a reset".to_owned(),
         _ => error.to_string(),
     }

@@ -1,11 +1,11 @@
-//! What is said, and what is answered.
+//! The questions of each protocol, and their answers.
 
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 
-/// Begins the names of this run's files, so that none of them exists.
+/// The beginning of the names of this run's files, so that none of them exists before.
 pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("check-{:x}", since.as_nanos())
@@ -40,7 +40,7 @@ impl Protocol {
         }
     }
 
-    /// A question of its own for each number, so that each answer shows to what it belongs.
+    /// A different question for each number, so that each answer shows which question it belongs to.
     pub(crate) fn question(self, number: usize) -> Vec<u8> {
         match self {
             Self::Sum => format!(r#"{{"A":{number},"B":1}}"#).into_bytes(),
@@ -62,7 +62,7 @@ impl Protocol {
         }
     }
 
-    /// Questions of so many bytes together, or a little more, and their answers.
+    /// Questions of `bytes` bytes together, or a few more, and their answers.
     pub(crate) fn questions(self, bytes: usize) -> (Vec<u8>, Vec<u8>) {
         let (mut questions, mut answers) = (Vec::new(), Vec::new());
         for number in 1.. {

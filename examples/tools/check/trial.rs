@@ -1,4 +1,4 @@
-//! What a demand is given: the server, and the time it has.
+//! The context of a demand: the server, and the deadline.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use crate::miss::{Miss, Verdict};
 use crate::peer::{Client, Room};
 use crate::protocol::Protocol;
 
-/// A server takes nothing more when it has taken nothing for so long.
+/// A server that takes no byte for this time takes no more.
 pub(crate) const STUCK: Duration = Duration::from_millis(500);
 
-/// Questions asked so far, by whomever.
+/// Questions asked so far, by all clients.
 static ASKED: AtomicUsize = AtomicUsize::new(1000);
 
 /// One demand on trial.
@@ -42,25 +42,25 @@ impl Trial {
     pub(crate) fn connect_with(&self, room: Room) -> Result<Client, Miss> {
         let client = Client::connect(self.address, room, self.deadline)?;
         if Protocol::FILES.contains(&self.protocol) {
-            // The end would save what has been sent so far.
-            client.leave_by_reset();
+            // A FIN would save the bytes sent so far.
+            client.close_by_reset();
         }
         Ok(client)
     }
 
     /// A client that has been answered, so that the server knows it.
-    pub(crate) fn acquaintance(&self) -> Result<Client, Miss> {
+    pub(crate) fn answered_client(&self) -> Result<Client, Miss> {
         let mut client = self.connect()?;
         self.ask(&mut client)?;
         Ok(client)
     }
 
-    /// A number for a question, which nobody else has.
+    /// A number for a question that no other question has.
     pub(crate) fn number(&self) -> usize {
         ASKED.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Asks a question, and is answered.
+    /// Asks a question, and expects its answer.
     pub(crate) fn ask(&self, client: &mut Client) -> Verdict {
         if self.protocol == Protocol::Time {
             return client.expect_time();
@@ -70,17 +70,17 @@ impl Trial {
         client.expect(&self.protocol.answer(number))
     }
 
-    /// Somebody who comes now is served.
-    pub(crate) fn anybody_is_served(&self) -> Verdict {
+    /// Expects that a new client is served.
+    pub(crate) fn a_client_is_served(&self) -> Verdict {
         match self.transport {
-            Transport::Tcp => self.acquaintance().map(drop),
+            Transport::Tcp => self.answered_client().map(drop),
             Transport::Udp => self.asker()?.ask(),
         }
     }
 
-    /// The same, while something is going on.
+    /// Expects that a new client is served in this situation.
     pub(crate) fn others_are_served(&self, meanwhile: &'static str) -> Verdict {
-        self.anybody_is_served().map_err(|miss| miss.when(meanwhile))
+        self.a_client_is_served().map_err(|miss| miss.when(meanwhile))
     }
 
     pub(crate) fn asker(&self) -> Result<Asker, Miss> {

@@ -1,36 +1,36 @@
-//! Files: what is sent is saved whole and under its name, or nothing is.
+//! Files: an upload is saved whole and under its name, or not at all.
 
 use crate::client::url::Transport;
 use crate::demand::Demand;
 use crate::files::Existing;
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{Client, told};
+use crate::peer::{Client, in_words};
 use crate::protocol::{Protocol, file_name};
 use crate::trial::Trial;
 
 const BURST_BYTES: usize = 4 * 1024 * 1024;
 
-/// Enough of a file for a server to have begun with it.
+/// Enough bytes for a server to have begun with the file.
 const HALF_BYTES: usize = 100_000;
 
-/// No answer here is longer.
+/// More than any answer here.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    both("answers", "each thing is answered before the next is sent, and the file is saved", answers),
-    both("together", "everything may arrive together, and with FIN", together),
-    both("split", "everything may come in pieces, down to single bytes", split),
+    both("answers", "each part is answered before the client sends the next, and the file is saved", answers),
+    both("together", "all parts may arrive together, and with FIN", together),
+    both("split", "all parts may arrive in pieces, down to single bytes", split),
     both("empty", "a file may be empty", empty),
     both("burst", "four megabytes at once are saved whole", burst),
     sized("next", "a file may be followed by another one, in the same write", next),
-    both("silent", "a client that stops in the middle of a file holds up nobody, and may go on", silent),
-    both("refused", "what is no name of a file is refused, and not repeated", refused),
-    sized("size", "what is no size is refused", size),
+    both("silent", "a client that stops in the middle of a file delays no other client, and may go on", silent),
+    both("refused", "an invalid file name is refused, and not repeated in the answer", refused),
+    sized("size", "an invalid size is refused", size),
     both("existing", "a name that exists is treated as --existing says", existing),
-    both("race", "the same for two that upload one name at the same time", race),
-    both("half", "half a file, whose client was reset, is never seen under its name", half),
-    sized("cut", "half a file that ends with FIN gets an error line, and is never seen", cut),
-    fine(both("nothing", "FIN before any byte is no request", |trial| {
+    both("race", "two uploads of one name at the same time end as --existing says", race),
+    both("half", "half a file whose client reset the connection never appears under its name", half),
+    sized("cut", "half a file that ends with FIN gets an error line, and never appears", cut),
+    fine(both("nothing", "a FIN before any byte is not a request", |trial| {
         let client = trial.connect()?;
         client.finish()?;
         expect_end(client)
@@ -54,7 +54,7 @@ pub(crate) const DEMANDS: &[Demand] = &[
         expect_end(client)?;
         trial.files.has(&name, b"contents")
     })),
-    fine(bare("return", "a carriage return before the newline is no part of the name", |trial| {
+    fine(bare("return", "a carriage return before the newline is not part of the name", |trial| {
         let name = file_name(trial.number());
         let mut client = trial.connect()?;
         client.send_with_fin(format!("{name}\r\ncontents").as_bytes())?;
@@ -68,12 +68,12 @@ const fn both(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict
     Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
 }
 
-/// Of the protocol in which FIN ends a file.
+/// For the protocol in which FIN ends a file.
 const fn bare(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
     Demand { protocols: &[Protocol::File], ..both(name, text, run) }
 }
 
-/// Of the one in which its size is said.
+/// For the protocol that sends the size first.
 const fn sized(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
     Demand { protocols: &[Protocol::FileSized], ..both(name, text, run) }
 }
@@ -89,7 +89,7 @@ fn answers(trial: &Trial) -> Verdict {
 
 fn together(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    // A newline in the contents ends nothing.
+    // A newline in the contents is data.
     let contents = b"one\ntwo\n";
     let mut client = trial.connect()?;
     client.send_with_fin(&[&head(trial, &name, contents.len()), &contents[..]].concat())?;
@@ -115,7 +115,7 @@ fn empty(trial: &Trial) -> Verdict {
 
 fn burst(trial: &Trial) -> Verdict {
     let name = file_name(trial.number());
-    // No two places look the same for as long as a buffer may be.
+    // No two buffers of the contents are equal, so a lost or repeated one shows.
     let contents: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(BURST_BYTES).collect();
     upload(trial, &name, &contents)
 }
@@ -162,7 +162,7 @@ fn refused(trial: &Trial) -> Verdict {
         client.send(&[name, b"\n"].concat())?;
         let line = expect_error(client, &excerpt(&[name, b"\n"].concat()))?;
         if name.len() > 2 && line.windows(name.len()).any(|window| window == name) {
-            return Err(Miss::new(excerpt(name), excerpt(&line), "that the name is not repeated"));
+            return Err(Miss::new(excerpt(name), excerpt(&line), "an error line without the name"));
         }
     }
     Ok(())
@@ -216,7 +216,7 @@ fn race(trial: &Trial) -> Verdict {
             Existing::Number => saved(trial, slow, &numbered(&name), b"slow"),
         }
     };
-    finished().map_err(|miss| miss.when("somebody else has finished a file with the same name meanwhile"))
+    finished().map_err(|miss| miss.when("another client has saved a file with the same name meanwhile"))
 }
 
 fn half(trial: &Trial) -> Verdict {
@@ -224,10 +224,10 @@ fn half(trial: &Trial) -> Verdict {
     let mut client = begin(trial, &name, 2 * HALF_BYTES)?;
     client.send(&[b'x'; HALF_BYTES])?;
     trial.others_are_served("one client is in the middle of a file, and another one comes")?;
-    trial.files.lacks(&name)?;
+    trial.files.has_no(&name)?;
     client.reset();
     trial.others_are_served("one client was reset in the middle of a file, and another one comes")?;
-    trial.files.lacks(&name)?;
+    trial.files.has_no(&name)?;
     // The name is still free.
     upload(trial, &name, b"whole").map_err(|miss| miss.when("the client that had begun with this name was reset"))
 }
@@ -237,22 +237,22 @@ fn cut(trial: &Trial) -> Verdict {
     let mut client = begin(trial, &name, 2 * HALF_BYTES)?;
     client.send_with_fin(&[b'x'; HALF_BYTES])?;
     expect_error(client, "a name, a size, half a file, and FIN")?;
-    trial.files.lacks(&name)?;
+    trial.files.has_no(&name)?;
     upload(trial, &name, b"whole").map_err(|miss| miss.when("the client that had begun with this name left too early"))
 }
 
-/// What stands before the contents.
+/// The bytes before the contents.
 fn head(trial: &Trial, name: &str, length: usize) -> Vec<u8> {
     let size = if trial.protocol == Protocol::FileSized { format!("{length}\n") } else { String::new() };
     format!("{name}\n{size}").into_bytes()
 }
 
-/// What it is answered with.
+/// The answer to the bytes before the contents.
 fn begun(trial: &Trial) -> &'static [u8] {
     if trial.protocol == Protocol::FileSized { b"OK\nOK\n" } else { b"ok\n" }
 }
 
-/// A client that may send so many bytes of a file; it has waited for each answer.
+/// Connects a client that has sent the name (and `length` as the size), and waited for each answer.
 fn begin(trial: &Trial, name: &str, length: usize) -> Result<Client, Miss> {
     let mut client = trial.connect()?;
     let answer = trial.protocol.answer(0);
@@ -269,7 +269,7 @@ fn upload(trial: &Trial, name: &str, contents: &[u8]) -> Verdict {
     saved(trial, client, name, contents)
 }
 
-/// It is said that the file is saved, and that is so.
+/// Expects the server to report the file as saved, and the file to be there.
 fn saved(trial: &Trial, mut client: Client, name: &str, contents: &[u8]) -> Verdict {
     if trial.protocol == Protocol::FileSized {
         client.expect(b"OK\n")?;
@@ -284,19 +284,19 @@ fn expect_end(mut client: Client) -> Verdict {
     client.expect_end()
 }
 
-/// Some error line comes, and the end. Gives the line.
+/// Expects an error line, then the end. Returns the line.
 fn expect_error(mut client: Client, sent: &str) -> Result<Vec<u8>, Miss> {
-    let (came, end) = client.rest(ANSWER_BYTES_MAX);
-    let is_line = came.iter().position(|byte| *byte == b'\n').is_some_and(|end| end + 1 == came.len());
-    if is_line && came.starts_with(b"error: ") && end.is_none() {
-        return Ok(came);
+    let (got, end) = client.rest(ANSWER_BYTES_MAX);
+    let is_line = got.iter().position(|byte| *byte == b'\n').is_some_and(|end| end + 1 == got.len());
+    if is_line && got.starts_with(b"error: ") && end.is_none() {
+        return Ok(got);
     }
-    let then = end.map_or_else(|| "the end".to_owned(), |error| told(&error));
-    let came = format!("{}, then {then}", excerpt(&came));
-    Err(Miss::new(sent, came, "a line that begins with \"error: \", then the end"))
+    let then = end.map_or_else(|| "the end".to_owned(), |error| in_words(&error));
+    let got = format!("{}, then {then}", excerpt(&got));
+    Err(Miss::new(sent, got, "a line that begins with \"error: \", then the end"))
 }
 
-/// The name for the second file of this name.
+/// The name under which the second file of this name is saved.
 fn numbered(name: &str) -> String {
     name.replace(".txt", " (2).txt")
 }

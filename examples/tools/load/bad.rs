@@ -15,9 +15,9 @@ const VISIT_BYTES_MAX: usize = 256 * 1024;
 const GARBAGE_BYTES: usize = 4096;
 const SAMPLE_BYTES: usize = 16 * 1024;
 
-/// A request that is as it should be, for those who do not send it as they should.
+/// A valid request, for the bad clients that do not send it properly.
 pub(crate) struct Sample {
-    /// The same request again and again, so that a write can be large.
+    /// The request repeated, so that a write can be large.
     bytes: Vec<u8>,
     request_length: usize,
 }
@@ -53,12 +53,12 @@ fn request(cli: &Cli, Files { prefix, .. }: &Files) -> Vec<u8> {
     request
 }
 
-/// A connection that does harm, and is made again whenever it is over.
+/// A connection that does harm, and is opened again after each close.
 pub(crate) struct Bad {
     mode: Mode,
     link: Link,
     sample: Rc<Sample>,
-    /// Bytes sent of the sample that is under way.
+    /// Bytes sent of the current sample.
     position: usize,
     has_ended: bool,
     next_drip: Instant,
@@ -127,7 +127,7 @@ impl Bad {
         self.sample.request_length.div_ceil(2).min(VISIT_BYTES_MAX)
     }
 
-    /// Sends so many bytes of the sample, again and again, as far as that goes in one visit.
+    /// Sends `bytes` bytes of the sample again and again, as far as one visit allows.
     fn send(&mut self, count: usize, cx: &mut Context) -> Result<Visit, Fault> {
         let mut left = count.min(VISIT_BYTES_MAX);
         while left > 0 {
@@ -151,7 +151,7 @@ impl Bad {
         Ok(Visit::Again)
     }
 
-    /// The generator of Marsaglia, "Xorshift RNGs" (2003): good enough to be bad.
+    /// The generator of Marsaglia, "Xorshift RNGs" (2003): good enough for garbage.
     fn next_random(&mut self) -> u8 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

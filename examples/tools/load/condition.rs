@@ -6,7 +6,7 @@ use crate::client::span::span;
 use crate::options::count;
 use crate::tally::{Kind, Tally};
 
-/// What `--assert` claims, such as `p99<5ms`.
+/// A condition of `--assert`, such as `p99<5ms`.
 #[derive(Clone)]
 pub(crate) struct Condition {
     text: String,
@@ -40,7 +40,7 @@ enum Limit {
     Count(u64),
 }
 
-/// The longer ones first, since the others begin them.
+/// Longer operators first: the shorter ones are their prefixes.
 const COMPARISONS: [(&str, Comparison); 5] = [
     ("<=", Comparison::AtMost),
     (">=", Comparison::AtLeast),
@@ -57,9 +57,9 @@ impl FromStr for Condition {
             text.split_once(sign).map(|(name, limit)| (name.trim(), comparison, limit.trim()))
         });
         let (name, comparison, limit) =
-            parts.ok_or_else(|| format!("expected a condition such as p99<5ms; what is measured: {}", names()))?;
-        let quantity = Quantity::named(name)
-            .ok_or_else(|| format!("nothing called {name:?} is measured; what is: {}", names()))?;
+            parts.ok_or_else(|| format!("expected a condition such as p99<5ms, of: {}", names()))?;
+        let quantity =
+            Quantity::named(name).ok_or_else(|| format!("{name:?} is not measured; use one of: {}", names()))?;
         let limit = match quantity {
             Quantity::Latency(_) => Limit::Span(span(limit)?),
             _ => Limit::Count(count(limit).ok_or("expected a number such as 0 or 20k")?),
@@ -68,10 +68,10 @@ impl FromStr for Condition {
     }
 }
 
-/// What is measured besides the kinds of errors, each with its name, and what it means.
+/// The quantities besides the kinds of errors, with name and meaning.
 const QUANTITIES: [(&str, Quantity, &str); 8] = [
     ("p50", Quantity::Latency(0.5), "the latency that half of the requests do not exceed"),
-    ("p90", Quantity::Latency(0.9), "the same for 90 % of them"),
+    ("p90", Quantity::Latency(0.9), "the latency that 90 % of the requests do not exceed"),
     ("p99", Quantity::Latency(0.99), "99 %"),
     ("p999", Quantity::Latency(0.999), "99.9 %"),
     ("max", Quantity::Latency(1.0), "the longest latency"),
@@ -88,7 +88,7 @@ impl Quantity {
     }
 }
 
-/// The name of all that is measured, and what it means.
+/// The names of all quantities, and their meanings.
 fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
     let quantities = QUANTITIES.iter().map(|&(name, _, meaning)| (name, meaning));
     quantities.chain(Kind::ALL.iter().map(|&(_, name, meaning)| (name, meaning)))
@@ -101,7 +101,7 @@ fn names() -> String {
 /// What `--help` says about `--assert`.
 pub(crate) fn help() -> String {
     let mut help =
-        "Fail unless all of this holds, such as 'p99<5ms,errors=0,rate>=20k'\n\nA condition is a name, one of \
+        "Fail unless all these conditions hold, such as 'p99<5ms,errors=0,rate>=20k'\n\nA condition is a name, one of \
                     <, <=, =, >=, >, and a value. The names:"
             .to_owned();
     for (name, meaning) in known() {
@@ -112,10 +112,12 @@ pub(crate) fn help() -> String {
 }
 
 impl Condition {
-    /// Says what is wrong, if it does not hold.
+    /// Returns the reason if the condition does not hold.
     pub(crate) fn failure(&self, tally: &Tally, rate: f64) -> Option<String> {
         let (holds, actual) = match (self.quantity, self.limit) {
-            (Quantity::Latency(_), _) if tally.requests() == 0 => (false, "unknown, since nothing was answered".into()),
+            (Quantity::Latency(_), _) if tally.requests() == 0 => {
+                (false, "unknown, since no request was answered".into())
+            }
             (Quantity::Latency(part), Limit::Span(limit)) => {
                 let latency = Duration::from_nanos(tally.latencies.value_at_quantile(part));
                 (self.comparison.holds(&latency, &limit), format!("{latency:.1?}"))

@@ -17,7 +17,7 @@ use crate::printable::printable;
 use crate::tally::{Fault, Kind};
 use crate::tape::Tape;
 
-/// A UDP socket. Its requests may be answered in any order, or never; the answer tells which it belongs to.
+/// A UDP socket. Its requests may be answered in any order, or never; each answer shows which request it belongs to.
 pub(crate) struct Datagrams {
     socket: UdpSocket,
     tape: Rc<Tape>,
@@ -26,7 +26,7 @@ pub(crate) struct Datagrams {
     next: usize,
     /// The requests without an answer, oldest first.
     in_flight: VecDeque<Asked>,
-    /// Something has told us that nobody listens there (ICMP: port unreachable), and a request has been lost by that.
+    /// An ICMP error (port unreachable) has reported that no socket listens there, so a request is lost.
     is_refused: bool,
 }
 
@@ -59,7 +59,7 @@ impl Datagrams {
     }
 
     fn hear(&mut self, cx: &mut Context) {
-        // Without a request in flight nothing more is expected, so that there is no need to hear that nothing has come.
+        // Without a request in flight no answer is expected, and a read would only return `WouldBlock`.
         while !(SHORT_READ_DRAINS && self.in_flight.is_empty()) {
             match attempt(|| self.socket.recv(&mut cx.buffer)) {
                 Ok(Some(length)) => self.settle(length, cx),
@@ -79,7 +79,7 @@ impl Datagrams {
             let text = format!("a wrong answer: {}", printable(&answer[..length.min(60)]));
             cx.tally.failed(&Fault::new(Kind::Wrong, text), 1);
         }
-        // Any other is the late answer to a request that counts as lost, or comes twice.
+        // Any other answer is late, to a request that counts as lost, or a duplicate.
     }
 
     fn ask(&mut self, cx: &mut Context) {
@@ -87,7 +87,7 @@ impl Datagrams {
             && let Some(due) = cx.pace.take(cx.now)
         {
             let request = self.tape.bytes(self.tape.range(self.next, 1));
-            // What the socket has no room for is lost here, as it could be anywhere on its way.
+            // A datagram for which the socket has no room is lost, as it could be anywhere on its way.
             if let Err(error) = attempt(|| self.socket.send(request)) {
                 self.note(&error, cx);
             }
@@ -96,7 +96,7 @@ impl Datagrams {
         }
     }
 
-    /// An error belongs to some request before, not to the call that tells it; and it is told once (udp(7)).
+    /// An error belongs to an earlier request, not to the call that returns it; and it is returned once (udp(7)).
     fn note(&mut self, error: &io::Error, cx: &mut Context) {
         match error.kind() {
             ErrorKind::ConnectionRefused => self.is_refused = true,
@@ -118,7 +118,7 @@ impl User for Datagrams {
         while self.in_flight.front().is_some_and(|asked| cx.now.duration_since(asked.sent) > cx.timeout) {
             self.in_flight.pop_front();
             let fault = match std::mem::take(&mut self.is_refused) {
-                true => Fault::new(Kind::Refused, "nobody listens there"),
+                true => Fault::new(Kind::Refused, "no socket listens there"),
                 false => Fault::new(Kind::Lost, "no answer came in time"),
             };
             cx.tally.failed(&fault, 1);

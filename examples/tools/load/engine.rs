@@ -13,13 +13,13 @@ use crate::report::{Processor, Report};
 use crate::tally::Tally;
 use crate::timer::Timer;
 
-/// How often timeouts are looked for, and connections made again.
+/// How often timeouts are checked and connections opened again.
 const TICK: Duration = Duration::from_millis(10);
 const TIMER: Token = Token(usize::MAX);
-/// One read takes no more; large enough that hardly anything needs two.
+/// The size of a read; large enough that two are hardly ever needed.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What every user needs for its turn.
+/// What every user needs in its turn.
 pub(crate) struct Context {
     pub(crate) registry: Registry,
     pub(crate) pace: Pace,
@@ -30,15 +30,15 @@ pub(crate) struct Context {
     pub(crate) timeout: Duration,
 }
 
-/// Whoever asks: a connection, or a UDP socket.
+/// A user: a connection, or a UDP socket.
 pub(crate) trait User {
-    /// Does all that can be done now: hears answers, asks what is due.
+    /// Does all that can be done now: reads answers, sends the requests that are due.
     fn turn(&mut self, news: News, cx: &mut Context) -> Visit;
 
-    /// Gives up what has waited for too long, and connects again.
+    /// Gives up requests that have waited too long, and connects again.
     fn tick(&mut self, cx: &mut Context) -> Visit;
 
-    /// Whether it could ask now.
+    /// Whether it could send a request now.
     fn has_room(&self) -> bool;
 
     /// Whether it waits for an answer.
@@ -49,16 +49,16 @@ pub(crate) trait User {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct News {
     pub(crate) is_readable: bool,
-    /// More than bytes has come, such as a FIN: a short read then does not prove that nothing is left.
+    /// An event other than input, such as a FIN: a short read then does not prove that nothing is left.
     pub(crate) is_in_doubt: bool,
 }
 
 /// How a turn ended.
 #[derive(PartialEq, Eq)]
 pub(crate) enum Visit {
-    /// With nothing left to do until something happens.
+    /// No work is left until the next event.
     Done,
-    /// Only because others want their turn too.
+    /// It had to stop so that others get their turn.
     Again,
 }
 
@@ -71,9 +71,9 @@ impl News {
 
 struct Seat<U> {
     user: U,
-    /// It stands in the queue of those who could ask.
+    /// It is in the queue of users that could send.
     is_idle: bool,
-    /// It stands in the queue of those who have more to do.
+    /// It is in the queue of users that have more work.
     is_again: bool,
 }
 
@@ -98,7 +98,7 @@ impl Engine {
         self.poll.registry()
     }
 
-    /// Lets the users ask until the time is over, and then waits for the last answers.
+    /// Lets the users send until the time has ended, and then waits for the last answers.
     pub(crate) fn run<U: User>(mut self, cli: &Cli, users: Vec<U>) -> Result<Report> {
         let start = Instant::now();
         let cx = Context {
@@ -120,7 +120,7 @@ impl Engine {
         let mut processor = None;
         let mut events = Events::with_capacity(1024);
         let mut next_tick = start;
-        while !crowd.is_over() {
+        while !crowd.has_ended() {
             let until = crowd.wakes_at(next_tick);
             self.timer.wait(&mut self.poll, &mut events, crowd.cx.now, until).context("cannot wait")?;
             crowd.cx.now = Instant::now();
@@ -143,13 +143,13 @@ impl Engine {
     }
 }
 
-/// All users, and who of them comes next.
+/// All users, and their order.
 struct Crowd<U> {
     cx: Context,
     seats: Vec<Seat<U>>,
-    /// Those who could ask, the one who has waited longest first.
+    /// Users that could send, the one that has waited longest first.
     idle: VecDeque<usize>,
-    /// Those who had to stop in the middle of their work.
+    /// Users that had to stop in the middle of their work.
     again: VecDeque<usize>,
 }
 
@@ -189,7 +189,7 @@ impl<U: User> Crowd<U> {
         }
     }
 
-    /// After a visit: remembers whether and why this user should have another.
+    /// Notes after a visit whether and why the user needs another one.
     fn seat(&mut self, index: usize, visit: Visit) {
         let seat = &mut self.seats[index];
         if visit == Visit::Again && !seat.is_again {
@@ -210,8 +210,8 @@ impl<U: User> Crowd<U> {
         due.into_iter().chain([next_tick]).min().unwrap_or(next_tick)
     }
 
-    /// Nobody will ask, and nobody waits: who gets no answer has given up by now.
-    fn is_over(&self) -> bool {
-        self.cx.pace.is_over(self.cx.now) && !self.seats.iter().any(|seat| seat.user.is_waiting())
+    /// No user will send, and none waits: those without an answer have given up by now.
+    fn has_ended(&self) -> bool {
+        self.cx.pace.has_ended(self.cx.now) && !self.seats.iter().any(|seat| seat.user.is_waiting())
     }
 }

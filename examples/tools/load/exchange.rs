@@ -20,16 +20,16 @@ pub(crate) struct Exchange {
     connects_each: bool,
     /// The variant to ask for next.
     next: usize,
-    /// The part of the tape that is asked for and still to be written.
+    /// The part of the tape that is still to be written.
     unwritten: Range<usize>,
-    /// When each request that has no answer should have left, oldest first.
+    /// The due times of the requests without an answer, oldest first.
     in_flight: VecDeque<Instant>,
-    /// The variant whose answer comes next, and how many bytes of it have come.
+    /// The variant whose answer comes next, and the number of its bytes that have arrived.
     awaited: usize,
     heard: usize,
-    /// The answer that is coming is another one; it is skipped up to its newline.
+    /// The current answer is wrong; it is skipped up to its newline.
     is_wrong: bool,
-    /// The last answer, or the request after which there was one in flight again.
+    /// When the last answer came, or when requests were in flight again.
     moved_at: Instant,
 }
 
@@ -105,7 +105,7 @@ impl Exchange {
         Ok(())
     }
 
-    /// The oldest request has had its answer.
+    /// Counts the answer to the oldest request.
     fn settle(&mut self, now: Instant) {
         self.in_flight.pop_front();
         self.awaited = self.tape.next(self.awaited);
@@ -117,7 +117,7 @@ impl Exchange {
         }
     }
 
-    /// Takes the requests that are due, as many as there is room for.
+    /// Takes as many of the due requests as there is room for.
     fn ask(&mut self, cx: &mut Context) -> Result<(), Fault> {
         let before = self.in_flight.len();
         while self.has_room()
@@ -151,9 +151,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// The connection is over, and with it every request that has no answer.
+    /// The connection has ended, and with it every request without an answer.
     fn fail(&mut self, fault: &Fault, cx: &mut Context) {
-        // One that has begun to be answered wrongly has been counted.
+        // A request with a wrong answer has been counted already.
         let unanswered = self.in_flight.len() - usize::from(self.is_wrong);
         match fault.kind {
             Kind::Connect | Kind::Unasked => cx.tally.failed(fault, unanswered.max(1) as u64),
@@ -189,7 +189,7 @@ impl User for Exchange {
 
     fn has_room(&self) -> bool {
         let can_ask = if self.connects_each { self.link.is_free() } else { self.link.is_open() };
-        // What is written is one part of the tape, so that the next batch begins when this one has left.
+        // A batch is one part of the tape, so the next one begins when this one is sent.
         can_ask && self.unwritten.is_empty() && self.in_flight.len() < self.window
     }
 
@@ -198,7 +198,7 @@ impl User for Exchange {
     }
 }
 
-/// The first line of it, or the beginning of that.
+/// Returns the first line of an answer, or its beginning.
 fn sample(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
     printable(&line[..line.len().min(60)])

@@ -9,9 +9,9 @@ use crate::sweep::sweep;
 
 /// The files that a run leaves with the server.
 pub(crate) struct Files {
-    /// Begins their names, and those of no other run.
+    /// The prefix of their names, different for each run.
     pub(crate) prefix: String,
-    /// Where the server saves them, if that is known.
+    /// The directory where the server saves them, if known.
     directory: Option<PathBuf>,
 }
 
@@ -25,7 +25,7 @@ impl Files {
         Ok(Self { prefix: format!("load-{}-{time:x}", process::id()), directory: cli.directory.clone() })
     }
 
-    /// Removes those that can be reached, and says what became of them.
+    /// Removes the files if the directory is known, and returns a note about them.
     pub(crate) fn clean_up(&self) -> String {
         let Self { prefix, directory } = self;
         let Some(directory) = directory else {

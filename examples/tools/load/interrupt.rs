@@ -8,15 +8,15 @@ use signal_hook::{flag, low_level};
 
 use crate::client::failure::{Context as _, Result};
 
-/// What asks a run to end early: Ctrl-C, `kill`, `timeout(1)`.
+/// Signals that end a run early: Ctrl-C, `kill`, `timeout(1)`.
 pub(crate) struct Interrupt {
     /// The number of the signal that came, or 0.
     caught: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
-    /// From now on the first such signal is only noted, and a second one ends the process at once, as it always does. One
-    /// that is ignored stays so.
+    /// From now on the first such signal is only noted, and a second one ends the process at once. An ignored signal
+    /// stays ignored.
     pub(crate) fn watch() -> Result<Self> {
         let caught = Arc::new(AtomicUsize::new(0));
         let has_come = Arc::new(AtomicBool::new(false));

@@ -10,11 +10,11 @@ use crate::client::connect::is_connected;
 use crate::engine::Context;
 use crate::tally::Fault;
 
-/// How long to wait before the next connection after one that failed: a server that is gone is not worth a full core.
+/// The delay before the next connection after one that failed: without a server, retrying must not use a full core.
 const REST: Duration = Duration::from_millis(10);
 
-/// Whether a read that fills only a part of the buffer has taken all there was, so that an event will tell of more. True
-/// where the edges are the kernel's, unless an event said that something else than bytes has come.
+/// Whether a read that fills only a part of the buffer has emptied the socket, so that an event will report more input.
+/// True where the kernel reports edges, unless an event reported something other than input.
 pub(crate) const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_poll));
 
 /// A connection that can be made again and again without waiting for it.
@@ -26,7 +26,7 @@ pub(crate) struct Link {
 
 enum State {
     Closed,
-    /// Closed, and not to be opened before this time.
+    /// Closed, and not opened again before this time.
     Resting(Instant),
     Connecting(TcpStream, Instant),
     Open(TcpStream),
@@ -61,7 +61,7 @@ impl Link {
         }
     }
 
-    /// Finds out whether a connection that is being made has been made, or has failed. Returns whether it has just been.
+    /// Checks whether a pending connection has succeeded or failed. Returns whether it has just succeeded.
     pub(crate) fn advance(&mut self, now: Instant, timeout: Duration) -> io::Result<bool> {
         let State::Connecting(stream, since) = &self.state else { return Ok(false) };
         let outcome = match is_connected(stream) {
@@ -93,8 +93,8 @@ impl Link {
         matches!(self.state, State::Open(_))
     }
 
-    /// What time alone asks for: gives up what has waited for too long, connects again if the connection `stays`. Gives
-    /// whether a turn is due, since nothing but that tells that connecting takes too long.
+    /// Does what time requires: gives up a request that has waited too long, connects again if the connection `stays`.
+    /// Returns whether a turn is due, since no event reports that connecting takes too long.
     pub(crate) fn tick(&mut self, waits_since: Option<Instant>, stays: bool, cx: &Context) -> Result<bool, Fault> {
         self.wake(cx.now);
         if waits_since.is_some_and(|since| cx.now.duration_since(since) > cx.timeout) {
@@ -110,30 +110,30 @@ impl Link {
         matches!(self.state, State::Connecting(..))
     }
 
-    /// Whether it is closed, and may be opened.
+    /// Whether the link is closed, and may be opened.
     pub(crate) fn is_free(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// Ends the rest after an error if it is over.
+    /// Ends the pause after an error once it has expired.
     pub(crate) fn wake(&mut self, now: Instant) {
         if matches!(self.state, State::Resting(until) if until <= now) {
             self.state = State::Closed;
         }
     }
 
-    /// Closes, and rests.
+    /// Closes, and pauses.
     pub(crate) fn rest(&mut self, now: Instant) {
         self.state = State::Resting(now + REST);
     }
 
-    /// From now on the connection ends with a reset, whatever ends it, SIGKILL among others: an orderly end would be the
-    /// end of the contents, and half a file would be kept for a whole one.
+    /// Makes every later end of the connection a reset, even by SIGKILL: a FIN would end the contents, and the server
+    /// would take half a file for a whole one.
     pub(crate) fn reset_unless_ended(&self) -> io::Result<()> {
         self.linger(Some(Duration::ZERO))
     }
 
-    /// Ends our side, in order: the kernel has got all.
+    /// Sends FIN: the kernel has all the contents.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         self.linger(None)?;
         self.stream().map_or(Ok(()), |stream| stream.shutdown(Shutdown::Write))
@@ -148,7 +148,7 @@ impl Link {
 
     /// Closes with a reset, which leaves no port in TIME-WAIT.
     pub(crate) fn reset(&mut self) {
-        // If it fails the connection is gone already.
+        // If it fails the connection has ended already.
         let _ = self.linger(Some(Duration::ZERO));
         self.state = State::Closed;
     }

@@ -10,30 +10,31 @@
 //!
 //! # Closed and open loop
 //!
-//! Without `--rate` the loop is closed: a connection asks again when it has its answer. That finds out how much a server
-//! can do, but hides how long its stalls are felt: while it stalls nobody asks, so that one request of each connection is
-//! slow and the many that users would have sent meanwhile are missing from the percentiles. With `--rate` the loop is
-//! open: each request has a time at which it should leave, and its latency counts from that time, whether it could leave
-//! then or not. So nothing is left out that would have to be corrected later ("coordinated omission").
+//! Without `--rate` the loop is closed: a connection asks again when it has its answer. That measures the capacity of a
+//! server, but hides its stalls: during a stall no connection sends, so one request of each connection is slow, and the
+//! many that users would have sent meanwhile are missing from the percentiles. With `--rate` the loop is open: each
+//! request has a time at which it should leave, and its latency counts from that time, whether it could leave then or
+//! not. So no request is missing from the percentiles ("coordinated omission").
 //!
 //! # The client's own share
 //!
-//! It runs on one thread, and reads the clock once for each batch of events; so a latency includes the work of the client
-//! within a batch. Give it a core of its own (`taskset -c 1`), and mind its warning when it was itself the bottleneck.
+//! The client runs on one thread, and reads the clock once for each batch of events; so a latency includes the client's
+//! work within a batch. Give it a core of its own (`taskset -c 1`), and read its warning when it was itself the
+//! bottleneck.
 //!
 //! # Who closes first
 //!
 //! The side that closes first keeps the port for a minute (TIME-WAIT, RFC 9293, section 3.6.1), and after some 28,000
-//! connections to one address none would be left. So with `--connect-each` the client ends the connection by a reset once
-//! it has the whole answer (`SO_LINGER` of zero, socket(7)), which leaves nothing behind on either side; the server counts
-//! these connections as reset. In `file` the client's FIN ends the contents, so it has to be the first: there a port is
-//! kept for each upload, unless the system gives it away again sooner (`tcp_tw_reuse`, tcp(7); on loopback Linux does).
+//! connections to one address none would be left. So with `--connect-each` the client ends the connection by a reset
+//! once it has the whole answer (`SO_LINGER` of zero, socket(7)), which leaves no TIME-WAIT on either side; the server
+//! counts these connections as reset. In `file` the client's FIN ends the contents, so the client must close first:
+//! each upload keeps a port, unless the system reuses it sooner (`tcp_tw_reuse`, tcp(7); on loopback Linux does).
 //!
 //! # Where to read
 //!
-//! `engine.rs` is the loop, `pace.rs` says when a request should leave. `exchange.rs` is a connection with requests and
-//! answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `tally.rs` counts,
-//! `report.rs` and `condition.rs` tell. `files.rs` removes what uploads have left, `interrupt.rs` is Ctrl-C.
+//! `engine.rs` is the loop, `pace.rs` decides when a request should leave. `exchange.rs` is a connection with requests
+//! and answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `tally.rs` counts,
+//! `report.rs` and `condition.rs` print the result. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
 mod bad;
 #[path = "../../client/mod.rs"]
@@ -103,7 +104,7 @@ fn run(cli: &Cli) -> Result<()> {
     if cli.protocol.is_file() {
         report.note(files.clean_up());
     }
-    // A reader of the text that leaves early is no reason to keep back the rest.
+    // Even if the reader of the text has closed, the rest must be done.
     let written = json.map_or(Ok(()), |json| json.write(&report.json()));
     let told = output.write(report.text().as_bytes());
     written?;
@@ -145,13 +146,13 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
     }
 }
 
-/// Finds out which address of the server accepts; this connection carries nothing.
+/// Finds out which address of the server accepts, by a connection without data.
 fn probe(cli: &Cli, engine: &mut Engine) -> Result<SocketAddr> {
     let stream = connect(engine.poll(), Token(0), &cli.url, cli.timeout())?;
-    stream.peer_addr().context("cannot tell the server's address")
+    stream.peer_addr().context("cannot get the server's address")
 }
 
-/// Connects everyone before the clock starts, but for those who connect for each request.
+/// Connects all users before the clock starts, except users that connect for each request.
 fn links(cli: &Cli, engine: &mut Engine, address: SocketAddr) -> Result<Vec<Link>> {
     let mut links = Vec::new();
     for index in 0..cli.connections as usize {
@@ -165,7 +166,7 @@ fn links(cli: &Cli, engine: &mut Engine, address: SocketAddr) -> Result<Vec<Link
     Ok(links)
 }
 
-/// Takes as many descriptors as the system allows; by default a process may not have a thousand connections.
+/// Raises the limit of descriptors to the maximum; by default a process may have fewer than a thousand connections.
 fn allow_descriptors(connections: u32) -> Result<()> {
     const OTHERS: u64 = 16;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot learn the limit of descriptors")?;

@@ -9,10 +9,10 @@ use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
 
-/// Requests that are kept ready in memory, all together.
+/// Bytes of all requests that are kept ready in memory.
 const TAPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// More than any disk has.
+/// More bytes than any disk has.
 const SIZE_MAX: u64 = 1 << 50;
 
 /// The longest payload of a UDP datagram over IPv4.
@@ -23,14 +23,14 @@ const DATAGRAM_BYTES_MAX: u64 = 65_507;
 /// Without --rate the loop is closed: a connection asks again when it has its answer, which finds the capacity but hides
 /// stalls. With --rate it is open: a latency counts from the moment at which the request should have left.
 ///
-/// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation. The files stay with the
-/// server, unless --directory tells where that is.
+/// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation. The files stay with
+/// the server, unless --directory names its directory.
 ///
-/// Ctrl-C ends the measurement early: what has been measured is reported, the assertions are not looked at, and load ends
-/// by that signal. A second Ctrl-C ends it at once. SIGTERM does the same.
+/// Ctrl-C ends the measurement early: the results so far are reported, the assertions are not checked, and load ends by
+/// that signal. A second Ctrl-C ends it at once. SIGTERM does the same.
 ///
-/// Exit code: 0; 1 when nothing could be measured or an assertion failed; 2 for wrong usage. Without --assert errors are
-/// only reported.
+/// Exit code: 0; 1 when there is nothing to measure or an assertion failed; 2 for wrong usage. Without --assert errors
+/// are only reported.
 #[derive(Parser)]
 #[command(name = "load")]
 pub(crate) struct Cli {
@@ -49,7 +49,7 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "SPAN", default_value = "10s", value_parser = span_above_zero)]
     pub(crate) duration: Duration,
 
-    /// Load for so long before the measurement begins; only errors count then
+    /// Load for this time before the measurement begins; only errors count then
     #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span)]
     pub(crate) warmup: Duration,
 
@@ -57,14 +57,14 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) pipeline: u32,
 
-    /// Send so many requests a second, over all connections, whatever the server does [example: 20k]
+    /// Send this number of requests a second, over all connections, however slow the server is [example: 20k]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<u64>,
 
     /// Bytes of each request, such as 64 or 1KiB; of file and file-sized, of each file
     ///
-    /// A request of sum is filled up with white space within the object, and is as long as it must be when that is more.
-    /// A request of uppercase is a line of this size. [default: 64 for uppercase, what is needed for sum, 64KiB for files]
+    /// A request of sum is padded with white space within the object, and is longer if its numbers need more. A request
+    /// of uppercase is a line of this size. [default: 64 for uppercase, the minimum for sum, 64KiB for files]
     #[arg(long, value_parser = bytes)]
     size: Option<u64>,
 
@@ -75,16 +75,16 @@ pub(crate) struct Cli {
     #[arg(long)]
     connect_each: bool,
 
-    /// Give up a request, or a connection, when nothing has come for so long; over UDP the answer is lost
-    /// [default: 5s, for files 30s]
+    /// Give up a request, or a connection, after this time without a byte; over UDP the answer counts as lost [default:
+    /// 5s, for files 30s]
     #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
     timeout: Option<Duration>,
 
-    /// End after so many uploads, each of which leaves a file with the server
+    /// End after this number of uploads, each of which leaves a file with the server
     #[arg(long, value_name = "N", default_value = "10k", value_parser = files)]
     pub(crate) max_files: u64,
 
-    /// Where the server saves the files: those of this run are removed at the end
+    /// The directory where the server saves the files: those of this run are removed at the end
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 
@@ -92,7 +92,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Fail unless all of this holds, such as 'p99<5ms,errors=0,rate>=20k'; --help lists what can be asserted
+    /// Fail unless all these conditions hold, such as 'p99<5ms,errors=0,rate>=20k'; --help lists the names
     #[arg(long = "assert", value_name = "CONDITIONS", value_delimiter = ',', long_help = condition::help())]
     pub(crate) conditions: Vec<Condition>,
 
@@ -115,7 +115,7 @@ pub(crate) enum Protocol {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Ask without end and never read an answer
+    /// Send requests without end and never read an answer
     NeverReads,
     /// Send a byte every 100 ms
     Drips,
@@ -125,36 +125,36 @@ pub(crate) enum Mode {
     HalfCloses,
     /// Send random bytes
     Garbage,
-    /// Send what is short and expensive to answer, without end
+    /// Send short requests that are expensive to answer, without end
     Expensive,
 }
 
 impl Cli {
-    /// What clap cannot check: options that do not go together.
+    /// The check that clap cannot make: options that do not go together.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let is_udp = self.url.transport == Transport::Udp;
         let is_file = self.protocol.is_file();
         let problem = if is_udp && self.protocol != Protocol::Sum {
-            "only sum is spoken over UDP"
+            "over UDP there is only sum"
         } else if is_udp && (self.connect_each || self.bad.is_some()) {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
-            "a datagram has 65507 bytes at most"
+            "a datagram has at most 65507 bytes"
         } else if is_file && self.connect_each {
             "file makes a connection for each request anyway, file-sized never does"
         } else if !is_file && self.directory.is_some() {
             "--directory is for file and file-sized"
         } else if is_file && self.bad == Some(Mode::Expensive) {
-            "nothing is expensive to answer in a file"
+            "a file has no expensive requests"
         } else if self.protocol == Protocol::File && self.bad == Some(Mode::NeverReads) {
             "the answers to a connection of file are too short to pile up"
         } else if self.pipeline > 1 && (is_file || self.connect_each) {
             "only requests of sum and uppercase on a lasting connection can be pipelined"
         } else if (!is_file || self.bad.is_some()) && self.size().saturating_mul(self.pipeline.into()) > TAPE_BYTES_MAX
         {
-            "requests are kept in memory, so that those that may be without an answer have 64MiB at most"
+            "requests are kept in memory: all that may be unanswered together have at most 64MiB"
         } else if self.protocol == Protocol::Uppercase && self.size() < 2 {
-            "a line has two bytes at least"
+            "a line has at least two bytes"
         } else {
             return Ok(());
         };
@@ -197,7 +197,7 @@ impl Protocol {
     }
 }
 
-/// A number that may be given in thousands or millions.
+/// Parses a number, with k for thousands or M for millions.
 pub(crate) fn count(text: &str) -> Option<u64> {
     let (digits, worth) = match text.strip_suffix('k') {
         Some(digits) => (digits, 1_000),
@@ -217,10 +217,10 @@ fn rate(text: &str) -> Result<u64, &'static str> {
 
 fn bytes(text: &str) -> Result<u64, &'static str> {
     let bytes = text.parse().or_else(|_| text.parse::<Size>().map(Size::as_u64));
-    bytes.ok().filter(|bytes| *bytes <= SIZE_MAX).ok_or("expected bytes such as 64 or 64KiB, 1PiB at the most")
+    bytes.ok().filter(|bytes| *bytes <= SIZE_MAX).ok_or("expected bytes such as 64 or 64KiB, at most 1PiB")
 }
 
 fn span_above_zero(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
-    if span.is_zero() { Err("expected more than nothing".into()) } else { Ok(span) }
+    if span.is_zero() { Err("expected more than zero".into()) } else { Ok(span) }
 }

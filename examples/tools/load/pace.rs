@@ -3,25 +3,25 @@ use std::time::{Duration, Instant};
 
 use crate::options::Cli;
 
-/// When the requests should leave.
+/// Decides when requests should leave.
 pub(crate) struct Pace {
     start: Instant,
     end: Instant,
-    /// Requests a second of an open loop; `None` is a closed loop, in which a request should leave when there is room.
+    /// Requests a second of an open loop; `None` is a closed loop, in which a request leaves when there is room.
     rate: Option<u64>,
     taken: u64,
     stopped: Option<Stop>,
 }
 
-/// Why a run ended before its time.
+/// Why a run ended early.
 #[derive(Clone, Copy)]
 pub(crate) enum Stop {
     Signal(c_int),
-    /// As many files were uploaded as may be left with the server.
+    /// The limit of uploads was reached.
     Files,
 }
 
-/// How long after the end an open loop goes on to send what should have left before.
+/// How long after the end an open loop still sends requests that were due before.
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Pace {
@@ -29,7 +29,7 @@ impl Pace {
         Self { start, end: start + cli.warmup + cli.duration, rate: cli.rate, taken: 0, stopped: None }
     }
 
-    /// Ends the run before its time: nothing that is due from now on is taken.
+    /// Ends the run early: no request that is due from now on is sent.
     pub(crate) fn stop(&mut self, now: Instant, why: Stop) {
         if now < self.end {
             self.end = now;
@@ -45,7 +45,7 @@ impl Pace {
         self.end
     }
 
-    /// Takes the next request if it should leave by now, and gives the moment at which it should.
+    /// Takes the next request if it is due, and returns the time at which it was due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Instant> {
         let due = match self.rate {
             None => now,
@@ -65,18 +65,18 @@ impl Pace {
         }
     }
 
-    /// When the next request of an open loop should leave.
+    /// Returns when the next request of an open loop is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let due = self.start + span_of(self.taken, self.rate?);
         (due < self.end).then_some(due)
     }
 
-    /// Whether no more requests will be taken, apart from those that are late already.
-    pub(crate) fn is_over(&self, now: Instant) -> bool {
+    /// Whether no more requests will be taken, except those that are late already.
+    pub(crate) fn has_ended(&self, now: Instant) -> bool {
         now >= self.end && !self.is_due(now)
     }
 
-    /// Requests that should have left and never did.
+    /// The number of requests that were due and never sent.
     pub(crate) fn unsent(&self) -> u64 {
         let Some(rate) = self.rate else { return 0 };
         let nanoseconds = self.end.duration_since(self.start).as_nanos() * u128::from(rate);
@@ -85,7 +85,7 @@ impl Pace {
     }
 }
 
-/// How long `count` requests take at this rate.
+/// Returns how long `count` requests take at this rate.
 fn span_of(count: u64, rate: u64) -> Duration {
     let nanoseconds = u128::from(count) * 1_000_000_000 / u128::from(rate);
     Duration::from_nanos(nanoseconds as u64)

@@ -8,12 +8,12 @@ use crate::tally::Tally;
 
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// How far the load is and how it goes, on standard error if that is a terminal, and wiped at the end.
+/// The progress bar, on standard error if that is a terminal, and wiped at the end.
 pub(crate) struct Progress {
     bar: ProgressBar,
     start: Instant,
     next: Instant,
-    /// Requests that had been answered when it was last shown, and when that was.
+    /// The number of answered requests at the last drawing, and the time of it.
     before: (u64, Instant),
 }
 

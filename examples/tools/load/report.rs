@@ -13,14 +13,14 @@ use crate::options::Cli;
 use crate::pace::{Pace, Stop};
 use crate::tally::{Kind, Tally};
 
-/// Above this part of a processor the client itself may be what limits the rate.
+/// Above this share of a processor the client itself may limit the rate.
 const BUSY: f64 = 0.9;
-/// Below this part of the rate that was asked for, the rate was not kept.
+/// Below this share of the requested rate, the rate was not kept.
 const KEPT: f64 = 0.99;
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
-/// How much of a processor this process has had since some moment.
+/// The share of a processor that this process has used since a start.
 pub(crate) struct Processor {
     since: Instant,
     used: Duration,
@@ -42,7 +42,7 @@ fn processor_time() -> Result<Duration> {
     Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64))
 }
 
-/// What came out.
+/// The results of a run.
 pub(crate) struct Report {
     title: String,
     setup: Map<String, Value>,
@@ -88,27 +88,27 @@ impl Report {
         report
     }
 
-    /// Right answers in a second.
+    /// Right answers per second.
     fn rate(&self) -> f64 {
         self.each_second(self.tally.requests())
     }
 
-    /// Contents of files in a second.
+    /// Bytes of file contents per second.
     fn file_rate(&self) -> f64 {
         self.each_second(self.tally.file_bytes)
     }
 
     fn each_second(&self, count: u64) -> f64 {
-        // A run that was stopped while it warmed up has measured for no time.
+        // A run that was stopped during the warm-up has measured for no time.
         if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
     }
 
-    /// Adds what there is to know besides.
+    /// Adds notes and warnings.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// The signal that has ended the run.
+    /// Returns the signal that ended the run.
     pub(crate) fn signal(&self) -> Option<c_int> {
         match self.stopped {
             Some(Stop::Signal(signal)) => Some(signal),
@@ -125,7 +125,7 @@ impl Report {
         }
         match asked {
             None if !self.is_bad => notes.push(
-                "closed loop: while the server stalls nobody asks, so that a stall shows in one request of each \
+                "closed loop: no connection sends during a stall, so a stall shows in one request of each \
                  connection only and the percentiles hide it; --rate shows it"
                     .into(),
             ),
@@ -202,7 +202,7 @@ impl Report {
         let kinds = Kind::ALL.iter().map(|(kind, name, _)| (*name, tally.errors_of(*kind)));
         let errors: Map<_, _> =
             kinds.chain([("total", tally.errors())]).map(|(name, count)| (name.into(), count.into())).collect();
-        // Without an answer there is no latency, which is not the same as none at all.
+        // Without an answer there is no latency, which is not the same as zero.
         let latency = |part| (tally.requests() > 0).then(|| tally.latencies.value_at_quantile(part) as f64 / 1000.0);
         let latencies: Map<_, _> = QUANTILES.iter().map(|&(name, part)| (name.into(), json!(latency(part)))).collect();
         let mut report = json!({

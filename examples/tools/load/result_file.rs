@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::client::failure::{Context as _, Result};
 
-/// Where the result is written to. It is opened before the run, so that a path which cannot be written to is noticed then.
+/// The file for the result. It is opened before the run, so that an unwritable path is reported then.
 pub(crate) struct ResultFile {
     path: PathBuf,
     file: File,
-    /// It did not exist before, and nothing has been written to it.
+    /// The run has created it, and nothing has been written to it.
     is_empty_and_ours: bool,
 }
 
@@ -16,7 +16,7 @@ impl ResultFile {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let opened = match File::options().write(true).create_new(true).open(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // It keeps what it has until there is something better.
+                // It keeps its contents until there is a new result.
                 File::options().write(true).create(true).truncate(false).open(path).map(|file| (file, false))
             }
             result => result.map(|file| (file, true)),
@@ -38,7 +38,7 @@ impl ResultFile {
 impl Drop for ResultFile {
     fn drop(&mut self) {
         if self.is_empty_and_ours {
-            // The run has failed, which is what is told.
+            // The failure of the run is reported, not this one.
             let _ = fs::remove_file(&self.path);
         }
     }

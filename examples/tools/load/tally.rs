@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 
 use crate::client::failure::{Context as _, Result};
 
-/// What can go wrong with a request: [`Kind::ALL`] says what each means.
+/// The kinds of errors of a request; [`Kind::ALL`] explains each.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
@@ -20,21 +20,21 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Each with its name, and what it means.
+    /// All kinds, with name and meaning.
     pub(crate) const ALL: [(Self, &str, &str); 9] = [
-        (Self::Connect, "connect", "no connection could be made"),
+        (Self::Connect, "connect", "the connection failed"),
         (Self::Closed, "closed", "the server closed before it had answered"),
         (Self::Reset, "reset", "the server reset the connection before it had answered"),
         (Self::Io, "io", "another error of the socket"),
-        (Self::Timeout, "timeout", "nothing came for too long"),
+        (Self::Timeout, "timeout", "no byte came for too long"),
         (Self::Lost, "lost", "no datagram came for too long"),
         (Self::Refused, "refused", "the server refused an upload; over UDP, the network refused a request"),
-        (Self::Wrong, "wrong", "the answer was another one"),
-        (Self::Unasked, "unasked", "bytes came that were no answer to any request"),
+        (Self::Wrong, "wrong", "the answer was wrong"),
+        (Self::Unasked, "unasked", "bytes came that were not an answer to any request"),
     ];
 }
 
-/// Why a connection, or its request, has come to an end.
+/// Why a connection, or its request, has ended.
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
     pub(crate) text: String,
@@ -69,7 +69,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// What bad clients did, and what was done to them.
+/// Counts of bad clients: what they did, and how their connections ended.
 #[derive(Default)]
 pub(crate) struct Harm {
     pub(crate) connections: u64,
@@ -79,14 +79,14 @@ pub(crate) struct Harm {
     pub(crate) bytes_received: u64,
 }
 
-/// Everything that is counted.
+/// All counters.
 pub(crate) struct Tally {
-    /// In nanoseconds, three digits of which are kept.
+    /// In nanoseconds, with three significant digits.
     pub(crate) latencies: Histogram<u64>,
-    /// Requests that should have left earlier are warming up.
+    /// Requests that were due earlier belong to the warm-up.
     pub(crate) start: Instant,
     pub(crate) last_answer: Instant,
-    /// Contents of files that were confirmed.
+    /// Bytes of confirmed files.
     pub(crate) file_bytes: u64,
     /// Connections that the server closed between requests.
     pub(crate) reconnects: u64,
@@ -111,7 +111,7 @@ impl Tally {
         })
     }
 
-    /// A right answer has come to a request that should have left at `due`.
+    /// Counts a right answer to a request that was due at `due`.
     pub(crate) fn answered(&mut self, due: Instant, now: Instant) {
         if due >= self.start {
             self.latencies.saturating_record(now.duration_since(due).as_nanos() as u64);

@@ -3,17 +3,17 @@ use std::ops::Range;
 use crate::client::url::Transport;
 use crate::options::{Cli, Protocol};
 
-/// Different requests: enough that one which gets the answer of another is noticed.
+/// Different requests: enough to notice an answer that belongs to another request.
 const VARIANTS: usize = 64;
-/// Over UDP the answer alone tells which request it belongs to, so that all in flight must differ.
+/// Over UDP only the answer shows which request it belongs to, so all requests in flight must differ.
 const UDP_VARIANTS: usize = 2048;
-/// What the variants may take together, so that large requests come in fewer of them.
+/// The most bytes of all variants, so large requests have fewer variants.
 const VARIANTS_BYTES: usize = 4 * 1024 * 1024;
 
-/// All requests with their answers, made in advance: variant after variant, and then from the first again.
+/// All requests with their answers, made in advance: variant after variant, then the first again.
 pub(crate) struct Tape {
     requests: Vec<u8>,
-    /// Where each request starts. There are more than variants, so that a batch can run on beyond the last.
+    /// Where each request starts. There are more starts than variants, so that a batch can run past the last variant.
     starts: Vec<usize>,
     answers: Vec<Vec<u8>>,
 }
@@ -40,7 +40,7 @@ impl Tape {
         Self { requests, starts, answers: pairs.into_iter().map(|(_, answer)| answer).collect() }
     }
 
-    /// The variant with which a user starts: another one for each of them.
+    /// The variant with which a user starts: a different one for each user.
     pub(crate) fn first(&self, user: usize) -> usize {
         user * 7 % self.answers.len()
     }
@@ -49,7 +49,7 @@ impl Tape {
         (variant + 1) % self.answers.len()
     }
 
-    /// Where `count` requests are, from a variant on.
+    /// Returns where `count` requests are, from a variant on.
     pub(crate) fn range(&self, variant: usize, count: usize) -> Range<usize> {
         self.starts[variant]..self.starts[variant + count]
     }

@@ -1,10 +1,10 @@
-//! Waiting for events up to a moment, exact to less than a millisecond.
+//! Waiting for events up to a deadline, exact to less than a millisecond.
 //!
-//! An open loop needs that: epoll_wait(2) counts in milliseconds, which is longer than most answers take.
+//! An open loop needs that: epoll_wait(2) counts in milliseconds, and most answers take less.
 
 pub(crate) use imp::Timer;
 
-/// With epoll a timer is one more descriptor to be waited for (timerfd_create(2)).
+/// With epoll a timer is one more descriptor to wait for (timerfd_create(2)).
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod imp {
     use std::io::{ErrorKind, Result};
@@ -28,7 +28,7 @@ mod imp {
             Ok(Self { timer, armed: None })
         }
 
-        /// Waits for an event, but not beyond `until`. To set the timer anew also forgets that it had expired.
+        /// Waits for an event, but not beyond `until`. Setting the timer also clears an earlier expiry.
         pub(crate) fn wait(
             &mut self,
             poll: &mut Poll,
@@ -50,7 +50,7 @@ mod imp {
     }
 }
 
-/// kevent(2) counts in nanoseconds itself. poll(2) counts in milliseconds, and has to do.
+/// kevent(2) counts in nanoseconds. poll(2) counts in milliseconds, which must do.
 #[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 mod imp {
     use std::io::{ErrorKind, Result};

@@ -14,18 +14,18 @@ use crate::printable::printable;
 use crate::tally::{Fault, Kind};
 
 const PATTERN_BYTES: usize = 256 * 1024;
-/// What one visit writes at the most, so that a server which takes everything does not keep the others waiting.
+/// The most bytes that one visit writes, so that a server which takes everything does not keep the others waiting.
 const VISIT_BYTES_MAX: usize = 4 * PATTERN_BYTES;
 
-/// What all uploads share.
+/// State that all uploads share.
 pub(crate) struct Plan {
     protocol: Protocol,
     size: u64,
-    /// What the contents are cut from, again and again.
+    /// Bytes from which the contents are cut, repeatedly.
     pattern: Vec<u8>,
-    /// What makes the names of this run differ from those of any other.
+    /// The prefix that makes the names of this run unique.
     prefix: String,
-    /// Uploads that have begun, and how many may.
+    /// The number of uploads that have begun, and its limit.
     count: Cell<u64>,
     most: u64,
 }
@@ -46,7 +46,7 @@ impl Plan {
         self.count.get() >= self.most
     }
 
-    /// Writes what goes before the contents of a new file, and the whole answer that it must get.
+    /// Writes the bytes before the contents of a new file, and the whole answer that it must get.
     ///
     /// All is sent at once: with newlines a client need not wait for each `OK`.
     fn next(&self, head: &mut Vec<u8>, answer: &mut Vec<u8>) {
@@ -72,7 +72,7 @@ impl Plan {
 pub(crate) struct Upload {
     link: Link,
     plan: Rc<Plan>,
-    /// When the upload that is under way should have begun.
+    /// When the current upload was due.
     due: Option<Instant>,
     head: Vec<u8>,
     /// Bytes written, of head and contents together.
@@ -80,7 +80,7 @@ pub(crate) struct Upload {
     answer: Vec<u8>,
     heard: usize,
     has_ended: bool,
-    /// Something has been written or read.
+    /// Bytes have been written or read.
     moved_at: Instant,
 }
 
@@ -112,7 +112,7 @@ impl Upload {
             self.hear(news.is_in_doubt, cx)?;
         }
         self.ask(cx)?;
-        // A server that takes no more may have said why, before that.
+        // A server that stops reading may have sent the reason before.
         self.write(cx).or_else(|fault| self.hear(true, cx).and(Err(fault)))
     }
 
@@ -139,7 +139,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Why an answer is not the right one: the first of its lines that differs tells.
+    /// Returns the fault of a wrong answer: its first line that differs.
     fn judge(&self, chunk: &[u8]) -> Fault {
         let expected = self.answer[self.heard..].split(|byte| *byte == b'\n');
         let mut lines = chunk.split(|byte| *byte == b'\n').zip(expected.chain(iter::repeat(&b""[..])));
@@ -149,7 +149,7 @@ impl Upload {
             Some(_) if line.starts_with(b"error: ") => Kind::Refused,
             Some(_) => Kind::Wrong,
         };
-        Fault::new(kind, format!("the server said: {}", printable(line)))
+        Fault::new(kind, format!("the server answered: {}", printable(line)))
     }
 
     fn confirm(&mut self, cx: &mut Context) {
@@ -223,7 +223,7 @@ impl Upload {
             Kind::Closed | Kind::Reset if self.due.is_none() => cx.tally.reconnects += 1,
             _ => cx.tally.failed(fault, 1),
         }
-        // An orderly end could make the server keep half a file for a whole one.
+        // A FIN could make the server take half a file for a whole one.
         self.link.reset();
         self.link.rest(cx.now);
         self.clear();

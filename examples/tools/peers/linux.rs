@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Servers to be measured against.
+/// Servers to compare with.
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -51,7 +51,7 @@ enum Protocol {
 
 pub(crate) fn run() -> io::Result<()> {
     match Cli::parse().peer {
-        // Functions by their names and not through a pointer, so that they are compiled into the loop.
+        // Functions by name and not through a pointer, so that they are inlined into the loop.
         Peer::Bare { protocol: Protocol::Uppercase } => bare::serve(&listen::tcp()?, answer::uppercase),
         Peer::Bare { protocol: Protocol::Sum } => bare::serve(&listen::tcp()?, answer::sums),
         Peer::Threads { protocol } => threads::serve(&listen::tcp()?, answer(protocol)),

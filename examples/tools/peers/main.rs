@@ -1,4 +1,4 @@
-//! Servers to be measured against: each does the least that answers an honest client, and nothing to survive another.
+//! Servers to compare with: each does the minimum that answers an honest client, and nothing to survive a bad one.
 //!
 //! ```sh
 //! cargo run --release --example peers -- bare uppercase

@@ -27,7 +27,7 @@ use lab::Lab;
 /// Compares the reactor with other servers under the same load.
 #[derive(Parser)]
 pub(crate) struct Cli {
-    /// How often each server is measured
+    /// Rounds, in each of which every server is measured
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
 
@@ -79,7 +79,7 @@ enum Section {
 pub(crate) fn run() -> Result<()> {
     let cli = Cli::parse();
     if cfg!(debug_assertions) {
-        return Failure::because("only what is optimised is worth measuring: use --release");
+        return Failure::because("measure an optimised build: use --release");
     }
     // The servers inherit it.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot learn the limit of descriptors")?;

@@ -1,5 +1,5 @@
-//! The defaults are said in four places: code, embedded configuration, schema and documentation. They agree; and so does
-//! what is written about the limits that cannot be configured.
+//! The defaults are written in four places, which agree: code, embedded configuration, schema and documentation. So are the limits
+//! that cannot be configured, in code and documentation.
 
 use serde_json::{Map, json};
 
@@ -54,7 +54,7 @@ fn the_schema_knows_every_member_and_only_those() {
     }
 }
 
-/// The rows of a document that are `| \`name\` | \`value\` | ...`, by name.
+/// Returns the rows of a document that are `| \`name\` | \`value\` | ...`, by name.
 fn stated(document: &str) -> BTreeMap<String, String> {
     let rows = document.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
@@ -65,7 +65,7 @@ fn stated(document: &str) -> BTreeMap<String, String> {
     rows.collect()
 }
 
-/// The default of every member and option, as a file would say it.
+/// Returns the default of every member and option, as a file would have it.
 fn defaults() -> BTreeMap<String, Value> {
     let mut defaults = BTreeMap::new();
     let mut collect = |prefix: &str, members: &Value| {
@@ -91,7 +91,7 @@ fn the_documented_defaults_are_those_of_the_code() {
     assert_eq!(stated(include_str!("../../../docs/configuration.md")), actual);
 }
 
-/// How a document writes a limit: bytes and times as a configuration does.
+/// How a document writes a limit: bytes and durations as in a configuration.
 trait Stated {
     fn stated(self, name: &str) -> String;
 }
@@ -126,7 +126,7 @@ macro_rules! constants {
     };
 }
 
-/// The parts of the memory that a server of one listener needs at most, all of it by default.
+/// Returns the parts of the most memory that a server with one listener needs, with all defaults.
 fn memory() -> [(String, String); 4] {
     const KIB: usize = 1024;
     let config = Config::without_listeners();

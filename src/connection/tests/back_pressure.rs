@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::{Lines, SECOND, limits};
-use crate::limits::Limits;
+use crate::limits::{Limits, PRESSED_READ_BYTES};
 use crate::protocol::{CloseReason, Context, Event, Reply, Sink, Step, StreamProtocol, Within};
 use crate::testing::{Script, Transcript, converse};
 
@@ -143,4 +143,37 @@ fn one_byte_in_each_write_timeout_does_not_keep_a_place() {
     let nibbler = reader(1024, Script::new().reads_slowly(90_000, 1, SECOND * 19 / 10));
     assert_eq!((nibbler.reason, nibbler.reset), (CloseReason::WriteTimeout, true));
     assert!(nibbler.elapsed <= 2 * SECOND * 5 / 4, "{:?}", nibbler.elapsed);
+}
+
+#[test]
+fn a_peer_that_never_reads_costs_a_bounded_amount_of_memory_and_is_reset() {
+    let limits = limits(|limits| limits.max_pending_output = 1000);
+    let flood =
+        (0..1000).fold(Script::new().limits(limits).never_reads(10), |script, _| script.send("line\n".repeat(100)));
+    let transcript = converse(Lines, &flood);
+    assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::WriteTimeout, 30 * SECOND));
+    assert!(transcript.reset);
+    assert!(transcript.pending_bytes_max <= 1000 + 500, "{} bytes", transcript.pending_bytes_max);
+    assert_eq!(transcript.sent.len(), 10);
+}
+
+#[test]
+fn a_slow_reader_gets_everything_although_its_output_was_full() {
+    let limits = limits(|limits| limits.max_pending_output = 100);
+    let input = "some line\n".repeat(2000);
+    let transcript = converse(Lines, &Script::new().limits(limits).window(7).send(&input).fin());
+    assert_eq!(transcript.sent, [input.as_bytes(), b"eof"].concat());
+}
+
+#[test]
+fn over_the_total_limit_of_output_one_message_is_taken_at_a_time() {
+    let lines = "line\n".repeat(10_000);
+    let deaf = converse(Lines, &Script::new().pressed().never_reads(0).send(&lines));
+    assert_eq!((deaf.reason, deaf.pending_bytes_max), (CloseReason::WriteTimeout, "line\n".len()));
+    assert_eq!(
+        deaf.stats.received_bytes, PRESSED_READ_BYTES as u64,
+        "one small read, and none while anything is pending"
+    );
+    let slow = converse(Lines, &Script::new().pressed().window(7).send(&lines).fin());
+    assert_eq!(slow.sent, [lines.as_bytes(), b"eof"].concat());
 }

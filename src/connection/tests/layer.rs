@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use super::{Lines, upload};
+use super::Lines;
+use super::bulk::upload;
 use crate::connection::layer::{Layer, Opened, UNFINISHED_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::protocol::CloseReason;

@@ -12,7 +12,7 @@ use crate::kernel::Readiness;
 use crate::protocol::Place;
 use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 use crate::visit::{Lent, Moment, Mood, Status};
 
 /// A peer that takes `window` bytes.
@@ -124,7 +124,7 @@ impl Stage {
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
         let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
-        let place = Place { id: Token { slot: 0, generation: 1 }.into(), site: &site, clock: &clock };
+        let place = Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock };
         let mut visit = Visit::new(&mut lent, &moment, place, (&mut stats, &self.limits), mood);
         self.connection.drive(&mut visit).status
     }
@@ -144,7 +144,7 @@ fn stage() -> Stage {
 }
 
 #[test]
-fn who_waits_for_a_request_or_the_rest_of_it_says_since_when_and_for_how_long() {
+fn waiting_for_a_request_is_shown_with_its_age_and_its_deadline() {
     assert_eq!(stage().why(), "idle for 10.0 s, closed in 20.0 s unless a request comes");
     assert_eq!(
         stage().at(1_000, b"r").at(8_000, b"more").why(),
@@ -163,7 +163,7 @@ fn who_waits_for_a_request_or_the_rest_of_it_says_since_when_and_for_how_long() 
 }
 
 #[test]
-fn who_waits_for_a_reader_says_how_much_is_pending_and_when_the_last_write_said_eagain() {
+fn waiting_for_a_reader_is_shown_with_pending_bytes_and_last_eagain() {
     assert_eq!(
         stage().at(6_800, b"o").why(),
         "waiting for the peer to read: 256 KiB pending, the last write said EAGAIN 3.2 s ago, closed in 26.8 s unless \
@@ -184,7 +184,7 @@ fn who_waits_for_a_reader_says_how_much_is_pending_and_when_the_last_write_said_
 }
 
 #[test]
-fn an_edge_after_which_nothing_is_taken_renews_the_eagain_and_not_the_deadline() {
+fn an_edge_without_room_renews_the_eagain_but_not_the_deadline() {
     let mut stage = stage().at(1_000, b"o");
     stage.connection.note_ready(Readiness { writable: true, ..Readiness::default() });
     stage.drive(9_000);
@@ -196,7 +196,7 @@ fn an_edge_after_which_nothing_is_taken_renews_the_eagain_and_not_the_deadline()
 }
 
 #[test]
-fn who_waits_for_a_worker_says_so_and_no_deadline_runs_but_the_lifetime() {
+fn waiting_for_a_worker_is_shown_and_only_the_lifetime_limits_it() {
     assert_eq!(
         stage().at(1_000, b"j").why(),
         "waiting for a worker to do a job: nothing else for 9.0 s, however long it takes"
@@ -231,7 +231,7 @@ fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
 }
 
 #[test]
-fn who_is_over_says_why_and_what_is_still_missing() {
+fn a_closing_connection_is_shown_with_its_reason_and_what_it_awaits() {
     assert_eq!(
         stage().at(6_800, b"F").why(),
         "over (finished) but for 1 KiB pending: the last write said EAGAIN 3.2 s ago, closed in 26.8 s unless the peer \

@@ -10,7 +10,7 @@ fn offload() -> (Poll, Offload) {
     (poll, Offload::new(Arc::new(waker)))
 }
 
-/// Waits, by the waker alone, for as many results.
+/// Waits, by the waker alone, for `count` results.
 fn results(poll: &mut Poll, offload: &mut Offload, count: usize) -> Vec<(Token, Result<Outcome, Panicked>)> {
     let mut results = Vec::new();
     let mut events = Events::with_capacity(8);
@@ -18,7 +18,7 @@ fn results(poll: &mut Poll, offload: &mut Offload, count: usize) -> Vec<(Token, 
         poll.poll(&mut events, None).expect("a working poll");
         results.extend(offload.finished().map(|notice| match notice {
             Notice::Done(token, result) => (token, result),
-            other => panic!("no result: {other:?}"),
+            other => panic!("not a result: {other:?}"),
         }));
     }
     results
@@ -35,7 +35,7 @@ fn of<T: Send + 'static>(listener: u16, work: impl FnOnce() -> T + Send + 'stati
     job
 }
 
-/// Jobs that wait until the sender is gone, as many as a listener has workers.
+/// Submits one job for each worker of a listener; they wait until the returned sender is dropped.
 fn block_all_workers(offload: &mut Offload, listener: u16) -> mpsc::Sender<()> {
     let (release, blocked) = mpsc::channel::<()>();
     let blocked = Arc::new(Mutex::new(blocked));
@@ -94,7 +94,7 @@ fn a_slow_job_does_not_hold_up_the_next_one() {
 }
 
 #[test]
-fn jobs_that_block_at_one_listener_hold_up_no_other() {
+fn blocked_jobs_of_one_listener_do_not_delay_another() {
     let (mut poll, mut offload) = offload();
     let release = block_all_workers(&mut offload, 0);
     offload.submit(token(7), of(1, || ())).expect("room");
@@ -104,7 +104,7 @@ fn jobs_that_block_at_one_listener_hold_up_no_other() {
 }
 
 #[test]
-fn a_listener_has_no_more_workers_than_it_may() {
+fn the_workers_of_a_listener_are_limited() {
     let (mut poll, mut offload) = offload();
     offload.limit_workers(2);
     let release = block_all_workers(&mut offload, 0);
@@ -117,7 +117,7 @@ fn a_listener_has_no_more_workers_than_it_may() {
 }
 
 #[test]
-fn a_job_that_has_waited_for_long_is_told_once_in_a_while() {
+fn a_job_that_waits_for_long_is_reported_once_in_a_period() {
     let (mut poll, mut offload) = offload();
     let mut notices = Vec::new();
     assert_eq!(offload.look_after_waiting(&mut notices), None);
@@ -133,9 +133,9 @@ fn a_job_that_has_waited_for_long_is_told_once_in_a_while() {
         let left = offload.look_after_waiting(&mut notices).expect("a time to look again");
         assert!(left <= LOG_PERIOD && left > JOB_WAIT, "{left:?}");
     }
-    let [Notice::Waiting(told)] = notices[..] else { panic!("{notices:?}") };
-    assert_eq!((told.listener, told.jobs, told.workers), (3, 1, WORKERS));
-    assert!(told.since >= JOB_WAIT);
+    let [Notice::Waiting(noticed)] = notices[..] else { panic!("{notices:?}") };
+    assert_eq!((noticed.listener, noticed.jobs, noticed.workers), (3, 1, WORKERS));
+    assert!(noticed.since >= JOB_WAIT);
     drop(release);
     results(&mut poll, &mut offload, WORKERS + 1);
     assert_eq!(offload.look_after_waiting(&mut notices), None);
@@ -148,7 +148,7 @@ fn a_worker_that_has_ended_is_replaced() {
     drop(release);
     results(&mut poll, &mut offload, WORKERS);
     let lane = offload.lanes.get_mut(&0).expect("it has jobs");
-    // All of them end over a queue that is closed; the lane gets another one.
+    // All workers end because their queue is closed; the lane gets another queue.
     let (jobs, receiver) = mpsc::channel();
     lane.jobs = jobs;
     while lane.workers() > 0 {
@@ -160,7 +160,7 @@ fn a_worker_that_has_ended_is_replaced() {
 }
 
 #[test]
-fn the_queue_is_bounded_and_refuses_what_does_not_fit() {
+fn the_queue_is_bounded_and_refuses_further_jobs() {
     let (_poll, mut offload) = offload();
     let mut lane = Lane::new(0);
     lane.unfinished = JOBS_MAX;

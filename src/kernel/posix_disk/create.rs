@@ -1,4 +1,4 @@
-//! Creating the directory, if it is missing, so that a loss of power does not take it with all its files.
+//! Creates a missing directory durably: a power loss must not remove it with all its files.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use super::failed;
 
-/// 0750: as for files, with the right to look inside.
+/// 0750: as for files, with the right to enter.
 const DIRECTORY_MODE: u32 = 0o750;
 
-/// Creates what is missing of the directory and its parents, from the top. Each is made durable before the next one is
-/// created, and removed if that fails, so that the next start meets what this one met.
+/// Creates the directory and its missing parents, from the top. Each is made durable before the next is created, and
+/// removed if that fails, so that the next start finds the same state.
 pub(super) fn durably(path: &Path) -> io::Result<()> {
     let levels: Vec<_> = path.ancestors().filter(|level| !level.as_os_str().is_empty()).collect();
     let missing = levels.iter().position(|level| level.is_dir()).unwrap_or(levels.len());
-    // An earlier start may have been killed before it had made this one durable.
+    // An earlier start may have been killed before it made this directory durable.
     if let Some(Ok(parent)) = levels.get(missing).and_then(|level| parent_of(level)).map(File::open) {
         let _ = parent.sync_all();
     }
@@ -25,10 +25,11 @@ pub(super) fn durably(path: &Path) -> io::Result<()> {
 fn create(level: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(DIRECTORY_MODE).create(level) {
         Ok(()) => {}
-        // Of two servers that start at once one is faster; or the path goes through `..`.
+        // Another server that starts at the same time created it, or the path contains `..`.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && level.is_dir() => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let what = if level.is_symlink() { "a link that leads to no directory" } else { "no directory" };
+            let what =
+                if level.is_symlink() { "a link to something other than a directory" } else { "not a directory" };
             return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is {what}", level.display())));
         }
         Err(error) => return Err(failed(format_args!("{} cannot be created", level.display()), &error)),
@@ -39,8 +40,8 @@ fn create(level: &Path) -> io::Result<()> {
     })
 }
 
-/// Makes the name of a new directory durable: `fsync(2)` on its parent. One that may be written to but not read cannot be
-/// opened for that; then all of the file system is synced, once.
+/// Makes the name of a new directory durable: `fsync(2)` on its parent. A parent that is writable but not readable
+/// cannot be opened for that; the whole file system is then synced, once.
 fn sync_name(level: &Path) -> io::Result<()> {
     let Some(parent) = parent_of(level) else { return Ok(()) };
     match File::open(parent) {
@@ -50,7 +51,7 @@ fn sync_name(level: &Path) -> io::Result<()> {
     }
 }
 
-/// The directory that the name of another one is in; the root has no name.
+/// Returns the directory that contains the name of `level`; `None` for the root.
 fn parent_of(level: &Path) -> Option<&Path> {
     level.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
@@ -60,7 +61,7 @@ fn sync_file_system(directory: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(directory)?)?)
 }
 
-/// Other systems can only sync all of them, and do not say how that went.
+/// Syncs all file systems: these systems have no call for one, and report no error.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn sync_file_system(_: &Path) -> io::Result<()> {
     rustix::fs::sync();

@@ -1,4 +1,4 @@
-//! What a directory and its file system can do, found out when it is opened.
+//! Probes the abilities of a directory and its file system when it is opened.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use crate::file_lock::try_lock;
 const ELSEWHERE: &str = "choose a directory on another file system";
 
 impl PosixDirectory {
-    /// Does once what each upload will do: what cannot work is better found before anybody is served.
+    /// Does once what each upload will do: a failure is better found before clients are served.
     ///
     /// # Errors
     /// The step that fails.
@@ -29,7 +29,7 @@ impl PosixDirectory {
         })
     }
 
-    /// With a file that has no name until it is linked.
+    /// Probes with a file that has no name until it is linked.
     fn probe_unnamed(&mut self) -> io::Result<()> {
         let Some(flag) = self.unnamed else { return Err(io::ErrorKind::Unsupported.into()) };
         let file = self.create_unnamed(flag)?;
@@ -38,7 +38,7 @@ impl PosixDirectory {
         self.create()?.link(name.as_str(), Existing::Keep)
     }
 
-    /// With one that has a temporary name, which becomes another one.
+    /// Probes with a file that has a temporary name.
     fn probe_named(&mut self) -> io::Result<()> {
         let (name, file) =
             temporary::open_new(&self.handle).map_err(|error| failed("no file can be created in it", &error))?;
@@ -58,10 +58,10 @@ impl PosixDirectory {
         Ok(())
     }
 
-    /// Whether there are locks (`flock(2)`).
+    /// Probes whether the file system has locks (`flock(2)`).
     fn probe_lock(&mut self, file: &File) -> io::Result<()> {
         self.unlocked = match try_lock(file) {
-            // It does not count whether a sweep of another server holds it.
+            // Locks work, even if the sweep of another server holds this one.
             Ok(_) => None,
             Err(error) if lacks_locks(&error) => Some(Code::of(&error)),
             Err(error) => return Err(failed("no file in it can be locked", &error)),

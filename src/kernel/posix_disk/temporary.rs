@@ -1,8 +1,8 @@
-//! Temporary names: for files that cannot be without a name until they are linked, and on the way to replacing one.
+//! Temporary names: for files that cannot exist without a name until they are linked, and for replacing a file.
 //!
-//! The owner of such a file holds a lock on it (`flock(2)`) for as long as it lives, so that a server which starts on
-//! the same directory can tell the left-overs of a dead one from the uploads of a living one. Where a file system has no
-//! locks it cannot tell, and leaves all of them.
+//! The owner of such a file holds a lock on it (`flock(2)`), so that a server which starts on the same directory can
+//! tell the leftovers of a dead server from the uploads of a running one. On a file system without locks the new server
+//! cannot tell, and removes none.
 
 use std::collections::hash_map::RandomState;
 use std::fs::File;
@@ -20,22 +20,24 @@ use crate::attempt::uninterrupted;
 use crate::errno::lacks_locks;
 use crate::file_lock::try_lock;
 
-/// No client can ask for such a name: those that start with a dot are refused.
+/// No client can request such a name: names that start with a dot are refused.
 const PREFIX: &str = ".reactor-";
 const SUFFIX: &str = ".tmp";
 
-/// Names tried for one file. Each failure takes a server that starts in the very moment between creating and locking.
+/// Names tried for one file. A try fails only if another server starts and sweeps in the moment between creating and
+/// locking.
 const TRIES_MAX: usize = 16;
 
-/// A temporary name, which is removed when it is dropped.
+/// A temporary name; dropping it removes the file of that name.
 #[derive(Debug)]
 pub(super) struct Temporary {
+    /// The directory that the name is in.
     directory: Arc<File>,
     name: String,
 }
 
 impl Temporary {
-    /// A name that nothing has, without a file yet.
+    /// Makes a new unique name, without creating a file.
     pub(super) fn new(directory: &Arc<File>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = RandomState::new().hash_one((process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
@@ -49,12 +51,13 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // It may be gone already: renamed, or with its directory. Anything else is left to the next sweep.
+        // The file may have been renamed, or removed with its directory. After other failures the next sweep removes
+        // it.
         let _ = unlinkat(&self.directory, self.as_str(), AtFlags::empty());
     }
 }
 
-/// A new file with a temporary name, locked where there are locks.
+/// Creates a file with a temporary name, locked if `locks`.
 pub(super) fn create(directory: &Arc<File>, locks: bool) -> io::Result<(Temporary, File)> {
     for _ in 0..TRIES_MAX {
         let (temporary, file) = open_new(directory)?;
@@ -65,7 +68,7 @@ pub(super) fn create(directory: &Arc<File>, locks: bool) -> io::Result<(Temporar
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// A new file with a temporary name.
+/// Creates a file with a temporary name.
 pub(super) fn open_new(directory: &Arc<File>) -> io::Result<(Temporary, File)> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     let temporary = Temporary::new(directory);
@@ -73,12 +76,12 @@ pub(super) fn open_new(directory: &Arc<File>) -> io::Result<(Temporary, File)> {
     Ok((temporary, file.into()))
 }
 
-/// Locks a new file. `false`: a sweep came first and took it for a left-over.
+/// Locks a new file. `false`: another server swept first and took it for a leftover.
 pub(super) fn claim(file: &File) -> io::Result<bool> {
     Ok(try_lock(file)? && file.metadata()?.nlink() > 0)
 }
 
-/// Removes the temporary files that nobody holds.
+/// Removes the temporary files that no server holds.
 pub(super) fn sweep(directory: &File) -> io::Result<()> {
     for entry in uninterrupted(|| Dir::read_from(directory))? {
         let entry = entry?;
@@ -88,17 +91,17 @@ pub(super) fn sweep(directory: &File) -> io::Result<()> {
             && let Err(error) = remove_dead(directory, name)
         {
             if lacks_locks(&error) {
-                // None of them can be told from an upload.
+                // No leftover can be told from an upload.
                 return Ok(());
             }
-            log::warn!("the left-over {name} cannot be removed: {error}");
+            log::warn!("cannot remove the leftover {name}: {error}");
         }
     }
     Ok(())
 }
 
 fn remove_dead(directory: &File, name: &str) -> io::Result<()> {
-    // What is not a file of ours is neither followed nor waited for.
+    // A link is not followed, and a FIFO is not waited for.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(uninterrupted(|| openat(directory, name, flags, Mode::empty()))?);
     if file.metadata()?.is_file() && try_lock(&file)? {

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::*;
 
-/// A directory of its own for one test, removed with all it holds.
+/// A directory for one test; dropping it removes it with its contents.
 struct Room(PathBuf);
 
 impl Room {
@@ -35,7 +35,7 @@ impl Room {
         disk.open_directory(&self.0).unwrap()
     }
 
-    /// The names in it, those with a leading dot included.
+    /// Returns the names in the directory, including those with a leading dot.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -96,7 +96,7 @@ fn a_draft_that_is_dropped_vanishes() {
 }
 
 #[test]
-fn an_unnamed_draft_is_in_no_directory_and_a_portable_one_has_a_hidden_name() {
+fn an_unnamed_draft_is_in_no_directory_and_a_portable_one_is_hidden() {
     let room = Room::new();
     let directory = room.open(PosixDisk::portable());
     let _draft = draft(&directory, b"hello");
@@ -111,7 +111,7 @@ fn an_unnamed_draft_is_in_no_directory_and_a_portable_one_has_a_hidden_name() {
 }
 
 #[test]
-fn whatever_has_the_name_stays_untouched() {
+fn a_file_of_any_kind_that_has_the_name_stays_untouched() {
     with_both(|disk, room| {
         let directory = room.open(disk);
         let outside = Room::new();
@@ -140,7 +140,7 @@ fn whatever_has_the_name_stays_untouched() {
 }
 
 #[test]
-fn replacing_takes_the_name_and_not_what_it_led_to() {
+fn replacing_changes_the_name_and_not_the_target_of_a_link() {
     with_both(|disk, room| {
         let directory = room.open(disk);
         fs::write(room.path("file"), "old").unwrap();
@@ -243,7 +243,7 @@ fn a_missing_directory_is_created_with_its_parents() {
 }
 
 #[test]
-fn what_is_no_usable_directory_is_an_error_at_once() {
+fn an_unusable_directory_is_an_error_at_once() {
     with_both(|disk, room| {
         fs::write(room.path("file"), "").unwrap();
         assert!(disk.open_directory(&room.path("file")).is_err());
@@ -284,7 +284,7 @@ fn a_directory_that_is_moved_is_still_the_same() {
 }
 
 #[test]
-fn what_a_dead_server_left_is_swept() {
+fn the_leftovers_of_a_dead_server_are_swept() {
     with_both(|disk, room| {
         left_over(room);
         fs::write(room.path("a"), "").unwrap();
@@ -295,7 +295,7 @@ fn what_a_dead_server_left_is_swept() {
 }
 
 #[test]
-fn what_somebody_holds_is_not_swept() {
+fn a_file_that_is_locked_is_not_swept() {
     with_both(|disk, room| {
         let path = left_over(room);
         let holder = File::open(&path).unwrap();
@@ -332,7 +332,7 @@ fn temporary_names_differ_and_clients_cannot_ask_for_them() {
 }
 
 #[test]
-fn the_sweep_neither_follows_nor_waits_for_what_only_looks_like_a_left_over() {
+fn the_sweep_ignores_links_pipes_and_directories() {
     with_both(|disk, room| {
         fs::write(room.path("target"), "").unwrap();
         symlink("target", room.path(".reactor-link.tmp")).unwrap();

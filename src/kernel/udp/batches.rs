@@ -1,4 +1,4 @@
-//! Which calls a socket makes: those for many datagrams, or for one where the others are refused.
+//! The calls that a socket makes: for many datagrams, or for one at a time where those are refused.
 
 use std::io;
 use std::os::fd::{AsFd, RawFd};
@@ -10,14 +10,14 @@ use super::{Received, Replies, mmsg, one_by_one, sockets};
 use crate::errno;
 use crate::xray::SocketOption;
 
-/// The longest replies that leave in runs: such a datagram fits the smallest packet that every link has to take (RFC 8200,
-/// section 5: 1280 bytes), less 48 for its headers.
+/// The longest replies that are sent in runs: the smallest packet that every link must carry (RFC 8200, section 5: 1280
+/// bytes) less 48 bytes of headers.
 const SEGMENT_BYTES_MAX: usize = 1232;
 
-/// What is known of the calls of one socket.
+/// The calls that are known to work on one socket.
 #[derive(Debug)]
 pub(super) struct Calls {
-    /// The longest replies that the kernel cuts out of runs by itself; 0 if it does not.
+    /// The longest replies of a run that the kernel splits itself; 0 if it cannot.
     segment_bytes_max: usize,
     /// `recvmmsg(2)` is refused.
     receives_singly: bool,
@@ -31,7 +31,7 @@ impl Calls {
         Self { segment_bytes_max, receives_singly: false, sends_singly: false }
     }
 
-    /// As [`DatagramSocket::receive`](crate::kernel::DatagramSocket::receive).
+    /// Receives datagrams as [`DatagramSocket::receive`](crate::kernel::DatagramSocket::receive) describes.
     pub(super) fn receive(
         &mut self,
         descriptor: RawFd,
@@ -43,20 +43,19 @@ impl Calls {
         }
         match mmsg::receive(descriptor, rooms, received) {
             Err(error) if errno::may_refuse_call(&error) && is_of_the_call(mmsg::receive_none(descriptor)) => {
-                log::warn!("recvmmsg(2) is refused ({error}): each datagram is received by a call of its own");
+                log::warn!("recvmmsg(2) is refused ({error}): receiving one datagram per call");
                 self.receives_singly = true;
-                // Nothing has been received. It is made again in the other way, as after a signal.
+                // Nothing was received. The caller retries as after a signal, and then receives one by one.
                 Err(io::ErrorKind::Interrupted.into())
             }
             result => result,
         }
     }
 
-    /// As [`DatagramSocket::send`](crate::kernel::DatagramSocket::send).
+    /// Sends replies as [`DatagramSocket::send`](crate::kernel::DatagramSocket::send) describes.
     ///
-    /// A run that the kernel refuses leaves as single datagrams, and so does what comes behind it in the batch. The next batch
-    /// is tried as runs again: one peer behind a narrow link, or an address that nothing can be sent to, changes nothing for
-    /// other peers.
+    /// If the kernel refuses a run, that run and the rest of the batch are sent as single datagrams. The next batch is
+    /// sent in runs again: a peer behind a narrow link, or an unreachable address, does not affect other peers.
     pub(super) fn send(&mut self, descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
         if self.sends_singly {
             return one_by_one::send(descriptor, replies);
@@ -64,7 +63,7 @@ impl Calls {
         match mmsg::send(descriptor, replies, self.segment_bytes_max) {
             Err(error) if self.refuses_run(&error, replies) => mmsg::send(descriptor, replies, 0),
             Err(error) if errno::may_refuse_call(&error) && is_of_the_call(mmsg::send_none(descriptor)) => {
-                log::warn!("sendmmsg(2) is refused ({error}): each datagram is sent by a call of its own");
+                log::warn!("sendmmsg(2) is refused ({error}): sending one datagram per call");
                 self.sends_singly = true;
                 one_by_one::send(descriptor, replies)
             }
@@ -72,20 +71,20 @@ impl Calls {
         }
     }
 
-    /// Whether an error may say that the first run of replies cannot leave as one.
+    /// Whether an error may mean that the first run of replies cannot be sent as one message.
     fn refuses_run(&self, error: &io::Error, replies: &Replies) -> bool {
         errno::may_refuse_segments(error)
             && replies.runs(self.segment_bytes_max).next().is_some_and(|run| run.count > 1)
     }
 }
 
-/// Whether the kernel knows `UDP_SEGMENT` (`udp(7)`, Linux 4.18): one that does not would send a run as one datagram.
+/// Whether the kernel supports `UDP_SEGMENT` (`udp(7)`, Linux 4.18); without it a run would be sent as one datagram.
 fn segments(socket: &impl AsFd) -> bool {
     let asked = setsockopt(socket, sockopt::UdpGsoSegment, &0);
     sockets::set(asked, SocketOption::Segment, 0).is_ok()
 }
 
-/// Whether the same call without any datagram fails in such a way as well, so that no datagram is to blame.
+/// Whether the same call without any datagram fails in the same way, so that no datagram is the cause.
 fn is_of_the_call(none: io::Result<()>) -> bool {
     none.is_err_and(|error| errno::may_refuse_call(&error))
 }
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
     use crate::kernel::{BindOptions, Reply, Source};
 
-    /// A socket that is given the datagrams of a run as they left, in one piece (`udp(7)`: `UDP_GRO`).
+    /// A socket that receives the datagrams of a run in one piece, as they were sent (`udp(7)`: `UDP_GRO`).
     fn receiver() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn single_calls_tell_and_obey_the_same_addresses_as_those_for_many() {
+    fn single_and_batched_calls_report_and_obey_the_same_addresses() {
         for (bound, asked) in [
             ("127.0.0.1:0", "127.0.0.1"),
             ("0.0.0.0:0", "127.0.0.2"),
@@ -125,7 +124,7 @@ mod tests {
             let asked = SocketAddr::new(asked.parse().expect("valid"), local.port());
             let client = UdpSocket::bind((asked.ip(), 0)).expect("a port");
             client.set_read_timeout(Some(Duration::from_secs(60))).expect("an option");
-            // From now on it takes what comes from there, and nothing else.
+            // From now on it receives only datagrams from that address.
             client.connect(asked).expect("an address of ours");
             let (mut buffer, mut received) = ([0; 16], Vec::new());
             for receive in [mmsg::receive, one_by_one::receive] {

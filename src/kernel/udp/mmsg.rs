@@ -1,8 +1,7 @@
 //! `recvmmsg(2)` and `sendmmsg(2)`: many datagrams for one system call.
 //!
-//! The packages that wrap these calls allocate for each batch, or
-//! send all of it from one address. Every pointer that the kernel is given here leads into a local array or an argument,
-//! and nobody uses it after the call.
+//! The packages that wrap these calls allocate for each batch, or send the whole batch from one address. Every pointer
+//! passed to the kernel here points into a local array or an argument, and is not used after the call.
 
 #![allow(unsafe_code)]
 
@@ -21,16 +20,16 @@ use crate::kernel::Source;
 use crate::limits::DATAGRAM_BATCH_MAX;
 use crate::xray::{self, Call};
 
-/// Room for the control messages of a datagram, each with its header: 40 bytes for a `struct in6_pktinfo`; and 32 for a
-/// `struct in_pktinfo`, which comes behind it, or 24 for the length of segments, which leaves behind it.
+/// Room for the control messages of a datagram, each with its header: 40 bytes for a `struct in6_pktinfo`, followed by
+/// 32 for a `struct in_pktinfo` (received) or 24 for the length of segments (sent).
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([MaybeUninit<u8>; 72]);
 
 const NO_CONTROL: Control = Control([MaybeUninit::uninit(); 72]);
 
-/// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`. Learns where
-/// each was sent to if the socket tells (`ip(7)`: `IP_PKTINFO`, `ipv6(7)`: `IPV6_RECVPKTINFO`).
+/// Receives one datagram into each of `rooms`, as long as there are any, and appends their descriptions to `received`:
+/// with the destination if the socket reports it (`ip(7)`: `IP_PKTINFO`, `ipv6(7)`: `IPV6_RECVPKTINFO`).
 pub(super) fn receive(
     descriptor: RawFd,
     rooms: ChunksExactMut<'_, u8>,
@@ -53,26 +52,26 @@ pub(super) fn receive(
         header.msg_controllen = size_of::<Control>() as _;
         count += 1;
     }
-    // SAFETY: the first `count` headers were filled in above. Their pointers lead to distinct elements of `names`,
-    // `controls` and `parts`, which outlive the call, each with its true size; `IoSliceMut` has the layout of `iovec`, and
-    // each holds a room that is borrowed exclusively until this function returns.
+    // SAFETY: the first `count` headers were filled in above. Their pointers point to distinct elements of `names`,
+    // `controls` and `parts`, which outlive the call, each with its true size; `IoSliceMut` has the layout of `iovec`,
+    // and each holds a room that is borrowed exclusively until this function returns.
     let result =
         unsafe { libc::recvmmsg(descriptor, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
     let filled = usize::try_from(result).map_err(|_| io::Error::last_os_error());
     let filled = xray::answered(filled, || Call::Receive { rooms: count, bytes: bytes(&headers, result) })?;
     for header in &headers[..filled] {
-        // SAFETY: the kernel has filled in this header, and with it the name and the control messages that it points to,
-        // of the lengths that stand in it.
+        // SAFETY: the kernel has filled in this header, and the name and the control messages that it points to, with
+        // the lengths in the header.
         let (from, to) = unsafe { (sender(&header.msg_hdr), destination(&header.msg_hdr)) };
         received.push(Received { length: header.msg_len as usize, from, to });
     }
     Ok(())
 }
 
-/// Sends what is unsent of `replies`, each from its source if it has one. Gives how many the kernel took: not none.
+/// Sends the unsent `replies`, each from its source if it has one. Returns how many the kernel took, never 0.
 ///
-/// Runs of replies of up to `longest` bytes leave as one message each, which the kernel cuts into datagrams where it leaves
-/// (`udp(7)`: `UDP_SEGMENT`): a burst from one peer goes through the layers of the network once.
+/// Each run of replies of up to `longest` bytes is sent as one message, which the kernel splits into datagrams at the
+/// end of its network stack (`udp(7)`: `UDP_SEGMENT`): a burst to one peer passes the stack once.
 pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::Result<usize> {
     let mut headers = [no_header(); DATAGRAM_BATCH_MAX];
     let mut names = [const { MaybeUninit::<Name>::uninit() }; DATAGRAM_BATCH_MAX];
@@ -92,19 +91,19 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
         header.msg_namelen = length as libc::socklen_t;
         header.msg_control = ptr::from_mut(control).cast();
         if let Some(source) = run.source {
-            // SAFETY: the header points to room for both control messages, of which none is there yet.
+            // SAFETY: the header points to room for both control messages; none is written yet.
             unsafe { put_source(header, source) };
         }
         counts[count] = run.count;
         if run.count > 1 {
-            // SAFETY: the header points to room for both control messages, of which the other one may be there.
+            // SAFETY: the header points to room for both control messages; at most the other one is written.
             unsafe { put(header, libc::SOL_UDP, libc::UDP_SEGMENT, run.length as u16) };
         }
         count += 1;
     }
-    // SAFETY: the first `count` headers were filled in above. Their pointers lead to initialized elements of `names` and
-    // `parts` and to control messages of `msg_controllen` bytes together, if that is not zero; all of them outlive the
-    // call. `IoSlice` has the layout of `iovec`, and the kernel only reads.
+    // SAFETY: the first `count` headers were filled in above. Their pointers point to initialized elements of `names`
+    // and `parts` and to control messages of `msg_controllen` bytes together, if that is not zero; all of them outlive
+    // the call. `IoSlice` has the layout of `iovec`, and the kernel only reads.
     let result =
         unsafe { libc::sendmmsg(descriptor, headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT as _) };
     let sent = usize::try_from(result).map_err(|_| io::Error::last_os_error());
@@ -112,8 +111,8 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
     Ok(counts[..sent].iter().sum())
 }
 
-/// Makes the call for no datagram at all. What it answers then is not about a datagram but about the call: that this kernel
-/// does not have it, or that a filter refuses it (`seccomp(2)`).
+/// Calls `recvmmsg(2)` for no datagram. An error then concerns the call itself and no datagram: the kernel does not
+/// have it, or a filter refuses it (`seccomp(2)`).
 pub(super) fn receive_none(descriptor: RawFd) -> io::Result<()> {
     // SAFETY: there are no headers, so none is read or written.
     let result = unsafe { libc::recvmmsg(descriptor, ptr::null_mut(), 0, libc::MSG_DONTWAIT as _, ptr::null_mut()) };
@@ -121,7 +120,7 @@ pub(super) fn receive_none(descriptor: RawFd) -> io::Result<()> {
     xray::answered(result, || Call::Receive { rooms: 0, bytes: 0 }).map(drop)
 }
 
-/// The same for the call that sends.
+/// Calls `sendmmsg(2)` for no datagram, as [`receive_none`] does.
 pub(super) fn send_none(descriptor: RawFd) -> io::Result<()> {
     // SAFETY: there are no headers, so none is read or written.
     let result = unsafe { libc::sendmmsg(descriptor, ptr::null_mut(), 0, libc::MSG_DONTWAIT as _) };
@@ -129,7 +128,7 @@ pub(super) fn send_none(descriptor: RawFd) -> io::Result<()> {
     xray::answered(result, || Call::Send { offered: 0, bytes: 0 }).map(drop)
 }
 
-/// How many bytes the first `count` messages hold, as the kernel says.
+/// Returns the bytes of the first `count` messages, as the kernel reports them.
 fn bytes(headers: &[libc::mmsghdr], count: libc::c_int) -> u32 {
     let count = usize::try_from(count).unwrap_or(0);
     headers[..count].iter().map(|header| header.msg_len).sum()
@@ -143,7 +142,7 @@ union Name {
 }
 
 impl Name {
-    /// That of `address`, and how many bytes of it count.
+    /// Converts `address`. Returns the name and its length in bytes.
     fn of(address: SocketAddr) -> (Self, usize) {
         match address {
             SocketAddr::V4(address) => {
@@ -164,17 +163,17 @@ const fn no_header() -> libc::mmsghdr {
     unsafe { mem::zeroed() }
 }
 
-/// Who sent a datagram; nobody, if it is no address of IPv4 or IPv6.
+/// Returns the sender of a datagram; [`Received::UNKNOWN_SENDER`] if its address is neither IPv4 nor IPv6.
 ///
 /// # Safety
-/// `msg_name` points to a socket address of `msg_namelen` bytes, aligned for each kind of them.
+/// `msg_name` must point to a socket address of `msg_namelen` bytes, aligned for each kind of address.
 unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
     let length = header.msg_namelen as usize;
     if length < size_of::<libc::sa_family_t>() {
-        return Received::NOBODY;
+        return Received::UNKNOWN_SENDER;
     }
-    // SAFETY: as the caller promises; every address begins with its family, and one of a family has the structure of it,
-    // if it is as long.
+    // SAFETY: the caller guarantees the pointer and the length; every address begins with its family, and has the
+    // structure of that family if it is long enough.
     unsafe {
         match libc::c_int::from(*header.msg_name.cast::<libc::sa_family_t>()) {
             libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
@@ -187,26 +186,26 @@ unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
                 let (ip, port) = (Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port));
                 SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into()
             }
-            _ => Received::NOBODY,
+            _ => Received::UNKNOWN_SENDER,
         }
     }
 }
 
-/// The address of ours that a datagram was sent to, if the kernel told, and if it is one.
+/// Returns the address of this machine that a datagram was sent to, if the kernel reports it and it can be a source.
 ///
-/// For a datagram of IPv4 on a socket for both families it tells twice, and only `ipi_spec_dst` is an address of ours even if
-/// the datagram was sent to everybody. That comes last (Linux, `udpv6_recvmsg`), so the last one counts.
+/// For an IPv4 datagram on a socket for both families the kernel reports two addresses. Only `ipi_spec_dst` is an
+/// address of this machine even for a broadcast. It comes last (Linux, `udpv6_recvmsg`), so the last message counts.
 ///
 /// # Safety
-/// `msg_control` points to `msg_controllen` bytes of control messages, aligned for their header.
+/// `msg_control` must point to `msg_controllen` bytes of control messages, aligned for their header.
 unsafe fn destination(header: &libc::msghdr) -> Option<Source> {
     let mut source = None;
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees the control messages.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: `CMSG_FIRSTHDR` and `CMSG_NXTHDR` give null or a header that lies within the control messages.
+    // SAFETY: `CMSG_FIRSTHDR` and `CMSG_NXTHDR` return null or a header within the control messages.
     while let Some(control) = unsafe { message.as_ref() } {
-        // SAFETY: `control` is the header of a message, and its data follow; the kernel writes these two types with the
-        // structures of `ip(7)` and `ipv6(7)` as their data, aligned or not.
+        // SAFETY: `control` is the header of a message, and its data follow; for these two types the kernel writes the
+        // structures of `ip(7)` and `ipv6(7)`, possibly unaligned.
         match (control.cmsg_level, control.cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 let info: libc::in_pktinfo = unsafe { ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
@@ -224,10 +223,10 @@ unsafe fn destination(header: &libc::msghdr) -> Option<Source> {
     source
 }
 
-/// Writes the control message that has a datagram leave from `source` behind those that the header counts.
+/// Appends the control message that makes the kernel send a datagram from `source`.
 ///
 /// # Safety
-/// As for [`put`]: 40 bytes are enough.
+/// As for [`put`], with 40 free bytes.
 unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
     match source.address {
         IpAddr::V4(address) => {
@@ -236,7 +235,7 @@ unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
                 ipi_spec_dst: libc::in_addr { s_addr: u32::from(address).to_be() },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             };
-            // SAFETY: as the caller promises: 16 bytes of header and 12 of data.
+            // SAFETY: the caller guarantees room: 16 bytes of header and 12 of data.
             unsafe { put(header, libc::IPPROTO_IP, libc::IP_PKTINFO, info) };
         }
         IpAddr::V6(address) => {
@@ -244,23 +243,23 @@ unsafe fn put_source(header: &mut libc::msghdr, source: Source) {
                 ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
                 ipi6_ifindex: source.interface as _,
             };
-            // SAFETY: as the caller promises: 16 bytes of header and 20 of data.
+            // SAFETY: the caller guarantees room: 16 bytes of header and 20 of data.
             unsafe { put(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info) };
         }
     }
 }
 
-/// Writes one control message behind those that the header counts, and counts it.
+/// Appends one control message to those of the header, and adds its length to `msg_controllen`.
 ///
 /// # Safety
-/// `msg_control` points to writable bytes, aligned for the header of a control message, of which `msg_controllen` are taken by
-/// whole control messages and `CMSG_SPACE(size_of::<T>())` are free behind those.
+/// `msg_control` must point to writable bytes, aligned for the header of a control message: `msg_controllen` bytes of
+/// whole control messages, followed by `CMSG_SPACE(size_of::<T>())` free bytes.
 unsafe fn put<T>(header: &mut libc::msghdr, level: libc::c_int, kind: libc::c_int, data: T) {
     let size = size_of::<T>() as libc::c_uint;
     // Some C libraries count in `size_t`, others in `socklen_t`.
     let taken: usize = header.msg_controllen as _;
-    // SAFETY: what is taken is a multiple of the alignment (`cmsg(3)`: `CMSG_SPACE`), so a header can stand behind it; there
-    // is room for it and for the data after it, which `CMSG_DATA` gives the place of.
+    // SAFETY: `taken` is a multiple of the alignment (`cmsg(3)`: `CMSG_SPACE`), so a header may follow it; there is
+    // room for the header and for the data after it, to which `CMSG_DATA` points.
     unsafe {
         let message = header.msg_control.byte_add(taken).cast::<libc::cmsghdr>();
         (*message).cmsg_len = libc::CMSG_LEN(size) as _;

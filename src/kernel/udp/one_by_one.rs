@@ -1,4 +1,4 @@
-//! `recvmsg(2)` and `sendmsg(2)`: one datagram for one system call, where there are no calls for many, or none are allowed.
+//! `recvmsg(2)` and `sendmsg(2)`: one datagram per system call, where batched calls do not exist or are refused.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,9 +9,9 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, S
 
 use super::{Received, Replies};
 use crate::kernel::{Reply, Source};
-use crate::xray::{self, Call, Gives};
+use crate::xray::{self, Call, ReturnValue};
 
-/// Receives one datagram into each of `rooms`, as long as there are any; appends what they are to `received`.
+/// Receives one datagram into each of `rooms`, as long as there are any, and appends their descriptions to `received`.
 pub(super) fn receive(
     descriptor: RawFd,
     rooms: ChunksExactMut<'_, u8>,
@@ -33,27 +33,27 @@ fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
     let mut control = nix::cmsg_space!([u8; 64]);
     let message = recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT).map_err(io::Error::from);
     let message: RecvMsg<'_, '_, SockaddrStorage> = xray::answered(message, || Call::ReceiveOne)?;
-    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::NOBODY);
-    // Linux tells twice where a datagram of IPv4 came to on a socket for both families, and then the last one counts, as in
+    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::UNKNOWN_SENDER);
+    // On a socket for both families Linux reports two destinations of an IPv4 datagram; the last one counts, as in
     // `mmsg`.
     let to = message.cmsgs()?.filter_map(destination).last().flatten();
     Ok(Received { length: message.bytes, from, to })
 }
 
-/// How many bytes came.
-impl Gives for RecvMsg<'_, '_, SockaddrStorage> {
+/// The number of bytes received.
+impl ReturnValue for RecvMsg<'_, '_, SockaddrStorage> {
     fn number(&self) -> i32 {
         self.bytes.number()
     }
 }
 
-/// An address of IPv4 or IPv6; `None` for any other.
+/// Returns the IPv4 or IPv6 address; `None` for any other.
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
 }
 
-/// The address of ours that a datagram was sent to, if `message` tells it; none within, if that is no address of ours.
+/// Returns the destination of a datagram if `message` reports it: `Some(None)` if it cannot be a source.
 fn destination(message: ControlMessageOwned) -> Option<Option<Source>> {
     match message {
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -73,7 +73,7 @@ fn destination(message: ControlMessageOwned) -> Option<Option<Source>> {
     }
 }
 
-/// Sends what is unsent of `replies`, each from its source if it has one. Returns how many the kernel took: at least one.
+/// Sends the unsent `replies`, each from its source if it has one. Returns how many the kernel took, never 0.
 pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
     let mut sent = 0;
     for reply in replies.unsent() {
@@ -112,7 +112,7 @@ fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<()> {
     }
 }
 
-/// All the calls that there are, where there are none for many datagrams.
+/// The calls of a socket on systems without batched calls.
 #[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 #[derive(Debug)]
 pub(super) struct Calls;
@@ -123,7 +123,7 @@ impl Calls {
         Self
     }
 
-    #[allow(clippy::needless_pass_by_ref_mut, reason = "it has the form of the other one")]
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "the signature of `batches::Calls`")]
     pub(super) fn receive(
         &mut self,
         descriptor: RawFd,
@@ -133,7 +133,7 @@ impl Calls {
         receive(descriptor, rooms, received)
     }
 
-    #[allow(clippy::needless_pass_by_ref_mut, reason = "it has the form of the other one")]
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "the signature of `batches::Calls`")]
     pub(super) fn send(&mut self, descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
         send(descriptor, replies)
     }

@@ -3,18 +3,19 @@
 use std::fmt;
 
 use super::refuse;
+use crate::framing::{Frame, Lines};
 use crate::protocol::{Outbox, ProtocolError};
 
-/// The longest name, in bytes: what file systems take (`limits.h`: `NAME_MAX`).
+/// The longest name in bytes that file systems take (`limits.h`: `NAME_MAX`).
 const NAME_BYTES_MAX: usize = 255;
 
-/// The longest size, in digits: all that is certain to fit into 64 bits.
+/// The longest size in digits that always fits into 64 bits.
 const SIZE_DIGITS_MAX: usize = 19;
 
 const BAD_NAME: &str = "bad name";
 const BAD_SIZE: &str = "bad size";
 
-/// What told us that a name or a size is whole. The reply to it ends in the same way.
+/// What ended a name or a size. The reply to a name or size ends in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// `\n`, or `\r\n`.
@@ -24,7 +25,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// Appends `reply`, ended as the request was.
+    /// Appends `reply`, ended in the same way as the request.
     pub(super) fn answer(self, reply: &[u8], out: &mut Outbox) {
         out.extend_from_slice(reply);
         if self == Self::Newline {
@@ -33,51 +34,46 @@ impl Ending {
     }
 }
 
-/// A piece at the front of the input that can be judged: it is whole, or too long already.
+/// A piece at the front of the input that can be judged, because it is whole or already too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field<'a> {
     text: &'a [u8],
-    /// How many bytes of the input it takes, its end included.
+    /// Bytes of the input that the piece takes, its end included.
     pub(super) consumed: usize,
     pub(super) ending: Ending,
 }
 
 impl<'a> Field<'a> {
-    /// The name at the front of `input`; `None` while neither its end nor its excess has arrived.
+    /// Returns the name at the front of `input`; `None` while the name is neither whole nor too long.
     pub(super) fn name(input: &'a [u8]) -> Option<Self> {
         Self::split(input, NAME_BYTES_MAX)
     }
 
-    /// The size at the front of `input`; `None` while neither its end nor its excess has arrived.
+    /// Returns the size at the front of `input`; `None` while the size is neither whole nor too long.
     pub(super) fn size(input: &'a [u8]) -> Option<Self> {
         Self::split(input, SIZE_DIGITS_MAX)
     }
 
-    /// All of `input`, which nothing followed.
+    /// Returns all of `input`, ended by a pause.
     pub(super) fn paused(input: &'a [u8]) -> Self {
         Self { text: input, consumed: input.len(), ending: Ending::Pause }
     }
 
     fn split(input: &'a [u8], bytes_max: usize) -> Option<Self> {
-        let window = &input[..input.len().min(bytes_max + "\r\n".len())];
-        if let Some(end) = window.iter().position(|&byte| byte == b'\n') {
-            let line = &window[..end];
-            let text = line.strip_suffix(b"\r").unwrap_or(line);
-            return Some(Self { text, consumed: end + 1, ending: Ending::Newline });
+        match Lines::at_most(bytes_max).next(input) {
+            Ok(line) => line.map(|Frame { body, consumed }| Self { text: body, consumed, ending: Ending::Newline }),
+            Err(_) => Some(Self::paused(&input[..input.len().min(bytes_max + "\r\n".len())])),
         }
-        // A `\r` in the first place too many may yet belong to the end of the line.
-        let undecided = window.len() == bytes_max + 1 && window.ends_with(b"\r");
-        (window.len() > bytes_max && !undecided).then(|| Self::paused(window))
     }
 }
 
-/// A name that a file may have: one path component that does no harm.
+/// A name that is safe for a file: one path component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name(String);
 
 impl Name {
-    /// Judges a name by its first offending byte, so that the verdict on one that is too long does not depend on how
-    /// much of it has arrived.
+    /// Judges a name by its first offending byte, so that the verdict on a name that is too long does not depend on the
+    /// number of bytes that have arrived.
     pub(super) fn parse(field: &Field<'_>) -> Result<Self, ProtocolError> {
         let too_long = field.text.len() > NAME_BYTES_MAX;
         let text = &field.text[..field.text.len().min(NAME_BYTES_MAX)];
@@ -109,8 +105,8 @@ impl Name {
         &self.0
     }
 
-    /// The same name with a number, before its extension: `notes (2).txt`. What would make it longer than a name may
-    /// be is taken from the end of its stem.
+    /// Returns the name with a number before its extension: `notes (2).txt`. If the result would be too long, the end of
+    /// the stem is cut off.
     pub(super) fn numbered(&self, number: u32) -> Self {
         let mark = format!(" ({number})");
         let name = self.as_str();
@@ -131,7 +127,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// What is wrong with `char` at `index` of a name.
+/// Returns what is wrong with `char` at `index` of a name, if anything.
 fn offence(index: usize, char: char) -> Option<&'static str> {
     match char {
         '.' if index == 0 => Some("a dot"),
@@ -142,7 +138,7 @@ fn offence(index: usize, char: char) -> Option<&'static str> {
     }
 }
 
-/// Reads a size: 1 to 19 decimal digits and nothing else. Judged by its first offending byte, as a name is.
+/// Reads a size: 1 to 19 decimal digits and nothing else. Like a name it is judged by its first offending byte.
 pub(super) fn parse_size(field: &Field<'_>) -> Result<u64, ProtocolError> {
     let mut size = 0;
     for (index, &byte) in field.text.iter().enumerate() {
@@ -168,7 +164,7 @@ mod tests {
         Name::parse(&Field::paused(bytes)).map(|name| name.0).map_err(|error| error.reply.into_owned())
     }
 
-    /// What is decided about `input` if it comes byte by byte, and if it comes at once.
+    /// Returns the verdict on `input` if it comes byte by byte, and the verdict if it comes at once.
     fn drip_and_gulp(input: &[u8]) -> [Option<Result<String, String>>; 2] {
         let judge = |input| {
             let field = Field::name(input)?;
@@ -208,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_that_could_leave_the_directory_or_drive_a_terminal_is_accepted_anywhere() {
+    fn no_name_leaves_the_directory_or_controls_a_terminal() {
         for byte in (0..=u8::MAX).filter(|byte| !(b' '..=b'~').contains(byte) || b"/\\".contains(byte)) {
             for at in 0..3 {
                 let mut name = *b"abc";

@@ -1,4 +1,4 @@
-//! `file-sized`: name, size, contents, and an answer to each; any number of files in sequence.
+//! `file-sized`: name, size and contents, with an answer to each; any number of files one after the other.
 
 use std::io;
 use std::sync::Arc;
@@ -42,17 +42,17 @@ impl StreamService for FileSized {
 
 struct Connection {
     receiver: Receiver,
-    /// How the first name of the connection ended.
+    /// How the first name of the connection ended: with a newline or with silence.
     style: Option<Ending>,
     /// The name of the file whose size comes next; without one, a name comes next.
     named: Option<Name>,
 }
 
-/// An upload of which the size has been announced.
+/// An upload whose size has been announced.
 struct Announced {
     upload: Upload,
     size: u64,
-    /// How the size ended, and how the answer to the contents will.
+    /// How the size ended; the answer to the contents ends in the same way.
     ending: Ending,
 }
 
@@ -78,8 +78,8 @@ impl StreamProtocol for Connection {
 }
 
 impl Connection {
-    /// The silence that ends a name or a size. Once the first name has ended with a newline it ends nothing any more: a
-    /// pause within `1000\n` must not store 10 bytes.
+    /// Returns the silence that ends a name or a size; none once the first name has ended with a newline: a pause within
+    /// `1000\n` must not store 10 bytes.
     fn quiet(&self) -> Option<Duration> {
         self.receiver.name_quiet.filter(|_| self.style != Some(Ending::Newline))
     }
@@ -99,7 +99,7 @@ impl Connection {
         Ok(step.consuming(field.consumed))
     }
 
-    /// The name is accepted, its size may come.
+    /// Accepts the name, and asks for the size.
     fn ask_for_size(
         &mut self,
         named: Result<(Name, Ending), ProtocolError>,
@@ -109,11 +109,11 @@ impl Connection {
         let (name, ending) = named?;
         self.named = Some(name);
         ending.answer(b"OK", cx.out);
-        // Its client has been told to go on, so a shutdown waits for it.
+        // The client has been asked to go on, so a shutdown waits for the client.
         Ok(if rest.is_empty() { Step::wait(Within::Request) } else { Step::again(0) })
     }
 
-    /// The size is accepted, the contents may come.
+    /// Accepts the size, and asks for the contents.
     fn receive(&mut self, announced: Result<Announced, ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
         let announced = announced?;
         announced.ending.answer(b"OK", cx.out);

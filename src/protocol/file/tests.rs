@@ -11,7 +11,7 @@ use crate::testing::{
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A connection to the service `S`, whose files go to `disk`.
+/// Opens a connection to the service `S`, whose files go to `disk`.
 pub(super) fn connect<S>(disk: &MemoryDisk, options: FileOptions) -> Box<dyn StreamProtocol>
 where
     S: StreamService<Options = FileOptions>,
@@ -28,18 +28,18 @@ pub(super) fn play<S: StreamService<Options = FileOptions>>(disk: &MemoryDisk, s
     transcript
 }
 
-/// What the client got.
+/// Returns what the client got.
 pub(super) fn received(transcript: &Transcript) -> &str {
     str::from_utf8(&transcript.sent).unwrap()
 }
 
-/// What the client got on connecting, and after each step of the script.
+/// Returns what the client got on connecting, and after each step of the script.
 pub(super) fn replies(transcript: &Transcript) -> Vec<&str> {
     transcript.replies.iter().map(|reply| str::from_utf8(reply).unwrap()).collect()
 }
 
-/// That no harmless fault changes what is stored, and that a reset at any call leaves the files whose commit had begun,
-/// complete, and nothing else. `script` stores as many files as it stores in the order of their names.
+/// Checks that no harmless fault changes what is stored, and that a reset at any call leaves the files whose commit had begun,
+/// complete, and nothing else. `script` must store its files in the order of their names.
 pub(super) fn every_fault_spares_the_disk<S: StreamService<Options = FileOptions>>(script: &Script) {
     let stored = |script: &Script| {
         let disk = MemoryDisk::new();
@@ -60,7 +60,7 @@ pub(super) fn every_fault_spares_the_disk<S: StreamService<Options = FileOptions
     every_fault(|| connect::<S>(&MemoryDisk::new(), FileOptions::default()), script);
 }
 
-/// One byte each second.
+/// Sends one byte each second.
 pub(super) fn drip(script: Script, bytes: &str) -> Script {
     bytes.bytes().fold(script, |script, byte| script.send([byte]).pause(SECOND))
 }
@@ -96,7 +96,7 @@ fn a_pause_changes_nothing_in_a_name_with_a_newline_or_in_contents() {
 }
 
 #[test]
-fn however_it_is_split_a_conversation_gives_the_same_answers() {
+fn splitting_a_conversation_never_changes_its_answers() {
     let long = "x".repeat(256);
     for (stream, expected) in [
         ("a\r\nhello\nworld", "ok\nsaved a 11\n"),
@@ -151,7 +151,7 @@ fn fin_ends_a_name_as_silence_does_and_contents_anywhere() {
 }
 
 #[test]
-fn fin_before_any_byte_is_no_request() {
+fn fin_before_any_byte_is_not_a_request() {
     let disk = MemoryDisk::new();
     let transcript = play::<File>(&disk, &Script::new().fin());
     assert_eq!((received(&transcript), transcript.reason), ("", CloseReason::Eof));
@@ -183,7 +183,7 @@ fn what_is_refused_is_refused_before_anything_is_created() {
 }
 
 #[test]
-fn the_number_that_a_file_was_saved_under_is_told() {
+fn the_answer_has_the_number_that_a_file_was_saved_under() {
     let disk = MemoryDisk::new();
     disk.insert("a.txt", b"old");
     let options = FileOptions { existing: OnExisting::Number, ..FileOptions::default() };
@@ -210,7 +210,7 @@ fn a_client_that_goes_on_sending_too_much_can_read_why_it_was_refused() {
 }
 
 #[test]
-fn whichever_job_no_worker_takes_the_client_is_told_and_nothing_is_left() {
+fn whichever_job_no_worker_takes_the_client_gets_an_error_and_no_file() {
     for (jobs, answered) in ["", "ok\n", "ok\n"].into_iter().enumerate() {
         let disk = MemoryDisk::new();
         let transcript = play::<File>(&disk, &Script::new().jobs_taken(jobs).send("a\nhello").fin());
@@ -221,7 +221,7 @@ fn whichever_job_no_worker_takes_the_client_is_told_and_nothing_is_left() {
 }
 
 #[test]
-fn saved_is_said_only_after_the_last_step_has_succeeded() {
+fn saved_is_sent_only_after_the_last_step_has_succeeded() {
     for step in [Operation::Write, Operation::Sync, Operation::Link, Operation::SyncDirectory] {
         let disk = MemoryDisk::new();
         disk.fail(step, 1, io::ErrorKind::StorageFull.into());
@@ -246,7 +246,7 @@ fn no_fault_at_any_call_changes_an_upload_and_a_reset_leaves_nothing() {
 
 /// Each part of an upload is a job of 10 ms here: opening, writing, committing.
 #[test]
-fn a_reset_or_a_cut_while_a_worker_is_busy_leaves_nothing_before_the_commit() {
+fn a_reset_or_cut_before_the_commit_leaves_nothing_on_the_disk() {
     for milliseconds in 0..40 {
         let upload = Script::new().job_time(10 * MILLISECOND).send_fin("a\nhello").pause(milliseconds * MILLISECOND);
         let disk = MemoryDisk::new();
@@ -294,7 +294,7 @@ fn deadlines_end_an_upload_without_an_error_line_and_without_a_file() {
 }
 
 #[test]
-fn contents_may_drip_for_longer_than_a_request_and_jobs_are_awaited_for_longer_than_idleness() {
+fn slow_contents_outlive_request_timeout_and_slow_jobs_idle_timeout() {
     let slow = Script::new().job_time(100 * SECOND).send("a\n").pause(100 * SECOND);
     let transcript = play::<File>(&MemoryDisk::new(), &drip(slow, &"x".repeat(100)).fin());
     assert_eq!((received(&transcript), transcript.reason), ("ok\nsaved a 100\n", CloseReason::Eof));
@@ -343,7 +343,7 @@ fn options_are_checked_and_unknown_ones_refused() {
 }
 
 #[test]
-fn a_floor_is_refused_where_the_file_system_does_not_tell_what_is_free() {
+fn a_floor_is_refused_where_the_file_system_does_not_report_free_space() {
     let open = |floor| {
         let disk = MemoryDisk::new();
         disk.fail(Operation::FreeSpace, 1, io::Error::new(io::ErrorKind::Unsupported, "it does not tell its size"));

@@ -11,8 +11,8 @@ use crate::disk::{Directory, Draft};
 use crate::errno;
 use crate::protocol::{ProtocolError, Sink, Stored};
 
-/// Bytes that an upload writes between two looks at the free space: seldom enough to cost nothing. The last look is
-/// before the commit, so what an upload takes below the floor it gives back.
+/// Bytes that an upload writes between two checks of the free space: so many that the checks cost nothing. The last check
+/// is before the commit, so an upload that went below the floor is discarded, and its space is free again.
 const FREE_SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The highest number tried for a name that exists (`existing: number`).
@@ -24,12 +24,12 @@ pub(super) struct Store {
     pub(super) directory: Arc<dyn Directory>,
     pub(super) existing: OnExisting,
     pub(super) size_max: u64,
-    /// Bytes that must stay free; zero for no such rule.
+    /// Bytes that must stay free; zero for no limit.
     pub(super) free_space_floor: u64,
 }
 
 impl Store {
-    /// Refuses a name that is seen to exist. That it is admitted proves nothing: the link decides.
+    /// Refuses a name that exists already. Another upload may still take an admitted name first: the link decides.
     pub(super) fn admit(&self, name: &Name) -> Result<(), ProtocolError> {
         if self.existing != OnExisting::Refuse {
             return Ok(());
@@ -41,14 +41,14 @@ impl Store {
         }
     }
 
-    /// Begins a file of at least `size` bytes.
+    /// Begins a file of `size` bytes or more.
     pub(super) fn open(self: &Arc<Self>, name: Name, size: u64) -> Result<Upload, ProtocolError> {
         self.ensure_room(size).map_err(|error| disk_error(&error))?;
         let draft = self.directory.create().map_err(|error| disk_error(&error))?;
         Ok(Upload { store: Arc::clone(self), name, draft, written: 0 })
     }
 
-    /// That one larger than `max_size` is too large.
+    /// Refuses a size of more than `size_max` bytes.
     pub(super) fn ensure_allowed(&self, size: u64) -> Result<(), ProtocolError> {
         if size <= self.size_max {
             return Ok(());
@@ -64,7 +64,7 @@ impl Store {
     }
 }
 
-/// A file on its way into the directory. Dropping it discards it.
+/// A file that is being received. Dropping the upload discards the file.
 pub(super) struct Upload {
     store: Arc<Store>,
     name: Name,
@@ -72,7 +72,7 @@ pub(super) struct Upload {
     written: u64,
 }
 
-/// A file that would survive a loss of power.
+/// A file that survives a loss of power.
 pub(super) struct Saved {
     pub(super) name: Name,
     pub(super) size: u64,
@@ -91,19 +91,19 @@ impl Sink for Upload {
 }
 
 impl Upload {
-    /// Bytes written.
+    /// Returns the number of bytes written.
     pub(super) fn size(&self) -> u64 {
         self.written
     }
 
-    /// Makes the file durable under its name: contents, name and directory, in this order, so that a name in the
-    /// directory always means a complete file (`fsync(2)`).
+    /// Makes the file durable under its name: contents, name and directory, in this order, so that a name in the directory
+    /// always belongs to a complete file (`fsync(2)`).
     pub(super) fn commit(mut self) -> Result<Saved, ProtocolError> {
         self.store.ensure_room(0).map_err(|error| disk_error(&error))?;
         self.draft.sync().map_err(|error| disk_error(&error))?;
         let name = self.link()?;
         if let Err(error) = self.store.directory.sync() {
-            // What was replaced cannot come back; then the new file, complete as it is, is better than none.
+            // A replaced file cannot come back, and then the new file, which is complete, is better than none.
             if self.store.existing != OnExisting::Replace {
                 let _ = self.store.directory.remove(name.as_str());
             }
@@ -127,7 +127,7 @@ impl Upload {
     }
 }
 
-/// The sink that a driver gives back, if it took all its bytes.
+/// Returns the sink, if it took all its bytes.
 pub(super) fn sink_of<S>(stored: Stored<S>) -> Result<S, ProtocolError> {
     stored.result.map_err(|error| disk_error(&error))?;
     Ok(stored.sink)
@@ -137,7 +137,7 @@ fn exists(name: &Name) -> ProtocolError {
     refuse("file exists", format_args!("{name} exists already"))
 }
 
-/// What the peer is told about a failure of the disk: no path, and nothing that only a programmer understands.
+/// Creates the error for the client after a failure of the disk: without a path, in words that are not a programmer's.
 fn disk_error(error: &io::Error) -> ProtocolError {
     let (reason, text): (_, &dyn Display) = match error.kind() {
         io::ErrorKind::StorageFull => ("disk full", &"the disk is full"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loser_of_the_race_for_a_name_is_told_so_and_the_winner_keeps_it() {
+    fn an_upload_that_loses_the_race_for_a_name_is_refused() {
         let disk = MemoryDisk::new();
         let store = store(&disk, OnExisting::Refuse, 0);
         let uploads = ["winner", "loser"].map(|contents| {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn number_takes_the_next_free_number_and_gives_up_at_last() {
+    fn number_takes_the_next_free_number_and_fails_after_the_last() {
         let disk = MemoryDisk::new();
         let store = store(&disk, OnExisting::Number, 0);
         for expected in ["a.txt 1", "a (2).txt 1", "a (3).txt 1"] {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_that_would_leave_less_than_the_floor_is_refused_before_it_begins() {
+    fn an_upload_that_would_leave_too_little_free_space_is_refused() {
         let disk = MemoryDisk::new();
         disk.set_capacity(100);
         let store = store(&disk, OnExisting::Refuse, 40);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_disk_are_told_in_plain_words() {
+    fn failures_of_the_disk_are_reported_in_plain_words() {
         let cases = [
             (Errno::ENOSPC, "disk full", "the disk is full"),
             (Errno::EDQUOT, "quota exceeded", "the disk quota is used up"),

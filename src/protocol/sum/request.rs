@@ -1,4 +1,4 @@
-//! What a request says: two integers, read from one complete JSON value.
+//! Reads a request: two integers, from one complete JSON value.
 
 /// The integers to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(super) struct Request {
     pub(super) b: i64,
 }
 
-/// What is wrong with a JSON value that is no request, as its sender is told.
+/// Why a JSON value is not a request, as its sender reads it.
 pub(super) type Fault = &'static str;
 
 const A_IS_NO_INTEGER: Fault = "A is not an integer of 64 bits";
@@ -17,7 +17,7 @@ impl Request {
     /// Reads `text`, one complete JSON value that the scanner has checked.
     ///
     /// # Errors
-    /// The first thing that is wrong, in the order of the text; what is missing shows at its end.
+    /// The first problem in the order of the text; a missing member comes last.
     pub(super) fn parse(text: &[u8]) -> Result<Self, Fault> {
         let members = text.strip_prefix(b"{").map(Members).ok_or("not an object")?;
         let (mut a, mut b) = (None, None);
@@ -39,8 +39,9 @@ impl Request {
         Ok(Self { a: a.ok_or("A is missing")?, b: b.ok_or("B is missing")? })
     }
 
-    /// Reads the request at the front of `input` if it is as plain as most are, `{"A":7,"B":4}` in either order and with or
-    /// without white space. Returns what [`parse`](Self::parse) returns, and its length. `None` says nothing about the input.
+    /// Reads the request at the front of `input` if it has the usual form, `{"A":7,"B":4}` in either order and with or
+    /// without white space. Returns what [`parse`](Self::parse) returns, and the length. `None` does not mean that the input is
+    /// wrong.
     pub(super) fn parse_plain(input: &[u8]) -> Option<(Result<Self, Fault>, usize)> {
         let (first, x, rest) = plain_member(token(input, b"{")?)?;
         let (second, y, rest) = plain_member(token(rest, b",")?)?;
@@ -55,20 +56,20 @@ impl Request {
     }
 }
 
-/// The member at the front of `text`, if its name is one letter and its value an integer, and what follows it. The letter is
-/// upper-cased; an integer that 64 bits do not hold is `None`.
+/// Returns the member at the front of `text` if its name is one letter and its value an integer, and the text after it. The
+/// letter is upper-cased; an integer that does not fit into 64 bits is `None`.
 fn plain_member(text: &[u8]) -> Option<(u8, Option<i64>, &[u8])> {
     let ([b'"', name, b'"'], rest) = skip_white_space(text).split_first_chunk()? else { return None };
     let (value, rest) = integer(token(rest, b":")?)?;
     Some((name.to_ascii_uppercase(), value, rest))
 }
 
-/// What follows `token`, if `text` begins with it, white space aside.
+/// Returns the text after `token`, if `text` begins with `token`; skips white space.
 fn token<'a>(text: &'a [u8], token: &[u8]) -> Option<&'a [u8]> {
     skip_white_space(text).strip_prefix(token)
 }
 
-/// What follows the white space at the front of `text` (RFC 8259, section 2).
+/// Returns `text` without the white space at its front (RFC 8259, section 2).
 pub(super) fn skip_white_space(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = text {
         text = rest;
@@ -76,14 +77,14 @@ pub(super) fn skip_white_space(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// The integer at the front of `text`, if 64 bits hold it, and what follows it.
+/// Returns the integer at the front of `text`, and the text after it. The integer is `None` if it does not fit into 64 bits.
 fn integer(text: &[u8]) -> Option<(Option<i64>, &[u8])> {
     let text = skip_white_space(text);
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let is_negative = unsigned.len() < text.len();
     let (mut magnitude, mut digits) = (0_i64, 0);
     while let Some(digit @ b'0'..=b'9') = unsigned.get(digits) {
-        // It may wrap round, but not within 18 digits.
+        // It may overflow, but not within 18 digits.
         magnitude = magnitude.wrapping_mul(10).wrapping_add(i64::from(digit & 0xf));
         digits += 1;
     }
@@ -91,7 +92,7 @@ fn integer(text: &[u8]) -> Option<(Option<i64>, &[u8])> {
     let signed = match integer {
         [] | [b'0', _, ..] => return None,
         _ if digits <= 18 => Some(if is_negative { -magnitude } else { magnitude }),
-        // Not even without a sign do 19 digits exceed 64 bits.
+        // 19 digits always fit into 64 bits without a sign.
         _ if digits > 19 => None,
         _ if is_negative => 0_i64.checked_sub_unsigned(magnitude as u64),
         _ => i64::try_from(magnitude as u64).ok(),
@@ -99,15 +100,15 @@ fn integer(text: &[u8]) -> Option<(Option<i64>, &[u8])> {
     Some((signed, rest))
 }
 
-/// The integer that `value`, a whole JSON value, is: `1.0` is none here, and `-0` is one.
+/// Reads `value`, a whole JSON value, as an integer: `-0` is one, `1.0` is not.
 fn parse_integer(value: &[u8]) -> Option<i64> {
     integer(value).filter(|(_, rest)| rest.is_empty())?.0
 }
 
-/// The members of an object, as they stand in what follows its bracket or a member: names with their quotes, and values.
+/// The members of an object, from the text behind its bracket or behind a member: names with their quotes, and values.
 ///
-/// The scanner has found the text to be JSON. So all that is looked for is where each part ends; nothing is decoded or
-/// checked again, and a text that is no JSON after all has members of some kind, or none.
+/// The scanner has checked that the text is JSON. So this only looks for the end of each part, and decodes or checks nothing
+/// again. For a text that is not JSON it returns some members or none, but does not panic.
 struct Members<'a>(&'a [u8]);
 
 impl<'a> Iterator for Members<'a> {
@@ -124,7 +125,7 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// The length of the string at the front of `text`, quotes included.
+/// Returns the length of the string at the front of `text`, quotes included.
 fn string_len(text: &[u8]) -> Option<usize> {
     let mut rest = text.strip_prefix(b"\"")?;
     loop {
@@ -137,7 +138,7 @@ fn string_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of the value at the front of `text`, in which something follows it.
+/// Returns the length of the value at the front of `text`, which must be followed by more text.
 fn value_len(text: &[u8]) -> Option<usize> {
     match text.first()? {
         b'"' => string_len(text),
@@ -146,7 +147,7 @@ fn value_len(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of the array or object at the front of `text`.
+/// Returns the length of the array or object at the front of `text`.
 fn nested_len(text: &[u8]) -> Option<usize> {
     let (mut len, mut depth) = (0, 0_usize);
     loop {

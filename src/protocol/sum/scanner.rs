@@ -1,21 +1,21 @@
-//! Finds where a JSON value ends, or the first byte that no JSON value can have there (RFC 8259).
+//! Finds the end of a JSON value, or the first byte that no JSON value can have at its place (RFC 8259).
 //!
-//! Every byte is looked at once, in whatever pieces it comes; the state between two bytes is all that is kept. So the
-//! verdict cannot depend on how the bytes were split. The grammar is the one `match` in [`Scanner::step`].
+//! The scanner takes each byte once, and keeps only the state between two bytes. So the verdict cannot depend on how the
+//! bytes were split. The grammar is the one `match` in [`Scanner::step`].
 
-/// Levels of nesting: more than any honest request has, and few enough for one bit each.
+/// Levels of nesting: more than any honest request has, and so few that one bit for each fits into a word.
 pub(super) const DEPTH_MAX: u32 = u128::BITS;
 
-/// What the bytes seen so far are. Positions count from the first byte of the value.
+/// What the bytes scanned so far are. Positions count from the first byte of the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The beginning of a value.
     Unfinished,
-    /// A value of so many bytes. A number or a word ends only when a byte follows that cannot belong to it.
+    /// A value of this many bytes. A number or a word ends only at a byte that cannot belong to it.
     Value(usize),
-    /// No value begins with these bytes, and the byte at this index is the first at fault.
+    /// No JSON value: the byte at this index is the first that is wrong.
     NotJson(usize),
-    /// The bracket at this index opens a level too many.
+    /// The bracket at this index opens one level too many.
     TooDeep(usize),
     /// The value is longer than allowed.
     TooLong,
@@ -25,7 +25,7 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Scanner {
     bytes_max: usize,
-    /// How many bytes have been looked at.
+    /// The number of bytes scanned.
     scanned: usize,
     state: State,
     character: &'static [Class],
@@ -37,7 +37,7 @@ pub(super) struct Scanner {
     objects: u128,
 }
 
-/// What has just been seen, and so what may follow.
+/// What has just been scanned, and so what may follow.
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// A value must begin.
@@ -86,10 +86,10 @@ enum State {
     Word,
 }
 
-/// How one byte was taken.
+/// What the scanner did with one byte.
 enum Step {
     To(State),
-    /// A value ended before this byte, which is still to be taken.
+    /// A value ended before this byte, which has not been scanned.
     Before(State),
     /// The outermost value ends with this byte.
     Last,
@@ -99,7 +99,7 @@ enum Step {
     TooDeep,
 }
 
-/// Whether a byte may stand at some place within a character.
+/// Whether a byte may be at a certain place within a character.
 type Class = fn(&u8) -> bool;
 
 const HEX: Class = u8::is_ascii_hexdigit;
@@ -119,13 +119,13 @@ const HIGH_SURROGATE: &[Class] = &[
     HEX,
 ];
 
-/// Whether a byte in a string is a character that needs no more care, as most are.
+/// Whether a byte in a string is a whole character by itself, as most are.
 const fn is_plain(byte: &u8) -> bool {
     matches!(byte, b' '..=0x7f) && !matches!(byte, b'"' | b'\\')
 }
 
 impl Scanner {
-    /// A scan that has seen nothing yet, for values of at most `bytes_max` bytes.
+    /// Creates a scanner at the start of a value of at most `bytes_max` bytes.
     pub(super) const fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -139,12 +139,12 @@ impl Scanner {
         }
     }
 
-    /// How many bytes have been looked at.
+    /// Returns the number of bytes scanned.
     pub(super) const fn scanned(&self) -> usize {
         self.scanned
     }
 
-    /// Goes on from where the last call stopped. `text` is the same as then, with more behind it.
+    /// Continues where the last call stopped. `text` begins with the text of that call.
     pub(super) fn scan(&mut self, text: &[u8]) -> Verdict {
         let allowed = &text[..text.len().min(self.bytes_max)];
         let (mut scanned, mut state) = (self.scanned, self.state);
@@ -174,7 +174,7 @@ impl Scanner {
         verdict
     }
 
-    /// Whether what has been seen is a value if nothing follows: true of numbers and words only.
+    /// Whether the scanned bytes are a value if nothing follows: true for numbers and words only.
     pub(super) const fn may_end(&self) -> bool {
         use State::{Fraction, Integer, Power, Word, Zero};
         self.depth == 0 && matches!(self.state, Zero | Integer | Fraction | Power | Word)
@@ -294,13 +294,13 @@ impl Scanner {
         }
     }
 
-    /// A character of a string goes on with bytes of these classes, if with any.
+    /// Expects bytes of these classes, the rest of a character of a string.
     fn expect(&mut self, rest: &'static [Class]) -> Step {
         self.character = rest;
         Step::To(if rest.is_empty() { State::Text } else { State::Character })
     }
 
-    /// A word goes on with these letters, if with any.
+    /// Expects these letters, the rest of a word.
     fn spell(&mut self, rest: &'static [u8]) -> Step {
         self.word = rest;
         Step::To(if rest.is_empty() { State::Word } else { State::Letters })
@@ -330,12 +330,12 @@ impl Scanner {
         if self.in_name { Step::To(State::Name) } else { self.after_value().map_or(Step::Last, Step::To) }
     }
 
-    /// A number or a word ends before the byte that is looked at.
+    /// Ends a number or a word before the byte at hand.
     fn end(&self) -> Step {
         self.after_value().map_or(Step::Past, Step::Before)
     }
 
-    /// What a value is that has just ended, unless it is the outermost one.
+    /// Returns the state after the value that has just ended, unless it was the outermost one.
     const fn after_value(&self) -> Option<State> {
         match (self.depth, self.objects & 1) {
             (0, _) => None,
@@ -345,7 +345,7 @@ impl Scanner {
     }
 }
 
-/// Between two tokens there may be white space, and nothing else.
+/// Accepts white space between two tokens, and nothing else.
 const fn white_space(state: State, byte: u8) -> Step {
     if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') { Step::To(state) } else { Step::Fault }
 }

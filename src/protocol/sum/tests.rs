@@ -16,7 +16,7 @@ fn connect() -> Connection {
     Connection::new(4096)
 }
 
-/// What a client gets for `stream` and FIN, in whatever pieces, and how its connection ends.
+/// Returns what a client gets for `stream` and FIN, however the stream is split, and how the connection ends.
 fn serve(stream: &[u8], request_bytes_max: usize) -> (String, &'static str) {
     let transcript = same_for_every_split(|| Connection::new(request_bytes_max), stream);
     (String::from_utf8(transcript.sent).unwrap(), transcript.reason.name())
@@ -47,7 +47,7 @@ fn requests_are_answered_in_order_with_or_without_white_space_between() {
 }
 
 #[test]
-fn a_complete_value_that_is_no_request_is_refused_and_the_connection_goes_on() {
+fn a_value_that_is_not_a_request_is_refused_and_the_connection_stays() {
     for (value, error) in [
         ("[1]", "not an object"),
         (r#""x""#, "not an object"),
@@ -99,7 +99,7 @@ fn a_number_or_a_word_ends_at_the_first_byte_that_cannot_belong_to_it() {
 }
 
 #[test]
-fn what_cannot_be_json_ends_the_connection_and_the_first_byte_at_fault_decides() {
+fn invalid_json_closes_the_connection_at_the_first_wrong_byte() {
     for (stream, error, end) in [
         (&br#"{"A":oops}"#[..], "not JSON at byte 6", "not JSON"),
         (b"\n\n GET / HTTP/1.1\r\n\r\n", "not JSON at byte 1", "not JSON"),
@@ -147,7 +147,7 @@ fn nesting_may_have_128_levels_and_one_more_is_refused_where_it_opens() {
 }
 
 #[test]
-fn any_mix_of_requests_and_rubbish_gives_the_same_transcript_however_it_is_split() {
+fn splitting_the_input_never_changes_the_transcript() {
     let parts = [
         r#"{"A":7,"B":4}"#,
         r#"{"A":-1,"b":1}"#,
@@ -229,7 +229,7 @@ fn an_old_client_gets_each_answer_before_it_asks_again() {
 }
 
 #[test]
-fn a_peer_that_never_reads_costs_no_more_than_one_answer_above_the_limit_and_is_reset() {
+fn a_peer_that_never_reads_costs_the_limit_and_one_answer_and_is_reset() {
     for answer in [r#"{"A":7,"B":4}"#, "[]"] {
         let limits = Limits { max_pending_output: 1000, ..Limits::default() };
         let flood = Script::new().limits(limits).never_reads(10).send(answer.repeat(4000)).send(answer);
@@ -241,7 +241,7 @@ fn a_peer_that_never_reads_costs_no_more_than_one_answer_above_the_limit_and_is_
     }
 }
 
-/// What ends a connection to which nothing more is sent, and when, the wait for its FIN aside.
+/// Returns what ends a connection to which nothing more is sent, and when, without the wait for its FIN.
 #[test]
 fn only_a_request_that_has_begun_is_within_a_request() {
     for (stream, in_request) in [
@@ -334,8 +334,8 @@ fn no_reply_is_longer_than_its_request_or_a_valid_request() {
         for b in edges.iter().copied().chain([chance.next() as i64]) {
             let request = format!(r#"{{"A":{a},"B":{b}}}"#);
             let reply = serve_datagram(request.as_bytes()).unwrap();
-            assert!(reply.len() <= request.len(), "{request} gives {reply}");
-            assert_eq!(serve_datagram(reply.as_bytes()), Err(Dropped("no request")), "{request} gives {reply}");
+            assert!(reply.len() <= request.len(), "{request}: {reply}");
+            assert_eq!(serve_datagram(reply.as_bytes()), Err(Dropped("no request")), "{request}: {reply}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Chance for tests: the same seed gives the same choices.
+//! Chance for tests: the same seed makes the same choices.
 
-/// Chance that can be repeated (xorshift64, Marsaglia 2003).
+/// A repeatable source of chance (xorshift64, Marsaglia 2003).
 pub(crate) struct Chance(u64);
 
 impl Chance {
@@ -15,7 +15,7 @@ impl Chance {
         self.0
     }
 
-    /// A number less than `end`.
+    /// Returns a number less than `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() >> 16) as usize % end
     }

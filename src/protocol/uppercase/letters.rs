@@ -1,32 +1,32 @@
 //! Upper case for bytes that are mostly UTF-8: ASCII in blocks, other letters from a table.
 //!
-//! No text may cost much more than ASCII does, even if a peer chooses it for that. So no branch depends on the order in which
-//! letters of all lengths, and bytes that are no UTF-8, follow each other: the processor would guess wrong. Two facts make that
-//! possible. UTF-8 synchronises itself (RFC 3629, section 1): the bytes of a character are that character wherever they stand, so
-//! that nothing around them has to be decoded. And whatever has no upper case stays as it is, so that nothing has to be valid.
+//! No text may cost much more than ASCII, even if a peer chooses the text for its cost. So no branch depends on the order in
+//! which letters of all lengths, and bytes that are not UTF-8, follow each other: the processor would mispredict it. Two facts
+//! make this possible. UTF-8 is self-synchronising (RFC 3629, section 1): the bytes of a character mean that character at any
+//! place, so nothing around them needs decoding. And bytes without an upper case stay as they are, so nothing must be valid.
 
 use super::table::{Table, UPPER_BYTES, Upper, may_begin_letter};
 use crate::outbox::Outbox;
 
-/// Bytes that are looked at together, for being ASCII or for beginning a letter: one for each bit of a mask.
+/// Bytes that are tested together, for ASCII or for the start of a letter: one for each bit of a mask.
 const CHUNK: usize = 64;
 
-/// Bytes of other text that are mapped together.
+/// Bytes of text other than ASCII that are mapped together.
 const BLOCK: usize = 8 * CHUNK;
 
-/// Bytes between two letters that are copied without a look at how many they are.
+/// Bytes before a letter that one copy of fixed length takes, however few are needed.
 const GAP: usize = 16;
 
-/// The most bytes that a character has after its first.
+/// The most bytes of a character after its first.
 const TAILS_MAX: usize = 3;
 
-/// The most that is written for what is before a letter and for the letter.
+/// The most bytes that are written for a letter and the gap before it.
 const ROOM: usize = GAP + 8;
 
-/// The most bytes that a block becomes, since a letter has two at least, and what may be written in excess.
+/// The most bytes that a block becomes, since a letter has at least two, and the bytes that may be written in excess.
 const ANSWER: usize = BLOCK / 2 * UPPER_BYTES + ROOM;
 
-/// A block, and zeros behind it, so that what begins in the block may be read in pieces of a fixed length.
+/// A block, followed by zeros, so that it can be read in pieces of a fixed length.
 type Block = [u8; BLOCK + GAP];
 
 /// Appends `bytes` in upper case; what is not UTF-8 stays as it is.
@@ -44,19 +44,19 @@ pub(super) fn append_uppercase(bytes: &[u8], out: &mut Outbox) {
     }
 }
 
-/// The length of the ASCII that `bytes` begin with, in whole chunks unless it is all of them.
+/// Returns the length of the ASCII at the front of `bytes`, in whole chunks unless all bytes are ASCII.
 fn ascii_prefix(bytes: &[u8]) -> usize {
     let chunks = bytes.chunks(CHUNK).take_while(|chunk| chunk.is_ascii()).map(<[u8]>::len);
     chunks.sum()
 }
 
-/// The length of the block at the front of `bytes`: it does not end within a character.
+/// Returns the length of the block at the front of `bytes`. A block does not end within a character.
 fn block_len(bytes: &[u8]) -> usize {
     const LAST: usize = BLOCK - TAILS_MAX;
     if bytes.len() <= BLOCK {
         return bytes.len();
     }
-    // A character that goes on after the block has its first byte here; where any is, the one before it has ended.
+    // A character that goes on after the block has its first byte in these; the character before it ends there.
     bytes[LAST..BLOCK].iter().rposition(|byte| *byte >= 0xc0).map_or(BLOCK, |first| LAST + first)
 }
 
@@ -81,25 +81,25 @@ fn append_block(bytes: &[u8], out: &mut Outbox) {
     out.extend_from_slice(&text[answer.done..bytes.len()]);
 }
 
-/// What a block is answered by, while it is put together.
+/// The answer to a block, while it is put together.
 struct Answer<'a> {
     text: &'a Block,
-    /// How many bytes of the text are done with.
+    /// Bytes of the text that are answered.
     done: usize,
     bytes: [u8; ANSWER],
     len: usize,
 }
 
 impl<'a> Answer<'a> {
-    /// The answer to `text`, which has nothing yet.
+    /// Creates an empty answer to `text`.
     const fn to(text: &'a Block) -> Self {
         Self { text, done: 0, bytes: [0; ANSWER], len: 0 }
     }
 
-    /// Goes on to the last of the letters that begin in the chunk at `start`, one for each bit, and replaces each as `upper` says,
-    /// which gives its length too.
+    /// Answers the text up to the last letter of the chunk at `start`. Each bit of `letters` is the start of a letter, and `upper`
+    /// returns its length and its upper case.
     fn replace(&mut self, start: usize, mut letters: u64, upper: impl Fn([u8; 4]) -> (usize, Upper)) {
-        // Two fields beside an array that is written would be written and read again for each letter.
+        // As fields beside the array these two would be stored and loaded again for each letter.
         let (mut done, mut len) = (self.done, self.len);
         while letters != 0 {
             let letter = start + letters.trailing_zeros() as usize;
@@ -110,7 +110,7 @@ impl<'a> Answer<'a> {
                 (done, len, before) = (letter, len + before, 0);
             }
             let (letter_len, upper) = upper(piece(self.text, letter));
-            // What is written in excess is overwritten by what comes next: a copy of fixed length is a single instruction.
+            // Copies of fixed length are single instructions. The excess is overwritten by the next letter.
             let room = &mut self.bytes[len..len + ROOM];
             room[..GAP].copy_from_slice(&piece::<GAP>(self.text, done));
             room[before..before + 8].copy_from_slice(&upper.bytes());
@@ -121,15 +121,15 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// `N` bytes of `text`.
+/// Returns `N` bytes of `text`.
 fn piece<const N: usize>(text: &Block, start: usize) -> [u8; N] {
     let mut piece = [0; N];
     piece.copy_from_slice(&text[start..start + N]);
     piece
 }
 
-/// One bit for each of the first [`CHUNK`] bytes, the first lowest: whether it may begin a letter, and has as many bytes behind it
-/// as it says.
+/// Returns one bit for each of the first [`CHUNK`] bytes, the first in the lowest bit: whether the byte may begin a letter and is
+/// followed by as many tail bytes as a character of its kind has.
 fn letter_starts(text: [u8; CHUNK + TAILS_MAX]) -> u64 {
     let mut starts = [0; CHUNK];
     for (start, bytes) in starts.iter_mut().zip(text.windows(1 + TAILS_MAX)) {
@@ -137,17 +137,17 @@ fn letter_starts(text: [u8; CHUNK + TAILS_MAX]) -> u64 {
             is_tail(bytes[1]) & ((bytes[0] < 0xe0) | is_tail(bytes[2])) & ((bytes[0] < 0xf0) | is_tail(bytes[3]));
         *start = u8::from(may_begin_letter(bytes[0]) & has_tails);
     }
-    // The product has the lowest bit of each of the eight bytes in its highest byte.
+    // The highest byte of the product collects the lowest bits of the eight bytes.
     let eight_bits = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
     starts.as_chunks().0.iter().rev().fold(0, |mask, bytes| mask << 8 | eight_bits(bytes))
 }
 
-/// Whether `byte` is one of a character after its first (RFC 3629, section 3).
+/// Whether `byte` is a byte of a character after its first (RFC 3629, section 3).
 const fn is_tail(byte: u8) -> bool {
     matches!(byte, 0x80..=0xbf)
 }
 
-/// The length of an incomplete code point at the end, at most three bytes: one that more bytes could complete.
+/// Returns the length, 0 to 3, of a code point at the end that is incomplete and that more bytes could complete.
 pub(super) fn unfinished_code_point(bytes: &[u8]) -> usize {
     let is_unfinished = |len: &usize| {
         let tail = bytes.len().checked_sub(*len).map(|start| &bytes[start..]);
@@ -168,14 +168,14 @@ mod tests {
         out.pending().to_vec()
     }
 
-    /// What the standard library makes of `bytes`.
+    /// Returns what the standard library makes of `bytes`.
     fn model(bytes: &[u8]) -> Vec<u8> {
         let chunks = bytes.utf8_chunks();
         chunks.flat_map(|chunk| [chunk.valid().to_uppercase().as_bytes(), chunk.invalid()].concat()).collect()
     }
 
     #[test]
-    fn every_character_is_mapped_as_the_standard_library_maps_it_to_at_most_three_times_its_bytes() {
+    fn characters_map_as_in_the_standard_library_to_at_most_triple_the_bytes() {
         let characters: Vec<char> = ('\0'..=char::MAX).collect();
         for some in characters.chunks(32) {
             let text: String = some.iter().collect();
@@ -189,7 +189,7 @@ mod tests {
         assert!(uppercase(all.as_bytes()) == all.to_uppercase().into_bytes());
     }
 
-    /// Whatever is replaced by as many bytes, by more, by fewer, or not at all; and pieces of it.
+    /// Letters that are replaced by as many bytes, by more, by fewer, or not at all; and pieces of letters.
     const PARTS: [&[u8]; 21] = [
         b"a",
         b"abcdefghijklmnopq",

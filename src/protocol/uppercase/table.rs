@@ -1,15 +1,15 @@
 //! The letters that have an upper case, as UTF-8.
 //!
-//! The standard library searches its tables for each character, which takes longer than receiving it.
+//! The standard library searches its tables for each character, which takes longer than receiving the character.
 
 use std::hint::select_unpredictable;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
-/// The most bytes that the upper case of a letter may have. It has six in Unicode 17.
+/// The most bytes that the upper case of a letter may have. In Unicode 17 it has six at most.
 pub(super) const UPPER_BYTES: usize = 7;
 
-/// Where to look for letters that have an upper case. Looking everywhere would take five times as long.
+/// The ranges that contain all letters with an upper case. A search of all characters would take five times as long.
 const LETTERS: [RangeInclusive<char>; 7] = [
     '\u{80}'..='\u{7ff}',
     '\u{1000}'..='\u{2fff}',
@@ -20,28 +20,28 @@ const LETTERS: [RangeInclusive<char>; 7] = [
     '\u{1e000}'..='\u{1efff}',
 ];
 
-/// Characters that differ only in the low bits of their last byte.
+/// Characters in a row: they differ only in the low bits of their last byte.
 const ROW: usize = 64;
 
 /// Row numbers have twelve bits.
 const ROWS: usize = 1 << 12;
 
-/// Each letter that has an upper case, and each character of two bytes: some 80 KiB, which are made once.
+/// All letters with an upper case, and all characters of two bytes: about 80 KiB, made once.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// Where in `letters` each row begins; 0 for one without letters.
+    /// Where in `letters` each row begins; 0 for a row without letters.
     rows: Box<[u16; ROWS]>,
     letters: Vec<Letter>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Letter {
-    /// The bytes of the letter as one number; 0 where there is none.
+    /// The bytes of the letter as one number; 0 for a place without a letter.
     bytes: u32,
     upper: Upper,
 }
 
-/// The upper case of a letter: at most [`UPPER_BYTES`] from the lowest byte on, and in the highest byte how many they are.
+/// The upper case of a letter: at most [`UPPER_BYTES`] bytes from the lowest on, and their number in the highest byte.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Upper(u64);
 
@@ -53,7 +53,7 @@ impl Upper {
         Self(u64::from_le_bytes(upper))
     }
 
-    /// The bytes, and something behind them.
+    /// Returns the bytes; those after the first [`len`](Self::len) mean nothing.
     pub(super) const fn bytes(self) -> [u8; 8] {
         self.0.to_le_bytes()
     }
@@ -64,7 +64,7 @@ impl Upper {
 }
 
 impl Table {
-    /// The table. The first call makes it, which takes less than half a millisecond.
+    /// Returns the table. The first call makes the table, in less than half a millisecond.
     pub(super) fn get() -> &'static Self {
         static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
         &TABLE
@@ -95,15 +95,15 @@ impl Table {
         &self.letters[usize::from(self.rows[row_number(bytes)]) + column(bytes)]
     }
 
-    /// The upper case of the character of two bytes that `text` begins with.
+    /// Returns the upper case of the character of two bytes at the front of `text`.
     pub(super) fn upper_of_two(&self, text: [u8; 4]) -> Upper {
         self.letter(u32::from_be_bytes(text) >> 16).upper
     }
 
-    /// The length of what `text` begins with, and its upper case if that is a letter, else itself. Its first byte
-    /// [may begin a letter](may_begin_letter), and has as many others behind it as it says.
+    /// Returns the length of the character at the front of `text`, and its upper case, or the character itself if it is not a
+    /// letter with one. The first byte must be one that [may begin a letter](may_begin_letter), followed by its tail bytes.
     ///
-    /// It takes the same way for every letter, since the processor cannot guess which it will be.
+    /// The code has no branch, since the processor could not predict which letter comes.
     pub(super) fn upper(&self, text: [u8; 4]) -> (usize, Upper) {
         let number = u32::from_be_bytes(text);
         let len = 2 + u32::from(number >= 0xe000_0000) + u32::from(number >= 0xf000_0000);
@@ -114,18 +114,18 @@ impl Table {
     }
 }
 
-/// The number of the row for a character with these bytes: six bits of each of the two bytes before the last, which leave out the
-/// first of four. So some characters above plane 1 share their row with others; they are no letters.
+/// Returns the row of a character with these bytes: six bits of each of the two bytes before the last. The first of four bytes is
+/// left out, so some characters above plane 1 share a row with others; none of them is a letter.
 const fn row_number(bytes: u32) -> usize {
     (bytes >> 8 & 0x3f | bytes >> 10 & 0xfc0) as usize
 }
 
-/// The place of a character with these bytes in its row.
+/// Returns the place of a character with these bytes in its row.
 const fn column(bytes: u32) -> usize {
     (bytes & 0x3f) as usize
 }
 
-/// Whether [`LETTERS`] begin with `byte`, those of two bytes aside that have no upper case.
+/// Whether a letter of [`LETTERS`] may begin with `byte`. Characters of two bytes without an upper case are left out.
 pub(super) const fn may_begin_letter(byte: u8) -> bool {
     matches!(byte, 0xc2..=0xd6 | 0xe1 | 0xe2 | 0xea | 0xef | 0xf0)
 }

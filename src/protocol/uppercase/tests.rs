@@ -8,8 +8,8 @@ use crate::testing::{Script, converse, every_fault, same_for_every_split};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The contract, said again without regard to speed or to reads: what a client gets for `stream` and FIN, and
-/// whether a line `exit` ended the connection.
+/// The contract as simple code, without regard to speed or reads: returns what a client gets for `stream` and FIN, and whether
+/// a line `exit` ended the connection.
 fn model(stream: &[u8]) -> (Vec<u8>, bool) {
     let mut answer = Vec::new();
     for line in stream.split_inclusive(|byte| *byte == b'\n') {
@@ -24,9 +24,9 @@ fn model(stream: &[u8]) -> (Vec<u8>, bool) {
     (answer, false)
 }
 
-/// What a client gets for `stream` and FIN, in whatever pieces.
+/// Returns what a client gets for `stream` and FIN, however the stream is split.
 fn answer(stream: &[u8]) -> Vec<u8> {
-    same_for_every_split(Connection::new, stream).sent
+    same_for_every_split(Uppercase::default, stream).sent
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn an_exit_line_is_not_answered_and_ends_everything_after_it() {
 
 #[test]
 fn the_server_closes_after_an_exit_line_although_the_client_goes_on() {
-    let transcript = converse(Connection::new(), &Script::new().send("a\nexit\nb").send("c").pause(SECOND));
+    let transcript = converse(Uppercase::default(), &Script::new().send("a\nexit\nb").send("c").pause(SECOND));
     assert_eq!(
         (&transcript.sent[..], transcript.reason, transcript.reset),
         (&b"A\n"[..], CloseReason::Finished, false)
@@ -64,11 +64,11 @@ fn what_only_looks_like_exit_is_an_ordinary_line() {
 #[test]
 fn input_without_a_newline_is_answered_at_once() {
     let script = Script::new().send("hello").pause(SECOND).send("e").pause(SECOND).send(b"\xff").fin();
-    let replies = converse(Connection::new(), &script).replies;
+    let replies = converse(Uppercase::default(), &script).replies;
     assert_eq!(replies[..5], [&b""[..], b"HELLO", b"", b"E", b""], "the e is not at the start of a line");
 }
 
-/// Nor is what is held back a request: a shutdown does not wait for its end.
+/// The bytes held back are not a request: a shutdown does not wait for more.
 #[test]
 fn only_a_line_that_may_become_exit_or_half_a_code_point_is_held_back() {
     for (stream, held) in [
@@ -84,7 +84,7 @@ fn only_a_line_that_may_become_exit_or_half_a_code_point_is_held_back() {
         (b"\xf8\x80\x80", 0),
         (b"\xe0\x80", 0),
     ] {
-        let transcript = converse(Connection::new(), &Script::new().send(stream).stop());
+        let transcript = converse(Uppercase::default(), &Script::new().send(stream).stop());
         let at_once = stream[..stream.len() - held].to_ascii_uppercase();
         assert_eq!(transcript.replies[1], at_once, "{}", stream.escape_ascii());
         assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::Shutdown, Duration::ZERO));
@@ -92,7 +92,7 @@ fn only_a_line_that_may_become_exit_or_half_a_code_point_is_held_back() {
 }
 
 #[test]
-fn when_we_close_in_order_what_is_held_back_is_treated_as_at_eof() {
+fn at_a_graceful_close_what_is_held_back_is_treated_as_at_eof() {
     let lifetime = Limits { lifetime: Some(SECOND), ..Limits::default() };
     let ends = [
         (Script::new(), CloseReason::Idle, 30 * SECOND),
@@ -103,11 +103,11 @@ fn when_we_close_in_order_what_is_held_back_is_treated_as_at_eof() {
     {
         assert_eq!(answer(stream), expected, "at EOF");
         for (script, reason, elapsed) in &ends {
-            let transcript = converse(Connection::new(), &script.clone().send(stream));
+            let transcript = converse(Uppercase::default(), &script.clone().send(stream));
             assert_eq!((transcript.reason, transcript.elapsed), (*reason, *elapsed));
             assert_eq!((&transcript.sent[..], transcript.reset), (expected, false), "{reason}");
         }
-        let transcript = converse(Connection::new(), &Script::new().send(stream).stop());
+        let transcript = converse(Uppercase::default(), &Script::new().send(stream).stop());
         assert_eq!((&transcript.sent[..], transcript.reason), (expected, CloseReason::Shutdown));
     }
 }
@@ -116,8 +116,8 @@ fn when_we_close_in_order_what_is_held_back_is_treated_as_at_eof() {
 fn no_fault_at_any_call_changes_an_answer() {
     for window in [1, 3, usize::MAX] {
         let script = Script::new().window(window);
-        every_fault(Connection::new, &script.clone().send("ex").send("isting \u{df}\nexi").send_fin("t"));
-        every_fault(Connection::new, &script.send("gr\u{fc}n\nexit").send("\r\nmore").fin());
+        every_fault(Uppercase::default, &script.clone().send("ex").send("isting \u{df}\nexi").send_fin("t"));
+        every_fault(Uppercase::default, &script.send("gr\u{fc}n\nexit").send("\r\nmore").fin());
     }
 }
 
@@ -131,11 +131,11 @@ fn fin_at_any_place_is_answered_as_the_model_says() {
 }
 
 #[test]
-fn a_peer_that_never_reads_costs_no_more_than_one_read_above_the_limit_and_is_reset() {
+fn a_peer_that_never_reads_costs_the_limit_and_one_read_and_is_reset() {
     let limits = Limits { max_pending_output: 1000, ..Limits::default() };
     // Each of these takes two bytes, and its upper case six.
     let flood = Script::new().limits(limits).never_reads(10).send("\u{390}".repeat(READ_BYTES)).send("more");
-    let transcript = converse(Connection::new(), &flood);
+    let transcript = converse(Uppercase::default(), &flood);
     assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::WriteTimeout, 30 * SECOND));
     assert!(transcript.reset);
     assert!(transcript.pending_bytes_max <= 1000 + 3 * READ_BYTES, "{} bytes", transcript.pending_bytes_max);
@@ -175,7 +175,7 @@ fn every_stream_is_answered_as_the_model_says_however_it_is_split() {
         let (expected, exits) = model(&stream);
         for size in [1, 2, 1 + chance.below(9), usize::MAX] {
             let chunks: Vec<_> = stream.chunks(size).collect();
-            let transcript = converse(Connection::new(), &Script::new().send_all(&chunks).fin());
+            let transcript = converse(Uppercase::default(), &Script::new().send_all(&chunks).fin());
             let sent = transcript.sent.escape_ascii().to_string();
             assert_eq!(sent, expected.escape_ascii().to_string(), "seed {seed} in pieces of {size}");
         }
@@ -197,7 +197,7 @@ fn large_reads_are_answered_at_once_as_the_model_says() {
             }
         }
         stream.push(b'.');
-        let transcript = converse(Connection::new(), &Script::new().send(&stream).stop());
+        let transcript = converse(Uppercase::default(), &Script::new().send(&stream).stop());
         assert!(transcript.replies[1] == model(&stream).0, "seed {seed}");
     }
 }

@@ -1,23 +1,24 @@
-//! Clients of `sum` over UDP: honest ones that ask again until they are answered, and hostile ones that must never be.
+//! Clients of `sum` over UDP: honest ones that ask again until they are answered, and hostile ones that must never be
+//! answered.
 
 use std::time::Duration;
 
 use super::super::network::{Datagram, Network, address_of, source_for};
 use super::super::random::Random;
 
-/// How long a client waits for an answer before it asks again.
+/// The time that a client waits for an answer before it asks again.
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// A client of `sum` over UDP.
 #[derive(Debug)]
 pub(in super::super) struct DatagramClient {
-    /// Its number among those over UDP, which is its address.
+    /// Its number among the clients over UDP, from which its address is made.
     number: usize,
     questions: Vec<Question>,
     asked: usize,
     honest: bool,
     port_zero: bool,
-    /// The time between two datagrams, at most; an honest client waits for its answer instead.
+    /// The longest pause between two datagrams; an honest client waits for its answer instead.
     pace_millis: u64,
     pub(in super::super) done: bool,
 }
@@ -32,7 +33,7 @@ struct Question {
 impl DatagramClient {
     pub(in super::super) fn honest(number: usize, random: &mut Random) -> Self {
         let questions = (0..random.within(1..12)).map(|index| {
-            // Each sum is another one, so that an answer tells its question.
+            // All sums differ, so that an answer identifies its question.
             let (a, b) = (random.within(0..60_000) as i64 * 16, index as i64);
             let request = format!("{{\"A\":{a},\"B\":{b}}}").into_bytes();
             Question { request, answer: format!("{{\"Sum\":{}}}\n", a + b).into_bytes(), answered: false }
@@ -41,7 +42,7 @@ impl DatagramClient {
         Self { number, questions, asked: 0, honest: true, port_zero: false, pace_millis: 0, done: false }
     }
 
-    /// One that sends what deserves no answer.
+    /// Makes a client that sends only datagrams without an answer.
     pub(in super::super) fn hostile(number: usize, random: &mut Random) -> Self {
         let garbage: [&[u8]; 8] = [
             b"",
@@ -62,7 +63,7 @@ impl DatagramClient {
         Self { number, questions, asked: 0, honest: false, port_zero, pace_millis: random.pick(&[0, 30]), done: false }
     }
 
-    /// Asks, or asks again.
+    /// Sends the next question, or repeats it.
     pub(in super::super) fn go_on(&mut self, awaited: usize, network: &mut Network, random: &mut Random, gone: bool) {
         let Some(socket) = network.sockets.iter().position(|socket| socket.open) else {
             self.done |= gone;
@@ -84,11 +85,11 @@ impl DatagramClient {
         network.wake(awaited, if self.honest { PATIENCE } else { random.millis(self.pace_millis) });
     }
 
-    /// A datagram came. Says what is wrong with it.
+    /// Receives a datagram. An error says what is wrong with it.
     pub(in super::super) fn receive(&mut self, payload: &[u8]) -> Result<(), String> {
         let question = self.questions.iter_mut().find(|question| self.honest && question.answer == payload);
         let Some(question) = question else {
-            return Err(format!("a datagram nobody asked for: {:?}", String::from_utf8_lossy(payload)));
+            return Err(format!("an unexpected datagram: {:?}", String::from_utf8_lossy(payload)));
         };
         if payload.len() > question.request.len() {
             return Err(format!("a reply of {} bytes to {}", payload.len(), question.request.len()));

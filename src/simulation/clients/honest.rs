@@ -1,6 +1,6 @@
-//! Clients that keep the rules, and the model of what each must be told.
+//! Clients that keep the rules, and a model of the answer that each must get.
 //!
-//! The model shares no code with the server: it says what `docs/protocols.md` says, from the side of the client.
+//! The model shares no code with the server: it follows `docs/protocols.md`, from the client's side.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::tale::blocks;
 use super::{Act, Expectation, Plan, Upload};
 use crate::protocol::file::OnExisting;
 
-/// A client of any protocol.
+/// Makes the plan of an honest client of a protocol.
 pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
     let mut plan = match service {
         Service::Sum => sum(random),
@@ -23,7 +23,7 @@ pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisti
     };
     plan.pace_millis = random.pick(&[0, 1, 10, 60]);
     if random.strikes(200) {
-        // Slowly, but not for so long that the server would lose patience.
+        // A slow reader, but fast enough for the server's deadlines.
         let bytes = match &plan.expectation {
             Expectation::Exactly(bytes) => bytes.len(),
             _ => 0,
@@ -44,7 +44,7 @@ fn new(service: Service, acts: Vec<Act>, expected: Vec<u8>) -> Plan {
         appetite: 64 * 1024,
         pace_millis: 1,
         whole: false,
-        borne_for: None,
+        closed_within: None,
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) fn sum(random: &mut Random) -> Plan {
         }
     }
     if random.strikes(200) {
-        // What cannot be JSON is answered and ends the connection, whatever follows.
+        // Invalid JSON is answered and ends the connection, whatever follows.
         pending.extend_from_slice(b"!{\"A\":1,\"B\":2} and so on");
         expected.extend_from_slice(b"{\"Error\":\"not JSON at byte 1\"}\n");
         acts.push(Act::Send(pending));
@@ -133,12 +133,12 @@ pub(super) fn uppercase(random: &mut Random) -> Plan {
     let mut expected = text.to_uppercase().into_bytes();
     let mut acts = Vec::new();
     if random.flip() {
-        // The line `exit` is neither answered nor followed by anything.
+        // The line `exit` is not answered, and nothing after it is read.
         expected.push(b'\n');
         acts.push(Act::Send([text.as_bytes(), b"\nexit\r\nand so on"].concat()));
     } else {
         if random.flip() {
-            // Bytes that are no UTF-8 pass, the beginning of a code point at the end too.
+            // Bytes that are not UTF-8 are passed through, also an incomplete code point at the end.
             text.push('.');
             expected.push(b'.');
             acts.push(Act::Send([text.as_bytes(), b"\xff\xe2\x82"].concat()));
@@ -159,8 +159,8 @@ fn contents(random: &mut Random) -> Vec<u8> {
     (0..size).map(|index| (index as u64 ^ salt) as u8).collect()
 }
 
-/// Under which name an upload is saved, and what that name holds before; `None` if the name is taken, and that is refused.
-/// What keeps its name counts as an upload that was confirmed long ago.
+/// Returns the name under which an upload is saved, and the previous contents of that name; `None` if the name exists
+/// and is refused. An existing file that is kept counts as an upload that was confirmed earlier.
 fn saved_as(
     name: &str,
     existing: OnExisting,
@@ -201,7 +201,7 @@ pub(super) fn file(number: usize, existing: OnExisting, random: &mut Random) -> 
     } else {
         plan.acts = vec![Act::Send([name.as_bytes(), b"\n", &contents].concat())];
     }
-    // An old client closes at once and reads nothing more.
+    // An old client closes at once without reading more.
     let leaves = bare && random.flip();
     if leaves {
         plan.acts.push(Act::Close);
@@ -254,7 +254,7 @@ pub(super) fn file_sized(number: usize, existing: OnExisting, random: &mut Rando
     plan
 }
 
-/// The end of a conversation whose next name is refused.
+/// Ends a plan at a name that is refused.
 fn refused(mut plan: Plan, mut expected: Vec<u8>, name: &str) -> Plan {
     expected.extend_from_slice(format!("error: {name} exists already\n").as_bytes());
     plan.expectation = Expectation::Exactly(expected);

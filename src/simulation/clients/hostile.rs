@@ -1,4 +1,4 @@
-//! Clients that break the rules, vanish, or never read. Nothing that they do may reach anybody else.
+//! Clients that break the rules, vanish, or never read. They must not affect other clients.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::protocol::file::OnExisting;
 /// The default `idle_timeout`, `request_timeout` and `write_timeout`.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// For `linger_timeout`, stalls, and what came before the silence.
+/// For `linger_timeout`, stalls, and the time before the silence.
 const SLACK: Duration = Duration::from_secs(8);
 
-/// A hostile client of any protocol.
+/// Makes the plan of a hostile client of a protocol.
 pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
     match random.within(0..6) {
         0 => silent(service),
@@ -35,20 +35,20 @@ fn new(service: Service, acts: Vec<Act>, expectation: Expectation) -> Plan {
         appetite: 1000,
         pace_millis: 20,
         whole: false,
-        borne_for: None,
+        closed_within: None,
     }
 }
 
-/// Connects, and says nothing. Whoever says nothing is told nothing: what it hears was meant for somebody else.
+/// Connects, and sends nothing. It must get no answer: bytes that it receives belong to another client.
 fn silent(service: Service) -> Plan {
     let expectation = if service == Service::Time { Expectation::Time } else { Expectation::Exactly(Vec::new()) };
     let mut plan = new(service, vec![Act::End], expectation);
-    plan.borne_for = Some(IDLE + SLACK);
+    plan.closed_within = Some(IDLE + SLACK);
     plan
 }
 
 fn garbage(service: Service, random: &mut Random) -> Plan {
-    // No name of a file begins like this, so that nothing is stored.
+    // No file name begins like this, so nothing is stored.
     let mut bytes = b"../".to_vec();
     let printable = random.flip();
     let byte = |random: &mut Random| if printable { b' ' + random.within(0..95) as u8 } else { random.next() as u8 };
@@ -58,7 +58,7 @@ fn garbage(service: Service, random: &mut Random) -> Plan {
     new(service, acts, Expectation::Anything)
 }
 
-/// One byte after the other, each just in time, and no request at the end.
+/// Sends one byte after the other, each just in time, and never completes a request.
 fn drip(service: Service, random: &mut Random) -> Plan {
     let mut acts = Vec::new();
     for byte in "{\"not a size\":[".bytes().cycle().take(random.within(1..60)) {
@@ -69,12 +69,12 @@ fn drip(service: Service, random: &mut Random) -> Plan {
         acts.push(Act::Reset);
     }
     let mut plan = new(service, acts, Expectation::Anything);
-    // Its request never ends, so that each byte counts against the time of the first.
-    plan.borne_for = (service == Service::Sum).then_some(IDLE + SLACK);
+    // Its request never ends, so its time counts from the first byte.
+    plan.closed_within = (service == Service::Sum).then_some(IDLE + SLACK);
     plan
 }
 
-/// Asks and asks, and leaves the answers where they are.
+/// Sends many requests, and never reads the answers.
 fn never_reads(service: Service, random: &mut Random) -> Plan {
     let request: &[u8] = match service {
         Service::Sum => b"{\"A\":1,\"B\":2}",
@@ -89,20 +89,20 @@ fn never_reads(service: Service, random: &mut Random) -> Plan {
     plan
 }
 
-/// Begins as an honest client, and breaks off in the middle.
+/// Begins as an honest client, and stops in the middle.
 fn vanishing(service: Service, number: usize, existing: OnExisting, random: &mut Random) -> Plan {
     let mut plan = honest::plan(service, number, existing, random);
     plan.honest = false;
     plan.acts.truncate(random.within(0..plan.acts.len()) + 1);
     if let Some(Act::Send(bytes)) = plan.acts.last_mut() {
-        // A name that is cut is another name: it stays whole.
+        // A truncated name would be another name: it stays whole.
         let whole = service.head(bytes);
         if whole < bytes.len() {
             bytes.truncate(random.within(whole..bytes.len()));
         }
     }
     let last = match service {
-        // A FIN in the middle would make a whole file of a part of it, and rightly so.
+        // A FIN in the middle would make a complete file of the part, as it should.
         Service::File => random.flip().then_some(Act::Reset),
         _ => last_act(random),
     };
@@ -122,5 +122,5 @@ fn last_act(random: &mut Random) -> Option<Act> {
     })
 }
 
-/// How long at most a hostile client keeps at it.
+/// The longest time that a hostile client keeps acting.
 pub(in super::super) const PATIENCE: Duration = Duration::from_secs(300);

@@ -1,6 +1,7 @@
-//! What a file is called until it is complete: by a name that no other process has or had, so that nothing is in its way.
+//! A file that is not complete yet. Its name is random, so that it collides with no other file.
 //!
-//! Its owner holds a lock on it (`flock(2)`), by which what a dead process has left is told from what a living one writes.
+//! Its owner holds a lock on it (`flock(2)`), which tells the file of a running process from the leftover of one that
+//! has died.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
@@ -19,18 +20,20 @@ use crate::file_lock::try_lock;
 const SUFFIX: &str = ".part";
 /// Digits of the number in the name.
 const DIGITS: usize = 16;
-/// Names tried for one file. Each failure takes another process that starts in the very moment between creating and locking.
+/// Names tried for one file. A try fails only if another process starts and sweeps in the moment between creating and
+/// locking.
 const TRIES_MAX: usize = 16;
 
-/// A file that is not complete yet. It is removed when it is dropped before.
+/// A file that is not complete yet. Dropping it removes the file, unless it was renamed.
 pub(super) struct Part {
+    /// The temporary path.
     path: PathBuf,
-    /// Locked, unless the file system has no locks: then there is no sweep either.
+    /// Locked, unless the file system has no locks; in that case nothing is swept either.
     file: File,
 }
 
 impl Part {
-    /// A new file beside `target`.
+    /// Creates a new file beside `target`.
     ///
     /// # Errors
     /// The directory is missing or cannot be written to.
@@ -41,7 +44,7 @@ impl Part {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 created => created?,
             };
-            // Otherwise a sweep came first, and takes it for a left-over.
+            // Otherwise another process swept first and took the file for a leftover.
             if try_lock(&file).unwrap_or(true) && file.metadata()?.nlink() > 0 {
                 return Ok(Self { path, file });
             }
@@ -53,7 +56,7 @@ impl Part {
         &mut self.file
     }
 
-    /// Gives it the name `target`, in place of what has it now.
+    /// Renames the file to `target` and replaces the file of that name.
     pub(super) fn rename_to(self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)
     }
@@ -61,12 +64,12 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // It may have its real name by now. What cannot be removed is left to the next sweep.
+        // The file may have been renamed. A file that cannot be removed is left to the next sweep.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// What the names of the parts of `target` begin with.
+/// Returns the prefix of the names of all parts of `target`.
 fn prefix(target: &Path) -> OsString {
     let mut prefix = OsString::from(".");
     prefix.push(target.file_name().unwrap_or_default());
@@ -80,16 +83,16 @@ fn path(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Removes the parts of `target` that no process writes any more. What cannot be removed is told in the log.
+/// Removes the parts of `target` that no running process holds. Failures are logged.
 pub(super) fn sweep(target: &Path) {
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let prefix = prefix(target);
-    // A directory that cannot be read is told of where the file is created.
+    // If the directory cannot be read, creating the file reports it.
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if is_part(&entry.file_name(), &prefix)
             && let Err(error) = remove_dead(&entry.path())
         {
-            log::warn!("the left-over {} cannot be removed: {error}", entry.path().display());
+            log::warn!("cannot remove the leftover {}: {error}", entry.path().display());
         }
     }
 }
@@ -100,7 +103,7 @@ fn is_part(name: &OsStr, prefix: &OsStr) -> bool {
 }
 
 fn remove_dead(path: &Path) -> io::Result<()> {
-    // What is not a file of ours is neither followed nor waited for.
+    // A link is not followed, and a FIFO is not waited for.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new().write(true).custom_flags(flags.bits() as i32).open(path)?;
     if file.metadata()?.is_file() && try_lock(&file)? {
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sweep_takes_what_the_dead_have_left_and_nothing_else() {
+    fn a_sweep_removes_what_dead_processes_left_and_nothing_else() {
         let directory = std::env::temp_dir().join(format!("reactor-part-{}", process::id()));
         fs::create_dir_all(&directory).unwrap();
         let target = directory.join("x.txt");

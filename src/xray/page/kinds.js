@@ -1,65 +1,65 @@
-/** How each kind of thing looks, and what it teaches. What lasts has taken the time since the thing before it. */
+/** How each kind of record looks, and its legend. `lasts`: it took the time since the previous record. */
 const KINDS = {
   turn: { letter: 'T', colour: 'grey', shape: 'mark', name: 'turn',
-    means: 'A turn of the loop begins: it waits, notes what happened, visits who is ready, and reaps who is over.' },
+    means: 'A turn of the loop begins: it waits, notes the events, visits the sockets that are ready, and reaps closed ones.' },
   wait: { letter: '…', colour: 'grey', shape: 'box', fill: 'hollow', lasts: true, name: 'waiting',
-    means: 'The loop sleeps in the kernel until a socket may be ready or a deadline comes. It costs nothing meanwhile.' },
+    means: 'The loop sleeps in the kernel until a socket may be ready or a deadline expires. It uses no CPU meanwhile.' },
   event: { letter: 'e', colour: 'blue', shape: 'down', name: 'event',
-    means: 'The kernel says that a socket may be ready. It is edge-triggered: it says so once, when that becomes true.' },
+    means: 'The kernel reports that a socket may be ready. It is edge-triggered: it reports only the change, once.' },
   visit: { letter: 'v', colour: 'grey', shape: 'mark', name: 'visit',
-    means: 'The loop turns to this socket, and does for it what can be done without waiting, within a budget.' },
+    means: 'The loop visits this socket, and does what can be done without waiting, within a budget.' },
   left: { letter: '○', colour: 'grey', shape: 'ring', name: 'left, and waiting',
-    means: 'The loop leaves this socket. To wait is a claim: whatever it still wants said EAGAIN, so an event will come.' },
+    means: 'The visit ends. The socket may wait only because each call that it still needs returned EAGAIN: an event will come.' },
   read: { letter: 'R', colour: 'sky', shape: 'box', lasts: true, name: 'read',
-    means: 'Bytes came from the socket. Fewer than were asked for prove that nothing is left, with epoll and kqueue.' },
+    means: 'Bytes arrived. If there are fewer than the buffer has room for, nothing is left, with epoll and kqueue.' },
   fin: { letter: 'F', colour: 'sky', shape: 'box', fill: 'bars', lasts: true, name: 'FIN read',
     means: 'A read of 0 bytes: the peer has finished sending. It may still read.' },
   write: { letter: 'W', colour: 'green', shape: 'box', lasts: true, name: 'write',
-    means: 'The kernel took all the bytes that it was offered. It sends them when the peer has room.' },
+    means: 'The kernel took all the bytes. It sends them when the peer has room.' },
   short: { letter: 'S', colour: 'green', shape: 'box', fill: 'half', lasts: true, name: 'short write',
     means: 'The kernel took a part of the bytes: its send buffer is full, because the peer does not read fast enough.' },
   again: { letter: 'E', colour: 'yellow', shape: 'box', fill: 'stripes', lasts: true, name: 'EAGAIN',
-    means: 'Nothing to read, or no room to write. No error: it is the promise that an event comes when that changes.' },
+    means: 'Nothing to read, or no room to write. EAGAIN is not an error: the kernel reports an event when that changes.' },
   failed: { letter: '×', colour: 'ink', shape: 'box', lasts: true, name: 'failed call',
     means: 'A system call failed. Most often the peer has reset the connection.' },
   protocol: { letter: 'P', colour: 'purple', shape: 'box', fill: 'dots', lasts: true, name: 'protocol',
-    means: 'The protocol was shown the bytes. It consumed some, appended output, and decided how to go on.' },
+    means: 'The protocol was shown the bytes. It consumed some, appended output, and decided the next step.' },
   call: { letter: 'c', colour: 'grey', shape: 'box', lasts: true, name: 'other system call',
-    means: 'What else touches a socket: options, registration, shutdown, close.' },
+    means: 'Any other call on a socket: options, registration, shutdown, close.' },
   accepted: { letter: 'A', colour: 'blue', shape: 'down', name: 'accepted',
     means: 'A new connection was taken from the accept queue. It is read at once, without waiting for an event.' },
   phase: { letter: 'p', colour: 'ink', shape: 'diamond', name: 'phase',
-    means: 'The connection enters another part of its life: working, storing, flushing, lingering.' },
+    means: 'The connection enters another phase: working, storing, flushing, lingering.' },
   full: { letter: 'B', colour: 'vermillion', shape: 'diamond', name: 'back-pressure on',
-    means: 'So much output is pending that the peer is not read from any more. TCP passes that on: it has to wait.' },
+    means: 'Pending output has reached the limit, so reading from the peer is paused. TCP then makes the peer wait.' },
   relieved: { letter: 'b', colour: 'vermillion', shape: 'diamond', fill: 'hollow', name: 'back-pressure off',
-    means: 'The peer took enough of the output. It is read from again.' },
+    means: 'The peer took enough of the output. Reading resumes.' },
   deadline: { letter: 'D', colour: 'orange', shape: 'diamond', name: 'deadline',
-    means: 'A time has come up. The socket is asked once more before anybody is blamed.' },
+    means: 'A timer fired. The socket is read once more before a deadline counts against the peer.' },
   'job out': { letter: 'J', colour: 'orange', shape: 'down', name: 'job handed out',
-    means: 'What may block, a file for example, goes to a worker thread. The loop does not wait for it.' },
+    means: 'Work that may block, on a file for example, goes to a worker thread. The loop does not wait for it.' },
   'job back': { letter: 'j', colour: 'orange', shape: 'up', name: 'job back',
-    means: 'The worker is done, and the connection goes on with the result.' },
+    means: 'The worker has finished, and the connection continues with the result.' },
   trouble: { letter: '!', colour: 'vermillion', shape: 'diamond', name: 'dropped, paused or stale',
-    means: 'A datagram was dropped, accepting was paused, a job failed, or an event came for an owner that is gone.' },
+    means: 'A datagram was dropped, accepting was paused, a job failed, or an event was for a former owner of the slot.' },
   reap: { letter: 'r', colour: 'grey', shape: 'mark', name: 'reaping',
-    means: 'The end of a turn: the only time at which a slot is freed, so no event can meet its next owner.' },
+    means: 'The end of a turn, the only time when slots are freed. So no event of this turn can reach the next owner of a slot.' },
   closed: { letter: 'C', colour: 'ink', shape: 'diamond', name: 'closed',
-    means: 'The connection is over. The reason is counted.' },
+    means: 'The connection is closed. The reason is counted.' },
   command: { letter: 'i', colour: 'ink', shape: 'down', name: 'command',
-    means: 'A signal came, or another thread asked for something: a report, or the end.' },
+    means: 'A signal or another thread asked for a report, or to stop.' },
   stopping: { letter: 'X', colour: 'vermillion', shape: 'diamond', name: 'stopping',
-    means: 'The server was asked to stop: requests are finished, the others are closed.' },
+    means: 'The server was asked to stop: it finishes requests that have begun, and closes the other connections.' },
 };
 
-/** What goes on in a lane for a while. */
+/** The bands of a lane: states that last for a while. */
 const BAND_MEANS = {
   waiting: 'The broken line: waiting for an event, a result or a deadline.',
-  full: 'The hatched band: the peer has to read before it is read from.',
-  job: 'The dotted line: a thread beside the loop works for this connection.',
+  full: 'The hatched band: back-pressure. The peer must read before the loop reads from it.',
+  job: 'The dotted line: a worker thread works for this connection.',
 };
 
-/** What the style says, so that a theme needs no word here. */
+/** The colours of the style sheet, so that a theme is defined only there. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
   const names = ['sky', 'green', 'yellow', 'blue', 'vermillion', 'purple', 'orange', 'grey',
@@ -67,7 +67,7 @@ function palette() {
   return Object.fromEntries(names.map(name => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
-/** Lines over a rectangle, so that a colour is not all that tells things apart. */
+/** Hatches a rectangle, so that kinds differ in more than the colour. */
 function hatch(pen, x, y, width, height, step, lean) {
   pen.save();
   pen.beginPath();
@@ -82,7 +82,7 @@ function hatch(pen, x, y, width, height, step, lean) {
   pen.restore();
 }
 
-/** Draws the sign of a kind into a rectangle; a box fills it, the others stand at its left edge. */
+/** Draws the sign of a kind into a rectangle: a box fills it, other shapes are at its left edge. */
 function drawSign(pen, colours, kind, x, y, width, height, label) {
   const { colour, shape, fill, letter } = KINDS[kind];
   pen.fillStyle = pen.strokeStyle = colours[colour];
@@ -149,7 +149,7 @@ function write(pen, colour, text, x, y, width, height) {
   pen.restore();
 }
 
-/** Letters that can be read on a colour. */
+/** The colour of text that is readable on `colour`. */
 function inkOn(colours, colour) {
   return colour === 'ink' ? colours.paper : colour === 'blue' && colours.blue === '#0072b2' ? '#fff' : '#111';
 }

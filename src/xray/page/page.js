@@ -22,7 +22,7 @@ function summarize() {
   $('origin').textContent = `Recorded by reactor ${version}, ${began.slice(0, 19).replace('T', ' ')} UTC`;
 }
 
-/** The line of the lane that a person asks for. */
+/** The description of a lane. */
 function introduce({ number, sort, address, listener, protocol }) {
   if (sort === 'loop') return 'The loop itself';
   const served = listener === protocol ? listener : `${listener} (${protocol})`;
@@ -41,11 +41,11 @@ function describe(place) {
   const arrow = recording.arrowsOf[recording.lane[place]].find(arrow => arrow.includes(place));
   const between = arrow && span(recording.at[arrow[1]] - recording.at[arrow[0]]);
   const answer = !arrow ? '' : arrow[0] === place ? ` Its answer was written ${between} later.`
-    : ` It answers what was read ${between} before.`;
+    : ` It answers the request that was read ${between} before.`;
   $('meaning').textContent = `${kind.name[0].toUpperCase()}${kind.name.slice(1)}: ${kind.means}${answer}`;
 }
 
-/** The lines of the turn around what is chosen; a long turn is not listed as a whole. */
+/** Lists the turn around the chosen record; of a long turn only a part. */
 const lines = { turn: undefined, from: 0, to: 0 };
 function list(place) {
   const turn = recording.turnOf[place];
@@ -80,7 +80,7 @@ function choose(place) {
   list(timeline.chosen);
 }
 
-/** The next place after what is chosen, or before it, for which something holds. */
+/** Chooses the next record, or the previous one, for which `holds` is true. */
 function seek(by, holds) {
   for (let place = timeline.chosen + by; place >= 0 && place < recording.count; place += by) {
     if (holds(place)) return choose(place);
@@ -93,7 +93,7 @@ function seekTurn(by) {
   choose(recording.turnBounds(recording.turnOf[Math.max(from - 1, 0)])[0]);
 }
 
-/** The longest turn; if the last one that was found so is still chosen, the next longest. */
+/** Chooses the longest turn; if the last turn found this way is still chosen, the next longest. */
 const longest = { rank: -1, place: undefined };
 function seekLongest() {
   const { turns, byWork } = recording;
@@ -134,7 +134,7 @@ const KEYS = {
 document.addEventListener('keydown', event => {
   const key = KEYS[event.key];
   if (!key || !timeline || event.ctrlKey || event.metaKey || event.altKey || $('keys').open) return;
-  // Elsewhere the keys that move scroll the page, as they always do.
+  // Outside the timeline, keys that move scroll the page as usual.
   const at = document.activeElement, moves = event.key.length > 1;
   if (moves && at !== document.body && at !== $('timeline') && !$('lines').contains(at)) return;
   event.preventDefault();
@@ -181,7 +181,7 @@ function followPointer() {
   overview.addEventListener('pointermove', move);
 }
 
-/** The legend: each sign as it is drawn, what it is called, what it means. */
+/** Fills the legend: each sign, its name and its meaning. */
 function explain() {
   const colours = palette();
   $('signs').replaceChildren();
@@ -223,7 +223,7 @@ if (recording.count) {
   $('error').addEventListener('click', KEYS.x);
   $('scroll').addEventListener('scroll', () => timeline.wake());
   new ResizeObserver(() => timeline.wake()).observe($('scroll'));
-  // A link may name a record.
+  // The fragment of a link may name a record.
   const wanted = Number.parseInt(location.hash.slice(1), 10);
   choose(Number.isNaN(wanted) ? recording.opening : wanted);
 }

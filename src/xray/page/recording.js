@@ -1,8 +1,8 @@
 'use strict';
 
-const DONE_FOR_SOMEBODY = ['accepted', 'read', 'fin', 'write', 'short', 'failed', 'protocol', 'job back', 'closed', 'trouble'];
+const SERVING_KINDS = ['accepted', 'read', 'fin', 'write', 'short', 'failed', 'protocol', 'job back', 'closed', 'trouble'];
 
-/** What the page was made from, with what a picture needs to know besides. */
+/** The recording, with indices that the timeline needs. */
 class Recording {
   constructor(columns) {
     Object.assign(this, columns);
@@ -25,17 +25,17 @@ class Recording {
   textOf(place) { return this.texts[this.text[place]]; }
   laneOf(place) { return this.lanes[this.lane[place]]; }
 
-  /** When it began: what takes time began when what stands before it ended. */
+  /** The begin of a record: an action that takes time began when the previous record ended. */
   begin(place) { return KINDS[this.kindOf(place)].lasts && place > 0 ? this.at[place - 1] : this.at[place]; }
 
-  /** The places of a turn; -1 is what came before the first one. */
+  /** The first record of a turn and the first after it; turn -1 is before the first turn. */
   turnBounds(turn) {
     const from = turn < 0 ? 0 : this.turns[turn].place;
     const to = turn + 1 < this.turns.length ? this.turns[turn + 1].place : this.count;
     return [from, to];
   }
 
-  /** How long a turn took, its wait aside. */
+  /** The time that a turn took, without its wait. */
   work(turn) {
     const [from, to] = this.turnBounds(turn);
     let begin = from;
@@ -50,17 +50,17 @@ class Recording {
     return this.sorted;
   }
 
-  /** Where to begin: at the first turn in which something was done for somebody. */
+  /** The record at which the page opens: the first turn that served a connection or a datagram. */
   get opening() {
     for (let place = 0; place < this.count; place++) {
-      if (this.turnOf[place] >= 0 && DONE_FOR_SOMEBODY.includes(this.kindOf(place))) {
+      if (this.turnOf[place] >= 0 && SERVING_KINDS.includes(this.kindOf(place))) {
         return this.turns[this.turnOf[place]].place;
       }
     }
     return this.turns[0]?.place ?? 0;
   }
 
-  /** What goes on in a lane for a while: from one place to another, or to the end. */
+  /** Finds the bands of a lane: each state from its first record to its last, or to the end. */
   findBands(places, bands, full) {
     const open = full ? { full: 0 } : {};
     const end = (sort, place) => {
@@ -69,14 +69,14 @@ class Recording {
     };
     let before = 0, over = false;
     for (const place of places) {
-      // A listener is left without a word.
+      // The visit of a listener ends without a record.
       if (open.visit !== undefined && this.turnOf[place] !== this.turnOf[before]) {
         end('visit', before);
         if (!over) open.waiting = before;
       }
       before = place;
       switch (this.kindOf(place)) {
-        case 'reap': over = true; // Its visit is the last.
+        case 'reap': over = true; // Its last visit follows.
         case 'visit': end('waiting', place); end('visit', place); open.visit = place; break;
         case 'left': end('visit', place); open.waiting = place; break;
         case 'full': open.full = place; break;
@@ -102,7 +102,7 @@ function firstFrom(list, value) {
   return low;
 }
 
-/** A span of nanoseconds as a person reads it. */
+/** A time span in the unit that a person reads best. */
 function span(nanoseconds) {
   if (nanoseconds < 1e3) return `${nanoseconds} ns`;
   if (nanoseconds < 1e6) return `${(nanoseconds / 1e3).toFixed(1)} µs`;
@@ -110,7 +110,7 @@ function span(nanoseconds) {
   return `${(nanoseconds / 1e9).toFixed(2)} s`;
 }
 
-/** A mark of an axis whose marks are so far apart, the last one at `last`: with as many digits as tell two of them apart. */
+/** The label of an axis mark: marks are `step` apart, the last is at `last`, and two neighbours differ in the last digit. */
 function mark(time, step, last) {
   const [unit, name] = [[1e9, 's'], [1e6, 'ms'], [1e3, 'µs'], [1, 'ns']].find(([unit]) => last >= unit || unit === 1);
   const digits = Math.max(Math.ceil(Math.log10(unit / step) - 1e-9), 0);

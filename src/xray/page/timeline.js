@@ -1,9 +1,9 @@
 const RULER = 38, LANE = 26, BOX = 18;
-/** What one looks for in a long recording, errors last. */
+/** The kinds that the overview marks, errors last. */
 const ERRORS = ['failed', 'trouble'];
 const TROUBLES = ['again', 'full', 'short', ...ERRORS];
 
-/** The picture: lanes of what happened, and above them the whole recording at a glance. */
+/** The timeline: a lane for each socket, and above them an overview of the whole recording. */
 class Timeline {
   constructor(recording, canvas, overview, scroll, spacer) {
     Object.assign(this, { recording, canvas, overview, scroll, spacer });
@@ -13,7 +13,7 @@ class Timeline {
     this.show(0, Math.max((canvas.clientWidth - this.gutter) / 24, 12));
   }
 
-  /** Where a thing begins and ends on the axis: its place in the order, or its time. */
+  /** The begin and the end of a record on the axis: its index, or its time. */
   start(place) { return this.trueTime ? this.recording.begin(place) : place; }
   end(place) { return this.trueTime ? this.recording.at[place] : place + 1; }
 
@@ -22,7 +22,7 @@ class Timeline {
     return this.trueTime ? [at[0], Math.max(at[count - 1], at[0] + 1)] : [0, count];
   }
 
-  /** Shows the axis from here to there, as far as there is something. */
+  /** Shows the axis from `from` to `to`, within the recording. */
   show(from, to) {
     const [first, last] = this.whole;
     const width = Math.min(Math.max(to - from, this.trueTime ? 100 : 4), last - first);
@@ -35,7 +35,7 @@ class Timeline {
     this.show(around - (around - this.from) * factor, around + (this.to - around) * factor);
   }
 
-  /** What a zoom leaves where it is: what is chosen, if it can be seen. */
+  /** The fixed point of a zoom: the chosen record, if it is visible. */
   get middle() {
     const chosen = (this.start(this.chosen) + this.end(this.chosen)) / 2;
     return chosen >= this.from && chosen <= this.to ? chosen : (this.from + this.to) / 2;
@@ -61,7 +61,7 @@ class Timeline {
     this.wake();
   }
 
-  /** Draws once, before the next frame, however much has changed. */
+  /** Draws once before the next frame, for any number of changes. */
   wake() {
     if (this.awake) return;
     this.awake = true;
@@ -75,14 +75,14 @@ class Timeline {
   x(axis) { return this.gutter + (axis - this.from) / (this.to - this.from) * (this.canvas.clientWidth - this.gutter); }
   axisAt(x) { return this.from + (x - this.gutter) / (this.canvas.clientWidth - this.gutter) * (this.to - this.from); }
 
-  /** The first and the last place that can be seen. */
+  /** The first and the last visible record. */
   get visible() {
     const { count, at } = this.recording;
     if (!this.trueTime) return [Math.floor(this.from), Math.min(Math.ceil(this.to), count)];
     return [firstFrom(at, this.from), Math.min(firstFrom(at, this.to) + 1, count)];
   }
 
-  /** What stands at a point of the picture, or nearest to it in its lane. */
+  /** The record at a point of the timeline, or the nearest one in that lane. */
   placeAt(x, y) {
     const lane = Math.floor((y - RULER + this.scroll.scrollTop) / LANE);
     const places = this.recording.placesOf[lane];
@@ -152,7 +152,7 @@ class Timeline {
       if (at < free) continue;
       pen.font = '600 11px system-ui, sans-serif';
       pen.fillStyle = colours.ink;
-      // A number alone where it fits its turn. Where turns are narrower than that, some of them are named.
+      // A turn shows its number if there is room. Where turns are narrower, only some are numbered.
       const isNarrow = room < pen.measureText(`${number}`).width;
       const name = isNarrow || room > 46 ? `turn ${number}` : `${number}`;
       pen.fillText(name, at, 14);
@@ -223,7 +223,7 @@ class Timeline {
       if (lane < firstLane || lane >= lastLane) continue;
       const kind = recording.kindOf(place), { lasts, shape } = KINDS[kind];
       const left = this.x(this.start(place)), width = this.x(this.end(place)) - left;
-      // One thing for each point of the picture is enough, unless it is one that is looked for.
+      // One record for each pixel is enough, except for the kinds that the overview marks.
       const point = Math.round(left);
       if (width < 1 && drawn[lane] === point && !TROUBLES.includes(kind)) continue;
       drawn[lane] = point;
@@ -241,7 +241,7 @@ class Timeline {
     }
   }
 
-  /** How long the loop slept, if there is room for it in the rest of the turn. */
+  /** The time that the loop slept, if there is room for the label in the rest of the turn. */
   drawSleep(pen, place, x, y) {
     const [, end] = this.recording.turnBounds(this.recording.turnOf[place]);
     const time = span(this.recording.at[place] - this.recording.begin(place));
@@ -251,7 +251,7 @@ class Timeline {
     if (x + pen.measureText(time).width < this.x(end)) pen.fillText(time, x, y + BOX / 2 + 4);
   }
 
-  /** From the read that brought a request to the write that took its answer. */
+  /** Draws an arrow from the read that brought a request to the write that sent its answer. */
   drawArrows(pen, lane, top) {
     const [first, last] = this.visible;
     const seen = this.recording.arrowsOf[lane].filter(([read, write]) => write >= first && read < last);
@@ -315,7 +315,7 @@ class Timeline {
     pen.fillText(this.trueTime ? 'true time' : 'in order', 10, 24);
   }
 
-  /** Pending output and open connections over the whole recording, what went wrong, and which part is shown. */
+  /** Draws the overview: pending output and open connections over the whole recording, errors, and the part that is shown. */
   drawOverview() {
     const { colours, recording, overview } = this, pen = prepare(overview);
     const width = overview.clientWidth, height = overview.clientHeight, [first, last] = this.whole;
@@ -365,7 +365,7 @@ class Timeline {
   }
 }
 
-/** A pen for a canvas as sharp as the screen, on an empty ground. */
+/** Returns the drawing context of a cleared canvas, in the resolution of the screen. */
 function prepare(canvas) {
   const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {

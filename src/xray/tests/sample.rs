@@ -1,12 +1,12 @@
-//! A recording made by hand: a server starts, a slow reader is answered in two parts, an upload uses a worker, a datagram
-//! is answered.
+//! A recording made by hand: a server starts, the answer to a slow reader takes two writes, an upload uses a worker, a
+//! datagram is answered.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::super::answer::Answer;
-use super::super::record::{Ask, Call, Decision, Interest, NOBODY, Phase, Record, Waits, What};
+use super::super::record::{Ask, Call, Decision, Interest, LOOP, Phase, Record, Waits, What};
 use super::super::recording::{Open, Recording, Served};
 use crate::notice::Readiness;
 use crate::peer::{PackedPeer, Peer};
@@ -15,11 +15,11 @@ use crate::token::Token;
 
 const LISTENER: Token = Token { slot: 0, generation: 1 };
 const MAILBOX: Token = Token { slot: 1, generation: 2 };
-/// It was accepted before the first record, and has been under back-pressure since then.
+/// Accepted before the first record, and under back-pressure since then.
 const EARLY: Token = Token { slot: 2, generation: 3 };
 const SLOW: Token = Token { slot: 3, generation: 4 };
 
-/// The recorder: time passes with system calls and protocols.
+/// The recorder: time passes in system calls and protocols.
 struct Tape {
     at: u64,
     who: Token,
@@ -45,9 +45,9 @@ impl Tape {
 
     fn turn(&mut self, connections: u32, pending: u32, events: &[(Token, Readiness)]) {
         self.turns += 1;
-        self.record(NOBODY, What::Turn { number: self.turns, connections, pending, pressed: false });
+        self.record(LOOP, What::Turn { number: self.turns, connections, pending, pressed: false });
         self.at += 1_000_000;
-        self.call(NOBODY, Call::Wait { timeout: 30_000 }, events.len());
+        self.call(LOOP, Call::Wait { timeout: 30_000 }, events.len());
         for (who, readiness) in events {
             self.record(*who, What::Event(*readiness));
         }
@@ -65,11 +65,11 @@ impl Tape {
 const READABLE: Readiness = Readiness { readable: true, writable: false, in_doubt: false };
 const WRITABLE: Readiness = Readiness { readable: false, writable: true, in_doubt: false };
 
-/// The name of the listener is what a hostile configuration would have.
+/// The name of the listener, as a hostile configuration may choose it.
 pub(in super::super) const NAME: &str = "</script><b>\u{2028}uppercase";
 
 pub(in super::super) fn recording() -> Recording {
-    let mut tape = Tape { at: 0, who: NOBODY, turns: 0, records: Vec::new() };
+    let mut tape = Tape { at: 0, who: LOOP, turns: 0, records: Vec::new() };
     let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 40_000)));
     let peer = PackedPeer::from(&peer);
     tape.call(LISTENER, Call::Socket { ipv6: false, datagram: false }, 5);

@@ -1,4 +1,4 @@
-//! What a reader of trace events relies on, checked on the text that is written.
+//! The properties that a reader of trace events relies on, checked on the written text.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn time_never_goes_back() {
 }
 
 #[test]
-fn calls_stand_in_visits_and_visits_in_turns() {
+fn calls_are_within_visits_and_visits_within_turns() {
     let (mut turns, mut visits, mut calls) = (0, 0, 0);
     walk(&events(), |event, around| match (text(event, "ph"), text(event, "cat")) {
         ("B", "turn") => {
@@ -71,7 +71,7 @@ fn an_arrow_leads_from_each_read_of_a_request_to_the_write_of_its_answer() {
     });
     let ends = |tail: &str, head: &str| vec![("s".to_owned(), tail.to_owned()), ("f".to_owned(), head.to_owned())];
     let arrows: Vec<_> = arrows.into_values().collect();
-    // The slow reader, the datagram, and the one whose job came back a turn later.
+    // The slow reader, the datagram, and the connection whose job came back a turn later.
     assert_eq!(arrows, [ends("read", "short"), ends("read", "write"), ends("read", "write")]);
 }
 

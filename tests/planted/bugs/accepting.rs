@@ -1,4 +1,4 @@
-//! Whom to let in, and what never to give up for.
+//! Accepting: which connections to admit, and which errors to survive.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "no-retry-after-emfile",
         cases: &[1],
-        does: "Out of descriptors, it waits for an edge of its listener that never comes",
+        does: "Out of descriptors, it waits for an edge of its listener, which never comes",
         file: "src/reactor/accept.rs",
         function: "pause",
         right: "self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "no-accepting-after-a-full-house",
         cases: &[4],
-        does: "At `max_connections`, it does not go on when one of them closes (Sōzu#422, Sōzu#720)",
+        does: "At `max_connections`, it does not resume accepting when a connection closes (Sōzu#422, Sōzu#720)",
         file: "src/reactor/reap.rs",
         function: "reap",
         right: "self.queue(key);",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-error-of-accept-ends-the-listener",
         cases: &[2, 3],
-        does: "It closes its listener at an error that it does not know (mio's example `tcp_server` ends altogether)",
+        does: "It closes its listener at an unknown error (mio's example `tcp_server` ends altogether)",
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: r#"return self.pause(key, "accept failed", Some(error))"#,
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "emfile-is-met-again-at-once",
         cases: &[1],
-        does: "Out of descriptors, it accepts again in the next turn, and in the next (libuv#690, bun#32705)",
+        does: "Out of descriptors, it retries `accept` in every turn (libuv#690, bun#32705)",
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: r#"return self.pause(key, "accept failed", Some(error))"#,
@@ -47,7 +47,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-dead-connection-is-an-empty-queue",
         cases: &[3],
-        does: "After ECONNABORTED it leaves those alone who stand behind in the accept queue",
+        does: "After ECONNABORTED it ignores the connections behind it in the accept queue",
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: r#"log::debug!("a connection was gone before it was accepted: {error}")"#,
@@ -67,7 +67,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "addresses-are-not-counted-down",
         cases: &[9],
-        does: "Whoever left still counts against `max_connections_per_ip`",
+        does: "Closed connections still count against `max_connections_per_ip`",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
         right: "self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);",
@@ -75,9 +75,9 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "what-is-freed-goes-to-whoever-asks",
+        name: "freed-descriptors-skip-the-queue",
         cases: &[102],
-        does: "Short of descriptors, an upload that needs two waits for as long as others take one each",
+        does: "Short of descriptors, an upload that needs two waits as long as other clients take one each",
         file: "src/reactor/short.rs",
         function: "admits",
         right: "self.0.front().is_none_or(|first| *first == key)",

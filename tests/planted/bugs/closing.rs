@@ -1,4 +1,4 @@
-//! Closing: what is still to be sent, and to be read.
+//! Closing: pending output, and unread input.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-close-without-a-flush",
         cases: &[38],
-        does: "It sends its FIN before what is pending (hyper#4018)",
+        does: "It sends its FIN before the pending output (hyper#4018)",
         file: "src/connection/phase.rs",
         function: "finish_writing",
         right: "if !visit.outbox.is_empty() {
@@ -22,7 +22,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-close-without-lingering",
         cases: &[30],
-        does: "It closes over unread input, and the reset destroys the last reply (RFC 1122, 4.2.2.13; h2o#2534)",
+        does: "It closes a socket with unread input, and the reset destroys the last answer (RFC 1122, 4.2.2.13; h2o#2534)",
         file: "src/connection/phase.rs",
         function: "finish_writing",
         right: "self.line.finish()",

@@ -1,4 +1,4 @@
-//! Deadlines: what extends them, what moves them, and what they are for.
+//! Deadlines: when they are set, extended and checked.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Seeds, Unit};
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "silence-is-borne-for-ever",
         cases: &[33],
-        does: "Whoever connects and says nothing keeps its place",
+        does: "A silent connection keeps its place for ever",
         file: "src/connection/expiry.rs",
         function: "next_expiry",
         right: "consider(self.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));",
@@ -25,9 +25,9 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "whoever-takes-nothing-is-borne-for-ever",
+        name: "a-zero-window-is-borne-for-ever",
         cases: &[32],
-        does: "Nothing limits the time in which a client takes no output (a zero window)",
+        does: "A client that takes no output keeps its place for ever (a zero window)",
         file: "src/connection/expiry.rs",
         function: "next_expiry",
         right: "consider(write(), Expired::Write);",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-earlier-deadline-does-not-move",
         cases: &[33],
-        does: "A deadline that has come nearer is noticed only when the old one is over",
+        does: "If a deadline moves nearer, it is noticed only when the old deadline passes",
         file: "src/deadlines.rs",
         function: "arm",
         right: "at < *known",
@@ -47,7 +47,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-deadline-in-the-past-is-armed-again",
         cases: &[20],
-        does: "A deadline that has passed changes nothing, and comes at once again (hyper#4086, Sōzu#1132)",
+        does: "A deadline that has passed changes nothing, and fires again at once (hyper#4086, Sōzu#1132)",
         file: "src/connection.rs",
         function: "drive",
         right: "!self.is_due(next, visit, status)",
@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-late-loop-blames-the-peer",
         cases: &[33],
-        does: "It believes a deadline before it has looked at what came while the loop was held up",
+        does: "It acts on a deadline before it reads what arrived while the loop was delayed",
         file: "src/connection.rs",
         function: "drive",
         right: "if asked {
@@ -68,6 +68,6 @@ pub(super) const BUGS: &[Bug] = &[
                 asked = true;
             }",
         wrong: "self.expire(next, visit);",
-        caught_by: Unit("connection::tests::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
+        caught_by: Unit("connection::tests::deadlines::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
     },
 ];

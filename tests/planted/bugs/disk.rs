@@ -1,4 +1,4 @@
-//! The way of an upload to the disk.
+//! The path of an upload to the disk.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Seeds, Unit};
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-has-the-name-is-opened",
         cases: &[63],
-        does: "It writes through whatever has the name, a link to elsewhere included (as `open(2)` with O_TRUNC does)",
+        does: "It writes to whatever has the name, even through a link (as `open(2)` with O_TRUNC does)",
         file: "src/kernel/posix_disk.rs",
         function: "link",
         right: "self.link_new(name)?",
@@ -18,12 +18,12 @@ pub(super) const BUGS: &[Bug] = &[
             let mut existing = options.open(format!("{}/{name}", path(&self.directory)))?;
             io::copy(&mut File::open(path(&self.file))?, &mut existing)?;
         }"#,
-        caught_by: Unit("kernel::posix_disk::tests::whatever_has_the_name_stays_untouched"),
+        caught_by: Unit("kernel::posix_disk::tests::a_file_of_any_kind_that_has_the_name_stays_untouched"),
     },
     Bug {
         name: "what-was-cut-short-is-kept",
         cases: &[70],
-        does: "It gives its name to a file that lacks its end (filebrowser#3538)",
+        does: "It links an incomplete file to its final name (filebrowser#3538)",
         file: "src/protocol/file/sized.rs",
         function: "commit",
         right: "self.upload.size() < self.size",
@@ -33,7 +33,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-reset-is-the-end-of-a-file",
         cases: &[70],
-        does: "It stores what came before a reset as if it were all (nodeftpd#105)",
+        does: "It stores the bytes before a reset as if the file were complete (nodeftpd#105)",
         file: "src/connection/line.rs",
         function: "read",
         right: "attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }))",
@@ -46,7 +46,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-write-error-is-overlooked",
         cases: &[73],
-        does: "It goes on after a write that failed, and confirms a file with a hole",
+        does: "It goes on after a failed write, and confirms a file with a hole",
         file: "src/protocol/file/upload.rs",
         function: "write_all",
         right: "self.draft.write_all(bytes)?;",
@@ -56,7 +56,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-file-that-failed-keeps-its-name",
         cases: &[73],
-        does: "It tells its client that the upload failed, and leaves the file there",
+        does: "It reports a failed upload to its client, but leaves the file in place",
         file: "src/protocol/file/upload.rs",
         function: "commit",
         right: "let _ = self.store.directory.remove(name.as_str());",
@@ -66,7 +66,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "ok-before-the-sync",
         cases: &[74],
-        does: "It confirms a file whose contents a loss of power takes",
+        does: "It confirms a file whose contents a loss of power destroys",
         file: "src/protocol/file/upload.rs",
         function: "commit",
         right: "self.draft.sync().map_err(|error| disk_error(&error))?;",
@@ -76,7 +76,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-directory-is-not-synced",
         cases: &[74],
-        does: "It confirms a file whose name a loss of power takes",
+        does: "It confirms a file whose name a loss of power destroys",
         file: "src/protocol/file/upload.rs",
         function: "commit",
         right: "self.store.directory.sync()",

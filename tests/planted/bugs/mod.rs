@@ -1,4 +1,4 @@
-//! The planted bugs, by the room that they are in. Those at one place stand next to each other.
+//! The planted bugs, by subject. Bugs at one place are next to each other.
 
 mod accepting;
 mod closing;
@@ -15,7 +15,7 @@ mod writing;
 
 use crate::bug::Bug;
 
-/// All of them, each under a name of its own.
+/// All bugs, each with its own name.
 pub(crate) fn all() -> Vec<&'static Bug> {
     let rooms = [
         accepting::BUGS,

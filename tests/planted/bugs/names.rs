@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "any-name-will-do",
         cases: &[62, 65],
-        does: "It does not look at the characters of a name at all",
+        does: "It does not check the characters of a name at all",
         file: "src/protocol/file/name.rs",
         function: "parse",
         right: "offence(index, char)",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-size-as-parse-takes-it",
         cases: &[71],
-        does: "It takes `+5` for a size, and what is no number for 0, as `atoi(3)` does",
+        does: "It accepts `+5` as a size, and text that is not a number as 0, as `atoi(3)` does",
         file: "src/protocol/file/name.rs",
         function: "parse_size",
         right: r#"for (index, &byte) in field.text.iter().enumerate() {
@@ -58,7 +58,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-size-is-judged-after-its-ok",
         cases: &[71],
-        does: "It says `OK` to a file that is larger than it takes",
+        does: "It says `OK` to a file that exceeds `max_size`",
         file: "src/protocol/file/sized.rs",
         function: "take",
         right: "store.ensure_allowed(size)?;",

@@ -1,4 +1,4 @@
-//! Slots, generations, queues: what the loop keeps count of.
+//! Slots, generations, queues: the state of the loop.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Promise, Seeds};
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "events-without-a-generation",
         cases: &[15],
-        does: "An event goes to whoever has the slot by now (CVE-2024-27308; what nginx flips its instance bit against)",
+        does: "An event goes to the new owner of a slot (CVE-2024-27308; nginx has its instance bit against it)",
         file: "src/reactor/slots.rs",
         function: "slot",
         right: "self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "results-without-a-generation",
         cases: &[16],
-        does: "The result of a job goes to whoever has the slot by now",
+        does: "The result of a job goes to the new owner of a slot",
         file: "src/reactor/errands.rs",
         function: "note_done",
         right: "self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-deadline-outlives-its-owner",
         cases: &[16],
-        does: "The deadline of a connection that is gone is left to the next one in its slot",
+        does: "The deadline of a closed connection hits the new owner of its slot",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
         right: "self.deadlines.disarm(key);",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-reset-leaks-its-slot",
         cases: &[31, 40],
-        does: "A connection that its peer reset keeps its place for ever",
+        does: "A connection that its peer has reset keeps its place for ever",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
         right: "self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());",
@@ -47,7 +47,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "reaps-without-a-budget",
         cases: &[122],
-        does: "A thousand connections that end at once are all closed in one turn, and everybody else waits",
+        does: "A thousand connections that end at once are all closed in one turn, and all others wait",
         file: "src/reactor/reap.rs",
         function: "reap",
         right: "self.lent.budget.reaping_is_over()",
@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-last-job-is-forgotten",
         cases: &[40],
-        does: "A connection whose last job is not handed out keeps its place for ever",
+        does: "A connection whose last job is not handed to a worker keeps its place for ever",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
         right: "self.submit(key, job)",
@@ -67,7 +67,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-rest-of-a-budget-is-not-queued",
         cases: &[12],
-        does: "What is left over of a visit waits for an edge that nobody owes (epoll(7): starvation)",
+        does: "Input left over by a visit waits for an edge, which need not come (epoll(7): starvation)",
         file: "src/reactor/errands.rs",
         function: "settle",
         right: "self.queue_as(key, again);",
@@ -77,7 +77,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-was-sent-counts-as-pending",
         cases: &[32],
-        does: "The output of all together only ever grows, until each is treated as if the others never read",
+        does: "The counter of all pending output only grows, until every client is treated as if others never read",
         file: "src/reactor.rs",
         function: "drive_connection",
         right: "self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;",

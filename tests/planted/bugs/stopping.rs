@@ -1,4 +1,4 @@
-//! Stopping: whoever is in the middle, and whoever never ends.
+//! Stopping: requests under way, and clients that never end.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Promise, Seeds, Unit};
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-stop-never-cuts",
         cases: &[82],
-        does: "It goes on past `shutdown_timeout` for as long as anybody is connected",
+        does: "It goes on past `shutdown_timeout` as long as a client is connected",
         file: "src/reactor.rs",
         function: "note",
         right: "until <= self.moment.now",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-second-signal-changes-nothing",
         cases: &[82],
-        does: "It cannot be told to stop at once",
+        does: "It ignores the signal to stop at once",
         file: "src/reactor/stop.rs",
         function: "obey",
         right: "self.cut(Stopped::AtOnce)",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-stop-interrupts-requests",
         cases: &[82],
-        does: "It hangs up on those who are in the middle of a request",
+        does: "It closes connections in the middle of a request",
         file: "src/connection/expiry.rs",
         function: "may_shut_down",
         right: "self.within == Within::Nothing",

@@ -1,4 +1,4 @@
-//! Requests: where they end, how long they may be, what they come to.
+//! Requests: where they end, how long they may be, their sums.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Seeds, Unit};
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-read-is-a-message",
         cases: &[36],
-        does: "It throws away the beginning of a request whose end comes with the next read",
+        does: "It drops the beginning of a request whose end comes with the next read",
         file: "src/protocol/sum.rs",
         function: "on_bytes",
         right: "Ok(Step::wait(Within::Request).consuming(start))",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-request-without-bound",
         cases: &[43],
-        does: "It gathers a request for as long as it does not end",
+        does: "It buffers a request that does not end without limit",
         file: "src/protocol/sum/scanner.rs",
         function: "scan",
         right: "scanned < self.bytes_max",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "unconsumed-input-without-bound",
         cases: &[43],
-        does: "It keeps whatever a protocol leaves unconsumed",
+        does: "It keeps any amount of input that a protocol leaves unconsumed",
         file: "src/connection/conversation.rs",
         function: "decide",
         right: "available - step.consumed > UNCONSUMED_BYTES_MAX",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-sum-wraps-round",
         cases: &[44],
-        does: "Two numbers that are too large make one that is wrong",
+        does: "If a sum overflows, the answer is a wrong number",
         file: "src/protocol/sum.rs",
         function: "answer",
         right: "a.checked_add(b)",

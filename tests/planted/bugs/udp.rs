@@ -1,4 +1,4 @@
-//! UDP: silence, sizes, and what is no end.
+//! UDP: silence, sizes, and an empty datagram.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Seeds;
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "garbage-is-answered",
         cases: &[52],
-        does: "It answers what is no request, so that two servers can be made to talk for ever (CVE-2024-2169)",
+        does: "It answers invalid requests, so that two servers can be made to answer each other for ever (CVE-2024-2169)",
         file: "src/protocol/sum.rs",
         function: "on_datagram",
         right: r#"parse_alone(payload, self.request_bytes_max).ok_or(Dropped("no request"))?"#,
@@ -23,7 +23,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-answer-longer-than-its-request",
         cases: &[53],
-        does: "It repeats the question in front of the answer, and so amplifies (as memcached did, by far more)",
+        does: "It repeats the request before the answer, and so amplifies (as memcached did, by far more)",
         file: "src/protocol/sum.rs",
         function: "on_datagram",
         right: "answer(Ok(request), cx);",
@@ -33,7 +33,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "source-port-0-is-answered",
         cases: &[53],
-        does: "It sends to port 0, where nobody can have asked from",
+        does: "It sends to port 0, which no client can have sent from",
         file: "src/datagram.rs",
         function: "answer",
         right: "received.from.port() == 0",
@@ -43,7 +43,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-empty-datagram-is-the-end",
         cases: &[54],
-        does: "It takes a length of zero for a FIN (ponyc#5644, mongoose#3696)",
+        does: "It treats a length of zero as a FIN (ponyc#5644, mongoose#3696)",
         file: "src/datagram.rs",
         function: "serve",
         right: "self.answer(datagram, &room[..datagram.length], visit);",
@@ -56,7 +56,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-error-of-receiving-is-the-end",
         cases: &[56],
-        does: "It waits for an edge after an ICMP error, though datagrams are there (memcached once closed its socket)",
+        does: "After an ICMP error it waits for an edge, though datagrams wait (memcached once closed its socket)",
         file: "src/datagram.rs",
         function: "serve",
         right: "failures += 1;",
@@ -66,7 +66,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-drained-socket-is-asked-again",
         cases: &[20],
-        does: "It does not believe EAGAIN and spins",
+        does: "It ignores EAGAIN and spins",
         file: "src/datagram.rs",
         function: "serve",
         right: "self.ready.readable = false",
@@ -76,7 +76,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "an-answer-from-another-address",
         cases: &[59],
-        does: "On a machine with several addresses it answers from one that was not asked",
+        does: "On a machine with several addresses it answers from another one than the request was sent to",
         file: "src/datagram.rs",
         function: "answer",
         right: "received.to ",

@@ -1,4 +1,4 @@
-//! Writing: short writes, back-pressure, whose output it is.
+//! Writing: short writes, back-pressure, and output of the wrong client.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::{Promise, Seeds, Unit};
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-short-write-is-ignored",
         cases: &[38],
-        does: "It forgets what the kernel did not take (mio's example `tcp_server` gives up there)",
+        does: "It drops the bytes that the kernel did not accept (mio's example `tcp_server` fails there)",
         file: "src/connection/line.rs",
         function: "flush",
         right: "outbox.advance(count);",
@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "output-without-bound",
         cases: &[21, 32],
-        does: "It goes on reading requests of a client that takes no answers",
+        does: "It goes on reading from a client that does not read its answers",
         file: "src/connection/held.rs",
         function: "is_full",
         right: "visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }",
@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "output-of-the-last-connection",
         cases: &[42],
-        does: "What could not be sent to one client stays in the buffer that all share, and goes to the next one",
+        does: "Unsent output of one client stays in the shared buffer, and goes to the next client",
         file: "src/connection/held.rs",
         function: "stow",
         right: "visit.outbox.clear();",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "results-know-no-back-pressure",
         cases: &[100],
-        does: "It hands the results of jobs to a protocol whose client reads nothing, and keeps what that says",
+        does: "It delivers results of jobs to a protocol whose client reads nothing, and keeps the output",
         file: "src/connection/conversation.rs",
         function: "resume",
         right: "!is_full || !matches!(returned, Returned::Job(_))",
@@ -47,7 +47,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "silence-knows-no-back-pressure",
         cases: &[100],
-        does: "It tells a protocol of silence though its client reads nothing, and keeps what that says",
+        does: "It reports silence to a protocol whose client reads nothing, and keeps the output",
         file: "src/connection/expiry.rs",
         function: "next_expiry",
         right: "pending.full",
@@ -57,7 +57,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "eagain-is-a-dead-peer",
         cases: &[101],
-        does: "It resets a peer that reads steadily, because a third of the send queue takes it longer than `write_timeout`",
+        does: "It resets a peer that reads slowly but steadily: a third of the send queue takes longer than `write_timeout`",
         file: "src/connection/taking.rs",
         function: "earn",
         right: "acknowledged == 0",
@@ -77,13 +77,11 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "the-slowest-readers-stay",
         cases: &[101],
-        does: "A thousand peers that read just fast enough hold all output that is allowed, and all others pay for it",
+        does: "A thousand peers that read just fast enough hold all output that is allowed, and all others wait",
         file: "src/reactor/relief.rs",
         function: "relieve",
         right: "self.cut_the_slowest();",
         wrong: "",
-        caught_by: Promise(
-            "hostile_peers::while_too_much_is_pending_the_slowest_readers_are_reset_and_the_others_stay",
-        ),
+        caught_by: Promise("hostile_peers::over_the_limit_of_output_the_slowest_readers_are_reset"),
     },
 ];

@@ -1,4 +1,4 @@
-//! Where a client connects to: what is typed, and which address of a name is taken.
+//! Where a client connects: the forms of an address, and the choice among the addresses of a name.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
@@ -20,7 +20,7 @@ fn load(protocol: &str, url: &str) {
 }
 
 #[test]
-fn every_client_takes_what_people_type_for_an_address() {
+fn every_client_accepts_the_usual_forms_of_an_address() {
     let everything = Everything::start();
     let source = Scratch::new();
     let path = source.path().join("contents");
@@ -53,7 +53,7 @@ fn every_client_takes_what_people_type_for_an_address() {
 }
 
 #[test]
-fn what_is_no_address_is_wrong_usage_and_told_what_to_type() {
+fn an_invalid_address_is_wrong_usage_and_the_error_shows_a_valid_form() {
     for (url, words) in [
         ("localhost", "HOST:PORT"),
         ("localhost:", "HOST:PORT"),
@@ -70,7 +70,7 @@ fn what_is_no_address_is_wrong_usage_and_told_what_to_type() {
         assert!(output.status.code() == Some(2) && errors.contains(words), "{url}: {errors}");
     }
     let udp = run("time", &["udp://localhost:80"]);
-    assert!(udp.status.code() == Some(2) && String::from_utf8_lossy(&udp.stderr).contains("only TCP"));
+    assert!(udp.status.code() == Some(2) && String::from_utf8_lossy(&udp.stderr).contains("needs TCP"));
 }
 
 /// A server of `sum` over UDP at the second address of this machine, and the socket that has its port at the first.
@@ -80,7 +80,7 @@ fn second_address() -> (Server, u16, UdpSocket) {
     loop {
         let server = server(&json!({ "listeners": [listener] }));
         let port = server.address("sum-udp").port();
-        // Another program may have it.
+        // Another program may have the port.
         if let Ok(first) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
             return (server, port, first);
         }
@@ -90,7 +90,7 @@ fn second_address() -> (Server, u16, UdpSocket) {
 #[test]
 fn over_udp_an_address_that_refuses_is_passed_over() {
     let (_server, port, first) = second_address();
-    // A socket that is connected to another one takes nothing from here, so that the kernel refuses.
+    // A socket that is connected to another one accepts nothing from here, so the kernel refuses.
     first.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, 9))).unwrap();
     let url = format!("udp://:{port}");
     assert_eq!(print("sum", &["7", "4", &url]), "11\n");
@@ -115,7 +115,7 @@ fn over_tcp_an_address_that_refuses_is_passed_over() {
     check("sum", &url);
 }
 
-/// The library of C reads `/etc/hosts` once for each look-up.
+/// The C library reads `/etc/hosts` once for each look-up.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_name_is_looked_up_once_however_many_sockets_there_are() {

@@ -1,4 +1,4 @@
-//! What a client makes of a server that does not do what it should, and of a network that does not.
+//! The reaction of a client to a faulty server and to a faulty network.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -13,18 +13,18 @@ fn serve(act: impl FnOnce(TcpStream) + Send + 'static) -> (String, JoinHandle<()
     (url, thread::spawn(move || act(listener.accept().unwrap().0)))
 }
 
-/// Answers the first bytes that come with these, and then ends.
+/// Answers the first input with `answer`, and then ends.
 fn answers(answer: Vec<u8>) -> (String, JoinHandle<()>) {
     serve(move |mut stream| {
         assert!(stream.read(&mut [0; 1000]).unwrap() > 0);
-        // A client that has heard enough may leave.
+        // A client that has read enough may close.
         let _ = stream.write_all(&answer).and_then(|()| stream.shutdown(Shutdown::Write));
         let _ = stream.read_to_end(&mut Vec::new());
     })
 }
 
 #[test]
-fn what_a_server_says_is_quoted_with_a_bound_and_escaped() {
+fn a_servers_text_is_quoted_escaped_and_bounded() {
     let text = b"\x1b[31mred \x07".repeat(6000);
     let path = env!("CARGO_BIN_EXE_reactor");
     for (example, arguments) in [
@@ -44,7 +44,7 @@ fn what_a_server_says_is_quoted_with_a_bound_and_escaped() {
 }
 
 #[test]
-fn a_wrong_answer_without_an_end_is_told_and_not_called_silence() {
+fn a_wrong_answer_without_a_newline_is_reported_not_called_a_timeout() {
     let serve_greeting = || {
         serve(|mut stream| {
             stream.write_all(b"This is Serve").unwrap();
@@ -63,7 +63,7 @@ fn a_wrong_answer_without_an_end_is_told_and_not_called_silence() {
     let server = thread::spawn(move || {
         let (_, client) = socket.recv_from(&mut [0; 100]).unwrap();
         socket.send_to(b"This is Serve", client).unwrap();
-        // It stays until the client has left, so that nothing is refused.
+        // The socket stays open until the client has exited, so that nothing is refused.
         socket
     });
     let errors = fail("sum", &["1", "2", &url, "--timeout", "300ms"]);
@@ -72,7 +72,7 @@ fn a_wrong_answer_without_an_end_is_told_and_not_called_silence() {
 }
 
 #[test]
-fn over_udp_what_the_network_refuses_is_lost_and_the_client_goes_on() {
+fn over_udp_a_request_that_the_network_refuses_counts_as_lost() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let server = thread::spawn(move || {
@@ -101,7 +101,8 @@ fn over_udp_one_request_that_is_refused_ends_at_once_with_the_reason() {
     assert!(errors.contains("refused"), "{errors}");
 }
 
-/// Has the port of this socket refuse whatever comes, and keeps it: connected to another one it takes nothing from here.
+/// Makes the port of this socket refuse all input, and keeps the port: a socket connected to another one accepts
+/// nothing from here.
 fn refuse(socket: &UdpSocket) {
     socket.connect(SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
 }
@@ -133,7 +134,8 @@ fn a_span_that_no_clock_can_count_is_wrong_usage() {
     }
 }
 
-/// A server of `file-sized` that does something between the size and its confirmation, and then tells how many bytes came.
+/// A server of `file-sized` that runs `meanwhile` between the size and its confirmation, and then returns the number of
+/// bytes received.
 fn sized(between: impl FnOnce() + Send + 'static) -> (String, JoinHandle<()>, std::sync::mpsc::Receiver<usize>) {
     let (sender, came) = std::sync::mpsc::channel();
     let (url, server) = serve(move |mut stream| {

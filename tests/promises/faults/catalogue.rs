@@ -1,4 +1,4 @@
-//! `docs/reliability.md` is whole, and what it names exists.
+//! `docs/reliability.md` is complete, and the tests that it names exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ fn document() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md")).unwrap()
 }
 
-/// Every source, with the path of its module: `src/protocol/sum` for that file, its `tests` and what is below them.
+/// Every source, with the path of its module: `src/protocol/sum` for that file, its `tests` and the modules below them.
 fn sources() -> Vec<(String, String)> {
     let mut sources = Vec::new();
     let mut directories: Vec<PathBuf> = ["src", "tests"].map(PathBuf::from).into();
@@ -29,7 +29,7 @@ fn sources() -> Vec<(String, String)> {
     sources
 }
 
-/// What stands between backticks and is the path of a test.
+/// The paths of tests between backticks.
 fn tests_in(text: &str) -> impl Iterator<Item = &str> {
     let is_path = |quoted: &&str| {
         let parts: Vec<_> = quoted.split("::").collect();
@@ -46,7 +46,7 @@ fn row(document: &str, case: u32) -> &str {
     row.unwrap_or_else(|| panic!("case {case} has no row")).1
 }
 
-/// Each promise, from its number to that of the next one.
+/// Each promise, from its number to the next one's.
 fn promises(document: &str) -> Vec<String> {
     let (_, rest) = document.split_once("## Promised\n").unwrap();
     let (promised, _) = rest.split_once("\n## ").unwrap();
@@ -60,7 +60,7 @@ fn promises(document: &str) -> Vec<String> {
     promises
 }
 
-/// The cases that a promise rests on: `Cases 1-3, 10;`.
+/// The cases of a promise: `Cases 1-3, 10;`.
 fn cases(promise: &str) -> Vec<u32> {
     let Some((_, list)) = promise.split_once(" Cases ") else { return Vec::new() };
     let list = list.split([';', '.']).next().unwrap();
@@ -69,7 +69,7 @@ fn cases(promise: &str) -> Vec<u32> {
 }
 
 #[test]
-fn every_test_that_the_document_names_exists_where_it_says() {
+fn every_test_that_the_document_names_exists() {
     let (document, sources) = (document(), sources());
     for test in tests_in(&document) {
         let (module, name) = test.rsplit_once("::").unwrap();
@@ -96,12 +96,12 @@ fn every_case_has_a_row_with_tests_or_the_reason_why_it_waits() {
 }
 
 #[test]
-fn every_promise_has_tests_and_every_case_that_is_tried_belongs_to_a_promise() {
+fn every_promise_has_tests_and_every_tested_case_has_a_promise() {
     let document = document();
     let mut promised = BTreeSet::new();
     for promise in promises(&document) {
         let cases = cases(&promise);
-        assert!(!cases.is_empty() || tests_in(&promise).count() > 0, "nothing shows that {promise}");
+        assert!(!cases.is_empty() || tests_in(&promise).count() > 0, "no test shows that {promise}");
         promised.extend(cases);
     }
     for case in 1..=CASES {

@@ -1,4 +1,4 @@
-//! H: contents, and what a disk can do to them.
+//! H: contents, and faults of the disk.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn into(directory: &Path) -> [Value; 1] {
     [listener_with("file-sized", &json!({ "options": { "directory": directory } }))]
 }
 
-/// All that `file-sized` says to one upload.
+/// All answers of `file-sized` to one upload.
 fn upload(server: &Process, name: &str, contents: &[u8]) -> String {
     let head = format!("{name}\n{}\n", contents.len());
     let answer = ask(server.address("file-sized-tcp"), &[head.as_bytes(), contents]);
@@ -58,7 +58,7 @@ fn case_70_an_upload_that_is_cut_anywhere_leaves_nothing() {
 }
 
 #[test]
-fn case_71_a_size_is_plain_digits_within_the_limit_or_refused_before_its_ok() {
+fn case_71_a_size_is_digits_within_the_limit_or_refused_before_its_ok() {
     let small = json!({ "options": { "directory": "received", "max_size": "1MiB" } });
     let trial = Trial::start(&[listener_with("file-sized", &small)]);
     let too_many = "9".repeat(20);
@@ -94,7 +94,7 @@ fn case_71_a_size_is_plain_digits_within_the_limit_or_refused_before_its_ok() {
 }
 
 #[test]
-fn case_72_a_file_has_its_size_and_what_comes_after_it_is_the_next_name() {
+fn case_72_a_file_has_its_size_and_the_bytes_after_it_are_the_next_name() {
     let trial = Trial::start(&sized());
     for (surplus, told) in [
         (1, "error: the connection ended within the name\n"),
@@ -111,7 +111,7 @@ fn case_72_a_file_has_its_size_and_what_comes_after_it_is_the_next_name() {
     }
 }
 
-/// A file system of its own, of a size of its own.
+/// A separate file system of a given size.
 struct Tiny(Scratch);
 
 impl Tiny {
@@ -165,9 +165,9 @@ fn case_73_a_disk_without_inodes_is_an_error_of_its_upload() {
 }
 
 #[test]
-fn case_73_a_file_over_the_limit_of_sizes_is_an_error_and_not_the_end_of_the_process() {
+fn case_73_a_file_over_rlimit_fsize_is_an_error_and_ends_no_process() {
     let trial = Trial::under(&["prlimit", "--fsize=100000"], &sized());
-    // The limit is in the middle of what is written at once: first a short write, then the error.
+    // The limit is in the middle of one write: first a short write, then the error.
     let told = upload(&trial, "large", &vec![b'x'; 300 * KIB]);
     assert!(told.starts_with("OK\nOK\nerror: "), "{told}");
     assert_eq!(upload(&trial, "small", &[b'x'; 99_999]), STORED);
@@ -193,9 +193,9 @@ fn case_73_a_directory_that_is_removed_is_an_error_of_its_uploads() {
     trial.end();
 }
 
-/// Each upload meets one failing call; then one meets none.
+/// Each upload meets one failing call; then an upload meets none.
 #[test]
-fn case_73_whichever_call_fails_its_upload_is_told_and_leaves_nothing() {
+fn case_73_an_upload_with_any_failing_call_gets_an_error_and_no_file() {
     if !faults_work() {
         return;
     }
@@ -213,7 +213,7 @@ fn case_73_whichever_call_fails_its_upload_is_told_and_leaves_nothing() {
     trial.end();
 }
 
-/// `reactor` on a directory that an earlier one was killed on.
+/// `reactor` on the directory of a killed one.
 fn restarted(directory: &Path, existing: &str) -> Process {
     Process::start(&killable(directory, existing))
 }
@@ -224,7 +224,7 @@ fn killable(directory: &Path, existing: &str) -> Value {
 }
 
 /// Kills the server at the `count`-th call of that name by any of its threads, in the middle of an upload that replaces
-/// an older file if there is one. Gives whether it came to that.
+/// an older file if there is one. Returns whether the server was killed.
 fn killed_at(call: &str, count: usize, existing: &str) -> bool {
     let directory = Scratch::new();
     let (old, new) = (vec![b'o'; 1000], vec![b'n'; 600 * KIB]);
@@ -234,7 +234,7 @@ fn killed_at(call: &str, count: usize, existing: &str) -> bool {
     let mut server = restarted(directory.path(), existing);
     let fault = Fault::on(&server, &[&format!("{call}:signal=SIGKILL:when={count}")]);
     let head = format!("name\n{}\n", new.len());
-    // It may be killed before its client knows that it is connected.
+    // The server may be killed before its client knows that it is connected.
     let connected = TcpStream::connect(server.address("file-sized-tcp")).map(Client::over);
     let confirmed = connected.is_ok_and(|mut client| {
         let parts = [head.as_bytes(), &new];
@@ -259,7 +259,7 @@ fn killed_at(call: &str, count: usize, existing: &str) -> bool {
 }
 
 #[test]
-fn case_74_killed_at_any_call_of_an_upload_its_name_is_absent_or_complete_and_no_temporary_is_left() {
+fn case_74_killed_at_any_call_an_upload_is_absent_or_complete() {
     if !faults_work() {
         return;
     }
@@ -267,7 +267,7 @@ fn case_74_killed_at_any_call_of_an_upload_its_name_is_absent_or_complete_and_no
         let calls = ["accept4", "recvfrom", "openat", "flock", "write", "fsync", "linkat", "sendto", "close"];
         for call in calls.into_iter().chain((existing == "replace").then_some("renameat")) {
             let kills = (1..=8).take_while(|count| killed_at(call, *count, existing)).count();
-            assert!(kills > 0, "{call} is no call of an upload");
+            assert!(kills > 0, "an upload makes no call {call}");
         }
     }
 }
@@ -294,8 +294,8 @@ fn case_76_errors_that_only_close_reports_change_nothing_that_was_synced() {
     if !faults_work() {
         return;
     }
-    // A close that the tracer makes fail never happens, so descriptors are lost and nobody sees a FIN; that is the tracer's
-    // doing.
+    // A close that the tracer makes fail never happens, so descriptors are lost and no client sees a FIN; the tracer
+    // causes that.
     let server = Process::start(&json!({ "listeners": sized() }));
     let mut client = Client::connect(server.address("file-sized-tcp"));
     let fault = Fault::on(&server, &["close:error=EIO"]);
@@ -305,7 +305,7 @@ fn case_76_errors_that_only_close_reports_change_nothing_that_was_synced() {
 }
 
 #[test]
-fn case_78_without_a_descriptor_for_the_file_its_client_is_told_and_others_are_accepted() {
+fn case_78_without_a_descriptor_an_upload_fails_and_others_are_accepted() {
     if !faults_work() {
         return;
     }
@@ -339,7 +339,7 @@ fn case_79_many_large_uploads_do_not_fill_the_disk_below_its_floor() {
 }
 
 #[test]
-fn case_80_a_disk_that_takes_a_second_to_sync_holds_up_nobody_but_its_own_upload() {
+fn case_80_a_sync_that_takes_a_second_delays_only_its_own_upload() {
     if !faults_work() {
         return;
     }
@@ -359,7 +359,7 @@ fn case_80_a_disk_that_takes_a_second_to_sync_holds_up_nobody_but_its_own_upload
 }
 
 #[test]
-fn case_81_a_client_that_is_lost_after_the_link_leaves_a_complete_file_and_one_that_comes_again_is_told() {
+fn case_81_a_client_lost_after_the_link_leaves_a_complete_file() {
     if !faults_work() {
         return;
     }
@@ -372,7 +372,7 @@ fn case_81_a_client_that_is_lost_after_the_link_leaves_a_complete_file_and_one_t
     eventually("it is linked", || received.join("known").exists());
     client.reset();
     drop(fault);
-    eventually("the loss is noticed", || trial.counter("file-sized-tcp", "open") == 0);
+    eventually("the reset is noticed", || trial.counter("file-sized-tcp", "open") == 0);
     assert_eq!(fs::read(received.join("known")).unwrap(), b"contents");
     assert_eq!(upload(&trial, "known", b"contents"), "error: known exists already\n");
     trial.end();

@@ -1,4 +1,4 @@
-//! H: directories for received files, on file systems that cannot do everything.
+//! H: directories for received files, on file systems that support less.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader};
@@ -20,7 +20,7 @@ fn upload(server: &Process, name: &str, contents: &str) -> String {
     String::from_utf8(ask(server.address("file-sized-tcp"), &[head.as_bytes(), contents.as_bytes()])).unwrap()
 }
 
-/// The start of a server under another command line, which fails because of its directory. Returns what it says.
+/// Starts a server under another command line, which must fail because of its directory. Returns its error.
 #[track_caller]
 fn refused(prefix: &[&str], config: &Value) -> String {
     let scratch = Scratch::new();
@@ -42,7 +42,7 @@ fn refused(prefix: &[&str], config: &Value) -> String {
     said
 }
 
-/// A command line under which these system calls fail, from the first one on.
+/// A command line under which these system calls fail.
 fn failing<'a>(injections: &[&'a str]) -> Vec<&'a str> {
     let inject = injections.iter().flat_map(|injection| ["-e", injection]);
     ["strace", "-D", "-f", "-qq", "-o", "/dev/null"].into_iter().chain(inject).collect()
@@ -50,7 +50,7 @@ fn failing<'a>(injections: &[&'a str]) -> Vec<&'a str> {
 
 const STORED: &str = "OK\nOK\nOK\n";
 
-/// A directory that may be written to and not read, and is removed all the same.
+/// A directory that is writable but not readable, removed at the end.
 struct Unreadable(Scratch);
 
 impl Unreadable {
@@ -100,7 +100,7 @@ fn a_start_that_fails_leaves_no_directory_behind() {
     assert_eq!(upload(&server, "a", "hello"), STORED);
 }
 
-/// A command line that mounts a file system of a kind at `at`, for itself alone.
+/// A command line that mounts a file system of a kind at `at`, for its own process only.
 fn mounting(kind: &str, at: &Path) -> [String; 6] {
     let script = format!("mount -t {kind} none '{}' && exec \"$@\"", at.display());
     ["unshare", "--mount", "sh", "-c", &script, "sh"].map(str::to_owned)
@@ -115,7 +115,7 @@ fn a_floor_where_the_file_system_tells_no_size_is_refused_at_the_start() {
     let prefix = mounting("ramfs", scratch.path());
     let prefix: Vec<_> = prefix.iter().map(String::as_str).collect();
     let said = refused(&prefix, &with(&json!({ "directory": scratch.path(), "free_space_floor": "1MiB" })));
-    assert!(said.contains("free_space_floor is set, but the file system does not tell its size"), "{said}");
+    assert!(said.contains("free_space_floor is set, but the file system does not report its size"), "{said}");
     let server = Process::under(&prefix, &with(&json!({ "directory": scratch.path() })));
     assert_eq!(upload(&server, "a", "hello"), STORED);
 }
@@ -144,7 +144,7 @@ fn without_hard_links_a_file_gets_its_name_by_renaming_and_replaces_none() {
 }
 
 #[test]
-fn without_links_and_such_renaming_a_start_is_told_to_replace() {
+fn without_links_and_renameat2_a_start_error_suggests_replace() {
     if !strace_works() {
         return;
     }

@@ -12,7 +12,7 @@ use reactor::kernel::Mio;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Fault, Over, Random, SUM, Server, Trial, ask, eventually, faults_work, listener, listener_with, watch_for,
+    Client, Ended, Fault, Random, SUM, Server, Trial, ask, eventually, faults_work, listener, listener_with, watch_for,
 };
 
 const KIB: usize = 1024;
@@ -21,17 +21,17 @@ fn uppercase() -> [Value; 1] {
     [listener("uppercase", "tcp")]
 }
 
-/// Two stream at full speed, and others come one after the other.
+/// Two clients stream at full speed, and others connect one after the other.
 #[track_caller]
 fn nobody_loses_anything_or_starves(address: SocketAddr, stream: usize) {
-    let over = Over::default();
+    let over = Ended::default();
     thread::scope(|scope| {
         let _end = over.at_the_end();
         let streams: Vec<_> =
             (0..2).map(|_| scope.spawn(|| ask(address, &vec![[b'a'; 64 * KIB]; stream / (64 * KIB)]))).collect();
         scope.spawn(|| {
-            while !over.is_over() {
-                assert_eq!(ask(address, &["newcomer"]), b"NEWCOMER");
+            while !over.has_ended() {
+                assert_eq!(ask(address, &["new one"]), b"NEW ONE");
             }
         });
         let answers: Vec<_> = streams.into_iter().map(|stream| stream.join().unwrap()).collect();
@@ -40,14 +40,14 @@ fn nobody_loses_anything_or_starves(address: SocketAddr, stream: usize) {
 }
 
 #[test]
-fn case_12_those_who_stream_at_full_speed_lose_nothing_and_starve_nobody() {
+fn case_12_clients_at_full_speed_lose_nothing_and_starve_no_other() {
     let trial = Trial::start(&uppercase());
     nobody_loses_anything_or_starves(trial.address("uppercase-tcp"), 16 * 1024 * KIB);
     trial.end();
 }
 
 #[test]
-fn case_13_data_that_arrives_together_with_its_fin_is_answered_to_the_last_byte() {
+fn case_13_data_that_arrives_with_its_fin_is_answered_to_the_last_byte() {
     let trial = Trial::start(&uppercase());
     let sizes = [1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1];
     trial.pause();
@@ -65,7 +65,7 @@ fn case_13_data_that_arrives_together_with_its_fin_is_answered_to_the_last_byte(
 }
 
 #[test]
-fn case_14_what_came_before_a_reset_is_read_before_the_error_counts() {
+fn case_14_input_before_a_reset_is_read_before_the_error() {
     const CLIENTS: u64 = 20;
     let trial = Trial::start(&uppercase());
     trial.pause();
@@ -81,7 +81,7 @@ fn case_14_what_came_before_a_reset_is_read_before_the_error_counts() {
 }
 
 #[test]
-fn case_15_whoever_gets_the_slot_of_one_who_left_in_the_same_batch_is_not_mistaken_for_him() {
+fn case_15_a_slot_reused_in_the_same_batch_gets_no_old_event() {
     const PLACES: usize = 30;
     let few = listener_with("uppercase", &json!({ "limits": { "max_connections": PLACES } }));
     let trial = Trial::start(&[few]);
@@ -96,7 +96,7 @@ fn case_15_whoever_gets_the_slot_of_one_who_left_in_the_same_batch_is_not_mistak
             client.expect(format!("I AM {number}\n"));
         }
         trial.pause();
-        // Every slot is full, so those who come get the slots of those who leave.
+        // Every slot is full, so new connections get the slots of closed ones.
         for (number, client) in clients.iter_mut().enumerate() {
             client.send("last words");
             let old = std::mem::replace(client, connect(number));
@@ -111,7 +111,7 @@ fn case_15_whoever_gets_the_slot_of_one_who_left_in_the_same_batch_is_not_mistak
 }
 
 #[test]
-fn case_16_a_deadline_of_one_who_left_does_not_hit_the_next_one_in_his_slot() {
+fn case_16_a_deadline_of_a_closed_connection_spares_the_next_in_its_slot() {
     let idle = Duration::from_secs(1);
     let one = listener_with("uppercase", &json!({ "limits": { "max_connections": 1, "idle_timeout": "1s" } }));
     let trial = Trial::start(&[one]);
@@ -123,7 +123,7 @@ fn case_16_a_deadline_of_one_who_left_does_not_hit_the_next_one_in_his_slot() {
         let mut new = Client::connect(trial.address("uppercase-tcp"));
         new.ask("b", "B");
         watch_for(idle / 2);
-        // The old deadline is over by now, and the new one is not.
+        // The old deadline has expired by now, and the new one has not.
         new.ask("c", "C");
         drop(new);
     }
@@ -133,7 +133,7 @@ fn case_16_a_deadline_of_one_who_left_does_not_hit_the_next_one_in_his_slot() {
 }
 
 #[test]
-fn case_16_a_job_of_one_who_left_does_not_reach_the_next_one_in_his_slot() {
+fn case_16_a_job_of_a_closed_connection_spares_the_next_in_its_slot() {
     if !faults_work() {
         return;
     }
@@ -158,11 +158,11 @@ fn case_16_a_job_of_one_who_left_does_not_reach_the_next_one_in_his_slot() {
 }
 
 #[test]
-fn case_23_with_room_for_one_event_at_a_time_nothing_is_lost_and_nobody_starves() {
+fn case_23_with_one_event_a_batch_nothing_is_lost_and_no_client_starves() {
     let kernel = Mio::with_capacity(1).unwrap();
     let server = Server::on(kernel, &Registry::built_in(), &json!({ "listeners": uppercase() }));
     let address = server.address("uppercase-tcp");
-    // While the loop is busy with one of them, all the others become ready.
+    // While the loop is busy with one connection, all others become ready.
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
     for round in 0..20 {
         for client in &mut clients {
@@ -175,8 +175,9 @@ fn case_23_with_room_for_one_event_at_a_time_nothing_is_lost_and_nobody_starves(
     nobody_loses_anything_or_starves(address, 4 * 1024 * KIB);
 }
 
-/// One wait in three brings these events and no others (`epoll_wait(2)`; on this architecture the structure is packed). After
-/// twenty waits no more of them do: a tracer that lets go of a call which it has taken away makes it fail with `ENOSYS`.
+/// One wait in three returns these events and no others (`epoll_wait(2)`; on this architecture the structure is
+/// packed). After twenty waits no more do: a tracer that detaches during a call which it has replaced makes the call
+/// fail with `ENOSYS`.
 #[cfg(target_arch = "x86_64")]
 fn forged(events: &[(u32, u64)]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -185,19 +186,19 @@ fn forged(events: &[(u32, u64)]) -> String {
     format!("epoll_wait:retval={}:poke_exit=@arg2={batch}:when=1..20+3", events.len())
 }
 
-/// Readable, writable, both closed, and an error: whatever can be said about a socket.
+/// Readable, writable, both closed, and an error: every event of a socket.
 const EVERYTHING: u32 = 0x1 | 0x4 | 0x8 | 0x10 | 0x2000;
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn case_17_events_for_nobody_are_ignored() {
+fn case_17_events_without_an_owner_are_ignored() {
     if !faults_work() {
         return;
     }
     let trial = Trial::start(&uppercase());
     let mut random = Random::new(17);
     let mut events: Vec<_> = (0..20).map(|_| (EVERYTHING, random.below(usize::MAX) as u64)).collect();
-    // Slots that exist under generations that do not, and the other way round.
+    // Existing slots with wrong generations, and slots that do not exist.
     events.extend((0..4).map(|slot| (EVERYTHING, 0xFFFF << 32 | slot)));
     events.extend((0..4).map(|generation| (EVERYTHING, generation << 32 | 0xFFFF)));
     let fault = Fault::on(&trial, &[&forged(&events)]);
@@ -248,10 +249,10 @@ fn case_19_a_wait_that_is_interrupted_is_begun_again() {
         trial.resume();
     }
     if faults_work() {
-        // To attach and to detach interrupts the wait as well.
+        // Attaching and detaching interrupt the wait as well.
         for _ in 0..3 {
-            // None is left when the tracer detaches: one that has changed a call and leaves before it has changed the answer
-            // as well lets ENOSYS through.
+            // No injection is left when the tracer detaches: a tracer that has changed a call and detaches before
+            // changing the answer lets ENOSYS through.
             let fault = Fault::on(&trial, &["epoll_wait:error=EINTR:when=1..5+2"]);
             for _ in 0..6 {
                 assert_eq!(ask(trial.address("uppercase-tcp"), &["still here"]), b"STILL HERE");
@@ -269,14 +270,14 @@ fn case_20_no_state_of_a_connection_keeps_the_loop_busy() {
         Trial::start(&[listener("uppercase", "tcp"), listener("file-sized", "tcp"), listener("time", "tcp"), few]);
     let uppercase = trial.address("uppercase-tcp");
     let mut held = Vec::new();
-    // Idle, idle after an answer, and in the middle of something.
+    // Idle, idle after an answer, and in the middle of a request.
     held.push(Client::connect(uppercase));
     for (name, said, answer) in [("uppercase-tcp", "a", "A"), ("file-sized-tcp", "name\n9\nhalf", "OK\nOK\n")] {
         let mut client = Client::connect(trial.address(name));
         client.ask(said, answer);
         held.push(client);
     }
-    // Its output is full, and half of it is closed on top of that.
+    // Its output is full, and it is half-closed as well.
     for closed in [false, true] {
         let mut full = Client::connect_with_little_room(uppercase);
         full.send_until_stuck(&[b'a'; 64 * KIB]);
@@ -285,18 +286,18 @@ fn case_20_no_state_of_a_connection_keeps_the_loop_busy() {
         }
         held.push(full);
     }
-    // It has been told the end and does not go: the server lingers.
+    // The server has sent its FIN and the client does not close: the server lingers.
     let mut lingering = Client::connect(uppercase);
     lingering.send("exit\n");
     assert_eq!(lingering.rest(), b"");
     held.push(lingering);
-    // Accepting is paused, and somebody waits.
+    // Accepting is paused, and a client waits.
     for _ in 0..2 {
         let mut paused = Client::connect(trial.address("sum-tcp"));
         paused.send(SUM.0);
         held.push(paused);
     }
-    // One has said goodbye, one is gone by reset.
+    // One has sent its FIN, one has reset.
     let gone = Client::connect(trial.address("time-tcp"));
     gone.reset();
     let mut half = Client::connect(trial.address("time-tcp"));
@@ -320,7 +321,7 @@ fn case_22_every_descriptor_is_closed_on_exec() {
         let leads_to = |process: &str| fs::read_link(format!("/proc/{process}/fd/{number}")).ok();
         let what = leads_to(&trial.id().to_string());
         if number.len() == 1 && number.as_str() < "3" || what == leads_to("self") {
-            // It was there before the server was.
+            // The server has inherited it.
             continue;
         }
         let text = fs::read_to_string(info.path()).unwrap();
@@ -336,7 +337,7 @@ fn case_22_every_descriptor_is_closed_on_exec() {
 }
 
 #[test]
-fn case_24_the_longest_times_that_can_be_configured_mean_never_and_not_now() {
+fn case_24_the_longest_configurable_times_mean_never_and_not_now() {
     let longest = "36525d";
     let limits = json!({ "limits": { "idle_timeout": longest, "request_timeout": longest, "lifetime": longest,
         "write_timeout": longest, "linger_timeout": longest } });
@@ -352,7 +353,7 @@ fn case_24_the_longest_times_that_can_be_configured_mean_never_and_not_now() {
     trial.end();
 }
 
-/// The server with a stderr that takes nothing.
+/// Serves a client while stderr takes no bytes.
 fn survives_a_log_that_goes(nowhere: &str) {
     let shell = format!("export RUST_LOG=trace; {nowhere}; exec \"$@\"");
     let trial = Trial::under(&["sh", "-c", &shell, "sh"], &uppercase());
@@ -367,8 +368,8 @@ fn survives_a_log_that_goes(nowhere: &str) {
 }
 
 #[test]
-fn case_26_a_stderr_that_is_stuck_or_full_or_closed_holds_nobody_up() {
-    // A pipe that is held open and that nobody reads from.
+fn case_26_a_stderr_that_is_stuck_full_or_closed_blocks_no_client() {
+    // A pipe that is open but never read.
     survives_a_log_that_goes("mkfifo stuck; exec 2<>stuck");
     survives_a_log_that_goes("exec 2>/dev/full");
     survives_a_log_that_goes("exec 2>&-");

@@ -1,7 +1,7 @@
-//! The catalogue of faults and attacks that servers have fallen to, tried on this one. The number in the name of a test
-//! is that of the case in `docs/reliability.md`, which lists all of them.
+//! The catalogue of faults and attacks that have hit servers, tried on this one. The number in the name of a test is
+//! that of the case in `docs/reliability.md`, which lists all cases.
 //!
-//! A canary asks all the time while a fault lasts, and when it is over the server must be back at rest; see
+//! A canary sends requests all the time while a fault lasts, and after the fault the server must be back at rest; see
 //! [`Trial`](crate::support::Trial).
 
 mod accept;

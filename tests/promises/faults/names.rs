@@ -1,4 +1,4 @@
-//! G: names that come from the network.
+//! G: names from the network.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,9 +9,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Over, Scratch, Trial, ask, listener, listener_with};
+use crate::support::{Client, Ended, Scratch, Trial, ask, listener, listener_with};
 
-/// Every path below `root`, with what it is and holds.
+/// Every path below `root`, with its type and contents.
 fn snapshot(root: &Path) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
@@ -30,7 +30,7 @@ fn both() -> [Value; 2] {
     [listener("file", "tcp"), listener("file-sized", "tcp")]
 }
 
-/// What both protocols say to a name that they refuse: the same, and before anything else is sent.
+/// Both protocols refuse a name with the same error, before the contents.
 #[track_caller]
 fn refusal(trial: &Trial, name: &[u8]) -> String {
     let [plain, sized] = ["file-tcp", "file-sized-tcp"].map(|listener| {
@@ -43,7 +43,7 @@ fn refusal(trial: &Trial, name: &[u8]) -> String {
 }
 
 #[test]
-fn case_62_a_name_that_leads_elsewhere_is_refused_and_nothing_anywhere_changes() {
+fn case_62_a_name_that_leads_elsewhere_is_refused_and_changes_nothing() {
     let trial = Trial::start(&both());
     let before = snapshot(trial.directory().path());
     for name in ["../x", "/etc/x", "a/b", "a\\b", "C:\\x", ".", "..", "", "x/..", "received/x", "..\\x"] {
@@ -54,7 +54,7 @@ fn case_62_a_name_that_leads_elsewhere_is_refused_and_nothing_anywhere_changes()
     trial.end();
 }
 
-/// Something of each kind that a name may belong to already.
+/// An existing file of each kind.
 fn occupy(directory: &Path, outside: &Path) -> [&'static str; 7] {
     fs::write(directory.join("file"), "old").unwrap();
     fs::hard_link(outside.join("target"), directory.join("hard")).unwrap();
@@ -67,7 +67,7 @@ fn occupy(directory: &Path, outside: &Path) -> [&'static str; 7] {
 }
 
 #[test]
-fn case_63_whatever_has_the_name_already_is_neither_opened_nor_followed_nor_waited_for() {
+fn case_63_an_existing_name_is_neither_opened_nor_followed_nor_awaited() {
     let (received, outside) = (Scratch::new(), Scratch::new());
     fs::write(outside.path().join("target"), "untouched").unwrap();
     let names = occupy(received.path(), outside.path());
@@ -105,11 +105,11 @@ fn case_64_a_directory_that_is_swapped_for_a_link_leads_nowhere_else() {
     fs::create_dir(&here).unwrap();
     let into = json!({ "options": { "directory": here, "existing": "replace" } });
     let trial = Trial::start(&[listener_with("file-sized", &into)]);
-    let over = Over::default();
+    let over = Ended::default();
     thread::scope(|scope| {
         let _end = over.at_the_end();
         scope.spawn(|| {
-            while !over.is_over() {
+            while !over.has_ended() {
                 fs::rename(&here, &aside).unwrap();
                 symlink(outside.path(), &here).unwrap();
                 fs::remove_file(&here).unwrap();
@@ -127,11 +127,11 @@ fn case_64_a_directory_that_is_swapped_for_a_link_leads_nowhere_else() {
 }
 
 #[test]
-fn case_65_no_byte_that_drives_a_terminal_gets_into_a_name_or_into_the_log() {
+fn case_65_no_terminal_control_byte_gets_into_a_name_or_the_log() {
     let trial = Trial::under(&["env", "RUST_LOG=debug"], &both());
     for byte in (0..0x20).chain(0x7F..=0xFF).filter(|byte| *byte != b'\n') {
         for name in [vec![byte], vec![b'a', byte, b'b'], vec![b'a', b'b', byte, b'\r']] {
-            // A carriage return before the newline belongs to it.
+            // A carriage return before the newline is part of the newline.
             if byte != b'\r' {
                 refusal(&trial, &name);
             }
@@ -146,7 +146,7 @@ fn case_65_no_byte_that_drives_a_terminal_gets_into_a_name_or_into_the_log() {
 }
 
 #[test]
-fn case_66_a_name_has_255_bytes_at_the_most_and_is_not_gathered_beyond_that() {
+fn case_66_a_name_has_at_most_255_bytes_and_no_more_is_buffered() {
     let trial = Trial::start(&both());
     let longest = "n".repeat(255);
     assert_eq!(ask(trial.address("file-sized-tcp"), &[format!("{longest}\n1\nx")]), b"OK\nOK\nOK\n");
@@ -161,12 +161,12 @@ fn case_66_a_name_has_255_bytes_at_the_most_and_is_not_gathered_beyond_that() {
 }
 
 #[test]
-fn case_67_hidden_names_and_those_of_our_own_temporaries_are_refused_and_the_rest_is_taken_as_it_is() {
+fn case_67_hidden_and_temporary_names_are_refused_others_kept_as_they_are() {
     let trial = Trial::start(&both());
     for name in [".bashrc", ".reactor-0123456789abcdef.tmp", "..."] {
         refusal(&trial, name.as_bytes());
     }
-    // No byte is changed: what would be one name elsewhere is two here.
+    // No byte is changed: names that are equal on other systems are different here.
     let plain = ["-rf", " x", "CON", "trailing.", "e\u{301}", "\u{E9}", "Twin", "twin"];
     for name in plain {
         assert_eq!(ask(trial.address("file-sized-tcp"), &[format!("{name}\n1\nx")]), b"OK\nOK\nOK\n", "{name}");
@@ -178,7 +178,7 @@ fn case_67_hidden_names_and_those_of_our_own_temporaries_are_refused_and_the_res
 }
 
 #[test]
-fn case_68_of_a_hundred_that_want_one_name_one_gets_it_and_the_others_are_told() {
+fn case_68_one_of_a_hundred_uploads_gets_the_name_the_others_an_error() {
     let trial = Trial::start(&both());
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(trial.address("file-sized-tcp"))).collect();
     for client in &mut clients {

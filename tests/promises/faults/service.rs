@@ -1,4 +1,4 @@
-//! I and J: starting, stopping, signals, and what it is allowed to do.
+//! I and J: starting, stopping, signals, and permissions.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ use crate::support::{Client, Process, SUM, Scratch, Trial, ask, eventually, list
 const HALF: usize = 50_000;
 
 #[test]
-fn case_82_of_uploads_under_way_those_that_finish_in_time_are_complete_and_the_others_leave_nothing() {
+fn case_82_at_a_stop_an_upload_is_complete_in_time_or_leaves_nothing() {
     const UPLOADS: usize = 40;
     let directory = Scratch::new();
     let into = json!({ "options": { "directory": directory.path() } });
@@ -39,7 +39,7 @@ fn case_82_of_uploads_under_way_those_that_finish_in_time_are_complete_and_the_o
     }
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    // They are cut a tenth of the time before it is over, so that the server is gone within it.
+    // They are cut after nine tenths of the time, so that the server has ended within it.
     assert!((Duration::from_millis(1800)..Duration::from_secs(20)).contains(&start.elapsed()), "{:?}", start.elapsed());
     drop(stuck);
     let mut expected: Vec<_> = (0..UPLOADS / 2).map(|number| number.to_string()).collect();
@@ -49,7 +49,7 @@ fn case_82_of_uploads_under_way_those_that_finish_in_time_are_complete_and_the_o
 }
 
 #[test]
-fn case_83_whoever_was_accepted_by_the_system_before_the_stop_is_served() {
+fn case_83_a_connection_in_the_accept_queue_at_the_stop_is_served() {
     let server = Process::start(&json!({ "listeners": [listener("sum", "tcp")] }));
     let address = server.address("sum-tcp");
     server.pause();
@@ -67,7 +67,7 @@ fn case_83_whoever_was_accepted_by_the_system_before_the_stop_is_served() {
 }
 
 #[test]
-fn case_86_a_storm_of_signals_is_survived_and_the_stop_behind_it_is_not_lost() {
+fn case_86_a_storm_of_signals_loses_no_stop() {
     let trial = Trial::start(&[listener("sum", "tcp")]);
     for number in 0..3000 {
         trial.signal(if number % 2 == 0 { Signal::SIGUSR1 } else { Signal::SIGPIPE });
@@ -96,13 +96,13 @@ fn case_86_a_stop_at_any_moment_is_obeyed() {
     }
 }
 
-/// `reactor` that is expected to end by itself.
+/// Runs `reactor`, which must end by itself.
 fn run(directory: &Scratch, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_reactor")).args(arguments).current_dir(directory.path()).output().unwrap()
 }
 
 #[test]
-fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
+fn case_87_an_invalid_configuration_is_reported_and_starts_nothing() {
     let scratch = Scratch::new();
     let file = scratch.path().join("reactor.json");
     let good = r#"{ "listen": "tcp://127.0.0.1:0", "protocol": "sum" }"#;
@@ -124,7 +124,7 @@ fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{told}");
         assert!(told.starts_with("reactor.json:"), "{told}");
     }
-    // A gibibyte that takes no place, and directories where a file should be.
+    // A sparse file of a gibibyte, and directories in place of files.
     fs::File::create(&file).unwrap().set_len(1 << 30).unwrap();
     let start = Instant::now();
     for what in ["reactor.json", ".", "missing.json"] {
@@ -137,7 +137,7 @@ fn case_87_what_is_no_configuration_starts_nothing_and_is_told() {
 }
 
 #[test]
-fn case_87_a_pipe_is_no_configuration_and_is_not_waited_for() {
+fn case_87_a_pipe_as_configuration_is_refused_without_waiting() {
     let scratch = Scratch::new();
     assert!(Command::new("mkfifo").arg(scratch.path().join("pipe")).status().unwrap().success());
     let output = run(&scratch, &["check", "-c", "pipe"]);
@@ -145,7 +145,7 @@ fn case_87_a_pipe_is_no_configuration_and_is_not_waited_for() {
 }
 
 #[test]
-fn case_88_an_address_in_use_is_told_and_none_of_the_others_stays_bound() {
+fn case_88_an_address_in_use_is_reported_and_no_other_stays_bound() {
     let scratch = Scratch::new();
     let taken = TcpListener::bind("127.88.0.1:0").unwrap();
     let free = TcpListener::bind("127.88.0.2:0").unwrap().local_addr().unwrap();
@@ -159,7 +159,7 @@ fn case_88_an_address_in_use_is_told_and_none_of_the_others_stays_bound() {
 }
 
 #[test]
-fn case_89_killed_in_the_middle_it_starts_again_at_once_on_its_old_address_and_sweeps_what_was_left() {
+fn case_89_after_a_kill_it_restarts_on_its_address_and_sweeps_left_overs() {
     let scratch = Scratch::new();
     let address = TcpListener::bind("127.89.0.1:0").unwrap().local_addr().unwrap();
     let options = json!({ "directory": scratch.path() });
@@ -172,7 +172,7 @@ fn case_89_killed_in_the_middle_it_starts_again_at_once_on_its_old_address_and_s
         assert!(answer.starts_with(b"OK\nOK\nOK\nOK\n") || answer.starts_with(b"OK\nOK\nOK\nerror"), "{answer:?}");
         let mut cut = Client::connect(address);
         cut.ask(format!("cut{round}\n9\n"), "OK\nOK\n");
-        // It ends with SIGKILL, its connections with it.
+        // SIGKILL ends the server and its connections.
         drop(server);
         assert!(cut.try_rest().is_err() || cut.try_rest().is_ok_and(|rest| rest.is_empty()));
     }
@@ -181,7 +181,7 @@ fn case_89_killed_in_the_middle_it_starts_again_at_once_on_its_old_address_and_s
 }
 
 #[test]
-fn case_93_without_being_told_otherwise_it_listens_to_this_machine_alone() {
+fn case_93_by_default_it_listens_on_loopback_only() {
     let output = run(&Scratch::new(), &["check"]);
     let config: Value = serde_json::from_slice(&output.stdout).unwrap();
     for listener in config["listeners"].as_array().unwrap() {
@@ -204,7 +204,7 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn case_95_unsafe_code_in_one_module_no_silent_overflow_and_no_dependency_with_a_known_hole() {
+fn case_95_one_unsafe_module_no_silent_overflow_no_known_vulnerability() {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let allowed = files_below(concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref())
         .into_iter()
@@ -219,7 +219,7 @@ fn case_95_unsafe_code_in_one_module_no_silent_overflow_and_no_dependency_with_a
 }
 
 #[test]
-fn case_96_what_was_accepted_is_closed_or_open_and_whatever_was_dropped_is_counted() {
+fn case_96_every_accepted_connection_is_open_or_counted_as_closed() {
     let few = listener_with("sum", &json!({ "limits": { "max_connections_per_ip": 30 } }));
     let trial = Trial::start(&[few, listener("uppercase", "tcp")]);
     let held: Vec<_> = (0..20)
@@ -235,8 +235,8 @@ fn case_96_what_was_accepted_is_closed_or_open_and_whatever_was_dropped_is_count
         }
     });
     let known = |what| trial.counter("sum-tcp", what);
-    eventually("all are known", || known("accepted") + known("refused") == 40);
-    eventually("all but those held are over", || known("open") == 20);
+    eventually("all are counted", || known("accepted") + known("refused") == 40);
+    eventually("all but the held ones have ended", || known("open") == 20);
     assert_eq!(known("accepted"), known("closed") + 20);
     drop(held);
     trial.end();

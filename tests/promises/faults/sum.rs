@@ -6,10 +6,10 @@ use crate::support::{Client, Process, Random, SUM, Trial, ask, listener};
 
 const MIB: usize = 1024 * 1024;
 
-/// What may come on top of what it had: the buffers of the loop and of the kernel's answers, and no more.
+/// The most bytes that the process may grow by: the buffers of the loop and of the kernel's answers.
 const GROWTH: usize = 4 * MIB;
 
-/// Sends `pattern` over and over, as much as 64 MiB of it or until the server has had enough.
+/// Sends `pattern` repeatedly, up to 64 MiB or until the server takes no more.
 fn flood(process: &Process, name: &str, first: &str, pattern: &str) -> Client {
     let mut client = Client::connect(process.address(name));
     client.send(first);
@@ -29,7 +29,7 @@ fn case_43_a_request_without_end_costs_one_error_and_no_memory() {
     let too_long = "{\"Error\":\"longer than 4096 bytes\"}\n";
     for (first, pattern) in [("", "1"), ("{\"A\":", "1"), ("{", " "), ("\"", "a"), ("{\"A\":1,", "\"c\":[1,2],")] {
         let mut client = flood(&trial, "sum-tcp", first, pattern);
-        // A sender that does not stop may be reset at last; one that stops can read the error.
+        // A sender that does not stop may be reset in the end; one that stops can read the error.
         if let Ok(answer) = client.try_rest() {
             assert_eq!(String::from_utf8(answer).unwrap(), too_long, "{first}{pattern}");
         }

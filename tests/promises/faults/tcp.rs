@@ -1,4 +1,4 @@
-//! C: what can become of a connection.
+//! C: the ways of a connection to end.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,7 @@ use crate::support::{
 const KIB: usize = 1024;
 
 #[test]
-fn case_30_of_two_hundred_offenders_that_go_on_sending_each_reads_its_error() {
+fn case_30_each_of_two_hundred_bad_clients_reads_its_error() {
     let trial = Trial::start(&[listener("sum", "tcp")]);
     for run in 0..200 {
         let mut client = Client::connect(trial.address("sum-tcp"));
@@ -41,7 +41,7 @@ fn case_31_a_reset_at_every_byte_of_a_conversation_ends_one_connection() {
             client.reset();
         }
     }
-    // Nobody is told of the end of a pipe by a signal.
+    // SIGPIPE is ignored: a closed pipe is reported as EPIPE.
     let ignored = trial.proc("status");
     let ignored = ignored.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
     let sigpipe = 1 << 12;
@@ -51,14 +51,14 @@ fn case_31_a_reset_at_every_byte_of_a_conversation_ends_one_connection() {
 }
 
 #[test]
-fn case_32_a_hundred_that_never_read_are_cut_at_their_deadline_within_their_memory() {
+fn case_32_clients_that_never_read_are_cut_in_time_within_their_memory() {
     const PEERS: usize = 100;
     let quick = listener_with("uppercase", &json!({ "limits": { "write_timeout": "3s", "idle_timeout": "1h" } }));
     let trial = Trial::start(&[quick]);
     let before = trial.resident_bytes();
     let peers = deaf_clients(&trial, "uppercase-tcp", PEERS);
     let grown = trial.resident_bytes().saturating_sub(before);
-    assert!(grown > PEERS * 256 * KIB / 2, "their output has not been kept: {grown} bytes");
+    assert!(grown > PEERS * 256 * KIB / 2, "their output is not in memory: {grown} bytes");
     assert!(grown < PEERS * 2 * (256 + 64) * KIB, "{grown} bytes");
     eventually("all are cut", || trial.counter("uppercase-tcp", "open") == 0);
     assert!(trial.counters()[0].contains("closed 100 (write timeout 100)"), "{:?}", trial.counters());
@@ -67,11 +67,11 @@ fn case_32_a_hundred_that_never_read_are_cut_at_their_deadline_within_their_memo
 }
 
 #[test]
-fn case_33_silence_a_drip_and_idleness_between_requests_each_end_at_their_deadline() {
+fn case_33_silent_slow_and_idle_clients_are_closed_at_their_deadlines() {
     let (idle, request) = (Duration::from_secs(1), Duration::from_millis(1500));
     let limits = json!({ "limits": { "idle_timeout": "1s", "request_timeout": "1500ms" } });
     let trial = Trial::start(&[listener_with("sum", &limits), listener_with("file-sized", &limits)]);
-    let is_over = |mut client: Client, at_least: Duration, start: Instant| {
+    let has_ended = |mut client: Client, at_least: Duration, start: Instant| {
         client.try_rest().unwrap();
         let took = start.elapsed();
         assert!(took >= at_least * 9 / 10, "{took:?} is too early for {at_least:?}");
@@ -87,9 +87,9 @@ fn case_33_silence_a_drip_and_idleness_between_requests_each_end_at_their_deadli
         let mut client = Client::connect(trial.address(name));
         let start = Instant::now();
         client.ask(before, answer);
-        is_over(client, idle, start);
+        has_ended(client, idle, start);
     }
-    // A name that follows one with a newline ends with a newline, and with no pause.
+    // After a name with a newline, the next one ends with a newline, and not by a pause.
     for (name, before, answer, drop) in
         [("sum-tcp", SUM.0, SUM.1, " "), ("file-sized-tcp", "empty\n0\n", "OK\nOK\nOK\n", "a")]
     {
@@ -97,14 +97,14 @@ fn case_33_silence_a_drip_and_idleness_between_requests_each_end_at_their_deadli
         client.ask(before, answer);
         let start = Instant::now();
         client.send(if name == "sum-tcp" { "{" } else { drop });
-        eventually("it is over", || {
+        eventually("it is closed", || {
             client.send(drop);
             watch_for(Duration::from_millis(20));
             client.has_answer()
         });
-        is_over(client, request, start);
+        has_ended(client, request, start);
     }
-    // Slower than a request may be, quicker than silence: contents have all the time of the world.
+    // Slower than a request may be, but never idle: contents have no time limit.
     let mut slow = Client::connect(trial.address("file-sized-tcp"));
     slow.ask("slow\n12\n", "OK\nOK\n");
     for _ in 0..12 {
@@ -117,7 +117,7 @@ fn case_33_silence_a_drip_and_idleness_between_requests_each_end_at_their_deadli
     assert_eq!(process.received(), ["empty", "quiet", "slow"]);
 }
 
-/// Two ends of a cable between this machine's network and another one, gone with the test.
+/// Two ends of a cable between this machine's network and another one, removed with the test.
 struct Cable {
     name: String,
     subnet: u8,
@@ -169,7 +169,7 @@ fn ip(arguments: &str) {
 }
 
 #[test]
-fn case_34_a_peer_whose_cable_is_cut_is_gone_at_its_deadline_and_so_is_its_upload() {
+fn case_34_a_peer_with_a_cut_cable_and_its_upload_end_at_the_deadline() {
     if !root_works() {
         return;
     }
@@ -186,7 +186,7 @@ fn case_34_a_peer_whose_cable_is_cut_is_gone_at_its_deadline_and_so_is_its_uploa
     ));
     eventually("the upload is under way", || trial.directory().names().contains(&"told".to_owned()));
     cable.cut();
-    eventually("it is given up", || trial.counter("file-sized-tcp", "open") == 0);
+    eventually("it is closed", || trial.counter("file-sized-tcp", "open") == 0);
     let _ = far.kill();
     let _ = far.wait();
     let process = trial.end();
@@ -194,7 +194,7 @@ fn case_34_a_peer_whose_cable_is_cut_is_gone_at_its_deadline_and_so_is_its_uploa
 }
 
 #[test]
-fn case_41_an_upload_survives_small_packets_and_a_cable_that_is_cut_and_mended() {
+fn case_41_an_upload_survives_small_packets_and_a_cable_cut_for_a_while() {
     if !root_works() {
         return;
     }
@@ -224,7 +224,7 @@ fn case_41_an_upload_survives_small_packets_and_a_cable_that_is_cut_and_mended()
 }
 
 #[test]
-fn case_35_ten_thousand_requests_in_one_piece_are_answered_in_order_and_nothing_after_exit_is() {
+fn case_35_ten_thousand_requests_are_answered_in_order_none_after_exit() {
     const REQUESTS: usize = 10_000;
     let trial = Trial::start(&[listener("sum", "tcp"), listener("uppercase", "tcp")]);
     let requests: String = (0..REQUESTS).map(|number| format!(r#"{{"A":{number},"B":1}}"#)).collect();
@@ -252,7 +252,7 @@ fn case_39_urgent_data_is_ignored_and_disturbs_nothing_around_it() {
 }
 
 #[test]
-fn case_40_thousands_of_connections_that_end_in_every_way_leave_nothing_behind() {
+fn case_40_thousands_of_ended_connections_leave_nothing_behind() {
     const ROUNDS: u64 = 3000;
     let names = ["sum-tcp", "uppercase-tcp", "file-sized-tcp"];
     let trial = Trial::start(&[listener("sum", "tcp"), listener("uppercase", "tcp"), listener("file-sized", "tcp")]);
@@ -287,7 +287,7 @@ fn case_42_no_byte_of_one_client_ever_reaches_another() {
                     let sent = vec![letter; 1 + round * 9973];
                     let answer = ask(address, &[&sent]);
                     assert!(answer == sent.to_ascii_uppercase(), "{}", letter as char);
-                    // One who leaves with his answer on the way.
+                    // A client that closes with its answer under way.
                     let mut gone = Client::connect(address);
                     gone.send(&sent);
                     gone.reset();
@@ -304,7 +304,7 @@ fn case_92_a_full_house_stays_within_a_limit_of_memory() {
     let trial = Trial::under(&["prlimit", "--as=1073741824"], &[listener("uppercase", "tcp")]);
     let before = trial.resident_bytes();
     let peers = deaf_clients(&trial, "uppercase-tcp", PEERS);
-    assert!(trial.resident_bytes() - before > PEERS * 256 * KIB / 2, "their output has not been kept");
+    assert!(trial.resident_bytes() - before > PEERS * 256 * KIB / 2, "their output is not in memory");
     assert_eq!(ask(trial.address("uppercase-tcp"), &["one more"]), b"ONE MORE");
     for peer in peers {
         peer.reset();

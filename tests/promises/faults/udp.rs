@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::support::{
-    Fault, Over, PATIENCE, Process, SUM, Trial, eventually, faults_work, listener, number_after, root_works, watch_for,
+    Ended, Fault, PATIENCE, Process, SUM, Trial, eventually, faults_work, listener, number_after, root_works, watch_for,
 };
 
 fn asker(address: SocketAddr) -> UdpSocket {
@@ -19,7 +19,7 @@ fn asker(address: SocketAddr) -> UdpSocket {
     socket
 }
 
-/// Asks what nobody else asks, and gets that answer next.
+/// Sends a unique request, and expects its answer next.
 #[track_caller]
 fn expect_answer(socket: &UdpSocket, number: usize) {
     socket.send(format!(r#"{{"A":{number},"B":0}}"#).as_bytes()).unwrap();
@@ -28,14 +28,15 @@ fn expect_answer(socket: &UdpSocket, number: usize) {
     assert_eq!(buffer[..count], *format!("{{\"Sum\":{number}}}\n").as_bytes());
 }
 
-/// A counter of `sum-udp`, which only its own line tells.
+/// A counter of `sum-udp`, from its own line of the log.
 fn counter(process: &Process, what: &str) -> u64 {
     process.counters();
     let log = process.log();
     number_after(log.lines().rfind(|line| line.contains("] sum-udp ")).unwrap(), what)
 }
 
-/// A listener whose calls no other socket of the server makes: bound to every address it uses `recvmmsg` and `sendmmsg`.
+/// A listener with calls that no other socket of the server makes: bound to every address it uses `recvmmsg` and
+/// `sendmmsg`.
 fn on_every_address() -> [Value; 1] {
     [json!({ "name": "sum-udp", "protocol": "sum", "listen": "udp4://:0" })]
 }
@@ -44,12 +45,12 @@ fn at_loopback(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port())
 }
 
-/// Sends a datagram that claims to come from somewhere else (`ip(7)`: `IP_HDRINCL`).
+/// Sends a datagram with a forged source address (`ip(7)`: `IP_HDRINCL`).
 fn forge(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) {
     let length = 28 + payload.len() as u16;
     let mut packet = vec![0x45, 0];
     packet.extend(length.to_be_bytes());
-    // No fragments, a short life, UDP; the kernel fills in the checksum, and that of UDP may be absent.
+    // No fragments, a short TTL, UDP; the kernel fills in the checksum, and UDP's checksum may be absent.
     packet.extend([0, 0, 0, 0, 8, 17, 0, 0]);
     packet.extend(from.ip().octets());
     packet.extend(to.ip().octets());
@@ -68,7 +69,7 @@ fn v4(address: SocketAddr) -> SocketAddrV4 {
 }
 
 #[test]
-fn case_52_a_forged_packet_never_makes_two_servers_talk_to_each_other_or_one_to_itself() {
+fn case_52_a_forged_packet_never_makes_servers_answer_each_other() {
     if !root_works() {
         return;
     }
@@ -108,7 +109,7 @@ fn case_53_source_port_0_is_never_answered() {
 }
 
 #[test]
-fn case_54_a_thousand_empty_datagrams_are_no_end_of_anything() {
+fn case_54_a_thousand_empty_datagrams_end_nothing() {
     let trial = Trial::start(&[listener("sum", "udp")]);
     let socket = asker(trial.address("sum-udp"));
     for number in 0..50 {
@@ -122,7 +123,7 @@ fn case_54_a_thousand_empty_datagrams_are_no_end_of_anything() {
 }
 
 #[test]
-fn case_55_a_datagram_of_exactly_the_longest_size_is_answered_and_no_longer_one_is_read_in_part() {
+fn case_55_a_datagram_of_the_maximum_size_is_answered_a_longer_dropped() {
     let trial = Trial::start(&[listener("sum", "udp")]);
     let socket = asker(trial.address("sum-udp"));
     for (number, size) in [4095, 4096].into_iter().enumerate() {
@@ -155,7 +156,7 @@ fn case_56_no_error_of_receiving_closes_the_socket() {
 }
 
 #[test]
-fn case_57_an_answer_that_cannot_be_sent_is_dropped_and_counted_and_the_next_one_is_sent() {
+fn case_57_an_answer_that_cannot_be_sent_is_counted_and_the_next_sent() {
     if !faults_work() {
         return;
     }
@@ -163,12 +164,12 @@ fn case_57_an_answer_that_cannot_be_sent_is_dropped_and_counted_and_the_next_one
     let socket = asker(at_loopback(trial.address("sum-udp")));
     let errors = ["ENOBUFS", "EPERM", "EINVAL", "EMSGSIZE", "ENETUNREACH", "EACCES", "ECONNREFUSED"];
     for errno in errors {
-        // After these it asks whether it is the call that is refused, by a call that it makes for no datagram.
+        // After these errors the server tests by a call without a datagram whether the call itself is refused.
         let each = if ["EPERM", "EACCES"].contains(&errno) { 3 } else { 2 };
         let fault = Fault::on(&trial, &[&format!("sendmmsg:error={errno}:when=1+{each}")]);
         for number in 0..5 {
             socket.send(SUM.0.as_bytes()).unwrap();
-            // The longer one of two answers never leaves in one run behind the shorter one.
+            // A longer answer is never in one run behind a shorter one.
             expect_answer(&socket, 1000 + number);
         }
         drop(fault);
@@ -203,7 +204,7 @@ fn case_57_a_run_of_answers_that_the_kernel_refuses_leaves_one_by_one() {
 }
 
 #[test]
-fn where_batches_are_refused_each_datagram_takes_a_call_of_its_own() {
+fn where_batches_are_refused_each_datagram_takes_its_own_call() {
     if !faults_work() {
         return;
     }
@@ -225,7 +226,7 @@ fn where_batches_are_refused_each_datagram_takes_a_call_of_its_own() {
 }
 
 #[test]
-fn a_socket_that_hears_nothing_says_so_and_holds_up_no_end() {
+fn a_socket_that_cannot_receive_is_reported_and_delays_no_stop() {
     if !faults_work() {
         return;
     }
@@ -233,12 +234,12 @@ fn a_socket_that_hears_nothing_says_so_and_holds_up_no_end() {
     let socket = asker(at_loopback(trial.address("sum-udp")));
     let fault = Fault::on(&trial, &["recvmmsg:error=EIO"]);
     socket.send(SUM.0.as_bytes()).unwrap();
-    eventually("it is told", || trial.log().contains("sum-udp: no datagram can be received: "));
+    eventually("it is logged", || trial.log().contains("sum-udp: no datagram can be received: "));
     assert!(counter(&trial, "receive errors") > 0);
-    assert_eq!(counter(&trial, "dropped"), 0, "nothing was received");
+    assert_eq!(counter(&trial, "dropped"), 0, "no datagram was received");
     drop(fault);
     let mut buffer = [0; 64];
-    assert_eq!(socket.recv(&mut buffer).unwrap(), SUM.1.len(), "it goes on when it can");
+    assert_eq!(socket.recv(&mut buffer).unwrap(), SUM.1.len(), "it resumes");
 
     let fault = Fault::on(&trial, &["recvmmsg:error=EIO"]);
     socket.send(SUM.0.as_bytes()).unwrap();
@@ -251,21 +252,21 @@ fn a_socket_that_hears_nothing_says_so_and_holds_up_no_end() {
 }
 
 #[test]
-fn sigterm_under_a_flood_answers_what_had_arrived_and_ends() {
+fn sigterm_under_a_flood_answers_earlier_datagrams_and_ends() {
     let mut process = Process::start(&json!({ "listeners": [listener("sum", "udp")] }));
     let address = process.address("sum-udp");
-    // What waits here before the stop is answered after it.
+    // Datagrams that wait here before the stop are answered after it.
     let early = asker(address);
     process.pause();
     early.send(SUM.0.as_bytes()).unwrap();
-    let over = Over::default();
+    let over = Ended::default();
     thread::scope(|scope| {
         let _end = over.at_the_end();
         for _ in 0..3 {
             scope.spawn(|| {
                 let socket = asker(address);
-                while !over.is_over() {
-                    // At the end the server is gone.
+                while !over.has_ended() {
+                    // In the end the server has exited.
                     let _ = socket.send(SUM.0.as_bytes());
                 }
             });
@@ -285,15 +286,15 @@ fn sigterm_under_a_flood_answers_what_had_arrived_and_ends() {
 }
 
 #[test]
-fn case_58_a_flood_of_datagrams_holds_up_nobody_else() {
+fn case_58_a_flood_of_datagrams_delays_no_other_client() {
     let trial = Trial::start(&[listener("sum", "udp")]);
     let address = trial.address("sum-udp");
-    let over = Over::default();
+    let over = Ended::default();
     thread::scope(|scope| {
         let _end = over.at_the_end();
         scope.spawn(|| {
             let socket = asker(address);
-            while !over.is_over() {
+            while !over.has_ended() {
                 socket.send(SUM.0.as_bytes()).unwrap();
             }
         });
@@ -305,7 +306,7 @@ fn case_58_a_flood_of_datagrams_holds_up_nobody_else() {
 }
 
 #[test]
-fn case_60_a_request_that_arrives_twice_or_late_gets_its_own_answer_each_time() {
+fn case_60_a_late_or_repeated_request_gets_its_answer_each_time() {
     let trial = Trial::start(&[listener("sum", "udp")]);
     let socket = asker(trial.address("sum-udp"));
     for number in [3, 1, 2, 1, 1, 3] {

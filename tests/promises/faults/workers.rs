@@ -1,4 +1,4 @@
-//! Threads that cannot be had, or do not come back.
+//! Threads that cannot be started, or never finish.
 
 use std::process::{Command, Stdio};
 
@@ -10,13 +10,13 @@ use crate::support::{
     strace_works,
 };
 
-/// A user who has no other process: the limit of processes counts all of a user's threads.
+/// A user without other processes: the limit of processes counts all of a user's threads.
 const USER: &str = "54321";
 
-/// What the client of an upload is told.
+/// The answer to the client of an upload.
 const NO_WORKER: &[u8] = b"error: the server cannot write files at the moment\n";
 
-/// Becomes that user, who may have no second thread, and then the server.
+/// Becomes that user, with a limit of one thread, and then the server.
 const WITHOUT_THREADS: &[&str] = &[
     "sh",
     "-c",
@@ -24,7 +24,7 @@ const WITHOUT_THREADS: &[&str] = &[
     "sh",
 ];
 
-/// Whether that works here. Says so if not.
+/// Whether that works here. Prints a message if not.
 fn threads_can_be_forbidden() -> bool {
     let program = env!("CARGO_BIN_EXE_reactor");
     let mut trial = Command::new("setpriv");
@@ -32,7 +32,7 @@ fn threads_can_be_forbidden() -> bool {
     let works = root_works() && trial.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success());
     if !works {
         assert!(std::env::var_os("CI").is_none(), "another user cannot run {program}");
-        eprintln!("SKIPPED: another user cannot run {program}, so nothing has been tried here");
+        eprintln!("SKIPPED: another user cannot run {program}, so this test did nothing");
     }
     works
 }
@@ -43,13 +43,13 @@ fn without_any_thread_jobs_are_refused_and_the_log_is_still_written() {
         return;
     }
     let trial = Trial::under(WITHOUT_THREADS, &[listener("file-sized", "tcp")]);
-    eventually("it is told at the start", || trial.log().contains("no thread can be started: "));
+    eventually("it is logged at the start", || trial.log().contains("no thread can be started: "));
     let mut client = Client::connect(trial.address("file-sized-tcp"));
     let peer = client.stream().local_addr().unwrap();
     client.send("a\n1\n");
     assert_eq!(client.rest(), NO_WORKER);
     let told = format!("file-sized-tcp: no worker takes a job, so {peer} is closed: no thread can be started: ");
-    eventually("it is told", || trial.log().contains(&told));
+    eventually("it is logged", || trial.log().contains(&told));
     drop(client);
     eventually("it is counted", || trial.counters().join("\n").contains("closed 1 (no worker 1)"));
     let process = trial.end();
@@ -68,7 +68,7 @@ fn with_threads_to_be_had_none_is_started_before_it_is_needed() {
     }
     let few = listener_with("file-sized", &json!({ "limits": { "max_connections": 10 } }));
     let server = Strace::start(&["-e", "trace=/^clone"], &json!({ "listeners": [few] }));
-    assert_eq!(server.process.log(), "", "a line of the log is reason enough for a thread");
+    assert_eq!(server.process.log(), "", "a line of the log may start a thread");
     assert_eq!(server.lines().iter().filter(|line| line.text.starts_with("clone")).count(), 0);
 }
 
@@ -82,7 +82,7 @@ fn jobs_are_refused_while_no_thread_can_be_had_and_done_afterwards() {
     let mut refused = Client::connect(trial.address("file-sized-tcp"));
     refused.send("a\n1\n");
     assert_eq!(refused.rest(), NO_WORKER);
-    eventually("it is told", || trial.log().contains("no worker takes a job"));
+    eventually("it is logged", || trial.log().contains("no worker takes a job"));
     drop((fault, refused));
     let mut client = Client::connect(trial.address("file-sized-tcp"));
     client.ask("a\n1\n", "OK\nOK\n");
@@ -97,7 +97,7 @@ fn a_worker_whose_wake_up_fails_wakes_the_loop_all_the_same_and_goes_on() {
         return;
     }
     let trial = Trial::start(&[listener("file-sized", "tcp")]);
-    // The first write of each new thread; that of the worker is its first wake-up.
+    // The first write of each new thread; a worker's first write is its first wake-up.
     let fault = Fault::on(&trial, &["write:error=EIO:when=1"]);
     let mut client = Client::connect(trial.address("file-sized-tcp"));
     for _ in 0..3 {
@@ -110,7 +110,7 @@ fn a_worker_whose_wake_up_fails_wakes_the_loop_all_the_same_and_goes_on() {
 }
 
 #[test]
-fn jobs_that_hang_hold_up_their_own_listener_alone_and_the_log_says_so() {
+fn jobs_that_hang_block_only_their_own_listener_and_are_logged() {
     if !faults_work() {
         return;
     }
@@ -130,14 +130,14 @@ fn jobs_that_hang_hold_up_their_own_listener_alone_and_the_log_says_so() {
     let mut waiting = Client::connect(process.address("stuck"));
     waiting.send("c\n1\n");
     upload("free", "d");
-    eventually("it is told", || process.log().contains("stuck: a job has waited 2"));
+    eventually("it is logged", || process.log().contains("stuck: a job has waited 2"));
     let log = process.log();
     assert!(log.contains(" s for a worker: 2 busy, 1 waiting"), "{log}");
     drop(fault);
     waiting.expect("OK\nOK\n");
 }
 
-/// The server of an example, which has a protocol with a bug.
+/// The server of an example whose protocol has a bug.
 #[test]
 fn a_panic_is_told_with_its_message_its_place_and_its_peer_and_seldom() {
     let become_it = format!("shift; exec {} \"$@\"", program("fragile").display());
@@ -151,10 +151,10 @@ fn a_panic_is_told_with_its_message_its_place_and_its_peer_and_seldom() {
         peer
     };
     let peer = panic();
-    let told = |log: &str| log.matches("a bug of the protocol").count();
-    eventually("it is told", || told(&process.log()) == 1);
+    let told = |log: &str| log.matches("protocol bug").count();
+    eventually("it is logged", || told(&process.log()) == 1);
     let log = process.log();
-    assert!(log.contains("hundred-tcp: a bug of the protocol: it panicked at examples/book/fragile.rs:"), "{log}");
+    assert!(log.contains("hundred-tcp: protocol bug: it panicked at examples/book/fragile.rs:"), "{log}");
     assert!(log.contains(&format!(": attempt to divide by zero (peer {peer})\n")), "{log}");
     for _ in 0..50 {
         panic();

@@ -1,4 +1,4 @@
-//! How a run of `load` ends, and what it leaves.
+//! The end of a run of `load`, and the files that it leaves.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Load, Outcome, load};
 use crate::support::{Scratch, eventually, every_protocol, loopback, program, server};
 
-/// Ends a run by a signal when requests have been answered.
+/// Ends a run by a signal after requests have been answered.
 fn interrupted(signal: Signal) -> (Option<i32>, Outcome) {
     let (server, address) = loopback("sum");
     let mut load = Load::start(&format!("sum tcp://{address} -c 2 -d 1h --assert p50<1ns"));
@@ -22,7 +22,7 @@ fn interrupted(signal: Signal) -> (Option<i32>, Outcome) {
 }
 
 #[test]
-fn what_has_been_measured_is_reported_when_a_signal_ends_the_run() {
+fn results_are_reported_when_a_signal_ends_the_run() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let (ended_by, outcome) = interrupted(signal);
         assert_eq!(ended_by, Some(signal as i32), "a script that is interrupted ends, too");
@@ -47,7 +47,7 @@ fn a_sigint_that_is_ignored_from_the_start_does_not_end_the_run() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_told_before_the_run() {
+fn an_unwritable_result_file_is_reported_before_the_run() {
     let (server, address) = loopback("sum");
     let output = Command::new(program("load"))
         .args(["sum", &format!("tcp://{address}"), "-d", "1h", "--json", "/nonexistent/result.json"])
@@ -74,7 +74,7 @@ fn a_run_that_fails_leaves_no_empty_result_and_keeps_an_older_one() {
 }
 
 #[test]
-fn uploads_end_after_so_many_files_and_are_removed_if_one_knows_where_they_are() {
+fn max_files_ends_uploads_and_the_directory_option_removes_the_files() {
     for protocol in ["file", "file-sized"] {
         let received = Scratch::new();
         let server = server(&json!({ "listeners": every_protocol(&received) }));
@@ -91,12 +91,12 @@ fn uploads_end_after_so_many_files_and_are_removed_if_one_knows_where_they_are()
         let outcome = load(&format!("{arguments} --directory {}", received.path().display()));
         outcome.assert_good();
         assert!(outcome.text.contains("20 files of this run were removed"), "{}", outcome.text);
-        assert_eq!(received.names(), others, "those of another run are left alone");
+        assert_eq!(received.names(), others, "the files of another run stay");
     }
 }
 
 #[test]
-fn a_directory_that_cannot_be_read_is_told_before_the_run() {
+fn an_unreadable_directory_is_reported_before_the_run() {
     let received = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&received) }));
     let address = server.address("file-tcp");
@@ -106,17 +106,17 @@ fn a_directory_that_cannot_be_read_is_told_before_the_run() {
     assert_eq!(received.names(), [""; 0]);
 }
 
-/// A server that is told that the contents end when the connection ends in order would keep half of them.
+/// A FIN would make the server keep half of the contents as a whole file.
 #[test]
 fn a_load_that_is_killed_leaves_no_half_of_a_file() {
     let received = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&received) }));
     let mut load = Load::start(&format!("file tcp://{} -c 1 -d 1h --size 1TiB", server.address("file-tcp")));
-    eventually("a part has come", || server.stats("file-tcp").received_bytes > 1_000_000);
+    eventually("a part has arrived", || server.stats("file-tcp").received_bytes > 1_000_000);
     load.child.kill().unwrap();
     load.child.wait().unwrap();
-    // The first connection finds out which address accepts.
-    eventually("the connections are over", || server.stats("file-tcp").closed.total() == 2);
+    // The first connection tests which address accepts.
+    eventually("the connections have ended", || server.stats("file-tcp").closed.total() == 2);
     assert_eq!(received.names(), [""; 0]);
 }
 

@@ -1,4 +1,4 @@
-//! Those who keep the rules, and what each must be told.
+//! Clients that keep the rules, and the answers that each must get.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -8,17 +8,17 @@ use crate::support::{Client, Process, Random, ask, eventually, watch_for};
 
 const KIB: usize = 1024;
 
-/// How long a datagram may take before its question is asked again: a flood makes some get lost.
+/// The time after which an unanswered datagram is sent again: a flood makes some get lost.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// A client that is another one every time.
+/// A client that chooses a different conversation every time.
 pub(super) struct Honest<'a> {
     process: &'a Process,
     number: u64,
     random: Random,
 }
 
-/// Whether a file of this name is one of theirs.
+/// Whether a file of this name belongs to an honest client.
 pub(super) fn is_own(name: &str) -> bool {
     name.starts_with("honest-")
 }
@@ -28,7 +28,7 @@ impl<'a> Honest<'a> {
         Self { process, number, random: Random::new(seed + number) }
     }
 
-    /// Has one conversation; gives how many answers came, each of them right.
+    /// Runs one conversation; returns the number of answers, each of them right.
     pub(super) fn go_on(&mut self) -> u64 {
         match self.random.below(8) {
             0 => self.sums(),
@@ -42,14 +42,14 @@ impl<'a> Honest<'a> {
         }
     }
 
-    /// Says it in random pieces, then FIN.
+    /// Sends the text in random pieces, then FIN.
     fn converse(&mut self, name: &str, said: &[u8], answer: &[u8]) {
         let longest = said.len() / (1 + self.random.below(50)) + 1;
         let told = ask(self.process.address(name), &self.random.split(said, longest));
         assert!(told == answer, "{name}: {} bytes for {}", told.len(), answer.len());
     }
 
-    /// A sum of its own, and its answer.
+    /// A unique sum, and its answer.
     fn sum(&mut self) -> (String, String) {
         let (a, b) = (self.random.below(1 << 32), self.number);
         (format!(r#"{{"A":{a},"B":{b}}}"#), format!("{{\"Sum\":{}}}\n", a as u64 + b))
@@ -72,7 +72,7 @@ impl<'a> Honest<'a> {
             let mut buffer = [0; 64];
             eventually("a datagram is answered", || {
                 socket.send(request.as_bytes()).unwrap();
-                // The answer to the question before may come twice, because it was asked twice.
+                // The answer to the previous request may come twice, because the request was sent twice.
                 socket.recv(&mut buffer).is_ok_and(|length| buffer[..length] == *answer.as_bytes())
             });
         }
@@ -89,7 +89,7 @@ impl<'a> Honest<'a> {
         1
     }
 
-    /// With room for no more than a few segments, and pauses.
+    /// With room for a few segments only, and pauses.
     fn letters_read_slowly(&mut self) -> u64 {
         let said = self.some_letters(200 * KIB);
         let mut client = Client::connect_with_little_room(self.process.address("uppercase-tcp"));
@@ -103,7 +103,7 @@ impl<'a> Honest<'a> {
         1
     }
 
-    /// One that replaces its last one, so that the disk does not fill.
+    /// An upload that replaces the client's last one, so that the disk does not fill.
     fn upload(&mut self, protocol: &str) -> (String, Vec<u8>) {
         let bytes = self.random.below(512 * KIB);
         (format!("honest-{protocol}-{}-{}", self.number, self.random.below(4)), self.random.bytes(bytes))

@@ -1,4 +1,4 @@
-//! Those who keep no rule. What they are told is looked at only where it must be nothing.
+//! Clients that keep no rule. Their answers are checked only where there must be none.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, UdpSocket};
@@ -10,13 +10,13 @@ use crate::support::{Client, Process, Random};
 
 const KIB: usize = 1024;
 
-/// Connections that a mob holds at a time.
+/// The most connections that a mob holds at a time.
 const PEERS_MAX: usize = 60;
 
 /// The time between two acts, at most: with it and [`PEERS_MAX`] many peers stay until their deadlines.
 const PACE_MILLIS: usize = 10;
 
-/// Connections that come and go, and others that stay and drip, half-close, never read, or say nothing.
+/// Connections that open and close, and others that stay and drip, half-close, never read, or stay silent.
 pub(super) struct Mob<'a> {
     process: &'a Process,
     random: Random,
@@ -52,14 +52,14 @@ impl<'a> Mob<'a> {
         (name, Client::connect_with_little_room(self.process.address(name)))
     }
 
-    /// Connects, and says nothing, or rubbish, or what has no end or never reads its answers.
+    /// Connects, and sends nothing, or rubbish, or a request without an end, or never reads its answers.
     fn join(&mut self) {
         let (name, mut peer) = self.connect();
         let rubbish = self.random.below(100 * KIB);
         let rubbish = self.random.bytes(rubbish);
         let opening = match (self.random.below(4), name) {
             (0, _) => Vec::new(),
-            // No name of a file begins like this.
+            // No file name begins like this.
             (1, _) => [b"../", &rubbish[..]].concat(),
             (_, "sum-tcp") => br#"{"A":7,"B":4} "#.repeat(rubbish.len()),
             (_, "file-tcp") => [b"loose\n", &rubbish[..]].concat(),
@@ -76,20 +76,20 @@ impl<'a> Mob<'a> {
     }
 
     fn drip(&mut self) {
-        if let Some(peer) = self.somebody() {
+        if let Some(peer) = self.random_peer() {
             say(&self.peers[peer], b"{");
         }
     }
 
     fn half_close(&mut self) {
-        if let Some(peer) = self.somebody() {
+        if let Some(peer) = self.random_peer() {
             finish(&self.peers[peer]);
         }
     }
 
     /// With a reset, or with a FIN, which becomes a reset where answers are unread.
     fn leave(&mut self) {
-        if let Some(peer) = self.somebody() {
+        if let Some(peer) = self.random_peer() {
             let peer = self.peers.swap_remove(peer);
             if self.random.below(2) == 0 {
                 peer.reset();
@@ -97,11 +97,11 @@ impl<'a> Mob<'a> {
         }
     }
 
-    fn somebody(&mut self) -> Option<usize> {
+    fn random_peer(&mut self) -> Option<usize> {
         (!self.peers.is_empty()).then(|| self.random.below(self.peers.len()))
     }
 
-    /// A burst of datagrams that deserve no answer, and get none.
+    /// A burst of datagrams that must get no answer.
     fn flood(&mut self) {
         for _ in 0..self.random.below(500) {
             let bytes = self.random.below(600);
@@ -118,7 +118,7 @@ impl<'a> Mob<'a> {
         assert_eq!(answer.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock), "rubbish is answered");
     }
 
-    /// What is short and expensive to answer, for as long as the server takes it.
+    /// Short requests that are expensive to answer, for as long as the server takes them.
     fn stream(&mut self) {
         let (name, shortest) = match self.random.below(2) {
             0 => ("sum-tcp", "1 "),
@@ -134,14 +134,14 @@ impl<'a> Mob<'a> {
         }
     }
 
-    /// Short connections, one after the other: with some that stream it is what once shut out every newcomer.
+    /// Short connections, one after the other: together with streams they once blocked every new connection.
     fn storm(&mut self) {
         for _ in 0..self.random.below(200) {
             drop(Client::connect(self.process.address("sum-tcp")));
         }
     }
 
-    /// Connections that are over before they have begun.
+    /// Connections that close before they send.
     fn churn(&mut self) {
         for _ in 0..self.random.below(50) {
             let (_, peer) = self.connect();
@@ -155,12 +155,12 @@ impl<'a> Mob<'a> {
     }
 }
 
-/// Says as much as the server takes at once. It may have cut the connection, and then it takes nothing.
+/// Sends as many bytes as the server takes at once. It may have cut the connection, and then takes none.
 fn say(peer: &Client, bytes: &[u8]) {
     let _ = peer.stream().write(bytes);
 }
 
-/// Says that nothing more will be sent, unless the connection is gone.
+/// Sends FIN, unless the connection has ended.
 fn finish(peer: &Client) {
     let _ = peer.stream().shutdown(Shutdown::Write);
 }

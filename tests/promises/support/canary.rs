@@ -1,4 +1,4 @@
-//! Somebody who keeps asking while the server has a hard time.
+//! The canary: a client that sends requests all the time while the server is under stress.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::Client;
 
-/// No answer may take longer. Generous, so that only a stall exceeds it and not a busy machine.
+/// The time limit of an answer. Generous, so that only a stall exceeds it, not a busy machine.
 const SLOWEST: Duration = Duration::from_secs(4);
 
 /// The pause between two questions.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A client of `sum`, independent of everybody else: it never fails, and it never waits long.
+/// A client of `sum`, independent of all others: it must never fail, and never wait long.
 pub(crate) struct Canary {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
@@ -41,7 +41,7 @@ impl Canary {
         Self { stop, thread: thread::spawn(sing) }
     }
 
-    /// Ends it, and fails if it ever failed or had to wait. Gives the time that the slowest answer took.
+    /// Ends the canary, and fails if it ever failed or waited too long. Returns the time of the slowest answer.
     #[track_caller]
     pub(crate) fn stop(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::PATIENCE;
 
-/// A connection to the server under test. What fails, fails the test at the line that called.
+/// A connection to the server under test. A failure fails the test at the caller's line.
 pub(crate) struct Client(TcpStream);
 
 impl Client {
@@ -18,8 +18,8 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
     }
 
-    /// The same, with room for no more than a few segments that it has not read; and as these are short, the server's
-    /// kernel has little room for what it cannot send, too (`tcp(7)`: `TCP_MAXSEG`).
+    /// Connects with room for a few unread segments only. As these are short, the server's kernel has little room for
+    /// unsent bytes, too (`tcp(7)`: `TCP_MAXSEG`).
     #[track_caller]
     pub(crate) fn connect_with_little_room(address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
@@ -46,13 +46,13 @@ impl Client {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Says that nothing more will be sent.
+    /// Sends FIN.
     #[track_caller]
     pub(crate) fn finish(&self) {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// One read into a buffer of that size, as the old clients do it.
+    /// One read into a buffer of this size, as in the old clients.
     #[track_caller]
     pub(crate) fn read_once(&mut self, buffer_bytes: usize) -> Vec<u8> {
         let mut buffer = vec![0; buffer_bytes];
@@ -61,7 +61,7 @@ impl Client {
         buffer
     }
 
-    /// As many bytes as `expected` has, which must be those.
+    /// Expects these bytes next.
     #[track_caller]
     pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
         let expected = expected.as_ref();
@@ -76,7 +76,7 @@ impl Client {
         self.expect(answer);
     }
 
-    /// Everything up to the server's FIN, or the error that came instead of it.
+    /// Reads up to the server's FIN, or returns the error instead of it.
     pub(crate) fn try_rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).map(|_| rest)
@@ -87,20 +87,20 @@ impl Client {
         self.try_rest().unwrap()
     }
 
-    /// Everything that still comes after our FIN, or the error that came instead of it.
+    /// Sends FIN and reads up to the server's FIN, or returns the error instead of it.
     pub(crate) fn try_rest_after_fin(&mut self) -> io::Result<Vec<u8>> {
-        // The server may have been the first to go.
+        // The server may have closed first.
         let _ = self.0.shutdown(Shutdown::Write);
         self.try_rest()
     }
 
-    /// The next `count` bytes, or the error that came instead of them.
+    /// Reads the next `count` bytes, or returns the error instead of them.
     pub(crate) fn try_rest_of(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.0.read_exact(&mut bytes).map(|()| bytes)
     }
 
-    /// Whether something to read is there already.
+    /// Whether input has arrived already.
     pub(crate) fn has_answer(&self) -> bool {
         self.0.set_nonblocking(true).unwrap();
         let peeked = self.0.peek(&mut [0]);
@@ -108,7 +108,7 @@ impl Client {
         !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Writes for as long as the server takes anything, and says how much that was.
+    /// Writes for as long as the server takes bytes, and returns their number.
     pub(crate) fn send_until_stuck(&mut self, chunk: &[u8]) -> usize {
         self.0.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
         let mut sent = 0;
@@ -124,8 +124,8 @@ impl Client {
     }
 }
 
-/// Sends the pieces, each in a write of its own, then FIN; gives all that came back. Reading goes on meanwhile, because
-/// a server that is not read from may stop reading, too.
+/// Sends the pieces, each in a separate write, then FIN; returns all that comes back. It reads meanwhile, because a
+/// server whose output is not read may stop reading, too.
 #[track_caller]
 pub(crate) fn ask<P: AsRef<[u8]> + Sync>(address: SocketAddr, pieces: &[P]) -> Vec<u8> {
     let mut client = Client::connect(address);

@@ -1,4 +1,4 @@
-//! Faults of the kernel: a tracer that makes system calls of a running server fail, wait, or kill it.
+//! Faults of the kernel: a tracer makes system calls of a running server fail or wait, or kills it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,11 +11,11 @@ use nix::unistd::Pid;
 
 use super::{Process, eventually};
 
-/// Time for the tracer to let go of a server that runs. Killed before, it would leave a call behind that it has taken away
-/// and not answered: that fails with `ENOSYS`.
+/// Time for the tracer to detach from a running server. If it is killed before, a call that it has replaced and not
+/// answered fails with `ENOSYS`.
 const TO_DETACH: Duration = Duration::from_secs(20);
 
-/// System calls of a server that fail for as long as this lives.
+/// Makes system calls of a server fail until it is dropped.
 pub(crate) struct Fault {
     strace: Child,
     process: u32,
@@ -49,7 +49,8 @@ impl Fault {
 
 impl Drop for Fault {
     fn drop(&mut self) {
-        // On SIGTERM it detaches and leaves the server running. If it has killed the server it may wait for ever.
+        // On SIGTERM the tracer detaches and leaves the server running. If it has killed the server it may wait for
+        // ever.
         let _ = kill(Pid::from_raw(self.strace.id() as i32), Signal::SIGTERM);
         let end = Instant::now() + TO_DETACH;
         while Instant::now() < end && is_alive(self.process) && matches!(self.strace.try_wait(), Ok(None)) {
@@ -60,7 +61,7 @@ impl Drop for Fault {
     }
 }
 
-/// Whether a process exists and is more than what its parent has not waited for (`proc_pid_stat(5)`: `state`).
+/// Whether a process exists and is not a zombie (`proc_pid_stat(5)`: `state`).
 fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
@@ -75,8 +76,7 @@ fn is_traced(process: u32) -> bool {
     })
 }
 
-/// Whether faults can be injected into a process that runs already. Says so loudly if not; where `CI` is set that is a
-/// failure.
+/// Whether faults can be injected into a running process. If not, prints a message; with `CI` set, fails.
 #[must_use]
 pub(crate) fn faults_work() -> bool {
     let mut sleeper = Command::new("sleep").arg("60").spawn().unwrap();
@@ -84,7 +84,7 @@ pub(crate) fn faults_work() -> bool {
     let tried = Command::new("strace").args(arguments).arg(sleeper.id().to_string()).stderr(Stdio::null()).spawn();
     let works = tried.is_ok_and(|mut strace| {
         let mut result = None;
-        eventually("strace attaches or gives up", || {
+        eventually("strace attaches or exits", || {
             result = strace.try_wait().unwrap().map(|_| false).or_else(|| is_traced(sleeper.id()).then_some(true));
             result.is_some()
         });
@@ -97,7 +97,7 @@ pub(crate) fn faults_work() -> bool {
     skip_unless(works, "strace is missing or may not attach to a running process")
 }
 
-/// Whether this is root, who alone may mount, forge packets and cut cables.
+/// Whether the user is root: only root may mount, forge packets and cut cables.
 #[must_use]
 pub(crate) fn root_works() -> bool {
     skip_unless(fs::metadata("/proc/self").unwrap().uid() == 0, "only root may do this")
@@ -106,7 +106,7 @@ pub(crate) fn root_works() -> bool {
 fn skip_unless(works: bool, reason: &str) -> bool {
     if !works {
         assert!(std::env::var_os("CI").is_none(), "{reason}");
-        eprintln!("SKIPPED: {reason}, so nothing has been tried here");
+        eprintln!("SKIPPED: {reason}, so this test did nothing");
     }
     works
 }

@@ -1,12 +1,11 @@
-//! What the promises share.
+//! Code that the tests of the promises share.
 
 mod canary;
-mod chromium;
 mod client;
 mod deaf;
+mod ended;
 mod fault;
 mod network;
-mod over;
 mod process;
 mod random;
 mod scratch;
@@ -23,12 +22,11 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 pub(crate) use self::canary::Canary;
-pub(crate) use self::chromium::{Shown, chromium_works, open};
 pub(crate) use self::client::{Client, ask};
 pub(crate) use self::deaf::{deaf_clients, send_until_all_are_stuck};
+pub(crate) use self::ended::Ended;
 pub(crate) use self::fault::{Fault, faults_work, root_works};
 pub(crate) use self::network::in_own_network;
-pub(crate) use self::over::Over;
 pub(crate) use self::process::{Process, number_after};
 pub(crate) use self::random::Random;
 pub(crate) use self::scratch::Scratch;
@@ -36,11 +34,11 @@ pub(crate) use self::server::{Server, loopback, server};
 pub(crate) use self::strace::{Line, Strace, strace_works};
 pub(crate) use self::trial::{SUM, Trial, assert_rest};
 
-/// How long anything may take before a test fails: far more than it ever does, even on a busy machine.
+/// The time limit of every wait: far more than any needs, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `condition` holds. For what nothing announces: a process that ends, a file that appears, a counter.
-/// Everything else is waited for by reading from a socket.
+/// Waits until `condition` holds, for changes without an event: a process that ends, a file that appears, a counter.
+/// All other waits read from a socket.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -50,7 +48,7 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Lets `span` pass. Only for claims about a span of time in which nothing happens.
+/// Waits for `span`. Only for claims that nothing happens during a span of time.
 pub(crate) fn watch_for(span: Duration) {
     let end = Instant::now() + span;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
@@ -66,7 +64,8 @@ pub(crate) fn program(example: &str) -> PathBuf {
     program
 }
 
-/// A socket that does not listen, and its address, which refuses. As long as the socket lives no other test gets the port.
+/// A socket that does not listen, and its address, which refuses connections. While the socket is open no other test
+/// gets the port.
 pub(crate) fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -79,7 +78,7 @@ pub(crate) fn listener(protocol: &str, scheme: &str) -> Value {
     json!({ "protocol": protocol, "listen": format!("{scheme}://127.0.0.1:0") })
 }
 
-/// The same over TCP, with some members more: limits, options.
+/// A listener over TCP with more members: limits, options.
 pub(crate) fn listener_with(protocol: &str, members: &Value) -> Value {
     let mut listener = listener(protocol, "tcp");
     for (name, value) in members.as_object().unwrap() {

@@ -1,4 +1,4 @@
-//! The real command, in a process of its own.
+//! The real command, in its own process.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -14,11 +14,11 @@ use serde_json::Value;
 
 use super::{Scratch, eventually, program};
 
-/// A running `reactor`, ended when it goes out of scope. Its working directory is its own.
+/// A running `reactor` with its own working directory, ended when it is dropped.
 pub(crate) struct Process {
     child: Child,
     addresses: Vec<(String, SocketAddr)>,
-    /// What it has logged so far, and who collects it.
+    /// Its log so far, and the thread that collects it.
     log: Arc<Mutex<String>>,
     collector: Option<JoinHandle<()>>,
     directory: Scratch,
@@ -31,13 +31,13 @@ impl Process {
         Self::under(&[], config)
     }
 
-    /// The same at the end of another command line, which must become `reactor` by `exec`.
+    /// `reactor` at the end of another command line, which must become `reactor` by `exec`.
     #[track_caller]
     pub(crate) fn under(prefix: &[&str], config: &Value) -> Self {
         Self::with(prefix, &[], config)
     }
 
-    /// The same, with some arguments more.
+    /// `reactor` with more arguments.
     #[track_caller]
     pub(crate) fn with(prefix: &[&str], arguments: &[&str], config: &Value) -> Self {
         let directory = Scratch::new();
@@ -51,11 +51,11 @@ impl Process {
         Self::listen_in(Scratch::new(), &[env!("CARGO_BIN_EXE_reactor")], listeners)
     }
 
-    /// The same by the program of an example, in `directory`.
+    /// The program of an example, in `directory`.
     #[track_caller]
     pub(crate) fn example(name: &str, directory: Scratch, listeners: &[&str]) -> Self {
         let program = program(name);
-        // One arena of malloc(3): memory is what the program holds, and not what each thread's arena keeps.
+        // One arena of malloc(3), so that measured memory excludes what each thread's arena keeps.
         Self::listen_in(directory, &["env", "MALLOC_ARENA_MAX=1", program.to_str().unwrap()], listeners)
     }
 
@@ -112,12 +112,12 @@ impl Process {
         self.addresses.iter().find(|(known, _)| known == name).unwrap().1
     }
 
-    /// Where it listens, in the order in which it says so.
+    /// Its addresses, in the order in which it prints them.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.iter().map(|(_, address)| *address).collect()
     }
 
-    /// Where it was started.
+    /// Its working directory.
     pub(crate) fn directory(&self) -> &Scratch {
         &self.directory
     }
@@ -134,7 +134,7 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end; gives how it ended, and its log.
+    /// Waits until it has ended; returns its status and its log.
     #[track_caller]
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         eventually("the process ends", || !self.is_running());
@@ -142,19 +142,19 @@ impl Process {
         (self.child.wait().unwrap(), self.log())
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    /// The counters of every listener over TCP as they stand now, as a line of the log tells them.
+    /// The current counters of every listener over TCP, from a line of the log.
     #[track_caller]
     pub(crate) fn counters(&self) -> Vec<String> {
         let before = self.log().len();
         self.signal(Signal::SIGUSR1);
         let lines = || -> Vec<String> { self.log()[before..].lines().map(str::to_owned).collect() };
         let is_told = |name: &str| lines().iter().any(|line| line.contains(&format!("] {name} ")));
-        eventually("the counters are told", || self.addresses.iter().all(|(name, _)| is_told(name)));
+        eventually("the counters are logged", || self.addresses.iter().all(|(name, _)| is_told(name)));
         lines().into_iter().filter(|line| line.contains(": accepted ")).collect()
     }
 
@@ -166,7 +166,7 @@ impl Process {
         number_after(line, what)
     }
 
-    /// Stops it as a terminal does, until [`Process::resume`]: all that peers do meanwhile comes in one batch.
+    /// Stops the server as Ctrl-Z does, until [`Process::resume`]: all actions of peers meanwhile come in one batch.
     #[track_caller]
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP);
@@ -198,21 +198,20 @@ impl Process {
         line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
     }
 
-    /// Processor time used, in clock ticks, of which there are a hundred in a second (`proc_pid_stat(5)`: `utime` and
-    /// `stime`).
+    /// Processor time used, in clock ticks of 10 ms (`proc_pid_stat(5)`: `utime` and `stime`).
     pub(crate) fn processor_ticks(&self) -> u64 {
         let stat = self.proc("stat");
         let (_, after_name) = stat.rsplit_once(')').unwrap();
         after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
-    /// What is behind the descriptors that it opened itself (`proc_pid_fd(5)`).
+    /// The targets of the descriptors that it opened itself (`proc_pid_fd(5)`).
     pub(crate) fn opened(&self) -> Vec<String> {
         let own = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().map(|entry| entry.unwrap());
         let opened = own.filter_map(|entry| {
             let target = fs::read_link(entry.path()).unwrap();
             let is_standard = ["0", "1", "2"].iter().any(|standard| entry.file_name() == *standard);
-            // This test has it as well if it was inherited.
+            // This test has an inherited one as well.
             let inherited = fs::read_link(Path::new("/proc/self/fd").join(entry.file_name()));
             let is_own = !is_standard && inherited.ok().as_ref() != Some(&target);
             is_own.then(|| target.to_str().unwrap().to_owned())
@@ -222,7 +221,7 @@ impl Process {
         opened
     }
 
-    /// Descriptors that it holds.
+    /// The number of its open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
@@ -231,7 +230,8 @@ impl Process {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
-    /// Threads of this name. That of the log is there only while there is something to write, and for a while after.
+    /// The number of threads of this name. The log's thread runs only while there are lines to write, and for a while
+    /// after.
     pub(crate) fn threads_named(&self, name: &str) -> usize {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
         let has_name = |thread: &io::Result<fs::DirEntry>| {

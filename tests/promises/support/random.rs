@@ -1,6 +1,6 @@
-//! Chance that can be repeated.
+//! Repeatable random numbers.
 
-/// Marsaglia's xorshift with 64 bits: what comes is fixed by the seed, so a failure is repeated by its message.
+/// Marsaglia's xorshift with 64 bits: the seed determines all numbers, so the seed in a failure's message repeats it.
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -1,11 +1,11 @@
-//! Directories of one's own.
+//! Directories of a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory that nobody else uses and that is gone with the test.
+/// A directory that only this test uses, removed at its end.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -21,7 +21,7 @@ impl Scratch {
         &self.0
     }
 
-    /// Everything in it, hidden or not, in order.
+    /// All names in it, hidden or not, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! A server in this process, on a thread of its own.
+//! A server in this process, on its own thread.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -14,8 +14,8 @@ use super::listener;
 /// Counters of one listener, and its open connections.
 type Counters = (Stats, usize);
 
-/// It is stopped and joined when it goes out of scope, and must then have ended in order, every connection that it
-/// accepted being accounted for. So it is made before its clients, which then leave before it does.
+/// A server that is stopped and joined when it is dropped. It must then have ended gracefully, with every accepted
+/// connection counted. So create it before its clients, which are then dropped first.
 pub(crate) struct Server {
     names: Vec<String>,
     addresses: Vec<SocketAddr>,
@@ -30,7 +30,7 @@ pub(crate) fn server(config: &Value) -> Server {
     Server::start(&Registry::built_in(), config)
 }
 
-/// The same with one listener over TCP, all of it by default.
+/// A server with one listener over TCP and default options.
 #[track_caller]
 pub(crate) fn loopback(protocol: &str) -> (Server, SocketAddr) {
     let server = server(&json!({ "listeners": [listener(protocol, "tcp")] }));
@@ -44,7 +44,7 @@ impl Server {
         Self::on(Mio::new().unwrap(), registry, config)
     }
 
-    /// The same on a kernel of one's own.
+    /// A server on a given kernel.
     #[track_caller]
     pub(crate) fn on(kernel: Mio, registry: &Registry, config: &Value) -> Self {
         let config = Config::parse("test.json", &config.to_string(), registry).unwrap();
@@ -77,7 +77,7 @@ impl Server {
         &self.handle
     }
 
-    /// The counters as they stand now.
+    /// The current counters.
     pub(crate) fn stats(&self, name: &str) -> Stats {
         let (asker, answer) = mpsc::channel();
         self.asks.send(asker).unwrap();
@@ -86,7 +86,7 @@ impl Server {
         answer.recv().unwrap().swap_remove(self.index(name)).0
     }
 
-    /// Waits for it to end by itself, and gives the counters that it leaves.
+    /// Waits until the server ends by itself, and returns its last counters.
     pub(crate) fn join(mut self, name: &str) -> Stats {
         let index = self.index(name);
         self.finish().swap_remove(index).0
@@ -118,7 +118,7 @@ impl Drop for Server {
             return;
         }
         if thread::panicking() {
-            // The test has failed already; a second panic would hide how.
+            // The test has failed already; a second panic would hide the reason.
             let _ = self.thread.take().map(JoinHandle::join);
         } else {
             self.finish();

@@ -1,4 +1,4 @@
-//! The system calls of a server, as `strace(1)` writes them down.
+//! The system calls of a server, as `strace(1)` prints them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use super::{Process, Scratch, eventually};
 
-/// Whether `strace` can be used. Says so loudly if it cannot; where `CI` is set that is a failure, since a promise that
-/// is never tried is none.
+/// Whether `strace` is usable. If not, prints a message; with `CI` set, fails, since a promise must be tested
+/// somewhere.
 #[must_use]
 pub(crate) fn strace_works() -> bool {
     let tried = Command::new("strace").args(["-D", "-o", "/dev/null", "true"]).status();
     let works = tried.is_ok_and(|status| status.success());
     if !works {
         assert!(std::env::var_os("CI").is_none(), "strace is missing or may not trace");
-        eprintln!("SKIPPED: strace is missing or may not trace, so nothing has been tried here");
+        eprintln!("SKIPPED: strace is missing or may not trace, so this test did nothing");
     }
     works
 }
@@ -28,13 +28,14 @@ pub(crate) struct Strace {
 }
 
 impl Strace {
-    /// The real command under `strace` with some `options`. With `-D` the server stays our child, and the tracer is its.
+    /// The real command under `strace` with some `options`. With `-D` the server stays our child, and the tracer is the
+    /// server's.
     #[track_caller]
     pub(crate) fn start(options: &[&str], config: &Value) -> Self {
         Self::with(options, &[], config)
     }
 
-    /// The same, with some arguments more for the command.
+    /// The real command under `strace`, with more arguments.
     #[track_caller]
     pub(crate) fn with(options: &[&str], arguments: &[&str], config: &Value) -> Self {
         let directory = Scratch::new();
@@ -48,18 +49,18 @@ impl Strace {
         read(&self.directory)
     }
 
-    /// Waits for the end of the server, and gives the whole trace.
+    /// Waits until the server has ended, and returns the whole trace.
     #[track_caller]
     pub(crate) fn wait(self) -> Vec<Line> {
         let Self { process, directory } = self;
         let server = process.id();
         process.wait();
         let is_whole = || read(&directory).iter().any(|line| line.thread == server && line.text.starts_with("+++"));
-        eventually("the tracer has written that it ended", is_whole);
+        eventually("the trace ends with the exit of the server", is_whole);
         read(&directory)
     }
 
-    /// Whether every thread of the server is in the middle of a call that waits, and none is about to end.
+    /// Whether every thread of the server is blocked in a system call, and none is about to end.
     pub(crate) fn is_at_rest(&self) -> bool {
         if self.process.threads_named("log") > 0 {
             return false;
@@ -81,7 +82,7 @@ fn read(directory: &Scratch) -> Vec<Line> {
     trace.lines().filter_map(split).collect()
 }
 
-/// A line of a trace: a call; or the beginning or the end of one, where those of several threads overlap.
+/// A line of a trace: a call, or its beginning or its end, where calls of several threads overlap.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) thread: u32,
@@ -90,12 +91,12 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Whether a call of that name begins here.
+    /// Whether a call of this name begins here.
     pub(crate) fn begins(&self, name: &str) -> bool {
         self.text.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
     }
 
-    /// Whether a call of that name ends here with success and nothing else to tell.
+    /// Whether a call of this name ends here with the plain result 0.
     pub(crate) fn completes(&self, name: &str) -> bool {
         (self.begins(name) || self.text.starts_with(&format!("<... {name} resumed>"))) && self.text.contains(" = 0")
     }

@@ -1,4 +1,4 @@
-//! A server that is to survive a fault, watched by a canary, and back at rest when it is over.
+//! A server that must survive a fault, watched by a canary, and be back at rest afterwards.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Canary, Process, eventually, number_after, watch_for};
 /// A request of `sum`, and its answer.
 pub(crate) const SUM: (&str, &str) = (r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
 
-/// The real command with a canary on a listener of its own.
+/// The real command with a canary on its own listener.
 pub(crate) struct Trial {
     process: Process,
     canary: Canary,
@@ -23,7 +23,7 @@ impl Trial {
         Self::under(&[], listeners)
     }
 
-    /// The same at the end of another command line, which must become the server by `exec`.
+    /// Starts the server at the end of another command line, which must become the server by `exec`.
     #[track_caller]
     pub(crate) fn under(prefix: &[&str], listeners: &[Value]) -> Self {
         let canary = json!({ "name": "canary", "protocol": "sum", "listen": "tcp://127.0.0.1:0" });
@@ -34,7 +34,7 @@ impl Trial {
         Self { process, canary, descriptors }
     }
 
-    /// While clients are held in whatever state, nothing is left to do for them. The canary pauses for it.
+    /// Checks that the server is idle while clients are held in some state. The canary pauses meanwhile.
     #[must_use]
     #[track_caller]
     pub(crate) fn assert_rest(self) -> Self {
@@ -44,32 +44,32 @@ impl Trial {
         Self { canary, ..self }
     }
 
-    /// The fault is over and the clients are gone. The canary must have been served all the time, and everything that
-    /// the server held must be given back: connections, descriptors, temporary files; and it must have nothing to do.
+    /// Checks the server after the fault and its clients. The canary must have been served all the time, the server
+    /// must have released all connections, descriptors and temporary files, and it must be idle.
     #[track_caller]
     pub(crate) fn end(self) -> Process {
         let mut process = self.end_without_counters();
         assert!(process.is_running());
-        let is_over = |line: &String| {
+        let has_ended = |line: &String| {
             number_after(line, "open") == 0 && number_after(line, "accepted") == number_after(line, "closed")
         };
-        eventually("every connection is over", || process.counters().iter().all(is_over));
+        eventually("every connection has ended", || process.counters().iter().all(has_ended));
         process
     }
 
-    /// The canary has been served until now, and the server is left as it is.
+    /// Checks that the canary has been served until now, and returns the server.
     #[track_caller]
     pub(crate) fn end_without_a_canary(self) -> Process {
         self.canary.stop();
         self.process
     }
 
-    /// The same where the log cannot be read, and the counters in it neither.
+    /// Like `end`, where the log and its counters cannot be read.
     #[track_caller]
     pub(crate) fn end_without_counters(self) -> Process {
         let Self { process, canary, descriptors } = self;
         canary.stop();
-        eventually("every descriptor is given back", || process.descriptors() == descriptors);
+        eventually("every descriptor is closed", || process.descriptors() == descriptors);
         eventually("no temporary file is left", || process.received().iter().all(|name| !name.starts_with('.')));
         assert_rest(&process);
         process
@@ -84,7 +84,7 @@ impl Deref for Trial {
     }
 }
 
-/// Nothing happens, so nothing is done.
+/// Checks that the idle server uses no processor time.
 #[track_caller]
 pub(crate) fn assert_rest(process: &Process) {
     let ticks = process.processor_ticks();

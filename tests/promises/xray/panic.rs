@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::{Client, eventually, listener};
 
-/// Waits for the first bytes, and panics over the next ones.
+/// Keeps the first bytes, and panics at the next ones.
 struct Fragile {
     touched: bool,
 }
@@ -41,7 +41,7 @@ impl Log for Errors {
 }
 
 #[test]
-fn a_protocol_that_panics_leaves_its_last_records_in_the_log_and_nobody_elses() {
+fn a_panic_logs_the_last_records_of_its_own_connection_only() {
     log::set_logger(&ERRORS).unwrap();
     log::set_max_level(LevelFilter::Error);
     let mut registry = Registry::built_in();
@@ -57,18 +57,18 @@ fn a_protocol_that_panics_leaves_its_last_records_in_the_log_and_nobody_elses() 
         reactor.run().unwrap();
     });
 
-    Client::connect(addresses[1]).ask("somebody else", "SOMEBODY ELSE");
+    Client::connect(addresses[1]).ask("other clients", "OTHER CLIENTS");
     let mut client = Client::connect(addresses[0]);
     client.ask("four", "1");
     client.send("eleven more");
     assert_eq!(client.rest(), b"");
     let errors = || ERRORS.0.lock().unwrap().clone();
-    eventually("it is logged", || errors().contains("its last records"));
-    let (_, last) = errors().split_once("its last records").map(|(begin, end)| (begin.len(), end.to_owned())).unwrap();
+    eventually("it is logged", || errors().contains("last records of"));
+    let (_, last) = errors().split_once("last records of").map(|(begin, end)| (begin.len(), end.to_owned())).unwrap();
     for wanted in [") = 4\n", "sendto(1) = 1", ") = 11\n", "on_bytes(11) = bug", "it panicked"] {
         assert!(last.contains(wanted), "no {wanted} in {last}");
     }
-    assert!(!last.contains("(13)"), "that was somebody else: {last}");
+    assert!(!last.contains("(13)"), "that was another client: {last}");
     handle.stop();
     server.join().unwrap();
 }

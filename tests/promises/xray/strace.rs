@@ -1,4 +1,4 @@
-//! The X-ray beside what `strace(1)` sees of the same run.
+//! The X-ray compared with `strace(1)` of the same run.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -10,11 +10,11 @@ use serde_json::json;
 use super::lines;
 use crate::support::{Client, Line, PATIENCE, Scratch, Strace, ask, every_protocol, strace_works};
 
-/// The name of a system call, and what it gave.
+/// The name of a system call, and its result.
 type Call = (String, String);
 
 #[test]
-fn every_system_call_on_a_socket_is_in_it_with_the_same_answer_in_the_same_order() {
+fn every_system_call_on_a_socket_is_recorded_as_strace_shows_it() {
     if !strace_works() {
         return;
     }
@@ -37,13 +37,13 @@ fn every_system_call_on_a_socket_is_in_it_with_the_same_answer_in_the_same_order
     client.send_to(b"{\"A\":7,\"B\":4}", server.process.address("sum-udp")).unwrap();
     assert_eq!(client.recv(&mut [0; 100]).unwrap(), 11);
     Client::connect(server.process.address("uppercase-tcp")).reset();
-    // One that a stop finds in the middle of its request is waited for, and the second signal cuts it.
+    // The stop waits for a connection in the middle of its request, and the second signal cuts it.
     let mut held = Client::connect(server.process.address("sum-tcp"));
     held.ask("{\"A\":7,\"B\":4}{", "{\"Sum\":11}\n");
     server.process.signal(Signal::SIGTERM);
     crate::support::eventually("it stops", || server.process.log().contains("stopping"));
     server.process.signal(Signal::SIGTERM);
-    assert!(held.try_rest().is_err(), "it is cut");
+    assert!(held.try_rest().is_err(), "it is reset");
 
     let seen = calls_by_socket(&server.wait());
     let recorded = recorded_by_socket(&lines(&directory));
@@ -57,7 +57,7 @@ fn every_system_call_on_a_socket_is_in_it_with_the_same_answer_in_the_same_order
     }
 }
 
-/// What the X-ray says, socket by socket in the order in which they were opened.
+/// The calls in the X-ray, socket by socket in the order in which they were opened.
 fn recorded_by_socket(lines: &[String]) -> Vec<Vec<Call>> {
     let mut sockets: BTreeMap<u32, Vec<Call>> = BTreeMap::new();
     for line in lines {
@@ -75,14 +75,14 @@ fn recorded_by_socket(lines: &[String]) -> Vec<Vec<Call>> {
     sockets.into_values().collect()
 }
 
-/// What strace says, in the same form: the sockets of the Internet and what is done with them. There is another pair of
-/// sockets in the process, which brings signals to the loop.
+/// The calls in strace's output, in the same form: Internet sockets and their calls. Another pair of sockets in the
+/// process brings signals to the loop.
 fn calls_by_socket(lines: &[Line]) -> Vec<Vec<Call>> {
     let mut sockets: Vec<(String, Vec<Call>)> = Vec::new();
     for text in whole_calls(lines) {
         let Some((call, answer)) = text.rsplit_once(" = ") else { continue };
         let Some((name, arguments)) = call.split_once('(') else { continue };
-        // The standard library looks, in a debug build, whether a descriptor that it closes is open.
+        // In a debug build, the standard library checks that a descriptor to close is open.
         if arguments.contains("F_GETFD") {
             continue;
         }
@@ -110,7 +110,7 @@ fn socket(text: &str) -> Option<&str> {
     text[begin..].split_once('>').map(|(name, _)| name)
 }
 
-/// Calls whose beginning and end stand apart, because other threads made theirs meanwhile, put together again.
+/// Joins the beginning and the end of calls that are on separate lines, because other threads made calls meanwhile.
 fn whole_calls(lines: &[Line]) -> Vec<String> {
     let mut begun: HashMap<u32, String> = HashMap::new();
     let mut calls = Vec::new();

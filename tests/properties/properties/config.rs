@@ -1,15 +1,14 @@
-//! What holds for every text that is given as a configuration.
+//! Properties of every text that is read as a configuration.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use reactor::config::units::{Size, Span};
 use reactor::config::{Listen, Problems};
-use reactor::limits::PROBLEMS_MAX;
 use reactor::{Config, Registry};
 
-/// Every text is either a configuration, which printed and read again is the same, or has problems that stand where they are
-/// said to stand.
+/// Every text is either a configuration, which is the same when printed and read again, or has problems at the places
+/// that they name.
 pub(crate) fn config(text: &[u8]) {
     let Ok(text) = str::from_utf8(text) else { return };
     let registry = Registry::built_in();
@@ -35,7 +34,7 @@ fn the_effective_configuration_is_the_same(config: &Config, registry: &Registry)
 fn problems_stand_in_the_text(problems: &Problems, text: &str) {
     let lines: Vec<_> = text.split('\n').collect();
     let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
-    assert!((1..=PROBLEMS_MAX).contains(&places.len()) && places.is_sorted(), "{problems}");
+    assert!((1..=100).contains(&places.len()) && places.is_sorted(), "{problems}");
     for (line, column) in places {
         let length = lines.get(line - 1).map(|line| line.chars().count());
         assert!(length.is_some_and(|length| (1..=length + 1).contains(&column)), "{problems}");

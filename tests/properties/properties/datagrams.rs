@@ -1,4 +1,4 @@
-//! What holds for `sum` over UDP.
+//! Properties of `sum` over UDP.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use reactor::testing::{MemoryDisk, Script, ask, converse};
 use super::streams::open;
 use super::{PEER, models};
 
-/// A datagram is answered exactly if it is a request, with what TCP answers; never by more bytes than it has, and never with
+/// A datagram is answered exactly if it is a request, as over TCP; never by more bytes than it has, and never with
 /// another request.
 pub(crate) fn datagrams(payload: &[u8]) {
     let disk = MemoryDisk::new();

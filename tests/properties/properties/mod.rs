@@ -1,8 +1,9 @@
-//! What holds whatever the input is. The property tests beside this module choose their inputs by chance, the targets in
-//! `tests/fuzz` by what they reach in the code; both try the same functions.
+//! Properties that hold for every input. The property tests beside this module choose random inputs, the targets in
+//! `tests/fuzz` choose inputs by the code that they reach; both try the same functions.
 
 mod config;
 mod datagrams;
+mod framing;
 mod models;
 mod play;
 mod streams;
@@ -12,12 +13,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 40_000);
 
-/// What takes any bytes, and panics if it does not hold for them.
+/// A property: a function that takes any bytes, and panics if it does not hold for them.
 pub(crate) type Property = fn(&[u8]);
 
-/// All properties, by the names of the fuzz targets and of the directories with their seeds. Those of protocols over TCP
-/// take what `play` describes.
-pub(crate) const TARGETS: [(&str, Property); 9] = [
+/// All properties, by the names of the fuzz targets and of the directories with their seeds. Properties of protocols
+/// over TCP take the scripts that `play` describes.
+pub(crate) const TARGETS: [(&str, Property); 10] = [
     ("sum", streams::sum),
     ("uppercase", streams::uppercase),
     ("file", uploads::file),
@@ -27,6 +28,7 @@ pub(crate) const TARGETS: [(&str, Property); 9] = [
     ("config", config::config),
     ("names", uploads::names),
     ("datagrams", datagrams::datagrams),
+    ("framing", framing::framing),
 ];
 
 /// Tries the property of a target on `input`.

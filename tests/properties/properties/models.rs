@@ -1,4 +1,4 @@
-//! What each protocol shall answer, said once more and in another way: slow, with everything at hand, and without state.
+//! A second implementation of each protocol, to compare with: slow, with the whole input at hand, and without state.
 
 use reactor::protocol::CloseReason;
 use serde::Deserialize;
@@ -31,12 +31,12 @@ pub(crate) fn sum(text: &str) -> Option<String> {
     Some(a.checked_add(b).map_or_else(|| OVERFLOW.to_owned(), |sum| format!(r#"{{"Sum":{sum}}}"#)))
 }
 
-/// Whether serde_json finds nothing wrong with one JSON value; it has its own bounds, so that a no means nothing.
+/// Whether serde_json accepts one JSON value; it has its own bounds, so a rejection proves nothing.
 pub(crate) fn is_surely_json(text: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(text).is_ok()
 }
 
-/// Holds the answers to `stream` and FIN against what serde_json makes of them, as far as it gets.
+/// Compares the answers to `stream` and FIN with those computed by serde_json, as far as it gets.
 pub(crate) fn check_sums(stream: &[u8], outcome: &Outcome) {
     let sent = str::from_utf8(&outcome.sent).expect("answers are text");
     assert!(sent.is_empty() || sent.ends_with('\n'));
@@ -63,7 +63,7 @@ pub(crate) fn check_sums(stream: &[u8], outcome: &Outcome) {
     assert_eq!((answers.next(), outcome.reason), (None, CloseReason::Eof), "every byte belongs to a request");
 }
 
-/// What `uppercase` answers to `stream` and FIN.
+/// The answer of `uppercase` to `stream` and FIN.
 pub(crate) fn uppercase(stream: &[u8]) -> Vec<u8> {
     let lines = stream.split_inclusive(|byte| *byte == b'\n');
     let before_exit: Vec<u8> =
@@ -82,14 +82,14 @@ pub(crate) fn name(bytes: &[u8]) -> Option<&str> {
     accepted.then_some(name)
 }
 
-/// What is before the end of the line, and what comes after it.
+/// The bytes before the end of the line, and the bytes after it.
 fn line(stream: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = stream.iter().position(|byte| *byte == b'\n')?;
     let line = &stream[..end];
     Some((line.strip_suffix(b"\r").unwrap_or(line), &stream[end + 1..]))
 }
 
-/// What `file` and `file-sized` do: the answers before an error, whether that comes, and the files.
+/// The result of `file` and `file-sized`: the answers before an error, whether an error comes, and the files.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) answers: String,
@@ -104,7 +104,7 @@ impl Received {
     }
 }
 
-/// What `file` makes of `stream` and FIN.
+/// The result of `file` for `stream` and FIN.
 pub(crate) fn file(stream: &[u8]) -> Received {
     let mut received = Received::default();
     if stream.is_empty() {
@@ -122,7 +122,7 @@ pub(crate) fn file(stream: &[u8]) -> Received {
     received
 }
 
-/// What `file-sized` makes of `stream` and FIN, nothing of which is ended by a pause.
+/// The result of `file-sized` for `stream` and FIN, if no pause ends a line.
 pub(crate) fn file_sized(mut stream: &[u8]) -> Received {
     let mut received = Received::default();
     while !stream.is_empty() {

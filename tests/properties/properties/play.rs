@@ -1,6 +1,6 @@
-//! What a peer does, written as bytes: a fuzzer can change it, and a person can read it.
+//! The actions of a peer, written as bytes: a fuzzer can change them, and a person can read them.
 //!
-//! Each byte stands for itself and is sent, but for 0xff, which no valid UTF-8 has. The byte after that says what happens:
+//! Each byte is sent, except 0xff, which no valid UTF-8 has. The byte after 0xff is an action:
 //!
 //! | after 0xff | what happens |
 //! |---|---|
@@ -18,20 +18,23 @@
 //! | `j` n | each job takes n ms |
 //! | `l` n | only 16 × (n + 1) bytes of output may be pending |
 //!
-//! Any other byte is sent, and so is 0xff before it, so that what is not UTF-8 can be said too.
+//! Any other byte is sent, and so is 0xff before it, so that invalid UTF-8 can be sent too.
 
 use std::mem;
 use std::time::Duration;
 
-use reactor::limits::{Limits, READ_BYTES};
+use reactor::limits::Limits;
 use reactor::testing::{Edges, Fault, Script};
 
 const ESCAPE: u8 = 0xff;
 
-/// Bytes that a peer sends: more than one read takes, few enough to be tried thousands of times.
+/// Bytes that one read brings at most, as docs/reliability.md states it.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// The most bytes that a peer sends: more than one read takes, few enough to try thousands of times.
 const STREAM_BYTES_MAX: usize = READ_BYTES + 8 * 1024;
 
-/// A peer, and what is known of it beforehand.
+/// A peer, and its properties that are known beforehand.
 #[derive(Debug, Default)]
 pub(crate) struct Play {
     pub(crate) script: Script,
@@ -40,11 +43,11 @@ pub(crate) struct Play {
     /// Where a new segment begins.
     pub(crate) cuts: Vec<usize>,
     pub(crate) limits: Limits,
-    /// How long it is silent before it finishes, all in all.
+    /// The sum of its pauses before it finishes.
     pub(crate) silence: Duration,
-    /// How many bytes it sends before its first pause.
+    /// The number of bytes before its first pause.
     pub(crate) first_pause: Option<usize>,
-    /// Something keeps it from sending everything, or from getting everything.
+    /// A fault keeps it from sending everything, or from receiving everything.
     pub(crate) broken: bool,
     segment_start: usize,
     finished: bool,

@@ -1,11 +1,10 @@
-//! What holds for every protocol over TCP, and what a peer of each gets.
+//! Properties of every protocol over TCP, and the answers that a peer of each gets.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reactor::limits::READ_BYTES;
 use reactor::protocol::greeting::Greeting;
 use reactor::protocol::sum::Sum;
 use reactor::protocol::time::Time;
@@ -13,15 +12,15 @@ use reactor::protocol::uppercase::Uppercase;
 use reactor::protocol::{CloseReason, Setup, StreamProtocol, StreamService};
 use reactor::testing::{Edges, Links, MemoryDisk, Script, converse};
 
-use super::play::Play;
+use super::play::{Play, READ_BYTES};
 use super::{PEER, models};
 
-/// Opens a service with its files on a disk, and gives the protocol of one connection.
+/// Opens a service with its files on a disk, and returns the protocol of one connection.
 pub(crate) type Open = dyn Fn(&MemoryDisk) -> Box<dyn StreamProtocol>;
 
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// What the outside can see of a conversation.
+/// The visible results of a conversation.
 #[derive(PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) sent: Vec<u8>,
@@ -37,7 +36,7 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// No deadline strikes a peer that is silent for less than this.
+/// No deadline expires for a peer that is silent for less than this.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The longest stream that is tried byte by byte; a longer one takes larger pieces, so that a fuzzer gets on.
@@ -55,8 +54,8 @@ fn open_default<S: StreamService>(disk: &MemoryDisk) -> Box<dyn StreamProtocol> 
     open::<S>(S::Options::default(), disk)
 }
 
-/// Plays `script` on an empty disk. Whatever happens: nobody panics, no draft stays behind, what is stored would survive a
-/// loss of power, and output has a bound.
+/// Plays `script` on an empty disk. In every case: no panic, no draft stays behind, stored files would survive a power
+/// loss, and output has a bound.
 pub(crate) fn it_ends_well(service: &Open, script: &Script, pending_bytes_max: usize) -> Outcome {
     let disk = MemoryDisk::new();
     let transcript = converse(service(&disk), script);
@@ -64,7 +63,7 @@ pub(crate) fn it_ends_well(service: &Open, script: &Script, pending_bytes_max: u
     assert_eq!(disk.drafts(), 0, "a draft stays behind after {}", transcript.reason);
     let files = files_of(&disk);
     assert_eq!(files_of(&disk.after_crash(Links::Lost)), files, "a file is linked and not durable");
-    // A full outbox stops reading; what one read may become comes on top.
+    // A full outbox stops reading; the answer to one read comes on top.
     let bound = pending_bytes_max + 3 * READ_BYTES;
     assert!(transcript.pending_bytes_max <= bound, "{} bytes are pending", transcript.pending_bytes_max);
     Outcome { sent: transcript.sent, reason: transcript.reason, refused: transcript.stats.refused.to_string(), files }
@@ -74,8 +73,8 @@ pub(crate) fn files_of(disk: &MemoryDisk) -> Files {
     disk.names().into_iter().filter_map(|name| Some((name.clone(), disk.contents(&name)?))).collect()
 }
 
-/// A peer that sends `stream` and finishes sees the same however its bytes are cut and whatever the kernel promises about
-/// reads. Gives what it sees.
+/// A peer that sends `stream` and finishes sees the same however its bytes are split and whatever the kernel promises
+/// about reads. Returns what it sees.
 pub(crate) fn splitting_changes_nothing(service: &Open, stream: &[u8], cuts: &[usize]) -> Outcome {
     let whole = it_ends_well(service, &Script::new().send_fin(stream), usize::MAX / 2);
     let mut chunks = Vec::new();
@@ -94,8 +93,8 @@ pub(crate) fn splitting_changes_nothing(service: &Open, stream: &[u8], cuts: &[u
     whole
 }
 
-/// All of the above; and a peer that nothing disturbs for `patience` sees what one sees that sends everything at once.
-/// Gives first what that one sees, then what this one does.
+/// All of the above; and an undisturbed peer that pauses for at most `patience` sees the same as a peer that sends
+/// everything at once. Returns first what the peer that sends at once sees, then what the other one sees.
 pub(crate) fn a_peer_is_served(service: &Open, play: &Play, patience: Duration) -> (Outcome, Outcome) {
     let whole = splitting_changes_nothing(service, &play.stream, &play.cuts);
     let played = it_ends_well(service, &play.script, play.limits.max_pending_output);
@@ -114,10 +113,10 @@ pub(crate) fn sum(text: &[u8]) {
 
 pub(crate) fn uppercase(text: &[u8]) {
     let play = Play::parse(text);
-    let (whole, played) = a_peer_is_served(&open_default::<Uppercase>, &play, DEADLINE);
+    let (whole, played) = a_peer_is_served(&|_| Uppercase::default().boxed(), &play, DEADLINE);
     let expected = models::uppercase(&play.stream);
     assert!(whole.sent == expected, "{whole:?} instead of \"{}\"", expected.escape_ascii());
-    // Whoever is cut off gets the beginning of the answer to what came until then.
+    // A peer that is cut off gets the beginning of the answer to its input so far.
     let mut ends = play.cuts.iter().copied().chain([play.stream.len()]);
     let is_beginning = |end| models::uppercase(&play.stream[..end]).starts_with(&played.sent);
     assert!(whole.sent.starts_with(&played.sent) || ends.any(is_beginning), "{played:?}");
@@ -125,12 +124,12 @@ pub(crate) fn uppercase(text: &[u8]) {
 
 pub(crate) fn time(text: &[u8]) {
     let play = Play::parse(text);
-    let (whole, played) = a_peer_is_served(&open_default::<Time>, &play, DEADLINE);
+    let (whole, played) = a_peer_is_served(&|_| Time.boxed(), &play, DEADLINE);
     assert_eq!(whole.sent, b"1970-01-01T00:00:00.000000Z\n");
     assert!(whole.sent.starts_with(&played.sent));
 }
 
-/// How the bytes are split shows here, on purpose: each segment is read alone and answered once.
+/// The split of the bytes shows here, on purpose: each segment is read alone and answered once.
 pub(crate) fn greeting(text: &[u8]) {
     const GREETING: &[u8] = b"This is Server\n";
     let play = Play::parse(text);
@@ -140,6 +139,6 @@ pub(crate) fn greeting(text: &[u8]) {
     if !play.broken && play.silence < DEADLINE {
         assert!(played.sent.len().is_multiple_of(GREETING.len()) && (reads == 0 || !played.sent.is_empty()));
     }
-    // The one fault there may be shortens a read to one byte, and makes two of it.
+    // The one possible fault shortens a read to one byte, and makes two reads of it.
     assert!(played.sent.len() <= (reads + 1) * GREETING.len(), "more greetings than reads");
 }

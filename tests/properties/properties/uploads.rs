@@ -1,4 +1,4 @@
-//! What holds for files that are received, and for their names.
+//! Properties of received files, and of their names.
 
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -29,11 +29,11 @@ pub(crate) fn file_sized(text: &[u8]) {
     files_are_received(&|disk| open::<FileSized>(options(), disk), models::file_sized, text);
 }
 
-/// What is stored is what the model says, if nothing disturbs the peer. Otherwise it is at least harmless: plain names, and
-/// contents that were sent, in one piece.
+/// The stored files are those of the model, if nothing disturbs the peer. Otherwise they are at least harmless: plain
+/// names, and contents that were sent, in one piece.
 fn files_are_received(service: &Open, model: fn(&[u8]) -> Received, text: &[u8]) {
     let play = Play::parse(text);
-    // Once the first name has ended with a newline, silence ends nothing any more.
+    // Once the first name has ended with a newline, no pause ends a line any more.
     let before_pause = &play.stream[..play.first_pause.unwrap_or(play.stream.len())];
     let by_newline = before_pause.contains(&b'\n');
     let (whole, played) = a_peer_is_served(service, &play, if by_newline { DEADLINE } else { NAME_QUIET });
@@ -60,13 +60,13 @@ fn files_are_received(service: &Open, model: fn(&[u8]) -> Received, text: &[u8])
     }
 }
 
-/// How many files these answers confirm: `file` says so, `file-sized` gives each a third answer.
+/// The number of files that these answers confirm: `file` by its last line, `file-sized` by a third answer for each.
 fn confirmations(sent: &[u8]) -> usize {
     let sent = String::from_utf8_lossy(sent);
     sent.matches("\nsaved ").count() + sent.matches("OK\n").count() / 3
 }
 
-/// An error says what is wrong in one line, and repeats nothing that could harm a terminal or a log.
+/// An error is one line, and repeats no byte that could harm a terminal or a log.
 fn is_error_line(error: &str) -> bool {
     let Some(text) = error.strip_prefix("error: ").and_then(|error| error.strip_suffix('\n')) else { return false };
     !text.is_empty() && !text.contains(char::is_control)
@@ -77,8 +77,8 @@ fn is_one_component(name: &str) -> bool {
     matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == name)
 }
 
-/// Whichever name a client asks for, and however it ends: a file of that name is stored if it is a plain one, otherwise
-/// nothing is created, not even without a name; and no other file comes, goes or changes.
+/// Whatever name a client sends, and however the name ends: a file of that name is stored if the name is plain,
+/// otherwise nothing is created, not even without a name; and no other file is created, removed or changed.
 pub(crate) fn names(text: &[u8]) {
     let text = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = text.strip_suffix(b"\r").unwrap_or(text);
@@ -122,7 +122,7 @@ fn only_a_plain_name_is_stored(
     expected.insert(name.to_owned(), b"x".to_vec());
     assert_eq!(files_of(&disk), expected, "{sent:?}");
 
-    // The same once more: now the name exists.
+    // Once more, when the name exists.
     disk.insert(name, b"old");
     expected.insert(name.to_owned(), if existing == OnExisting::Replace { b"x".to_vec() } else { b"old".to_vec() });
     let sent = converse(service(&disk), script).sent;

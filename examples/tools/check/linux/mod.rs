@@ -1,4 +1,4 @@
-//! What can only be tried by somebody who may watch the server's process and send it signals.
+//! Demands that take permission to watch the server's process and to send it signals.
 
 mod process;
 
@@ -13,13 +13,13 @@ use crate::peer::{PENDING_BYTES, Room, left};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
-/// Over this span the processor is measured.
+/// The span over which processor time is measured.
 const SPAN: Duration = Duration::from_millis(500);
 
 /// More than a runtime needs for its housekeeping, and far less than a loop that does not wait.
 const REST_MAX: Duration = Duration::from_millis(50);
 
-/// Clients that come together, and descriptors if those are to be too few.
+/// Clients that connect together, and descriptors when these must be too few.
 const CLIENTS: usize = 20;
 const PLACES: u64 = 5;
 
@@ -27,8 +27,14 @@ const PLACES: u64 = 5;
 const ROUNDS: usize = 3;
 
 pub(crate) const DEMANDS: &[Demand] = &[
-    demand("rest", "with nothing to do it does nothing, whoever is connected", Protocol::ALL, Transport::Tcp, rest),
-    demand("rest", "with nothing to do it does nothing", &[Protocol::Sum], Transport::Udp, rest_of_datagrams),
+    demand(
+        "rest",
+        "with nothing to do it uses no processor time, even with clients connected",
+        Protocol::ALL,
+        Transport::Tcp,
+        rest,
+    ),
+    demand("rest", "with nothing to do it uses no processor time", &[Protocol::Sum], Transport::Udp, rest_of_datagrams),
     demand("stopped", "a server that was stopped goes on when it is continued", Protocol::ALL, Transport::Tcp, stopped),
     demand(
         "stopped",
@@ -37,10 +43,16 @@ pub(crate) const DEMANDS: &[Demand] = &[
         Transport::Udp,
         stopped,
     ),
-    demand("crowd", "clients that come while it is held up are all served", Protocol::ALL, Transport::Tcp, crowd),
+    demand(
+        "crowd",
+        "clients that connect while the server is stopped are all served",
+        Protocol::ALL,
+        Transport::Tcp,
+        crowd,
+    ),
     demand(
         "descriptors",
-        "clients for whom there are no descriptors are served when there are",
+        "clients for which no descriptor is left are served once one is free",
         // A file needs a descriptor of its own.
         Protocol::TALKING,
         Transport::Tcp,
@@ -59,27 +71,27 @@ const fn demand(
 }
 
 fn rest(trial: &Trial) -> Verdict {
-    rests(trial, "nobody is connected")?;
-    let _idle = trial.acquaintance()?;
-    rests(trial, "somebody is connected and says nothing")?;
-    let mut client = trial.acquaintance()?;
+    rests(trial, "no client is connected")?;
+    let _idle = trial.answered_client()?;
+    rests(trial, "a client is connected and silent")?;
+    let mut client = trial.answered_client()?;
     let question = trial.protocol.question(trial.number());
     client.send(&question[..question.len() / 2])?;
-    rests(trial, "somebody is in the middle of a question")?;
+    rests(trial, "a client is in the middle of a question")?;
     if Protocol::STREAMS.contains(&trial.protocol) {
         let mut deaf = trial.connect_with(Room::Little)?;
         deaf.send_until_stuck(&trial.protocol.questions(64 * 1024).0, PENDING_BYTES);
-        rests(trial, "somebody does not read the answers")?;
+        rests(trial, "a client does not read the answers")?;
     }
     Ok(())
 }
 
 fn rest_of_datagrams(trial: &Trial) -> Verdict {
     trial.asker()?.ask()?;
-    rests(trial, "nobody asks")
+    rests(trial, "no client asks")
 }
 
-/// There is a span of time, within the deadline, in which the server does not want the processor.
+/// Expects a span, within the deadline, in which the server leaves the processor alone.
 fn rests(trial: &Trial, when: &'static str) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
     loop {
@@ -93,8 +105,8 @@ fn rests(trial: &Trial, when: &'static str) -> Verdict {
             return Ok(());
         }
         if left(trial.deadline).is_err() {
-            let came = format!("it wanted the processor for {wanted:.0?} of {SPAN:?}");
-            return Err(Miss::new("nothing", came, "that it waits").when(when));
+            let got = format!("the server ran, or waited to run, for {wanted:.0?} of {SPAN:?}");
+            return Err(Miss::new("nothing", got, "a server that waits").when(when));
         }
     }
 }
@@ -102,11 +114,11 @@ fn rests(trial: &Trial, when: &'static str) -> Verdict {
 fn stopped(trial: &Trial) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
     for _ in 0..ROUNDS {
-        // In the middle of a wait, if it waits.
+        // Stopped in the middle of a wait, if it waits.
         process.settle(SPAN);
         process.stop(trial.deadline)?;
         process.proceed()?;
-        trial.others_are_served("it was stopped and continued (SIGSTOP, SIGCONT), and somebody asks")?;
+        trial.others_are_served("the server was stopped and continued (SIGSTOP, SIGCONT), and a client asks")?;
     }
     Ok(())
 }
@@ -115,23 +127,23 @@ fn crowd(trial: &Trial) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
     process.settle(SPAN);
     process.stop(trial.deadline)?;
-    // The kernel makes the connections, as far as the backlog goes.
+    // The kernel completes the connections, up to the backlog.
     let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
     process.proceed()?;
-    let came = "it was held up for a moment, in which clients came, and each of them asks";
-    clients?.iter_mut().try_for_each(|client| trial.ask(client)).map_err(|miss| miss.when(came))
+    let got = "clients connected while the server was stopped, it was continued, and each client asks";
+    clients?.iter_mut().try_for_each(|client| trial.ask(client)).map_err(|miss| miss.when(got))
 }
 
 fn descriptors(trial: &Trial) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
-    trial.anybody_is_served()?;
+    trial.a_client_is_served()?;
     let limit = process.limit_descriptors(PLACES)?;
     let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
-    // Each leaves when it has been served, which makes room for the next.
+    // Each closes when it has been served, which frees a descriptor for the next.
     for mut client in clients? {
-        let crowd = "more are connected than there are descriptors, and they leave one by one";
+        let crowd = "more clients are connected than there are descriptors, and they close one by one";
         trial.ask(&mut client).map_err(|miss| miss.when(crowd))?;
     }
     drop(limit);
-    trial.others_are_served("the descriptors have run out once, and somebody asks")
+    trial.others_are_served("descriptors ran out and are free again, and a client asks")
 }

@@ -13,7 +13,7 @@ use crate::peer::left;
 
 pub(crate) struct Process(i32);
 
-/// A limit of descriptors that is lower for as long as this lives.
+/// Keeps the limit of descriptors lowered until it is dropped.
 pub(crate) struct Lowered {
     process: i32,
     before: Rlimit,
@@ -24,8 +24,8 @@ impl Process {
         Self(pid)
     }
 
-    /// The time for which its threads ran or waited for a processor (`/proc/PID/task/TID/schedstat`, in nanoseconds). A loop
-    /// that does not wait shows here also where others keep it from running.
+    /// The time for which its threads ran or waited for a processor (`/proc/PID/task/TID/schedstat`, in nanoseconds). A
+    /// busy loop shows here even if other processes keep it from running.
     pub(crate) fn wanted(&self) -> Duration {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
         let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
@@ -41,15 +41,15 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap_or(0) * 1024
     }
 
-    /// Waits until its first thread sleeps in the kernel; some never do, so not for long.
+    /// Waits until the first thread sleeps in the kernel, for `span` at most, since some never do.
     pub(crate) fn settle(&self, span: Duration) {
-        let _ = self.reaches('S', "that it sleeps", Instant::now() + span);
+        let _ = self.reaches('S', "a process that sleeps", Instant::now() + span);
     }
 
-    /// Stops it, as Ctrl-Z does.
+    /// Stops the process, as Ctrl-Z does.
     pub(crate) fn stop(&self, deadline: Instant) -> Result<(), Miss> {
         self.signal(Signal::SIGSTOP)?;
-        self.reaches('T', "that it stops", deadline).inspect_err(|_| {
+        self.reaches('T', "a process that stops", deadline).inspect_err(|_| {
             let _ = self.proceed();
         })
     }
@@ -60,7 +60,7 @@ impl Process {
 
     fn signal(&self, signal: Signal) -> Result<(), Miss> {
         kill(Pid::from_raw(self.0), signal)
-            .map_err(|error| self.miss(&error.to_string(), "that it can be sent signals"))
+            .map_err(|error| self.miss(&error.to_string(), "permission to send it signals"))
     }
 
     /// The third field of proc_pid_stat(5).
@@ -78,7 +78,7 @@ impl Process {
         }
     }
 
-    /// Leaves it so many descriptors more than it has open.
+    /// Limits the process to `more` descriptors beyond those it has open.
     pub(crate) fn limit_descriptors(&self, more: u64) -> Result<Lowered, Miss> {
         let open = fs::read_dir(format!("/proc/{}/fd", self.0)).map_or(0, Iterator::count) as u64;
         let limits = self.read("limits");
@@ -88,7 +88,7 @@ impl Process {
         let lower = Rlimit { current: Some(open + more), maximum: before.maximum };
         match rustix::process::Pid::from_raw(self.0).map(|pid| prlimit(Some(pid), Resource::Nofile, lower)) {
             Some(Ok(_)) => Ok(Lowered { process: self.0, before }),
-            Some(Err(error)) => Err(self.miss(&error.to_string(), "that its limits can be set")),
+            Some(Err(error)) => Err(self.miss(&error.to_string(), "permission to set its limits")),
             None => Err(self.miss("no such process", "a process")),
         }
     }
@@ -97,8 +97,8 @@ impl Process {
         fs::read_to_string(format!("/proc/{}/{file}", self.0)).unwrap_or_default()
     }
 
-    fn miss(&self, came: &str, expected: &str) -> Miss {
-        Miss::new(format!("to process {}", self.0), came, expected)
+    fn miss(&self, got: &str, expected: &str) -> Miss {
+        Miss::new(format!("to process {}", self.0), got, expected)
     }
 }
 

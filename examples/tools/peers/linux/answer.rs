@@ -1,6 +1,6 @@
-//! Requests to replies, in place. Nothing is checked: each read is taken to hold whole requests, and all of them right.
+//! Requests to replies, in place. Nothing is checked: each read is assumed to hold whole, valid requests.
 
-/// Takes what a read brought, puts the replies in its place, and gives their length.
+/// Replaces the bytes of a read by the replies, and returns their length.
 pub(crate) type Answer = fn(&mut [u8]) -> usize;
 
 pub(crate) fn uppercase(bytes: &mut [u8]) -> usize {
@@ -26,7 +26,7 @@ pub(crate) fn sums(bytes: &mut [u8]) -> usize {
     written
 }
 
-/// The next number, wherever it stands.
+/// Returns the next number, wherever it is.
 fn number(bytes: &[u8], read: &mut usize) -> Option<i64> {
     let rest = &bytes[*read..];
     let start = rest.iter().position(|byte| matches!(byte, b'-' | b'0'..=b'9'))?;

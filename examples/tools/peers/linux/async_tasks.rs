@@ -1,4 +1,4 @@
-//! A task for each connection, on one thread of tokio. All tasks share one buffer, which none of them holds while it waits.
+//! A task for each connection, on one thread of tokio. All tasks share one buffer, which no task holds while it waits.
 
 use std::cell::RefCell;
 use std::io;
@@ -36,7 +36,7 @@ async fn converse(mut stream: TcpStream, answer: Answer) -> io::Result<()> {
     }
 }
 
-/// Answers what has arrived. Gives what could not be sent; `None` at the end of the connection.
+/// Answers the input. Returns the bytes that could not be sent; `None` at the end of the connection.
 fn answer_once(stream: &TcpStream, answer: Answer, buffer: &mut [u8]) -> io::Result<Option<Vec<u8>>> {
     let Some(count) = unless_blocked(stream.try_read(buffer))? else { return Ok(Some(Vec::new())) };
     if count == 0 {

@@ -1,8 +1,8 @@
-//! The floor: an event loop with nothing in it that could be left out.
+//! The lower bound: an event loop with only the necessary steps.
 //!
-//! No limits, no deadlines, no error handling, no state: a descriptor is all there is of a connection. It is
-//! registered once, edge-triggered; one large read takes all requests, one write answers them. It trusts that a short
-//! read is the end of what has come, that a read holds whole requests, and that a write takes everything.
+//! No limits, no deadlines, no error handling, no state: a connection is only a descriptor. It is registered once,
+//! edge-triggered; one large read takes all requests, one write answers them. It assumes that a short read has emptied
+//! the socket, that a read holds whole requests, and that a write takes everything.
 
 use std::io;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use nix::unistd::close;
 const READ_BYTES: usize = 64 * 1024;
 const EVENTS_MAX: usize = 1024;
 
-/// Whether a connection is still there.
+/// Whether the connection stays open.
 #[derive(PartialEq)]
 enum Life {
     Open,
@@ -36,14 +36,14 @@ pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(&mut [u8]) -> usize)
             let descriptor = event.data() as RawFd;
             if descriptor == accepts {
                 while let Ok(stream) = accept4(accepts, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
-                    // A client that speaks first has often spoken by now. What comes after the read is told when the
+                    // A client that speaks first has often sent by now. Input after this read is reported when the
                     // connection is registered.
                     if converse(stream, false, &mut buffer, &answer) == Life::Open {
                         add(&epoll, stream, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP)?;
                     }
                 }
             } else if event.events().contains(EpollFlags::EPOLLHUP) {
-                // Finished by both sides, or reset: no reply would arrive.
+                // Closed by both sides, or reset: no reply would arrive.
                 let _ = close(descriptor);
             } else {
                 converse(descriptor, event.events().contains(EpollFlags::EPOLLRDHUP), &mut buffer, &answer);
@@ -73,7 +73,7 @@ fn converse(stream: RawFd, finished: bool, buffer: &mut [u8], answer: &impl Fn(&
 
 fn add(epoll: &Epoll, descriptor: RawFd, flags: EpollFlags) -> nix::Result<()> {
     let mut event = EpollEvent::new(flags | EpollFlags::EPOLLET, descriptor as u64);
-    // What replaces it takes a descriptor with an owner; here the number in the event is all there is.
+    // Its replacement takes a descriptor with an owner; here there is only the number in the event.
     #[expect(deprecated)]
     nix::sys::epoll::epoll_ctl(epoll.0.as_raw_fd(), EpollOp::EpollCtlAdd, descriptor, &mut event)
 }

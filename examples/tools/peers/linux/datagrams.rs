@@ -23,7 +23,7 @@ pub(crate) fn each(socket: &UdpSocket) -> io::Result<()> {
     }
 }
 
-/// The first call waits for one datagram and takes what else is there (`recvmmsg(2)`: `MSG_WAITFORONE`).
+/// The first call waits for one datagram and takes all others that are there (`recvmmsg(2)`: `MSG_WAITFORONE`).
 pub(crate) fn batch(socket: &UdpSocket) -> io::Result<()> {
     let socket = socket.as_raw_fd();
     let mut received = MultiHeaders::preallocate(BATCH, None);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Socket, Type};
 
-/// As many as the reactor lets the kernel hold.
+/// The backlog that the reactor uses, too.
 const BACKLOG: i32 = 1024;
 
 /// A blocking listener whose connections inherit `TCP_NODELAY`, which costs them no system call.

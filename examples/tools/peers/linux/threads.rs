@@ -1,4 +1,4 @@
-//! A thread for each connection, on the standard library: what the kernel's scheduler makes of it.
+//! A thread for each connection, on the standard library: the kernel's scheduler does the rest.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

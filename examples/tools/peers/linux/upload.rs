@@ -1,4 +1,4 @@
-//! What a connection sends goes to a file, until its FIN; then the connection is closed. One at a time.
+//! Stores the bytes of a connection in a file, until its FIN; then closes it. One connection at a time.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl};
 use nix::unistd::pipe;
 
-/// What an unprivileged process may ask for (`pipe(7)`: `/proc/sys/fs/pipe-max-size`).
+/// The largest pipe of an unprivileged process (`pipe(7)`: `/proc/sys/fs/pipe-max-size`).
 const PIPE_BYTES: usize = 1024 * 1024;
 
 pub(crate) fn copy(listener: &TcpListener, file: &Path, buffer_bytes: usize) -> io::Result<()> {

@@ -13,7 +13,7 @@ use crate::failure::{Context as _, Failure, Result};
 const QUEUE: usize = 200;
 const REQUEST: &[u8] = b"{\"A\":1234567,\"B\":7654321}";
 const ANSWER: &[u8] = b"{\"Sum\":8888888}\n";
-/// Nothing gets lost here, so an answer that does not come for so long never comes.
+/// No datagram is lost here, so an answer that has not come after this time never comes.
 const ANSWERING: Duration = Duration::from_secs(5);
 const COLUMNS: [Column; 1] = [Column::compared("CPU µs/request", 2)];
 

@@ -1,4 +1,4 @@
-//! Connections that have asked once and stay.
+//! Connections that have sent one request and stay open.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use crate::failure::{Context as _, Failure, Result};
 /// From one address to another there are no more than some 28,000 ports (`ip(7)`: `ip_local_port_range`).
 const PER_ADDRESS: usize = 5000;
 
-/// Opens that many connections to `server`, which speaks uppercase, from several addresses.
+/// Opens `count` connections to `server`, which speaks uppercase, from several addresses.
 pub(crate) fn open(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     (0..count).map(|index| ask_once(server, index)).collect()
 }
@@ -19,7 +19,7 @@ pub(crate) fn open(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
 fn ask_once(server: SocketAddr, index: usize) -> Result<TcpStream> {
     let from = Ipv4Addr::new(127, 0, 0, 2 + (index / PER_ADDRESS) as u8);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).context("cannot make a socket")?;
-    // Closing is a reset then, and leaves no port taken for a minute (TIME-WAIT).
+    // A close is then a reset, and keeps no port for a minute (TIME-WAIT).
     socket.set_linger(Some(Duration::ZERO)).context("cannot set an option")?;
     socket.bind(&SocketAddr::from((from, 0)).into()).context(from)?;
     socket.connect(&server.into()).context(format_args!("cannot make connection {index}"))?;

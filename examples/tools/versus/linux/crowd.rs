@@ -1,4 +1,4 @@
-//! What connections cost that do nothing: memory, and the time of others.
+//! The cost of idle connections: memory, and the time of others.
 
 use super::connections;
 use super::lab::Lab;
@@ -20,7 +20,8 @@ pub(crate) fn memory(lab: &Lab) -> Result<()> {
     for (name, line) in contenders {
         tell(format_args!("memory of {CROWD} connections: {name}"));
         let server = Server::start(&line)?;
-        // What the first connection makes the server touch, such as its buffers, is no cost of each.
+        // Memory that the first connection makes the server touch, such as its buffers, is not a cost of each
+        // connection.
         let first = connections::open(server.address()?, 1)?;
         let with_one = server.private_bytes()?;
         let crowd = connections::open(server.address()?, CROWD)?;

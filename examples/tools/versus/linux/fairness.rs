@@ -1,4 +1,4 @@
-//! What quiet clients notice of loud ones.
+//! The effect of loud clients on quiet ones.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use super::server::Server;
 use super::table::{Column, Row, compare, median, print, say};
 use crate::failure::{Failure, Result};
 
-/// Ten clients that ask now and then. The loop is open, so that a stall counts for all who would have asked meanwhile.
+/// Ten clients that send requests now and then. The loop is open, so that a stall counts for every request that was due
+/// meanwhile.
 const QUIET: [&str; 8] = ["-c", "10", "--size", "64", "--rate", "1k", "--warmup", "500ms"];
 const COLUMNS: [Column; 3] = [Column::plain("p50 µs", 0), Column::compared("p99 µs", 0), Column::plain("errors", 0)];
 const P99: usize = 1;
@@ -17,12 +18,13 @@ const LISTENERS: [(&str, &str); 4] = [("uppercase", "tcp"), ("sum", "tcp"), ("su
 
 /// Three thousand requests, so that thirty of them are beyond the p99.
 const SPAN_MIN: Duration = Duration::from_secs(3);
-/// How long the others may take until they are there.
+/// The time limit for the other clients to connect.
 const GATHERING: Duration = Duration::from_secs(60);
-/// How long the storm goes on before it is looked at: those that never read have filled some of the buffers by then.
+/// How long the storm goes on before the measurement: the clients that never read have filled some of the buffers by
+/// then.
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// Who else is there: the listener they talk to, and how.
+/// Other clients: the listener they use, and how.
 struct Loud {
     listener: usize,
     options: &'static [&'static str],
@@ -30,7 +32,8 @@ struct Loud {
     kept: usize,
 }
 
-/// In messages that the kernel copies in short system calls: what is idle gives way, but not within one of them.
+/// In messages that the kernel copies in short system calls: a process of idle priority gives way between system calls,
+/// not within one.
 const FIREHOSE: Loud = Loud { listener: 0, options: &["-c", "1", "--size", "64KiB", "--pipeline", "16"], kept: 1 };
 const FLOOD: Loud =
     Loud { listener: 2, options: &["-c", "4", "--rate", "1M", "--pipeline", "1000", "--timeout", "10ms"], kept: 0 };
@@ -38,7 +41,7 @@ const ACCEPTS: Loud = Loud { listener: 1, options: &["-c", "100", "--connect-eac
 const UPLOADS: Loud = Loud { listener: 3, options: &["-c", "4", "--size", "64MiB"], kept: 0 };
 const SILENT: Loud = Loud { listener: 0, options: &["-c", "500", "--bad", "never-reads"], kept: 500 };
 const DRIPPING: Loud = Loud { listener: 1, options: &["-c", "500", "--bad", "drips"], kept: 500 };
-/// What once shut out every newcomer: requests that are short and expensive to answer, and short connections.
+/// A load that once blocked all new connections: short requests that are expensive to answer, and short connections.
 const EXPENSIVE_SUMS: Loud = Loud { listener: 1, options: &["-c", "8", "--bad", "expensive"], kept: 8 };
 const EXPENSIVE_LETTERS: Loud = Loud { listener: 0, options: &["-c", "8", "--bad", "expensive"], kept: 8 };
 const SHORT: Loud = Loud { listener: 1, options: &["-c", "16", "--connect-each", "--rate", "1k"], kept: 0 };
@@ -85,7 +88,7 @@ pub(crate) fn storm(lab: &Lab) -> Result<()> {
     let mut rows = compare(title, lab.rounds, &["alone"], |_| sample(lab, &server, &mut []))?;
     let mut others =
         gather(lab, &server, own, &[SILENT, DRIPPING, RESETTING, EXPENSIVE_SUMS, EXPENSIVE_LETTERS, FLOOD, ACCEPTS])?;
-    // Nothing tells when buffers are full enough: this only chooses the moment at which it is looked.
+    // No event reports when buffers are full enough: the delay only chooses the moment of the measurement.
     thread::sleep(SETTLING);
     rows.extend(compare(title, lab.rounds, &["in the storm"], |_| sample(lab, &server, &mut others))?);
     drop(others);
@@ -111,7 +114,7 @@ fn gather(lab: &Lab, server: &Server, own: usize, others: &[Loud]) -> Result<Vec
         if since.elapsed() > GATHERING {
             return Failure::because("the loud clients do not get connected");
         }
-        // The descriptors of another process can only be counted again.
+        // No event reports the descriptors of another process: count them again.
         thread::sleep(Duration::from_millis(10));
     }
     Ok(running)

@@ -23,12 +23,13 @@ const COLUMNS: [Column; 4] = [
 const CONNECTIONS: [u32; 6] = [1, 10, 50, 200, 1000, 5000];
 const SIZES: [u32; 6] = [64, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10];
 
-/// A run that is mostly connecting and closing. A client that has just started needs some of it to ask at all.
+/// A run that is mostly connecting and closing. A client that has just started needs some time before its first
+/// request.
 const SHORT: Duration = Duration::from_millis(100);
 /// How long the server may take to notice that the connections are closed.
 const CLOSING: Duration = Duration::from_secs(10);
 
-/// A place on the x axis, and the load there.
+/// A tick of the x axis, and its load.
 struct Step {
     x: f64,
     name: String,
@@ -64,8 +65,8 @@ fn size(bytes: u32) -> String {
     if bytes < 1 << 10 { format!("{bytes} B") } else { format!("{} KiB", bytes >> 10) }
 }
 
-/// A row for each step. A round goes through all steps, and at each step through all servers, so that what changes on the
-/// machine meanwhile bends no line.
+/// A row for each step. A round goes through all steps, and at each step through all servers, so that changes on the
+/// machine do not bend a line.
 fn rounds(lab: &Lab, title: &str, steps: &[Step]) -> Result<Vec<Row>> {
     let servers = [
         Server::start(&lab.peer(&["bare", "uppercase"]))?,
@@ -86,9 +87,8 @@ fn rounds(lab: &Lab, title: &str, steps: &[Step]) -> Result<Vec<Row>> {
     Ok(steps.iter().zip(turns.chunks(NAMES.len())).map(row).collect())
 }
 
-/// Microseconds of processor time that one request more costs: a run without those of a short one, so that connecting and
-/// closing, which both do equally, is not in it. What noise is left of them is small beside a run that is longer for more
-/// connections.
+/// Microseconds of processor time per additional request: a run less a short run, so that connecting and closing, equal
+/// in both, cancel out. Their remaining noise is small, since runs are longer for more connections.
 fn cost(lab: &Lab, server: &Server, step: &Step) -> Result<f64> {
     let (short_time, short) = run(lab, server, SHORT, step)?;
     let (time, found) = run(lab, server, lab.span * (1 + step.connections / 1000), step)?;
@@ -97,11 +97,11 @@ fn cost(lab: &Lab, server: &Server, step: &Step) -> Result<f64> {
     if time > 0.0 && requests > 0.0 {
         return Ok(1e6 * time / requests);
     }
-    let why = "a run came to no more than a short one: the span is too short, or the machine is busy";
+    let why = "a long run had no more requests than a short one: the span is too short, or the machine is busy";
     Failure::because(format!("at {}: {why}", step.name))
 }
 
-/// The processor time from the first connection to when the last one is gone.
+/// The processor time from the first connection to the close of the last one.
 fn run(lab: &Lab, server: &Server, span: Duration, step: &Step) -> Result<(Duration, Found)> {
     let (connections, bytes) = (step.connections.to_string(), step.bytes.to_string());
     let (before, at_rest) = (server.processor_time()?, server.descriptors()?);
@@ -114,7 +114,7 @@ fn run(lab: &Lab, server: &Server, span: Duration, step: &Step) -> Result<(Durat
         if since.elapsed() > CLOSING {
             return Failure::because("the server does not close");
         }
-        // The descriptors of another process can only be counted again.
+        // No event reports the descriptors of another process: count them again.
         thread::sleep(Duration::from_millis(1));
     }
     Ok((server.processor_time()?.saturating_sub(before), found))

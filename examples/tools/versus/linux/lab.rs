@@ -1,4 +1,4 @@
-//! Where everything is: the programs, a directory for what they write, and how long to measure.
+//! The programs, a directory for their files, and the length of a measurement.
 
 use std::env;
 use std::fs;
@@ -49,8 +49,8 @@ impl Lab {
         [self.peers.display().to_string()].into_iter().chain(words).collect()
     }
 
-    /// The command line of a reactor with these listeners. Its limits are the default ones, but for two that would
-    /// refuse the load: so many connections, and so long idle.
+    /// The command line of a reactor with these listeners. Its limits are the default ones, except two that would
+    /// refuse the load: max_connections_per_ip and idle_timeout.
     pub(crate) fn reactor(&self, listeners: &[(&str, &str)]) -> Result<Vec<String>> {
         let directory = self.scratch.join("received");
         let listeners: Vec<_> = listeners
@@ -73,7 +73,7 @@ impl Lab {
         Ok(vec![self.reactor.display().to_string(), "-c".to_owned(), path.display().to_string()])
     }
 
-    /// A file that is gone when everything is over.
+    /// A file that is removed at the end.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
     }
@@ -81,13 +81,13 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // What is left there is in nobody's way.
+        // Left-over files there disturb no other program.
         let _ = fs::remove_dir_all(&self.scratch);
     }
 }
 
-/// Under `cargo run` everything that takes part is brought up to date. The reactor is built on its own, as a user
-/// would: what only examples need changes the features of some of its dependencies.
+/// Under `cargo run` all programs are brought up to date. The reactor is built on its own, as a user would: the
+/// examples change the features of some of its dependencies.
 fn build() -> Result<()> {
     let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
     for what in [&["--bins"][..], &["--example", "load", "--example", "peers"]] {

@@ -1,4 +1,4 @@
-//! The `load` example as a client: on core 1, and what it found out.
+//! The `load` example as a client on core 1, and its results.
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::lab::Lab;
 use crate::failure::{Context as _, Failure, Result};
 
-/// What a run of the client came to.
+/// The result of a run of the client.
 pub(crate) struct Found {
     pub(crate) requests: f64,
     pub(crate) rate: f64,
@@ -18,7 +18,7 @@ pub(crate) struct Found {
     pub(crate) p99_us: f64,
 }
 
-/// Loads `url` for `span` and tells what came out.
+/// Loads `url` for `span` and returns the result.
 pub(crate) fn load(lab: &Lab, protocol: &str, url: &str, span: Duration, options: &[&str]) -> Result<Found> {
     let path = lab.scratch("load.json");
     let output = Command::new("taskset")
@@ -47,11 +47,12 @@ pub(crate) fn load(lab: &Lab, protocol: &str, url: &str, span: Duration, options
     })
 }
 
-/// A client that goes on until it goes out of scope.
+/// A client that runs until it is dropped.
 pub(crate) struct Nuisance(Child);
 
 impl Nuisance {
-    /// It shares core 1 with the client that is measured, and gets what that one leaves (`sched(7)`: `SCHED_IDLE`).
+    /// It shares core 1 with the measured client, and gets only the time that the measured client leaves (`sched(7)`:
+    /// `SCHED_IDLE`).
     pub(crate) fn start(lab: &Lab, protocol: &str, url: &str, options: &[&str]) -> Result<Self> {
         let child = Command::new("taskset")
             .args(["-c", "1", "chrt", "-i", "0"])
@@ -65,7 +66,7 @@ impl Nuisance {
         Ok(Self(child.context("cannot start a client")?))
     }
 
-    /// Whether it still does what it was started for.
+    /// Whether the client is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         self.0.try_wait().is_ok_and(|status| status.is_none())
     }

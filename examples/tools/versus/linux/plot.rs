@@ -1,8 +1,8 @@
 //! Lines with whiskers over a logarithmic x axis, as SVG.
 //!
-//! It reads on light and dark screens: text and axes have `currentColor`, which the style sets for either. It reads for the
-//! colour-blind: the colours are those of Okabe and Ito (<https://jfly.uni-koeln.de/color/>), and each line has its own
-//! dashes and marker. For those who cannot see it, `<desc>` says all of the medians.
+//! It reads on light and dark screens: text and axes have `currentColor`, which the style sets for either. It reads for
+//! the colour-blind: the colours are those of Okabe and Ito (<https://jfly.uni-koeln.de/color/>), and each line has its
+//! own dashes and marker. For screen readers, `<desc>` lists all medians.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const TOP: f64 = 72.0;
 const BOTTOM: f64 = HEIGHT - 56.0;
 /// Between the first point on the x axis and the y axis, and between the last and the end.
 const INSET: f64 = 24.0;
-/// Lines stand apart by so much, so that no whisker hides another.
+/// The distance between lines, so that no whisker hides another.
 const APART: f64 = 5.0;
 const LEGEND_ENTRY: f64 = 190.0;
 const Y_STEPS_MAX: f64 = 8.0;
@@ -99,7 +99,7 @@ impl Plot<'_> {
         text
     }
 
-    /// Round numbers, from what is below all points to what is above them.
+    /// Round numbers, from below all points to above them.
     fn y_ticks(&self) -> Vec<f64> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let lowest = points().map(|point| point.lowest).fold(f64::INFINITY, f64::min);

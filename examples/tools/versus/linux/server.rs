@@ -1,4 +1,4 @@
-//! A server in a process of its own, and what the kernel knows about it.
+//! A server in its own process, and the kernel's numbers about it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,25 +13,25 @@ use nix::unistd::Pid;
 
 use crate::failure::{Context as _, Failure, Result};
 
-/// What stands before the command line of a server, so that it has core 0 to itself.
+/// The prefix of a server's command line that reserves core 0 for it.
 pub(crate) const PINNED: &[&str] = &["taskset", "-c", "0"];
 
-/// Ended when it goes out of scope.
+/// A server, ended when it is dropped.
 pub(crate) struct Server {
     child: Child,
-    /// Where it listens, in the order of its listeners.
+    /// Its addresses, in the order of its listeners.
     pub(crate) urls: Vec<String>,
-    /// Kept open: a server may have more to say.
+    /// Kept open: a server may print more.
     stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
-    /// Starts it on core 0 and waits until it has said where it listens.
+    /// Starts the server on core 0 and waits until it has printed its addresses.
     pub(crate) fn start(line: &[String]) -> Result<Self> {
         Self::under(PINNED, line)
     }
 
-    /// The same at the end of another command line, which has to become the server by `exec`.
+    /// Starts the server at the end of another command line, which must become the server by `exec`.
     pub(crate) fn under(prefix: &[&str], line: &[String]) -> Result<Self> {
         let words: Vec<_> = prefix.iter().copied().chain(line.iter().map(String::as_str)).collect();
         let mut child = Command::new(words[0])
@@ -47,12 +47,12 @@ impl Server {
         Ok(server)
     }
 
-    /// A peer says an address and nothing else; the reactor says one for each listener, then `ready`.
+    /// A peer prints one address; the reactor prints one for each listener, then `ready`.
     fn learn_urls(&mut self) -> std::result::Result<(), &'static str> {
         loop {
             let mut line = String::new();
             if !self.stdout.read_line(&mut line).is_ok_and(|count| count > 0) {
-                return Err("it ended");
+                return Err("the server ended");
             }
             let words: Vec<_> = line.split_whitespace().collect();
             match words[..] {
@@ -62,7 +62,7 @@ impl Server {
                     self.urls.push(url.to_owned());
                     return Ok(());
                 }
-                _ => return Err("it said something else"),
+                _ => return Err("the server printed something else"),
             }
         }
     }
@@ -82,7 +82,7 @@ impl Server {
         Ok(clock.context("cannot learn the processor time")?.into())
     }
 
-    /// Bytes of memory that only this process has, and would give back: `proc_pid_smaps(5)`, `Private_Dirty`.
+    /// Bytes of memory that only this process has, and would free: `proc_pid_smaps(5)`, `Private_Dirty`.
     pub(crate) fn private_bytes(&self) -> Result<u64> {
         self.kibibytes("smaps_rollup", "Private_Dirty:")
     }
@@ -104,11 +104,11 @@ impl Server {
             text.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         match value {
             Some(value) => Ok(value * 1024),
-            None => Failure::because(format!("{path} does not tell {field}")),
+            None => Failure::because(format!("{path} has no {field}")),
         }
     }
 
-    /// Stops it as a terminal does: what is sent to it meanwhile comes all at once.
+    /// Stops the server as Ctrl-Z does: all that is sent meanwhile arrives at once.
     pub(crate) fn pause(&self) -> Result<()> {
         kill(self.pid(), Signal::SIGSTOP).context("cannot pause the server")?;
         match waitpid(self.pid(), Some(WaitPidFlag::WUNTRACED)).context("cannot pause the server")? {
@@ -121,13 +121,13 @@ impl Server {
         kill(self.pid(), Signal::SIGCONT).context("cannot resume the server")
     }
 
-    /// Descriptors that it holds.
+    /// The number of its open descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         let path = format!("/proc/{}/fd", self.child.id());
         Ok(fs::read_dir(&path).context(&path)?.count())
     }
 
-    /// Asks it to end, and waits for that.
+    /// Asks the server to end, and waits until it has ended.
     pub(crate) fn stop(mut self) -> Result<()> {
         kill(self.pid(), Signal::SIGTERM).context("cannot stop the server")?;
         self.child.wait().context("cannot stop the server")?;

@@ -1,4 +1,4 @@
-//! From nothing to `ready`, and what is there then.
+//! The time from start to `ready`, and the size at rest.
 
 use std::fs;
 use std::process::Command;

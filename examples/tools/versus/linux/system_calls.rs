@@ -18,9 +18,9 @@ const COLUMNS: [Column; 4] = [
     Column::plain("connect, request, close", 2),
     Column::plain("UDP, 50 senders", 2),
 ];
-/// Enough for what happens once, the connecting, to have happened.
+/// Long enough that connecting, which happens once, is done.
 const SHORT: Duration = Duration::from_millis(100);
-/// How long the tracer may take to write down what it has counted.
+/// The time limit for the tracer to write its counts.
 const WRITING: Duration = Duration::from_secs(10);
 
 pub(crate) fn measure(lab: &Lab) -> Result<()> {
@@ -51,7 +51,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     print("System calls of the server for each request", &COLUMNS, &rows)
 }
 
-/// What a longer run has more than a short one: so what happens once does not count.
+/// The difference between a long run and a short one, so that calls that happen once do not count.
 fn calls_per_request(lab: &Lab, protocol: &str, line: &[String], options: &[&str]) -> Result<f64> {
     tell(format_args!("system calls of {}", line.join(" ")));
     let (calls_at_first, requests_at_first) = traced(lab, protocol, line, options, SHORT)?;
@@ -80,7 +80,7 @@ fn total_calls(path: &Path) -> Result<f64> {
         if let Some(total) = total {
             return Ok(total);
         }
-        // Nobody tells when the file is whole.
+        // No event reports that the file is complete.
         thread::sleep(Duration::from_millis(10));
     }
     Failure::because("strace has counted nothing")

@@ -1,4 +1,4 @@
-//! Rounds in alternating order, and a table of what they came to, in Markdown.
+//! Rounds in alternating order, and a table of their results in Markdown.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
@@ -36,14 +36,14 @@ impl Column {
     }
 }
 
-/// One of those that are compared, and what each round came to: a number for each column, NaN where there is none.
+/// One of the compared servers, and its results: for each round a number for each column, NaN where there is none.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) rounds: Vec<Vec<f64>>,
 }
 
 impl Row {
-    /// What each round came to in one column.
+    /// The results of all rounds in one column.
     pub(crate) fn column(&self, index: usize) -> Vec<f64> {
         self.rounds.iter().map(|round| round[index]).collect()
     }

@@ -1,4 +1,4 @@
-//! How many requests a second, and what each of them costs.
+//! Requests per second, and the cost of each.
 
 use super::lab::Lab;
 use super::load::load;
@@ -41,13 +41,13 @@ pub(crate) fn connect_each(lab: &Lab) -> Result<()> {
 }
 
 pub(crate) fn udp(lab: &Lab) -> Result<()> {
-    // No more at a time than the kernel's default receive buffer holds, so that little is lost. What is lost nevertheless
+    // At most as many at a time as the kernel's default receive buffer holds, so that few are lost. A lost datagram
     // must not hold up the client for long.
     let options = ["--size", "64", "--timeout", "200ms", "-c", "50", "--pipeline", "4"];
     run(lab, "sum over UDP, 64 bytes, 50 senders, 4 datagrams each at a time", "sum", &over_udp(lab)?, &options)
 }
 
-/// What it costs to be X-rayed, and what that costs which is not on.
+/// The cost of the X-ray recorder, on and off.
 pub(crate) fn recorded(lab: &Lab) -> Result<()> {
     let off = lab.reactor(&[("uppercase", "tcp")])?;
     let file = lab.scratch("xray.txt").display().to_string();
@@ -77,7 +77,7 @@ pub(crate) fn over_udp(lab: &Lab) -> Result<Vec<Contender>> {
     ])
 }
 
-/// Servers to be compared, by name. The first takes part twice: how far it is from itself is noise.
+/// Servers to compare, by name. The first takes part twice: its difference from itself is noise.
 pub(crate) fn start(contenders: &[Contender]) -> Result<(Vec<&'static str>, Vec<Server>)> {
     let (first, others) = contenders.split_at(1);
     let again = [("the same again", first[0].1.clone())];
@@ -95,7 +95,7 @@ fn run(lab: &Lab, title: &str, protocol: &str, contenders: &[Contender], options
     print(title, &COLUMNS, &rows)
 }
 
-/// The processor time includes that of connecting, once for each connection; so do the requests include the first ones.
+/// The processor time includes connecting, once for each connection; the requests include the first ones, too.
 pub(crate) fn sample(lab: &Lab, protocol: &str, server: &Server, options: &[&str]) -> Result<Vec<f64>> {
     let before = server.processor_time()?;
     let found = load(lab, protocol, server.url(), lab.span, options)?;

@@ -21,12 +21,12 @@ use crate::failure::{Context as _, Failure, Result};
 const MEBIBYTES: usize = 1024;
 const CHUNK_BYTES: usize = 1024 * 1024;
 const COLUMNS: [Column; 2] = [Column::compared("MiB/s", 0), Column::compared("CPU ms/GiB", 0)];
-/// How long `nc` may take to listen.
+/// The time limit for `nc` to listen.
 const STARTING: Duration = Duration::from_secs(5);
 
-/// Who stores the file, and how.
+/// The program that stores the file, and how.
 enum Storer {
-    /// A peer: everything that is sent is contents.
+    /// A peer: all bytes are contents.
     Peer(Vec<String>),
     /// `nc`, its output redirected to the file.
     Netcat,
@@ -53,7 +53,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
         ("reactor", Storer::Reactor(reactor)),
     ];
     let names: Vec<_> = storers.iter().map(|(name, _)| *name).collect();
-    // The first file would pay for the memory of all.
+    // Without this the first file would pay for the memory of all.
     store(&storers[0].1, &directory)?;
     fs::remove_file(directory.file()).context("nothing was stored")?;
     let title = format!("A file of 1 GiB to memory ({}), the server on both cores", directory.pages());
@@ -65,8 +65,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     print(&title, &COLUMNS, &rows)
 }
 
-/// A server of its own for each file: so the processor time is that of children that have ended, which includes all of
-/// their threads.
+/// A new server for each file: so the processor time is that of ended children, which includes all their threads.
 fn store(storer: &Storer, directory: &Directory) -> Result<Vec<f64>> {
     let before = children_time()?;
     let took = match storer {
@@ -103,7 +102,7 @@ fn netcat(file: &Path) -> Result<Duration> {
     took
 }
 
-/// The port may be taken by somebody else before `nc` has it; then this measurement fails, and nothing else.
+/// Another program may take the port before `nc` does; then this measurement fails, and nothing else.
 fn free_port() -> Result<u16> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     Ok(address.context("there is no free port")?.port())
@@ -114,7 +113,7 @@ fn connect_when_possible(port: u16) -> Result<TcpStream> {
     loop {
         match TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused && since.elapsed() < STARTING => {
-                // `nc` does not say when it listens.
+                // `nc` does not report that it listens.
                 thread::sleep(Duration::from_millis(1));
             }
             result => return result.context("cannot connect to nc"),
@@ -150,15 +149,15 @@ fn children_time() -> Result<Duration> {
     Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64))
 }
 
-/// In memory, and removed when it goes out of scope.
+/// A directory in memory, removed when it is dropped.
 struct Directory {
     path: PathBuf,
     is_mounted: bool,
 }
 
 impl Directory {
-    /// A file system of its own with huge pages, for who may mount one: where the machine's own memory is virtual, a first touch of
-    /// it can take longer than everything else here, and with huge pages there are five hundred times fewer of them.
+    /// A separate file system with huge pages, if mounting is allowed: on a virtual machine the first touch of a page
+    /// can take longer than everything else here, and huge pages are five hundred times fewer.
     fn new() -> Result<Self> {
         let path = PathBuf::from(format!("/dev/shm/versus-{}", process::id()));
         fs::create_dir(&path).context(path.display())?;

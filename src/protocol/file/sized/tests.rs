@@ -11,14 +11,14 @@ use crate::units::{Size, Span};
 
 const QUIET: Duration = Duration::from_millis(50);
 
-/// What a client gets for `stream` and FIN, in whatever pieces.
+/// Returns what a client gets for `stream` and FIN, however the stream is split.
 fn serve(stream: &[u8]) -> String {
     let transcript = same_for_every_split(|| connect::<FileSized>(&MemoryDisk::new(), FileOptions::default()), stream);
     received(&transcript).to_owned()
 }
 
 #[test]
-fn whichever_job_no_worker_takes_the_client_is_told_and_nothing_is_left() {
+fn whichever_job_no_worker_takes_the_client_gets_an_error_and_no_file() {
     for jobs in 0..4 {
         let disk = MemoryDisk::new();
         let transcript = play::<FileSized>(&disk, &Script::new().jobs_taken(jobs).send("a\n5\nhello").fin());
@@ -89,7 +89,7 @@ fn an_empty_file_is_answered_in_two_writes() {
 }
 
 #[test]
-fn the_last_ok_is_said_only_after_the_last_step_has_succeeded() {
+fn the_last_ok_is_sent_only_after_the_last_step_has_succeeded() {
     for (sent, steps) in [
         ("a\n5\nhello", &[Operation::Write, Operation::Sync, Operation::Link, Operation::SyncDirectory][..]),
         ("a\n0\n", &[Operation::Sync, Operation::Link, Operation::SyncDirectory]),
@@ -191,7 +191,7 @@ fn both_file_protocols_share_a_directory() {
 }
 
 #[test]
-fn no_fault_at_any_call_changes_an_upload_and_a_reset_leaves_only_complete_files() {
+fn faults_change_no_upload_and_a_reset_leaves_only_complete_files() {
     for window in [1, 3, usize::MAX] {
         for script in [
             Script::new().send("a\n5\nhel").send("lob\n").send("0\nc\n3").send_fin("\nabc"),
@@ -204,7 +204,7 @@ fn no_fault_at_any_call_changes_an_upload_and_a_reset_leaves_only_complete_files
 }
 
 #[test]
-fn any_mixture_of_pieces_pauses_windows_slow_jobs_and_faults_stores_every_file() {
+fn every_file_is_stored_whatever_the_pieces_pauses_and_faults() {
     for seed in 0..200 {
         let mut chance = Chance::new(seed);
         let sizes: Vec<_> = (0..chance.below(5)).map(|_| [0, 1, 5, 300, 300_000][chance.below(5)]).collect();
@@ -255,7 +255,7 @@ fn a_connection_that_breaks_within_an_upload_leaves_nothing() {
 }
 
 #[test]
-fn a_peer_that_never_reads_costs_no_more_than_one_upload_above_the_limit_and_is_reset() {
+fn a_peer_that_never_reads_costs_the_limit_and_one_upload_and_is_reset() {
     let limits = Limits { max_pending_output: 30, ..Limits::default() };
     let uploads: String = (0..100).map(|number| format!("{number}\n1\nx")).collect();
     let disk = MemoryDisk::new();

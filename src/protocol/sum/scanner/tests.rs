@@ -7,7 +7,7 @@ fn scan(text: &[u8]) -> Verdict {
     Scanner::new(usize::MAX).scan(text)
 }
 
-/// What serde_json says about a whole text.
+/// The verdict of serde_json on a whole text.
 #[derive(Debug, PartialEq, Eq)]
 enum Whole {
     Value,
@@ -23,7 +23,7 @@ fn whole(text: &[u8]) -> Whole {
     }
 }
 
-/// Appends a random value, some of them wrong. No number is too large for serde_json; JSON itself sets no bounds.
+/// Appends a random value, which may be wrong. No number is too large for serde_json; JSON itself sets no bounds.
 fn generate(chance: &mut Chance, depth: usize, text: &mut String) {
     match chance.below(if depth > 4 { 6 } else { 10 }) {
         0..3 => text.push_str(chance.one_of(&[
@@ -107,7 +107,7 @@ fn generate_list(
     text.push_str(close);
 }
 
-/// Every verdict, and the place of every fault, against a parser that has been tried more than ours.
+/// Compares every verdict, and the place of every fault, with a well-tested parser.
 #[test]
 fn the_verdict_is_that_of_serde_json_for_every_text() {
     let mut verdicts = [0; 3];
@@ -160,7 +160,7 @@ fn a_string_is_accepted_exactly_if_it_is_utf8_without_control_characters() {
             let quoted = [b"\"", &string[..], b"\""].concat();
             let accepted = scan(&quoted) == Verdict::Value(quoted.len());
             assert_eq!(accepted, whole(&quoted) == Whole::Value, "{}", quoted.escape_ascii());
-            // The first byte at fault is the first after which no string is left.
+            // The first wrong byte is the first after which no string is possible.
             if let Verdict::NotJson(index) = scan(&quoted) {
                 let completes = |tail: &[u8]| whole(&[&quoted[..index], tail, b"\""].concat()) == Whole::Value;
                 let viable = [

@@ -1,4 +1,4 @@
-//! The answers, byte for byte, against those of the slow way.
+//! The answers, byte for byte, against those of the model.
 
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
@@ -9,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::protocol::Place;
 use crate::protocol::Site;
 use crate::stats::Tally;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 
 /// Names of members, each spelling of the operands among them.
 const NAMES: [&str; 16] = [
@@ -49,10 +49,10 @@ const VALUES: [&str; 28] = [
     "1 ",
 ];
 
-/// White space that may stand between two tokens.
+/// White space that may be between two tokens.
 const SPACE: [&str; 6] = ["", "", "", " ", "\n", "\t\r\n "];
 
-/// What a client gets for `text`, which is one value, and nothing that could belong to it follows.
+/// Returns what a client gets for `text`: one value, followed by nothing that could belong to it.
 fn answer_of(connection: &mut Connection, text: &str) -> String {
     let (mut out, mut refused) = (Outbox::default(), Tally::default());
     let address = SocketAddr::from(([192, 0, 2, 1], 4));
@@ -61,7 +61,7 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
         now: Instant::now(),
         refused: &mut refused,
         place: &Place {
-            id: Token { slot: 0, generation: 1 }.into(),
+            id: ConnectionId::of(Token { slot: 0, generation: 1 }),
             site: &Site { name: String::new(), address },
             clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
         },
@@ -75,13 +75,13 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
     answer
 }
 
-/// Holds the answer of a connection, which has answered others before, against that of the slow way.
+/// Compares the answer of a connection, which has answered others before, with the answer of the model.
 fn check(connection: &mut Connection, text: &str) {
     assert_eq!(answer_of(connection, text), model::answer(text.as_bytes()), "{text}");
 }
 
 #[test]
-fn every_value_alone_is_answered_as_the_slow_way_answers_it() {
+fn every_value_alone_is_answered_as_by_the_model() {
     let mut connection = Connection::new(usize::MAX);
     for text in VALUES {
         check(&mut connection, text.trim_end());
@@ -89,7 +89,7 @@ fn every_value_alone_is_answered_as_the_slow_way_answers_it() {
 }
 
 #[test]
-fn every_object_of_one_or_two_members_is_answered_as_the_slow_way_answers_it() {
+fn the_fast_and_slow_way_agree_on_every_object_of_one_or_two_members() {
     let mut connection = Connection::new(usize::MAX);
     check(&mut connection, "{}");
     check(&mut connection, "{ \n}");
@@ -104,7 +104,7 @@ fn every_object_of_one_or_two_members_is_answered_as_the_slow_way_answers_it() {
 }
 
 #[test]
-fn any_object_is_answered_as_the_slow_way_answers_it() {
+fn the_fast_and_slow_way_agree_on_any_object() {
     let (mut connection, mut answered) = (Connection::new(usize::MAX), 0);
     for seed in 0..50_000 {
         let mut chance = Chance::new(seed);

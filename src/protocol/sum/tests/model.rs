@@ -1,4 +1,4 @@
-//! The answer to a value in the slow way, by serde_json and `format!`: the model that tests hold the fast way against.
+//! The model: answers to a value by serde_json and `format!`, slow and simple. Tests compare the protocol with it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(in super::super) fn parse(text: &[u8]) -> Result<Request, Fault> {
     }
 }
 
-/// What is answered to `text`, one complete JSON value.
+/// Returns the answer to `text`, one complete JSON value.
 pub(in super::super) fn answer(text: &[u8]) -> String {
     match parse(text).map(|Request { a, b }| a.checked_add(b).ok_or("sum overflows")) {
         Ok(Ok(sum)) => format!("{{\"Sum\":{sum}}}\n"),
@@ -23,7 +23,7 @@ pub(in super::super) fn answer(text: &[u8]) -> String {
     }
 }
 
-/// The members of an object, as far as they make a request.
+/// The request in the members of an object, or what is wrong with them.
 struct Members(Result<Request, Fault>);
 
 #[derive(serde::Deserialize)]
@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             if operand.is_some() {
                 fault.get_or_insert(twice);
             }
-            // As text, because `1.0` is no integer here, `-0` is one, and a number that is too large is no syntax error.
+            // As text, because `-0` is an integer here and `1.0` is not, and a number that is too large is not a syntax error.
             *operand = text.parse().ok();
             if operand.is_none() {
                 fault.get_or_insert(no_integer);

@@ -1,36 +1,25 @@
-//! Pages as a browser makes them.
+//! Pages as a browser shows them.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::Scratch;
+use crate::support::Scratch;
 
-/// Whether Chromium can be used. Says so loudly if it cannot; where `CI` is set that is a failure.
-#[must_use]
-pub(crate) fn chromium_works() -> bool {
-    let works = Command::new("chromium").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !works {
-        assert!(std::env::var_os("CI").is_none(), "chromium is missing");
-        eprintln!("SKIPPED: chromium is missing, so nothing has been tried here");
-    }
-    works
-}
-
-/// What a page is in the end, and what its script had to complain of.
+/// The final state of a page, and the errors of its script.
 pub(crate) struct Shown {
     dom: String,
     pub(crate) complaints: Vec<String>,
 }
 
-/// Opens the page in `file`, with something behind the `#` of its address.
+/// Opens the page in `file`, with `fragment` behind the `#` of its address.
 #[track_caller]
 pub(crate) fn open(file: &Path, fragment: &str) -> Shown {
     let profile = Scratch::new();
     let output = Command::new("timeout")
         .args(["120", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        // Nothing of the network is wanted, of the browser's own either.
+        // No network access, not even by the browser itself.
         .args(["--disable-background-networking", "--no-first-run", "--enable-logging=stderr"])
-        // Timers of the page pass as fast as they can, and the DOM is printed when none is left.
+        // The page's timers run in virtual time, and the DOM is printed when none is left.
         .args(["--virtual-time-budget=2000", "--window-size=1400,900", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("file://{}#{fragment}", file.display()))
@@ -46,7 +35,7 @@ pub(crate) fn open(file: &Path, fragment: &str) -> Shown {
 }
 
 impl Shown {
-    /// The text of the element with that name.
+    /// The text of the element with this id.
     #[track_caller]
     pub(crate) fn text(&self, id: &str) -> String {
         let (_, rest) = self.dom.split_once(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no element {id}"));

@@ -1,0 +1,97 @@
+//! When time ends a connection, or tells its protocol of silence.
+
+use super::{Lines, SECOND, limits};
+use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Within};
+use crate::testing::{Script, converse};
+
+#[test]
+fn lingering_ends_at_its_deadline_however_much_the_peer_goes_on_sending() {
+    let steady = (0..100).fold(Script::new().send("quit\n"), |script, _| script.pause(SECOND / 2).send("x"));
+    let transcript = converse(Lines, &steady);
+    assert_eq!(transcript.elapsed, 2 * SECOND);
+    assert_eq!(transcript.reason, CloseReason::Finished);
+}
+
+#[test]
+fn every_byte_renews_the_idle_deadline_and_expiry_asks_for_last_output() {
+    let script = Script::new().send("a\n").pause(29 * SECOND).send("b\n").pause(29 * SECOND).send("c\n");
+    let transcript = converse(Lines, &script);
+    assert_eq!(transcript.sent, b"a\nb\nc\nclosing");
+    assert_eq!(transcript.reason, CloseReason::Idle);
+    assert_eq!(transcript.elapsed, (29 + 29 + 30) * SECOND);
+}
+
+#[test]
+fn dripping_bytes_do_not_extend_the_time_for_a_request() {
+    let drip = (0..100).fold(Script::new().send("a\n"), |script, _| script.pause(SECOND).send("x"));
+    let transcript = converse(Lines, &drip);
+    assert_eq!(transcript.reason, CloseReason::RequestTimeout);
+    assert_eq!(transcript.elapsed, (1 + 30 + 2) * SECOND, "until its first byte, request_timeout, linger_timeout");
+}
+
+#[test]
+fn each_request_has_its_own_time() {
+    let slow = (0..10).fold(Script::new(), |script, _| script.send("x").pause(20 * SECOND).send("\ny"));
+    let transcript = converse(Lines, &slow.send("\n").fin());
+    assert_eq!(transcript.reason, CloseReason::Eof);
+}
+
+#[test]
+fn a_lifetime_ends_even_a_busy_connection() {
+    let limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
+    let busy = (0..100).fold(Script::new().limits(limits), |script, _| script.pause(SECOND).send("a\n"));
+    let transcript = converse(Lines, &busy);
+    assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::Lifetime, (10 + 2) * SECOND));
+}
+
+#[test]
+fn a_late_loop_asks_the_socket_before_it_believes_a_deadline() {
+    let in_time = converse(Lines, &Script::new().send("a").pause(29 * SECOND).send("bc\n").fin());
+    let late = converse(Lines, &Script::new().send("a").hold_up(31 * SECOND).send("bc\n").fin());
+    assert_eq!((late.sent, late.reason), (in_time.sent, CloseReason::Eof));
+    let silent = converse(Lines, &Script::new().send("a").hold_up(31 * SECOND).send(""));
+    assert_eq!((silent.reason, silent.elapsed), (CloseReason::Idle, 31 * SECOND));
+}
+
+#[test]
+fn waiting_for_the_peer_to_read_does_not_count_against_its_request() {
+    let mut limits = limits(|limits| limits.max_pending_output = 10);
+    limits.request_timeout = Some(SECOND);
+    limits.write_timeout = 9 * SECOND;
+    let script = Script::new().limits(limits).never_reads(0).send("a long line\nand a beginning");
+    assert_eq!(converse(Lines, &script).reason, CloseReason::WriteTimeout);
+}
+
+/// Tells silence after a tenth of a second.
+struct Silence;
+
+impl StreamProtocol for Silence {
+    fn on_bytes(&mut self, _input: &[u8], _cx: &mut Context<'_>) -> Reply {
+        Ok(Step::wait_quiet(Within::Request, SECOND / 10))
+    }
+
+    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        if matches!(event, Event::Quiet) {
+            cx.out.extend_from_slice(rest);
+            cx.out.push(b'|');
+            return Ok(Step::again(rest.len()));
+        }
+        Ok(Step::finish())
+    }
+}
+
+#[test]
+fn silence_is_told_once_nothing_has_arrived_for_long_enough() {
+    let script = Script::new().send("ab").pause(SECOND / 11).send("c").pause(SECOND / 9).send("d").pause(SECOND).fin();
+    assert_eq!(converse(Silence, &script).sent, b"abc|d|");
+}
+
+#[test]
+fn a_peer_that_reads_slowly_does_not_outlive_its_lifetime_by_much() {
+    let mut limits = limits(|limits| limits.lifetime = Some(10 * SECOND));
+    limits.write_timeout = 5 * SECOND;
+    let script = Script::new().limits(limits).never_reads(3).send("a long line\nand another\n").fin();
+    let transcript = converse(Lines, &script);
+    assert_eq!(transcript.reason, CloseReason::WriteTimeout);
+    assert!(transcript.elapsed <= 15 * SECOND, "{:?}", transcript.elapsed);
+}
