@@ -13,7 +13,8 @@ use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::{Context, DatagramProtocol, Dropped, Ends};
 use crate::stats::Stats;
-use crate::visit::{Status, Visit};
+use crate::time::Time;
+use crate::visit::{Left, Status, Visit};
 use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
@@ -35,6 +36,8 @@ pub(crate) struct Mailbox<S> {
     failing: bool,
     /// Visits since the server began to stop.
     last_visits: usize,
+    /// The server ends at once.
+    cut: bool,
     failure_log: LogLimit,
     bug_log: BugLog,
 }
@@ -54,6 +57,7 @@ impl<S: DatagramSocket> Mailbox<S> {
             replies: Replies::default(),
             failing: false,
             last_visits: 0,
+            cut: false,
             failure_log: LogLimit::default(),
             bug_log: BugLog::default(),
         }
@@ -72,13 +76,18 @@ impl<S: DatagramSocket> Mailbox<S> {
 
     /// Whether a server that stops has nothing more to do here: what had arrived is answered. As it cannot be told from what
     /// goes on arriving, the number of visits bounds it; and where nothing can be received there is nothing to answer.
-    pub(crate) fn may_close(&self) -> bool {
+    fn may_close(&self) -> bool {
         let received = !self.ready.readable || self.failing || self.last_visits >= LAST_VISITS_MAX;
         received && self.replies.is_empty()
     }
 
+    /// Ends it at its next visit, whatever has arrived.
+    pub(crate) fn cut(&mut self) {
+        self.cut = true;
+    }
+
     /// The socket closes, and the replies that the kernel had no room for will not leave.
-    pub(crate) fn give_up(&mut self, stats: &mut Stats) {
+    fn give_up(&mut self, stats: &mut Stats) {
         let unsent = self.unsent();
         (0..unsent).for_each(|_| stats.refused.add("shutdown"));
         self.replies.advance(unsent);
@@ -94,9 +103,22 @@ impl<S: DatagramSocket> Mailbox<S> {
         self.failing
     }
 
-    /// Answers what has arrived, within the budget of a visit. Only `WouldBlock` tells that nothing is left: an empty
+    /// Does what can be done within the budget of a visit. It has no deadline but after a visit that met nothing but errors.
+    pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
+        let status = self.serve(visit);
+        if self.cut || (visit.stopping && self.may_close()) {
+            self.give_up(visit.stats);
+            return Left { status: Status::Closed, deadline: Time::NEVER };
+        }
+        if self.failing {
+            return Left { status: Status::Waiting, deadline: visit.now.after(ERROR_PAUSE) };
+        }
+        Left { status, deadline: Time::NEVER }
+    }
+
+    /// Answers what has arrived. Only `WouldBlock` tells that nothing is left: an empty
     /// datagram is not the end, and an error is about one datagram (`udp(7)`), not about the socket.
-    pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Status {
+    fn serve(&mut self, visit: &mut Visit<'_>) -> Status {
         debug_assert!(visit.outbox.is_empty(), "output of somebody else");
         let mut budget = VISIT_DATAGRAMS_MAX;
         let mut failures = 0;

@@ -39,6 +39,8 @@ pub struct Endpoint {
     pub(crate) connections: usize,
     /// Open connections by address, for `max_connections_per_ip`.
     pub(crate) peers: Peers,
+    /// Open connections whose opening is not complete.
+    pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
     /// The limited log of bugs of the protocol.
@@ -58,6 +60,7 @@ impl Endpoint {
             service,
             connections: 0,
             peers: Peers::default(),
+            opening: 0,
             opens: None,
             bug_log: BugLog::default(),
         }
@@ -99,10 +102,10 @@ impl Endpoint {
         &self.stats
     }
 
-    /// The number of open connections.
+    /// The number of open connections, whether they have a protocol or not.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        (self.stats.accepted - self.stats.closed.total()) as usize
+        (self.stats.accepted - self.stats.closed.total()) as usize + self.opening
     }
 
     /// Logs a bug of the protocol, at a limited rate.

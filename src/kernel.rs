@@ -149,6 +149,15 @@ pub trait Transport {
     /// `WouldBlock` if the send buffer is full.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Whether a connect that was in progress (`connect(2)`, `EINPROGRESS`) has ended; asked after an event. A socket that was
+    /// accepted is connected.
+    ///
+    /// # Errors
+    /// Why the connect failed (`socket(7)`: `SO_ERROR`).
+    fn is_connected(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
     /// Sends our FIN once everything before it is sent (`shutdown(2)` with `SHUT_WR`).
     ///
     /// # Errors

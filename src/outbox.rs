@@ -83,6 +83,11 @@ impl Outbox {
         *self = Self { bytes, sent: 0 };
     }
 
+    /// Removes and returns the bytes after the first `from` pending ones.
+    pub(crate) fn split_off(&mut self, from: usize) -> Vec<u8> {
+        self.bytes.split_off(self.sent + from)
+    }
+
     /// Discards all bytes, and keeps the memory for the next visit.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
@@ -111,14 +116,6 @@ impl io::Write for Outbox {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-impl Outbox {
-    /// Removes and returns the bytes after the first `from` pending ones.
-    pub(crate) fn split_off(&mut self, from: usize) -> Vec<u8> {
-        self.bytes.split_off(self.sent + from)
     }
 }
 

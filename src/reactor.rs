@@ -45,12 +45,11 @@ use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio, Notice};
-use crate::limits::ERROR_PAUSE;
 use crate::listener::Listener;
 use crate::protocol::{ConnectionId, Place};
 use crate::registry::Registry;
 use crate::time::Time;
-use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
+use crate::visit::{Left, Lent, Moment, Mood, Visit};
 use crate::xray::{self, What};
 
 /// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
@@ -345,7 +344,7 @@ impl<K: Kernel> Reactor<K> {
         xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = connection.pending_bytes();
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
-        let Left { status, deadline } = connection.drive(&mut visit);
+        let left @ Left { status, deadline } = connection.drive(&mut visit);
         let moved =
             before.map(|(received, sent)| (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent));
         let errand = visit.errand.take();
@@ -356,40 +355,17 @@ impl<K: Kernel> Reactor<K> {
         if let Some((received, sent)) = moved {
             self.ledger.add(key, received, sent);
         }
-        if let Some(errand) = errand {
-            self.run_errand(key, errand);
-        }
-        match status {
-            Status::Waiting => self.deadlines.arm(key, deadline),
-            Status::Again => {
-                self.deadlines.arm(key, deadline);
-                self.queue_as(key, Class::Loud);
-            }
-            Status::WantsBuffer => {
-                self.deadlines.arm(key, deadline);
-                self.wait_for_buffer(key);
-            }
-            Status::Closed => self.queue_over(key),
-        }
+        self.settle(key, left, errand, Class::Loud);
         self.wake_buffer_waiters();
     }
 
     fn drive_mailbox(&mut self, key: u32) {
-        let cut = self.is_cut();
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
         xray::about(visit.place.id.token(), || What::Visit);
-        let status = mailbox.drive(&mut visit);
-        xray::record(|| recording::left(status, 0, Time::NEVER, visit.now));
-        let over = cut || (visit.stopping && mailbox.may_close());
-        let failing = mailbox.is_failing();
-        if over {
-            mailbox.give_up(visit.stats);
-            self.queue_over(key);
-        } else if failing {
-            self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));
-        } else if status == Status::Again {
-            self.queue(key);
-        }
+        let left @ Left { status, deadline } = mailbox.drive(&mut visit);
+        let errand = visit.errand.take();
+        xray::record(|| recording::left(status, 0, deadline, visit.now));
+        self.settle(key, left, errand, Class::Door);
     }
 
     /// Whether all connections together have too much output pending.

@@ -20,7 +20,7 @@
 //! 2. Then the faults stop, and every honest client that no fault has hit must get its complete and correct answer.
 //! 3. Finally the server is stopped, and nothing may be left.
 //!
-//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `settings`, `network`;
+//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`;
 //! `tale`, `clients`, `disk`, and `world`, which contains them; the server's side of the network (`streams`,
 //! `datagrams`, `kernel`); `checks`; and `run`.
 
@@ -31,6 +31,7 @@ mod datagrams;
 mod disk;
 mod kernel;
 mod network;
+mod openings;
 mod random;
 mod run;
 mod settings;

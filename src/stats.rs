@@ -69,11 +69,11 @@ impl fmt::Display for Tally {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections accepted.
+    /// Connections accepted: each got its protocol.
     pub accepted: u64,
     /// Connections closed, by reason.
     pub closed: Tally,
-    /// Refusals, by reason. Over TCP: connections that were closed at once; requests; and connections that ended before
+    /// Refusals, by reason. Over TCP: connections that got no protocol; requests; and connections that ended before
     /// they were accepted, by the name of the errno. Over UDP: datagrams without an answer, which the log calls
     /// dropped. The reasons are those of the protocol; `no answer` if the protocol handled the datagram without an
     /// answer; `too long`, `source port 0`, and `bug` if it panicked; `send error` and `shutdown` if the answer could

@@ -33,6 +33,7 @@ mod conversation;
 mod every;
 mod memory_disk;
 mod script;
+mod stage;
 mod wire;
 
 use std::time::Instant;

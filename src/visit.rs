@@ -75,7 +75,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) stopping: bool,
     /// Bytes of output that the kernel took.
     pub(crate) written: usize,
-    /// What is asked of the loop, once the visit has ended.
+    /// What is asked of the loop, once the visit has ended. It is here and not in [`Left`], because a job in that would make each
+    /// visit return its result through memory.
     pub(crate) errand: Option<Errand>,
 }
 

@@ -80,7 +80,7 @@ fn the_same_seed_is_the_same_run() {
 
 /// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
-const TROUBLE: [&str; 45] = [
+const TROUBLE: [&str; 49] = [
     // The network and the kernel.
     "a short read",
     "a short write",
@@ -121,6 +121,11 @@ const TROUBLE: [&str; 45] = [
     "idle",
     "request timeout",
     "write timeout",
+    // What comes before a protocol.
+    "an opening",
+    "an opening with a layer",
+    "no header",
+    "opening timeout",
     // Other ends.
     "eof",
     "finished",

@@ -29,6 +29,26 @@ impl<T: Transport> Line<T> {
         Self { transport, ready, peer_finished: false }
     }
 
+    /// A socket whose connect is in progress. Nothing is done with it before an event.
+    pub(super) fn connecting(transport: T) -> Self {
+        Self { transport, ready: Readiness::default(), peer_finished: false }
+    }
+
+    /// Asks how the connect ended. Returns whether it has: while it is in progress, an edge is owed.
+    ///
+    /// # Errors
+    /// It has failed.
+    pub(super) fn is_connected(&mut self) -> io::Result<bool> {
+        let connected = match attempt(|| self.transport.is_connected()) {
+            Attempt::Done(connected) => connected,
+            Attempt::WouldBlock => false,
+            Attempt::Failed(error) => return Err(error),
+        };
+        self.ready.readable = connected;
+        self.ready.writable = connected;
+        Ok(connected)
+    }
+
     /// An event came.
     pub(super) fn note_ready(&mut self, readiness: Readiness) {
         self.ready.readable |= readiness.readable;

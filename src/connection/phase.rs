@@ -168,7 +168,8 @@ impl<T: Transport> Connection<T> {
             Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
             _ => CloseReason::Shutdown,
         };
-        let (remains, mut bug) = self.held.map_or((None, None), |held| (held.remains, held.bug));
+        let (remains, mut bug, layered) =
+            self.held.map_or((None, None, None), |held| (held.remains, held.bug, held.layered));
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
         xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
@@ -176,6 +177,11 @@ impl<T: Transport> Connection<T> {
         let dropped = catch(move || drop(protocol));
         if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {
             bug.get_or_insert_with(|| format!("it panicked when it was told of the end{}", panicked.detail()).into());
+        }
+        if let Some(layered) = layered
+            && let Err(panicked) = catch(move || drop(layered))
+        {
+            bug.get_or_insert_with(|| format!("its layer panicked when it was dropped{}", panicked.detail()).into());
         }
         let last = match (told.unwrap_or(None), remains) {
             (None, None) => None,

@@ -1,21 +1,33 @@
 //! The life of a connection as a table: which phase may follow which, and when.
 
-use crate::xray::Phase::{self, Closed, Conversing, Flushing, Lingering, Speaking, Storing, Working};
+use crate::xray::Phase::{
+    self, Closed, Connecting, Conversing, Flushing, Lingering, Opening, Sending, Speaking, Storing, Working,
+};
 
 /// What ends a connection at once, whatever it is in the middle of.
-const BROKEN: &str = "broken, reset by us, or a bug of the protocol";
+const BROKEN: &str = "broken, reset by us, or a bug of the protocol or its layer";
 /// What ends a connection in order, whatever it is in the middle of.
 const EXPIRED: &str = "a deadline has passed";
 
 /// From a phase, to the next one, when. No other change of phase happens; debug builds check each.
 const TRANSITIONS: &[(Phase, Phase, &str)] = &[
+    (Connecting, Opening, "the kernel has connected the socket"),
+    (Connecting, Closed, "the connect fails, the deadline of the opening passes, or we stop"),
+    (Opening, Sending, "the opener is done"),
+    (
+        Opening,
+        Closed,
+        "the opener refuses, has a bug or reads too much, the peer finishes, the deadline passes, broken, or we stop",
+    ),
+    (Sending, Conversing, "everything is sent, and the service accepts the peer"),
+    (Sending, Closed, "a limit or the service refuses the peer, the deadline passes, broken, or cut"),
     (Conversing, Working, "the protocol asks for a job"),
     (Conversing, Storing, "the protocol asks for bytes to be stored"),
     (Conversing, Speaking, "the protocol has more to say than there is room for"),
     (
         Conversing,
         Flushing,
-        "the protocol or the peer finishes, the protocol refuses, no worker takes a job, a deadline passes, or we stop",
+        "the protocol or the peer finishes, the protocol or its layer refuses, no worker takes a job, a deadline passes, or we stop",
     ),
     (Conversing, Closed, BROKEN),
     (Working, Conversing, "the result has come, and there is room for the answer; or no worker takes the job"),
@@ -23,13 +35,13 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     (Working, Closed, BROKEN),
     (Storing, Conversing, "the upload is complete or has failed, and there is room for the answer"),
     (Storing, Working, "no worker takes the bytes: the refusal is handled like that of a job"),
-    (Storing, Flushing, EXPIRED),
+    (Storing, Flushing, "a deadline has passed, or the layer cannot open what came"),
     (Storing, Closed, BROKEN),
     (Speaking, Conversing, "there is room"),
     (Speaking, Flushing, EXPIRED),
     (Speaking, Closed, BROKEN),
     (Flushing, Lingering, "everything is sent, and our FIN"),
-    (Flushing, Closed, "everything is sent, and the peer has finished; or broken or reset by us"),
+    (Flushing, Closed, "everything is sent, and the peer has finished; or broken, reset by us, or a bug of the layer"),
     (Lingering, Closed, "the peer has finished, linger_timeout has passed, or broken or reset by us"),
 ];
 

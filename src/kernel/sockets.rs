@@ -141,6 +141,17 @@ impl Transport for Stream {
         self.0.try_io(|| Ok(net::send(&self.0, bytes, SEND)?))
     }
 
+    fn is_connected(&self) -> io::Result<bool> {
+        let error = xray::answered(self.0.take_error(), || Call::GetError)?;
+        // Without an error the socket is connected or still connecting, and only the name of the peer tells which (mio's
+        // documentation of `TcpStream::connect`).
+        match error.map_or_else(|| self.0.peer_addr(), Err) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.0.shutdown(Shutdown::Write)
     }
@@ -176,6 +187,13 @@ impl ReturnValue for OwnedFd {
     }
 }
 
+/// The error that was pending, if there was one, as `getsockopt(2)` stores it.
+impl ReturnValue for Option<io::Error> {
+    fn number(&self) -> i32 {
+        self.as_ref().and_then(io::Error::raw_os_error).unwrap_or(0)
+    }
+}
+
 impl ReturnValue for OFlags {
     fn number(&self) -> i32 {
         self.bits() as i32
@@ -204,4 +222,12 @@ pub(super) fn descriptors_free() -> Option<usize> {
     let soft = getrlimit(Resource::Nofile).current.and_then(|soft| usize::try_from(soft).ok());
     let open = std::fs::read_dir("/dev/fd").map_or(OPEN_IF_UNKNOWN, Iterator::count);
     Some(soft.unwrap_or(usize::MAX).saturating_sub(open))
+}
+
+#[cfg(test)]
+impl Stream {
+    /// A socket whose connect is in progress.
+    pub(crate) fn connecting(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self(TcpStream::connect(address)?))
+    }
 }

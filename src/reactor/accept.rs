@@ -2,9 +2,8 @@
 
 use std::io;
 
+use super::open::Before;
 use super::{Owner, Reactor, Slot};
-use crate::connection::Connection;
-use crate::connection::opening::{Opened, Opening};
 use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
@@ -119,64 +118,17 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Makes a connection of what was accepted. Returns whether it was let in.
-    fn admit(&mut self, listener: u32, mut stream: K::Stream, peer: &Peer) -> bool {
+    /// Takes in what was accepted. Returns whether it was let in.
+    fn admit(&mut self, listener: u32, stream: K::Stream, peer: &Peer) -> bool {
         let index = self.slots[listener as usize].endpoint;
-        let token = self.next_token();
-        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
-        let opens = self.endpoints[index].opens;
-        if opens.is_none() && !self.admits(index, peer) {
-            self.refuse(index, stream, "max_connections_per_ip");
-            return false;
-        }
-        // Rule 3: registered once; no request registers anything.
-        if let Err(error) = self.kernel.register(&mut stream, token) {
-            log::debug!("a connection cannot be registered: {error}");
-            self.turn_away(index, stream, peer, "cannot be registered");
-            return false;
-        }
-        let now = self.moment.now;
-        let owner = match opens {
-            Some(opens) => Owner::Opening(Box::new(Opening::new(stream, peer, opens, now))),
-            None => match self.connect(index, peer) {
-                Ok(protocol) => {
-                    let limits = &self.endpoints[index].limits;
-                    Owner::Connection(Connection::new(Opened::at_once(stream, peer), protocol, limits, now))
-                }
-                Err(why) => {
-                    self.turn_away(index, stream, peer, why.reason);
-                    self.tell_not_served(index, token, peer, &why);
-                    return false;
-                }
-            },
-        };
-        let endpoint = &mut self.endpoints[index];
-        endpoint.stats.accepted += 1;
-        endpoint.connections += 1;
-        self.totals.descriptors += endpoint.descriptors();
-        if self.is_stopping()
+        let before = self.endpoints[index].opens.map_or(Before::Nothing, Before::Opening);
+        let admitted = self.take_in(index, stream, peer, before);
+        if admitted
+            && self.is_stopping()
             && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
         {
             listener.accepted_while_stopping += 1;
         }
-        log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
-        self.insert(token, index, owner);
-        self.greet(token.slot);
-        true
-    }
-
-    /// Refuses a peer that has a place among those of its address already, unless it is not known yet who it is.
-    fn turn_away(&mut self, endpoint: u16, stream: K::Stream, peer: &Peer, reason: &'static str) {
-        if self.endpoints[endpoint].opens.is_none() {
-            self.endpoints[endpoint].peers.leave(peer);
-        }
-        self.refuse(endpoint, stream, reason);
-    }
-
-    /// Closes what was accepted and will not be served.
-    fn refuse(&mut self, endpoint: u16, stream: K::Stream, reason: &'static str) {
-        self.endpoints[endpoint].stats.refused.add(reason);
-        self.kernel.close(stream);
-        xray::record(|| What::Closed(reason));
+        admitted
     }
 }

@@ -3,10 +3,11 @@
 
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Rounded;
+use crate::budget::Class;
 use crate::bulk::Returned;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, NoWorker, Panicked, Token, Waiting};
-use crate::visit::Errand;
+use crate::visit::{Errand, Left, Status};
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
@@ -50,10 +51,31 @@ impl<K: Kernel> Reactor<K> {
         self.wake_buffer_waiters();
     }
 
-    /// Does what a visit has asked for.
-    pub(super) fn run_errand(&mut self, key: u32, errand: Errand) {
+    /// Does what a visit of any owner came to: its errand, its deadline and its next visit, which is one of `again` if its budget
+    /// was used up. Each visit of a connection ends here: a call would cost it twenty instructions.
+    #[inline(always)]
+    pub(super) fn settle(&mut self, key: u32, Left { status, deadline }: Left, errand: Option<Errand>, again: Class) {
+        self.run_errand(key, errand);
+        match status {
+            Status::Waiting => self.deadlines.arm(key, deadline),
+            Status::Again => {
+                self.deadlines.arm(key, deadline);
+                self.queue_as(key, again);
+            }
+            Status::WantsBuffer => {
+                self.deadlines.arm(key, deadline);
+                self.wait_for_buffer(key);
+            }
+            Status::Closed => self.queue_over(key),
+        }
+    }
+
+    /// Does what a visit has asked for, if anything.
+    #[inline]
+    pub(super) fn run_errand(&mut self, key: u32, errand: Option<Errand>) {
         match errand {
-            Errand::Job(job) => self.submit(key, job),
+            Some(Errand::Job(job)) => self.submit(key, job),
+            None => {}
         }
     }
 

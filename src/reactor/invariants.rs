@@ -3,6 +3,7 @@
 use super::{Owner, Reactor};
 use crate::bulk::Buffers;
 use crate::connection::Claim;
+use crate::connection::opening::Opens;
 use crate::kernel::{Kernel, Token};
 use crate::time::Time;
 
@@ -12,6 +13,8 @@ pub(crate) struct Census {
     pub(crate) listeners: usize,
     pub(crate) mailboxes: usize,
     pub(crate) connections: usize,
+    /// Those of them that have no protocol yet.
+    pub(crate) openings: usize,
     /// Slots of connections that are over but for their last job.
     pub(crate) remains: usize,
     /// Jobs whose results are awaited.
@@ -68,9 +71,10 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Owner::Opening(opening) => {
                     census.connections += 1;
-                    if !slot.queued && self.deadlines.at(key as u32) > opening.deadline() {
-                        return Err(format!("slot {key} opens without a deadline"));
-                    }
+                    census.openings += 1;
+                    census.pending_bytes += opening.pending_bytes();
+                    let checked = opening.check_waiting(slot.queued, self.deadlines.at(key as u32));
+                    checked.map_err(|broken| format!("slot {key}: {broken}"))?;
                 }
                 Owner::Remains(_) => {
                     census.remains += 1;
@@ -110,10 +114,16 @@ impl<K: Kernel> Reactor<K> {
         self.lent.buffers = Buffers::new(most);
     }
 
+    /// Makes all connections open like this, in a simulation.
+    pub(crate) fn open_with(&mut self, opens: Opens) {
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.opens = Some(opens));
+    }
+
     /// What the connections that wait claim of their sockets.
     pub(crate) fn claims(&self) -> impl Iterator<Item = (Token, Claim)> {
         self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
             Owner::Connection(connection) => Some((slot.token(key as u32), connection.claim())),
+            Owner::Opening(opening) => Some((slot.token(key as u32), opening.claim())),
             _ => None,
         })
     }
@@ -133,12 +143,14 @@ impl<K: Kernel> Reactor<K> {
     fn check_sums(&self, census: &Census) -> Result<(), String> {
         let lives = |key: u32| self.slots.contains(key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.connections).sum();
+        let opening: usize = self.endpoints.iter().map(|endpoint| endpoint.opening).sum();
         let visits = !self.queues.are_empty();
         let served = census.buffer_waiters == 0 || self.lent.buffers.free() == 0 || visits;
         let rules = [
             (self.queues.iter().all(lives), "a queue names a slot that is free"),
             (self.lent.outbox.is_empty(), "output is left in the outbox that all share"),
             (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),
+            (opening == census.openings, "the connections without a protocol do not add up"),
             (open == census.connections + census.remains, "the open connections do not add up"),
             (served, "an upload waits for a buffer although there is one, and nobody is about to wake it"),
             (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),

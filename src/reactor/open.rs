@@ -1,27 +1,112 @@
-//! From a socket to a connection with its protocol: each way to a socket leads here.
+//! From a socket to a connection with its protocol: each way to a socket leads here, whether it was accepted, connects or was
+//! adopted.
+//!
+//! Each socket is counted once. It is `accepted` when it gets its protocol, and `closed` by reason when that connection ends. A socket
+//! that gets none is `refused` by reason: by a limit, by its service, by its opening, or because it cannot be registered.
 
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Count;
+use crate::budget::Class;
 use crate::connection::Connection;
-use crate::connection::opening::Visited;
-use crate::kernel::{Kernel, Token};
+use crate::connection::opening::{Opened, Opening, Opens, Visited};
+use crate::kernel::Kernel;
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::{CloseReason, Refusal, StreamProtocol};
-use crate::visit::{Left, Status};
+use crate::visit::Left;
 use crate::xray::{self, What};
 
+/// What comes before the protocol of a socket.
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// An opening.
+    Opening(Opens),
+    /// An opening that begins with a connect in progress.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no part of the server connects yet, but its tests"))]
+    Connect(Opens),
+}
+
 /// Why a peer gets no protocol.
-pub(super) struct NotServed {
+struct NotServed {
     /// The name of the counter.
-    pub(super) reason: &'static str,
+    reason: &'static str,
     /// What the service did, if it panicked.
     bug: Option<String>,
 }
 
+impl From<&'static str> for NotServed {
+    fn from(reason: &'static str) -> Self {
+        Self { reason, bug: None }
+    }
+}
+
 impl<K: Kernel> Reactor<K> {
+    /// Takes a socket into a slot. `peer` is the one that the kernel names. Returns whether it was let in.
+    pub(super) fn take_in(&mut self, index: u16, mut stream: K::Stream, peer: &Peer, before: Before) -> bool {
+        let token = self.next_token();
+        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
+        let is_direct = matches!(before, Before::Nothing);
+        if is_direct && !self.admits(index, peer) {
+            self.refuse(index, stream, "max_connections_per_ip");
+            return false;
+        }
+        // Rule 3: registered once; no request registers anything.
+        if let Err(error) = self.kernel.register(&mut stream, token) {
+            log::debug!("a connection cannot be registered: {error}");
+            if is_direct {
+                self.endpoints[index].peers.leave(peer);
+            }
+            self.refuse(index, stream, "cannot be registered");
+            return false;
+        }
+        let now = self.moment.now;
+        let owner = match before {
+            Before::Nothing => match self.connect(index, peer) {
+                Ok(protocol) => self.accepted(index, Opened::at_once(stream, peer), protocol),
+                Err(why) => {
+                    self.refuse(index, stream, why.reason);
+                    // The connection has been closed, so that the last records show its end.
+                    if let Some(bug) = &why.bug {
+                        self.endpoints[index].tell_bug(now, token, Some(peer), bug);
+                    }
+                    return false;
+                }
+            },
+            Before::Opening(opens) => self.opens(index, Opening::new(stream, peer, opens, now)),
+            Before::Connect(opens) => self.opens(index, Opening::connecting(stream, peer, opens, now)),
+        };
+        let endpoint = &mut self.endpoints[index];
+        endpoint.connections += 1;
+        self.totals.descriptors += endpoint.descriptors();
+        log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
+        self.insert(token, index, owner);
+        self.greet(token.slot);
+        true
+    }
+
+    /// The owner of a socket that opens.
+    fn opens(&mut self, endpoint: u16, opening: Opening<K::Stream>) -> Owner<K> {
+        self.endpoints[endpoint].opening += 1;
+        Owner::Opening(Box::new(opening))
+    }
+
+    /// The owner of a socket that has a protocol.
+    fn accepted(&mut self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
+        let endpoint = &mut self.endpoints[endpoint];
+        endpoint.stats.accepted += 1;
+        Owner::Connection(Connection::new(opened, protocol, &endpoint.limits, self.moment.now))
+    }
+
+    /// Closes a socket that has no slot yet and will not be served.
+    fn refuse(&mut self, endpoint: u16, stream: K::Stream, reason: &'static str) {
+        self.endpoints[endpoint].stats.refused.add(reason);
+        self.kernel.close(stream);
+        xray::record(|| What::Closed(reason));
+    }
+
     /// Whether one more peer of that address is within the limit. If so, it is counted.
-    pub(super) fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
+    fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
         let endpoint = &mut self.endpoints[endpoint];
         match endpoint.limits.max_connections_per_ip {
             Some(most) if !endpoint.peers.admit(peer, most) => {
@@ -33,45 +118,37 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Has the service make a protocol for `peer`.
+    /// Makes a protocol for `peer`, which has been counted.
     ///
     /// # Errors
-    /// The service refuses the peer, or has panicked.
-    pub(super) fn connect(&self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
-        let endpoint = &self.endpoints[endpoint];
+    /// The service refuses the peer, or has panicked: the peer counts no more.
+    fn connect(&mut self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
+        let endpoint = &mut self.endpoints[endpoint];
         let service = endpoint.service.as_ref();
-        match catch(|| service.map(|service| (service.connect)(peer))) {
-            Ok(Some(Ok(protocol))) => Ok(protocol),
+        let why = match catch(|| service.map(|service| (service.connect)(peer))) {
+            Ok(Some(Ok(protocol))) => return Ok(protocol),
             Ok(Some(Err(Refusal(reason)))) => {
                 log::debug!("{}: closed {peer}: refused: {reason}", endpoint.name());
-                Err(NotServed { reason, bug: None })
+                reason.into()
             }
             connected => {
                 let detail = connected.err().unwrap_or_default();
                 let bug = format!("it panicked for a new connection{}", detail.detail());
-                Err(NotServed { reason: "bug", bug: Some(bug) })
+                NotServed { reason: "bug", bug: Some(bug) }
             }
-        }
-    }
-
-    /// Logs why a peer is not served, if that is a bug of the service. The connection has been closed, so that the last records
-    /// show its end.
-    pub(super) fn tell_not_served(&mut self, endpoint: u16, who: Token, peer: &Peer, why: &NotServed) {
-        if let Some(bug) = &why.bug {
-            self.endpoints[endpoint].tell_bug(self.moment.now, who, Some(peer), bug);
-        }
+        };
+        endpoint.peers.leave(peer);
+        Err(why)
     }
 
     /// Lets the protocol of a new connection speak first; nothing happens yet if it opens still.
-    pub(super) fn greet(&mut self, key: u32) {
+    fn greet(&mut self, key: u32) {
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(key) {
             xray::about(visit.place.id.token(), || What::Visit);
             connection.open(&mut visit);
             let errand = visit.errand.take();
             self.totals.pending_bytes += connection.pending_bytes();
-            if let Some(errand) = errand {
-                self.run_errand(key, errand);
-            }
+            self.run_errand(key, errand);
         }
     }
 
@@ -80,51 +157,56 @@ impl<K: Kernel> Reactor<K> {
         let Some((Owner::Opening(opening), mut visit)) = self.visit(key) else { return };
         let now = visit.now;
         xray::about(visit.place.id.token(), || What::Visit);
-        let Visited::Left(Left { status, deadline }) = opening.drive(&mut visit) else {
-            return self.complete(key);
-        };
-        xray::record(move || super::recording::left(status, 0, deadline, now));
-        match status {
-            Status::Closed => return self.queue_over(key),
-            Status::Again => self.queue(key),
-            Status::Waiting | Status::WantsBuffer => {}
+        let pending_before = opening.pending_bytes();
+        let visited = opening.drive(&mut visit);
+        let errand = visit.errand.take();
+        let pending_after = opening.pending_bytes();
+        self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
+        match visited {
+            Visited::Left(left @ Left { status, deadline }) => {
+                xray::record(move || super::recording::left(status, pending_after, deadline, now));
+                self.settle(key, left, errand, Class::Loud);
+            }
+            Visited::Complete => {
+                self.run_errand(key, errand);
+                self.complete(key);
+            }
         }
-        self.deadlines.arm(key, deadline);
     }
 
     /// The opening is complete: only now is it known who the peer is.
     fn complete(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
-        let (index, who) = (slot.endpoint, slot.token(key));
+        let index = slot.endpoint;
         let Owner::Opening(opening) = &slot.owner else { return };
         let peer = opening.peer();
-        let connected = if self.admits(index, &peer) {
-            let connected = self.connect(index, &peer);
-            if connected.is_err() {
-                self.endpoints[index].peers.leave(&peer);
-            }
-            connected
-        } else {
-            Err(NotServed { reason: "max_connections_per_ip", bug: None })
-        };
-        let slot = &mut self.slots[key as usize];
-        let Owner::Opening(mut opening) = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) else {
-            return;
+        let connected = match self.admits(index, &peer) {
+            true => self.connect(index, &peer),
+            false => Err("max_connections_per_ip".into()),
         };
         match connected {
             Ok(protocol) => {
-                let limits = &self.endpoints[index].limits;
-                let connection = Connection::new(opening.into_opened(), protocol, limits, self.moment.now);
-                slot.owner = Owner::Connection(connection);
+                let slot = &mut self.slots[key as usize];
+                let before = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last));
+                let Owner::Opening(opening) = before else { return };
+                self.endpoints[index].opening -= 1;
+                let owner = self.accepted(index, opening.into_opened(), protocol);
+                self.slots[key as usize].owner = owner;
                 self.greet(key);
                 // What came behind the opening is owed no event.
                 self.queue(key);
             }
-            Err(why) => {
-                opening.cut(CloseReason::Refused(why.reason));
-                slot.owner = Owner::Opening(opening);
+            Err(NotServed { reason, bug }) => {
+                if let Owner::Opening(opening) = &mut self.slots[key as usize].owner {
+                    let is_bug = bug.is_some();
+                    let closed = if is_bug {
+                        CloseReason::Bug("it panicked for a new connection")
+                    } else {
+                        CloseReason::Refused(reason)
+                    };
+                    opening.cut(closed, bug);
+                }
                 self.queue_over(key);
-                self.tell_not_served(index, who, &peer, &why);
             }
         }
     }

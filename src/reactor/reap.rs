@@ -48,6 +48,7 @@ impl<K: Kernel> Reactor<K> {
                 let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
                 self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);
+                self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());
                 self.say_goodbye(key, &peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
@@ -56,10 +57,14 @@ impl<K: Kernel> Reactor<K> {
                 }
             }
             Owner::Opening(opening) => {
+                self.totals.pending_bytes -= opening.pending_bytes();
                 let peer = opening.peer();
-                let (socket, reason) = opening.end();
-                self.kernel.close(socket);
-                self.say_goodbye(key, &peer, reason, None);
+                let Ended { transport, reason, bug, .. } = opening.end();
+                self.kernel.close(transport);
+                let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
+                endpoint.opening -= 1;
+                endpoint.stats.refused.add(reason.name());
+                self.say_goodbye(key, &peer, reason, bug.as_deref());
                 self.release(key);
             }
             Owner::Remains(_) => self.release(key),
@@ -86,7 +91,6 @@ impl<K: Kernel> Reactor<K> {
     fn say_goodbye(&mut self, key: u32, peer: &Peer, reason: CloseReason, bug: Option<&str>) {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint];
-        endpoint.stats.closed.add(reason.name());
         xray::record(|| What::Closed(reason.text()));
         log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };

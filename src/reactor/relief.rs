@@ -32,6 +32,14 @@ impl<K: Kernel> Reactor<K> {
         let mut pending = self.totals.pending_bytes;
         for (key, slot) in &mut self.slots {
             let token = slot.token(key as u32);
+            if let Owner::Opening(opening) = &slot.owner {
+                if opening.is_over() {
+                    pending -= opening.pending_bytes();
+                } else if opening.pending_bytes() > 0 {
+                    // The kernel takes what an opening says at once, unless its peer does not read.
+                    readers.push((Reverse((0, opening.deadline())), opening.pending_bytes(), key as u32));
+                }
+            }
             let Owner::Connection(connection) = &mut slot.owner else { continue };
             if connection.is_over() {
                 pending -= connection.pending_bytes();
@@ -55,7 +63,11 @@ impl<K: Kernel> Reactor<K> {
     fn cut_reader(&mut self, key: u32) {
         let slot = &mut self.slots[key as usize];
         let token = slot.token(key);
-        if let Owner::Connection(connection) = &mut slot.owner {
+        if let Owner::Opening(opening) = &mut slot.owner {
+            xray::about(token, || What::Visit);
+            opening.cut(CloseReason::OutputTotal, None);
+            self.queue(key);
+        } else if let Owner::Connection(connection) = &mut slot.owner {
             let limits = &self.endpoints[slot.endpoint].limits;
             let why = connection.why(limits, self.moment.now, slot.wants_buffer);
             log::debug!("{}: cut, because all together have too much output: {why:#}", connection.peer());

@@ -74,8 +74,11 @@ impl<K: Kernel> Reactor<K> {
         xray::about(LOOP, || What::Stopping { cut: true });
         for (key, slot) in &mut self.slots {
             let token = slot.token(key as u32);
+            if let Owner::Mailbox(mailbox) = &mut slot.owner {
+                mailbox.cut();
+            }
             if let Owner::Opening(opening) = &mut slot.owner {
-                opening.cut(CloseReason::Shutdown);
+                opening.cut(CloseReason::Shutdown, None);
             }
             if let Owner::Connection(connection) = &mut slot.owner {
                 xray::about(token, || What::Visit);

@@ -1,12 +1,16 @@
 //! The loop over real sockets, in what no configuration reaches yet.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::Reactor;
+use super::open::Before;
 use crate::config::Config;
-use crate::connection::tests::opening::OPENS;
+use crate::connection::opening::{Opener, Opens, Progress};
+use crate::connection::tests::opening::{OPENS, SPEAKS, TIMEOUT};
+use crate::kernel::Stream;
+use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Context, Refusal, Reply, Step, StreamProtocol, Within};
 use crate::registry::Registry;
 use crate::stats::Stats;
@@ -33,8 +37,12 @@ impl StreamProtocol for Who {
 fn server(limits: &str) -> Reactor {
     let mut registry = Registry::empty();
     registry.stream_fn("who", "Says who the peer is.", "true", |peer| {
-        let allowed = peer.ip() != Some([192, 0, 2, 66].into());
-        if allowed { Ok(Who) } else { Err(Refusal("not that one")) }
+        let last = peer.ip().map(|ip| ip.to_string().rsplit('.').next().map(str::to_owned));
+        match last.flatten().as_deref() {
+            Some("66") => Err(Refusal("not that one")),
+            Some("67") => std::panic::resume_unwind(Box::new("on purpose")),
+            _ => Ok(Who),
+        }
     });
     let text =
         format!(r#"{{ "listeners": [{{ "listen": "tcp://127.0.0.1:0", "protocol": "who" }}], "limits": {limits} }}"#);
@@ -62,8 +70,8 @@ fn turn_until(reactor: &mut Reactor, done: impl Fn(&Reactor) -> bool) {
 
 /// What a peer gets from a server that turns until it has closed.
 fn told(reactor: &mut Reactor, mut peer: TcpStream) -> String {
-    let all_closed = |stats: &Stats| stats.accepted > 0 && stats.closed.total() == stats.accepted;
-    turn_until(reactor, |reactor| all_closed(stats(reactor)));
+    let was_there = |stats: &Stats| stats.accepted + stats.refused.total() > 0;
+    turn_until(reactor, |reactor| was_there(stats(reactor)) && reactor.endpoints()[0].open_connections() == 0);
     let mut told = String::new();
     // One that is refused is reset.
     let _ = peer.read_to_string(&mut told);
@@ -74,10 +82,10 @@ fn told(reactor: &mut Reactor, mut peer: TcpStream) -> String {
 fn a_protocol_starts_after_the_opening_and_gets_the_bytes_behind_it() {
     let mut reactor = server("{}");
     let mut peer = connect(&reactor);
-    turn_until(&mut reactor, |reactor| stats(reactor).accepted == 1);
+    turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 1);
     peer.write_all(b"from 192.0.2.").expect("a connection");
     turn_until(&mut reactor, |reactor| stats(reactor).received_bytes == 13);
-    assert_eq!(stats(&reactor).sent_bytes, 0, "the protocol has not spoken");
+    assert_eq!((stats(&reactor).sent_bytes, stats(&reactor).accepted), (0, 0), "the protocol has not spoken");
     peer.write_all(b"5:80\nrest").expect("a connection");
     peer.shutdown(std::net::Shutdown::Write).expect("a connection");
     assert_eq!(told(&mut reactor, peer), "welcome\n192.0.2.5:80\nrest");
@@ -92,12 +100,14 @@ fn a_peer_is_admitted_by_the_address_that_its_opening_says() {
     for (line, reason) in [
         ("from 192.0.2.5:81\n", "max_connections_per_ip"),
         ("from 192.0.2.66:80\n", "not that one"),
+        ("from 192.0.2.67:80\n", "bug"),
         ("hello\n", "no address"),
     ] {
-        let closed = stats(&reactor).closed.count(reason);
+        let refused = stats(&reactor).refused.count(reason);
         let mut peer = connect(&reactor);
         peer.write_all(line.as_bytes()).expect("a connection");
-        turn_until(&mut reactor, |reactor| stats(reactor).closed.count(reason) > closed);
+        turn_until(&mut reactor, |reactor| stats(reactor).refused.count(reason) > refused);
+        assert_eq!((stats(&reactor).accepted, stats(&reactor).closed.total()), (1, 0), "{reason} is counted once");
     }
     // Another address, and the refused one, have their places still.
     let mut other = connect(&reactor);
@@ -111,18 +121,136 @@ fn a_peer_is_admitted_by_the_address_that_its_opening_says() {
 #[test]
 fn an_opening_that_takes_too_long_is_closed_and_counted() {
     let mut reactor = server("{}");
-    reactor.endpoints[0].opens = Some(crate::connection::opening::Opens { timeout: Duration::from_millis(1), ..OPENS });
+    reactor.endpoints[0].opens = Some(Opens { timeout: Duration::from_millis(1), ..OPENS });
     let peer = connect(&reactor);
     assert_eq!(told(&mut reactor, peer), "");
-    assert_eq!(stats(&reactor).closed.count(CloseReason::OpeningTimeout.name()), 1);
+    assert_eq!(stats(&reactor).refused.count(CloseReason::OpeningTimeout.name()), 1);
 }
 
 #[test]
 fn a_stop_ends_what_opens() {
     let mut reactor = server("{}");
     let _peer = connect(&reactor);
-    turn_until(&mut reactor, |reactor| stats(reactor).accepted == 1);
+    turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 1);
     reactor.handle().stop();
-    turn_until(&mut reactor, |reactor| stats(reactor).closed.total() == 1);
-    assert_eq!(stats(&reactor).closed.count(CloseReason::Shutdown.name()), 1);
+    turn_until(&mut reactor, |reactor| stats(reactor).refused.total() == 1);
+    assert_eq!(stats(&reactor).refused.count(CloseReason::Shutdown.name()), 1);
+}
+
+#[test]
+fn a_peer_that_is_refused_is_counted_alike_with_an_opening_and_without() {
+    let counts = |opens: Option<Opens>| {
+        let mut reactor = server(r#"{ "max_connections_per_ip": 1 }"#);
+        reactor.endpoints[0].opens = opens;
+        let peers: Vec<_> = (0..3)
+            .map(|_| {
+                let mut peer = connect(&reactor);
+                peer.write_all(b"from 127.0.0.1:80\n").expect("a connection");
+                peer
+            })
+            .collect();
+        turn_until(&mut reactor, |reactor| stats(reactor).refused.total() == 2 && stats(reactor).accepted == 1);
+        let refused = stats(&reactor).refused.to_string();
+        drop(peers);
+        turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 0);
+        (refused, stats(&reactor).accepted, stats(&reactor).closed.total())
+    };
+    assert_eq!(counts(None), ("2 (max_connections_per_ip 2)".to_owned(), 1, 1));
+    assert_eq!(counts(Some(OPENS)), counts(None));
+}
+
+/// Takes in a socket that connects to `to`.
+fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
+    let stream = Stream::connecting(to).expect("a socket");
+    assert!(reactor.take_in(0, stream, &to.into(), Before::Connect(SPEAKS)));
+    assert_eq!(reactor.endpoints()[0].open_connections(), 1);
+}
+
+#[test]
+fn a_socket_that_connects_opens_and_gets_its_protocol_like_one_that_was_accepted() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("an address");
+    let mut reactor = server("{}");
+    connect_to(&mut reactor, address);
+    let (mut peer, _) = other.accept().expect("the kernel connects");
+    peer.write_all(b"echo").expect("a connection");
+    peer.shutdown(std::net::Shutdown::Write).expect("a connection");
+    assert_eq!(told(&mut reactor, peer), format!("hello\n{address}\necho"));
+    assert_eq!((stats(&reactor).accepted, stats(&reactor).refused.total()), (1, 0));
+}
+
+#[test]
+fn a_connect_that_the_other_machine_refuses_ends_its_socket_and_is_counted() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("an address");
+    drop(other);
+    let mut reactor = server("{}");
+    connect_to(&mut reactor, address);
+    turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 0);
+    assert_eq!(stats(&reactor).refused.to_string(), "1 (socket error 1)");
+    assert_eq!((stats(&reactor).accepted, stats(&reactor).sent_bytes), (0, 0));
+}
+
+/// More than the kernel takes of a peer that does not read.
+const MUCH: usize = 32 << 20;
+
+/// Says much, and goes on.
+struct Much;
+
+impl Opener for Much {
+    fn on_connected(&mut self, out: &mut Outbox) -> Result<Progress, Refusal> {
+        out.extend_from_slice(&vec![b'x'; MUCH]);
+        Ok(Progress::Done { consumed: 0, peer: None, layer: None })
+    }
+
+    fn on_received(&mut self, _: &[u8], _: &mut Outbox) -> Result<Progress, Refusal> {
+        Err(Refusal("it was done"))
+    }
+}
+
+#[test]
+fn output_of_an_opening_counts_as_pending_until_it_is_sent_or_given_up() {
+    let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
+    for (reads, timeout, ends) in
+        [(true, long, "none"), (false, short, "opening timeout"), (false, long, "max_pending_output_total")]
+    {
+        let mut reactor = server("{}");
+        reactor.totals.pending_bytes_max = MUCH / 4;
+        reactor.endpoints[0].opens = Some(Opens { opener: || Box::new(Much), timeout });
+        let mut peer = connect(&reactor);
+        turn_until(&mut reactor, |reactor| reactor.totals.pending_bytes > 0);
+        assert!(reactor.totals.pending_bytes > MUCH / 4 && reactor.is_pressed());
+        let reader = std::thread::spawn(move || {
+            let read = if reads { MUCH } else { 0 };
+            peer.read_exact(&mut vec![0; read]).expect("a connection");
+            peer
+        });
+        turn_until(&mut reactor, |reactor| reactor.totals.pending_bytes == 0);
+        assert_eq!(stats(&reactor).accepted, u64::from(reads));
+        assert_eq!(stats(&reactor).refused.count(ends), u64::from(!reads), "{ends}");
+        drop(reader.join().expect("no panic"));
+    }
+}
+
+/// Panics.
+struct Bug;
+
+impl Opener for Bug {
+    fn on_received(&mut self, _: &[u8], _: &mut Outbox) -> Result<Progress, Refusal> {
+        std::panic::resume_unwind(Box::new("on purpose"));
+    }
+}
+
+#[test]
+fn a_panic_of_an_opener_costs_its_connection_alone() {
+    let mut reactor = server("{}");
+    let mut stays = connect(&reactor);
+    stays.write_all(b"from 192.0.2.5:80\n").expect("a connection");
+    turn_until(&mut reactor, |reactor| stats(reactor).accepted == 1);
+    reactor.endpoints[0].opens = Some(Opens { opener: || Box::new(Bug), timeout: TIMEOUT });
+    connect(&reactor).write_all(b"x").expect("a connection");
+    turn_until(&mut reactor, |reactor| stats(reactor).refused.count("bug") == 1);
+    stays.write_all(b"still here").expect("a connection");
+    stays.shutdown(std::net::Shutdown::Write).expect("a connection");
+    assert_eq!(told(&mut reactor, stays), "welcome\n192.0.2.5:80\nstill here");
 }

@@ -63,7 +63,13 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
 fn no_listener_overtakes(world: &mut World, reactor: &Server) -> Result<(), String> {
     let first = reactor.first_in_short();
     let accepted = first.map(|index| {
-        let accepted = |index: usize| reactor.endpoints()[index].stats().accepted;
+        let listeners = || world.network.listeners.iter().filter(|listener| listener.open);
+        let accepted = |index: usize| {
+            let endpoint = &reactor.endpoints()[index];
+            let is_tcp = endpoint.transport() == Transport::Tcp;
+            let listener = listeners().find(|listener| is_tcp && listener.address == endpoint.address());
+            listener.map_or(0, |listener| listener.accepted)
+        };
         (index, accepted(index), (0..reactor.endpoints().len()).map(accepted).sum::<u64>())
     });
     let before = std::mem::replace(&mut world.network.first_in_short, accepted);

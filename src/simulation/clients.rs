@@ -143,7 +143,7 @@ impl Client {
 
     fn connect(&mut self, network: &mut Network, gone: bool) {
         let (address, to) = (self.address(), self.plan.service.address());
-        match network.connect(self.number, address, to, self.plan.whole) {
+        match network.connect(self.number, address, to, (self.plan.whole, self.plan.honest)) {
             Some(link) => {
                 self.link = Some(link);
                 self.connected_since = network.turn_began;

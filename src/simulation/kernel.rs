@@ -80,6 +80,7 @@ impl Kernel for SimulatedKernel {
             backlog: options.backlog as usize,
             queue: [].into(),
             open: true,
+            accepted: 0,
             edge: false,
             edges_planned: 0,
         });
@@ -163,8 +164,15 @@ impl SimulatedKernel {
     fn pass_time(&self, notices: &mut Vec<Notice>, timeout: Option<Duration>) {
         let until = timeout.map(|timeout| self.world.borrow().network.now.saturating_add(timeout));
         loop {
-            self.world.borrow_mut().play_what_is_due();
-            self.run_jobs(notices);
+            let results_wait = {
+                let world = &mut *self.world.borrow_mut();
+                world.play_what_is_due();
+                // A command may come before the result of a job that is done, or after it.
+                !world.jobs_due.is_empty() && !world.commands.is_empty() && world.network.random.flip()
+            };
+            if !results_wait {
+                self.run_jobs(notices);
+            }
             let mut world = self.world.borrow_mut();
             world.collect(notices);
             if !notices.is_empty() || world.is_over() || until.is_some_and(|until| until <= world.network.now) {
@@ -229,6 +237,7 @@ impl World {
             return Err(self.accept_error(listener));
         }
         let link = network.listeners[listener].queue.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        network.listeners[listener].accepted += 1;
         network.links[link].server = ServerEnd::Open;
         network.links[link].accepted_at = network.now;
         Ok(link)

@@ -3,11 +3,12 @@
 //! The clients' side is here; the server's side is in `streams.rs`, `datagrams.rs` and `kernel.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::chaos::{Chaos, Rate};
+use super::openings::{self, Ear, HEADER, Opening};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Command, Readiness, Source, Token};
@@ -19,6 +20,8 @@ pub(super) struct Network {
     /// The begin of the current turn, which is the server's current time.
     pub(super) turn_began: Duration,
     pub(super) chaos: Chaos,
+    /// How connections open.
+    pub(super) opening: Opening,
     pub(super) random: Random,
     pub(super) trace: Trace,
     pub(super) agenda: Agenda,
@@ -77,6 +80,8 @@ pub(super) struct Listener {
     pub(super) address: SocketAddr,
     pub(super) token: Token,
     pub(super) backlog: usize,
+    /// How many connections the server has taken out of the queue.
+    pub(super) accepted: u64,
     pub(super) queue: VecDeque<usize>,
     pub(super) open: bool,
     pub(super) edge: bool,
@@ -143,8 +148,10 @@ pub(super) struct Link {
     pub(super) reset_for_client: bool,
     pub(super) client_closed: bool,
     pub(super) reset_on_close: bool,
-    /// All bytes that the server has written.
+    /// What the protocol has said to its client.
     pub(super) said: Vec<u8>,
+    /// What finds that out of what the server writes, and out of what the client reads.
+    pub(super) ears: [Ear; 2],
     /// The number of bytes that the server has read in this turn.
     pub(super) read_in_turn: usize,
     /// The fault that hit the link, if any: its client is excused.
@@ -192,11 +199,12 @@ impl Agenda {
 }
 
 impl Network {
-    pub(super) fn new(chaos: Chaos, random: Random, trace: Trace, clients: usize) -> Self {
+    pub(super) fn new(chaos: Chaos, opening: Opening, random: Random, trace: Trace, clients: usize) -> Self {
         Self {
             now: Duration::ZERO,
             turn_began: Duration::ZERO,
             chaos,
+            opening,
             random,
             trace,
             agenda: Agenda::default(),
@@ -251,11 +259,23 @@ impl Network {
     }
 
     /// Opens a link; `None` if no socket listens or the accept queue is full.
-    pub(super) fn connect(&mut self, client: usize, from: SocketAddr, to: SocketAddr, whole: bool) -> Option<usize> {
+    pub(super) fn connect(
+        &mut self,
+        client: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        (whole, honest): (bool, bool),
+    ) -> Option<usize> {
         let index = self.listener_at(to)?;
         let capacities = [300, 1000, 16 * 1024, 1024 * 1024];
         let mut capacity = || self.random.pick(&capacities);
-        let (inbound, outbound) = (Pipe::new(capacity()), Pipe::new(capacity()));
+        let (mut inbound, outbound) = (Pipe::new(capacity()), Pipe::new(capacity()));
+        if self.opening != Opening::Nothing {
+            // Some hostile clients send too little, or something else.
+            let wrong = !honest && self.random.strikes(300);
+            let header = if !wrong { HEADER } else { self.random.pick(&[&HEADER[..5], b"Hello".as_slice(), b""]) };
+            inbound.bytes.extend(header);
+        }
         let listener = &mut self.listeners[index];
         if listener.queue.len() >= listener.backlog {
             return None;
@@ -282,6 +302,7 @@ impl Network {
             client_closed: false,
             reset_on_close: false,
             said: Vec::new(),
+            ears: [Ear::new(self.opening), Ear::new(self.opening)],
             read_in_turn: 0,
             hit: None,
             whole,
@@ -306,7 +327,8 @@ impl Network {
             return None;
         }
         let room = state.inbound.capacity.saturating_sub(state.inbound.bytes.len());
-        let count = state.inbound.bytes.write(&bytes[..bytes.len().min(room)]).unwrap_or(0);
+        let (count, sealed) = openings::seal(self.opening, bytes, room);
+        state.inbound.bytes.extend(sealed);
         if count > 0 {
             if !chaos_strict || state.read_blocked {
                 state.edge.readable = true;
@@ -364,9 +386,9 @@ impl Network {
         if state.reset_for_client {
             return Arrival::Reset;
         }
-        let start = into.len();
-        into.resize(start + most.min(state.outbound.bytes.len()), 0);
-        let count = state.outbound.take(&mut into[start..]);
+        let mut arrived = vec![0; most.min(state.outbound.bytes.len())];
+        let count = state.outbound.take(&mut arrived);
+        state.ears[1].hear(&arrived, into);
         if count == 0 {
             return if state.outbound.finished { Arrival::End } else { Arrival::Nothing };
         }

@@ -76,6 +76,8 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
     let mut registry = Registry::built_in();
     let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
     registry.stream_fn("tale", "Answers with much more than it is asked.", example, |_| Teller::default());
+    let opening = world.borrow().settings.opening;
+    let opens = opening.opens();
     let buffers_max = world.borrow().network.chaos.buffers_max;
     let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
     let origin = Instant::now();
@@ -84,6 +86,10 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
         let kernel = SimulatedKernel { world: Rc::clone(world), disk, origin };
         let mut reactor = Reactor::with_kernel(kernel, &config, &registry).map_err(|error| error.to_string())?;
         reactor.limit_buffers(buffers_max);
+        if let Some(opens) = opens {
+            reactor.open_with(opens);
+            world.borrow_mut().network.seen.insert(opening.name());
+        }
         let life = one_life(world, &mut reactor, report)?;
         for stats in reactor.endpoints().iter().map(Endpoint::stats) {
             let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]

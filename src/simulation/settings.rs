@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::openings::Opening;
 use super::random::Random;
 use crate::protocol::file::OnExisting;
 
@@ -51,6 +52,8 @@ pub(super) struct Settings {
     min_send_rate: &'static str,
     free_space_floor: &'static str,
     pub(super) existing: OnExisting,
+    /// What comes before the protocols.
+    pub(super) opening: Opening,
 }
 
 const KIB: usize = 1024;
@@ -61,7 +64,7 @@ impl Settings {
         // A peer that takes three seconds to read a third of a queue is slow but alive; only the kernel's report shows
         // that.
         let is_short = tells_acknowledged && random.flip();
-        Self {
+        let mut settings = Self {
             tells_acknowledged,
             write_timeout: if is_short { "3s" } else { "30s" },
             min_send_rate: if is_short { "0B" } else { "1KiB" },
@@ -71,7 +74,14 @@ impl Settings {
             max_pending_output_total: random.pick(&[KIB, 256 * KIB * KIB, 256 * KIB * KIB]),
             free_space_floor: random.pick(&["0B", "0B", "1MiB"]),
             existing: random.pick(&[OnExisting::Refuse, OnExisting::Replace, OnExisting::Number]),
+            opening: Opening::Nothing,
+        };
+        // An address is counted once the opening has said whose it is, which the checks of the network do not see. Drawn apart, so
+        // that a seed without an opening stays what it is.
+        if [0, 10_000].contains(&settings.max_connections_per_ip) {
+            settings.opening = Opening::draw(&mut random.clone().split());
         }
+        settings
     }
 
     /// Returns the configuration file with these settings.

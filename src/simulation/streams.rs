@@ -147,7 +147,7 @@ impl Network {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = state.outbound.bytes.write(&bytes[..most.min(room)])?;
-        state.said.extend_from_slice(&bytes[..count]);
+        state.ears[0].hear(&bytes[..count], &mut state.said);
         self.wake_client_of(link);
         Ok(count)
     }

@@ -66,7 +66,7 @@ impl World {
             })
             .collect();
         let client_count = clients.len() + datagram_clients.len();
-        let mut network = Network::new(chaos, random.split(), trace, client_count);
+        let mut network = Network::new(chaos, settings.opening, random.split(), trace, client_count);
         let until = network.chaos.until.as_millis() as u64;
         for number in 0..client_count {
             let latest = random.pick(&[until, until, 10, 0]);
@@ -216,6 +216,10 @@ impl World {
     pub(super) fn command(&mut self, command: Command) {
         self.network.note(|| format!("command {command:?}"));
         self.commands.push(command);
+        // What workers are busy with may be done at this very moment.
+        if self.jobs.len() > self.jobs_due.len() && self.random.flip() {
+            self.jobs_due = self.jobs.keys().copied().collect();
+        }
         if command != Command::Report {
             self.stopping = true;
             self.excuse_those_that_are_left("the stop of the server");

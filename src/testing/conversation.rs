@@ -4,12 +4,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::script::{Action, Script};
+use super::stage::Stage;
 use super::wire::Wire;
 use crate::budget::Budget;
 use crate::bulk::Buffers;
 use crate::clock::Still;
-use crate::connection::opening::Opened;
-use crate::connection::{Claim, Connection, Ended};
+use crate::connection::opening::Visited;
+use crate::connection::{Claim, Ended};
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job, Place, StreamProtocol};
 use crate::stats::Stats;
@@ -30,6 +31,8 @@ pub struct Transcript {
     pub writes: Vec<Vec<u8>>,
     /// Why the connection ended.
     pub reason: CloseReason,
+    /// What the log would tell of a panic.
+    pub(crate) bug: Option<Box<str>>,
     /// Whether the peer saw a reset instead of a FIN.
     pub reset: bool,
     /// The time that the conversation took, pauses and deadlines included.
@@ -66,7 +69,8 @@ impl Drop for Xray {
 struct Conversation<'s> {
     script: &'s Script,
     wire: Wire,
-    connection: Connection<Wire>,
+    /// `None` only while one stage becomes the next.
+    stage: Option<Stage>,
     origin: Instant,
     elapsed: Duration,
     stats: Stats,
@@ -84,6 +88,8 @@ struct Conversation<'s> {
     pending_bytes_max: usize,
 }
 
+const STAGE: &str = "one stage becomes the next at once";
+
 /// Steps after which a conversation is considered endless.
 const STEPS_MAX: usize = 1_000_000;
 
@@ -91,12 +97,12 @@ impl<'s> Conversation<'s> {
     fn new(protocol: Box<dyn StreamProtocol>, script: &'s Script) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);
         let origin = Instant::now();
-        let opened = Opened::at_once(wire.clone(), &script.peer)
-            .with(&script.received)
-            .through(script.layer.map(|layer| layer()));
+        if script.connect.is_some() {
+            wire.world(|ends| ends.begin_connect());
+        }
         Self {
             script,
-            connection: Connection::new(opened, protocol, &script.limits, Time::since(origin, origin)),
+            stage: Some(Stage::new(wire.clone(), protocol, script, Time::since(origin, origin))),
             wire,
             origin,
             elapsed: Duration::ZERO,
@@ -116,12 +122,13 @@ impl<'s> Conversation<'s> {
     }
 
     fn run(mut self) -> Transcript {
-        self.visit(|connection, visit| {
-            connection.open(visit);
-            Left { status: Status::Again, deadline: Time::NEVER }
-        });
+        self.visit(Stage::greet);
         let mut steps = self.script.steps.iter();
         let mut over = self.settle();
+        if let Some(ends) = self.script.connect {
+            self.wire.world(|world| world.end_connect(ends));
+            over = self.settle();
+        }
         for _ in 0..STEPS_MAX {
             if over {
                 return self.transcript();
@@ -147,7 +154,7 @@ impl<'s> Conversation<'s> {
                     continue;
                 }
                 Some(Action::Stop) => self.stopping = true,
-                Some(Action::Cut) => self.connection.cut(CloseReason::Shutdown, &mut self.lent.buffers),
+                Some(Action::Cut) => self.stage.as_mut().expect(STAGE).cut(&mut self.lent.buffers),
                 None if self.wire.world(|ends| ends.is_fin_sent() && !ends.is_readable()) => {
                     self.wire.world(|ends| ends.arrive_fin());
                 }
@@ -187,7 +194,7 @@ impl<'s> Conversation<'s> {
 
     /// Returns when time alone makes something happen next: a deadline, the end of a job, or a read of the peer.
     fn next_event(&self) -> Option<Duration> {
-        let at = self.connection.deadline(&self.script.limits);
+        let at = self.stage().deadline(&self.script.limits);
         let deadline = (at != Time::NEVER).then(|| at.duration_from(Time::since(self.origin, self.origin)));
         let done = self.job.as_ref().map(|(_, done)| *done);
         let drip = self.script.drip.filter(|_| self.wire.world(|ends| ends.unacknowledged() > 0));
@@ -198,7 +205,7 @@ impl<'s> Conversation<'s> {
     /// Drives until the driver waits and no edge and no result is due. Returns whether the connection has ended.
     fn settle(&mut self) -> bool {
         loop {
-            match self.visit(Connection::drive) {
+            match self.visit(Stage::drive) {
                 Status::Closed => return true,
                 Status::Again | Status::WantsBuffer => continue,
                 Status::Waiting => self.check_claim(),
@@ -207,7 +214,7 @@ impl<'s> Conversation<'s> {
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
                 let result = catch(|| job.run());
                 let now = Time::since(self.origin, self.origin + self.elapsed);
-                self.connection.note_done(result, now, &mut self.lent.buffers);
+                self.stage.as_mut().expect(STAGE).note_done(result, now, &mut self.lent.buffers);
                 continue;
             }
             self.drip();
@@ -218,7 +225,7 @@ impl<'s> Conversation<'s> {
             match self.wire.world(|ends| ends.take_edges()) {
                 Some(readiness) => {
                     xray::about(self.script.id.token(), || What::Event(readiness));
-                    self.connection.note_ready(readiness);
+                    self.stage.as_mut().expect(STAGE).note_ready(readiness);
                 }
                 None => return false,
             }
@@ -236,29 +243,37 @@ impl<'s> Conversation<'s> {
 
     /// Checks the claim of a driver that waits: each direction that it still needs returned `WouldBlock`, or a job will wake it.
     fn check_claim(&mut self) {
-        self.pending_bytes_max = self.pending_bytes_max.max(self.connection.pending_bytes());
-        if let Err(broken) = self.connection.check_waiting(false) {
+        self.pending_bytes_max = self.pending_bytes_max.max(self.stage().pending_bytes());
+        if let Err(broken) = self.stage().check_waiting() {
             panic!("lost wake-up: {broken}");
         }
-        let Claim { drained, blocked } = self.connection.claim();
+        let Claim { drained, blocked } = self.stage().claim();
         let (read_blocked, write_blocked) = self.wire.world(|ends| (ends.is_read_blocked(), ends.is_write_blocked()));
         assert!(!drained || read_blocked, "lost wake-up: the driver waits for input, and no read returned WouldBlock");
         assert!(!blocked || write_blocked, "lost wake-up: the driver waits for room, and no write returned WouldBlock");
     }
 
-    fn visit(&mut self, drive: impl FnOnce(&mut Connection<Wire>, &mut Visit<'_>) -> Left) -> Status {
+    fn stage(&self) -> &Stage {
+        self.stage.as_ref().expect(STAGE)
+    }
+
+    fn visit(&mut self, drive: impl FnOnce(&mut Stage, &mut Visit<'_>) -> Visited) -> Status {
         let instant = self.origin + self.elapsed;
         xray::set_simulated_time(self.elapsed);
         xray::about(self.script.id.token(), || What::Visit);
-        self.lent.budget.begin_visit(self.connection.class(), 0);
+        self.lent.budget.begin_visit(self.stage().class(), 0);
         let moment = Moment::new(self.origin, instant);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };
         let served = (&mut self.stats, &self.script.limits);
         let clock = Still(instant, self.script.wall_clock + self.elapsed);
         let place = Place { id: self.script.id, site: &self.script.site, clock: &clock };
         let mut visit = Visit::new(&mut self.lent, &moment, place, served, mood);
-        let Left { mut status, .. } = drive(&mut self.connection, &mut visit);
+        let visited = drive(self.stage.as_mut().expect(STAGE), &mut visit);
         let errand = visit.errand.take();
+        let mut status = match visited {
+            Visited::Left(Left { status, .. }) => status,
+            Visited::Complete => return self.complete(moment.now),
+        };
         if let Some(Errand::Job(job)) = errand {
             if self.jobs_taken < self.script.jobs_taken {
                 self.jobs_taken += 1;
@@ -266,7 +281,7 @@ impl<'s> Conversation<'s> {
                 assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
             } else {
                 drop(job);
-                self.connection.note_refused(moment.now, &mut self.lent.buffers);
+                self.stage.as_mut().expect(STAGE).note_refused(moment.now, &mut self.lent.buffers);
                 if status != Status::Closed {
                     status = Status::Again;
                 }
@@ -276,9 +291,15 @@ impl<'s> Conversation<'s> {
         status
     }
 
+    /// The opening is complete: the protocol speaks first.
+    fn complete(&mut self, now: Time) -> Status {
+        self.stage = self.stage.take().map(|stage| stage.complete(&self.script.limits, now));
+        self.visit(Stage::greet)
+    }
+
     fn transcript(mut self) -> Transcript {
         self.end_reply();
-        let Ended { transport, reason, last, job_out, .. } = self.connection.end();
+        let Ended { transport, reason, bug, last, job_out } = self.stage.take().expect(STAGE).end();
         if let Some((job, _)) = self.job {
             assert!(job_out, "a job is out");
             drop(job.run());
@@ -293,6 +314,7 @@ impl<'s> Conversation<'s> {
             replies: self.replies,
             writes,
             reason,
+            bug,
             reset,
             elapsed: self.elapsed,
             calls,

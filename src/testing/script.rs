@@ -1,10 +1,12 @@
 //! What a scripted peer does, step by step.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::wire::{Edges, Fault};
 use crate::connection::layer::Layer;
+use crate::connection::opening::Opens;
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
 use crate::protocol::{ConnectionId, Ends, Site};
@@ -22,6 +24,10 @@ pub struct Script {
     pub(super) drip: Option<(usize, Duration)>,
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
+    /// What comes before the protocol.
+    pub(super) opens: Option<Opens>,
+    /// How the connect ends that is in progress at first, if one is.
+    pub(super) connect: Option<Result<(), ErrorKind>>,
     /// Makes the layer that changes all bytes on their way.
     pub(super) layer: Option<fn() -> Box<dyn Layer>>,
     /// The bytes that were received behind the opening of the connection.
@@ -77,6 +83,8 @@ impl Script {
             drip: None,
             edges: Edges::WouldBlock,
             fault: None,
+            opens: None,
+            connect: None,
             layer: None,
             received: Vec::new(),
             limits: Limits::default(),
@@ -268,6 +276,18 @@ impl Script {
 
 #[cfg(test)]
 impl Script {
+    /// The connection opens like this before it gets its protocol.
+    pub(crate) fn opens(mut self, opens: Opens) -> Self {
+        self.opens = Some(opens);
+        self
+    }
+
+    /// The opening begins with a connect in progress, which ends like this: never, with `WouldBlock`.
+    pub(crate) fn connects(mut self, ends: Result<(), ErrorKind>) -> Self {
+        self.connect = Some(ends);
+        self
+    }
+
     /// All bytes pass through the layer that `layer` makes.
     pub(crate) fn layer(mut self, layer: fn() -> Box<dyn Layer>) -> Self {
         self.layer = Some(layer);

@@ -43,6 +43,8 @@ pub enum Edges {
 #[derive(Debug)]
 pub(super) struct Ends {
     edges: Edges,
+    /// How the connect ended; `WouldBlock` while it is in progress.
+    connect: Result<(), io::ErrorKind>,
     fault: Option<(usize, Fault)>,
     calls: usize,
     /// Bytes that the peer has sent and the driver has not read.
@@ -73,6 +75,7 @@ impl Wire {
     pub(super) fn new(edges: Edges, window: usize, fault: Option<(usize, Fault)>) -> Self {
         Self(Rc::new(RefCell::new(Ends {
             edges,
+            connect: Ok(()),
             fault,
             calls: 0,
             arrived: VecDeque::new(),
@@ -128,6 +131,16 @@ impl Ends {
         self.unacknowledged
     }
 
+    /// A connect is in progress, and edges for both directions are owed when it ends.
+    pub(super) fn begin_connect(&mut self) {
+        self.connect = Err(io::ErrorKind::WouldBlock);
+        (self.read_blocked, self.write_blocked) = (true, true);
+    }
+
+    pub(super) fn end_connect(&mut self, how: Result<(), io::ErrorKind>) {
+        self.connect = how;
+    }
+
     /// Whether a read has something to return: bytes, a FIN or a reset.
     pub(super) fn is_readable(&self) -> bool {
         !self.arrived.is_empty() || self.fin_arrived || self.reset
@@ -143,6 +156,9 @@ impl Ends {
 
     /// Returns the edges that are due now: only for a direction that returned `WouldBlock`.
     pub(super) fn take_edges(&mut self) -> Option<Readiness> {
+        if self.connect == Err(io::ErrorKind::WouldBlock) {
+            return None;
+        }
         let readable = self.is_readable() && (self.read_blocked || self.registration_edge);
         let writable = (self.window > 0 || self.reset) && (self.write_blocked || self.registration_edge);
         if !readable && !writable {
@@ -188,10 +204,29 @@ impl Ends {
 }
 
 impl Transport for Wire {
+    fn is_connected(&self) -> io::Result<bool> {
+        let mut ends = self.0.borrow_mut();
+        match ends.strike(false) {
+            Some(Fault::Reset) => return Err(ends.break_down()),
+            Some(Fault::Interrupted) => return Err(io::ErrorKind::Interrupted.into()),
+            Some(Fault::WouldBlock) => {
+                (ends.read_blocked, ends.write_blocked) = (true, true);
+                return Ok(false);
+            }
+            Some(Fault::Short) | None => {}
+        }
+        match ends.connect {
+            Ok(()) => Ok(true),
+            Err(io::ErrorKind::WouldBlock) => Ok(false),
+            Err(kind) => Err(kind.into()),
+        }
+    }
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         assert!(!buffer.is_empty(), "reading into nothing looks like a FIN");
         let mut ends = self.0.borrow_mut();
         assert!(!ends.closed, "a read after the end");
+        assert_eq!(ends.connect, Ok(()), "a read before the connect has ended");
         let fault = ends.strike(true);
         let most = match fault {
             Some(Fault::Reset) => return Err(ends.break_down()),
@@ -227,6 +262,7 @@ impl Transport for Wire {
         assert!(!bytes.is_empty(), "a write of nothing");
         let mut ends = self.0.borrow_mut();
         assert!(!ends.fin_sent && !ends.closed, "a write after the end");
+        assert_eq!(ends.connect, Ok(()), "a write before the connect has ended");
         let fault = ends.strike(false);
         if ends.reset || fault == Some(Fault::Reset) {
             return Err(ends.break_down());

@@ -178,6 +178,8 @@ pub enum Call {
     },
     /// `getsockname(2)`.
     GetName,
+    /// `getsockopt(2)` with `SO_ERROR`: how a connect ended. The answer is the errno that was pending, or 0.
+    GetError,
     /// `epoll_ctl(2)` with `EPOLL_CTL_ADD`.
     Register {
         /// The events to report.
@@ -334,6 +336,12 @@ pub enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
+    /// The kernel has not connected the socket yet.
+    Connecting,
+    /// What comes before the protocol is read or sent.
+    Opening,
+    /// It is complete; what is pending of it is sent before the protocol is made.
+    Sending,
     /// Bytes go to the protocol.
     Conversing,
     /// The protocol waits for its job.

@@ -26,6 +26,7 @@ impl Call {
             Self::Bind => "bind",
             Self::Listen { .. } => "listen",
             Self::GetName => "getsockname",
+            Self::GetError => "getsockopt",
             Self::Register { .. } if LINUX => "epoll_ctl",
             Self::Register { .. } => "kevent",
             Self::Accept if cfg!(target_vendor = "apple") => "accept",
@@ -56,6 +57,7 @@ impl fmt::Display for Call {
             }
             Self::GetFlags => write!(f, "{name}(F_GETFL)"),
             Self::SetNonblocking => write!(f, "{name}(F_SETFL, O_NONBLOCK)"),
+            Self::GetError => write!(f, "{name}(SO_ERROR)"),
             Self::SetOption { option, value } => write!(f, "{name}({option}, {value})"),
             Self::Listen { backlog } => write!(f, "{name}({backlog})"),
             Self::Register { interest } => write!(f, "{name}({interest})"),
@@ -142,6 +144,9 @@ impl fmt::Display for Decision {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::Opening => "opening",
+            Self::Sending => "sending",
             Self::Conversing => "conversing",
             Self::Working => "working",
             Self::Storing => "storing",

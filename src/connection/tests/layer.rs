@@ -7,25 +7,25 @@ use super::bulk::upload;
 use crate::connection::layer::{Layer, Opened, UNFINISHED_BYTES_MAX};
 use crate::outbox::Outbox;
 use crate::protocol::CloseReason;
-use crate::testing::{Edges, Script, Transcript, converse, every_fault, every_split};
+use crate::testing::{Edges, Script, converse, every_fault, every_split};
 
 const KEY: u8 = 0x5a;
 const RECORD_BYTES_MAX: usize = 50;
 
 /// Each record is its length and its bytes, disguised. A length of 0 is the last word.
 #[derive(Default)]
-struct Frames {
+pub(super) struct Frames {
     peer_closed: bool,
     closed: bool,
 }
 
 impl Layer for Frames {
-    fn open(&mut self, bytes: &mut [u8], _: &mut Outbox) -> Result<Opened, &'static str> {
+    fn open(&mut self, bytes: &mut [u8], _: &mut Outbox) -> Opened {
         let (mut read, mut plain) = (0, 0);
         while let Some(&length) = bytes.get(read) {
             let (start, end) = (read + 1, read + 1 + usize::from(length));
             if self.peer_closed || usize::from(length) > RECORD_BYTES_MAX {
-                return Err("not a record");
+                return Opened { plain, unfinished: bytes.len() - read, broken: Some("not a record") };
             }
             if end > bytes.len() {
                 break;
@@ -37,7 +37,7 @@ impl Layer for Frames {
             }
             read = end;
         }
-        Ok(Opened { plain, unfinished: bytes.len() - read })
+        Opened { plain, unfinished: bytes.len() - read, broken: None }
     }
 
     fn seal(&mut self, out: &mut Outbox, from: usize) {
@@ -64,17 +64,17 @@ fn record(plain: &[u8]) -> Vec<u8> {
 }
 
 /// What a peer sends that speaks `lines`, one record each, and then its last word.
-fn sealed(lines: &str) -> Vec<u8> {
+pub(super) fn sealed(lines: &str) -> Vec<u8> {
     let mut bytes: Vec<u8> = lines.split_inclusive('\n').flat_map(|line| record(line.as_bytes())).collect();
     bytes.push(0);
     bytes
 }
 
 /// What a peer reads, without the server's last word.
-fn unsealed(transcript: &Transcript) -> String {
-    let mut bytes = transcript.sent.clone();
-    let opened = Frames::default().open(&mut bytes, &mut Outbox::new()).expect("records");
-    assert_eq!((opened.unfinished, transcript.sent.last()), (0, Some(&0)), "the last word is whole");
+pub(super) fn unsealed(sent: &[u8]) -> String {
+    let mut bytes = sent.to_vec();
+    let opened = Frames::default().open(&mut bytes, &mut Outbox::new());
+    assert_eq!((opened.broken, opened.unfinished, sent.last()), (None, 0, Some(&0)), "the last word is whole");
     String::from_utf8_lossy(&bytes[..opened.plain]).into_owned()
 }
 
@@ -90,7 +90,7 @@ fn a_conversation_is_the_same_through_a_layer_however_it_is_split() {
     for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
         every_split(&sealed(TALK), |chunks| {
             let heard = converse(Lines, &layered().edges(edges).send_all(chunks).fin());
-            assert_eq!(unsealed(&heard).as_bytes(), plain.sent, "{chunks:?} with {edges:?}");
+            assert_eq!(unsealed(&heard.sent).as_bytes(), plain.sent, "{chunks:?} with {edges:?}");
             assert_eq!(heard.reason, plain.reason, "{chunks:?} with {edges:?}");
         });
     }
@@ -107,7 +107,7 @@ fn no_fault_at_any_call_changes_what_goes_through_a_layer() {
 fn a_slow_reader_gets_everything_through_a_layer() {
     let lines = "a line of some length\n".repeat(500);
     let heard = converse(Lines, &layered().window(13).send(sealed(&lines)).fin());
-    assert_eq!(unsealed(&heard), lines + "eof");
+    assert_eq!(unsealed(&heard.sent), lines + "eof");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_is_stored_goes_through_a_layer_and_no_byte_too_much() {
         let (protocol, written) = upload(12, usize::MAX);
         let heard = converse(protocol, &layered().send_all(chunks).fin());
         assert_eq!(*written.lock().expect("no panic"), b"abcdefgh\nijk", "{chunks:?}");
-        assert!(unsealed(&heard).starts_with("12 stored, "), "{chunks:?}");
+        assert!(unsealed(&heard.sent).starts_with("12 stored, "), "{chunks:?}");
     });
 }
 
@@ -141,8 +141,8 @@ fn what_cannot_be_opened_closes_the_connection_and_is_counted() {
 struct Endless;
 
 impl Layer for Endless {
-    fn open(&mut self, bytes: &mut [u8], _: &mut Outbox) -> Result<Opened, &'static str> {
-        Ok(Opened { plain: 0, unfinished: bytes.len() })
+    fn open(&mut self, bytes: &mut [u8], _: &mut Outbox) -> Opened {
+        Opened { plain: 0, unfinished: bytes.len(), broken: None }
     }
 
     fn seal(&mut self, _: &mut Outbox, _: usize) {}
@@ -172,10 +172,101 @@ fn what_came_behind_an_opening_is_delivered_through_a_layer_or_without() {
         let (before, after) = bytes.split_at(cut);
         let heard = converse(Lines, &layered().received(before).send(after).fin());
         assert_eq!(
-            unsealed(&heard),
+            unsealed(&heard.sent),
             "one\ntwo two two two two two two two two two two two t\ndone\nfour\neof",
             "{cut}"
         );
     }
     assert_eq!(converse(Lines, &Script::new().received(b"one\ntw").send("o\n").fin()).sent, b"one\ntwo\neof");
+}
+
+#[test]
+fn what_came_before_a_broken_record_is_answered_however_it_is_split() {
+    let bytes = [record(b"one\n"), record(b"two\nth"), vec![200, 1, 2]].concat();
+    for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
+        every_split(&bytes, |chunks| {
+            let heard = converse(Lines, &layered().edges(edges).send_all(chunks).fin());
+            assert_eq!(unsealed(&heard.sent), "one\ntwo\n", "{chunks:?} with {edges:?}");
+            assert_eq!(heard.reason, CloseReason::Refused("not a record"), "{chunks:?} with {edges:?}");
+        });
+        let behind = converse(Lines, &layered().edges(edges).received(&bytes));
+        assert_eq!(unsealed(&behind.sent), "one\ntwo\n", "behind an opening, with {edges:?}");
+    }
+    every_fault(|| Lines, &layered().send(&bytes).fin());
+    every_fault(|| Lines, &layered().window(3).send(&bytes).fin());
+    // More than a quiet visit may read, so that the read is continued before anything is delivered.
+    let lines = "a line of some length\n".repeat(400);
+    let much = [&sealed(&lines)[..lines.len() + 400], &[200]].concat();
+    assert_eq!(unsealed(&converse(Lines, &layered().send(much)).sent), lines);
+}
+
+#[test]
+fn what_came_before_a_broken_record_is_stored_before_the_end() {
+    let (protocol, written) = upload(u64::MAX, usize::MAX);
+    let bytes = [record(b"name\nabc"), record(b"def"), vec![200]].concat();
+    let heard = converse(protocol, &layered().send(bytes));
+    assert_eq!(heard.reason, CloseReason::Refused("not a record"));
+    assert_eq!(*written.lock().expect("no panic"), b"", "what is not complete is abandoned");
+}
+
+/// Panics, or counts wrongly, in the call of this name.
+struct Broken(&'static str);
+
+impl Broken {
+    fn at(&self, call: &str) {
+        if self.0 == call {
+            std::panic::resume_unwind(Box::new(self.0));
+        }
+    }
+}
+
+impl Layer for Broken {
+    fn open(&mut self, bytes: &mut [u8], out: &mut Outbox) -> Opened {
+        out.extend_from_slice(b"half");
+        self.at("open");
+        out.split_off(out.len() - b"half".len());
+        let unfinished = if self.0 == "count" { usize::MAX } else { 0 };
+        Opened { plain: bytes.len(), unfinished, broken: None }
+    }
+
+    fn seal(&mut self, _: &mut Outbox, _: usize) {
+        self.at("seal");
+    }
+
+    fn close(&mut self, out: &mut Outbox) {
+        out.extend_from_slice(if self.0 == "close" { b"half" } else { b"" });
+        self.at("close");
+    }
+
+    fn has_peer_closed(&self) -> bool {
+        self.at("has_peer_closed");
+        true
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        self.at("drop");
+    }
+}
+
+#[test]
+fn a_layer_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
+    let makes: [(fn() -> Box<dyn Layer>, &str, &str); 5] = [
+        (|| Box::new(Broken("open")), "", "its layer panicked: open"),
+        (|| Box::new(Broken("count")), "", "its layer made more of the bytes than there were"),
+        (|| Box::new(Broken("seal")), "", "its layer panicked: seal"),
+        (|| Box::new(Broken("has_peer_closed")), "one\n", "its layer panicked: has_peer_closed"),
+        (|| Box::new(Broken("close")), "one\neof", "its layer panicked: close"),
+    ];
+    for (layer, sent, told) in makes {
+        let heard = converse(Lines, &Script::new().layer(layer).send("one\n").fin());
+        assert_eq!((heard.reason, heard.bug.as_deref()), (CloseReason::Bug("a bug of its layer"), Some(told)));
+        assert_eq!(heard.sent, sent.as_bytes(), "{told}");
+    }
+    let heard = converse(Lines, &Script::new().layer(|| Box::new(Broken("drop"))).send("one\n").fin());
+    assert_eq!((&heard.sent[..], heard.reason), (&b"one\neof"[..], CloseReason::Eof));
+    assert_eq!(heard.bug.as_deref(), Some("its layer panicked when it was dropped: drop"));
+    let behind = converse(Lines, &Script::new().layer(|| Box::new(Broken("open"))).received(b"one\n"));
+    assert_eq!((&behind.sent[..], behind.reason), (&b""[..], CloseReason::Bug("a bug of its layer")));
 }

@@ -1,27 +1,21 @@
-//! What comes before the protocol: an opener of the tests that reads one line, which says who the peer is.
+//! What comes before the protocol, on the strict wire: openers that read a line, speak first, wait for a connect, or panic.
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use crate::budget::{Budget, Class};
-use crate::clock::Still;
-use crate::connection::opening::{Opened, Opener, Opening, Opens, Progress, Visited};
-use crate::kernel::Transport;
-use crate::limits::{Limits, UNCONSUMED_BYTES_MAX};
-use crate::notice::Readiness;
+use super::layer::{Frames, sealed, unsealed};
+use super::{Lines, limits};
+use crate::connection::opening::{Opener, Opens, Progress};
+use crate::limits::UNCONSUMED_BYTES_MAX;
 use crate::outbox::Outbox;
-use crate::peer::Peer;
-use crate::protocol::{CloseReason, Place, Refusal, Site};
-use crate::stats::Stats;
-use crate::testing::every_split;
-use crate::time::Time;
-use crate::token::{ConnectionId, Token};
-use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
+use crate::protocol::{CloseReason, Context, Refusal, Reply, Step, StreamProtocol, Within};
+use crate::testing::{Edges, Script, converse, every_fault, every_split};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const OPENS: Opens = Opens { opener: || Box::new(FromLine), timeout: TIMEOUT };
+/// What a client of a proxy protocol does.
+pub(crate) const SPEAKS: Opens = Opens { opener: || Box::new(Speaks), timeout: TIMEOUT };
 
 /// Reads `from ADDRESS` on a line, and answers `welcome`.
 struct FromLine;
@@ -31,189 +25,235 @@ impl Opener for FromLine {
         let Some(end) = received.iter().position(|byte| *byte == b'\n') else { return Ok(Progress::More) };
         let line = std::str::from_utf8(&received[..end]).map_err(|_| Refusal("no text"))?;
         let address = line.strip_prefix("from ").and_then(|address| address.parse::<SocketAddr>().ok());
-        out.extend_from_slice(b"welcome\n");
         let peer = Some(address.ok_or(Refusal("no address"))?.into());
+        out.extend_from_slice(b"welcome\n");
         Ok(Progress::Done { consumed: end + 1, peer, layer: None })
     }
 }
 
-/// What happens at a call instead of what should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Error(ErrorKind),
-    Short,
-}
+/// Says `hello` as soon as the socket is connected, and reads nothing.
+struct Speaks;
 
-/// A socket on which pieces arrive, one with each event.
-#[derive(Default)]
-struct Pieces {
-    arrived: Vec<u8>,
-    finished: bool,
-    sent: Vec<u8>,
-    calls: usize,
-    fault: Option<(usize, Fault)>,
-}
+impl Opener for Speaks {
+    fn on_connected(&mut self, out: &mut Outbox) -> Result<Progress, Refusal> {
+        out.extend_from_slice(b"hello\n");
+        Ok(Progress::Done { consumed: 0, peer: None, layer: None })
+    }
 
-impl Pieces {
-    /// Whether a fault strikes now.
-    fn fault(&mut self) -> io::Result<bool> {
-        let call = self.calls;
-        self.calls += 1;
-        match self.fault.filter(|(at, _)| *at == call) {
-            Some((_, Fault::Error(kind))) => Err(kind.into()),
-            fault => Ok(fault.is_some()),
-        }
+    fn on_received(&mut self, _: &[u8], _: &mut Outbox) -> Result<Progress, Refusal> {
+        Err(Refusal("it was done"))
     }
 }
 
-impl Transport for Pieces {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = if self.fault()? { 1 } else { buffer.len() }.min(self.arrived.len());
-        if most == 0 && !self.finished {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        buffer[..most].copy_from_slice(&self.arrived[..most]);
-        self.arrived.drain(..most);
-        Ok(most)
+/// Says `hello`, and waits for a whole record of the layer behind it, which it leaves to the layer.
+struct Handshake;
+
+impl Opener for Handshake {
+    fn on_connected(&mut self, out: &mut Outbox) -> Result<Progress, Refusal> {
+        out.extend_from_slice(b"hello\n");
+        Ok(Progress::More)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let most = if self.fault()? { 1 } else { bytes.len() };
-        self.sent.extend_from_slice(&bytes[..most]);
-        Ok(most)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn reset_on_close(&mut self) {}
-
-    fn short_read_drains(&self) -> bool {
-        false
-    }
-}
-
-struct Stage {
-    opening: Opening<Pieces>,
-    origin: Instant,
-    stats: Stats,
-}
-
-impl Stage {
-    fn new(fault: Option<(usize, Fault)>) -> Self {
-        let origin = Instant::now();
-        let socket = Pieces { fault, ..Pieces::default() };
-        let peer = Peer::from(SocketAddr::from(([192, 0, 2, 1], 40_000)));
-        let opening = Opening::new(socket, &peer, OPENS, Time::since(origin, origin));
-        Self { opening, origin, stats: Stats::default() }
-    }
-
-    fn drive(&mut self, after: Duration, stopping: bool) -> Visited {
-        let instant = self.origin + after;
-        let (mut lent, limits) = (Lent::new(Budget::new(Time::since(self.origin, instant), None)), Limits::default());
-        lent.budget.begin_visit(Class::Quiet, 0);
-        let (moment, clock) = (Moment::new(self.origin, instant), Still(instant, SystemTime::UNIX_EPOCH));
-        let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
-        let place = Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock };
-        let mood = Mood { pressed: false, stopping };
-        let mut visit = Visit::new(&mut lent, &moment, place, (&mut self.stats, &limits), mood);
-        self.opening.drive(&mut visit)
-    }
-
-    /// Lets each piece arrive with an event of its own, until the opening is complete or closed. Returns what has not arrived.
-    fn talk(&mut self, pieces: &[&[u8]], fin: bool) -> (Option<Left>, Vec<u8>) {
-        let mut pieces: VecDeque<_> = pieces.iter().copied().collect();
-        loop {
-            match self.drive(Duration::ZERO, false) {
-                Visited::Complete => return (None, pieces.into_iter().flatten().copied().collect()),
-                Visited::Left(Left { status: Status::Again, .. }) => continue,
-                Visited::Left(left) if left.status == Status::Closed => return (Some(left), Vec::new()),
-                Visited::Left(left) => {
-                    let socket = self.opening.socket_mut();
-                    match pieces.pop_front() {
-                        Some(piece) => socket.arrived.extend_from_slice(piece),
-                        None if fin && !socket.finished => socket.finished = true,
-                        None if socket.arrived.is_empty() && socket.calls > 200 => return (Some(left), Vec::new()),
-                        None => {}
-                    }
-                    self.opening.note_ready(Readiness { readable: true, writable: true, in_doubt: true });
-                }
+    fn on_received(&mut self, received: &[u8], _: &mut Outbox) -> Result<Progress, Refusal> {
+        match received.iter().position(|byte| *byte == b'\n') {
+            None => Ok(Progress::More),
+            Some(end) => {
+                let layer: Option<Box<dyn super::super::layer::Layer>> = Some(Box::new(Frames::default()));
+                Ok(Progress::Done { consumed: end + 1, peer: None, layer })
             }
         }
     }
+}
 
-    fn opened(self) -> Opened<Pieces> {
-        self.opening.into_opened()
+/// Says who the peer is, and then what it sends.
+struct Who;
+
+impl StreamProtocol for Who {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        let peer = format!("{}\n", cx.peer());
+        cx.out.extend_from_slice(peer.as_bytes());
+        Ok(Step::wait(Within::Nothing))
+    }
+
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        cx.out.extend_from_slice(input);
+        Ok(Step::again(input.len()))
     }
 }
 
-const HEADER: &[u8] = b"from 192.0.2.77:5\n";
+const EDGES: [Edges; 3] = [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent];
+const TALK: &[u8] = b"from 192.0.2.77:5\nrest";
+const ANSWER: &[u8] = b"welcome\n192.0.2.77:5\nrest";
 
-fn check(stage: Stage, late: &[u8], rest: &[u8], what: &str) {
-    let opened = stage.opened();
-    assert_eq!(opened.peer.unpack().to_string(), "192.0.2.77:5", "{what}");
-    let received = opened.received.clone();
-    let socket = opened.line.into_transport();
-    assert_eq!([&received, &socket.arrived[..], late].concat(), rest, "{what}");
-    assert_eq!(socket.sent, b"welcome\n", "{what}");
+fn opens() -> Script {
+    Script::new().opens(OPENS)
 }
 
 #[test]
 fn an_opening_reads_what_is_its_own_however_it_is_split() {
-    every_split(&[HEADER, b"rest"].concat(), |chunks| {
-        let mut stage = Stage::new(None);
-        let (left, late) = stage.talk(chunks, false);
-        assert!(left.is_none(), "{chunks:?}");
-        check(stage, &late, b"rest", &format!("{chunks:?}"));
-    });
-}
-
-#[test]
-fn no_harmless_fault_changes_an_opening_and_a_reset_ends_it() {
-    for call in 0..6 {
-        for fault in [Fault::Error(ErrorKind::WouldBlock), Fault::Error(ErrorKind::Interrupted), Fault::Short] {
-            let mut stage = Stage::new(Some((call, fault)));
-            let (left, late) = stage.talk(&[b"from 192.0.2", b".77:5\nrest"], false);
-            assert!(left.is_none(), "{fault:?} at {call}");
-            check(stage, &late, b"rest", &format!("{fault:?} at {call}"));
-        }
-        let mut stage = Stage::new(Some((call, Fault::Error(ErrorKind::ConnectionReset))));
-        if stage.talk(&[b"from 192.0.2", b".77:5\nrest"], false).0.is_some() {
-            assert_eq!(stage.opening.end().1, CloseReason::Transport(ErrorKind::ConnectionReset), "at {call}");
-        }
+    for edges in EDGES {
+        every_split(TALK, |chunks| {
+            let heard = converse(Who, &opens().edges(edges).send_all(chunks).fin());
+            assert_eq!((&heard.sent[..], heard.reason), (ANSWER, CloseReason::Eof), "{chunks:?} with {edges:?}");
+        });
     }
 }
 
 #[test]
+fn no_fault_at_any_call_changes_an_opening() {
+    every_fault(|| Who, &opens().send("from 192.0.2").send(".77:5\nrest").fin());
+    every_fault(|| Who, &opens().window(3).send(TALK).fin());
+    every_fault(|| Who, &opens().send("hello\n").fin());
+}
+
+#[test]
+fn an_opener_may_speak_before_the_peer() {
+    let heard = converse(Lines, &Script::new().opens(SPEAKS).send("one\n").fin());
+    assert_eq!((&heard.sent[..], &heard.replies[0][..]), (&b"hello\none\neof"[..], &b"hello\n"[..]));
+    every_fault(|| Lines, &Script::new().opens(SPEAKS).window(2).send("one\n").fin());
+}
+
+#[test]
+fn a_connect_in_progress_is_awaited_and_no_fault_at_any_call_changes_it() {
+    for opens in [OPENS, SPEAKS] {
+        let script = Script::new().opens(opens).connects(Ok(())).send("from 192.0.2.77:5\none\n").fin();
+        assert_eq!(converse(Lines, &script).reason, CloseReason::Eof);
+        every_fault(|| Lines, &script);
+        every_fault(|| Lines, &script.window(2));
+    }
+}
+
+#[test]
+fn a_connect_that_fails_says_why_and_no_byte_is_sent() {
+    let script = Script::new().opens(SPEAKS).connects(Err(ErrorKind::ConnectionRefused));
+    for edges in EDGES {
+        let heard = converse(Lines, &script.clone().edges(edges));
+        assert_eq!(heard.reason, CloseReason::Transport(ErrorKind::ConnectionRefused));
+        assert_eq!((&heard.sent[..], heard.calls), (&b""[..], 1));
+    }
+    every_fault(|| Lines, &script);
+}
+
+#[test]
+fn a_connect_that_does_not_end_ends_at_the_deadline_of_the_opening() {
+    let heard = converse(Lines, &Script::new().opens(SPEAKS).connects(Err(ErrorKind::WouldBlock)));
+    assert_eq!((heard.reason, heard.elapsed, &heard.sent[..]), (CloseReason::OpeningTimeout, TIMEOUT, &b""[..]));
+    let stopped = converse(Lines, &Script::new().opens(SPEAKS).connects(Err(ErrorKind::WouldBlock)).stop());
+    assert_eq!((stopped.reason, stopped.elapsed), (CloseReason::Shutdown, Duration::ZERO));
+}
+
+#[test]
 fn an_opening_that_is_refused_or_cut_short_says_why() {
-    for (pieces, fin, reason) in [
-        (&b"hello\n"[..], false, CloseReason::Refused("no address")),
-        (b"from 192.0", true, CloseReason::Eof),
-        (&[b'x'; UNCONSUMED_BYTES_MAX + 1], false, CloseReason::Refused("too long")),
+    for (script, reason) in [
+        (opens().send("hello\n"), CloseReason::Refused("no address")),
+        (opens().send("from 192.0").fin(), CloseReason::Eof),
+        (opens().send([b'x'; UNCONSUMED_BYTES_MAX + 1]), CloseReason::Refused("too long")),
+        (opens().send("from 192.0").reset(), CloseReason::Transport(ErrorKind::ConnectionReset)),
+        (opens().send("from 192.0").cut(), CloseReason::Shutdown),
     ] {
-        let mut stage = Stage::new(None);
-        assert!(stage.talk(&[pieces], fin).0.is_some());
-        assert_eq!(stage.opening.end().1, reason);
+        assert_eq!(converse(Who, &script).reason, reason);
     }
 }
 
 #[test]
 fn an_opening_has_a_deadline_of_its_own_and_the_socket_is_asked_once_more() {
-    let mut stage = Stage::new(None);
-    let Visited::Left(left) = stage.drive(Duration::ZERO, false) else { panic!("nothing has arrived") };
-    assert_eq!((left.status, left.deadline), (Status::Waiting, stage.opening.deadline()));
-    stage.opening.socket_mut().arrived.extend_from_slice(HEADER);
-    assert!(matches!(stage.drive(TIMEOUT, false), Visited::Complete), "what had arrived counts");
-
-    let mut silent = Stage::new(None);
-    assert!(matches!(silent.drive(TIMEOUT, false), Visited::Left(Left { status: Status::Closed, .. })));
-    assert_eq!(silent.opening.end().1, CloseReason::OpeningTimeout);
+    let drips = opens().send("f").pause(TIMEOUT / 2).send("r").pause(TIMEOUT);
+    let heard = converse(Who, &drips);
+    assert_eq!((heard.reason, heard.elapsed), (CloseReason::OpeningTimeout, TIMEOUT));
+    let held_up = converse(Who, &opens().send("f").hold_up(2 * TIMEOUT).send(&TALK[1..]).fin());
+    assert_eq!((&held_up.sent[..], held_up.reason), (ANSWER, CloseReason::Eof), "what had arrived counts");
+    let deaf = converse(Who, &opens().never_reads(3).send(TALK));
+    assert_eq!((deaf.reason, deaf.elapsed), (CloseReason::OpeningTimeout, TIMEOUT), "its output is part of it");
 }
 
 #[test]
 fn a_server_that_stops_waits_for_no_opening() {
-    let mut stage = Stage::new(None);
-    assert!(matches!(stage.drive(Duration::ZERO, true), Visited::Left(Left { status: Status::Closed, .. })));
-    assert_eq!(stage.opening.end().1, CloseReason::Shutdown);
+    let heard = converse(Who, &opens().send("f").stop());
+    assert_eq!((heard.reason, heard.elapsed), (CloseReason::Shutdown, Duration::ZERO));
+}
+
+#[test]
+fn what_comes_behind_an_opening_goes_through_its_layer_whatever_happens() {
+    let shakes = Script::new().opens(Opens { opener: || Box::new(Handshake), timeout: TIMEOUT });
+    let bytes = [b"name\n".to_vec(), sealed("one\ntwo\n")].concat();
+    for edges in EDGES {
+        every_split(&bytes, |chunks| {
+            let heard = converse(Lines, &shakes.clone().edges(edges).connects(Ok(())).send_all(chunks).fin());
+            assert!(heard.sent.starts_with(b"hello\n"), "{chunks:?} with {edges:?}");
+            let rest = heard.sent[b"hello\n".len()..].to_vec();
+            assert_eq!(unsealed(&rest), "one\ntwo\neof", "{chunks:?} with {edges:?}");
+        });
+    }
+    every_fault(|| Lines, &shakes.connects(Ok(())).window(3).send(bytes).fin());
+}
+
+/// Answers each byte with 100, and never comes to an end.
+struct Flood;
+
+impl Opener for Flood {
+    fn on_received(&mut self, _: &[u8], out: &mut Outbox) -> Result<Progress, Refusal> {
+        out.extend_from_slice(&[b'x'; 100]);
+        Ok(Progress::More)
+    }
+}
+
+#[test]
+fn an_opener_that_says_too_much_is_not_read_for() {
+    let flood = Opens { opener: || Box::new(Flood), timeout: TIMEOUT };
+    let script = Script::new().opens(flood).limits(limits(|limits| limits.max_pending_output = 1000)).never_reads(10);
+    let heard = converse(Lines, &(0..100).fold(script.clone(), |script, _| script.send("x")));
+    assert_eq!((heard.reason, heard.stats.received_bytes), (CloseReason::OpeningTimeout, 11));
+    let pressed = converse(Lines, &(0..100).fold(script.pressed(), |script, _| script.send("x")));
+    assert_eq!(pressed.stats.received_bytes, 1, "nothing is read for it while anything is pending");
+}
+
+/// Panics where it is told to.
+struct Panics(&'static str);
+
+impl Panics {
+    fn at(&self, place: &str, out: &mut Outbox) {
+        out.extend_from_slice(b"half");
+        if self.0 == place {
+            std::panic::resume_unwind(Box::new(self.0));
+        }
+    }
+}
+
+impl Opener for Panics {
+    fn on_connected(&mut self, out: &mut Outbox) -> Result<Progress, Refusal> {
+        self.at("on_connected", out);
+        Ok(Progress::More)
+    }
+
+    fn on_received(&mut self, _: &[u8], out: &mut Outbox) -> Result<Progress, Refusal> {
+        self.at("on_received", out);
+        if self.0 == "never" { Ok(Progress::More) } else { Ok(Progress::Done { consumed: 0, peer: None, layer: None }) }
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if self.0.starts_with("drop") || self.0 == "never" {
+            std::panic::resume_unwind(Box::new(self.0));
+        }
+    }
+}
+
+#[test]
+fn an_opener_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
+    let makes: [(fn() -> Box<dyn Opener>, &str); 4] = [
+        (|| std::panic::resume_unwind(Box::new("made")), "its opener panicked: made"),
+        (|| Box::new(Panics("on_connected")), "its opener panicked: on_connected"),
+        (|| Box::new(Panics("on_received")), "its opener panicked: on_received"),
+        (|| Box::new(Panics("dropped")), "its opener panicked: dropped"),
+    ];
+    for (opener, told) in makes {
+        let heard = converse(Lines, &Script::new().opens(Opens { opener, timeout: TIMEOUT }).send("x").fin());
+        assert_eq!(heard.reason, CloseReason::Bug("its opener panicked"), "{told}");
+        assert_eq!(heard.bug.as_deref(), Some(told));
+    }
+    let late = Opens { opener: || Box::new(Panics("never")), timeout: TIMEOUT };
+    let heard = converse(Lines, &Script::new().opens(late).send("x"));
+    assert_eq!(heard.reason, CloseReason::OpeningTimeout);
+    assert_eq!(heard.bug.as_deref(), Some("its opening panicked when it was dropped: never"));
 }

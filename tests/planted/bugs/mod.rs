@@ -5,6 +5,7 @@ mod closing;
 mod deadlines;
 mod disk;
 mod names;
+mod opening;
 mod reading;
 mod slots;
 mod stopping;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
     let rooms = [
         accepting::BUGS,
         slots::BUGS,
+        opening::BUGS,
         reading::BUGS,
         writing::BUGS,
         closing::BUGS,

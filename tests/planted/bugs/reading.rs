@@ -155,7 +155,7 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[58],
         does: "It answers datagrams as long as some wait, and serves no connection (ponyc#5644)",
         file: "src/datagram.rs",
-        function: "drive",
+        function: "serve",
         right: "budget -= self.received.len();",
         wrong: "",
         caught_by: Promise("fairness::a_turn_answers_a_few_waiting_datagrams_and_the_next_turns_the_others"),
