@@ -25,6 +25,7 @@ mod taking;
 mod transitions;
 mod why;
 
+use self::expiry::Expired;
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
 use self::line::Line;
@@ -173,7 +174,7 @@ impl<T: Transport> Connection<T> {
             if !self.is_due(next, visit, status) {
                 break Left { status, deadline: next.0 };
             }
-            if asked {
+            if asked || next.1 == Expired::Timer {
                 self.expire(next, visit);
             } else {
                 // Rule 8: a loop that was held up must not blame the peer for it: what arrived in the meantime counts.

@@ -39,8 +39,8 @@ pub use self::job::{Sink, Stored};
 pub use self::service::{
     Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
 };
-pub(crate) use self::step::Then;
 pub use self::step::{Reply, Step, Within};
+pub(crate) use self::step::{Then, Timer};
 use crate::framing::TooLong;
 pub use crate::job::Job;
 pub use crate::outbox::Outbox;
@@ -172,6 +172,8 @@ pub enum Event {
     Eof,
     /// Nothing has arrived for as long as [`Step::wait_quiet`] asked.
     Quiet,
+    /// The time that [`Step::until`] named has come.
+    Timer,
     /// Less than `max_pending_output` is pending: there is room for the output that [`Step::more`] announced.
     Room,
     /// No worker takes the job, or the bytes of a [`Step::bulk`]: no thread can be started, or too many jobs of the listener

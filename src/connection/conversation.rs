@@ -4,6 +4,7 @@
 //! [`call`](Connection::call): the only place where a protocol is called, but for `on_close`.
 
 use std::mem;
+use std::time::Duration;
 
 use super::ends::OfConnection;
 use super::{Connection, Phase, Round, recording, transitions};
@@ -13,7 +14,7 @@ use crate::job::Job;
 use crate::kernel::Transport;
 use crate::limits::{CALL_UNITS, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX};
 use crate::panics::catch;
-use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Then, Within};
+use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Then, Timer, Within};
 use crate::time::Time;
 use crate::visit::{Errand, Visit};
 use crate::xray::{self, Ask, What};
@@ -270,6 +271,9 @@ impl<T: Transport> Connection<T> {
         if let Some(held) = &mut self.held {
             held.quiet = Time::NEVER;
         }
+        if step.timer != Timer::Unchanged {
+            self.move_timer(step.timer, visit);
+        }
         match step.then {
             Then::Again => self.enter(Within::Nothing, visit),
             Then::Wait { .. } if available - step.consumed > UNCONSUMED_BYTES_MAX => {
@@ -298,6 +302,17 @@ impl<T: Transport> Connection<T> {
             }
             Then::Bug(what) => self.leave(Phase::Closed(CloseReason::Bug(what)), visit),
         }
+    }
+
+    /// Sets or stops the timer. One that is due already fires in the next turn, so that a protocol which sets it again and again
+    /// does not keep the loop.
+    #[cold]
+    fn move_timer(&mut self, timer: Timer, visit: &Visit<'_>) {
+        let at = match timer {
+            Timer::At(at) => Time::since(visit.moment.origin, at).max(visit.now.after(Duration::from_nanos(1))),
+            Timer::Unchanged | Timer::Stopped => Time::NEVER,
+        };
+        self.held().timer = at;
     }
 
     pub(super) fn hand_out(&mut self, job: Job, visit: &mut Visit<'_>) {

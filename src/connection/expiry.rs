@@ -13,6 +13,7 @@ use crate::xray::{self, Ask, What};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expired {
     Quiet,
+    Timer,
     Order(CloseReason),
     Write,
     Linger,
@@ -23,10 +24,16 @@ impl Expired {
     fn name(self) -> &'static str {
         match self {
             Self::Quiet => "quiet",
+            Self::Timer => "timer",
             Self::Order(reason) => reason.name(),
             Self::Write => "write timeout",
             Self::Linger => "linger timeout",
         }
+    }
+
+    /// Whether the protocol is told, and the connection goes on.
+    pub(super) fn is_event(self) -> bool {
+        matches!(self, Self::Quiet | Self::Timer)
     }
 }
 
@@ -68,6 +75,7 @@ impl<T: Transport> Connection<T> {
                         consider(request, Expired::Order(CloseReason::RequestTimeout));
                     }
                     consider(held.quiet, Expired::Quiet);
+                    consider(held.timer, Expired::Timer);
                 }
                 next
             }
@@ -94,12 +102,16 @@ impl<T: Transport> Connection<T> {
             return;
         }
         xray::record(|| What::Expired(expired.name()));
-        if expired != Expired::Quiet {
+        if !expired.is_event() {
             log::debug!("{}: its time is over: {}", self.peer(), self.why_until(visit));
         }
         match expired {
             Expired::Quiet => {
                 self.tell(Event::Quiet, visit);
+            }
+            Expired::Timer => {
+                self.held().timer = Time::NEVER;
+                self.tell(Event::Timer, visit);
             }
             Expired::Order(reason) => self.close_in_order(reason, Event::Closing, visit),
             Expired::Write => {

@@ -34,6 +34,8 @@ pub(super) struct Held {
     pub(super) request: Time,
     /// When silence is to be told to the protocol.
     pub(super) quiet: Time,
+    /// When the timer of the protocol fires.
+    pub(super) timer: Time,
     /// When the connection has lived for long enough.
     pub(super) lifetime: Time,
     /// Where the connection is in its life, when it is not in conversation.
@@ -56,6 +58,7 @@ impl Held {
         blocked: Time::NEVER,
         request: Time::NEVER,
         quiet: Time::NEVER,
+        timer: Time::NEVER,
         lifetime: Time::NEVER,
         phase: None,
         layered: None,
@@ -65,7 +68,7 @@ impl Held {
 
     /// Whether it can be forgotten.
     pub(super) fn is_nothing(&self) -> bool {
-        let waits = [self.request, self.quiet, self.lifetime].iter().any(|at| *at != Time::NEVER);
+        let waits = [self.request, self.quiet, self.timer, self.lifetime].iter().any(|at| *at != Time::NEVER);
         let holds_nothing = self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none();
         !waits && holds_nothing && self.layered.is_none() && self.remains.is_none() && self.bug.is_none()
     }

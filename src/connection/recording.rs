@@ -10,6 +10,7 @@ impl Ask {
         match event {
             Event::Eof => Self::Eof,
             Event::Quiet => Self::Quiet,
+            Event::Timer => Self::Timer,
             Event::Room => Self::Room,
             Event::NoWorker => Self::NoWorker,
             Event::Closing => Self::Closing,

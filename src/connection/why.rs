@@ -179,7 +179,11 @@ impl Why {
         let Some((left, expired)) = self.next else {
             return f.write_str(if self.is_over() { "" } else { ", however long it takes" });
         };
-        f.write_str(if expired == Expired::Quiet { ", the protocol is told " } else { ", closed " })?;
+        f.write_str(match expired {
+            Expired::Quiet => ", the protocol is told ",
+            Expired::Timer => ", its timer fires ",
+            _ => ", closed ",
+        })?;
         if left.is_zero() {
             return f.write_str("now");
         }
@@ -192,6 +196,7 @@ impl Why {
             Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room) => " unless it reads",
             Expired::Write => " unless the peer reads",
             Expired::Linger => " at the latest",
+            Expired::Timer => "",
         })
     }
 }

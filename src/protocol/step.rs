@@ -1,7 +1,7 @@
 //! What a protocol decides: how much of the input is consumed, and what happens next.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::job::{Continuation, ErasedSink, Storing};
 use super::{Context, ProtocolError, Sink, Stored, StreamProtocol};
@@ -17,24 +17,29 @@ pub struct Step {
     /// Bytes at the front of the input that the driver will not pass again.
     pub(crate) consumed: usize,
     pub(crate) then: Then,
+    pub(crate) timer: Timer,
 }
 
 impl Step {
+    const fn of(then: Then) -> Self {
+        Self { consumed: 0, then, timer: Timer::Unchanged }
+    }
+
     /// Consumes a message of `consumed` bytes; the driver calls again for the next one, if input is left. On input, 0 is a
     /// bug: the same call would repeat for ever.
     pub const fn again(consumed: usize) -> Self {
-        Self { consumed, then: Then::Again }
+        Self { consumed, then: Then::Again, timer: Timer::Unchanged }
     }
 
     /// Waits for more bytes. `within` chooses the deadline.
     pub const fn wait(within: Within) -> Self {
-        Self { consumed: 0, then: Then::Wait { within, quiet: None } }
+        Self::of(Then::Wait { within, quiet: None })
     }
 
     /// Waits for more bytes. If none arrives for `quiet`, the driver delivers [`Event::Quiet`](super::Event::Quiet); zero
     /// means never.
     pub const fn wait_quiet(within: Within, quiet: Duration) -> Self {
-        Self { consumed: 0, then: Then::Wait { within, quiet: Some(quiet) } }
+        Self::of(Then::Wait { within, quiet: Some(quiet) })
     }
 
     /// Runs `work`, which may block (a file, a name lookup, heavy computation), on a worker thread. The connection rests
@@ -88,18 +93,15 @@ impl Step {
         work: impl FnOnce() -> T + Send + 'static,
         then: fn(&mut P, T, &[u8], &mut Context<'_>) -> Reply,
     ) -> Self {
-        Self { consumed: 0, then: Then::Job(Job::new(move || Continuation::new(work(), then))) }
+        Self::of(Then::Job(Job::new(move || Continuation::new(work(), then))))
     }
 
     /// Runs `work`, which has no result, on a worker thread. Then the driver delivers the next message, if input is left.
     pub fn run(work: impl FnOnce() + Send + 'static) -> Self {
-        Self {
-            consumed: 0,
-            then: Then::Job(Job::new(move || {
-                work();
-                Continuation::go_on()
-            })),
-        }
+        Self::of(Then::Job(Job::new(move || {
+            work();
+            Continuation::go_on()
+        })))
     }
 
     /// Writes the input that is not consumed, and the bytes that follow, to `sink` on a worker thread: up to `at_most` bytes,
@@ -110,19 +112,60 @@ impl Step {
         at_most: u64,
         then: fn(&mut P, Stored<S>, &[u8], &mut Context<'_>) -> Reply,
     ) -> Self {
-        Self { consumed: 0, then: Then::Bulk { to: Box::new(Storing { sink, then }), at_most } }
+        Self::of(Then::Bulk { to: Box::new(Storing { sink, then }), at_most })
     }
 
     /// Announces more output: the driver delivers [`Event::Room`](super::Event::Room) when less than `max_pending_output`
     /// is pending, and no input before. For output that is made without a job, because a job's result waits for room anyway.
     /// A protocol that appends nothing at `Room` and announces more output again is closed as a bug.
     pub const fn more() -> Self {
-        Self { consumed: 0, then: Then::More }
+        Self::of(Then::More)
     }
 
     /// Sends what is pending, then closes the connection gracefully; further input is discarded.
     pub const fn finish() -> Self {
-        Self { consumed: 0, then: Then::Finish }
+        Self::of(Then::Finish)
+    }
+
+    /// Returns the same step, and sets the timer of the connection: at `at` the driver delivers
+    /// [`Event::Timer`](super::Event::Timer), whatever the peer sends. `None` stops it.
+    ///
+    /// A connection has one timer, so a later `until` moves it. Steps without `until` leave it as it is. It fires once, in the
+    /// first turn of the loop at or after `at` in which the connection waits for input: not while a job is out, contents are
+    /// being stored, or output is held back. A time that has passed means the next turn. It does not keep the connection open:
+    /// `idle_timeout` and the other deadlines run as without it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use reactor::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
+    /// use reactor::testing::{Script, converse};
+    ///
+    /// /// Says `tick` each second.
+    /// struct Ticker;
+    ///
+    /// impl StreamProtocol for Ticker {
+    ///     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+    ///         Ok(Step::wait(Within::Nothing).until(cx.now + Duration::from_secs(1)))
+    ///     }
+    ///
+    ///     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
+    ///         Ok(Step::again(input.len()))
+    ///     }
+    ///
+    ///     fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
+    ///         let Event::Timer = event else { return Ok(Step::finish()) };
+    ///         cx.out.extend_from_slice(b"tick\n");
+    ///         Ok(Step::wait(Within::Nothing).until(cx.now + Duration::from_secs(1)))
+    ///     }
+    /// }
+    ///
+    /// let script = Script::new().pause(Duration::from_millis(2500)).fin();
+    /// assert_eq!(converse(Ticker, &script).sent, b"tick\ntick\n");
+    /// ```
+    pub fn until(mut self, at: impl Into<Option<Instant>>) -> Self {
+        self.timer = at.into().map_or(Timer::Stopped, Timer::At);
+        self
     }
 
     /// Returns the same step, with `count` bytes consumed.
@@ -133,8 +176,16 @@ impl Step {
 
     /// Closes the connection: the result of a job is for another protocol.
     pub(super) const fn wrong_protocol() -> Self {
-        Self { consumed: 0, then: Then::Bug("the result of its job is for another protocol") }
+        Self::of(Then::Bug("the result of its job is for another protocol"))
     }
+}
+
+/// What a step does to the timer of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Unchanged,
+    Stopped,
+    At(Instant),
 }
 
 /// What the driver does after a call.

@@ -43,7 +43,7 @@ impl StreamProtocol for Teller {
         match event {
             Event::Eof => Ok(Step::finish()),
             Event::Room => Ok(if self.says(&block(self.left), cx) { Step::more() } else { Step::again(0) }),
-            Event::Quiet | Event::NoWorker | Event::Closing => Ok(Step::wait(Within::Nothing)),
+            Event::Quiet | Event::Timer | Event::NoWorker | Event::Closing => Ok(Step::wait(Within::Nothing)),
         }
     }
 }

@@ -288,6 +288,8 @@ pub enum Ask {
     Eof,
     /// [`Event::Quiet`](crate::protocol::Event::Quiet).
     Quiet,
+    /// [`Event::Timer`](crate::protocol::Event::Timer).
+    Timer,
     /// A job has finished: the method that [`Step::job`](crate::protocol::Step::job) named.
     Done,
     /// Contents are stored: the method that [`Step::bulk`](crate::protocol::Step::bulk) named.

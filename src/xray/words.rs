@@ -110,6 +110,7 @@ impl fmt::Display for Ask {
             Self::Bytes => "on_bytes",
             Self::Eof => "on_event Eof",
             Self::Quiet => "on_event Quiet",
+            Self::Timer => "on_event Timer",
             Self::Done => "on_event Done",
             Self::Stored => "on_event Stored",
             Self::Room => "on_event Room",

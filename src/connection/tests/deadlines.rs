@@ -95,3 +95,88 @@ fn a_peer_that_reads_slowly_does_not_outlive_its_lifetime_by_much() {
     assert_eq!(transcript.reason, CloseReason::WriteTimeout);
     assert!(transcript.elapsed <= 15 * SECOND, "{:?}", transcript.elapsed);
 }
+
+/// Says `tick` each tenth of a second until a byte stops it, and answers bytes.
+struct Ticker;
+
+impl Ticker {
+    fn next(cx: &Context<'_>) -> Step {
+        Step::wait(Within::Nothing).until(cx.now + SECOND / 10)
+    }
+}
+
+impl StreamProtocol for Ticker {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        Ok(Self::next(cx))
+    }
+
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        let step = Step::again(1);
+        cx.out.push(input[0]);
+        Ok(match input[0] {
+            b's' => step.until(None),
+            b'm' => step.until(cx.now + SECOND),
+            b'p' => step.until(cx.now - SECOND),
+            b'j' => Step::run(|| ()).consuming(1).until(cx.now),
+            _ => step,
+        })
+    }
+
+    fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        if !matches!(event, Event::Timer) {
+            return Ok(Step::finish());
+        }
+        cx.out.push(b'|');
+        Ok(Self::next(cx))
+    }
+}
+
+#[test]
+fn a_timer_fires_whatever_the_peer_sends_and_once_for_each_time_it_is_set() {
+    let chatty = (0..5).fold(Script::new(), |script, _| script.pause(SECOND / 26).send("x"));
+    assert_eq!(converse(Ticker, &chatty.pause(SECOND / 50).fin()).sent, b"xx|xxx|");
+    assert_eq!(converse(Ticker, &Script::new().pause(SECOND / 2 + SECOND / 20).fin()).sent, b"|||||");
+}
+
+#[test]
+fn a_timer_can_be_moved_and_stopped() {
+    let moved = Script::new().send("m").pause(SECOND / 2).send("x").pause(SECOND / 2).pause(SECOND / 20).fin();
+    assert_eq!(converse(Ticker, &moved).sent, b"mx|");
+    assert_eq!(converse(Ticker, &Script::new().send("s").pause(9 * SECOND).fin()).sent, b"s");
+}
+
+#[test]
+fn a_timer_that_is_due_already_fires_in_a_later_turn_and_after_a_job() {
+    assert_eq!(converse(Ticker, &Script::new().send("px").pause(SECOND / 20).fin()).sent, b"px|");
+    assert_eq!(converse(Ticker, &Script::new().send("j").pause(SECOND / 20).fin()).sent, b"j|");
+}
+
+#[test]
+fn a_timer_does_not_keep_an_idle_connection_open() {
+    /// Sets its timer and says nothing.
+    struct Mute;
+
+    impl StreamProtocol for Mute {
+        fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+            Ok(Ticker::next(cx))
+        }
+
+        fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
+            Ok(Step::finish())
+        }
+
+        fn on_event(&mut self, _: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
+            Ok(Ticker::next(cx))
+        }
+    }
+
+    let transcript = converse(Mute, &Script::new().pause(90 * SECOND));
+    assert_eq!((transcript.reason, transcript.elapsed), (CloseReason::Idle, (30 + 2) * SECOND));
+}
+
+#[test]
+fn a_timer_waits_for_room() {
+    let limits = limits(|limits| limits.max_pending_output = 3);
+    let deaf = Script::new().limits(limits).never_reads(0).pause(2 * SECOND);
+    assert_eq!(converse(Ticker, &deaf).pending_bytes_max, 3);
+}
