@@ -23,9 +23,9 @@ mod report;
 mod short;
 mod slots;
 mod slow;
+mod start;
 mod stop;
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -38,16 +38,11 @@ use self::queues::Queues;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::Stopped;
-use crate::bind::{self, BindError};
-use crate::budget::{Budget, Class};
-use crate::config::Config;
-use crate::datagram::Mailbox;
+use crate::budget::Class;
 use crate::deadlines::Deadlines;
-use crate::endpoint::{Endpoint, Endpoints};
-use crate::kernel::{Handle, Kernel, Mio, Notice};
-use crate::listener::Listener;
+use crate::endpoint::Endpoints;
+use crate::kernel::{Kernel, Mio, Notice};
 use crate::protocol::{ConnectionId, Place};
-use crate::registry::Registry;
 use crate::time::Time;
 use crate::visit::{Left, Lent, Moment, Mood, Visit};
 use crate::xray::{self, What};
@@ -89,98 +84,7 @@ pub enum Turn {
     Stopped(Stopped),
 }
 
-impl Reactor {
-    /// Opens every service of `config` and binds every address.
-    ///
-    /// # Errors
-    /// The first that cannot be had; nothing stays bound then.
-    pub fn bind(config: &Config, registry: &Registry) -> Result<Self, BindError> {
-        Self::with_kernel(Mio::new().map_err(BindError::Poll)?.with_workers(config.workers), config, registry)
-    }
-
-    /// Reaches this server from other threads.
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        self.kernel.handle()
-    }
-
-    /// Lets SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report).
-    ///
-    /// # Errors
-    /// The handlers cannot be installed.
-    pub fn watch_signals(&mut self) -> io::Result<()> {
-        self.kernel.watch_signals()
-    }
-}
-
 impl<K: Kernel> Reactor<K> {
-    /// The same on another kernel.
-    ///
-    /// # Errors
-    /// The first service that cannot be opened, or address that cannot be bound.
-    pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
-        let origin = kernel.now();
-        let moment = Moment::new(origin, origin);
-        let mut reactor = Self {
-            kernel,
-            moment,
-            slots: Slab::new(),
-            generation: 0,
-            ledger: Ledger::default(),
-            endpoints: Endpoints::default(),
-            queues: Queues::default(),
-            lent: Lent::new(Budget::new(moment.now, config.slow_turn)),
-            waiters: Waiters::default(),
-            deadlines: Deadlines::default(),
-            notices: Vec::new(),
-            totals: Totals {
-                pending_bytes: 0,
-                pending_bytes_max: config.max_pending_output_total,
-                relief: Time::NEVER,
-                descriptors: 0,
-                descriptors_max: usize::MAX,
-                stale_notices: 0,
-            },
-            stop: Stop::No,
-            shutdown_timeout: config.shutdown_timeout,
-            logs: Logs::default(),
-        };
-        for listener in &config.listeners {
-            let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
-            let token = reactor.next_token();
-            xray::about(token, || What::Visit);
-            let bound = bind::bind(&mut reactor.kernel, listener, registry, &reactor.endpoints, token)?;
-            let owner = match bound.socket {
-                bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
-                bind::Socket::Datagram(socket, protocol) => {
-                    Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
-                }
-            };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
-            xray::serves(|| reactor.served(token));
-            reactor.insert(token, index, owner);
-        }
-        reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
-        if xray::is_on() {
-            // Whoever looks so closely may want a report as well, and has paid for more than counting.
-            reactor.ledger.begin(reactor.moment.now, reactor.generation);
-        }
-        Ok(reactor)
-    }
-
-    /// What is served, in the order of the configuration.
-    #[must_use]
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
-    }
-
-    /// Logs the counters of every listener.
-    pub fn report(&self) {
-        for endpoint in self.endpoints.iter() {
-            log::info!("{endpoint}");
-        }
-    }
-
     /// Turns until the server is stopped.
     ///
     /// # Errors
@@ -394,12 +298,6 @@ impl<K: Kernel> Reactor<K> {
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         Some((&mut slot.owner, visit))
-    }
-}
-
-impl<K: Kernel> fmt::Debug for Reactor<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("endpoints", &self.endpoints).field("stop", &self.stop).finish_non_exhaustive()
     }
 }
 

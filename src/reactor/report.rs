@@ -21,6 +21,13 @@ struct State {
 }
 
 impl<K: Kernel> Reactor<K> {
+    /// Logs the counters of every listener.
+    pub fn report(&self) {
+        for endpoint in self.endpoints.iter() {
+            log::info!("{endpoint}");
+        }
+    }
+
     /// Logs the counters of every listener, and then the table. From now on the bytes of each connection are counted.
     pub(super) fn report_all(&mut self) {
         self.report();
