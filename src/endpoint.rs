@@ -48,6 +48,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Makes the endpoint of a bound listener. `service`: `None` for UDP.
     pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
         Self {
             site: Site { name: config.name.clone(), address },
@@ -109,7 +110,7 @@ impl Endpoint {
     }
 
     /// Logs a bug of the protocol, at a limited rate.
-    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<&Peer>, what: &str) {
+    pub(crate) fn log_bug(&mut self, now: Time, who: Token, peer: Option<&Peer>, what: &str) {
         self.bug_log.write(now, &self.site.name, who, peer, what);
     }
 
@@ -124,6 +125,7 @@ impl Endpoint {
 pub(crate) struct Endpoints(Vec<Endpoint>);
 
 impl Endpoints {
+    /// Appends a listener.
     pub(crate) fn push(&mut self, endpoint: Endpoint) {
         self.0.push(endpoint);
     }

@@ -1,4 +1,4 @@
-//! Starting a server: its listeners are bound and get their slots.
+//! Starting a server: binds its listeners and gives them slots.
 
 use std::fmt;
 use std::io;
@@ -28,18 +28,18 @@ impl Reactor {
     /// Opens every service of `config` and binds every address.
     ///
     /// # Errors
-    /// The first that cannot be had; nothing stays bound then.
+    /// The first service that cannot be opened, or address that cannot be bound. Nothing stays bound then.
     pub fn bind(config: &Config, registry: &Registry) -> Result<Self, BindError> {
         Self::with_kernel(Mio::new().map_err(BindError::Poll)?.with_workers(config.workers), config, registry)
     }
 
-    /// Reaches this server from other threads.
+    /// Returns a handle that controls this server from other threads.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.kernel.handle()
     }
 
-    /// Lets SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report).
+    /// Makes SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report).
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -49,10 +49,10 @@ impl Reactor {
 }
 
 impl<K: Kernel> Reactor<K> {
-    /// The same on another kernel.
+    /// Like [`Reactor::bind`], on another kernel.
     ///
     /// # Errors
-    /// The first service that cannot be opened, or address that cannot be bound.
+    /// As [`Reactor::bind`].
     pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
         let origin = kernel.now();
         let moment = Moment::new(origin, origin);
@@ -97,13 +97,13 @@ impl<K: Kernel> Reactor<K> {
         }
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
         if xray::is_on() {
-            // Whoever looks so closely may want a report as well, and has paid for more than counting.
+            // A user of the X-ray may want a report as well, and the X-ray costs more than counting.
             reactor.ledger.begin(reactor.moment.now, reactor.generation);
         }
         Ok(reactor)
     }
 
-    /// What is served, in the order of the configuration.
+    /// Returns the listeners in the order of the configuration.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
