@@ -5,6 +5,8 @@
 //! window follows the measured cost of a unit, so that the clock is read about every [`LOOK_EVERY`], at most after each
 //! call of a protocol.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use std::time::Duration;
 
 use crate::limits::{

@@ -1,5 +1,7 @@
 //! The deadlines of slots: cheap to postpone, exact, bounded in memory.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use crate::time::Time;
 
 /// At most one deadline for each slot, in a binary heap that records the position of each slot.

@@ -1,6 +1,8 @@
 //! A listener without its socket: the protocol, the limits and the counters. It outlives the socket, so that the
 //! counters of a closed listener can still be reported.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut, Index, IndexMut};

@@ -247,7 +247,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Visits a connection.
+    /// Visits a connection, or the opening of one.
     fn drive_connection(&mut self, key: u32, class: Class) {
         let counts = self.ledger.is_counting();
         let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else {
@@ -255,6 +255,7 @@ impl<K: Kernel> Reactor<K> {
         };
         xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = connection.pending_bytes();
+        // Bytes are counted only after the first report, so that the hot path pays no more than a branch.
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let left @ Left { status, deadline } = connection.drive(&mut visit);
         let moved =
@@ -263,6 +264,7 @@ impl<K: Kernel> Reactor<K> {
         let pending_after = connection.pending_bytes();
         let now = visit.now;
         xray::record(move || recording::left(status, pending_after, deadline, now));
+        // Rule 6: while this total is over its limit, all connections read less.
         self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
         if let Some((received, sent)) = moved {
             self.ledger.add(key, received, sent);

@@ -142,7 +142,7 @@ fn a_stop_ends_what_opens() {
 }
 
 #[test]
-fn a_peer_that_is_refused_is_counted_alike_with_an_opening_and_without() {
+fn a_refused_peer_is_counted_the_same_with_and_without_an_opening() {
     let counts = |opens: Option<Opens>| {
         let mut reactor = server(r#"{ "max_connections_per_ip": 1 }"#);
         reactor.endpoints[0].opens = opens;
@@ -171,7 +171,7 @@ fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
 }
 
 #[test]
-fn a_socket_that_connects_opens_and_gets_its_protocol_like_one_that_was_accepted() {
+fn a_connecting_socket_gets_its_protocol_like_an_accepted_one() {
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = other.local_addr().expect("an address");
     let mut reactor = server("{}");
@@ -184,7 +184,7 @@ fn a_socket_that_connects_opens_and_gets_its_protocol_like_one_that_was_accepted
 }
 
 #[test]
-fn a_connect_that_the_other_machine_refuses_ends_its_socket_and_is_counted() {
+fn a_connect_that_is_refused_closes_its_socket_and_is_counted() {
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = other.local_addr().expect("an address");
     drop(other);
