@@ -103,7 +103,7 @@ impl Layer for Records {
     }
 }
 
-/// Where the bytes of the record at `at` stand, if it is complete.
+/// Returns where the payload of the record at `at` begins and ends, if the record is complete.
 fn record_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let start = at + LENGTH_BYTES;
     let length = bytes.get(at..start)?;
