@@ -1,4 +1,4 @@
-//! File locks, which tell the files of a running process from the leftovers of a dead one.
+//! File locks, which distinguish the files of a running process from the leftovers of a dead one.
 
 use std::fs::File;
 use std::io;

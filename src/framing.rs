@@ -160,7 +160,7 @@ pub struct LengthPrefixed {
 }
 
 impl LengthPrefixed {
-    /// Messages of at most `most` bytes, each after a length of `width` bytes. `most` is lowered to what such a length can say.
+    /// Messages of at most `most` bytes, each after a length of `width` bytes. `most` is lowered to what such a length can express.
     ///
     /// # Panics
     /// `width` is not one to eight.
