@@ -100,7 +100,7 @@ enum Piece {
     HangUp,
     /// Does not finish an answer after the client's FIN
     LastWords,
-    /// Loses its last answers when it refuses a request a request
+    /// Loses its last answers when it refuses a request
     ClosesOverInput,
     /// Exits when a client resets its connection
     ExitsOnReset,
