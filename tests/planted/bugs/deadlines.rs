@@ -15,7 +15,7 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "silence-is-borne-for-ever",
+        name: "silence-never-times-out",
         cases: &[33],
         does: "A silent connection keeps its place for ever",
         file: "src/connection/expiry.rs",
@@ -25,7 +25,7 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "a-zero-window-is-borne-for-ever",
+        name: "a-zero-window-never-times-out",
         cases: &[32],
         does: "A client that takes no output keeps its place for ever (a zero window)",
         file: "src/connection/expiry.rs",
@@ -60,7 +60,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It acts on a deadline before it reads what arrived while the loop was delayed",
         file: "src/connection.rs",
         function: "drive",
-        right: "if asked {
+        right: "if asked || next.1 == Expired::Timer {
                 self.expire(next, visit);
             } else {
                 // Rule 8: a loop that was held up must not blame the peer for it: what arrived in the meantime counts.
@@ -69,5 +69,25 @@ pub(super) const BUGS: &[Bug] = &[
             }",
         wrong: "self.expire(next, visit);",
         caught_by: Unit("connection::tests::deadlines::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
+    },
+    Bug {
+        name: "a-timer-is-stopped-by-any-step",
+        cases: &[],
+        does: "A timer does not fire if the peer sends anything before",
+        file: "src/connection/conversation.rs",
+        function: "decide",
+        right: "held.quiet = Time::NEVER;",
+        wrong: "held.quiet = Time::NEVER; held.timer = Time::NEVER;",
+        caught_by: Unit("connection::tests::deadlines::a_timer_fires_once_each_time_it_is_set_whatever_the_peer_sends"),
+    },
+    Bug {
+        name: "a-timer-is-not-armed",
+        cases: &[],
+        does: "A timer fires only if the connection is visited for another reason",
+        file: "src/connection/expiry.rs",
+        function: "next_expiry",
+        right: "consider(held.timer, Expired::Timer);",
+        wrong: "",
+        caught_by: Seeds,
     },
 ];
