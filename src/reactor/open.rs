@@ -174,7 +174,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Gives a connection its protocol after its opening. Limits by address apply now, because the opening may name the peer.
+    /// Makes the protocol of a connection after its opening. Limits by address apply now, because the opening may name the peer.
     fn complete(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
         let index = slot.endpoint;

@@ -78,7 +78,7 @@ impl<K: Kernel> Reactor<K> {
             let limits = &self.endpoints[slot.endpoint].limits;
             let why = connection.why(limits, self.moment.now, slot.wants_buffer);
             log::debug!(
-                "{}: reset, because the output of all connections is over max_pending_output_total: {why:#}",
+                "{}: reset, because the output of all connections exceeds max_pending_output_total: {why:#}",
                 connection.peer()
             );
             xray::about(token, || What::Visit);

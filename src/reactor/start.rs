@@ -1,4 +1,4 @@
-//! Starting a server: binds its listeners and gives them slots.
+//! Starting a server: binds its listeners and puts them into slots.
 
 use std::fmt;
 use std::io;

@@ -163,7 +163,7 @@ fn a_refused_peer_is_counted_the_same_with_and_without_an_opening() {
     assert_eq!(counts(Some(OPENS)), counts(None));
 }
 
-/// Gives the server a socket that connects to `to`.
+/// Puts a socket into the server that connects to `to`.
 fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
     let stream = Stream::connecting(to).expect("a socket");
     assert!(reactor.take_in(0, stream, &to.into(), Before::Connect(SPEAKS)));
