@@ -10,7 +10,7 @@ use crate::attempt::{Attempt, attempt};
 /// Locks a file until it is closed (`flock(2)`), without waiting. Returns `false` if it is locked through another open.
 ///
 /// # Errors
-/// [`lacks_locks`](crate::errno::lacks_locks): the file system does not support locks.
+/// [`is_without_locks`](crate::errno::is_without_locks): the file system does not support locks.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match attempt(|| Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)) {
         Attempt::Done(()) => Ok(true),

@@ -1,12 +1,12 @@
-//! The life of a connection as a table: which phase may follow which, and when.
+//! The phases of a connection as a table: which phase may follow which, and when.
 
 use crate::xray::Phase::{
     self, Closed, Connecting, Conversing, Flushing, Lingering, Opening, Sending, Speaking, Storing, Working,
 };
 
-/// What ends a connection at once, whatever it is in the middle of.
+/// What closes a connection at once, in any phase.
 const BROKEN: &str = "broken, reset by us, or a bug of the protocol or its layer";
-/// What ends a connection in order, whatever it is in the middle of.
+/// What closes a connection gracefully, in any phase.
 const EXPIRED: &str = "a deadline has passed";
 
 /// From a phase, to the next one, when. No other change of phase happens; debug builds check each.

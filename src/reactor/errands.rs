@@ -102,7 +102,7 @@ impl<K: Kernel> Reactor<K> {
                     log::error!("{endpoint}: no worker takes a job, so {peer} is closed: {why}{suppressed}");
                 }
                 // One that ended in the visit which made the job is about to be reaped already.
-                let was_over = connection.is_over();
+                let was_over = connection.is_closed();
                 connection.note_refused(self.moment.now, &mut self.lent.buffers);
                 if !was_over {
                     self.queue(key);
@@ -147,7 +147,7 @@ impl<K: Kernel> Reactor<K> {
             // A connection that has ended meanwhile needs none.
             if let Some(slot) = self.slot(token)
                 && let Owner::Connection(connection) = &slot.owner
-                && !connection.is_over()
+                && !connection.is_closed()
             {
                 slot.wants_buffer = false;
                 self.queue(token.slot);

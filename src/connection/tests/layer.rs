@@ -252,9 +252,10 @@ impl Drop for Broken {
 
 #[test]
 fn a_layer_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
-    let makes: [(fn() -> Box<dyn Layer>, &str, &str); 5] = [
+    type Make = fn() -> Box<dyn Layer>;
+    let makes: [(Make, &str, &str); 5] = [
         (|| Box::new(Broken("open")), "", "its layer panicked: open"),
-        (|| Box::new(Broken("count")), "", "its layer made more of the bytes than there were"),
+        (|| Box::new(Broken("count")), "", "its layer returned more bytes than there were"),
         (|| Box::new(Broken("seal")), "", "its layer panicked: seal"),
         (|| Box::new(Broken("has_peer_closed")), "one\n", "its layer panicked: has_peer_closed"),
         (|| Box::new(Broken("close")), "one\neof", "its layer panicked: close"),

@@ -241,7 +241,8 @@ impl Drop for Panics {
 
 #[test]
 fn an_opener_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
-    let makes: [(fn() -> Box<dyn Opener>, &str); 4] = [
+    type Make = fn() -> Box<dyn Opener>;
+    let makes: [(Make, &str); 4] = [
         (|| std::panic::resume_unwind(Box::new("made")), "its opener panicked: made"),
         (|| Box::new(Panics("on_connected")), "its opener panicked: on_connected"),
         (|| Box::new(Panics("on_received")), "its opener panicked: on_received"),

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 
 use super::FILE_MODE;
 use crate::attempt::uninterrupted;
-use crate::errno::lacks_locks;
+use crate::errno::is_without_locks;
 use crate::file_lock::try_lock;
 
 /// No client can request such a name: names that start with a dot are refused.
@@ -90,7 +90,7 @@ pub(super) fn sweep(directory: &File) -> io::Result<()> {
             && name.ends_with(SUFFIX)
             && let Err(error) = remove_dead(directory, name)
         {
-            if lacks_locks(&error) {
+            if is_without_locks(&error) {
                 // No leftover can be told from an upload.
                 return Ok(());
             }
