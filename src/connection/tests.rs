@@ -1,4 +1,4 @@
-//! The rules of the driver, each with the smallest protocol that shows it.
+//! The rules of the connection, each with the smallest protocol that shows it.
 
 mod back_pressure;
 mod bulk;
@@ -16,8 +16,7 @@ use crate::testing::{Edges, Script, converse, every_fault, every_split};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers each line with itself; `quit` finishes, `bad` is an error, `panic` panics, `job` is answered by a worker,
-/// a line is a request.
+/// Answers each line with itself. `quit` finishes, `bad` is an error, `panic` panics, `job` is answered by a worker.
 #[derive(Default)]
 struct Lines;
 

@@ -62,7 +62,7 @@ impl Sink for Nowhere {
     }
 }
 
-/// Does what a letter tells it.
+/// Does what the first letter of its input asks for.
 struct Puppet;
 
 impl StreamProtocol for Puppet {
@@ -90,7 +90,7 @@ impl StreamProtocol for Puppet {
     }
 }
 
-/// A connection whose life began ten seconds ago.
+/// A connection that was made ten seconds before it is asked.
 struct Stage {
     connection: Connection<Peer>,
     limits: Limits,
@@ -110,7 +110,7 @@ impl Stage {
         Self { connection, limits, origin, pressed: false }
     }
 
-    /// Lets `bytes` arrive so many milliseconds after the start.
+    /// Makes `bytes` arrive `milliseconds` after the start.
     fn at(mut self, milliseconds: u64, bytes: &[u8]) -> Self {
         self.connection.line.transport_mut().arrived = bytes.to_vec();
         self.connection.note_ready(Readiness { readable: true, ..Readiness::default() });
@@ -133,7 +133,7 @@ impl Stage {
         Time::since(self.origin, self.origin + Duration::from_millis(milliseconds))
     }
 
-    /// What is said ten seconds after the start.
+    /// Returns the sentence ten seconds after the start.
     fn why(&self) -> String {
         self.connection.why(&self.limits, self.time(10_000), false).to_string()
     }
