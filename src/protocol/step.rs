@@ -133,36 +133,7 @@ impl Step {
     /// A connection has one timer, so a later `until` moves it. Steps without `until` leave it as it is. It fires once, in the
     /// first turn of the loop at or after `at` in which the connection waits for input: not while a job is out, contents are
     /// being stored, or output is held back. A time that has passed means the next turn. It does not keep the connection open:
-    /// `idle_timeout` and the other deadlines run as without it.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use reactor::protocol::{Context, Event, Reply, Step, StreamProtocol, Within};
-    /// use reactor::testing::{Script, converse};
-    ///
-    /// /// Says `tick` each second.
-    /// struct Ticker;
-    ///
-    /// impl StreamProtocol for Ticker {
-    ///     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
-    ///         Ok(Step::wait(Within::Nothing).until(cx.now + Duration::from_secs(1)))
-    ///     }
-    ///
-    ///     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
-    ///         Ok(Step::again(input.len()))
-    ///     }
-    ///
-    ///     fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
-    ///         let Event::Timer = event else { return Ok(Step::finish()) };
-    ///         cx.out.extend_from_slice(b"tick\n");
-    ///         Ok(Step::wait(Within::Nothing).until(cx.now + Duration::from_secs(1)))
-    ///     }
-    /// }
-    ///
-    /// let script = Script::new().pause(Duration::from_millis(2500)).fin();
-    /// assert_eq!(converse(Ticker, &script).sent, b"tick\ntick\n");
-    /// ```
+    /// `idle_timeout` and the other deadlines run as without it. `examples/ticker.rs` uses it.
     pub fn until(mut self, at: impl Into<Option<Instant>>) -> Self {
         self.timer = at.into().map_or(Timer::Stopped, Timer::At);
         self

@@ -132,7 +132,7 @@ impl StreamProtocol for Ticker {
 }
 
 #[test]
-fn a_timer_fires_whatever_the_peer_sends_and_once_for_each_time_it_is_set() {
+fn a_timer_fires_once_each_time_it_is_set_whatever_the_peer_sends() {
     let chatty = (0..5).fold(Script::new(), |script, _| script.pause(SECOND / 26).send("x"));
     assert_eq!(converse(Ticker, &chatty.pause(SECOND / 50).fin()).sent, b"xx|xxx|");
     assert_eq!(converse(Ticker, &Script::new().pause(SECOND / 2 + SECOND / 20).fin()).sent, b"|||||");

@@ -52,10 +52,12 @@ fn tale(random: &mut Random) -> Plan {
     let (mut asked, mut expected) = (Vec::new(), Vec::new());
     for _ in 0..random.within(1..4) {
         let count = random.pick(&[1, 5, 10]);
-        asked.extend([random.pick(b"jm"), count]);
+        asked.extend([random.pick(b"jmt"), count]);
         expected.extend(blocks(count));
     }
-    new(Service::Tale, vec![Act::Send(asked), Act::Finish, Act::End, Act::Close], expected)
+    // A FIN would end an answer that a timer gives.
+    let whole = Act::Await(expected.len());
+    new(Service::Tale, vec![Act::Send(asked), whole, Act::Finish, Act::End, Act::Close], expected)
 }
 
 fn request(random: &mut Random) -> (String, String) {

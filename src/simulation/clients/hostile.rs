@@ -80,7 +80,7 @@ fn never_reads(service: Service, random: &mut Random) -> Plan {
         Service::Sum => b"{\"A\":1,\"B\":2}",
         // The style of `file-sized` is fixed by this, and the next line is refused.
         Service::File | Service::FileSized => b"../\n",
-        Service::Tale => random.pick(&[&[b'j', BLOCKS_MAX], &[b'm', BLOCKS_MAX]]),
+        Service::Tale => random.pick(&[&[b'j', BLOCKS_MAX], &[b'm', BLOCKS_MAX], &[b't', BLOCKS_MAX]]),
         _ => "ask and ask \u{149}\n".as_bytes(),
     };
     let mut plan =
