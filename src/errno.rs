@@ -96,12 +96,12 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 }
 
 /// Whether this machine has no address of the family.
-pub(crate) fn is_unavailable_family(error: &io::Error) -> bool {
+pub(crate) fn is_missing_family(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])
 }
 
 /// Whether locking failed because the file system does not support it (NFS without its lock manager, some FUSE).
-pub(crate) fn is_without_locks(error: &io::Error) -> bool {
+pub(crate) fn is_missing_locks(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK, Errno::EINVAL])
 }
 
@@ -159,11 +159,11 @@ mod tests {
     fn an_error_without_a_number_has_no_meaning_here() {
         let error = io::Error::from(io::ErrorKind::AddrNotAvailable);
         assert!(
-            !is_unavailable_family(&error)
+            !is_missing_family(&error)
                 && !is_out_of_descriptors(&error)
-                && !is_without_locks(&error)
+                && !is_missing_locks(&error)
                 && !is_disk_failure(&error)
         );
-        assert!(is_unavailable_family(&Errno::EADDRNOTAVAIL.into()) && is_without_locks(&Errno::ENOLCK.into()));
+        assert!(is_missing_family(&Errno::EADDRNOTAVAIL.into()) && is_missing_locks(&Errno::ENOLCK.into()));
     }
 }

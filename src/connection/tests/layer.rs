@@ -74,7 +74,11 @@ pub(super) fn sealed(lines: &str) -> Vec<u8> {
 pub(super) fn unsealed(sent: &[u8]) -> String {
     let mut bytes = sent.to_vec();
     let opened = Frames::default().open(&mut bytes, &mut Outbox::new());
-    assert_eq!((opened.broken, opened.unfinished, sent.last()), (None, 0, Some(&0)), "the layer has ended, after whole records");
+    assert_eq!(
+        (opened.broken, opened.unfinished, sent.last()),
+        (None, 0, Some(&0)),
+        "the layer has ended, after whole records"
+    );
     String::from_utf8_lossy(&bytes[..opened.plain]).into_owned()
 }
 
