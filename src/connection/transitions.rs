@@ -34,7 +34,7 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     (Working, Flushing, EXPIRED),
     (Working, Closed, BROKEN),
     (Storing, Conversing, "the upload is complete or has failed, and there is room for the answer"),
-    (Storing, Working, "no worker takes the bytes: the refusal is handled like that of a job"),
+    (Storing, Working, "no worker takes the bytes: handled like a job that is refused"),
     (Storing, Flushing, "a deadline has passed, or the layer cannot open what came"),
     (Storing, Closed, BROKEN),
     (Speaking, Conversing, "there is room"),
