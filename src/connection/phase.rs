@@ -182,7 +182,7 @@ impl<T: Transport> Connection<T> {
             self.held.map_or((None, None, None), |held| (held.remains, held.bug, held.layered));
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
-        xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
+        xray::record(|| recording::on_close(matches!(told, Ok(Some(_)))));
         // Rule 9: a panic in a destructor ends only its own connection.
         let dropped = catch(move || drop(protocol));
         if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {

@@ -48,7 +48,7 @@ fn decision(then: &Then) -> Decision {
 }
 
 /// Returns the record of `on_close`.
-pub(super) fn told_to_close(left_a_job: bool) -> What {
+pub(super) fn on_close(left_a_job: bool) -> What {
     let decision = if left_a_job { Decision::Job } else { Decision::Nothing };
     What::Asked { ask: Ask::Close, input: 0, consumed: 0, output: 0, decision }
 }
