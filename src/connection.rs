@@ -2,9 +2,9 @@
 //! `transitions.rs` has the table of the phases; `opening.rs` has what comes before a protocol.
 //!
 //! ```text
-//! drive                      rounds, until the connection may wait or its budget is used up
+//! drive                      connection.rs    rounds, until the connection may wait or its budget is used up
 //!  ├ unstow                  held.rs          pending output goes back to the loop's outbox
-//!  ├ flush                   first in each round
+//!  ├ flush                   connection.rs    first in each round
 //!  │  └ Line::flush          line.rs          write(2), until all is sent or `EAGAIN`
 //!  ├ converse                conversation.rs  in conversation: one read, or the rest of the last one, or the FIN
 //!  │  ├ Line::read           line.rs          read(2), through layer.rs if there is a layer

@@ -3,8 +3,8 @@
 //! ```text
 //! drive                    decides whether the socket waits, pauses after errors, or closes
 //!  └ serve                 until `EAGAIN`, or until the budget is used up
-//!     ├ send               first the replies: sendmsg(2) or sendmmsg(2), in `kernel/udp.rs`
-//!     ├ socket.receive     a batch of datagrams: recvmmsg(2) where it exists, in `kernel/udp.rs`
+//!     ├ send               first the replies: sendmmsg(2) or sendmsg(2), in kernel/udp/
+//!     ├ socket.receive     a batch of datagrams: recvmmsg(2) or recvmsg(2), in kernel/udp/
 //!     ├ answer             for each datagram
 //!     │  └ on_datagram     the protocol appends its reply to the loop's outbox, from where it goes to `replies`
 //!     └ note_failure       counts errors, and logs a socket that has only errors
