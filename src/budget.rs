@@ -5,6 +5,8 @@
 //! window follows the measured cost of a unit, so that the clock is read about every [`LOOK_EVERY`], at most after each
 //! call of a protocol.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use std::time::Duration;
 
 use crate::limits::{
@@ -66,7 +68,9 @@ pub(crate) struct Budget {
 /// A part of a turn that took too long, and the endpoints that the turn had served by its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slow {
+    /// The time that this part took.
     pub(crate) took: Duration,
+    /// As [`Budget::served`].
     served: u64,
 }
 
@@ -77,6 +81,7 @@ impl Slow {
     }
 }
 
+/// Returns the bit of an endpoint in [`Budget::served`].
 fn bit(endpoint: usize) -> u64 {
     1 << endpoint.min(63)
 }
@@ -228,13 +233,13 @@ impl Budget {
 
     /// Whether the turn has no time left for quiet connections.
     #[inline]
-    pub(crate) fn quiet_is_over(&self) -> bool {
+    pub(crate) fn quiet_time_is_up(&self) -> bool {
         self.age >= nanoseconds(QUIET_TURN_TIME)
     }
 
     /// Whether the turn has no time left for loud connections.
     #[inline]
-    pub(crate) fn loud_is_over(&self) -> bool {
+    pub(crate) fn loud_time_is_up(&self) -> bool {
         self.age >= nanoseconds(LOUD_TURN_TIME)
     }
 
@@ -246,15 +251,17 @@ impl Budget {
 
     /// Whether the turn has no time left for reaping.
     #[inline]
-    pub(crate) fn reaping_is_over(&self) -> bool {
+    pub(crate) fn reaping_time_is_up(&self) -> bool {
         self.age >= self.reaps_until
     }
 
+    /// Returns the units that a visit of this class may use.
     #[inline]
     fn units(&self) -> u32 {
         if self.class == Class::Quiet { QUIET_VISIT_UNITS } else { LOUD_VISIT_UNITS }
     }
 
+    /// Returns the nanoseconds that a visit of this class may take.
     #[inline]
     fn time(&self) -> u64 {
         nanoseconds(match self.class {

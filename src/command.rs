@@ -166,7 +166,7 @@ fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, 
     let ended = reactor.run();
     reactor.save_last_xray();
     match ended {
-        Ok(Stopped::InOrder) => Ok(Exit::Clean),
+        Ok(Stopped::Gracefully) => Ok(Exit::Clean),
         Ok(Stopped::AtOnce) => {
             warn!("stopped at once by a second signal");
             Ok(Exit::Failure)

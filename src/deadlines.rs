@@ -1,5 +1,7 @@
 //! The deadlines of slots: cheap to postpone, exact, bounded in memory.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use crate::time::Time;
 
 /// At most one deadline for each slot, in a binary heap that records the position of each slot.
@@ -9,13 +11,15 @@ use crate::time::Time;
 /// moves at once, in O(log n). Neither allocates, and a slot is never in the heap twice.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    /// The heap: times, and beside them their slots. Two vectors take a quarter less memory than one of pairs.
+    /// The times of the heap. Two vectors take a quarter less memory than one of pairs.
     times: Vec<Time>,
+    /// The slot of each time.
     slots: Vec<u32>,
-    /// The position of each slot in the heap; [`ABSENT`] if the slot has no deadline.
+    /// The position of each slot in the heap, or [`ABSENT`].
     places: Vec<u32>,
 }
 
+/// The position of a slot that has no deadline.
 const ABSENT: u32 = u32::MAX;
 
 impl Deadlines {
@@ -29,6 +33,7 @@ impl Deadlines {
         }
     }
 
+    /// Moves the deadline of `slot` to `at`, or adds it. Not inlined: rare on the hot path.
     fn arm_earlier(&mut self, slot: u32, at: Time) {
         if at == Time::NEVER {
             return;
@@ -83,6 +88,7 @@ impl Deadlines {
         place.map_or(Time::NEVER, |place| self.times[*place as usize])
     }
 
+    /// Removes the deadline at a position. Returns its slot.
     fn remove(&mut self, place: usize) -> u32 {
         self.times.swap_remove(place);
         let removed = self.slots.swap_remove(place);
@@ -95,6 +101,7 @@ impl Deadlines {
         removed
     }
 
+    /// Moves a deadline towards the root until its parent is not later.
     fn rise(&mut self, mut place: usize) {
         while place > 0 {
             let parent = (place - 1) / 2;
@@ -106,6 +113,7 @@ impl Deadlines {
         }
     }
 
+    /// Moves a deadline towards the leaves until its children are not earlier.
     fn sink(&mut self, mut place: usize) {
         loop {
             let left = 2 * place + 1;
@@ -119,6 +127,7 @@ impl Deadlines {
         }
     }
 
+    /// Exchanges two positions of the heap.
     fn swap(&mut self, a: usize, b: usize) {
         self.times.swap(a, b);
         self.slots.swap(a, b);

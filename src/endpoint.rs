@@ -1,6 +1,8 @@
 //! A listener without its socket: the protocol, the limits and the counters. It outlives the socket, so that the
 //! counters of a closed listener can still be reported.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut, Index, IndexMut};
@@ -48,6 +50,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Makes the endpoint of a bound listener. `service`: `None` for UDP.
     pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
         Self {
             site: Site { name: config.name.clone(), address },
@@ -109,7 +112,7 @@ impl Endpoint {
     }
 
     /// Logs a bug of the protocol, at a limited rate.
-    pub(crate) fn tell_bug(&mut self, now: Time, who: Token, peer: Option<&Peer>, what: &str) {
+    pub(crate) fn log_bug(&mut self, now: Time, who: Token, peer: Option<&Peer>, what: &str) {
         self.bug_log.write(now, &self.site.name, who, peer, what);
     }
 
@@ -124,6 +127,7 @@ impl Endpoint {
 pub(crate) struct Endpoints(Vec<Endpoint>);
 
 impl Endpoints {
+    /// Appends a listener.
     pub(crate) fn push(&mut self, endpoint: Endpoint) {
         self.0.push(endpoint);
     }

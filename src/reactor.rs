@@ -1,13 +1,25 @@
-//! The loop: a poll, a slab of slots, and turns.
+//! The loop: a poll, a slab of slots, and turns. Who calls what in a turn, and in which file:
 //!
-//! One [turn](Reactor::turn) is *wait, note, run, reap*:
-//!
-//! - **wait** for events; not at all while a slot is queued, else until the next deadline.
-//! - **note** each event, deadline and result: it only marks its slot ready. No protocol runs, so nothing changes meanwhile.
-//! - **run** the ready slots, each within its budget: listeners and UDP sockets, then connections that take little, then
-//!   those that take much. What a slot leaves over, and slots for which the turn has no time, are for a later turn.
-//! - **reap** the slots that are over, within a budget as well. This is the only place where a slot is freed, so an event
-//!   can never meet a newer owner of its slot within a turn; across turns the generation in the token sees to it.
+//! ```text
+//! run, turn                reactor.rs          drive turns on the thread of the caller
+//! └ cycle                  reactor.rs          one turn
+//!   ├ wait                 reactor.rs          polls: not at all while a slot is queued, else until the next deadline
+//!   ├ note                 reactor.rs          marks slots ready; no protocol runs, so no slot changes meanwhile
+//!   │ ├ note_done          reactor/errands.rs  the result of a job
+//!   │ ├ obey               reactor/stop.rs     a signal, or a call of a `Handle`
+//!   │ ├ relieve            reactor/relief.rs   too much output is pending: resets the slowest readers
+//!   │ └ expire_stop        reactor/stop.rs     a graceful stop has taken too long: resets all connections
+//!   ├ run_ready            reactor.rs          visits ready slots by budget; the rest waits for the next turn
+//!   │ ├ drive_door         reactor.rs          a listener or a UDP socket
+//!   │ │ ├ drive_listener   reactor/accept.rs   accepts; `take_in` (reactor/open.rs) makes connections
+//!   │ │ └ drive_mailbox    reactor.rs          calls `Mailbox::drive` (datagram.rs)
+//!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
+//!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
+//!   │   └ settle           reactor/errands.rs  submits a job, arms the deadline, queues the slot again
+//!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
+//! ```
+
+#![warn(clippy::missing_docs_in_private_items)]
 
 mod accept;
 mod errands;
@@ -23,9 +35,9 @@ mod report;
 mod short;
 mod slots;
 mod slow;
+mod start;
 mod stop;
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -37,159 +49,60 @@ use self::ledger::Ledger;
 use self::queues::Queues;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
-pub use self::stop::Stopped;
-use crate::bind::{self, BindError};
-use crate::budget::{Budget, Class};
-use crate::config::Config;
-use crate::datagram::Mailbox;
+pub use self::stop::{Stopped, Turn};
+use crate::budget::Class;
 use crate::deadlines::Deadlines;
-use crate::endpoint::{Endpoint, Endpoints};
-use crate::kernel::{Handle, Kernel, Mio, Notice};
-use crate::listener::Listener;
+use crate::endpoint::Endpoints;
+use crate::kernel::{Kernel, Mio, Notice};
 use crate::protocol::{ConnectionId, Place};
-use crate::registry::Registry;
 use crate::time::Time;
 use crate::visit::{Left, Lent, Moment, Mood, Visit};
 use crate::xray::{self, What};
 
-/// A server: everything it listens on, every connection, and the loop that drives them, on the thread that runs it.
+/// A server: its listeners, its connections, and the loop that drives them on the thread that runs it.
 pub struct Reactor<K: Kernel = Mio> {
+    /// The operating system, or a simulated one.
     kernel: K,
-    /// The time of this turn.
+    /// Rule 12: the time of this turn.
     moment: Moment,
     /// Everything that the loop owns. A [token](crate::kernel::Token) names a slot and its owner.
     slots: Slab<Slot<K>>,
-    /// The newest owner of a slot.
+    /// The generation of the newest owner of a slot.
     generation: u32,
+    /// The age of each owner, and its bytes once an administrator has asked for a report.
     ledger: Ledger,
-    /// What is served, in the order of the configuration; a slot knows its endpoint by the index.
+    /// The listeners in the order of the configuration; a slot stores the index of its endpoint.
     endpoints: Endpoints,
-    /// Slots that are to be visited, and to be reaped.
+    /// Slots that wait for a visit or for reaping.
     queues: Queues,
-    /// What each visit is lent.
+    /// The buffers and the budget, which each visit borrows.
     lent: Lent,
-    /// Slots that wait until others free something.
+    /// Slots that wait until another slot frees a resource.
     waiters: Waiters,
+    /// The time of each slot's next visit, even if no event comes.
     deadlines: Deadlines,
-    /// What happened while the loop waited; empty between turns.
+    /// Events, results and commands that the last wait returned; empty between turns.
     notices: Vec<Notice>,
+    /// Resources of all connections together, with their limits.
     totals: Totals,
+    /// The state of a stop.
     stop: Stop,
+    /// The time that a graceful stop may take.
     shutdown_timeout: Duration,
+    /// The limited log lines of the loop.
     logs: Logs,
 }
 
-/// Whether another turn is to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Turn {
-    /// The server is running.
-    Running,
-    /// It has ended.
-    Stopped(Stopped),
-}
-
-impl Reactor {
-    /// Opens every service of `config` and binds every address.
-    ///
-    /// # Errors
-    /// The first that cannot be had; nothing stays bound then.
-    pub fn bind(config: &Config, registry: &Registry) -> Result<Self, BindError> {
-        Self::with_kernel(Mio::new().map_err(BindError::Poll)?.with_workers(config.workers), config, registry)
-    }
-
-    /// Reaches this server from other threads.
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        self.kernel.handle()
-    }
-
-    /// Lets SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report).
-    ///
-    /// # Errors
-    /// The handlers cannot be installed.
-    pub fn watch_signals(&mut self) -> io::Result<()> {
-        self.kernel.watch_signals()
-    }
-}
-
 impl<K: Kernel> Reactor<K> {
-    /// The same on another kernel.
+    /// Runs turns until the server is stopped.
     ///
     /// # Errors
-    /// The first service that cannot be opened, or address that cannot be bound.
-    pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
-        let origin = kernel.now();
-        let moment = Moment::new(origin, origin);
-        let mut reactor = Self {
-            kernel,
-            moment,
-            slots: Slab::new(),
-            generation: 0,
-            ledger: Ledger::default(),
-            endpoints: Endpoints::default(),
-            queues: Queues::default(),
-            lent: Lent::new(Budget::new(moment.now, config.slow_turn)),
-            waiters: Waiters::default(),
-            deadlines: Deadlines::default(),
-            notices: Vec::new(),
-            totals: Totals {
-                pending_bytes: 0,
-                pending_bytes_max: config.max_pending_output_total,
-                relief: Time::NEVER,
-                descriptors: 0,
-                descriptors_max: usize::MAX,
-                stale_notices: 0,
-            },
-            stop: Stop::No,
-            shutdown_timeout: config.shutdown_timeout,
-            logs: Logs::default(),
-        };
-        for listener in &config.listeners {
-            let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
-            let token = reactor.next_token();
-            xray::about(token, || What::Visit);
-            let bound = bind::bind(&mut reactor.kernel, listener, registry, &reactor.endpoints, token)?;
-            let owner = match bound.socket {
-                bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
-                bind::Socket::Datagram(socket, protocol) => {
-                    Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
-                }
-            };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
-            xray::serves(|| reactor.served(token));
-            reactor.insert(token, index, owner);
-        }
-        reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
-        if xray::is_on() {
-            // Whoever looks so closely may want a report as well, and has paid for more than counting.
-            reactor.ledger.begin(reactor.moment.now, reactor.generation);
-        }
-        Ok(reactor)
-    }
-
-    /// What is served, in the order of the configuration.
-    #[must_use]
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
-    }
-
-    /// Logs the counters of every listener.
-    pub fn report(&self) {
-        for endpoint in self.endpoints.iter() {
-            log::info!("{endpoint}");
-        }
-    }
-
-    /// Turns until the server is stopped.
-    ///
-    /// # Errors
-    /// The poll itself failed; nothing that a peer does can cause it.
+    /// The poll itself failed; a peer cannot cause this.
     pub fn run(&mut self) -> io::Result<Stopped> {
         loop {
             let turn = self.cycle(None)?;
             if xray::is_on() {
-                // It may make the next turn wait for a key.
+                // The X-ray may wait for a key before the next turn, and that time belongs to no turn.
                 self.end_turn(self.time());
             }
             if let Turn::Stopped(stopped) = turn {
@@ -199,17 +112,18 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// One turn, which waits for at most `timeout`; `None` lets it wait until something happens.
+    /// Runs one turn, which waits for at most `timeout`, or with `None` until an event or a deadline.
     ///
     /// # Errors
     /// The poll itself failed.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         let turn = self.cycle(timeout);
-        // What the program does before the next turn is not the loop's time.
+        // The time until the program calls the next turn belongs to no turn.
         self.end_turn(self.time());
         turn
     }
 
+    /// Runs one turn, unless the server has stopped.
     fn cycle(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         if let Turn::Stopped(stopped) = self.outcome() {
             return Ok(Turn::Stopped(stopped));
@@ -222,6 +136,7 @@ impl<K: Kernel> Reactor<K> {
         Ok(self.outcome())
     }
 
+    /// Polls, and begins the turn with the time at which the poll returned.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let until_deadline = if self.queues.are_empty() {
             let now = self.time();
@@ -239,22 +154,24 @@ impl<K: Kernel> Reactor<K> {
         Ok(())
     }
 
-    /// When something has to be done though nothing happens.
+    /// Returns the time at which the loop must wake up even if no event comes.
     fn next_deadline(&self) -> Time {
         let slots = self.deadlines.next().unwrap_or(Time::NEVER);
         slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.totals.relief)
     }
 
-    /// What the clock says.
+    /// Reads the clock.
     fn time(&self) -> Time {
         Time::since(self.moment.origin, self.kernel.now())
     }
 
+    /// Marks the slots of all notices and expired deadlines ready.
     fn note(&mut self) {
         let mut notices = std::mem::take(&mut self.notices);
         for notice in notices.drain(..) {
             match notice {
                 Notice::Ready(token, readiness) => {
+                    // Rule 4: an event for an earlier owner of the slot is ignored.
                     let Some(slot) = self.slot(token) else {
                         self.totals.stale_notices += 1;
                         xray::about(token, || What::Stale);
@@ -282,7 +199,7 @@ impl<K: Kernel> Reactor<K> {
                     }
                 }
                 Notice::Done(token, result) => self.note_done(token, result),
-                Notice::Waiting(waiting) => self.tell_waiting(waiting),
+                Notice::Waiting(waiting) => self.warn_of_waiting(waiting),
                 Notice::Command(command) => self.obey(command),
             }
         }
@@ -292,38 +209,32 @@ impl<K: Kernel> Reactor<K> {
             self.queue(slot);
         }
         self.relieve();
-        if let Stop::Orderly(until) = self.stop
-            && until <= self.moment.now
-        {
-            let connections =
-                self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_) | Owner::Opening(_)));
-            let what = if connections { "cutting the connections" } else { "closing the sockets" };
-            log::warn!("shutdown_timeout is over: {what} that are left");
-            self.cut(Stopped::InOrder);
-        }
+        self.expire_stop();
     }
 
+    /// Visits ready slots as long as the turn has time.
     fn run_ready(&mut self) {
-        // Rule 5: doors, then quiet connections, then loud ones. What comes into a queue meanwhile waits for the next turn.
+        // Rule 5: doors, then quiet connections, then loud ones. A slot that is queued meanwhile waits for the next turn.
         for _ in 0..self.queues.doors.len() {
             self.drive_door();
         }
         for _ in 0..self.queues.quiet.len() {
             let Some(key) = self.queues.quiet.pop_front() else { break };
             self.drive_connection(key, Class::Quiet);
-            if self.lent.budget.quiet_is_over() {
+            if self.lent.budget.quiet_time_is_up() {
                 break;
             }
         }
         for _ in 0..self.queues.loud.len() {
             let Some(key) = self.queues.loud.pop_front() else { break };
             self.drive_connection(key, Class::Loud);
-            if self.lent.budget.loud_is_over() {
+            if self.lent.budget.loud_time_is_up() {
                 break;
             }
         }
     }
 
+    /// Visits the listener or UDP socket that has waited longest.
     fn drive_door(&mut self) {
         let Some(key) = self.queues.doors.pop_front() else { return };
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
@@ -336,13 +247,15 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Visits a connection, or the opening of one.
     fn drive_connection(&mut self, key: u32, class: Class) {
-        let counts = self.ledger.is_open();
+        let counts = self.ledger.is_counting();
         let Some((Owner::Connection(connection), mut visit)) = self.begin_visit(key, class) else {
             return self.drive_opening(key);
         };
         xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = connection.pending_bytes();
+        // Bytes are counted only after the first report, so that the hot path pays no more than a branch.
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let left @ Left { status, deadline } = connection.drive(&mut visit);
         let moved =
@@ -351,6 +264,7 @@ impl<K: Kernel> Reactor<K> {
         let pending_after = connection.pending_bytes();
         let now = visit.now;
         xray::record(move || recording::left(status, pending_after, deadline, now));
+        // Rule 6: while this total is over its limit, all connections read less.
         self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
         if let Some((received, sent)) = moved {
             self.ledger.add(key, received, sent);
@@ -359,6 +273,7 @@ impl<K: Kernel> Reactor<K> {
         self.wake_buffer_waiters();
     }
 
+    /// Visits a UDP socket.
     fn drive_mailbox(&mut self, key: u32) {
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
         xray::about(visit.place.id.token(), || What::Visit);
@@ -368,12 +283,7 @@ impl<K: Kernel> Reactor<K> {
         self.settle(key, left, errand, Class::Door);
     }
 
-    /// Whether all connections together have too much output pending.
-    fn is_pressed(&self) -> bool {
-        self.totals.pending_bytes > self.totals.pending_bytes_max
-    }
-
-    /// The owner of a slot that has been taken out of its queue, and what it needs for a visit.
+    /// Begins the visit of a slot that was taken out of its queue.
     #[inline]
     fn begin_visit(&mut self, key: u32, class: Class) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let slot = self.slots.get_mut(key as usize)?;
@@ -382,7 +292,7 @@ impl<K: Kernel> Reactor<K> {
         self.visit(key)
     }
 
-    /// The owner of a slot, and what it needs for a visit.
+    /// Returns the owner of a slot, and what its visit borrows.
     #[inline]
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
         let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
@@ -394,12 +304,6 @@ impl<K: Kernel> Reactor<K> {
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         Some((&mut slot.owner, visit))
-    }
-}
-
-impl<K: Kernel> fmt::Debug for Reactor<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("endpoints", &self.endpoints).field("stop", &self.stop).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Accepting: whom to let in, and when to stop letting in.
+//! Accepting: which connections to admit, and when to pause.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::listener::{Accepted, Pause};
 use crate::peer::Peer;
 use crate::xray::{self, What};
 
-/// The limit that all listeners share.
+/// The name of the limit that all listeners share.
 const DESCRIPTORS: &str = "descriptors";
 
 impl<K: Kernel> Reactor<K> {
@@ -20,7 +20,7 @@ impl<K: Kernel> Reactor<K> {
         if self.is_cut() {
             return self.close_listener(key);
         }
-        // A refused peer takes time, but no place of those that are let in.
+        // Rule 5: refused peers do not count towards the connections that a visit accepts in any case.
         let (mut admitted, mut others) = (0, 0);
         while others < VISIT_REFUSALS_MAX
             && admitted < VISIT_ACCEPTS_MAX
@@ -68,13 +68,13 @@ impl<K: Kernel> Reactor<K> {
         self.queue(key);
     }
 
-    /// The listener accepts no more connections.
+    /// Makes the listener close at the end of the turn.
     fn close_listener(&mut self, key: u32) {
         self.leave_short(key);
-        self.queue_over(key);
+        self.queue_ended(key);
     }
 
-    /// Why nobody can be accepted at the moment, if so.
+    /// Returns the limit that prevents accepting, if one does.
     fn no_room(&self, key: u32) -> Option<&'static str> {
         let slot = self.slots.get(key as usize)?;
         let endpoint = &self.endpoints[slot.endpoint];
@@ -89,8 +89,8 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Stops accepting until something is freed; after an error also until [`ERROR_PAUSE`] is over, since what lacks may
-    /// be freed by somebody else. The accept queue holds those who come meanwhile.
+    /// Pauses accepting until a connection is freed. After an error it is also retried after [`ERROR_PAUSE`], because another
+    /// process may free the resource. New connections wait in the accept queue.
     fn pause(&mut self, key: u32, reason: &'static str, error: Option<io::Error>) {
         xray::record(|| What::Paused(reason));
         if reason == DESCRIPTORS {
@@ -110,7 +110,7 @@ impl<K: Kernel> Reactor<K> {
             }
         }
         if let Some(error) = error {
-            // Rule 5: what resumes accepting is sure to come.
+            // Rule 5: accepting is certain to resume.
             self.deadlines.arm(key, self.moment.now.after(ERROR_PAUSE));
             if let Some(suppressed) = self.logs.accept.allow(self.moment.now) {
                 log::warn!("{}: accepting is paused: {error}{suppressed}", endpoint.name());
@@ -118,7 +118,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Takes in what was accepted. Returns whether it was let in.
+    /// Takes an accepted socket into a slot. Returns whether it was admitted.
     fn admit(&mut self, listener: u32, stream: K::Stream, peer: &Peer) -> bool {
         let index = self.slots[listener as usize].endpoint;
         let before = self.endpoints[index].opens.map_or(Before::Nothing, Before::Opening);

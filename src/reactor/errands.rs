@@ -1,5 +1,5 @@
-//! Errands: what owners of slots ask of the loop, and how the answers come back. And the buffers that uploads share, since they
-//! come back with jobs.
+//! Errands: owners of slots submit jobs, and get the results. The buffers of uploads are here too, because they come back with
+//! jobs.
 
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Rounded;
@@ -11,8 +11,10 @@ use crate::visit::{Errand, Left, Status};
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
+    /// Delivers the result of a job, and frees the slot of a closed connection after its last job.
     pub(super) fn note_done(&mut self, token: Token, result: Result<Outcome, Panicked>) {
         let buffers = &mut self.lent.buffers;
+        // Rule 4: the result for an earlier owner of the slot is ignored.
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
             self.totals.stale_notices += 1;
@@ -27,9 +29,9 @@ impl<K: Kernel> Reactor<K> {
             Owner::Remains(Remains::Last) => {
                 if let Err(panicked) = result {
                     let what = format!("its last job panicked{}", panicked.detail());
-                    self.endpoints[slot.endpoint].tell_bug(self.moment.now, token, None, &what);
+                    self.endpoints[slot.endpoint].log_bug(self.moment.now, token, None, &what);
                 }
-                self.queue_over(token.slot);
+                self.queue_ended(token.slot);
             }
             Owner::Remains(remains @ Remains::Unwanted(_)) => {
                 let last = match std::mem::replace(remains, Remains::Last) {
@@ -39,10 +41,10 @@ impl<K: Kernel> Reactor<K> {
                 let returned = Returned::new(result, buffers);
                 if let Some(panicked) = returned.panicked() {
                     let what = format!("a job panicked{}", panicked.detail());
-                    self.endpoints[slot.endpoint].tell_bug(self.moment.now, token, None, &what);
+                    self.endpoints[slot.endpoint].log_bug(self.moment.now, token, None, &what);
                 }
                 match returned.into_remains() {
-                    None if last.is_none() => self.queue_over(token.slot),
+                    None if last.is_none() => self.queue_ended(token.slot),
                     unwanted => self.submit(token.slot, Job::discarding(unwanted, last)),
                 }
             }
@@ -51,8 +53,8 @@ impl<K: Kernel> Reactor<K> {
         self.wake_buffer_waiters();
     }
 
-    /// Does what a visit of any owner came to: its errand, its deadline and its next visit, which is one of `again` if its budget
-    /// was used up. Each visit of a connection ends here: a call would cost it twenty instructions.
+    /// Ends a visit: runs its errand, arms its deadline, and queues its slot, as one of class `again` if its budget is used up.
+    /// Inlined: on the hot path a call would cost twenty instructions.
     #[inline(always)]
     pub(super) fn settle(&mut self, key: u32, Left { status, deadline }: Left, errand: Option<Errand>, again: Class) {
         self.run_errand(key, errand);
@@ -66,11 +68,11 @@ impl<K: Kernel> Reactor<K> {
                 self.deadlines.arm(key, deadline);
                 self.wait_for_buffer(key);
             }
-            Status::Closed => self.queue_over(key),
+            Status::Closed => self.queue_ended(key),
         }
     }
 
-    /// Does what a visit has asked for, if anything.
+    /// Runs the errand of a visit, if there is one.
     #[inline]
     pub(super) fn run_errand(&mut self, key: u32, errand: Option<Errand>) {
         match errand {
@@ -79,6 +81,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Submits a job to the workers of its listener.
     pub(super) fn submit(&mut self, key: u32, mut job: Job) {
         let slot = &self.slots[key as usize];
         let token = slot.token(key);
@@ -90,7 +93,8 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// No worker takes a job: a connection closes once its output is sent; a slot that waits only for a last job is freed.
+    /// Handles a job that no worker takes: a connection closes once its output is sent; a slot that waits only for its last job
+    /// is freed.
     fn refuse_job(&mut self, key: u32, why: &NoWorker) {
         let slot = &mut self.slots[key as usize];
         let endpoint = self.endpoints[slot.endpoint].name();
@@ -99,9 +103,9 @@ impl<K: Kernel> Reactor<K> {
             Owner::Connection(connection) => {
                 if let Some(suppressed) = allowed {
                     let peer = connection.peer();
-                    log::error!("{endpoint}: no worker takes a job, so {peer} is closed: {why}{suppressed}");
+                    log::error!("{endpoint}: job refused, so {peer} is closed: {why}{suppressed}");
                 }
-                // One that ended in the visit which made the job is about to be reaped already.
+                // If the visit that made the job also ended the connection, its slot waits for reaping already.
                 let was_over = connection.is_closed();
                 connection.note_refused(self.moment.now, &mut self.lent.buffers);
                 if !was_over {
@@ -110,21 +114,21 @@ impl<K: Kernel> Reactor<K> {
             }
             _ => {
                 if let Some(suppressed) = allowed {
-                    log::error!("{endpoint}: no worker takes the last job of a connection: {why}{suppressed}");
+                    log::error!("{endpoint}: last job of a closed connection refused: {why}{suppressed}");
                 }
-                self.queue_over(key);
+                self.queue_ended(key);
             }
         }
     }
 
-    /// Warns of jobs that have waited for long. The kernel tells that seldom enough.
-    pub(super) fn tell_waiting(&self, Waiting { listener, jobs, workers, since, .. }: Waiting) {
+    /// Logs a warning of jobs that have waited for long. Rule 13: the kernel limits the rate of this notice.
+    pub(super) fn warn_of_waiting(&self, Waiting { listener, jobs, workers, since, .. }: Waiting) {
         let Some(endpoint) = self.endpoints.get(listener as usize) else { return };
         let (name, since) = (endpoint.name(), Rounded(since));
         log::warn!("{name}: a job has waited {since} for a worker: {workers} busy, {jobs} waiting (see workers)");
     }
 
-    /// An upload waits for a buffer behind the others, unless it waits already.
+    /// Makes an upload wait for a buffer behind the others, unless it waits already.
     pub(super) fn wait_for_buffer(&mut self, key: u32) {
         let slot = &mut self.slots[key as usize];
         if !std::mem::replace(&mut slot.wants_buffer, true) {
@@ -132,19 +136,20 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Wakes uploads that wait for a buffer. Each visit calls this and hardly ever finds one waiting, so that case is fast.
+    /// Wakes uploads that wait for a buffer. On the hot path, and rarely is one waiting.
     pub(super) fn wake_buffer_waiters(&mut self) {
         if !self.waiters.buffer.is_empty() {
-            self.hand_out_buffers();
+            self.queue_buffer_waiters();
         }
     }
 
-    pub(super) fn hand_out_buffers(&mut self) {
+    /// Queues up to one waiting upload for each free buffer.
+    fn queue_buffer_waiters(&mut self) {
         let mut free = self.lent.buffers.free();
         while free > 0
             && let Some(token) = self.waiters.buffer.pop_front()
         {
-            // A connection that has ended meanwhile needs none.
+            // A connection that has closed meanwhile needs no buffer.
             if let Some(slot) = self.slot(token)
                 && let Owner::Connection(connection) = &slot.owner
                 && !connection.is_closed()

@@ -1,4 +1,4 @@
-//! What must be true between two turns, whatever happened. A simulation asks after each.
+//! Invariants that are true between two turns. The simulation checks them after each turn.
 
 use super::{Owner, Reactor};
 use crate::bulk::Buffers;
@@ -7,33 +7,40 @@ use crate::connection::opening::Opens;
 use crate::kernel::{Kernel, Token};
 use crate::time::Time;
 
-/// What a reactor holds, counted.
+/// The numbers of what a reactor holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Census {
+    /// TCP listeners.
     pub(crate) listeners: usize,
+    /// UDP sockets.
     pub(crate) mailboxes: usize,
+    /// Connections with or without a protocol.
     pub(crate) connections: usize,
-    /// Those of them that have no protocol yet.
+    /// Connections that have no protocol yet.
     pub(crate) openings: usize,
-    /// Slots of connections that are over but for their last job.
+    /// Slots of closed connections whose job is still running.
     pub(crate) remains: usize,
-    /// Jobs whose results are awaited.
+    /// Jobs whose results are still to come.
     pub(crate) jobs: usize,
+    /// Slots that have a deadline.
     pub(crate) deadlines: usize,
     /// Buffers that uploads hold.
     pub(crate) buffers: usize,
     /// Uploads that wait for a buffer.
     pub(crate) buffer_waiters: usize,
-    /// Bytes of output pending.
+    /// Bytes of pending output.
     pub(crate) pending_bytes: usize,
-    /// Descriptors that connections may take.
+    /// Descriptors that connections may need.
     pub(crate) descriptors: usize,
-    /// Notices that came for owners that were gone, and were ignored.
+    /// Notices that were ignored because their owner had closed.
     pub(crate) stale_notices: u64,
 }
 
 impl<K: Kernel> Reactor<K> {
-    /// Counts what there is, and says which rule of the house is broken, if any.
+    /// Counts what the reactor holds.
+    ///
+    /// # Errors
+    /// The invariant that is broken.
     pub(crate) fn census(&self) -> Result<Census, String> {
         let mut census = Census {
             deadlines: self.deadlines.len(),
@@ -45,14 +52,14 @@ impl<K: Kernel> Reactor<K> {
         for (key, slot) in &self.slots {
             let queued = self.queues.iter().filter(|ready| *ready as usize == key).count();
             if queued != usize::from(slot.queued) {
-                return Err(format!("slot {key} stands {queued} times in the queues"));
+                return Err(format!("slot {key} is {queued} times in the queues"));
             }
             match &slot.owner {
                 Owner::Listener(listener) => {
                     census.listeners += 1;
                     let wakes = self.totals.descriptors > 0 || self.deadlines.at(key as u32) != Time::NEVER;
                     let is_short = self.waiters.descriptors.contains(key as u32);
-                    // Those in front wake it, one after the other.
+                    // The listeners in front of it wake it, one after the other.
                     let front = self.waiters.descriptors.first().and_then(|first| self.slots.get(first as usize));
                     let is_woken = is_short && front.is_some_and(|front| front.queued);
                     let waits = wakes && (listener.waits_for_room || is_short);
@@ -78,7 +85,7 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Owner::Remains(_) => {
                     census.remains += 1;
-                    // One that waits to be reaped has had its result.
+                    // If the slot waits for reaping, its job has returned.
                     census.jobs += usize::from(!slot.queued);
                 }
                 Owner::Connection(connection) => {
@@ -92,7 +99,7 @@ impl<K: Kernel> Reactor<K> {
                     checked.map_err(|broken| format!("slot {key}: {broken}"))?;
                     let (due, armed) = (connection.deadline(limits), self.deadlines.at(key as u32));
                     if !slot.queued && armed > due {
-                        return Err(format!("slot {key} is due at {due:?} and comes up at {armed:?}"));
+                        return Err(format!("slot {key} is due at {due:?}, but armed for {armed:?}"));
                     }
                     if !slot.queued && due == Time::NEVER && !connection.awaits_job() {
                         return Err(format!("slot {key} has neither a deadline, nor a job, nor a visit before it"));
@@ -104,22 +111,22 @@ impl<K: Kernel> Reactor<K> {
         Ok(census)
     }
 
-    /// Which endpoint's listener is the first of those that are short of descriptors.
+    /// Returns the endpoint whose listener has waited longest for descriptors.
     pub(crate) fn first_in_short(&self) -> Option<usize> {
         Some(self.slots.get(self.waiters.descriptors.first()? as usize)?.endpoint.into())
     }
 
-    /// Lets all uploads together have fewer buffers, so that a simulation of few of them runs out.
+    /// Limits the buffers of all uploads together, so that a simulation with few uploads runs out of them.
     pub(crate) fn limit_buffers(&mut self, most: usize) {
         self.lent.buffers = Buffers::new(most);
     }
 
-    /// Makes all connections open like this, in a simulation.
+    /// Makes all connections begin with this opening, in a simulation.
     pub(crate) fn open_with(&mut self, opens: Opens) {
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.opens = Some(opens));
     }
 
-    /// What the connections that wait claim of their sockets.
+    /// Returns what waiting connections claim about their sockets.
     pub(crate) fn claims(&self) -> impl Iterator<Item = (Token, Claim)> {
         self.slots.iter().filter_map(|(key, slot)| match &slot.owner {
             Owner::Connection(connection) => Some((slot.token(key as u32), connection.claim())),
@@ -128,7 +135,7 @@ impl<K: Kernel> Reactor<K> {
         })
     }
 
-    /// The listeners and UDP sockets that wait because nothing is left, as they believe.
+    /// Returns the listeners and UDP sockets that wait because they claim that their sockets are drained.
     pub(crate) fn drained(&self) -> impl Iterator<Item = Token> {
         self.slots.iter().filter_map(|(key, slot)| {
             let drained = match &slot.owner {
@@ -140,6 +147,7 @@ impl<K: Kernel> Reactor<K> {
         })
     }
 
+    /// Checks the totals against the slots.
     fn check_sums(&self, census: &Census) -> Result<(), String> {
         let lives = |key: u32| self.slots.contains(key as usize);
         let open: usize = self.endpoints.iter().map(|endpoint| endpoint.connections).sum();
@@ -147,12 +155,12 @@ impl<K: Kernel> Reactor<K> {
         let visits = !self.queues.are_empty();
         let served = census.buffer_waiters == 0 || self.lent.buffers.free() == 0 || visits;
         let rules = [
-            (self.queues.iter().all(lives), "a queue names a slot that is free"),
-            (self.lent.outbox.is_empty(), "output is left in the outbox that all share"),
-            (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of what is pending"),
+            (self.queues.iter().all(lives), "a free slot is in a queue"),
+            (self.lent.outbox.is_empty(), "the shared outbox is not empty"),
+            (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of all pending output"),
             (opening == census.openings, "the connections without a protocol do not add up"),
             (open == census.connections + census.remains, "the open connections do not add up"),
-            (served, "an upload waits for a buffer although there is one, and nobody is about to wake it"),
+            (served, "an upload waits for a buffer although one is free, and no visit will wake it"),
             (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),
         ];
         match rules.iter().find(|(kept, _)| !kept) {

@@ -1,4 +1,4 @@
-//! What the loop keeps between turns beside its slots, in groups.
+//! State of the loop beside its slots: waiting lists, totals, and limits of log lines.
 
 use std::collections::VecDeque;
 
@@ -7,37 +7,43 @@ use crate::kernel::Token;
 use crate::log_limit::LogLimit;
 use crate::time::Time;
 
-/// Slots that wait until others free something.
+/// Slots that wait until another slot frees a resource.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     /// Uploads that wait for a buffer.
     pub(super) buffer: VecDeque<Token>,
-    /// Listeners that wait until a connection is freed.
+    /// Listeners that wait until the slot of a connection is freed.
     pub(super) connections: Vec<u32>,
     /// Listeners that wait for descriptors.
     pub(super) descriptors: Short,
-    /// A connection was freed in this turn.
+    /// Whether the slot of a connection was freed in this turn.
     pub(super) freed: bool,
 }
 
-/// What all connections take together, and may take.
+/// Rule 6: resources of all connections together, with their limits.
 #[derive(Debug)]
 pub(super) struct Totals {
-    /// Bytes of output that are pending.
+    /// Bytes of pending output.
     pub(super) pending_bytes: usize,
+    /// The limit: `max_pending_output_total`.
     pub(super) pending_bytes_max: usize,
-    /// When to free output of the slowest readers, while more is pending than may be.
+    /// The time at which the slowest readers are reset, while `pending_bytes` is over its limit.
     pub(super) relief: Time,
+    /// Descriptors that connections may need.
     pub(super) descriptors: usize,
+    /// The limit: the descriptors that the process may open, without those it needs itself.
     pub(super) descriptors_max: usize,
-    /// Notices that came for owners that are gone.
+    /// Notices that were ignored because their owner had closed.
     pub(super) stale_notices: u64,
 }
 
-/// Warnings that may repeat, each at a limited rate.
+/// Rule 13: log lines that a peer can cause repeatedly, each with its own limit.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
+    /// Accepting is paused.
     pub(super) accept: LogLimit,
+    /// A job was refused.
     pub(super) job: LogLimit,
+    /// A turn took too long.
     pub(super) slow: LogLimit,
 }

@@ -1,5 +1,5 @@
-//! How old the owner of each slot is; and what each connection has received and sent, from the moment that the administrator asks,
-//! or from the start if an X-ray runs then.
+//! The age of each slot's owner, and the bytes that each connection has received and sent since the administrator's first report,
+//! or since the start if an X-ray runs then.
 
 use std::time::Duration;
 
@@ -7,42 +7,45 @@ use crate::time::{Stamp, Time};
 
 /// Age, and bytes in and out, by slot.
 ///
-/// An idle connection has no room for sixteen bytes that nearly nobody asks for. So the books are opened by the first one
-/// who does, and the second report tells what has moved since the first.
+/// An idle connection has no room for sixteen bytes that are rarely needed. So counting starts with the first report, and the
+/// second report shows what has moved since the first.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// When the books were opened, if they were, and the newest generation at that time.
+    /// The time at which counting started, and the newest generation at that time.
     since: Option<(Time, u32)>,
+    /// The bytes of each slot's owner.
     accounts: Vec<Account>,
-    /// When each slot got its owner: four bytes each, and none in the slot, whose eight are taken.
+    /// The time at which each slot got its owner: four bytes a slot. In the slot itself, alignment would make them eight.
     opened: Vec<Stamp>,
 }
 
 /// The bytes of one connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Account {
+    /// Bytes received since counting started.
     pub(super) received: u64,
+    /// Bytes sent since counting started.
     pub(super) sent: u64,
 }
 
 impl Ledger {
-    /// Opens the books, unless they are open. Gives since when they are.
+    /// Starts counting, unless already started. Returns when counting began.
     pub(super) fn begin(&mut self, now: Time, generation: u32) -> Time {
         self.since.get_or_insert((now, generation)).0
     }
 
-    /// Whether the books are open.
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether bytes are counted.
+    pub(super) fn is_counting(&self) -> bool {
         self.since.is_some()
     }
 
-    /// Whether an owner is older than the books, which do not tell all of its bytes then.
-    pub(super) fn is_younger_than(&self, generation: u32) -> bool {
+    /// Whether an owner is older than the counting, so that some of its bytes are not counted.
+    pub(super) fn predates(&self, generation: u32) -> bool {
         self.since.is_none_or(|(_, newest)| newest.wrapping_sub(generation) as i32 >= 0)
     }
 
-    /// The slot has a new owner.
-    pub(super) fn open(&mut self, slot: u32, now: Time) {
+    /// Notes that the slot has a new owner.
+    pub(super) fn new_owner(&mut self, slot: u32, now: Time) {
         let (index, stamp) = (slot as usize, now.stamp());
         if self.opened.len() <= index {
             self.opened.resize(index + 1, stamp);
@@ -53,7 +56,7 @@ impl Ledger {
         }
     }
 
-    /// A visit of the slot received and sent so much.
+    /// Adds the bytes that a visit received and sent.
     pub(super) fn add(&mut self, slot: u32, received: u64, sent: u64) {
         if self.accounts.len() <= slot as usize {
             self.accounts.resize(slot as usize + 1, Account::default());
@@ -63,12 +66,12 @@ impl Ledger {
         account.sent += sent;
     }
 
-    /// How old the owner of the slot is, to a tenth of a second.
+    /// Returns the age of the slot's owner, to a tenth of a second.
     pub(super) fn age(&self, slot: u32, now: Time) -> Duration {
         self.opened.get(slot as usize).map_or(Duration::ZERO, |opened| opened.age(now))
     }
 
-    /// The account of the connection that has the slot.
+    /// Returns the counted bytes of the slot's owner.
     pub(super) fn account(&self, slot: u32) -> Account {
         self.accounts.get(slot as usize).copied().unwrap_or_default()
     }
@@ -85,13 +88,13 @@ mod tests {
         let origin = Instant::now();
         let start = Time::since(origin, origin);
         let mut ledger = Ledger::default();
-        assert!(!ledger.is_open());
+        assert!(!ledger.is_counting());
         ledger.begin(start, 7);
-        assert!(ledger.is_open() && ledger.is_younger_than(7) && !ledger.is_younger_than(8));
+        assert!(ledger.is_counting() && ledger.predates(7) && !ledger.predates(8));
         ledger.add(3, 1, 2);
         ledger.add(3, 1, 2);
         assert_eq!(ledger.account(3), Account { received: 2, sent: 4 });
-        ledger.open(3, start);
+        ledger.new_owner(3, start);
         assert_eq!((ledger.account(3), ledger.account(99)), (Account::default(), Account::default()));
     }
 
@@ -101,7 +104,7 @@ mod tests {
         let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
         let mut ledger = Ledger::default();
         for (slot, milliseconds) in [(0, 0), (7, 50_000), (1, 60_000), (0, 90_300)] {
-            ledger.open(slot, at(milliseconds));
+            ledger.new_owner(slot, at(milliseconds));
         }
         let ages = [0, 1, 7].map(|slot| ledger.age(slot, at(100_000)).as_millis());
         assert_eq!(ages, [9_700, 40_000, 50_000]);

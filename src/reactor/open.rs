@@ -1,8 +1,8 @@
-//! From a socket to a connection with its protocol: each way to a socket leads here, whether it was accepted, connects or was
-//! adopted.
+//! From a socket, whether it was accepted, connects or was adopted, to a connection with its protocol.
 //!
-//! Each socket is counted once. It is `accepted` when it gets its protocol, and `closed` by reason when that connection ends. A socket
-//! that gets none is `refused` by reason: by a limit, by its service, by its opening, or because it cannot be registered.
+//! Rule 13: each socket is counted once. It is `accepted` when it gets its protocol, and `closed` by reason when that connection
+//! ends. A socket without a protocol is `refused` by reason: by a limit, by its service, by its opening, or because it cannot be
+//! registered.
 
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Count;
@@ -16,7 +16,7 @@ use crate::protocol::{CloseReason, Refusal, StreamProtocol};
 use crate::visit::Left;
 use crate::xray::{self, What};
 
-/// What comes before the protocol of a socket.
+/// What a socket does before it gets its protocol.
 pub(super) enum Before {
     /// Nothing.
     Nothing,
@@ -29,9 +29,9 @@ pub(super) enum Before {
 
 /// Why a peer gets no protocol.
 struct NotServed {
-    /// The name of the counter.
+    /// The reason by which it is counted.
     reason: &'static str,
-    /// What the service did, if it panicked.
+    /// The panic of the service, if that is the reason.
     bug: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl From<&'static str> for NotServed {
 }
 
 impl<K: Kernel> Reactor<K> {
-    /// Takes a socket into a slot. `peer` is the one that the kernel names. Returns whether it was let in.
+    /// Takes a socket into a slot. `peer` is the peer that the kernel names. Returns whether the socket was admitted.
     pub(super) fn take_in(&mut self, index: u16, mut stream: K::Stream, peer: &Peer, before: Before) -> bool {
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
@@ -53,7 +53,7 @@ impl<K: Kernel> Reactor<K> {
         }
         // Rule 3: registered once; no request registers anything.
         if let Err(error) = self.kernel.register(&mut stream, token) {
-            log::debug!("a connection cannot be registered: {error}");
+            log::debug!("{}: refused {peer}: cannot be registered: {error}", self.endpoints[index].name());
             if is_direct {
                 self.endpoints[index].peers.leave(peer);
             }
@@ -66,9 +66,9 @@ impl<K: Kernel> Reactor<K> {
                 Ok(protocol) => self.accepted(index, Opened::at_once(stream, peer), protocol),
                 Err(why) => {
                     self.refuse(index, stream, why.reason);
-                    // The connection has been closed, so that the last records show its end.
+                    // Logged after the connection was closed, so that the last records show its end.
                     if let Some(bug) = &why.bug {
-                        self.endpoints[index].tell_bug(now, token, Some(peer), bug);
+                        self.endpoints[index].log_bug(now, token, Some(peer), bug);
                     }
                     return false;
                 }
@@ -81,17 +81,17 @@ impl<K: Kernel> Reactor<K> {
         self.totals.descriptors += endpoint.descriptors();
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
         self.insert(token, index, owner);
-        self.greet(token.slot);
+        self.start_protocol(token.slot);
         true
     }
 
-    /// The owner of a socket that opens.
+    /// Makes the owner of a socket that begins with an opening.
     fn opens(&mut self, endpoint: u16, opening: Opening<K::Stream>) -> Owner<K> {
         self.endpoints[endpoint].opening += 1;
         Owner::Opening(Box::new(opening))
     }
 
-    /// The owner of a socket that has a protocol.
+    /// Makes the owner of a socket that has its protocol.
     fn accepted(&mut self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
         let endpoint = &mut self.endpoints[endpoint];
         endpoint.stats.accepted += 1;
@@ -105,13 +105,13 @@ impl<K: Kernel> Reactor<K> {
         xray::record(|| What::Closed(reason));
     }
 
-    /// Whether one more peer of that address is within the limit. If so, it is counted.
+    /// Returns whether one more connection from that address is within the limit. If so, it is counted.
     fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
         let endpoint = &mut self.endpoints[endpoint];
         match endpoint.limits.max_connections_per_ip {
             Some(most) if !endpoint.peers.admit(peer, most) => {
                 let most = Count(most as u64, "connection");
-                log::debug!("{}: closed {peer}: its address has {most} already", endpoint.name());
+                log::debug!("{}: refused {peer}: already {most} from its address", endpoint.name());
                 false
             }
             _ => true,
@@ -121,14 +121,14 @@ impl<K: Kernel> Reactor<K> {
     /// Makes a protocol for `peer`, which has been counted.
     ///
     /// # Errors
-    /// The service refuses the peer, or has panicked: the peer counts no more.
+    /// The service refused the peer, or panicked: the peer is no longer counted.
     fn connect(&mut self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
         let endpoint = &mut self.endpoints[endpoint];
         let service = endpoint.service.as_ref();
         let why = match catch(|| service.map(|service| (service.connect)(peer))) {
             Ok(Some(Ok(protocol))) => return Ok(protocol),
             Ok(Some(Err(Refusal(reason)))) => {
-                log::debug!("{}: closed {peer}: refused: {reason}", endpoint.name());
+                log::debug!("{}: refused {peer}: {reason}", endpoint.name());
                 reason.into()
             }
             connected => {
@@ -141,8 +141,8 @@ impl<K: Kernel> Reactor<K> {
         Err(why)
     }
 
-    /// Lets the protocol of a new connection speak first; nothing happens yet if it opens still.
-    fn greet(&mut self, key: u32) {
+    /// Calls the protocol of a new connection for the first time. Does nothing if the slot is still in its opening.
+    fn start_protocol(&mut self, key: u32) {
         if let Some((Owner::Connection(connection), mut visit)) = self.visit(key) {
             xray::about(visit.place.id.token(), || What::Visit);
             connection.open(&mut visit);
@@ -152,7 +152,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Goes on with the opening of a connection.
+    /// Visits the opening of a connection.
     pub(super) fn drive_opening(&mut self, key: u32) {
         let Some((Owner::Opening(opening), mut visit)) = self.visit(key) else { return };
         let now = visit.now;
@@ -174,7 +174,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// The opening is complete: only now is it known who the peer is.
+    /// Makes the protocol of a connection after its opening. Limits by address apply now, because the opening may name the peer.
     fn complete(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
         let index = slot.endpoint;
@@ -192,8 +192,8 @@ impl<K: Kernel> Reactor<K> {
                 self.endpoints[index].opening -= 1;
                 let owner = self.accepted(index, opening.into_opened(), protocol);
                 self.slots[key as usize].owner = owner;
-                self.greet(key);
-                // What came behind the opening is owed no event.
+                self.start_protocol(key);
+                // Rule 1: no event will come for bytes that the opening has already read.
                 self.queue(key);
             }
             Err(NotServed { reason, bug }) => {
@@ -206,7 +206,7 @@ impl<K: Kernel> Reactor<K> {
                     };
                     opening.cut(closed, bug);
                 }
-                self.queue_over(key);
+                self.queue_ended(key);
             }
         }
     }

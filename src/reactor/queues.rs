@@ -1,24 +1,24 @@
-//! The queues in which slots wait: for their visit, one for each class of owner, and for their end.
+//! The queues of slots: one of ready slots for each class of owner, and one of slots to be reaped.
 
 use std::collections::VecDeque;
 
 use crate::budget::Class;
 
-/// Slots that the loop has to do with, each in one queue at most.
+/// Rule 5: each queue is first come, first served. A slot is in one queue at most.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Listeners and UDP sockets: first in each turn.
+    /// Listeners and UDP sockets, which come first in each turn.
     pub(super) doors: VecDeque<u32>,
-    /// Connections that take little at a time.
+    /// Connections that need little work at a time.
     pub(super) quiet: VecDeque<u32>,
-    /// Connections that take much, and those that used up their budget.
+    /// Connections that need much work, and those that used up their budget.
     pub(super) loud: VecDeque<u32>,
-    /// Slots that are over, and are to be reaped: no event concerns them any more.
-    pub(super) over: VecDeque<u32>,
+    /// Slots to be reaped: an event no longer gets them a visit.
+    pub(super) ended: VecDeque<u32>,
 }
 
 impl Queues {
-    /// That of a class.
+    /// Returns the queue of a class.
     #[inline]
     pub(super) fn of(&mut self, class: Class) -> &mut VecDeque<u32> {
         match class {
@@ -28,13 +28,14 @@ impl Queues {
         }
     }
 
+    /// Whether no slot waits, so that the loop may sleep.
     #[inline]
     pub(super) fn are_empty(&self) -> bool {
-        self.doors.is_empty() && self.quiet.is_empty() && self.loud.is_empty() && self.over.is_empty()
+        self.doors.is_empty() && self.quiet.is_empty() && self.loud.is_empty() && self.ended.is_empty()
     }
 
-    /// All that wait, in the order in which a turn takes them.
+    /// Returns all queued slots, in the order in which a turn takes them.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.doors.iter().chain(&self.quiet).chain(&self.loud).chain(&self.over).copied()
+        self.doors.iter().chain(&self.quiet).chain(&self.loud).chain(&self.ended).copied()
     }
 }

@@ -1,4 +1,4 @@
-//! Reaping: the only place where a slot is freed.
+//! Reaping: the only place where a slot is freed, so that within a turn a slot has one owner.
 
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
@@ -9,15 +9,15 @@ use crate::protocol::CloseReason;
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
-    /// Frees the slots that are over, as many as the turn has time for, and wakes the listeners that waited for one.
+    /// Frees the slots of closed owners, as many as the turn has time for, and wakes the listeners that waited for one.
     pub(super) fn reap(&mut self) {
         self.lent.budget.begin_reaping();
-        while let Some(key) = self.queues.over.pop_front() {
+        while let Some(key) = self.queues.ended.pop_front() {
             self.reap_slot(key);
             if self.lent.budget.charge(REAP_UNITS) {
                 self.lent.budget.look(self.time());
-                // After a cut no connection waits for the turn to end, and the slots have little time left.
-                if self.lent.budget.reaping_is_over() && !self.is_cut() {
+                // After a cut no connection waits for the turn to end, and CUT_GRACE is short.
+                if self.lent.budget.reaping_time_is_up() && !self.is_cut() {
                     break;
                 }
             }
@@ -31,10 +31,10 @@ impl<K: Kernel> Reactor<K> {
             }
             self.wake_first_in_short();
         }
-        debug_assert!(self.lent.outbox.is_empty(), "output of a connection that is gone");
+        debug_assert!(self.lent.outbox.is_empty(), "output of a connection that has closed");
     }
 
-    /// Ends the owner of a slot. Frees the slot, unless a job is out or a last job has to be done first.
+    /// Closes the owner of a slot. Frees the slot, unless a job is running or a last job must run first.
     fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
         xray::about(self.token(key), || What::Reap);
@@ -49,7 +49,7 @@ impl<K: Kernel> Reactor<K> {
                 self.kernel.close(transport);
                 self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);
                 self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());
-                self.say_goodbye(key, &peer, reason, bug.as_deref());
+                self.log_closed(key, &peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
                     Some(job) => self.submit(key, job),
@@ -64,7 +64,7 @@ impl<K: Kernel> Reactor<K> {
                 let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
                 endpoint.opening -= 1;
                 endpoint.stats.refused.add(reason.name());
-                self.say_goodbye(key, &peer, reason, bug.as_deref());
+                self.log_closed(key, &peer, reason, bug.as_deref());
                 self.release(key);
             }
             Owner::Remains(_) => self.release(key),
@@ -79,7 +79,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Frees the slot of a connection, which no longer counts against the limits.
+    /// Frees the slot of a connection, which then no longer counts against the limits.
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
         let endpoint = &mut self.endpoints[slot.endpoint];
@@ -88,7 +88,8 @@ impl<K: Kernel> Reactor<K> {
         self.waiters.freed = true;
     }
 
-    fn say_goodbye(&mut self, key: u32, peer: &Peer, reason: CloseReason, bug: Option<&str>) {
+    /// Logs that a connection has closed, and the bug if one was the reason.
+    fn log_closed(&mut self, key: u32, peer: &Peer, reason: CloseReason, bug: Option<&str>) {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint];
         xray::record(|| What::Closed(reason.text()));
@@ -96,7 +97,7 @@ impl<K: Kernel> Reactor<K> {
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };
         if let Some(what) = bug.or(rule) {
             let who = slot.token(key);
-            endpoint.tell_bug(self.moment.now, who, Some(peer), what);
+            endpoint.log_bug(self.moment.now, who, Some(peer), what);
         }
     }
 }

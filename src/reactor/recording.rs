@@ -1,4 +1,4 @@
-//! What the loop says of itself to its X-ray.
+//! What the loop records for the X-ray.
 
 use super::{Owner, Reactor, xray};
 use crate::kernel::{Kernel, Token};
@@ -7,23 +7,24 @@ use crate::visit::Status;
 use crate::xray::{Open, Recording, Served, Waits, What};
 
 impl<K: Kernel> Reactor<K> {
-    /// What was recorded on this thread since [`xray::start`](crate::xray::start), which must be the one that runs the
-    /// loop; `None` if nothing is being recorded.
+    /// Returns the records of this thread since [`xray::start`](crate::xray::start); `None` if nothing is being recorded. Call it
+    /// on the thread that runs the loop.
     #[must_use]
     pub fn recording(&self) -> Option<Recording> {
         xray::recording(|| self.open_connections())
     }
 
-    /// Has the X-ray written to its file, if there is one.
+    /// Writes the X-ray to its file, if it has one.
     pub(crate) fn save_xray(&self) {
         xray::save(|| self.open_connections());
     }
 
-    /// The same when it is over, however long the file takes.
+    /// Writes the X-ray for the last time, and waits until it is written.
     pub(crate) fn save_last_xray(&self) {
         xray::save_last(|| self.open_connections());
     }
 
+    /// Returns the open connections, oldest first.
     fn open_connections(&self) -> Vec<Open> {
         let mut open: Vec<_> = self
             .slots
@@ -48,6 +49,7 @@ impl<K: Kernel> Reactor<K> {
         open
     }
 
+    /// Returns the record of a new turn.
     pub(super) fn turn_begins(&self, number: u64) -> What {
         let connections: usize = self.endpoints.iter().map(|endpoint| endpoint.connections).sum();
         What::Turn {
@@ -58,7 +60,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// The endpoint that was made last, whose socket is that of `who`.
+    /// Returns the record of the newest endpoint, whose socket belongs to `who`.
     pub(super) fn served(&self, who: Token) -> Option<Served> {
         let endpoint = self.endpoints.last()?;
         Some(Served {
@@ -70,7 +72,7 @@ impl<K: Kernel> Reactor<K> {
     }
 }
 
-/// What a visit came to.
+/// Returns the record of a visit's end.
 pub(super) fn left(status: Status, pending: usize, deadline: Time, now: Time) -> What {
     let status = match status {
         Status::Waiting => Waits::Event,
@@ -85,7 +87,7 @@ pub(super) fn left(status: Status, pending: usize, deadline: Time, now: Time) ->
     What::Left { status, pending: bytes(pending), deadline }
 }
 
-/// A number of bytes; more than four gibibytes are shown as that.
+/// Returns a number of bytes, at most `u32::MAX`.
 fn bytes(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

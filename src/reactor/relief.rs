@@ -1,7 +1,7 @@
-//! Rule 6: while all connections together have more output pending than they may, the slowest readers lose theirs.
+//! Rule 6: while all connections together have too much output pending, the slowest readers are reset.
 //!
-//! Until then every peer pays for them by small reads. A thousand peers that read just fast enough for `min_send_rate` would keep
-//! it so for ever.
+//! Until then the server reads less from every peer. A thousand peers that read just fast enough for `min_send_rate` would
+//! otherwise keep it so for ever.
 
 use std::cmp::Reverse;
 
@@ -13,10 +13,15 @@ use crate::time::Time;
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
-    /// Looks at all that have output pending, if too much has been pending for [`RELIEF_EVERY`], and cuts those that took least
-    /// of it, until what is left is allowed.
+    /// Whether all connections together have too much output pending.
+    #[inline]
+    pub(super) fn is_pressed(&self) -> bool {
+        self.totals.pending_bytes > self.totals.pending_bytes_max
+    }
+
+    /// Resets the slowest readers if too much output has been pending for [`RELIEF_EVERY`].
     pub(super) fn relieve(&mut self) {
-        if self.totals.pending_bytes <= self.totals.pending_bytes_max {
+        if !self.is_pressed() {
             self.totals.relief = Time::NEVER;
         } else if self.totals.relief == Time::NEVER {
             self.totals.relief = self.moment.now.after(RELIEF_EVERY);
@@ -26,6 +31,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Resets the peers that took least of their output, until the rest is within the limit.
     #[cold]
     fn cut_the_slowest(&mut self) {
         let mut readers = Vec::new();
@@ -36,7 +42,7 @@ impl<K: Kernel> Reactor<K> {
                 if opening.is_closed() {
                     pending -= opening.pending_bytes();
                 } else if opening.pending_bytes() > 0 {
-                    // The kernel takes what an opening says at once, unless its peer does not read.
+                    // The kernel takes the little output of an opening at once, unless the peer does not read.
                     readers.push((Reverse((0, opening.deadline())), opening.pending_bytes(), key as u32));
                 }
             }
@@ -60,6 +66,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Resets the peer of a slot.
     fn cut_reader(&mut self, key: u32) {
         let slot = &mut self.slots[key as usize];
         let token = slot.token(key);
@@ -70,7 +77,10 @@ impl<K: Kernel> Reactor<K> {
         } else if let Owner::Connection(connection) = &mut slot.owner {
             let limits = &self.endpoints[slot.endpoint].limits;
             let why = connection.why(limits, self.moment.now, slot.wants_buffer);
-            log::debug!("{}: cut, because all together have too much output: {why:#}", connection.peer());
+            log::debug!(
+                "{}: reset, because the output of all connections exceeds max_pending_output_total: {why:#}",
+                connection.peer()
+            );
             xray::about(token, || What::Visit);
             connection.cut(CloseReason::OutputTotal, &mut self.lent.buffers);
             self.queue(key);

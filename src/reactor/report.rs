@@ -1,4 +1,4 @@
-//! The table of everything that the loop owns, for whoever asks a server what it is doing.
+//! The report: counters, and a table of all slots with what each waits for, for the administrator.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -12,26 +12,36 @@ use crate::listener::{Listener, Pause};
 use crate::stats::Tally;
 use crate::time::Time;
 
-/// What the owner of a slot is at. Its row comes before others if it waits for somebody, and the longer the earlier.
+/// State of a slot's owner. Owners that wait for a peer or a worker sort first, the longest wait on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
-    waits_for_somebody: bool,
+    /// Whether it waits for a peer, a worker or its visit, and not only for the next connection or request.
+    is_waiting: bool,
+    /// How long it has waited.
     waited: Duration,
+    /// The word for it in the table.
     name: &'static str,
 }
 
 impl<K: Kernel> Reactor<K> {
-    /// Logs the counters of every listener, and then the table. From now on the bytes of each connection are counted.
+    /// Logs the counters of every listener.
+    pub fn report(&self) {
+        for endpoint in self.endpoints.iter() {
+            log::info!("{endpoint}");
+        }
+    }
+
+    /// Logs the counters of every listener and the table. From now on the bytes of each connection are counted.
     pub(super) fn report_all(&mut self) {
         self.report();
         let since = self.ledger.begin(self.moment.now, self.generation);
         if log::log_enabled!(log::Level::Info) {
-            // One record, so that nothing gets between its lines, and the thread that writes is woken once.
-            log::info!("who is waited for:\n{}", self.table(since).join("\n"));
+            // One record: no other line comes between its lines, and the log's thread is woken once.
+            log::info!("what each connection is waiting for:\n{}", self.table(since).join("\n"));
         }
     }
 
-    /// A heading, a row for each, a line for those who find no place, and a line for all together.
+    /// Returns a heading, a row for each slot, a line that counts the slots without a row, and a line of totals.
     fn table(&self, bytes_since: Time) -> Vec<String> {
         let mut states: Vec<_> = self.slots.iter().map(|(key, slot)| (Reverse(self.state(slot)), key)).collect();
         let names = |states: &[(Reverse<State>, usize)]| {
@@ -58,7 +68,7 @@ impl<K: Kernel> Reactor<K> {
             "in all {all}; output pending {} of {}{}; upload buffers lent {} of {}; bytes counted for {}",
             Rounded::bytes(self.totals.pending_bytes as u64),
             Rounded::bytes(self.totals.pending_bytes_max as u64),
-            if self.totals.pending_bytes > self.totals.pending_bytes_max { ", so less is read" } else { "" },
+            if self.is_pressed() { ", so less is read" } else { "" },
             self.lent.buffers.lent(),
             self.lent.buffers.lent() + self.lent.buffers.free(),
             Rounded(self.moment.now.duration_from(bytes_since)),
@@ -66,8 +76,9 @@ impl<K: Kernel> Reactor<K> {
         lines
     }
 
+    /// Returns the state of a slot's owner.
     fn state(&self, slot: &Slot<K>) -> State {
-        let (waits_for_somebody, waited, name) = match &slot.owner {
+        let (is_waiting, waited, name) = match &slot.owner {
             _ if slot.queued => (true, Duration::ZERO, "ready"),
             Owner::Connection(connection) => {
                 let limits = &self.endpoints[slot.endpoint].limits;
@@ -81,9 +92,10 @@ impl<K: Kernel> Reactor<K> {
             Owner::Mailbox(_) => (false, Duration::MAX, "listening"),
             Owner::Remains(_) => (true, Duration::ZERO, "remains"),
         };
-        State { waits_for_somebody, waited, name }
+        State { is_waiting, waited, name }
     }
 
+    /// Returns the row of a slot.
     fn row(&self, key: usize, slot: &Slot<K>, state: &str) -> String {
         let endpoint = &self.endpoints[slot.endpoint];
         let token = slot.token(key as u32);
@@ -96,7 +108,7 @@ impl<K: Kernel> Reactor<K> {
                 let why = connection.why(&endpoint.limits, self.moment.now, slot.wants_buffer);
                 let account = self.ledger.account(token.slot);
                 peer = connection.peer().to_string();
-                let more = if self.ledger.is_younger_than(slot.generation) { "+" } else { "" };
+                let more = if self.ledger.predates(slot.generation) { "+" } else { "" };
                 bytes = [account.received, account.sent].map(|count| format!("{more}{}", Rounded::bytes(count)));
                 pending = why.pending_bytes;
                 left = why.deadline();
@@ -104,14 +116,14 @@ impl<K: Kernel> Reactor<K> {
             }
             Owner::Opening(opening) => {
                 peer = opening.peer().to_string();
-                "opens: what comes before its protocol is not complete".to_owned()
+                "the handshake before its protocol is not complete".to_owned()
             }
             Owner::Listener(listener) => why_listener(listener, left),
             Owner::Mailbox(mailbox) => why_mailbox(mailbox, left),
-            Owner::Remains(_) => "over, but a worker is still busy for it".to_owned(),
+            Owner::Remains(_) => "closed; its last job is still running".to_owned(),
         };
         let why = if slot.queued {
-            "about to be visited: something happened, or its turn comes again".to_owned()
+            "about to be visited: an event was noted, or its budget was used up".to_owned()
         } else {
             why
         };
@@ -122,7 +134,7 @@ impl<K: Kernel> Reactor<K> {
     }
 }
 
-/// What does not apply is a dash, so that each row has as many fields.
+/// Formats a row. An empty field becomes a dash, so that all rows have the same number of fields.
 fn row(fields: [&str; 9], why: &str) -> String {
     let [number, peer, listener, age, state, received, sent, pending, deadline] =
         fields.map(|field| if field.is_empty() { "-" } else { field });
@@ -131,27 +143,29 @@ fn row(fields: [&str; 9], why: &str) -> String {
     )
 }
 
+/// Returns what a listener is waiting for. `again`: the time until the next attempt.
 fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
     let again = again.map(|left| format!("in {} or ", Rounded(left))).unwrap_or_default();
     match listener.paused {
         None => "waiting for connections".to_owned(),
         Some(Pause::Full(limit)) => {
-            format!("accepts nobody: {limit} is reached; goes on {again}when a connection closes")
+            format!("not accepting: {limit} reached; resumes {again}when a connection closes")
         }
         Some(Pause::Failed(errno)) => {
-            format!("accepts nobody: accept said {errno}; tries again {again}when a connection closes")
+            format!("not accepting: accept returned {errno}; retries {again}when a connection closes")
         }
     }
 }
 
+/// Returns what a UDP socket is waiting for. `again`: the time until the next attempt.
 fn why_mailbox<S: DatagramSocket>(mailbox: &Mailbox<S>, again: Option<Duration>) -> String {
     match (mailbox.unsent(), again) {
         (0, Some(left)) if mailbox.is_failing() => {
-            format!("rests, because it met nothing but errors; tries again in {}", Rounded(left))
+            format!("paused after repeated errors; retries in {}", Rounded(left))
         }
         (0, _) => "waiting for datagrams".to_owned(),
         (replies, _) => {
-            format!("waiting for room in the send buffer: {replies} replies unsent, and nothing is received meanwhile")
+            format!("waiting for room in the send buffer: {replies} replies unsent; not receiving until they are sent")
         }
     }
 }

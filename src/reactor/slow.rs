@@ -1,4 +1,4 @@
-//! Turns that take too long: a protocol computes or blocks on the loop's thread, and every other peer waits for it.
+//! Slow turns: a protocol computes or blocks on the loop's thread, and all other peers wait.
 
 use super::Reactor;
 use crate::amounts::Rounded;
@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::time::Time;
 
 impl<K: Kernel> Reactor<K> {
-    /// The turn has done its work.
+    /// Ends the turn, and reports it if it took too long.
     #[inline]
     pub(super) fn end_turn(&mut self, now: Time) {
         if self.lent.budget.end_turn(now) {
@@ -14,7 +14,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// A turn took so long that all peers noticed: tells whose protocols were called in that time.
+    /// Counts and logs a slow turn, with the listeners whose protocols were called in it.
     #[cold]
     fn note_slow(&mut self) {
         let Some(slow) = self.lent.budget.take_slow() else { return };
@@ -24,8 +24,8 @@ impl<K: Kernel> Reactor<K> {
             names.push(format!("{} ({})", endpoint.name(), endpoint.protocol()));
         }
         if let Some(suppressed) = self.logs.slow.allow(self.moment.now) {
-            let who = if names.is_empty() { "no listener".to_owned() } else { names.join(" or ") };
-            log::warn!("a turn of the loop took {}, and served {who} in it{suppressed}", Rounded(slow.took));
+            let served = if names.is_empty() { "no listener".to_owned() } else { names.join(" and ") };
+            log::warn!("a turn of the loop took {}; it served {served}{suppressed}", Rounded(slow.took));
         }
     }
 }

@@ -1,44 +1,55 @@
-//! Stopping: in order, within a time, or at once.
+//! Stopping: gracefully within `shutdown_timeout`, or at once.
 
-use super::{Owner, Reactor, Turn};
+use super::{Owner, Reactor};
 use crate::kernel::{Command, Kernel};
 use crate::limits::CUT_GRACE;
 use crate::protocol::CloseReason;
 use crate::time::Time;
 use crate::xray::{self, LOOP, What};
 
-/// How far a stop has come.
+/// The state of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
+    /// The server has not been asked to stop.
     No,
-    /// Requests are being finished until then.
-    Orderly(Time),
-    /// Connections have been cut; jobs that discard what they left are awaited until then.
+    /// Requests may finish until this time.
+    Graceful(Time),
+    /// Connections have been reset. Jobs that discard their remains may finish until this time.
     Cut(Time, Stopped),
 }
 
 impl Stop {
-    /// When it goes on by itself.
+    /// Returns the time of the next step, even if no event comes.
     pub(super) fn deadline(self) -> Option<Time> {
         match self {
             Self::No => None,
-            Self::Orderly(until) | Self::Cut(until, _) => Some(until),
+            Self::Graceful(until) | Self::Cut(until, _) => Some(until),
         }
     }
+}
+
+/// Whether another turn is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Turn {
+    /// The server is running.
+    Running,
+    /// The server has ended.
+    Stopped(Stopped),
 }
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stopped {
-    /// It was asked to stop, and did so in order.
-    InOrder,
-    /// It was told to stop at once.
+    /// Requests were given `shutdown_timeout` to finish.
+    Gracefully,
+    /// All connections were reset.
     AtOnce,
 }
 
 impl<K: Kernel> Reactor<K> {
-    /// Does what a signal or a [`Handle`](crate::Handle) asks for.
+    /// Obeys a signal or a [`Handle`](crate::Handle).
     pub(super) fn obey(&mut self, command: Command) {
         xray::about(LOOP, || What::Command(command));
         match command {
@@ -46,26 +57,41 @@ impl<K: Kernel> Reactor<K> {
                 self.report_all();
                 self.save_xray();
             }
-            Command::Stop => self.stop_in_order(),
-            Command::Terminate if self.stop == Stop::No => self.stop_in_order(),
+            Command::Stop => self.stop_gracefully(),
+            Command::Terminate if self.stop == Stop::No => self.stop_gracefully(),
             Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
         }
     }
 
-    /// Visits everything once more: listeners serve what is in their accept queues and close, connections finish the
-    /// request that they are in the middle of.
-    fn stop_in_order(&mut self) {
+    /// Visits every slot once more: listeners accept the connections in their accept queues and close, and connections finish
+    /// the current request.
+    fn stop_gracefully(&mut self) {
         if self.stop == Stop::No {
             xray::about(LOOP, || What::Stopping { cut: false });
             log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
-            // What is cut has to be discarded, and that belongs to the time as well.
+            // Discarding what reset connections leave belongs to `shutdown_timeout`, too.
             let grace = CUT_GRACE.min(self.shutdown_timeout / 10);
-            self.stop = Stop::Orderly(self.moment.now.after(self.shutdown_timeout - grace));
+            self.stop = Stop::Graceful(self.moment.now.after(self.shutdown_timeout - grace));
             self.queue_all();
         }
     }
 
-    /// Ends every connection now; only jobs that discard what they left are awaited, for a moment.
+    /// Resets the remaining connections once `shutdown_timeout` has expired.
+    #[inline]
+    pub(super) fn expire_stop(&mut self) {
+        if let Stop::Graceful(until) = self.stop
+            && until <= self.moment.now
+        {
+            let connections =
+                self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_) | Owner::Opening(_)));
+            let what =
+                if connections { "resetting the remaining connections" } else { "closing the remaining sockets" };
+            log::warn!("shutdown_timeout expired: {what}");
+            self.cut(Stopped::Gracefully);
+        }
+    }
+
+    /// Rule 7: resets every connection that is still there. Jobs that discard their remains may finish within [`CUT_GRACE`].
     pub(super) fn cut(&mut self, stopped: Stopped) {
         if self.is_cut() {
             return;
@@ -84,25 +110,27 @@ impl<K: Kernel> Reactor<K> {
                 xray::about(token, || What::Visit);
                 let limits = &self.endpoints[slot.endpoint].limits;
                 let why = connection.why(limits, self.moment.now, slot.wants_buffer);
-                log::debug!("{}: cut: {why:#}", connection.peer());
+                log::debug!("{}: reset by the shutdown: {why:#}", connection.peer());
                 connection.cut(CloseReason::Shutdown, &mut self.lent.buffers);
             }
         }
         self.queue_all();
     }
 
+    /// Whether a stop has begun.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop != Stop::No
     }
 
+    /// Whether all connections have been reset.
     pub(super) fn is_cut(&self) -> bool {
         matches!(self.stop, Stop::Cut(..))
     }
 
-    /// Whether it is over.
+    /// Returns whether the server has ended.
     pub(super) fn outcome(&self) -> Turn {
         match self.stop {
-            Stop::Orderly(_) if self.slots.is_empty() => Turn::Stopped(Stopped::InOrder),
+            Stop::Graceful(_) if self.slots.is_empty() => Turn::Stopped(Stopped::Gracefully),
             Stop::Cut(until, stopped) if self.slots.is_empty() || until <= self.moment.now => Turn::Stopped(stopped),
             _ => Turn::Running,
         }

@@ -1,4 +1,4 @@
-//! The loop over real sockets, in what no configuration reaches yet.
+//! The loop over real sockets: openings and outgoing connections, which no configuration can set up yet.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,9 +15,10 @@ use crate::protocol::{CloseReason, Context, Refusal, Reply, Step, StreamProtocol
 use crate::registry::Registry;
 use crate::stats::Stats;
 
+/// The time that a test waits for an event at most.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
 
-/// Says who the peer is, and then what it sends.
+/// Sends the peer's address, and then echoes.
 struct Who;
 
 impl StreamProtocol for Who {
@@ -33,10 +34,10 @@ impl StreamProtocol for Who {
     }
 }
 
-/// A server whose connections open with a line that says who the peer is.
+/// Binds a server whose connections open with a line that names the peer's address.
 fn server(limits: &str) -> Reactor {
     let mut registry = Registry::empty();
-    registry.stream_fn("who", "Says who the peer is.", "true", |peer| {
+    registry.stream_fn("who", "Sends the address of the peer.", "true", |peer| {
         let last = peer.ip().map(|ip| ip.to_string().rsplit('.').next().map(str::to_owned));
         match last.flatten().as_deref() {
             Some("66") => Err(Refusal("not that one")),
@@ -52,15 +53,18 @@ fn server(limits: &str) -> Reactor {
     reactor
 }
 
+/// Returns the counters of the listener.
 fn stats(reactor: &Reactor) -> &Stats {
     reactor.endpoints()[0].stats()
 }
 
+/// Connects a client.
 fn connect(reactor: &Reactor) -> TcpStream {
     let address: SocketAddr = reactor.endpoints()[0].address();
-    TcpStream::connect(address).expect("it listens")
+    TcpStream::connect(address).expect("a listener")
 }
 
+/// Turns until `done`, and checks the invariants after each turn.
 fn turn_until(reactor: &mut Reactor, done: impl Fn(&Reactor) -> bool) {
     while !done(reactor) {
         reactor.turn(PATIENCE).expect("a poll");
@@ -68,14 +72,14 @@ fn turn_until(reactor: &mut Reactor, done: impl Fn(&Reactor) -> bool) {
     }
 }
 
-/// What a peer gets from a server that turns until it has closed.
-fn told(reactor: &mut Reactor, mut peer: TcpStream) -> String {
+/// Turns until the connection has closed. Returns what the peer has received.
+fn received(reactor: &mut Reactor, mut peer: TcpStream) -> String {
     let was_there = |stats: &Stats| stats.accepted + stats.refused.total() > 0;
     turn_until(reactor, |reactor| was_there(stats(reactor)) && reactor.endpoints()[0].open_connections() == 0);
-    let mut told = String::new();
-    // One that is refused is reset.
-    let _ = peer.read_to_string(&mut told);
-    told
+    let mut received = String::new();
+    // A refused peer is reset.
+    let _ = peer.read_to_string(&mut received);
+    received
 }
 
 #[test]
@@ -85,10 +89,10 @@ fn a_protocol_starts_after_the_opening_and_gets_the_bytes_behind_it() {
     turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 1);
     peer.write_all(b"from 192.0.2.").expect("a connection");
     turn_until(&mut reactor, |reactor| stats(reactor).received_bytes == 13);
-    assert_eq!((stats(&reactor).sent_bytes, stats(&reactor).accepted), (0, 0), "the protocol has not spoken");
+    assert_eq!((stats(&reactor).sent_bytes, stats(&reactor).accepted), (0, 0), "the protocol has not been called");
     peer.write_all(b"5:80\nrest").expect("a connection");
     peer.shutdown(std::net::Shutdown::Write).expect("a connection");
-    assert_eq!(told(&mut reactor, peer), "welcome\n192.0.2.5:80\nrest");
+    assert_eq!(received(&mut reactor, peer), "welcome\n192.0.2.5:80\nrest");
 }
 
 #[test]
@@ -109,12 +113,12 @@ fn a_peer_is_admitted_by_the_address_that_its_opening_says() {
         turn_until(&mut reactor, |reactor| stats(reactor).refused.count(reason) > refused);
         assert_eq!((stats(&reactor).accepted, stats(&reactor).closed.total()), (1, 0), "{reason} is counted once");
     }
-    // Another address, and the refused one, have their places still.
+    // The limit does not concern another address, and refused peers no longer count.
     let mut other = connect(&reactor);
     other.write_all(b"from 192.0.2.6:80\n").expect("a connection");
     other.shutdown(std::net::Shutdown::Write).expect("a connection");
     drop(stays);
-    assert_eq!(told(&mut reactor, other), "welcome\n192.0.2.6:80\n");
+    assert_eq!(received(&mut reactor, other), "welcome\n192.0.2.6:80\n");
     assert!(reactor.endpoints[0].peers.is_empty());
 }
 
@@ -123,7 +127,7 @@ fn an_opening_that_takes_too_long_is_closed_and_counted() {
     let mut reactor = server("{}");
     reactor.endpoints[0].opens = Some(Opens { timeout: Duration::from_millis(1), ..OPENS });
     let peer = connect(&reactor);
-    assert_eq!(told(&mut reactor, peer), "");
+    assert_eq!(received(&mut reactor, peer), "");
     assert_eq!(stats(&reactor).refused.count(CloseReason::OpeningTimeout.name()), 1);
 }
 
@@ -138,7 +142,7 @@ fn a_stop_ends_what_opens() {
 }
 
 #[test]
-fn a_peer_that_is_refused_is_counted_alike_with_an_opening_and_without() {
+fn a_refused_peer_is_counted_the_same_with_and_without_an_opening() {
     let counts = |opens: Option<Opens>| {
         let mut reactor = server(r#"{ "max_connections_per_ip": 1 }"#);
         reactor.endpoints[0].opens = opens;
@@ -159,7 +163,7 @@ fn a_peer_that_is_refused_is_counted_alike_with_an_opening_and_without() {
     assert_eq!(counts(Some(OPENS)), counts(None));
 }
 
-/// Takes in a socket that connects to `to`.
+/// Puts a socket into the server that connects to `to`.
 fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
     let stream = Stream::connecting(to).expect("a socket");
     assert!(reactor.take_in(0, stream, &to.into(), Before::Connect(SPEAKS)));
@@ -167,7 +171,7 @@ fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
 }
 
 #[test]
-fn a_socket_that_connects_opens_and_gets_its_protocol_like_one_that_was_accepted() {
+fn a_connecting_socket_gets_its_protocol_like_an_accepted_one() {
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = other.local_addr().expect("an address");
     let mut reactor = server("{}");
@@ -175,12 +179,12 @@ fn a_socket_that_connects_opens_and_gets_its_protocol_like_one_that_was_accepted
     let (mut peer, _) = other.accept().expect("the kernel connects");
     peer.write_all(b"echo").expect("a connection");
     peer.shutdown(std::net::Shutdown::Write).expect("a connection");
-    assert_eq!(told(&mut reactor, peer), format!("hello\n{address}\necho"));
+    assert_eq!(received(&mut reactor, peer), format!("hello\n{address}\necho"));
     assert_eq!((stats(&reactor).accepted, stats(&reactor).refused.total()), (1, 0));
 }
 
 #[test]
-fn a_connect_that_the_other_machine_refuses_ends_its_socket_and_is_counted() {
+fn a_connect_that_is_refused_closes_its_socket_and_is_counted() {
     let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = other.local_addr().expect("an address");
     drop(other);
@@ -191,10 +195,10 @@ fn a_connect_that_the_other_machine_refuses_ends_its_socket_and_is_counted() {
     assert_eq!((stats(&reactor).accepted, stats(&reactor).sent_bytes), (0, 0));
 }
 
-/// More than the kernel takes of a peer that does not read.
+/// More bytes than the kernel takes for a peer that does not read.
 const MUCH: usize = 32 << 20;
 
-/// Says much, and goes on.
+/// Sends [`MUCH`], and completes the opening.
 struct Much;
 
 impl Opener for Much {
@@ -232,7 +236,7 @@ fn output_of_an_opening_counts_as_pending_until_it_is_sent_or_given_up() {
     }
 }
 
-/// Panics.
+/// An opener that panics.
 struct Bug;
 
 impl Opener for Bug {
@@ -252,5 +256,5 @@ fn a_panic_of_an_opener_costs_its_connection_alone() {
     turn_until(&mut reactor, |reactor| stats(reactor).refused.count("bug") == 1);
     stays.write_all(b"still here").expect("a connection");
     stays.shutdown(std::net::Shutdown::Write).expect("a connection");
-    assert_eq!(told(&mut reactor, stays), "welcome\n192.0.2.5:80\nstill here");
+    assert_eq!(received(&mut reactor, stays), "welcome\n192.0.2.5:80\nstill here");
 }

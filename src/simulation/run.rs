@@ -101,7 +101,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
         match life {
             Life::Stopped(stopped) => {
                 world.borrow_mut().network.seen.insert(match stopped {
-                    Stopped::InOrder => "a graceful stop",
+                    Stopped::Gracefully => "a graceful stop",
                     Stopped::AtOnce => "a stop at once",
                 });
                 return checks::after_the_end(world, &reactor);

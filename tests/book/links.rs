@@ -16,7 +16,7 @@ pub(crate) fn of(page: &str) -> Vec<String> {
 }
 
 /// The anchors of a code host and of mdBook for the headings of a page: the words in lower case with hyphens between
-/// them, and a number behind repeated ones.
+/// them, and a number behind repeated ones. A renamed heading keeps its old anchor above it: `<a id="old-words"></a>`.
 pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
@@ -24,6 +24,9 @@ pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     for event in Parser::new_ext(page, Options::ENABLE_TABLES) {
         match event {
             Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+            Event::InlineHtml(html) | Event::Html(html) => {
+                anchors.extend(html.split_once("<a id=\"").and_then(|(_, id)| Some(id.split_once('"')?.0.to_owned())));
+            }
             Event::Text(text) | Event::Code(text) => {
                 if let Some(heading) = &mut heading {
                     heading.push_str(&text);

@@ -166,7 +166,7 @@ fn a_turn_with_nothing_to_do_returns_after_its_timeout() {
 #[test]
 fn a_handle_stops_a_run_from_another_thread() {
     for (stop, expected) in
-        [(reactor::Handle::stop as fn(&_), Stopped::InOrder), (reactor::Handle::abort, Stopped::AtOnce)]
+        [(reactor::Handle::stop as fn(&_), Stopped::Gracefully), (reactor::Handle::abort, Stopped::AtOnce)]
     {
         let mut reactor = reactor();
         let handle = reactor.handle();

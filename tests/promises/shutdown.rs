@@ -305,7 +305,7 @@ fn a_last_job_that_is_done_while_a_stop_begins_is_not_awaited_any_more() {
     stop.send(reactor.handle()).unwrap();
     has_begun.recv().unwrap();
     let began = Instant::now();
-    while reactor.turn(Some(PATIENCE)).unwrap() != Turn::Stopped(Stopped::InOrder) {
+    while reactor.turn(Some(PATIENCE)).unwrap() != Turn::Stopped(Stopped::Gracefully) {
         assert!(began.elapsed() < PATIENCE, "it waits for a finished job");
     }
 }

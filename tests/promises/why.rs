@@ -14,7 +14,7 @@ fn report(server: &Process) -> Vec<String> {
     eventually("the report is complete", || log().contains("    in all "));
     log()
         .lines()
-        .skip_while(|line| !line.ends_with("who is waited for:"))
+        .skip_while(|line| !line.ends_with("what each connection is waiting for:"))
         .skip(1)
         .map(|line| line.trim_start().to_owned())
         .collect()

@@ -31,7 +31,7 @@ pub(super) const BUGS: &[Bug] = &[
         file: "src/reactor/accept.rs",
         function: "drive_listener",
         right: r#"return self.pause(key, "accept failed", Some(error))"#,
-        wrong: "return self.queue_over(key)",
+        wrong: "return self.queue_ended(key)",
         caught_by: Seeds,
     },
     Bug {

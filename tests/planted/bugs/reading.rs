@@ -116,7 +116,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "A turn visits all connections that used up their budget, so that hundreds at full speed make it long",
         file: "src/reactor.rs",
         function: "run_ready",
-        right: "self.lent.budget.loud_is_over()",
+        right: "self.lent.budget.loud_time_is_up()",
         wrong: "false",
         caught_by: Promise("fairness::a_turn_visits_only_a_few_of_the_clients_that_send_without_end"),
     },

@@ -50,7 +50,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "A thousand connections that end at once are all closed in one turn, and all others wait",
         file: "src/reactor/reap.rs",
         function: "reap",
-        right: "self.lent.budget.reaping_is_over()",
+        right: "self.lent.budget.reaping_time_is_up()",
         wrong: "false",
         caught_by: Promise("fairness::of_the_connections_that_end_at_once_a_turn_frees_a_few"),
     },

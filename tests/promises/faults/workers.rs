@@ -48,7 +48,7 @@ fn without_any_thread_jobs_are_refused_and_the_log_is_still_written() {
     let peer = client.stream().local_addr().unwrap();
     client.send("a\n1\n");
     assert_eq!(client.rest(), NO_WORKER);
-    let told = format!("file-sized-tcp: no worker takes a job, so {peer} is closed: no thread can be started: ");
+    let told = format!("file-sized-tcp: job refused, so {peer} is closed: no thread can be started: ");
     eventually("it is logged", || trial.log().contains(&told));
     drop(client);
     eventually("it is counted", || trial.counters().join("\n").contains("closed 1 (no worker 1)"));
@@ -82,7 +82,7 @@ fn jobs_are_refused_while_no_thread_can_be_had_and_done_afterwards() {
     let mut refused = Client::connect(trial.address("file-sized-tcp"));
     refused.send("a\n1\n");
     assert_eq!(refused.rest(), NO_WORKER);
-    eventually("it is logged", || trial.log().contains("no worker takes a job"));
+    eventually("it is logged", || trial.log().contains("file-sized-tcp: job refused, so "));
     drop((fault, refused));
     let mut client = Client::connect(trial.address("file-sized-tcp"));
     client.ask("a\n1\n", "OK\nOK\n");
