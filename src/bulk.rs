@@ -190,7 +190,7 @@ impl Bulk {
     }
 
     /// Takes back the sink from the worker, with the result of its writes.
-    pub(crate) fn welcome_back(&mut self, sink: Box<dyn ErasedSink>, result: io::Result<()>) {
+    pub(crate) fn take_back(&mut self, sink: Box<dyn ErasedSink>, result: io::Result<()>) {
         self.sink = Some(sink);
         self.away = 0;
         self.failure = result.err();

@@ -1,12 +1,27 @@
-//! Drives one stream: deliver, flush, decide, read.
+//! Drives one stream: the second of the three hops of a byte. The reactor notes what happened, then calls `drive`.
+//! `transitions.rs` has the table of the phases; `opening.rs` has what comes before a protocol.
 //!
-//! This is the second of the three hops of a byte. The reactor calls [`Connection::drive`] when something may have
-//! happened; the connection reads, hands the bytes to its protocol, and writes what the protocol appended, until it
-//! may wait.
+//! ```text
+//! drive                      connection.rs    rounds, until the connection may wait or its budget is used up
+//!  ├ unstow                  held.rs          pending output goes back to the loop's outbox
+//!  ├ flush                   connection.rs    first in each round
+//!  │  └ Line::flush          line.rs          write(2), until all is sent or `EAGAIN`
+//!  ├ converse                conversation.rs  in conversation: one read, or the rest of the last one, or the FIN
+//!  │  ├ Line::read           line.rs          read(2), through layer.rs if there is a layer
+//!  │  └ deliver, call        conversation.rs  `on_bytes` for each message
+//!  │     └ decide            conversation.rs  does what the returned `Step` asks for
+//!  ├ resume, speak           conversation.rs  a job's result, or room for more output
+//!  ├ store                   storing.rs       an upload: from the socket to buffers, and jobs that write them
+//!  ├ finish_writing, discard phase.rs         our FIN, then input is discarded until the peer's
+//!  ├ is_due, expire          expiry.rs        the next deadline
+//!  └ stow                    held.rs          keeps output that the kernel did not take
+//! ```
 //!
-//! **Waiting is a claim.** [`Status::Waiting`] means: every direction that is still wanted said `WouldBlock` last (or a
-//! short read proved the same), or a job is out whose result will wake us. Whoever returns it too early sleeps for
-//! ever, because edge-triggered readiness does not tell twice.
+//! **Waiting is a claim.** [`Status::Waiting`] means: every direction that is still wanted returned `WouldBlock` last (or a
+//! short read proved the same), or a job is running whose result wakes the connection. A connection that returns it too
+//! early sleeps for ever, because edge-triggered readiness reports a change once.
+
+#![warn(clippy::missing_docs_in_private_items)]
 
 mod conversation;
 mod ends;
@@ -46,29 +61,32 @@ use crate::protocol::{CloseReason, StreamProtocol, Within};
 use crate::time::Time;
 use crate::visit::{Left, Status, Visit};
 
-/// One TCP connection and its protocol.
-///
-/// There may be very many, most of them idle: what only a busy one needs stands behind a pointer.
+/// One connection and its protocol. Most connections are idle, so what only a busy one needs is behind a pointer.
 pub(crate) struct Connection<T> {
+    /// The socket, and what has been proved about it.
     line: Line<T>,
     /// The protocol has seen all of the input and asked for more.
     starved: bool,
-    /// The last read brought as much as a quiet visit may take, and nothing of it has been delivered: what else has come
-    /// belongs to it.
+    /// The last read filled the limit of a quiet visit and is not delivered yet: the next read continues it.
     cut_short: bool,
-    /// A worker is busy for this connection, and its result will come.
+    /// A worker runs a job of this connection, and its result will come.
     job_out: bool,
+    /// What the protocol is in the middle of. It chooses the deadlines.
     within: Within,
+    /// How long the last visits took. It chooses the queue for the next visit.
     pace: Pace,
+    /// The plug-in's part.
     protocol: Box<dyn StreamProtocol>,
+    /// The peer, as the kernel or the opening named it.
     peer: PackedPeer,
-    /// The last byte received, job finished, or output drained.
+    /// When a byte was last received, a job finished, or all output was sent.
     active: Time,
+    /// Input, output, deadlines and the phase, while there are any. Rule 11: an idle connection holds no buffers.
     held: Option<Box<Held>>,
 }
 
 impl<T: Transport> Connection<T> {
-    /// A connection whose opening is complete. Its first visit needs no event.
+    /// Makes a connection whose opening is complete. Its first visit needs no event.
     pub(crate) fn new(opened: Opened<T>, protocol: Box<dyn StreamProtocol>, limits: &Limits, now: Time) -> Self {
         let Opened { line, peer, received, layer } = opened;
         let mut connection = Self {
@@ -90,31 +108,32 @@ impl<T: Transport> Connection<T> {
         connection
     }
 
+    /// Returns the peer.
     pub(crate) fn peer(&self) -> Peer {
         self.peer.unpack()
     }
 
-    /// How much it takes at a time, as its last visits showed.
+    /// Returns the queue for its next visit.
     pub(crate) fn class(&self) -> Class {
         self.pace.class()
     }
 
-    /// Lets the protocol speak first.
+    /// Calls `on_open`, so that the protocol can send first.
     pub(crate) fn open(&mut self, visit: &mut Visit<'_>) {
         self.unstow(visit);
         self.greet(visit);
         self.open_received(visit);
-        // What came behind the opening has not been shown to the protocol yet.
+        // Bytes that followed the opening have not been delivered yet.
         self.starved &= self.input().is_empty();
         self.stow(visit);
     }
 
-    /// An event came for this connection.
+    /// Notes an event.
     pub(crate) fn note_ready(&mut self, readiness: Readiness) {
         self.line.note_ready(readiness);
     }
 
-    /// The result of the job came.
+    /// Notes the result of the job.
     pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, now: Time, buffers: &mut Buffers) {
         self.job_out = false;
         self.active = now;
@@ -124,8 +143,8 @@ impl<T: Transport> Connection<T> {
         }
         match (self.phase_mut(), returned) {
             (Some(Phase::Working(done)), returned) => *done = Some(returned),
-            (Some(Phase::Storing(bulk)), Returned::Bulk(sink, result)) => bulk.welcome_back(sink, result),
-            // The sink went with the job.
+            (Some(Phase::Storing(bulk)), Returned::Bulk(sink, result)) => bulk.take_back(sink, result),
+            // The sink was lost with the job.
             (Some(Phase::Storing(_)), _) => {
                 self.replace_phase(Phase::Closed(CloseReason::Bug("a job panicked")), buffers);
             }
@@ -133,7 +152,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// No worker took the job, and what was in it is gone. The next visit tells the protocol.
+    /// Notes that no worker took the job, which was dropped. The next visit notifies the protocol.
     pub(crate) fn note_refused(&mut self, now: Time, buffers: &mut Buffers) {
         self.job_out = false;
         self.active = now;
@@ -144,7 +163,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Does what can be done within the budget of a visit.
+    /// Makes one visit. Rule 5: it ends when its budget is used up.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
         self.unstow(visit);
         let mut asked = false;
@@ -162,7 +181,7 @@ impl<T: Transport> Connection<T> {
             };
             let status = match round {
                 Round::Progress => continue,
-                // Rule 1: every direction that it wants said `WouldBlock` last, or a result is to come.
+                // Rule 1: every direction that it wants returned `WouldBlock` last, or a job's result will come.
                 Round::Rest => Status::Waiting,
                 Round::Spent => Status::Again,
                 Round::WantsBuffer => Status::WantsBuffer,
@@ -177,7 +196,7 @@ impl<T: Transport> Connection<T> {
             if asked || next.1 == Expired::Timer {
                 self.expire(next, visit);
             } else {
-                // Rule 8: a loop that was held up must not blame the peer for it: what arrived in the meantime counts.
+                // Rule 8: a delayed loop must not count against the peer, so the socket is asked once more.
                 self.line.ask_again();
                 asked = true;
             }
@@ -189,9 +208,9 @@ impl<T: Transport> Connection<T> {
         left
     }
 
-    /// Sends what is pending, as long as the kernel takes it.
+    /// Sends pending output until the kernel takes no more.
     fn flush(&mut self, visit: &mut Visit<'_>) {
-        if visit.outbox.is_empty() || !self.line.is_writable() || self.is_over() {
+        if visit.outbox.is_empty() || !self.line.is_writable() || self.is_closed() {
             return;
         }
         let was_full = self.is_held_back();

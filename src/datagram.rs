@@ -1,4 +1,19 @@
-//! Drives one UDP socket, a batch of datagrams at a time.
+//! Drives one UDP socket, a batch of datagrams at a time. The reactor notes what happened, then calls `drive`:
+//!
+//! ```text
+//! drive                    decides whether the socket waits, pauses after errors, or closes
+//!  └ serve                 until `EAGAIN`, or until the budget is used up
+//!     ├ send               first the replies: sendmmsg(2) or sendmsg(2), in kernel/udp/
+//!     ├ socket.receive     a batch of datagrams: recvmmsg(2) or recvmsg(2), in kernel/udp/
+//!     ├ answer             for each datagram
+//!     │  └ on_datagram     the protocol appends its reply to the loop's outbox, from where it goes to `replies`
+//!     └ note_failure       counts errors, and logs a socket that has only errors
+//! ```
+//!
+//! Nothing is received while replies wait for room in the send queue, so the kernel's bounded receive queue is the only queue of
+//! requests.
+
+#![warn(clippy::missing_docs_in_private_items)]
 
 use std::io;
 use std::mem;
@@ -19,30 +34,36 @@ use crate::xray::{self, Ask, Decision, What};
 
 /// A UDP socket and its protocol.
 pub(crate) struct Mailbox<S> {
+    /// The owner of the slot, for the log.
     token: Token,
-    /// Its name in the configuration.
+    /// The name of the listener in the configuration.
     name: String,
+    /// The socket.
     pub(crate) socket: S,
+    /// The plug-in's part.
     protocol: Box<dyn DatagramProtocol>,
-    /// The longest payload that can be a request.
+    /// The longest payload that can be a request, in bytes.
     payload_bytes_max: usize,
+    /// What the socket may be ready for. Events set it; only `WouldBlock` clears it.
     ready: Readiness,
-    /// What the datagrams of the current batch are; empty between visits.
+    /// The addresses and lengths of the current batch; empty between visits.
     received: Vec<Received>,
-    /// Replies to one batch. As long as the kernel has no room for them nothing more is received: the kernel's receive
-    /// queue is the queue, and it is bounded.
+    /// Replies to at most one batch.
     replies: Replies,
-    /// The last visit met nothing but errors.
+    /// The last visit saw only errors.
     failing: bool,
     /// Visits since the server began to stop.
     last_visits: usize,
-    /// The server ends at once.
+    /// The socket closes at its next visit.
     cut: bool,
+    /// Limits the warnings about a failing socket.
     failure_log: LogLimit,
+    /// Logs bugs of the protocol. Rule 13: at a limited rate, because a peer can cause them.
     bug_log: BugLog,
 }
 
 impl<S: DatagramSocket> Mailbox<S> {
+    /// Makes a mailbox that is ready both ways: its first visit needs no event.
     pub(crate) fn new(token: Token, name: &str, socket: S, protocol: Box<dyn DatagramProtocol>) -> Self {
         let ready = Readiness { readable: true, writable: true, in_doubt: false };
         let payload_bytes_max = protocol.payload_bytes_max();
@@ -63,47 +84,47 @@ impl<S: DatagramSocket> Mailbox<S> {
         }
     }
 
-    /// An event came for this socket.
+    /// Notes an event.
     pub(crate) fn note_ready(&mut self, readiness: Readiness) {
         self.ready.readable |= readiness.readable;
         self.ready.writable |= readiness.writable;
     }
 
-    /// Whether everything that had arrived has been handled.
+    /// Whether every datagram that had arrived has been handled.
     pub(crate) fn is_drained(&self) -> bool {
         !self.ready.readable && self.replies.is_empty()
     }
 
-    /// Whether a server that stops has nothing more to do here: what had arrived is answered. As it cannot be told from what
-    /// goes on arriving, the number of visits bounds it; and where nothing can be received there is nothing to answer.
+    /// Whether a stopping server may close the socket: what had arrived is answered. Datagrams that arrive later look the same, so
+    /// the number of visits is bounded. A failing socket receives nothing, so there is nothing to answer.
     fn may_close(&self) -> bool {
         let received = !self.ready.readable || self.failing || self.last_visits >= LAST_VISITS_MAX;
         received && self.replies.is_empty()
     }
 
-    /// Ends it at its next visit, whatever has arrived.
+    /// Makes the socket close at its next visit, whatever has arrived.
     pub(crate) fn cut(&mut self) {
         self.cut = true;
     }
 
-    /// The socket closes, and the replies that the kernel had no room for will not leave.
+    /// Drops and counts the replies that the kernel had no room for. Rule 13: what is dropped is counted by reason.
     fn give_up(&mut self, stats: &mut Stats) {
         let unsent = self.unsent();
         (0..unsent).for_each(|_| stats.refused.add("shutdown"));
         self.replies.advance(unsent);
     }
 
-    /// How many replies wait for room in the send buffer.
+    /// Returns the number of replies that wait for room in the send queue.
     pub(crate) fn unsent(&self) -> usize {
         self.replies.unsent().count()
     }
 
-    /// Whether nothing but errors came of the last visit: no passing ones, so the next visit had better wait for a while.
+    /// Whether the last visit saw only errors. They are then not transient, and the next visit is delayed.
     pub(crate) fn is_failing(&self) -> bool {
         self.failing
     }
 
-    /// Does what can be done within the budget of a visit. It has no deadline but after a visit that met nothing but errors.
+    /// Makes one visit. Rule 5: it ends when its budget is used up. There is a deadline only after a visit that saw only errors.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
         let status = self.serve(visit);
         if self.cut || (visit.stopping && self.may_close()) {
@@ -116,10 +137,10 @@ impl<S: DatagramSocket> Mailbox<S> {
         Left { status, deadline: Time::NEVER }
     }
 
-    /// Answers what has arrived. Only `WouldBlock` tells that nothing is left: an empty
-    /// datagram is not the end, and an error is about one datagram (`udp(7)`), not about the socket.
+    /// Answers what has arrived. Rule 1: only `WouldBlock` proves that nothing is left. An empty datagram is not an end, and an
+    /// error concerns one datagram (`udp(7)`), not the socket.
     fn serve(&mut self, visit: &mut Visit<'_>) -> Status {
-        debug_assert!(visit.outbox.is_empty(), "output of somebody else");
+        debug_assert!(visit.outbox.is_empty(), "output of another owner");
         let mut budget = VISIT_DATAGRAMS_MAX;
         let mut failures = 0;
         self.failing = false;
@@ -133,7 +154,7 @@ impl<S: DatagramSocket> Mailbox<S> {
                 return Status::Again;
             }
             let buffer = mem::take(&mut visit.read_buffer);
-            // One byte more than a request may have, so that a longer one shows.
+            // One byte more than a request may have, so that a longer one is noticed.
             let room = self.payload_bytes_max.saturating_add(1).min(buffer.len());
             let rooms = (buffer.len() / room).min(DATAGRAM_BATCH_MAX).min(budget);
             let batch = &mut buffer[..rooms * room];
@@ -159,8 +180,8 @@ impl<S: DatagramSocket> Mailbox<S> {
         }
     }
 
-    /// Receiving failed, as it did so often already in this visit. Errors about single datagrams pass; if nothing else comes
-    /// of a visit, the administrator has to know that this port is deaf.
+    /// Counts a failed receive, the one of number `failures` in this visit. Errors about single datagrams are transient. If a
+    /// visit sees only errors, the administrator must know that this port receives nothing.
     fn note_failure(&mut self, error: &io::Error, failures: usize, visit: &mut Visit<'_>) {
         visit.stats.receive_errors += 1;
         log::debug!("{}: receiving a datagram failed: {error}", self.name);
@@ -175,7 +196,7 @@ impl<S: DatagramSocket> Mailbox<S> {
         }
     }
 
-    /// Asks the protocol, and puts its reply to the others.
+    /// Calls the protocol, and queues its reply.
     fn answer(&mut self, received: Received, payload: &[u8], visit: &mut Visit<'_>) {
         visit.stats.received_datagrams += 1;
         visit.stats.received_bytes += payload.len() as u64;
@@ -196,7 +217,7 @@ impl<S: DatagramSocket> Mailbox<S> {
             let result = catch(|| protocol.on_datagram(payload, &mut cx));
             xray::record(|| asked(payload.len(), visit.outbox.len(), &result));
             result.unwrap_or_else(|panicked| {
-                let what = format!("it panicked{}", panicked.detail());
+                let what = format!("panicked{}", panicked.detail());
                 self.bug_log.write(visit.now, &self.name, self.token, Some(&received.from.into()), &what);
                 Err(Dropped("bug"))
             })
@@ -215,7 +236,7 @@ impl<S: DatagramSocket> Mailbox<S> {
         visit.outbox.clear();
     }
 
-    /// Sends until nothing is left or the kernel takes no more. An error is about one reply, which is given up.
+    /// Sends until nothing is left or the kernel takes no more. An error concerns one reply, which is dropped.
     fn send(&mut self, visit: &mut Visit<'_>) {
         while !self.replies.is_empty() && self.ready.writable {
             match attempt(|| self.socket.send(&self.replies)) {
@@ -236,10 +257,11 @@ impl<S: DatagramSocket> Mailbox<S> {
     }
 }
 
-/// The ends of a datagram.
+/// The [`Ends`] of a datagram.
 struct OfDatagram {
+    /// Its source and destination address.
     received: Received,
-    /// The port of this machine.
+    /// The local port.
     port: u16,
 }
 
@@ -253,7 +275,7 @@ impl Ends for OfDatagram {
     }
 }
 
-/// What a protocol did with a datagram.
+/// Returns the record of a call of the protocol for the X-ray.
 fn asked(input: usize, output: usize, result: &Result<Result<(), Dropped>, Panicked>) -> What {
     let (input, output) = (input as u32, output as u32);
     let decision = match result {

@@ -1,5 +1,7 @@
 //! Accepts connections, and classifies each errno of `accept(2)`.
 
+#![warn(clippy::missing_docs_in_private_items)]
+
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -12,6 +14,7 @@ use crate::peer::Peer;
 
 /// A listening socket.
 pub(crate) struct Listener<L> {
+    /// The socket.
     pub(crate) socket: L,
     /// Set until a connection closes or a pause expires: the kernel reports no edge meanwhile.
     pub(crate) paused: Option<Pause>,
@@ -37,7 +40,7 @@ pub(crate) enum Accepted<S> {
     /// A connection.
     Connection(S, Peer),
     /// The accept queue is empty; the kernel will report the next connection.
-    Nobody,
+    Empty,
     /// A connection ended in the queue, or has a transient network error: accept the next. The name is its counter.
     Gone(&'static str, io::Error),
     /// Descriptors or memory are exhausted, or an immediate retry cannot help. Also a network error, if more come in a
@@ -46,15 +49,17 @@ pub(crate) enum Accepted<S> {
 }
 
 impl<L> Listener<L> {
+    /// Makes a listener that is not paused.
     pub(crate) fn new(socket: L) -> Self {
         Self { socket, paused: None, waits_for_room: false, accepted_while_stopping: 0, errors_in_a_row: 0 }
     }
 
+    /// Calls `accept(2)` once.
     pub(crate) fn accept<K: Kernel<Listener = L>>(&mut self, kernel: &mut K) -> Accepted<K::Stream> {
         let errors_before = std::mem::take(&mut self.errors_in_a_row);
         match attempt(|| kernel.accept(&self.socket)) {
             Attempt::Done((stream, peer)) => Accepted::Connection(stream, peer),
-            Attempt::WouldBlock => Accepted::Nobody,
+            Attempt::WouldBlock => Accepted::Empty,
             Attempt::Failed(error) => match errno::of_accept(&error) {
                 AcceptError::Connection(reason) if errors_before < ACCEPT_ERRORS_MAX => {
                     self.errors_in_a_row = errors_before + 1;
@@ -75,8 +80,7 @@ impl<L> Listener<L> {
 pub(crate) struct Peers(HashMap<IpAddr, usize>);
 
 impl Peers {
-    /// Counts one more connection from the address of `peer`, unless it already has `most`. Returns whether it was
-    /// counted.
+    /// Counts one more connection from the address of `peer`, unless it has `most`. Returns whether it was counted.
     pub(crate) fn admit(&mut self, peer: &Peer, most: usize) -> bool {
         let Some(address) = peer.ip() else { return true };
         let count = self.0.entry(address).or_insert(0);

@@ -51,7 +51,7 @@ impl Panicked {
 /// Without details, because a peer may see this text.
 impl fmt::Display for Panicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it panicked")
+        f.write_str("panicked")
     }
 }
 

@@ -130,15 +130,15 @@ fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
     turn_until(&mut reactor, |_| bug_of("bytes").is_some());
     let told = bug_of("bytes").unwrap();
     let peer = bytes.local_addr().unwrap();
-    assert!(told.starts_with(&format!("it panicked: asked to (peer {peer})\n")), "{told}");
+    assert!(told.starts_with(&format!("panicked: asked to (peer {peer})\n")), "{told}");
     assert!(told.contains(" at bytes (broken)\n"), "{told}");
-    assert!(told.contains("on_bytes(1) = bug;") && told.contains("closed: it panicked"), "{told}");
+    assert!(told.contains("on_bytes(1) = bug;") && told.contains("closed: panicked"), "{told}");
 
     let connect = TcpStream::connect(addresses[1]).unwrap();
     turn_until(&mut reactor, |_| bug_of("connect").is_some());
     let told = bug_of("connect").unwrap();
     let peer = connect.local_addr().unwrap();
-    assert!(told.starts_with(&format!("it panicked for a new connection: asked to (peer {peer})\n")), "{told}");
+    assert!(told.starts_with(&format!("panicked for a new connection: asked to (peer {peer})\n")), "{told}");
     assert!(told.contains(" at connect (unreachable)\n") && told.contains("closed: bug\n"), "{told}");
 
     let datagram = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -146,7 +146,7 @@ fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
     turn_until(&mut reactor, |_| bug_of("datagram").is_some());
     let told = bug_of("datagram").unwrap();
     let peer = datagram.local_addr().unwrap();
-    assert!(told.starts_with(&format!("it panicked: asked to (peer {peer})\n")), "{told}");
+    assert!(told.starts_with(&format!("panicked: asked to (peer {peer})\n")), "{told}");
     assert!(told.contains("on_datagram(1) = bug;"), "{told}");
     assert_eq!(reactor.endpoints()[2].stats().refused.count("bug"), 1);
 

@@ -1,13 +1,13 @@
-//! The conversation: bytes and events go to the protocol, and what it decides is done.
+//! The protocol half: passes bytes and events to the protocol, and does what it decides.
 //!
-//! A byte comes from [`converse`](Connection::converse), through [`deliver`](Connection::deliver), to
-//! [`call`](Connection::call): the only place where a protocol is called, but for `on_close`.
+//! Bytes go from [`converse`](Connection::converse) through [`deliver`](Connection::deliver) to [`call`](Connection::call),
+//! which makes every call of a protocol except `on_close`.
 
 use std::mem;
 use std::time::Duration;
 
 use super::ends::OfConnection;
-use super::{Connection, Phase, Round, recording, transitions};
+use super::{Connection, Phase, Round, recording};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
 use crate::job::Job;
@@ -17,15 +17,15 @@ use crate::panics::catch;
 use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Then, Timer, Within};
 use crate::time::Time;
 use crate::visit::{Errand, Visit};
-use crate::xray::{self, Ask, What};
+use crate::xray::{self, Ask};
 
 impl<T: Transport> Connection<T> {
-    /// Lets the protocol speak first.
+    /// Calls `on_open`.
     pub(super) fn greet(&mut self, visit: &mut Visit<'_>) {
         self.call(visit, Ask::Open, &[], |protocol, cx| protocol.on_open(cx));
     }
 
-    /// Delivers what waits, or what can be read, or the peer's FIN.
+    /// Delivers unconsumed input, or what one read returns, or the peer's FIN.
     pub(super) fn converse(&mut self, visit: &mut Visit<'_>) -> Round {
         // Rule 6: a full outbox stops reading, and TCP passes that on to the peer.
         if self.is_full(visit) {
@@ -61,7 +61,7 @@ impl<T: Transport> Connection<T> {
                 visit.budget.spend();
                 self.cut_short = true;
             }
-            // Straight from the read buffer, unless older bytes wait before them.
+            // Straight from the read buffer, unless older bytes come before them.
             if self.input().is_empty() {
                 let consumed = self.deliver(bytes, visit);
                 if consumed < bytes.len() && self.listens() {
@@ -75,15 +75,14 @@ impl<T: Transport> Connection<T> {
         read.map_or_else(|round| round, |_| Round::Progress)
     }
 
-    /// Reads what came behind a read that was cut short, so that the protocol is shown both at once.
+    /// Continues a read that was cut short, so that the protocol is shown all of it at once.
     fn read_on(&mut self, visit: &mut Visit<'_>) {
         if let Ok(count) = self.read(READ_BYTES - QUIET_BYTES_MAX, visit) {
             self.held().input.extend_from_slice(&visit.read_buffer[..count]);
         }
     }
 
-    /// Reads at most `most` bytes into the loop's buffer. Returns how many there are for the protocol, or what the round comes to
-    /// if there are none.
+    /// Reads at most `most` bytes into the loop's buffer. Returns the number of bytes, or how the round ends if there are none.
     pub(super) fn read(&mut self, most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
         let buffer = mem::take(&mut visit.read_buffer);
         let read = self.read_plain(buffer, most, visit);
@@ -91,6 +90,7 @@ impl<T: Transport> Connection<T> {
         read
     }
 
+    /// Reads bytes for the protocol into `buffer`; returns as [`read`](Self::read) does.
     #[inline]
     fn read_plain(&mut self, buffer: &mut [u8], most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
         if self.is_layered() {
@@ -100,7 +100,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads bytes of the wire into `room`, as many as the budget allows.
+    /// Reads bytes from the socket into `room`, as many as the budget allows.
     pub(super) fn read_into(&mut self, room: &mut [u8], visit: &mut Visit<'_>) -> Result<usize, Round> {
         if !self.line.is_readable() {
             return Err(Round::Rest);
@@ -124,7 +124,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Gives the protocol one message after the other, until it asks for more or its output is full.
+    /// Passes messages to the protocol until it asks for more input or the outbox is full. Returns the bytes consumed.
     fn deliver(&mut self, bytes: &[u8], visit: &mut Visit<'_>) -> usize {
         let mut done = 0;
         while done < bytes.len() && !self.starved && !visit.budget.is_spent() && self.is_open() && !self.is_full(visit)
@@ -132,7 +132,7 @@ impl<T: Transport> Connection<T> {
             let rest = &bytes[done..];
             let consumed = self.call(visit, Ask::Bytes, rest, |protocol, cx| protocol.on_bytes(rest, cx));
             if consumed == 0 && !self.starved && self.is_open() {
-                self.leave(Phase::Closed(CloseReason::Bug("it asked to go on without consuming anything")), visit);
+                self.leave(Phase::Closed(CloseReason::Bug("returned Step::again without consuming input")), visit);
             }
             done += consumed;
         }
@@ -140,35 +140,35 @@ impl<T: Transport> Connection<T> {
         done
     }
 
-    /// Tells the protocol that something other than bytes happened. Returns how much of the rest it consumed.
-    pub(super) fn tell(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
-        self.give(Ask::of(&event), visit, |protocol, rest, cx| protocol.on_event(event, rest, cx))
+    /// Delivers an event. Returns how much of the unconsumed input the protocol consumed.
+    pub(super) fn notify(&mut self, event: Event, visit: &mut Visit<'_>) -> usize {
+        self.call_with_input(Ask::of(&event), visit, |protocol, rest, cx| protocol.on_event(event, rest, cx))
     }
 
-    /// Gives the protocol something other than bytes. Returns how much of the rest it consumed.
-    pub(super) fn give(
+    /// Calls a method of the protocol that may also consume the unconsumed input. Returns how much it consumed.
+    pub(super) fn call_with_input(
         &mut self,
         ask: Ask,
         visit: &mut Visit<'_>,
-        give: impl FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply,
+        method: impl FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply,
     ) -> usize {
         let input = self.take_input();
         self.starved = false;
-        let consumed = self.call(visit, ask, &input, |protocol, cx| give(protocol, &input, cx));
+        let consumed = self.call(visit, ask, &input, |protocol, cx| method(protocol, &input, cx));
         self.keep(input, consumed);
         self.starved |= self.input().is_empty();
         consumed
     }
 
-    /// The peer's FIN, after everything before it. Nothing can follow, so a protocol that waits on is finished.
+    /// Delivers the peer's FIN after all input. Nothing can follow, so a protocol that asks for more input has finished.
     fn announce_eof(&mut self, visit: &mut Visit<'_>) {
-        let consumed = self.tell(Event::Eof, visit);
+        let consumed = self.notify(Event::Eof, visit);
         if consumed == 0 && self.is_open() {
             self.leave(Phase::Flushing(CloseReason::Eof), visit);
         }
     }
 
-    /// Tells the protocol what its job returned, once that is there and there is room for what it may answer.
+    /// Passes the job's result to the protocol, once it has come and there is room for the answer.
     pub(super) fn resume(&mut self, visit: &mut Visit<'_>) -> Round {
         let is_full = self.is_full(visit);
         let Some(Phase::Working(result)) = self.phase_mut() else { return Round::Progress };
@@ -178,9 +178,9 @@ impl<T: Transport> Connection<T> {
         self.converse_again();
         match returned {
             Returned::Job(then) => {
-                self.give(Ask::Done, visit, |protocol, rest, cx| then.call(protocol, rest, cx));
+                self.call_with_input(Ask::Done, visit, |protocol, rest, cx| then.call(protocol, rest, cx));
             }
-            Returned::Refused => self.close_in_order(CloseReason::NoWorker, Event::NoWorker, visit),
+            Returned::Refused => self.close_gracefully(CloseReason::NoWorker, Event::NoWorker, visit),
             Returned::Bulk(..) | Returned::Panicked(_) => {
                 self.leave(Phase::Closed(CloseReason::Bug("a job panicked")), visit);
             }
@@ -188,7 +188,7 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Lets a protocol that has more to say go on, once there is room for it.
+    /// Asks a protocol that has more output for it, once there is room.
     pub(super) fn speak(&mut self, visit: &mut Visit<'_>) -> Round {
         if self.is_full(visit) {
             return Round::Rest;
@@ -198,28 +198,21 @@ impl<T: Transport> Connection<T> {
         }
         self.converse_again();
         let before = visit.outbox.len();
-        self.tell(Event::Room, visit);
+        self.notify(Event::Room, visit);
         if visit.outbox.len() == before && matches!(self.phase(), Some(Phase::Speaking)) {
-            self.leave(Phase::Closed(CloseReason::Bug("it had more to say and said nothing")), visit);
+            self.leave(Phase::Closed(CloseReason::Bug("returned Step::more without appending output")), visit);
         }
         Round::Progress
     }
 
-    /// Bytes go to the protocol again.
-    fn converse_again(&mut self) {
-        transitions::check(self.phase_name(), xray::Phase::Conversing);
-        self.take_phase();
-        xray::record(|| What::Phase(xray::Phase::Conversing, ""));
-    }
-
-    /// Keeps what was not consumed, and no more memory than that takes: it may have to wait for long.
+    /// Keeps unconsumed input, in no more memory than it needs, because it may wait for long.
     pub(super) fn keep(&mut self, input: Vec<u8>, consumed: usize) {
         if consumed < input.len() && self.listens() {
             self.held().input = if consumed == 0 { input } else { input[consumed..].to_vec() };
         }
     }
 
-    /// Calls the protocol, and does what it decides; nothing if these are its last words. Returns how much it consumed.
+    /// Calls the protocol and does what it decides, unless the connection closes anyway. Returns how much it consumed.
     pub(super) fn call(
         &mut self,
         visit: &mut Visit<'_>,
@@ -248,17 +241,17 @@ impl<T: Transport> Connection<T> {
                     self.decide(step, available, visit);
                 }
             }
-            Ok(Ok(_)) => self.leave(Phase::Closed(CloseReason::Bug("it consumed more than there was")), visit),
+            Ok(Ok(_)) => self.leave(Phase::Closed(CloseReason::Bug("consumed more than there was")), visit),
             Ok(Err(error)) => {
                 visit.outbox.extend_from_slice(error.reply.as_bytes());
                 if !ask.is_last() {
                     self.leave(Phase::Flushing(CloseReason::Refused(error.reason)), visit);
                 }
             }
-            // What it knows cannot be trusted any more.
+            // Rule 9: its state cannot be trusted any more, so its connection ends at once.
             Err(panicked) => {
-                self.hold_bug(format!("it panicked{}", panicked.detail()));
-                self.leave(Phase::Closed(CloseReason::Bug("it panicked")), visit);
+                self.hold_bug(format!("panicked{}", panicked.detail()));
+                self.leave(Phase::Closed(CloseReason::Bug("panicked")), visit);
             }
         }
         if self.is_layered() {
@@ -267,6 +260,7 @@ impl<T: Transport> Connection<T> {
         consumed
     }
 
+    /// Does what a step asks for; `available` is the number of bytes that the protocol was shown.
     fn decide(&mut self, step: Step, available: usize, visit: &mut Visit<'_>) {
         if let Some(held) = &mut self.held {
             held.quiet = Time::NEVER;
@@ -277,7 +271,10 @@ impl<T: Transport> Connection<T> {
         match step.then {
             Then::Again => self.enter(Within::Nothing, visit),
             Then::Wait { .. } if available - step.consumed > UNCONSUMED_BYTES_MAX => {
-                log::debug!("{}: it may not leave so much unconsumed: {:#}", self.peer(), self.why_until(visit));
+                let (peer, why) = (self.peer(), self.why_until(visit));
+                log::debug!(
+                    "{peer}: closing: the protocol left more than {UNCONSUMED_BYTES_MAX} bytes unconsumed: {why:#}"
+                );
                 self.leave(Phase::Flushing(CloseReason::Refused("too long")), visit);
             }
             Then::Wait { within, quiet } => {
@@ -304,8 +301,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Sets or stops the timer. One that is due already fires in the next turn, so that a protocol which sets it again and again
-    /// does not keep the loop.
+    /// Sets or stops the timer. It fires in the next turn at the earliest, so that a protocol cannot keep the loop busy with it.
     #[cold]
     fn move_timer(&mut self, timer: Timer, visit: &Visit<'_>) {
         let at = match timer {
@@ -315,6 +311,7 @@ impl<T: Transport> Connection<T> {
         self.held().timer = at;
     }
 
+    /// Asks the loop to hand `job` to a worker after the visit.
     pub(super) fn hand_out(&mut self, job: Job, visit: &mut Visit<'_>) {
         debug_assert!(visit.errand.is_none() && !self.job_out, "one job at a time");
         self.job_out = true;

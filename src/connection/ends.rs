@@ -1,4 +1,4 @@
-//! Both ends of a connection, made up when its protocol asks.
+//! The two addresses of a connection, found out only when its protocol asks.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,11 @@ use crate::kernel::Transport;
 use crate::peer::{PackedPeer, Peer};
 use crate::protocol::Ends;
 
+/// The [`Ends`] of a connection.
 pub(super) struct OfConnection<'a, T> {
+    /// The peer.
     pub(super) peer: &'a PackedPeer,
+    /// The socket, which is asked for its local address.
     pub(super) line: &'a Line<T>,
 }
 

@@ -1,4 +1,4 @@
-//! Deadlines of a connection: which one comes first, and what is done when it has passed.
+//! Deadlines of a connection: which one comes first, and what happens when it has passed.
 
 use super::held::Pending;
 use super::{Connection, Phase};
@@ -12,53 +12,58 @@ use crate::xray::{self, Ask, What};
 /// A deadline that has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expired {
+    /// The pause that the protocol asked for with `wait_quiet`.
     Quiet,
+    /// The timer of the protocol.
     Timer,
-    Order(CloseReason),
+    /// A limit after which the connection is closed gracefully.
+    Close(CloseReason),
+    /// The time of a peer that has output pending: to look at its acknowledgements, or to reset it.
     Write,
+    /// The time for the peer's FIN.
     Linger,
 }
 
 impl Expired {
-    /// The limit that was reached.
+    /// Returns the name of the limit for the X-ray.
     fn name(self) -> &'static str {
         match self {
             Self::Quiet => "quiet",
             Self::Timer => "timer",
-            Self::Order(reason) => reason.name(),
+            Self::Close(reason) => reason.name(),
             Self::Write => "write timeout",
             Self::Linger => "linger timeout",
         }
     }
 
-    /// Whether the protocol is told, and the connection goes on.
+    /// Whether the deadline is an event for the protocol, after which the connection goes on.
     pub(super) fn is_event(self) -> bool {
         matches!(self, Self::Quiet | Self::Timer)
     }
 }
 
 impl<T: Transport> Connection<T> {
-    /// The earliest deadline between two visits; [`Time::NEVER`] while only a job is awaited.
+    /// Returns the earliest deadline between two visits; [`Time::NEVER`] while the connection waits only for a job.
     pub(crate) fn deadline(&self, limits: &Limits) -> Time {
         self.next_expiry(limits, self.pending_between_visits()).0
     }
 
-    /// What comes first, given what output is pending.
+    /// Returns the earliest deadline, given the pending output.
     pub(super) fn next_expiry(&self, limits: &Limits, pending: Pending) -> (Time, Expired) {
         if self.held.is_none() && !pending.any {
-            // Rule 8: every connection has a deadline, unless a worker works for it.
+            // Rule 8: every connection has a deadline, unless a worker runs its job.
             let idle = if self.job_out { Time::NEVER } else { self.active.after(limits.idle_timeout) };
-            return (idle, Expired::Order(CloseReason::Idle));
+            return (idle, Expired::Close(CloseReason::Idle));
         }
         let write = || pending.due;
         let lifetime = self.held.as_ref().map_or(Time::NEVER, |held| held.lifetime);
         match self.phase() {
             Some(Phase::Closed(_)) => (Time::NEVER, Expired::Linger),
             Some(Phase::Lingering(_, since)) => (since.after(limits.linger_timeout), Expired::Linger),
-            // A peer that takes a little now and then does not outlive its lifetime by more than one `write_timeout`.
+            // A peer that acknowledges a little now and then outlives `lifetime` by at most one `write_timeout`.
             Some(Phase::Flushing(_)) => (write().min(lifetime.after(limits.write_timeout)), Expired::Write),
             phase @ (None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking)) => {
-                let mut next = (lifetime, Expired::Order(CloseReason::Lifetime));
+                let mut next = (lifetime, Expired::Close(CloseReason::Lifetime));
                 let mut consider = |at: Time, expired| {
                     if at < next.0 {
                         next = (at, expired);
@@ -67,12 +72,12 @@ impl<T: Transport> Connection<T> {
                 if pending.any {
                     consider(write(), Expired::Write);
                 } else if !self.job_out {
-                    consider(self.active.after(limits.idle_timeout), Expired::Order(CloseReason::Idle));
+                    consider(self.active.after(limits.idle_timeout), Expired::Close(CloseReason::Idle));
                 }
                 if let (None, Some(held), false) = (phase, &self.held, pending.full) {
                     if self.within == Within::Request {
                         let request = held.request.after_limit(limits.request_timeout);
-                        consider(request, Expired::Order(CloseReason::RequestTimeout));
+                        consider(request, Expired::Close(CloseReason::RequestTimeout));
                     }
                     consider(held.quiet, Expired::Quiet);
                     consider(held.timer, Expired::Timer);
@@ -82,38 +87,39 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Whether a deadline has passed, or a shutdown finds the connection between two requests. Bytes that go on coming
-    /// faster than a visit may take them are no silence.
+    /// Whether a deadline has passed, or the server is stopping and the connection is between requests. If the budget is used
+    /// up, more input may be there: that is not silence.
     pub(super) fn is_due(&self, (at, expired): (Time, Expired), visit: &Visit<'_>, status: Status) -> bool {
         let spent = status == Status::Again;
         (at <= visit.now && !(spent && matches!(expired, Expired::Quiet))) || (self.may_shut_down(visit) && !spent)
     }
 
+    /// Whether the server is stopping and the connection is between requests.
     fn may_shut_down(&self, visit: &Visit<'_>) -> bool {
         visit.stopping && self.is_open() && self.within == Within::Nothing && visit.outbox.is_empty()
     }
 
-    /// Does what is due.
+    /// Does what is due: notifies the protocol or closes the connection.
     pub(super) fn expire(&mut self, (at, expired): (Time, Expired), visit: &mut Visit<'_>) {
         if at > visit.now {
-            return self.close_in_order(CloseReason::Shutdown, Event::Closing, visit);
+            return self.close_gracefully(CloseReason::Shutdown, Event::Closing, visit);
         }
         if expired == Expired::Write && !self.is_stuck(visit) {
             return;
         }
         xray::record(|| What::Expired(expired.name()));
         if !expired.is_event() {
-            log::debug!("{}: its time is over: {}", self.peer(), self.why_until(visit));
+            log::debug!("{}: deadline expired: {}", self.peer(), self.why_until(visit));
         }
         match expired {
             Expired::Quiet => {
-                self.tell(Event::Quiet, visit);
+                self.notify(Event::Quiet, visit);
             }
             Expired::Timer => {
                 self.held().timer = Time::NEVER;
-                self.tell(Event::Timer, visit);
+                self.notify(Event::Timer, visit);
             }
-            Expired::Order(reason) => self.close_in_order(reason, Event::Closing, visit),
+            Expired::Close(reason) => self.close_gracefully(reason, Event::Closing, visit),
             Expired::Write => {
                 self.line.reset_on_close();
                 self.leave(Phase::Closed(CloseReason::WriteTimeout), visit);
@@ -126,19 +132,19 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Whether the peer is to be given up: it has not acknowledged what it had to, or goes on past its lifetime.
+    /// Whether to reset the peer: it has acknowledged too little, or `lifetime` and one `write_timeout` have expired.
     fn is_stuck(&mut self, visit: &mut Visit<'_>) -> bool {
         let lifetime = self.held().lifetime.after(visit.limits.write_timeout);
         !self.acknowledges(visit) || lifetime <= visit.now
     }
 
-    /// Gives the protocol its last word, then flushes and finishes.
-    pub(super) fn close_in_order(&mut self, reason: CloseReason, event: Event, visit: &mut Visit<'_>) {
+    /// Lets the protocol append last output, then sends what is pending and our FIN.
+    pub(super) fn close_gracefully(&mut self, reason: CloseReason, event: Event, visit: &mut Visit<'_>) {
         if self.is_open() {
             let input = self.take_input();
             self.call(visit, Ask::of(&event), &input, |protocol, cx| protocol.on_event(event, &input, cx));
         }
-        if !self.is_over() {
+        if !self.is_closed() {
             self.leave(Phase::Flushing(reason), visit);
         }
     }

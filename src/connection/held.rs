@@ -1,7 +1,5 @@
-//! What a connection holds between two visits, if it is in the middle of something or not in conversation.
-//!
-//! Most connections of a busy server are idle at any moment, and an idle one holds nothing: the memory of a connection is
-//! that of [`Connection`] without any of this.
+//! What a connection holds between two visits if it is in the middle of something. Rule 11: an idle connection holds nothing
+//! of this.
 
 use std::any::Any;
 use std::mem;
@@ -18,38 +16,38 @@ use crate::time::Time;
 use crate::visit::Visit;
 use crate::xray::{self, What};
 
-/// What is held, and since when.
+/// The state of a busy connection. [`Time::NEVER`] means that a time is not set.
 pub(super) struct Held {
-    /// Received and not consumed.
+    /// Bytes received and not consumed.
     pub(super) input: Vec<u8>,
-    /// Not sent yet.
+    /// Bytes not sent yet.
     pub(super) outbox: Outbox,
-    /// So much is not sent that the peer is not read from.
+    /// Unsent output has reached the limit: reading from the peer is paused.
     pub(super) full: bool,
-    /// How the peer takes what is pending.
+    /// How fast the peer takes pending output.
     pub(super) taking: Taking,
-    /// The write that said `WouldBlock` after the last edge.
+    /// When a write first returned `WouldBlock` after the last edge.
     pub(super) blocked: Time,
-    /// The first byte of the request that the protocol is in the middle of.
+    /// When the first byte of the current request came.
     pub(super) request: Time,
-    /// When silence is to be told to the protocol.
+    /// When silence is reported to the protocol.
     pub(super) quiet: Time,
     /// When the timer of the protocol fires.
     pub(super) timer: Time,
-    /// When the connection has lived for long enough.
+    /// When `lifetime` expires.
     pub(super) lifetime: Time,
-    /// Where the connection is in its life, when it is not in conversation.
+    /// The phase, unless it is conversation.
     pub(super) phase: Option<Box<Phase>>,
-    /// What changes bytes between the line and the protocol.
+    /// The layer between the socket and the protocol.
     pub(super) layered: Option<Box<Layered>>,
-    /// What has to be dropped on a worker when the connection is over.
+    /// What must be dropped on a worker after the connection has closed.
     pub(super) remains: Option<Box<dyn Any + Send>>,
-    /// What the log tells of a panic when the connection is over.
+    /// A bug for the log, written when the connection closes.
     pub(super) bug: Option<Box<str>>,
 }
 
 impl Held {
-    /// What one that holds nothing would hold.
+    /// The state of an idle connection.
     const NOTHING: Self = Self {
         input: Vec::new(),
         outbox: Outbox::new(),
@@ -66,7 +64,7 @@ impl Held {
         bug: None,
     };
 
-    /// Whether it can be forgotten.
+    /// Whether the connection is idle, so that this state can be freed.
     pub(super) fn is_nothing(&self) -> bool {
         let waits = [self.request, self.quiet, self.timer, self.lifetime].iter().any(|at| *at != Time::NEVER);
         let holds_nothing = self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none();
@@ -74,45 +72,46 @@ impl Held {
     }
 }
 
-/// The output that is pending, during a visit or between two.
+/// The pending output, during a visit or between two.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending {
     /// Whether there is any.
     pub(super) any: bool,
-    /// Whether it is too much.
+    /// Whether it has reached the limit.
     pub(super) full: bool,
-    /// When it is time to look whether the peer takes it.
+    /// When to check whether the peer takes it.
     pub(super) due: Time,
-    /// When the peer will have used up its time.
+    /// When the peer has used up its time.
     pub(super) until: Time,
 }
 
 impl Pending {
+    /// No output is pending.
     const NONE: Self = Self { any: false, full: false, due: Time::NEVER, until: Time::NEVER };
 }
 
 impl<T: Transport> Connection<T> {
-    /// What it holds; made if it held nothing.
+    /// Returns the state of a busy connection, allocated if there is none.
     pub(super) fn held(&mut self) -> &mut Held {
         self.held.get_or_insert_with(|| Box::new(Held::NOTHING))
     }
 
-    /// What was received and not consumed. Whoever takes it gives back what is left of it.
+    /// Takes the unconsumed input. The caller puts back what remains.
     pub(super) fn take_input(&mut self) -> Vec<u8> {
         self.held.as_mut().map(|held| mem::take(&mut held.input)).unwrap_or_default()
     }
 
-    /// What was received and not consumed.
+    /// Returns the unconsumed input.
     pub(super) fn input(&self) -> &[u8] {
         self.held.as_ref().map_or(&[], |held| &held.input)
     }
 
-    /// Bytes of output pending between visits.
+    /// Returns the number of bytes pending between visits.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, |held| held.outbox.len())
     }
 
-    /// Begins a visit: what could not be sent stands at the front of the output again.
+    /// Begins a visit: moves pending output to the front of the loop's outbox.
     pub(super) fn unstow(&mut self, visit: &mut Visit<'_>) {
         debug_assert!(visit.outbox.is_empty(), "output of another connection");
         visit.written = 0;
@@ -126,8 +125,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Ends a visit: keeps what could not be sent, and leaves the loop's outbox empty for the next connection. A little
-    /// that is pending does not take the large buffer along.
+    /// Ends a visit: keeps what could not be sent, and leaves the loop's outbox empty for the next connection. Little output
+    /// is copied, so that the large buffer stays with the loop.
     pub(super) fn stow(&mut self, visit: &mut Visit<'_>) {
         if !visit.outbox.is_empty() {
             self.note_full(self.is_full(visit), visit);
@@ -158,17 +157,17 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Too much is pending: until the peer takes some, it is neither read from nor listened to.
+    /// Rule 6: whether so many bytes are pending that reading pauses until the peer takes some.
     pub(super) fn is_full(&self, visit: &Visit<'_>) -> bool {
         visit.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
     }
 
-    /// Whether it is under back-pressure between two visits, as [`note_full`](Self::note_full) has noted.
+    /// Whether reading is paused between two visits, as [`note_full`](Self::note_full) has noted.
     pub(crate) fn is_held_back(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.full)
     }
 
-    /// Notes whether too much is pending.
+    /// Notes whether pending output has reached the limit.
     pub(super) fn note_full(&mut self, full: bool, visit: &Visit<'_>) {
         if self.is_held_back() != full {
             self.held().full = full;
@@ -177,7 +176,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// What is pending during a visit.
+    /// Returns the pending output during a visit.
     #[inline]
     pub(super) fn pending(&self, visit: &Visit<'_>) -> Pending {
         if visit.outbox.is_empty() {
@@ -193,7 +192,7 @@ impl<T: Transport> Connection<T> {
         Pending { any: true, full: self.is_full(visit), due: taking.due(), until: taking.until }
     }
 
-    /// What is pending between two visits.
+    /// Returns the pending output between two visits.
     pub(super) fn pending_between_visits(&self) -> Pending {
         self.held.as_ref().map_or(Pending::NONE, |held| Pending {
             any: !held.outbox.is_empty(),
@@ -203,7 +202,7 @@ impl<T: Transport> Connection<T> {
         })
     }
 
-    /// Looks at what the peer has acknowledged. Returns whether that is enough to go on.
+    /// Asks the kernel what the peer has acknowledged. Returns whether that is enough to go on.
     pub(super) fn acknowledges(&mut self, visit: &mut Visit<'_>) -> bool {
         self.note_taking(visit);
         let unacknowledged = self.line.unacknowledged();
@@ -222,8 +221,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// How fast the peer takes what is pending between two visits, and since when: the slower and the older
-    /// comes first. `None` if nothing is pending, or for too short a time to tell.
+    /// Returns the rate in bytes per second at which the peer acknowledges pending output, and since when output is pending.
+    /// `None` if nothing is pending, or not long enough.
     pub(crate) fn reading(&mut self, limits: &Limits, now: Time) -> Option<(u64, Time)> {
         if self.pending_bytes() == 0 {
             return None;
@@ -234,7 +233,7 @@ impl<T: Transport> Connection<T> {
         (taking.since.after(RELIEF_EVERY) <= now).then(|| (taking.rate(now), taking.since))
     }
 
-    /// Notes what the protocol is in the middle of.
+    /// Notes what the protocol is in the middle of, and when its request began.
     pub(super) fn enter(&mut self, within: Within, visit: &Visit<'_>) {
         if within == Within::Request && self.within != Within::Request {
             self.held().request = visit.now;
@@ -246,19 +245,19 @@ impl<T: Transport> Connection<T> {
         self.within = within;
     }
 
-    /// Keeps what may block to drop for the last job.
+    /// Keeps for the last job what may block when it is dropped. Rule 10: nothing waits on the loop's thread.
     pub(super) fn hold_remains(&mut self, remains: Option<Box<dyn Any + Send>>) {
         if remains.is_some() {
             self.held().remains = remains;
         }
     }
 
-    /// Keeps what is known of a panic for the log; the first one says most.
+    /// Keeps a bug for the log: the first one, because it may have caused the others.
     pub(super) fn hold_bug(&mut self, bug: String) {
         self.held().bug.get_or_insert_with(|| bug.into());
     }
 
-    /// A connection that may not live for ever holds the end of its life from the start.
+    /// Sets the end of `lifetime`, if the limit is set.
     pub(super) fn hold_lifetime(&mut self, limits: &Limits, now: Time) {
         if let Some(lifetime) = limits.lifetime {
             self.held().lifetime = now.after(lifetime);

@@ -1,7 +1,7 @@
-//! The socket half of a connection: what may be read and written, and what has been proved about it.
+//! The socket half of a connection: moves bytes, and knows what has been proved about its readiness.
 //!
-//! It moves bytes of the wire and knows neither protocol nor budget. Edge-triggered readiness comes once, so each readiness is a
-//! claim: it is cleared only when the kernel owes the next edge, or after the peer's FIN.
+//! Edge-triggered readiness is reported once. So a flag of [`Readiness`] is cleared only when the kernel will report the next
+//! edge, or after the peer's FIN.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use crate::xray::{self, Call};
 
 /// A socket, and what is known of it.
 pub(super) struct Line<T> {
+    /// The socket.
     transport: T,
     /// What the socket may be ready for. Events set it; only `WouldBlock`, or what proves the same, clears it.
     ready: Readiness,
@@ -23,21 +24,21 @@ pub(super) struct Line<T> {
 }
 
 impl<T: Transport> Line<T> {
-    /// A new socket may have bytes already and certainly takes some, so its first visit needs no event.
+    /// Makes a line that is ready both ways: a new socket may already have bytes, and has room for some.
     pub(super) fn new(transport: T) -> Self {
         let ready = Readiness { readable: true, writable: true, in_doubt: false };
         Self { transport, ready, peer_finished: false }
     }
 
-    /// A socket whose connect is in progress. Nothing is done with it before an event.
+    /// Makes a line whose connect is in progress. It is not used before an event.
     pub(super) fn connecting(transport: T) -> Self {
         Self { transport, ready: Readiness::default(), peer_finished: false }
     }
 
-    /// Asks how the connect ended. Returns whether it has: while it is in progress, an edge is owed.
+    /// Asks the kernel whether the socket is connected. While the connect is in progress, an edge will follow.
     ///
     /// # Errors
-    /// It has failed.
+    /// The connect has failed.
     pub(super) fn is_connected(&mut self) -> io::Result<bool> {
         let connected = match attempt(|| self.transport.is_connected()) {
             Attempt::Done(connected) => connected,
@@ -49,19 +50,19 @@ impl<T: Transport> Line<T> {
         Ok(connected)
     }
 
-    /// An event came.
+    /// Notes an event.
     pub(super) fn note_ready(&mut self, readiness: Readiness) {
         self.ready.readable |= readiness.readable;
         self.ready.writable |= readiness.writable;
         self.ready.in_doubt |= readiness.in_doubt;
     }
 
-    /// Whether a read may find something.
+    /// Whether a read may return something.
     pub(super) fn is_readable(&self) -> bool {
         self.ready.readable
     }
 
-    /// Whether a write may be taken.
+    /// Whether the kernel may take a write.
     pub(super) fn is_writable(&self) -> bool {
         self.ready.writable
     }
@@ -71,13 +72,12 @@ impl<T: Transport> Line<T> {
         self.peer_finished
     }
 
-    /// Makes the next read ask the socket, whatever was proved before.
+    /// Makes the next read ask the kernel, whatever was proved before.
     pub(super) fn ask_again(&mut self) {
         self.ready.readable = true;
     }
 
-    /// Reads into `room`, which is not empty. 0 bytes are the peer's FIN; fewer than there is room for may prove that nothing is
-    /// left.
+    /// Reads into `room`, which is not empty. 0 bytes mean the peer's FIN; a short read may prove that nothing is left.
     #[inline]
     pub(super) fn read(&mut self, room: &mut [u8]) -> Attempt<usize> {
         let read = attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }));
@@ -92,7 +92,7 @@ impl<T: Transport> Line<T> {
                     self.ready.readable = false;
                 }
             }
-            // Rule 1: only now is waiting for an edge right.
+            // Rule 1: only now may the connection wait for an edge.
             Attempt::WouldBlock => {
                 self.ready.readable = false;
                 self.ready.in_doubt = false;
@@ -102,7 +102,7 @@ impl<T: Transport> Line<T> {
         read
     }
 
-    /// Writes until nothing is pending or the kernel takes no more; `took` is told of each number of bytes that it took.
+    /// Writes until nothing is pending or the kernel takes no more. Calls `took` with each number of bytes taken.
     ///
     /// # Errors
     /// The connection is broken.
@@ -124,33 +124,32 @@ impl<T: Transport> Line<T> {
         Ok(())
     }
 
-    /// Sends our FIN, unless the peer's has come: then nothing is unread, and closing sends ours. Returns whether the peer's FIN
-    /// is to be awaited.
+    /// Sends our FIN, unless the peer's has come (then `close(2)` sends it). Returns whether to wait for the peer's FIN.
     pub(super) fn finish(&mut self) -> bool {
         !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok()
     }
 
-    /// Makes closing reset the connection.
+    /// Makes `close(2)` reset the connection.
     pub(super) fn reset_on_close(&mut self) {
         self.transport.reset_on_close();
     }
 
-    /// Bytes that were written and that the peer has not acknowledged; `None` where the system does not tell.
+    /// Returns the number of bytes written that the peer has not acknowledged; `None` if the system cannot tell.
     pub(super) fn unacknowledged(&self) -> Option<usize> {
         self.transport.unacknowledged()
     }
 
-    /// The address of this machine that the peer reached; asks the kernel.
+    /// Asks the kernel for the local address of the connection.
     pub(super) fn local_address(&self) -> Option<SocketAddr> {
         self.transport.local_address()
     }
 
-    /// What it believes of its socket.
+    /// Returns what the line claims about its socket.
     pub(super) fn claim(&self) -> Claim {
         Claim { drained: !self.ready.readable && !self.peer_finished, blocked: !self.ready.writable }
     }
 
-    /// The socket, to be closed.
+    /// Returns the socket, to be closed.
     pub(super) fn into_transport(self) -> T {
         self.transport
     }
@@ -158,7 +157,7 @@ impl<T: Transport> Line<T> {
 
 #[cfg(test)]
 impl<T> Line<T> {
-    /// What a test makes happen at the other end.
+    /// Returns the other end, for a test.
     pub(super) fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }

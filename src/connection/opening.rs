@@ -1,8 +1,7 @@
-//! The opening of a connection: what comes before its protocol. A connect that is in progress, a header that is read or sent, a
-//! handshake.
+//! The opening of a connection: what comes before its protocol, such as a connect in progress, a header or a handshake.
 //!
-//! An opening owns the socket until it is complete, with a deadline of its own. It becomes an [`Opened`] socket; only then is a
-//! protocol made. A listener without an opener has none of this, and its connections cost nothing for it.
+//! An opening owns the socket until it is complete, with a deadline of its own. Then it becomes an [`Opened`] socket, and only
+//! then is a protocol made. Connections of a listener without an opener cost nothing for it.
 
 use std::mem;
 use std::time::Duration;
@@ -25,16 +24,15 @@ use crate::xray::{self, Phase, What};
 /// How the connections of a listener open.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opens {
-    /// Makes what opens one connection.
+    /// Makes the opener of one connection.
     pub(crate) opener: fn() -> Box<dyn Opener>,
-    /// How long that may take, a connect that is in progress included.
+    /// How long an opening may take, a connect in progress included.
     pub(crate) timeout: Duration,
 }
 
-/// What is done with one connection before its protocol. It knows no socket and no clock. A panic ends its connection alone.
+/// What opens one connection, without a socket or a clock. A panic ends only its own connection.
 pub(crate) trait Opener: Send {
-    /// The socket is connected, and nothing has been read: called once, before anything else. An opener that speaks first
-    /// appends to `out`.
+    /// Is called once when the socket is connected, before anything is read. An opener that sends first appends to `out`.
     ///
     /// # Errors
     /// The connection is closed, and the reason is counted.
@@ -42,87 +40,97 @@ pub(crate) trait Opener: Send {
         Ok(Progress::More)
     }
 
-    /// Looks at all that has been received, at least one byte, and appends what it has to say to `out`.
+    /// Looks at everything received so far, at least one byte, and appends output to `out`.
     ///
     /// # Errors
-    /// The connection is closed once what the kernel takes at once of `out` is sent, and the reason is counted.
+    /// The connection is closed after one attempt to send `out`, and the reason is counted.
     fn on_received(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal>;
 }
 
 /// How far an opening has come.
 pub(crate) enum Progress {
-    /// More bytes are needed.
+    /// The opener needs more bytes.
     More,
-    /// It is complete.
+    /// The opening is complete.
     Done {
-        /// How many bytes belonged to it; the others are for the layer or the protocol.
+        /// The number of bytes that belonged to the opening; the others are for the layer or the protocol.
         consumed: usize,
         /// The peer, if it is not the one that the socket names.
         peer: Option<Peer>,
-        /// What changes all bytes from now on.
+        /// The layer that changes all bytes from now on.
         layer: Option<Box<dyn Layer>>,
     },
 }
 
 /// A socket whose opening is complete.
 pub(crate) struct Opened<T> {
+    /// The socket.
     pub(super) line: Line<T>,
+    /// The peer, as the kernel or the opener named it.
     pub(super) peer: PackedPeer,
-    /// What came behind the opening.
+    /// The bytes received; once the opening is complete, those that followed it.
     pub(super) received: Vec<u8>,
+    /// The layer between the socket and the protocol.
     pub(super) layer: Option<Box<dyn Layer>>,
 }
 
 impl<T: Transport> Opened<T> {
-    /// A socket that needs no opening.
+    /// Makes an opened socket without an opening.
     pub(crate) fn at_once(transport: T, peer: &Peer) -> Self {
         Self::of(Line::new(transport), peer)
     }
 
+    /// Makes an opened socket that has received nothing.
     fn of(line: Line<T>, peer: &Peer) -> Self {
         Self { line, peer: PackedPeer::from(peer), received: Vec::new(), layer: None }
     }
 
-    /// The same, and `received` came behind the opening.
+    /// Sets the bytes that followed the opening.
     pub(crate) fn with(mut self, received: &[u8]) -> Self {
         self.received = received.to_vec();
         self
     }
 
-    /// The same, and all bytes pass through `layer`.
+    /// Sets the layer.
     pub(crate) fn through(mut self, layer: Option<Box<dyn Layer>>) -> Self {
         self.layer = layer;
         self
     }
 }
 
-/// A connection that opens.
+/// A connection whose opening is not complete.
 pub(crate) struct Opening<T> {
+    /// The socket, and what is known so far.
     opened: Opened<T>,
+    /// Makes the opener.
     make: fn() -> Box<dyn Opener>,
     /// Made when the socket is connected, and dropped when it is done.
     opener: Option<Box<dyn Opener>>,
-    /// What could not be sent yet.
+    /// Bytes not sent yet.
     outbox: Outbox,
+    /// The deadline of the opening.
     until: Time,
+    /// The phase.
     state: State,
-    /// What the log tells of a panic.
+    /// A bug for the log.
     bug: Option<Box<str>>,
 }
 
-/// Where an opening is.
+/// The phase of an opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// The kernel has not connected the socket yet (`connect(2)`, `EINPROGRESS`).
     Connecting,
-    /// The opener is at work.
+    /// The opener needs bytes.
     Opening,
-    /// The opener is done. What is pending is sent, then the protocol is made.
+    /// The opener is done. Pending output is sent, then the protocol is made.
     Sending,
+    /// The opening has ended without a protocol.
     Closed(CloseReason),
 }
 
 impl State {
+    /// Returns the name of the phase for the X-ray and the table of transitions.
     fn name(self) -> Phase {
         match self {
             Self::Connecting => Phase::Connecting,
@@ -133,25 +141,26 @@ impl State {
     }
 }
 
-/// What a visit of an opening came to.
+/// The result of a visit of an opening.
 pub(crate) enum Visited {
-    /// It goes on, or it has ended.
+    /// The opening goes on, or has failed.
     Left(Left),
-    /// It is complete.
+    /// The opening is complete.
     Complete,
 }
 
 impl<T: Transport> Opening<T> {
-    /// The opening of a socket that is connected: one that was accepted, or adopted.
+    /// Begins the opening of a connected socket, which was accepted or adopted.
     pub(crate) fn new(transport: T, peer: &Peer, opens: Opens, now: Time) -> Self {
         Self::from(State::Opening, Line::new(transport), peer, opens, now)
     }
 
-    /// The opening of a socket whose connect is in progress.
+    /// Begins the opening of a socket whose connect is in progress.
     pub(crate) fn connecting(transport: T, peer: &Peer, opens: Opens, now: Time) -> Self {
         Self::from(State::Connecting, Line::connecting(transport), peer, opens, now)
     }
 
+    /// Begins an opening in `state`.
     fn from(state: State, line: Line<T>, peer: &Peer, opens: Opens, now: Time) -> Self {
         xray::record(|| What::Phase(state.name(), ""));
         Self {
@@ -165,32 +174,35 @@ impl<T: Transport> Opening<T> {
         }
     }
 
+    /// Returns the peer, as far as it is known.
     pub(crate) fn peer(&self) -> Peer {
         self.opened.peer.unpack()
     }
 
-    /// When it is closed unless it is complete.
+    /// Returns when the opening is closed unless it is complete.
     pub(crate) fn deadline(&self) -> Time {
         self.until
     }
 
-    /// Bytes of output that are pending.
+    /// Returns the number of bytes pending.
     pub(crate) fn pending_bytes(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Whether it waits for nothing but to be reaped.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether the opening has failed and waits only to be reaped.
+    pub(crate) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed(_))
     }
 
-    /// What it believes of its socket.
+    /// Returns what the opening claims about its socket.
     pub(crate) fn claim(&self) -> Claim {
         self.opened.line.claim()
     }
 
-    /// Says which rule of waiting is broken, if any. `wakes`: another visit is certain without an edge; `armed`: when one comes in
-    /// any case.
+    /// Checks the rules of waiting. `wakes`: another visit is certain without an edge; `armed`: when its deadline is due.
+    ///
+    /// # Errors
+    /// The rule that is broken.
     pub(crate) fn check_waiting(&self, wakes: bool, armed: Time) -> Result<(), &'static str> {
         let Claim { drained, blocked } = self.claim();
         let may_go_on = match self.state {
@@ -202,28 +214,28 @@ impl<T: Transport> Opening<T> {
         match (armed > self.until, may_go_on) {
             _ if wakes => Ok(()),
             (true, _) => Err("it opens without a deadline"),
-            (_, true) => Err("it opens, and waits for an edge that the kernel does not owe"),
+            (_, true) => Err("it opens, and waits for an edge that will not come"),
             _ => Ok(()),
         }
     }
 
-    /// An event came for it.
+    /// Notes an event.
     pub(crate) fn note_ready(&mut self, readiness: Readiness) {
         self.opened.line.note_ready(readiness);
     }
 
-    /// Ends it now; the peer sees a reset. `bug`: what the log tells of it.
+    /// Resets the connection. `bug`: a bug for the log.
     pub(crate) fn cut(&mut self, reason: CloseReason, bug: Option<String>) {
         self.opened.line.reset_on_close();
         self.close(reason);
-        self.bug = bug.map(Into::into).or(self.bug.take());
+        self.bug = bug.map(Into::into).or_else(|| self.bug.take());
     }
 
-    /// The socket, to be closed, and why.
+    /// Returns what is left of a closed opening.
     pub(crate) fn end(self) -> Ended<T> {
         let Self { opened: Opened { line, layer, .. }, opener, state, mut bug, .. } = self;
         let reason = if let State::Closed(reason) = state { reason } else { CloseReason::Shutdown };
-        // Rule 9: even what panics when it is dropped ends nothing but its own connection.
+        // Rule 9: a panic in a destructor ends only its own connection.
         for dropped in [catch(move || drop(opener)), catch(move || drop(layer))] {
             if let Err(panicked) = dropped {
                 bug.get_or_insert_with(|| {
@@ -234,25 +246,25 @@ impl<T: Transport> Opening<T> {
         Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false }
     }
 
-    /// The socket of one that is complete.
+    /// Returns the socket of a complete opening.
     pub(crate) fn into_opened(self) -> Opened<T> {
         transitions::check(self.state.name(), Phase::Conversing);
         xray::record(|| What::Phase(Phase::Conversing, ""));
         self.opened
     }
 
-    /// Does what can be done within the budget of a visit.
+    /// Makes one visit. Rule 5: it ends when its budget is used up.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Visited {
         let mut asked = false;
-        while !self.is_over() {
+        while !self.is_closed() {
             let status = self.advance(visit);
             match self.state {
                 State::Closed(_) => {}
                 State::Sending if self.outbox.is_empty() => return Visited::Complete,
                 State::Connecting | State::Opening if visit.stopping => self.close(CloseReason::Shutdown),
-                // Rule 8: every connection has a deadline, this one until it has its protocol.
+                // Rule 8: every connection has a deadline, also before it has a protocol.
                 _ if self.until > visit.now => return Visited::Left(Left { status, deadline: self.until }),
-                // A loop that was held up must not blame the peer for it.
+                // Rule 8: a delayed loop must not count against the peer, so the socket is asked once more.
                 _ if !mem::replace(&mut asked, true) => self.opened.line.ask_again(),
                 _ => self.close(CloseReason::OpeningTimeout),
             }
@@ -260,7 +272,7 @@ impl<T: Transport> Opening<T> {
         Visited::Left(Left { status: Status::Closed, deadline: Time::NEVER })
     }
 
-    /// Sends, connects, reads and asks the opener, until nothing more can be done.
+    /// Sends, connects, reads and calls the opener, until nothing more can be done.
     fn advance(&mut self, visit: &mut Visit<'_>) -> Status {
         loop {
             self.flush(visit);
@@ -278,6 +290,7 @@ impl<T: Transport> Opening<T> {
         }
     }
 
+    /// Sends pending output until the kernel takes no more.
     fn flush(&mut self, visit: &mut Visit<'_>) {
         let flushed = self.opened.line.flush(&mut self.outbox, |count| visit.stats.sent_bytes += count as u64);
         if let Err(error) = flushed {
@@ -286,7 +299,7 @@ impl<T: Transport> Opening<T> {
         }
     }
 
-    /// Rule 6: a full outbox stops reading here as well.
+    /// Rule 6: a full outbox stops reading, here as well.
     fn is_full(&self, visit: &Visit<'_>) -> bool {
         self.outbox.len() >= if visit.pressed { 1 } else { visit.limits.max_pending_output }
     }
@@ -300,6 +313,7 @@ impl<T: Transport> Opening<T> {
         }
     }
 
+    /// Reads once, and passes everything received to the opener.
     fn read(&mut self, visit: &mut Visit<'_>) {
         let most = visit.read_buffer.len().min(visit.budget.bytes());
         match self.opened.line.read(&mut visit.read_buffer[..most]) {
@@ -316,7 +330,7 @@ impl<T: Transport> Opening<T> {
         }
     }
 
-    /// Asks the opener, which is made if this is the first time, and drops it if this was the last.
+    /// Calls the opener. The first call makes it; it is dropped when the opening is complete or refused.
     fn ask(
         &mut self,
         visit: &mut Visit<'_>,
@@ -345,6 +359,7 @@ impl<T: Transport> Opening<T> {
         }
     }
 
+    /// Does what the opener decided.
     fn note(&mut self, progress: Progress) {
         match progress {
             Progress::More if self.opened.received.len() <= UNCONSUMED_BYTES_MAX => {}
@@ -360,13 +375,14 @@ impl<T: Transport> Opening<T> {
         }
     }
 
-    /// Ends it, unless it has ended: the first reason counts.
+    /// Closes the opening, unless it is closed: the first reason counts.
     fn close(&mut self, reason: CloseReason) {
-        if !self.is_over() {
+        if !self.is_closed() {
             self.enter(State::Closed(reason));
         }
     }
 
+    /// Changes the phase.
     fn enter(&mut self, state: State) {
         transitions::check(self.state.name(), state.name());
         self.state = state;

@@ -1,15 +1,15 @@
-//! How much a connection takes at a time: what decides in which queue it waits for its next visit.
+//! How long the visits of a connection are. Rule 5: this chooses the queue for its next visit.
 
 use crate::budget::{Budget, Class};
 use crate::limits::QUIET_BYTES_MAX;
 
-/// What the last visits of a connection were like. One byte, in each of many connections.
+/// How long the last visits of a connection were. One byte, because each connection has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Pace {
     /// The last visit was short.
     #[default]
     Short,
-    /// The last visit took long, the one before it did not. The system may have stopped the loop in the middle of it, so that
+    /// The last visit took long, the one before it did not. The kernel may have stopped the loop's thread meanwhile, so this
     /// proves nothing.
     LongOnce,
     /// The last visits took long, or the last one read much.
@@ -17,7 +17,7 @@ pub(super) enum Pace {
 }
 
 impl Pace {
-    /// What it is after one visit more, which read so many bytes.
+    /// Returns the pace after one more visit, which read `bytes_read` bytes.
     #[inline]
     pub(super) fn after(self, bytes_read: usize, visit: &Budget) -> Self {
         if bytes_read >= QUIET_BYTES_MAX {
@@ -31,6 +31,7 @@ impl Pace {
         }
     }
 
+    /// Returns the queue for the next visit.
     #[inline]
     pub(super) fn class(self) -> Class {
         if self == Self::Long { Class::Loud } else { Class::Quiet }

@@ -1,4 +1,5 @@
-//! The life of a connection beyond conversation: at work, storing, and the steps by which it ends.
+//! The phases of a connection other than conversation: working, storing, speaking, and the steps by which it closes. The table
+//! in `transitions.rs` has every change from one phase to another.
 
 use std::any::Any;
 use std::io;
@@ -15,25 +16,25 @@ use crate::time::Time;
 use crate::visit::Visit;
 use crate::xray::{self, What};
 
-/// Where a connection is in its life, when it is not in conversation.
+/// The phase of a connection that is not in conversation.
 pub(super) enum Phase {
-    /// The protocol rests until its job is done; then the result stands here.
+    /// The protocol waits for its job; holds the result once it has come.
     Working(Option<Returned>),
     /// Bytes go to a file.
     Storing(Bulk),
-    /// The protocol has more to say than there was room for.
+    /// The protocol has more output than there was room for.
     Speaking,
-    /// What is pending is sent; then comes our FIN.
+    /// Pending output is sent; then our FIN.
     Flushing(CloseReason),
-    /// Our FIN was sent at this time. Input is discarded until the peer's FIN, because closing over unread input resets
+    /// Our FIN was sent at this time. Rule 7: input is discarded until the peer's FIN, because closing over unread input resets
     /// the connection and can destroy the reply on its way (RFC 1122, 4.2.2.13).
     Lingering(CloseReason, Time),
-    /// It is over.
+    /// The connection is closed, and is reaped at the end of the turn.
     Closed(CloseReason),
 }
 
 impl Phase {
-    /// Its name, which is that of the X-ray as well.
+    /// Returns the name of the phase for the X-ray and the table of transitions.
     pub(super) fn name(&self) -> xray::Phase {
         match self {
             Self::Working(_) => xray::Phase::Working,
@@ -45,7 +46,7 @@ impl Phase {
         }
     }
 
-    /// That it begins, for the X-ray.
+    /// Returns the record of its beginning for the X-ray.
     fn recorded(&self) -> What {
         let reason = match self {
             Self::Flushing(reason) | Self::Lingering(reason, _) | Self::Closed(reason) => reason.text(),
@@ -56,22 +57,23 @@ impl Phase {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Where it is in its life; `None` while bytes go to the protocol.
+    /// Returns the phase; `None` in conversation.
     pub(super) fn phase(&self) -> Option<&Phase> {
         self.held.as_ref()?.phase.as_deref()
     }
 
+    /// Returns the phase, to be changed; `None` in conversation.
     pub(super) fn phase_mut(&mut self) -> Option<&mut Phase> {
         self.held.as_mut()?.phase.as_deref_mut()
     }
 
-    /// Whether bytes go to the protocol.
+    /// Whether the connection is in conversation: bytes go to the protocol.
     pub(super) fn is_open(&self) -> bool {
         self.phase().is_none()
     }
 
-    /// Whether it waits for nothing but to be reaped.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether the connection waits only to be reaped.
+    pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase(), Some(Phase::Closed(_)))
     }
 
@@ -80,24 +82,31 @@ impl<T: Transport> Connection<T> {
         matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking))
     }
 
-    /// The name of the phase, conversation included.
+    /// Returns the name of the phase, conversation included.
     pub(super) fn phase_name(&self) -> xray::Phase {
         self.phase().map_or(xray::Phase::Conversing, Phase::name)
     }
 
-    /// The protocol rests until this is done.
+    /// Changes from conversation to `phase`.
     pub(super) fn begin(&mut self, phase: Phase) {
         transitions::check(self.phase_name(), phase.name());
         xray::record(|| phase.recorded());
         self.held().phase = Some(Box::new(phase));
     }
 
-    /// Takes the phase away: for good, when the conversation goes on, or while it is worked on.
+    /// Changes to conversation.
+    pub(super) fn converse_again(&mut self) {
+        transitions::check(self.phase_name(), xray::Phase::Conversing);
+        self.take_phase();
+        xray::record(|| What::Phase(xray::Phase::Conversing, ""));
+    }
+
+    /// Takes the phase: for good when the conversation goes on, or while the caller works on it.
     pub(super) fn take_phase(&mut self) -> Option<Box<Phase>> {
         self.held.as_mut()?.phase.take()
     }
 
-    /// Everything is sent: our FIN goes out, and unless the peer's has come we wait for it.
+    /// Sends our FIN once everything is sent, and waits for the peer's unless that has come.
     pub(super) fn finish_writing(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         if !visit.outbox.is_empty() {
             return Round::Rest;
@@ -111,7 +120,7 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Reads and forgets, until the peer's FIN.
+    /// Reads and discards input until the peer's FIN.
     pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         let buffer = mem::take(&mut visit.read_buffer);
         let round = self.read_into(&mut buffer[..READ_BYTES], visit).map_or_else(|round| round, |_| Round::Progress);
@@ -122,14 +131,15 @@ impl<T: Transport> Connection<T> {
         round
     }
 
-    /// Ends it now, whatever it is doing; the peer sees a reset.
+    /// Resets the connection, in any phase.
     pub(crate) fn cut(&mut self, reason: CloseReason, buffers: &mut Buffers) {
-        if !self.is_over() {
+        if !self.is_closed() {
             self.line.reset_on_close();
             self.replace_phase(Phase::Closed(reason), buffers);
         }
     }
 
+    /// Closes a connection whose socket has failed. If it was closing already, the first reason counts.
     #[cold]
     pub(super) fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
         let reason = match self.phase() {
@@ -139,7 +149,7 @@ impl<T: Transport> Connection<T> {
         self.leave(Phase::Closed(reason), visit);
     }
 
-    /// Leaves the conversation for good: input does not matter any more, and a closed connection sends nothing.
+    /// Leaves the conversation for good. Unconsumed input is dropped, and if the connection is closed, pending output too.
     pub(super) fn leave(&mut self, phase: Phase, visit: &mut Visit<'_>) {
         if matches!(phase, Phase::Closed(_)) {
             visit.outbox.clear();
@@ -147,7 +157,7 @@ impl<T: Transport> Connection<T> {
         self.replace_phase(phase, visit.buffers);
     }
 
-    /// Goes on to the next phase of the end; what the one before it held is given back.
+    /// Changes to a phase of closing, and releases what the phase before held.
     pub(super) fn replace_phase(&mut self, next: Phase, buffers: &mut Buffers) {
         transitions::check(self.phase_name(), next.name());
         xray::record(|| next.recorded());
@@ -162,7 +172,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Takes leave of a connection that is over. The protocol is told, and what may block to drop goes to the last job.
+    /// Tears down a closed connection: calls `on_close`, and passes what may block when it is dropped to the last job.
     pub(crate) fn end(self) -> Ended<T> {
         let reason = match self.phase() {
             Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
@@ -172,11 +182,11 @@ impl<T: Transport> Connection<T> {
             self.held.map_or((None, None, None), |held| (held.remains, held.bug, held.layered));
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
-        xray::record(|| recording::told_to_close(matches!(told, Ok(Some(_)))));
-        // Rule 9: even a protocol that panics when it is dropped ends nothing but its own connection.
+        xray::record(|| recording::on_close(matches!(told, Ok(Some(_)))));
+        // Rule 9: a panic in a destructor ends only its own connection.
         let dropped = catch(move || drop(protocol));
         if let Some(panicked) = told.as_ref().err().or_else(|| dropped.as_ref().err()) {
-            bug.get_or_insert_with(|| format!("it panicked when it was told of the end{}", panicked.detail()).into());
+            bug.get_or_insert_with(|| format!("panicked when its connection closed{}", panicked.detail()).into());
         }
         if let Some(layered) = layered
             && let Err(panicked) = catch(move || drop(layered))

@@ -1,11 +1,11 @@
-//! What a connection says of itself to the X-ray.
+//! The records of a connection for the X-ray.
 
 use crate::kernel::Panicked;
 use crate::protocol::{Event, Reply, Then};
 use crate::xray::{Ask, Decision, What};
 
 impl Ask {
-    /// To tell this.
+    /// Returns the call that delivers `event`.
     pub(super) fn of(event: &Event) -> Self {
         match event {
             Event::Eof => Self::Eof,
@@ -17,13 +17,13 @@ impl Ask {
         }
     }
 
-    /// Whether these are the last words of a protocol: what it decides does not matter.
+    /// Whether the connection closes after this call, whatever the protocol decides.
     pub(super) fn is_last(self) -> bool {
         matches!(self, Self::NoWorker | Self::Closing)
     }
 }
 
-/// What a protocol answered when it was shown `input` bytes and appended `output`.
+/// Returns the record of a call of a protocol that was shown `input` bytes and appended `output` bytes.
 pub(super) fn asked(ask: Ask, input: usize, output: usize, reply: &Result<Reply, Panicked>) -> What {
     let (consumed, said, decision) = match reply {
         Ok(Ok(step)) if step.consumed > input => (0, 0, Decision::Bug),
@@ -34,6 +34,7 @@ pub(super) fn asked(ask: Ask, input: usize, output: usize, reply: &Result<Reply,
     What::Asked { ask, input: input as u32, consumed: consumed as u32, output: (output + said) as u32, decision }
 }
 
+/// Returns the X-ray's name of a decision.
 fn decision(then: &Then) -> Decision {
     match then {
         Then::Again => Decision::Again,
@@ -46,8 +47,8 @@ fn decision(then: &Then) -> Decision {
     }
 }
 
-/// The protocol was told that the connection is over.
-pub(super) fn told_to_close(left_a_job: bool) -> What {
+/// Returns the record of `on_close`.
+pub(super) fn on_close(left_a_job: bool) -> What {
     let decision = if left_a_job { Decision::Job } else { Decision::Nothing };
     What::Asked { ask: Ask::Close, input: 0, consumed: 0, output: 0, decision }
 }

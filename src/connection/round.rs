@@ -1,28 +1,30 @@
-//! What one round of a visit comes to, and what is left of a connection in the end.
+//! The result of one round of a visit, and what is left of a closed connection.
 
 use crate::protocol::{CloseReason, Job};
 
-/// What one round of a visit came to. It is as wide as a number of bytes, so that a read returns either in a register.
+/// How one round of a visit ended. It is as wide as a number of bytes, so that a read returns either in a register.
 #[repr(usize)]
 pub(super) enum Round {
-    /// Something was done; look again.
+    /// Something was done; another round follows.
     Progress,
     /// Nothing can be done.
     Rest,
     /// The budget is used up.
     Spent,
-    /// There is no buffer to go on with.
+    /// An upload needs a buffer, and the pool is empty.
     WantsBuffer,
 }
 
 /// What is left when a connection has ended.
 pub(crate) struct Ended<T> {
+    /// The socket, to be closed.
     pub(crate) transport: T,
+    /// Why the connection closed.
     pub(crate) reason: CloseReason,
-    /// A panic that the log has to tell, in words.
+    /// A bug for the log.
     pub(crate) bug: Option<Box<str>>,
-    /// The last job: discards what may block.
+    /// The last job: it drops what may block.
     pub(crate) last: Option<Job>,
-    /// A worker is still busy for it; the last job comes after that.
+    /// A worker still runs a job of the connection; the last job follows it.
     pub(crate) job_out: bool,
 }

@@ -8,23 +8,23 @@ use crate::visit::Visit;
 use crate::xray::{self, Ask, What};
 
 impl<T: Transport> Connection<T> {
-    /// One round of bulk data: first what was received already, then from the socket straight into a buffer.
+    /// Makes one round: stores first what was received already, then reads from the socket straight into a buffer.
     pub(super) fn store(&mut self, visit: &mut Visit<'_>) -> Round {
         let is_full = self.is_full(visit);
-        // While it is away, what happens to the phase is seen below.
+        // If a call below closes the connection, it sets a new phase. The end of this function then finds it.
         let Some(mut phase) = self.take_phase() else { return Round::Progress };
         let Phase::Storing(bulk) = &mut *phase else { return Round::Progress };
         let over = self.is_stored(bulk);
-        // What the protocol says of it needs room.
+        // The protocol's answer needs room.
         if !is_full && let Some(stored) = bulk.ended(over, visit.buffers) {
             transitions::check(phase.name(), xray::Phase::Conversing);
             xray::record(|| What::Phase(xray::Phase::Conversing, ""));
             self.active = visit.now;
-            self.give(Ask::Stored, visit, |protocol, rest, cx| stored.call(protocol, rest, cx));
+            self.call_with_input(Ask::Stored, visit, |protocol, rest, cx| stored.call(protocol, rest, cx));
             return Round::Progress;
         }
         let round = if over { Round::Rest } else { self.fill(bulk, visit) };
-        if !self.is_over() {
+        if !self.is_closed() {
             let pausing = !matches!(round, Round::Progress);
             if let Some(job) = bulk.hand_over(pausing) {
                 self.hand_out(job, visit);
@@ -45,6 +45,7 @@ impl<T: Transport> Connection<T> {
         bulk.is_full() || (self.line.has_peer_finished() && self.input().is_empty())
     }
 
+    /// Puts received bytes or one read into a buffer.
     fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>) -> Round {
         if self.input().is_empty() && !self.line.is_readable() {
             return Round::Rest;
@@ -53,7 +54,7 @@ impl<T: Transport> Connection<T> {
             Ok(room) => room,
             Err(NoRoom::Writing) => return Round::Rest,
             Err(NoRoom::PoolEmpty) => {
-                // It is us who do not read, so the peer is not idle.
+                // The peer is not idle: the server does not read from it.
                 self.active = visit.now;
                 return Round::WantsBuffer;
             }
@@ -76,7 +77,7 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Through a layer, more may come than is to be stored: so it comes to what waits for the protocol.
+    /// Reads through a layer into the unconsumed input, because more may come than is to be stored.
     fn read_ahead(&mut self, visit: &mut Visit<'_>) -> Round {
         match self.read(READ_BYTES, visit) {
             Ok(count) => {

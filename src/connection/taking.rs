@@ -1,42 +1,41 @@
-//! How a peer takes its output: what `write_timeout` and `min_send_rate` are about.
+//! How fast a peer takes its output: `write_timeout` and `min_send_rate`.
 //!
-//! That a write says `EAGAIN` proves nothing about the peer. The kernel calls a socket writable only when a third of its send
-//! queue is free (`tcp(7)`), and a slow link may take longer to get there than any deadline. So the driver asks the kernel now
-//! and then how much of the output the peer has not acknowledged, and compares.
+//! A write that returns `EAGAIN` proves nothing about the peer. The kernel reports a socket writable only when a third of its
+//! send queue is free (`tcp(7)`), and on a slow link that may take longer than any deadline. So the driver asks the kernel
+//! from time to time how many bytes the peer has not acknowledged, and compares.
 
 use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::time::Time;
 
-/// How often the peer's acknowledgements are looked at within `write_timeout`. What a peer has acknowledged counts from the look
-/// that shows it, so that one which stops is closed late by that part of the time at most.
+/// How often the peer's acknowledgements are checked within `write_timeout`. An acknowledgement counts from the check that finds
+/// it, so a peer that stops is closed late by at most this part of the time.
 const LOOKS: u32 = 4;
 
-/// The account of a peer that has output pending.
+/// The time left to a peer that has output pending.
 ///
-/// Each byte that it acknowledges earns it a little more time, `1 / min_send_rate`, and it never has more than
-/// `write_timeout` in hand. So a peer at that rate goes on for ever, one that stops is closed after `write_timeout`, and one
-/// byte now and then buys nothing worth having.
+/// Each byte that the peer acknowledges adds `1 / min_send_rate` to its time, which is never more than `write_timeout`. So a
+/// peer at that rate may go on for ever, a peer that stops is closed after `write_timeout`, and one byte now and then adds
+/// next to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taking {
     /// Since when there has been output pending all the time.
     pub(super) since: Time,
     /// When the peer has used up its time.
     pub(super) until: Time,
-    /// When to look next.
+    /// When to ask the kernel next.
     look: Time,
-    /// Bytes that the peer had not acknowledged when the driver looked, and those that were written since; `None` where the
-    /// system does not tell.
+    /// Bytes that the peer had not acknowledged at the last check, and those written since; `None` if the system cannot tell.
     unacknowledged: Option<u64>,
-    /// Bytes that it has acknowledged since then.
+    /// Bytes that the peer has acknowledged since `since`.
     pub(super) acknowledged: u64,
-    /// When a look last showed that it had acknowledged something.
+    /// When a check last found new acknowledgements.
     pub(super) acknowledged_at: Option<Time>,
 }
 
 impl Taking {
-    /// That of a peer that has nothing to take.
+    /// No output is pending.
     pub(super) const NOTHING: Self = Self {
         since: Time::NEVER,
         until: Time::NEVER,
@@ -46,7 +45,7 @@ impl Taking {
         acknowledged_at: None,
     };
 
-    /// Output is pending, for the first time since there was none; the kernel holds so much that the peer has not acknowledged.
+    /// Begins when output becomes pending. `unacknowledged`: the bytes in the kernel's send queue.
     pub(super) fn begin(&mut self, unacknowledged: Option<usize>, limits: &Limits, now: Time) {
         *self = Self {
             since: now,
@@ -58,28 +57,28 @@ impl Taking {
         };
     }
 
-    /// Output is still pending after the kernel took `written` bytes more.
+    /// Notes that the kernel took `written` bytes, and output is still pending.
     pub(super) fn note(&mut self, written: usize, limits: &Limits, now: Time) {
         match &mut self.unacknowledged {
             Some(unacknowledged) => *unacknowledged += written as u64,
-            // Where nothing better is known, what the kernel takes is what the peer made room for.
+            // Without acknowledgements, bytes that the kernel takes count: the peer has made room for them.
             None if written > 0 => self.until = now.after(limits.write_timeout),
             None => {}
         }
     }
 
-    /// Whether output has been pending.
+    /// Whether output is pending.
     pub(super) fn has_begun(&self) -> bool {
         self.since != Time::NEVER
     }
 
-    /// When something is to be done: a look, or the end.
+    /// Returns when to check next, or to reset the peer.
     pub(super) fn due(&self) -> Time {
         self.until.min(self.look)
     }
 
-    /// The kernel holds so many bytes that the peer has not acknowledged; `None` where it does not tell. Returns whether the
-    /// peer has time left.
+    /// Notes the number of bytes that the peer has not acknowledged, `None` if the system cannot tell. Returns whether the peer
+    /// has time left.
     pub(super) fn look(&mut self, unacknowledged: Option<usize>, limits: &Limits, now: Time) -> bool {
         if let (Some(before), Some(left)) = (self.unacknowledged, unacknowledged) {
             self.unacknowledged = Some(left as u64);
@@ -89,6 +88,7 @@ impl Taking {
         now < self.until
     }
 
+    /// Adds the time for `acknowledged` bytes.
     fn earn(&mut self, acknowledged: u64, limits: &Limits, now: Time) {
         if acknowledged == 0 {
             return;
@@ -105,7 +105,7 @@ impl Taking {
         };
     }
 
-    /// Bytes a second that it has acknowledged since there is output pending for it.
+    /// Returns the bytes per second that the peer has acknowledged since `since`.
     pub(super) fn rate(&self, now: Time) -> u64 {
         let seconds = now.duration_from(self.since).as_secs_f64().max(f64::MIN_POSITIVE);
         (self.acknowledged as f64 / seconds) as u64
@@ -121,7 +121,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// How long a peer stays that acknowledges `bytes` each `every`; none for ever.
+    /// Returns how long a peer stays that acknowledges `bytes` each `every`; `None` for ever.
     fn stays(bytes: u64, every: Duration, rate: usize) -> Option<Duration> {
         let limits = Limits { min_send_rate: NonZeroUsize::new(rate), ..Limits::default() };
         let origin = Instant::now();

@@ -1,4 +1,4 @@
-//! The rules of the driver, each with the smallest protocol that shows it.
+//! The rules of the connection, each with the smallest protocol that shows it.
 
 mod back_pressure;
 mod bulk;
@@ -16,8 +16,7 @@ use crate::testing::{Edges, Script, converse, every_fault, every_split};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers each line with itself; `quit` finishes, `bad` is an error, `panic` panics, `job` is answered by a worker,
-/// a line is a request.
+/// Answers each line with itself. `quit` finishes, `bad` is an error, `panic` panics, `job` is answered by a worker.
 #[derive(Default)]
 struct Lines;
 
@@ -126,7 +125,7 @@ fn an_error_is_sent_then_input_is_discarded_until_the_peer_has_read_it() {
 #[test]
 fn a_panic_ends_its_own_connection_as_a_bug() {
     let transcript = converse(Lines, &Script::new().send("a\n").send("panic\n"));
-    assert_eq!((&transcript.sent[..], transcript.reason), (&b"a\n"[..], CloseReason::Bug("it panicked")));
+    assert_eq!((&transcript.sent[..], transcript.reason), (&b"a\n"[..], CloseReason::Bug("panicked")));
     let transcript = converse(Lines, &Script::new().send("broken job\n"));
     assert_eq!(transcript.reason, CloseReason::Bug("a job panicked"));
 }
@@ -142,7 +141,11 @@ fn a_shutdown_closes_between_requests_after_reading_what_has_arrived() {
 fn a_shutdown_lets_a_request_be_finished() {
     let limits = limits(|limits| limits.request_timeout = Some(20 * SECOND));
     let transcript = converse(Lines, &Script::new().limits(limits).send("a\nhalf").stop());
-    assert_eq!(transcript.reason, CloseReason::RequestTimeout, "nobody finishes it here, so its own deadline ends it");
+    assert_eq!(
+        transcript.reason,
+        CloseReason::RequestTimeout,
+        "the peer does not finish it, so its own deadline ends it"
+    );
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn what_a_protocol_leaves_unconsumed_is_bounded() {
     assert_eq!(transcript.reason, CloseReason::Refused("too long"));
 }
 
-/// Breaks a rule.
+/// Breaks a rule of the interface.
 struct Broken(fn(usize) -> Step);
 
 impl StreamProtocol for Broken {

@@ -1,12 +1,12 @@
-//! The life of a connection as a table: which phase may follow which, and when.
+//! The phases of a connection as a table: which phase may follow which, and when.
 
 use crate::xray::Phase::{
     self, Closed, Connecting, Conversing, Flushing, Lingering, Opening, Sending, Speaking, Storing, Working,
 };
 
-/// What ends a connection at once, whatever it is in the middle of.
+/// What closes a connection at once, in any phase.
 const BROKEN: &str = "broken, reset by us, or a bug of the protocol or its layer";
-/// What ends a connection in order, whatever it is in the middle of.
+/// What closes a connection gracefully, in any phase.
 const EXPIRED: &str = "a deadline has passed";
 
 /// From a phase, to the next one, when. No other change of phase happens; debug builds check each.
@@ -34,7 +34,7 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     (Working, Flushing, EXPIRED),
     (Working, Closed, BROKEN),
     (Storing, Conversing, "the upload is complete or has failed, and there is room for the answer"),
-    (Storing, Working, "no worker takes the bytes: the refusal is handled like that of a job"),
+    (Storing, Working, "no worker takes the bytes: handled like a job that is refused"),
     (Storing, Flushing, "a deadline has passed, or the layer cannot open what came"),
     (Storing, Closed, BROKEN),
     (Speaking, Conversing, "there is room"),

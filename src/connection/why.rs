@@ -1,7 +1,6 @@
-//! Why a connection waits, in one sentence: for whom, since when, and what becomes of it if nobody comes.
+//! Why a connection waits, in one sentence: for what, since when, and what happens if that does not come.
 //!
-//! It is read off what the driver goes by anyway, the phase and the next deadline, so it cannot tell another story than
-//! the one that happens.
+//! The sentence is computed from what the driver itself uses, the phase and the next deadline, so the two cannot disagree.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,88 +15,92 @@ use crate::protocol::{CloseReason, Within};
 use crate::time::Time;
 use crate::visit::Visit;
 
-/// The state of a connection as a person asks for it.
+/// The state of a connection, for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Why {
+    /// What the connection waits for.
     wait: Wait,
-    /// How long nothing has happened that would have ended the wait.
+    /// How long it has waited.
     pub(crate) waited: Duration,
+    /// Bytes of output not sent yet.
     pub(crate) pending_bytes: usize,
     /// The peer's FIN has come.
     peer_finished: bool,
-    /// The deadline that passes next, and in what time.
+    /// The time until the next deadline, and which it is.
     next: Option<(Duration, Expired)>,
-    /// What the kernel holds of the output besides, where it tells.
+    /// The output in the kernel's send queue, if the system can tell.
     queue: Option<Queue>,
 }
 
 /// Output that the kernel has taken and the peer has not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Queue {
+    /// The number of bytes.
     bytes: usize,
-    /// How long ago a look showed that the peer had acknowledged some, if one has.
+    /// How long ago a check found new acknowledgements, if one has.
     acknowledged: Option<Duration>,
 }
 
-/// For what it waits.
+/// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
     /// The next request.
     Idle,
-    /// The rest of a request whose first byte came so long ago.
+    /// The rest of a request; the time since its first byte.
     Request(Duration),
-    /// More of something long that the protocol takes in parts.
+    /// More of a message that the protocol takes in parts.
     Body,
-    /// Silence, by which the protocol tells that a message is complete.
+    /// Silence, which ends a message of the protocol.
     Quiet,
-    /// Room for the output.
+    /// Room in the send queue for pending output.
     Reader(Reader),
-    /// Room for more that the protocol has to say.
+    /// Room for more output of the protocol.
     Room,
     /// The result of a job.
     Job,
-    /// More of an upload, of which so many bytes have come.
+    /// More of an upload; the number of bytes so far.
     Upload(u64),
-    /// A worker that writes what has come.
+    /// A worker that writes an upload; the number of bytes so far.
     Disk(u64),
-    /// A buffer for what comes next.
+    /// A buffer for an upload; the number of bytes so far.
     Buffer(u64),
-    /// Room for the rest of the output; then it is over.
+    /// Room for the last output; then our FIN is sent.
     Flushing(CloseReason),
     /// The peer's FIN.
     Fin(CloseReason),
-    /// The end of the turn.
-    Reaper(CloseReason),
+    /// The end of the turn, when closed connections are reaped.
+    Closed(CloseReason),
 }
 
-/// What a peer that does not take its output keeps from happening.
+/// Whether a peer that does not take its output is still read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
-    /// Nothing: it may still send.
+    /// It is.
     Heard,
-    /// It is not read from, because it has too much pending.
+    /// It is not, because this connection has too much output pending.
     Full,
-    /// It is not read from, because all connections together have too much pending.
+    /// It is not, because all connections together have too much output pending.
     Pressed,
 }
 
 impl<T: Transport> Connection<T> {
-    /// Why it waits between two visits. `wants_buffer`: it stands in the list of those who wait for one.
+    /// Returns why the connection waits between two visits. `wants_buffer`: it is in the list of uploads that wait for a buffer.
     pub(crate) fn why(&self, limits: &Limits, now: Time, wants_buffer: bool) -> Why {
         self.explain(limits, now, self.pending_between_visits(), self.pending_bytes(), wants_buffer)
     }
 
-    /// Why it has waited up to this visit.
+    /// Returns why the connection has waited until this visit.
     pub(super) fn why_until(&self, visit: &Visit<'_>) -> Why {
         self.explain(visit.limits, visit.now, self.pending(visit), visit.outbox.len(), false)
     }
 
+    /// Returns why the connection waits, given its pending output.
     fn explain(&self, limits: &Limits, now: Time, pending: Pending, pending_bytes: usize, wants_buffer: bool) -> Why {
         let held = self.held.as_deref();
         let silent = now.duration_from(self.active);
         let blocked = now.duration_from(held.map_or(now, |held| held.blocked.min(now)));
         let (wait, waited) = match self.phase() {
-            Some(Phase::Closed(reason)) => (Wait::Reaper(*reason), Duration::ZERO),
+            Some(Phase::Closed(reason)) => (Wait::Closed(*reason), Duration::ZERO),
             Some(Phase::Lingering(reason, since)) => (Wait::Fin(*reason), now.duration_from(*since)),
             Some(Phase::Flushing(reason)) => (Wait::Flushing(*reason), blocked),
             Some(Phase::Working(Some(_)) | Phase::Speaking) => (Wait::Room, blocked),
@@ -134,6 +137,7 @@ impl<T: Transport> Connection<T> {
         Why { wait, waited, pending_bytes, peer_finished: self.line.has_peer_finished(), next, queue }
     }
 
+    /// Asks the kernel for its send queue.
     fn queue(&self, now: Time) -> Option<Queue> {
         let acknowledged = self.held.as_ref().and_then(|held| held.taking.acknowledged_at);
         let bytes = self.line.unacknowledged()?;
@@ -142,7 +146,7 @@ impl<T: Transport> Connection<T> {
 }
 
 impl Why {
-    /// The kind of waiting in a word or two.
+    /// Returns the kind of waiting in a word.
     pub(crate) fn name(&self) -> &'static str {
         match self.wait {
             Wait::Idle => "idle",
@@ -156,31 +160,32 @@ impl Why {
             Wait::Buffer(_) => "buffer",
             Wait::Flushing(_) => "flushing",
             Wait::Fin(_) => "lingering",
-            Wait::Reaper(_) => "over",
+            Wait::Closed(_) => "closed",
         }
     }
 
-    /// Whether it waits for nobody in particular.
+    /// Whether it waits for the next request.
     pub(crate) fn is_idle(&self) -> bool {
         self.wait == Wait::Idle
     }
 
-    fn is_over(&self) -> bool {
-        matches!(self.wait, Wait::Reaper(_))
+    /// Whether it waits only to be reaped.
+    fn is_closed(&self) -> bool {
+        matches!(self.wait, Wait::Closed(_))
     }
 
-    /// The time until a deadline passes, if one runs.
+    /// Returns the time until the next deadline, if there is one.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.next.map(|(left, _)| left)
     }
 
-    /// What happens by itself if nothing else does.
+    /// Writes what happens when the next deadline passes.
     fn write_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((left, expired)) = self.next else {
-            return f.write_str(if self.is_over() { "" } else { ", however long it takes" });
+            return f.write_str(if self.is_closed() { "" } else { ", however long it takes" });
         };
         f.write_str(match expired {
-            Expired::Quiet => ", the protocol is told ",
+            Expired::Quiet => ", the protocol is notified ",
             Expired::Timer => ", its timer fires ",
             _ => ", closed ",
         })?;
@@ -189,10 +194,10 @@ impl Why {
         }
         write!(f, "in {}", Rounded(left))?;
         f.write_str(match expired {
-            Expired::Order(CloseReason::RequestTimeout) => " unless it is complete",
-            Expired::Order(CloseReason::Lifetime) => " whatever happens",
-            Expired::Order(_) if self.is_idle() => " unless a request comes",
-            Expired::Order(_) | Expired::Quiet => " unless more comes",
+            Expired::Close(CloseReason::RequestTimeout) => " unless it is complete",
+            Expired::Close(CloseReason::Lifetime) => " whatever happens",
+            Expired::Close(_) if self.is_idle() => " unless a request comes",
+            Expired::Close(_) | Expired::Quiet => " unless more comes",
             Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room) => " unless it reads",
             Expired::Write => " unless the peer reads",
             Expired::Linger => " at the latest",
@@ -220,13 +225,15 @@ impl fmt::Display for Why {
                 let until = match reader {
                     Reader::Heard => "waiting for the peer to read, or to send more",
                     Reader::Full => "waiting for the peer to read",
-                    Reader::Pressed => "waiting for the peer to read, because all together have too much output",
+                    Reader::Pressed => {
+                        "waiting for the peer to read, because all connections together have too much output"
+                    }
                 };
                 write!(f, "{until}: {pending} pending, the last write said EAGAIN {waited} ago")
             }
             Wait::Room => write!(
                 f,
-                "waiting for the peer to read, with more to say: {pending} pending, the last write said EAGAIN {waited} ago"
+                "waiting for the peer to read, with more output to come: {pending} pending, the last write said EAGAIN {waited} ago"
             ),
             Wait::Job => write!(f, "waiting for a worker to do a job: nothing else for {waited}"),
             Wait::Upload(received) => {
@@ -237,19 +244,21 @@ impl fmt::Display for Why {
                 write!(f, "waiting for a worker to write an upload: {received} so far, the last {waited} ago")
             }
             Wait::Buffer(received) => {
-                write!(f, "waiting for a buffer, of which other uploads have all: {} so far", Rounded::bytes(received))
+                write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))
             }
             Wait::Flushing(reason) => {
-                write!(f, "over ({reason}) but for {pending} pending: the last write said EAGAIN {waited} ago")
+                write!(f, "closing ({reason}), {pending} still to send: the last write said EAGAIN {waited} ago")
             }
-            Wait::Fin(reason) => write!(f, "over ({reason}) but for the peer's FIN: ours went out {waited} ago"),
-            Wait::Reaper(reason) => write!(f, "over ({reason})"),
+            Wait::Fin(reason) => {
+                write!(f, "closing ({reason}), waiting for the peer's FIN; ours was sent {waited} ago")
+            }
+            Wait::Closed(reason) => write!(f, "closed ({reason})"),
         }?;
         if !f.alternate() {
             self.write_next(f)?;
         }
         if self.pending_bytes > 0
-            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Flushing(_) | Wait::Reaper(_))
+            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Flushing(_) | Wait::Closed(_))
         {
             write!(f, "; {pending} of output pending")?;
         }
@@ -259,8 +268,8 @@ impl fmt::Display for Why {
                 write!(f, ", and some was acknowledged {} ago", Rounded(acknowledged))?;
             }
         }
-        if self.peer_finished && !self.is_over() {
-            f.write_str("; its FIN has come")?;
+        if self.peer_finished && !self.is_closed() {
+            f.write_str("; the peer's FIN has come")?;
         }
         Ok(())
     }

@@ -47,8 +47,8 @@ impl<K: Kernel> Reactor<K> {
                         others += 1;
                     }
                 }
-                Accepted::Nobody if stopping => return self.close_listener(key),
-                Accepted::Nobody => return self.leave_short(key),
+                Accepted::Empty if stopping => return self.close_listener(key),
+                Accepted::Empty => return self.leave_short(key),
                 Accepted::Gone(reason, error) => {
                     others += 1;
                     self.endpoints[*endpoint].stats.refused.add(reason);

@@ -106,7 +106,7 @@ impl<K: Kernel> Reactor<K> {
                     log::error!("{endpoint}: job refused, so {peer} is closed: {why}{suppressed}");
                 }
                 // If the visit that made the job also ended the connection, its slot waits for reaping already.
-                let was_over = connection.is_over();
+                let was_over = connection.is_closed();
                 connection.note_refused(self.moment.now, &mut self.lent.buffers);
                 if !was_over {
                     self.queue(key);
@@ -152,7 +152,7 @@ impl<K: Kernel> Reactor<K> {
             // A connection that has closed meanwhile needs no buffer.
             if let Some(slot) = self.slot(token)
                 && let Owner::Connection(connection) = &slot.owner
-                && !connection.is_over()
+                && !connection.is_closed()
             {
                 slot.wants_buffer = false;
                 self.queue(token.slot);

@@ -94,7 +94,7 @@ impl<K: Kernel> Reactor<K> {
                     census.jobs += usize::from(connection.awaits_job());
                     census.pending_bytes += connection.pending_bytes();
                     let limits = &self.endpoints[slot.endpoint].limits;
-                    let wakes = slot.queued || (slot.wants_buffer && !connection.is_over());
+                    let wakes = slot.queued || (slot.wants_buffer && !connection.is_closed());
                     let checked = connection.check_waiting(wakes).and_then(|()| connection.check_bounds(limits));
                     checked.map_err(|broken| format!("slot {key}: {broken}"))?;
                     let (due, armed) = (connection.deadline(limits), self.deadlines.at(key as u32));

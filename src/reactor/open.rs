@@ -133,7 +133,7 @@ impl<K: Kernel> Reactor<K> {
             }
             connected => {
                 let detail = connected.err().unwrap_or_default();
-                let bug = format!("it panicked for a new connection{}", detail.detail());
+                let bug = format!("panicked for a new connection{}", detail.detail());
                 NotServed { reason: "bug", bug: Some(bug) }
             }
         };
@@ -200,7 +200,7 @@ impl<K: Kernel> Reactor<K> {
                 if let Owner::Opening(opening) = &mut self.slots[key as usize].owner {
                     let is_bug = bug.is_some();
                     let closed = if is_bug {
-                        CloseReason::Bug("it panicked for a new connection")
+                        CloseReason::Bug("panicked for a new connection")
                     } else {
                         CloseReason::Refused(reason)
                     };

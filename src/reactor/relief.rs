@@ -39,7 +39,7 @@ impl<K: Kernel> Reactor<K> {
         for (key, slot) in &mut self.slots {
             let token = slot.token(key as u32);
             if let Owner::Opening(opening) = &slot.owner {
-                if opening.is_over() {
+                if opening.is_closed() {
                     pending -= opening.pending_bytes();
                 } else if opening.pending_bytes() > 0 {
                     // The kernel takes the little output of an opening at once, unless the peer does not read.
@@ -47,7 +47,7 @@ impl<K: Kernel> Reactor<K> {
                 }
             }
             let Owner::Connection(connection) = &mut slot.owner else { continue };
-            if connection.is_over() {
+            if connection.is_closed() {
                 pending -= connection.pending_bytes();
                 continue;
             }

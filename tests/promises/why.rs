@@ -101,7 +101,7 @@ fn a_connection_closed_by_its_deadline_logs_the_reported_sentence() {
         let peer = client.stream().local_addr().unwrap();
         eventually("the log says why it was closed", || {
             let log = server.log();
-            let line = log.lines().find(|line| line.contains(&format!("{peer}: its time is over: ")));
+            let line = log.lines().find(|line| line.contains(&format!("{peer}: deadline expired: ")));
             line.is_some_and(|line| sentences.iter().all(|sentence| line.contains(sentence)))
         });
     };

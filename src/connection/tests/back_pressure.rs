@@ -28,7 +28,7 @@ impl Sink for Nowhere {
     }
 }
 
-/// Says a block again and again, whatever it is asked.
+/// Appends one block after the other, in every call.
 struct Talker {
     how: How,
     left: usize,
@@ -73,7 +73,7 @@ impl StreamProtocol for Talker {
     }
 }
 
-/// What comes of a talker whose peer sends enough for its uploads.
+/// Runs a talker whose peer sends enough for its uploads.
 fn talk(how: How, script: Script) -> Transcript {
     let limits = limits(|limits| {
         limits.max_pending_output = 1000;
@@ -102,7 +102,7 @@ fn events_that_waited_for_room_are_delivered_when_there_is_some() {
 }
 
 #[test]
-fn a_protocol_that_has_more_to_say_and_says_nothing_is_a_bug() {
+fn a_protocol_that_has_more_output_and_appends_none_is_a_bug() {
     struct Mute;
 
     impl StreamProtocol for Mute {
@@ -118,7 +118,7 @@ fn a_protocol_that_has_more_to_say_and_says_nothing_is_a_bug() {
     assert!(matches!(converse(Mute, &Script::new().send("x")).reason, CloseReason::Bug(_)));
 }
 
-/// A peer that asks for far more than its queue holds, and has two seconds to take each part of it.
+/// Runs a peer that asks for far more than its queue holds. Its `write_timeout` is two seconds.
 fn reader(rate: usize, script: Script) -> Transcript {
     let mut limits = Limits { write_timeout: 2 * SECOND, ..Limits::default() };
     limits.min_send_rate = NonZeroUsize::new(rate);

@@ -151,7 +151,7 @@ fn silence_in_the_middle_of_contents_is_idle() {
 }
 
 #[test]
-fn a_disk_that_took_long_is_no_silence_of_the_peer() {
+fn a_slow_disk_does_not_count_as_silence_of_the_peer() {
     let (protocol, written) = upload(u64::MAX, usize::MAX);
     let script = Script::new().job_time(31 * SECOND).send("name\nbefore ").pause(45 * SECOND).send("after").fin();
     assert_eq!(converse(protocol, &script).reason, CloseReason::Eof);

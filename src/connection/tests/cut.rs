@@ -1,4 +1,4 @@
-//! A connection that the server cuts.
+//! A connection that the server resets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::time::Time;
 use crate::token::{ConnectionId, Token};
 use crate::visit::{Lent, Moment, Mood, Status, Visit};
 
-/// A peer that has sent something, and takes nothing before it is told to.
+/// A peer that has sent something, and takes nothing before its window is opened.
 struct Gate {
     arriving: &'static [u8],
     open: bool,

@@ -1,4 +1,4 @@
-//! When time ends a connection, or tells its protocol of silence.
+//! Deadlines: when one closes a connection, or notifies its protocol.
 
 use super::{Lines, SECOND, limits};
 use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Within};
@@ -62,7 +62,7 @@ fn waiting_for_the_peer_to_read_does_not_count_against_its_request() {
     assert_eq!(converse(Lines, &script).reason, CloseReason::WriteTimeout);
 }
 
-/// Tells silence after a tenth of a second.
+/// Appends `|` after a tenth of a second of silence.
 struct Silence;
 
 impl StreamProtocol for Silence {
@@ -81,7 +81,7 @@ impl StreamProtocol for Silence {
 }
 
 #[test]
-fn silence_is_told_once_nothing_has_arrived_for_long_enough() {
+fn silence_is_reported_once_nothing_has_arrived_for_long_enough() {
     let script = Script::new().send("ab").pause(SECOND / 11).send("c").pause(SECOND / 9).send("d").pause(SECOND).fin();
     assert_eq!(converse(Silence, &script).sent, b"abc|d|");
 }
@@ -96,7 +96,7 @@ fn a_peer_that_reads_slowly_does_not_outlive_its_lifetime_by_much() {
     assert!(transcript.elapsed <= 15 * SECOND, "{:?}", transcript.elapsed);
 }
 
-/// Says `tick` each tenth of a second until a byte stops it, and answers bytes.
+/// Appends `|` each tenth of a second until a byte stops it, and answers bytes.
 struct Ticker;
 
 impl Ticker {
@@ -153,7 +153,7 @@ fn a_timer_that_is_due_already_fires_in_a_later_turn_and_after_a_job() {
 
 #[test]
 fn a_timer_does_not_keep_an_idle_connection_open() {
-    /// Sets its timer and says nothing.
+    /// Sets its timer and appends nothing.
     struct Mute;
 
     impl StreamProtocol for Mute {

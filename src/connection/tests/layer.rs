@@ -1,4 +1,4 @@
-//! A layer that frames and disguises: the place for one is right if no protocol, split, fault or slow reader notices it.
+//! A layer that frames and changes bytes: no protocol, split, fault or slow reader may notice it.
 
 use std::io::ErrorKind;
 
@@ -12,7 +12,7 @@ use crate::testing::{Edges, Script, converse, every_fault, every_split};
 const KEY: u8 = 0x5a;
 const RECORD_BYTES_MAX: usize = 50;
 
-/// Each record is its length and its bytes, disguised. A length of 0 is the last word.
+/// Each record is its length and its bytes, changed. A length of 0 ends the layer.
 #[derive(Default)]
 pub(super) struct Frames {
     peer_closed: bool,
@@ -63,18 +63,22 @@ fn record(plain: &[u8]) -> Vec<u8> {
     [length].into_iter().chain(plain.iter().map(|byte| byte ^ KEY)).collect()
 }
 
-/// What a peer sends that speaks `lines`, one record each, and then its last word.
+/// Returns what a peer sends: `lines`, one record each, and the end of the layer.
 pub(super) fn sealed(lines: &str) -> Vec<u8> {
     let mut bytes: Vec<u8> = lines.split_inclusive('\n').flat_map(|line| record(line.as_bytes())).collect();
     bytes.push(0);
     bytes
 }
 
-/// What a peer reads, without the server's last word.
+/// Returns what a peer reads, without the end of the layer.
 pub(super) fn unsealed(sent: &[u8]) -> String {
     let mut bytes = sent.to_vec();
     let opened = Frames::default().open(&mut bytes, &mut Outbox::new());
-    assert_eq!((opened.broken, opened.unfinished, sent.last()), (None, 0, Some(&0)), "the last word is whole");
+    assert_eq!(
+        (opened.broken, opened.unfinished, sent.last()),
+        (None, 0, Some(&0)),
+        "the layer has ended, after whole records"
+    );
     String::from_utf8_lossy(&bytes[..opened.plain]).into_owned()
 }
 
@@ -121,7 +125,7 @@ fn what_is_stored_goes_through_a_layer_and_no_byte_too_much() {
 }
 
 #[test]
-fn a_fin_before_the_last_word_cuts_the_peer_off() {
+fn a_fin_before_the_end_of_the_layer_is_a_transport_error() {
     let bytes = sealed("name\nabcdefgh\n");
     every_split(&bytes[..bytes.len() - 1], |chunks| {
         let (protocol, _) = upload(u64::MAX, usize::MAX);
@@ -137,7 +141,7 @@ fn what_cannot_be_opened_closes_the_connection_and_is_counted() {
     assert_eq!(heard.reason, CloseReason::Refused("not a record"));
 }
 
-/// Waits for the end of a record that has none.
+/// Waits for the end of a record that never ends.
 struct Endless;
 
 impl Layer for Endless {
@@ -166,7 +170,7 @@ fn a_layer_keeps_a_bounded_part_of_what_has_not_arrived_in_full() {
 }
 
 #[test]
-fn what_came_behind_an_opening_is_delivered_through_a_layer_or_without() {
+fn what_followed_an_opening_is_delivered_through_a_layer_or_without() {
     let bytes = sealed(TALK);
     for cut in 0..bytes.len() {
         let (before, after) = bytes.split_at(cut);
@@ -190,7 +194,7 @@ fn what_came_before_a_broken_record_is_answered_however_it_is_split() {
             assert_eq!(heard.reason, CloseReason::Refused("not a record"), "{chunks:?} with {edges:?}");
         });
         let behind = converse(Lines, &layered().edges(edges).received(&bytes));
-        assert_eq!(unsealed(&behind.sent), "one\ntwo\n", "behind an opening, with {edges:?}");
+        assert_eq!(unsealed(&behind.sent), "one\ntwo\n", "after an opening, with {edges:?}");
     }
     every_fault(|| Lines, &layered().send(&bytes).fin());
     every_fault(|| Lines, &layered().window(3).send(&bytes).fin());
@@ -252,9 +256,10 @@ impl Drop for Broken {
 
 #[test]
 fn a_layer_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
-    let makes: [(fn() -> Box<dyn Layer>, &str, &str); 5] = [
+    type Make = fn() -> Box<dyn Layer>;
+    let makes: [(Make, &str, &str); 5] = [
         (|| Box::new(Broken("open")), "", "its layer panicked: open"),
-        (|| Box::new(Broken("count")), "", "its layer made more of the bytes than there were"),
+        (|| Box::new(Broken("count")), "", "its layer returned more bytes than there were"),
         (|| Box::new(Broken("seal")), "", "its layer panicked: seal"),
         (|| Box::new(Broken("has_peer_closed")), "one\n", "its layer panicked: has_peer_closed"),
         (|| Box::new(Broken("close")), "one\neof", "its layer panicked: close"),

@@ -1,4 +1,4 @@
-//! What comes before the protocol, on the strict wire: openers that read a line, speak first, wait for a connect, or panic.
+//! Openings on the strict wire: openers that read a line, send first, wait for a connect, or panic.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::testing::{Edges, Script, converse, every_fault, every_split};
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const OPENS: Opens = Opens { opener: || Box::new(FromLine), timeout: TIMEOUT };
-/// What a client of a proxy protocol does.
+/// An opening in which the server sends first, as a client of a proxy does.
 pub(crate) const SPEAKS: Opens = Opens { opener: || Box::new(Speaks), timeout: TIMEOUT };
 
 /// Reads `from ADDRESS` on a line, and answers `welcome`.
@@ -31,7 +31,7 @@ impl Opener for FromLine {
     }
 }
 
-/// Says `hello` as soon as the socket is connected, and reads nothing.
+/// Sends `hello` as soon as the socket is connected, and reads nothing.
 struct Speaks;
 
 impl Opener for Speaks {
@@ -45,7 +45,7 @@ impl Opener for Speaks {
     }
 }
 
-/// Says `hello`, and waits for a whole record of the layer behind it, which it leaves to the layer.
+/// Sends `hello`, and waits for a whole record of the layer, which it leaves to the layer.
 struct Handshake;
 
 impl Opener for Handshake {
@@ -65,7 +65,7 @@ impl Opener for Handshake {
     }
 }
 
-/// Says who the peer is, and then what it sends.
+/// Sends the peer's address, and then what the peer sends.
 struct Who;
 
 impl StreamProtocol for Who {
@@ -107,7 +107,7 @@ fn no_fault_at_any_call_changes_an_opening() {
 }
 
 #[test]
-fn an_opener_may_speak_before_the_peer() {
+fn an_opener_may_send_before_the_peer() {
     let heard = converse(Lines, &Script::new().opens(SPEAKS).send("one\n").fin());
     assert_eq!((&heard.sent[..], &heard.replies[0][..]), (&b"hello\none\neof"[..], &b"hello\n"[..]));
     every_fault(|| Lines, &Script::new().opens(SPEAKS).window(2).send("one\n").fin());
@@ -173,7 +173,7 @@ fn a_server_that_stops_waits_for_no_opening() {
 }
 
 #[test]
-fn what_comes_behind_an_opening_goes_through_its_layer_whatever_happens() {
+fn what_follows_an_opening_goes_through_its_layer_whatever_happens() {
     let shakes = Script::new().opens(Opens { opener: || Box::new(Handshake), timeout: TIMEOUT });
     let bytes = [b"name\n".to_vec(), sealed("one\ntwo\n")].concat();
     for edges in EDGES {
@@ -187,7 +187,7 @@ fn what_comes_behind_an_opening_goes_through_its_layer_whatever_happens() {
     every_fault(|| Lines, &shakes.connects(Ok(())).window(3).send(bytes).fin());
 }
 
-/// Answers each byte with 100, and never comes to an end.
+/// Answers each byte with 100 bytes, and never ends.
 struct Flood;
 
 impl Opener for Flood {
@@ -198,7 +198,7 @@ impl Opener for Flood {
 }
 
 #[test]
-fn an_opener_that_says_too_much_is_not_read_for() {
+fn an_opener_whose_output_is_full_is_not_read_for() {
     let flood = Opens { opener: || Box::new(Flood), timeout: TIMEOUT };
     let script = Script::new().opens(flood).limits(limits(|limits| limits.max_pending_output = 1000)).never_reads(10);
     let heard = converse(Lines, &(0..100).fold(script.clone(), |script, _| script.send("x")));
@@ -207,7 +207,7 @@ fn an_opener_that_says_too_much_is_not_read_for() {
     assert_eq!(pressed.stats.received_bytes, 1, "nothing is read for it while anything is pending");
 }
 
-/// Panics where it is told to.
+/// Panics in the call of this name.
 struct Panics(&'static str);
 
 impl Panics {
@@ -241,7 +241,8 @@ impl Drop for Panics {
 
 #[test]
 fn an_opener_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
-    let makes: [(fn() -> Box<dyn Opener>, &str); 4] = [
+    type Make = fn() -> Box<dyn Opener>;
+    let makes: [(Make, &str); 4] = [
         (|| std::panic::resume_unwind(Box::new("made")), "its opener panicked: made"),
         (|| Box::new(Panics("on_connected")), "its opener panicked: on_connected"),
         (|| Box::new(Panics("on_received")), "its opener panicked: on_received"),

@@ -62,7 +62,7 @@ impl Sink for Nowhere {
     }
 }
 
-/// Does what a letter tells it.
+/// Does what the first letter of its input asks for.
 struct Puppet;
 
 impl StreamProtocol for Puppet {
@@ -90,7 +90,7 @@ impl StreamProtocol for Puppet {
     }
 }
 
-/// A connection whose life began ten seconds ago.
+/// A connection that was made ten seconds before it is asked.
 struct Stage {
     connection: Connection<Peer>,
     limits: Limits,
@@ -110,7 +110,7 @@ impl Stage {
         Self { connection, limits, origin, pressed: false }
     }
 
-    /// Lets `bytes` arrive so many milliseconds after the start.
+    /// Makes `bytes` arrive `milliseconds` after the start.
     fn at(mut self, milliseconds: u64, bytes: &[u8]) -> Self {
         self.connection.line.transport_mut().arrived = bytes.to_vec();
         self.connection.note_ready(Readiness { readable: true, ..Readiness::default() });
@@ -133,7 +133,7 @@ impl Stage {
         Time::since(self.origin, self.origin + Duration::from_millis(milliseconds))
     }
 
-    /// What is said ten seconds after the start.
+    /// Returns the sentence ten seconds after the start.
     fn why(&self) -> String {
         self.connection.why(&self.limits, self.time(10_000), false).to_string()
     }
@@ -157,7 +157,7 @@ fn waiting_for_a_request_is_shown_with_its_age_and_its_deadline() {
     );
     assert_eq!(
         stage().at(9_990, b"q").why(),
-        "waiting for a pause to end the message: the last byte came 10 ms ago, the protocol is told in 40 ms unless \
+        "waiting for a pause to end the message: the last byte came 10 ms ago, the protocol is notified in 40 ms unless \
          more comes"
     );
 }
@@ -178,8 +178,8 @@ fn waiting_for_a_reader_is_shown_with_pending_bytes_and_last_eagain() {
     pressed.pressed = true;
     assert_eq!(
         pressed.at(6_800, b"x").why(),
-        "waiting for the peer to read, because all together have too much output: 1 B pending, the last write said \
-         EAGAIN 3.2 s ago, closed in 26.8 s unless it reads"
+        "waiting for the peer to read, because all connections together have too much output: 1 B pending, the last \
+         write said EAGAIN 3.2 s ago, closed in 26.8 s unless it reads"
     );
 }
 
@@ -222,11 +222,11 @@ fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
     let mut writing = stage().at(1_000, b"ucontents");
     assert_eq!(writing.why(), "waiting for more of an upload: 8 B so far, the last 9.0 s ago, however long it takes");
     let starved = writing.connection.why(&writing.limits, writing.time(10_000), true).to_string();
-    assert_eq!(starved, "waiting for a buffer, of which other uploads have all: 8 B so far, however long it takes");
+    assert_eq!(starved, "waiting for an upload buffer; all are in use: 8 B so far, however long it takes");
     writing.connection.line.transport_mut().finished = true;
     assert_eq!(
         writing.at(2_000, b"").why(),
-        "waiting for a worker to write an upload: 8 B so far, the last 9.0 s ago, however long it takes; its FIN has come"
+        "waiting for a worker to write an upload: 8 B so far, the last 9.0 s ago, however long it takes; the peer's FIN has come"
     );
 }
 
@@ -234,14 +234,14 @@ fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
 fn a_closing_connection_is_shown_with_its_reason_and_what_it_awaits() {
     assert_eq!(
         stage().at(6_800, b"F").why(),
-        "over (finished) but for 1 KiB pending: the last write said EAGAIN 3.2 s ago, closed in 26.8 s unless the peer \
-         reads"
+        "closing (finished), 1 KiB still to send: the last write said EAGAIN 3.2 s ago, closed in 26.8 s unless the \
+         peer reads"
     );
     assert_eq!(
         stage().at(9_500, b"f").why(),
-        "over (finished) but for the peer's FIN: ours went out 500 ms ago, closed in 1.5 s at the latest"
+        "closing (finished), waiting for the peer's FIN; ours was sent 500 ms ago, closed in 1.5 s at the latest"
     );
-    assert_eq!(stage().at(9_500, b"f").at(11_500, b"").why(), "over (finished)");
+    assert_eq!(stage().at(9_500, b"f").at(11_500, b"").why(), "closed (finished)");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "advance",
         right: "self.opened.line.is_readable() && !self.is_full(visit)",
         wrong: "self.opened.line.is_readable()",
-        caught_by: Unit("connection::tests::opening::an_opener_that_says_too_much_is_not_read_for"),
+        caught_by: Unit("connection::tests::opening::an_opener_whose_output_is_full_is_not_read_for"),
     },
     Bug {
         name: "a-connect-is-over-at-its-event",

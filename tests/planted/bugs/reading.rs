@@ -56,8 +56,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "When the FIN comes, it drops the input that the protocol has not consumed yet",
         file: "src/connection/conversation.rs",
         function: "announce_eof",
-        right: "self.tell(Event::Eof, visit)",
-        wrong: "{ self.take_input(); self.tell(Event::Eof, visit) }",
+        right: "self.notify(Event::Eof, visit)",
+        wrong: "{ self.take_input(); self.notify(Event::Eof, visit) }",
         caught_by: Seeds,
     },
     Bug {

@@ -154,7 +154,7 @@ fn a_panic_is_logged_with_message_place_and_peer_at_a_limited_rate() {
     let told = |log: &str| log.matches("protocol bug").count();
     eventually("it is logged", || told(&process.log()) == 1);
     let log = process.log();
-    assert!(log.contains("hundred-tcp: protocol bug: it panicked at examples/book/fragile.rs:"), "{log}");
+    assert!(log.contains("hundred-tcp: protocol bug: panicked at examples/book/fragile.rs:"), "{log}");
     assert!(log.contains(&format!(": attempt to divide by zero (peer {peer})\n")), "{log}");
     for _ in 0..50 {
         panic();

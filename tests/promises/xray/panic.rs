@@ -65,7 +65,7 @@ fn a_panic_logs_the_last_records_of_its_own_connection_only() {
     let errors = || ERRORS.0.lock().unwrap().clone();
     eventually("it is logged", || errors().contains("last records of"));
     let (_, last) = errors().split_once("last records of").map(|(begin, end)| (begin.len(), end.to_owned())).unwrap();
-    for wanted in [") = 4\n", "sendto(1) = 1", ") = 11\n", "on_bytes(11) = bug", "it panicked"] {
+    for wanted in [") = 4\n", "sendto(1) = 1", ") = 11\n", "on_bytes(11) = bug", "closed: panicked"] {
         assert!(last.contains(wanted), "no {wanted} in {last}");
     }
     assert!(!last.contains("(13)"), "that was another client: {last}");
