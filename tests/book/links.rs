@@ -15,8 +15,8 @@ pub(crate) fn of(page: &str) -> Vec<String> {
     Parser::new_ext(page, Options::ENABLE_TABLES).filter_map(destination).collect()
 }
 
-/// The anchors of a code host and of mdBook for the headings of a page: the words in lower case with hyphens between
-/// them, and a number behind repeated ones.
+/// The anchors of a code host and of mdBook on a page. A heading's anchor is its words in lower case with hyphens between
+/// them, and a number behind repeated ones; `<a id="…"></a>` is one too, for headings that were renamed.
 pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
@@ -28,6 +28,10 @@ pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
                 if let Some(heading) = &mut heading {
                     heading.push_str(&text);
                 }
+            }
+            Event::InlineHtml(tag) => {
+                let id = tag.strip_prefix("<a id=\"").and_then(|rest| rest.strip_suffix("\">"));
+                anchors.extend(id.map(str::to_owned));
             }
             Event::End(TagEnd::Heading(_)) => {
                 let text = heading.take().unwrap_or_default();
