@@ -13,6 +13,7 @@ use std::io::{self, Read};
 use std::process::ExitCode;
 
 use reactor::Registry;
+use reactor::framing::Lines;
 use reactor::protocol::{Acceptor, Context, NoOptions, ProtocolError, Reply, Step, StreamProtocol, Within};
 
 /// Bytes that one job reads.
@@ -24,18 +25,21 @@ const NAME_BYTES_MAX: usize = 255;
 /// What a job returns: the file, to go on with, and its next part, which is empty at the end of the file.
 type Part = io::Result<(File, Vec<u8>)>;
 
-struct Download;
+struct Download(Lines);
+
+impl Default for Download {
+    fn default() -> Self {
+        Self(Lines::at_most(NAME_BYTES_MAX))
+    }
+}
 
 impl StreamProtocol for Download {
     fn on_bytes(&mut self, input: &[u8], _: &mut Context<'_>) -> Reply {
-        match input.iter().position(|byte| *byte == b'\n') {
-            Some(end) => {
-                let name = plain_name(&input[..end])?;
-                Ok(Step::job(|| File::open(name).and_then(next_part), Self::send).consuming(end + 1))
-            }
-            None if input.len() > NAME_BYTES_MAX => Err(no_such_file()),
-            None => Ok(Step::wait(Within::Request)),
-        }
+        let Some(line) = self.0.next(input).map_err(|_| no_such_file())? else {
+            return Ok(Step::wait(Within::Request));
+        };
+        let name = plain_name(line.body)?;
+        Ok(Step::job(|| File::open(name).and_then(next_part), Self::send).consuming(line.consumed))
     }
 }
 
@@ -69,7 +73,7 @@ fn main() -> ExitCode {
     let about = "Sends files of the current directory, each for its name on a line.";
     registry.stream_with("download", about, "echo README.md | nc -N 127.0.0.1 9004", |_: NoOptions, _| {
         // The file that it sends is open beside its socket.
-        Ok(Acceptor::new(|_| Download).descriptors(1))
+        Ok(Acceptor::new(|_| Download::default()).descriptors(1))
     });
     reactor::command(registry)
 }
@@ -87,13 +91,13 @@ mod tests {
     #[test]
     fn a_file_arrives_whole() {
         let manifest = fs::read("Cargo.toml").expect("tests run where it is");
-        assert_eq!(same_for_every_split(|| Download, b"Cargo.toml\n").sent, manifest);
+        assert_eq!(same_for_every_split(Download::default, b"Cargo.toml\n").sent, manifest);
     }
 
     #[test]
     fn a_name_that_is_not_plain_is_refused() {
         for name in ["../Cargo.toml\n", "/etc/passwd\n", ".git\n", "\u{0}\n", "missing\n", &"x".repeat(300)] {
-            let transcript = converse(Download, &Script::new().send(name).fin());
+            let transcript = converse(Download::default(), &Script::new().send(name).fin());
             assert_eq!(transcript.reason, CloseReason::Refused("no such file"), "{name}");
         }
     }
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn a_reader_that_reads_nothing_holds_two_parts_at_most() {
         let script = Script::new().never_reads(1000).send("Cargo.lock\n".repeat(1000)).fin();
-        let transcript = converse(Download, &script);
+        let transcript = converse(Download::default(), &script);
         let most = Limits::default().max_pending_output + PART_BYTES;
         assert!(transcript.pending_bytes_max <= most, "{} bytes", transcript.pending_bytes_max);
     }

@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 struct Ticker {
     lines: u64,
-    /// When the next line is due. It is computed from the one before, so that a late loop does not make the clock drift.
+    /// When the next line is due. Computed from the previous time, so that a late loop causes no drift.
     next: Option<Instant>,
 }
 

@@ -103,10 +103,12 @@ impl Listen {
         let families = (self.only_family(), first.only_family());
         let may_share_family = !matches!(families, (Some(one), Some(other)) if one != other);
         let found = match (self.is_every(), first.is_every()) {
-            (true, false) if meets(families.0, families.1) => format!("every address, which includes that of {name}"),
+            (true, false) if meets(families.0, families.1) => {
+                format!("every address, which includes the address of {name}")
+            }
             (false, true) if meets(families.1, families.0) => format!("one of {name}, which listens on every address"),
             (every, first_every) if every == first_every && self.host_key() == first.host_key() && may_share_family => {
-                format!("that of {name}")
+                format!("the address of {name}")
             }
             _ => return None,
         };
@@ -374,8 +376,8 @@ mod tests {
 
     #[test]
     fn listeners_that_cannot_both_be_bound_clash() {
-        const SAME: Option<&str> = Some("that of a");
-        const EVERY: Option<&str> = Some("every address, which includes that of a");
+        const SAME: Option<&str> = Some("the address of a");
+        const EVERY: Option<&str> = Some("every address, which includes the address of a");
         const ONE: Option<&str> = Some("one of a, which listens on every address");
         for (one, other, expected, reverse) in [
             ("tcp://127.0.0.1:80", "tcp4://127.0.0.1:80", SAME, SAME),

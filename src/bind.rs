@@ -136,7 +136,7 @@ fn at_first_address<S>(
         for address in addresses {
             result = bind(address, both_families && address.is_ipv6())
                 .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
-            if !result.as_ref().is_err_and(errno::lacks_family) {
+            if !result.as_ref().is_err_and(errno::is_missing_family) {
                 break;
             }
         }

@@ -114,7 +114,7 @@ struct Written {
 pub(crate) enum NoRoom {
     /// All its buffers are full or held by the worker; the result of the worker's job wakes it.
     Writing,
-    /// The pool is empty; a buffer that is given back wakes it.
+    /// The pool is empty; a returned buffer wakes it.
     PoolEmpty,
 }
 

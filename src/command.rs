@@ -89,7 +89,7 @@ fn run_as(program: Option<&Program>, registry: &Registry) -> ExitCode {
         Err(help) => print(&styled(&help, &io::stdout())).map(|()| Exit::Clean),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        // If stderr is closed, the exit code alone has to do.
+        // If stderr is closed, only the exit code reports the failure.
         let _ = write_whole(io::stderr(), &(failure.message + "\n"));
         failure.exit
     });
@@ -214,7 +214,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Unblocks the signals that the loop watches: a process inherits the mask of its parent, which may have blocked them
-/// (`sigprocmask(2)`). Only the command does this: the mask of a program that embeds the loop is its own affair.
+/// (`sigprocmask(2)`). Only the command does this: a program that embeds the loop decides about its own mask.
 fn unblock_signals() -> io::Result<()> {
     let watched = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGXFSZ];
     Ok(SigSet::from_iter(watched).thread_unblock()?)

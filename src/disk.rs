@@ -76,7 +76,7 @@ pub trait Draft: Send {
     /// The contents may be lost, even if a second call succeeds.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Gives the file its name, atomically.
+    /// Links the file under its name, atomically.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if the name exists and `existing` is [`Existing::Keep`].

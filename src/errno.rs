@@ -91,17 +91,17 @@ pub(crate) fn of_accept(error: &io::Error) -> AcceptError {
 }
 
 /// Whether this process or the system is out of descriptors.
-pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EMFILE, Errno::ENFILE])
 }
 
 /// Whether this machine has no address of the family.
-pub(crate) fn lacks_family(error: &io::Error) -> bool {
+pub(crate) fn is_missing_family(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])
 }
 
 /// Whether locking failed because the file system does not support it (NFS without its lock manager, some FUSE).
-pub(crate) fn lacks_locks(error: &io::Error) -> bool {
+pub(crate) fn is_missing_locks(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK, Errno::EINVAL])
 }
 
@@ -159,8 +159,11 @@ mod tests {
     fn an_error_without_a_number_has_no_meaning_here() {
         let error = io::Error::from(io::ErrorKind::AddrNotAvailable);
         assert!(
-            !lacks_family(&error) && !lacks_descriptors(&error) && !lacks_locks(&error) && !is_disk_failure(&error)
+            !is_missing_family(&error)
+                && !is_out_of_descriptors(&error)
+                && !is_missing_locks(&error)
+                && !is_disk_failure(&error)
         );
-        assert!(lacks_family(&Errno::EADDRNOTAVAIL.into()) && lacks_locks(&Errno::ENOLCK.into()));
+        assert!(is_missing_family(&Errno::EADDRNOTAVAIL.into()) && is_missing_locks(&Errno::ENOLCK.into()));
     }
 }

@@ -1,4 +1,4 @@
-//! File locks, which tell the files of a running process from the leftovers of a dead one.
+//! File locks, which distinguish the files of a running process from the leftovers of a dead one.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use crate::attempt::{Attempt, attempt};
 /// Locks a file until it is closed (`flock(2)`), without waiting. Returns `false` if it is locked through another open.
 ///
 /// # Errors
-/// [`lacks_locks`](crate::errno::lacks_locks): the file system does not support locks.
+/// [`is_missing_locks`](crate::errno::is_missing_locks): the file system does not support locks.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match attempt(|| Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)) {
         Attempt::Done(()) => Ok(true),

@@ -160,7 +160,7 @@ pub struct LengthPrefixed {
 }
 
 impl LengthPrefixed {
-    /// Messages of at most `most` bytes, each after a length of `width` bytes. `most` is lowered to what such a length can say.
+    /// Messages of at most `most` bytes, each after a length of `width` bytes. `most` is lowered to what such a length can express.
     ///
     /// # Panics
     /// `width` is not one to eight.
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_begins_anew_after_a_message_an_error_and_a_consumed_rest() {
+    fn a_search_starts_again_after_a_message_an_error_and_a_consumed_rest() {
         let mut lines = Lines::at_most(4);
         assert_eq!(lines.next(b"abc"), Ok(None));
         assert_eq!(lines.next(b"abc\nd\n"), frame(b"abc", 4));

@@ -57,8 +57,8 @@ pub(crate) const DOOR_VISIT_TIME: Duration = Duration::from_micros(300);
 /// Age up to which a turn visits quiet connections. Then the kernel is polled again.
 pub(crate) const QUIET_TURN_TIME: Duration = Duration::from_millis(5);
 
-/// Age up to which a turn visits loud connections, at least one: so long a quiet connection waits for any number of
-/// loud ones.
+/// Age up to which a turn visits loud connections, at least one. It bounds how long a quiet connection waits for any
+/// number of loud ones.
 pub(crate) const LOUD_TURN_TIME: Duration = Duration::from_micros(500);
 
 /// Time in which a turn frees slots, or half of the time that the turn took before, if that is longer. The remaining

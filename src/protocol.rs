@@ -172,7 +172,7 @@ pub enum Event {
     Eof,
     /// Nothing has arrived for as long as [`Step::wait_quiet`] asked.
     Quiet,
-    /// The time that [`Step::until`] named has come.
+    /// The time that was set with [`Step::until`] has been reached.
     Timer,
     /// Less than `max_pending_output` is pending: there is room for the output that [`Step::more`] announced.
     Room,

@@ -123,7 +123,7 @@ fn check_reports_what_can_be_known_before_the_start() {
     for (listeners, expected) in [
         (
             r#"{"listen": "tcp://127.0.0.1:1", "protocol": "sum"}, {"listen": "tcp://:1", "protocol": "sum"}"#,
-            "listeners[1].listen: expected an address of its own, found every address, which includes that of listeners[0]",
+            "listeners[1].listen: expected an address of its own, found every address, which includes the address of listeners[0]",
         ),
         (
             r#"{"listen": "tcp://:1", "protocol": "file", "options": {"directory": "a\u0000b"}}"#,
@@ -217,7 +217,7 @@ fn wrong_usage_is_exit_code_2_with_a_reason() {
         (&["--xray", "x.pdf"], "expected a name that ends in .txt"),
         (&["run", "--xray", ""], "expected a name that ends in .txt"),
         (&["--listen", "time=tcp://:0", "--listen", "time=tcp://:99999"], "expected a port from 0 to 65535"),
-        (&["--listen", "time=tcp://:9", "--listen", "time=tcp://:9"], "found that of the listener time-tcp"),
+        (&["--listen", "time=tcp://:9", "--listen", "time=tcp://:9"], "found the address of the listener time-tcp"),
     ] {
         let output = scratch.run(arguments);
         assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{arguments:?}");

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_without_a_name_goes_by_that_of_its_file() {
+    fn a_program_without_a_name_has_the_name_of_its_file() {
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(parsed(&["/bin/reactor", "--version"]).unwrap_err(), format!("reactor {version}\n"));
         assert_eq!(parsed(&["/bin/reverse", "--version"]).unwrap_err(), format!("reverse (reactor) {version}\n"));

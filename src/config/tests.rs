@@ -210,8 +210,8 @@ fn names_and_addresses_are_unique() {
         reported(text),
         [
             "r.json:3:18: listeners[1].name: expected a unique name, found the name of listeners[0]",
-            "r.json:3:33: listeners[1].listen: expected an address of its own, found that of listeners[0]",
-            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, which includes that of \
+            "r.json:3:33: listeners[1].listen: expected an address of its own, found the address of listeners[0]",
+            "r.json:6:20: listeners[5].listen: expected an address of its own, found every address, which includes the address of \
              listeners[0]",
             "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which listens on every \
              address",
@@ -253,7 +253,7 @@ fn a_listener_has_its_own_limits_and_the_rest_from_the_top() {
 }
 
 #[test]
-fn a_listener_of_the_command_line_is_as_good_as_one_in_the_file() {
+fn a_listener_of_the_command_line_equals_one_in_the_file() {
     let registry = registry();
     let mut config = Config::without_listeners();
     config.add_listener("sum=tcp://127.0.0.1:1", &registry).unwrap();
@@ -271,10 +271,10 @@ fn a_listener_of_the_command_line_is_as_good_as_one_in_the_file() {
         ("smu=tcp://:1", "unknown protocol \"smu\"; did you mean \"sum\"?"),
         ("time=udp://:1", "expected a protocol for UDP, found \"time\", which is for TCP"),
         ("sum=tcp://:x", "expected a port from 0 to 65535 at the end, found \"tcp://:x\""),
-        ("sum=tcp4://127.0.0.1:1", "expected an address of its own, found that of the listener sum-tcp"),
+        ("sum=tcp4://127.0.0.1:1", "expected an address of its own, found the address of the listener sum-tcp"),
         (
             "sum=tcp://:1",
-            "expected an address of its own, found every address, which includes that of the listener sum-tcp",
+            "expected an address of its own, found every address, which includes the address of the listener sum-tcp",
         ),
     ] {
         assert_eq!(config.add_listener(argument, &registry).unwrap_err(), expected);

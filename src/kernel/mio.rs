@@ -56,7 +56,7 @@ pub struct Mio {
 /// Controls a running loop from another thread.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    /// The way to the loop.
+    /// The channel to the loop.
     commands: mpsc::Sender<Command>,
     /// Wakes the loop after a command was sent.
     waker: Arc<Waker>,

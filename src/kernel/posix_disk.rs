@@ -226,7 +226,7 @@ impl Draft for PosixDraft {
 }
 
 impl PosixDraft {
-    /// Gives the file a name that must not exist yet. Linking through `/proc` needs no privilege (`open(2)`:
+    /// Links the file under a name that must not exist yet. Linking through `/proc` needs no privilege (`open(2)`:
     /// `O_TMPFILE`).
     fn link_new(&self, name: &str) -> io::Result<()> {
         let directory = &self.directory;

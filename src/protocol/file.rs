@@ -160,7 +160,7 @@ impl StreamService for File {
     }
 }
 
-/// Has no state of its own: the job or upload that the driver holds is the state.
+/// No state of its own: the job or upload that the driver holds is the state.
 struct Connection(Receiver);
 
 impl StreamProtocol for Connection {

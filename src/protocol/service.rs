@@ -14,7 +14,7 @@ use crate::peer::Peer;
 
 /// What a listener serves. Made once for each listener, from the options in the configuration.
 ///
-/// A protocol needs no service if the type of its options is all the check that they need: see
+/// A protocol needs no service if the types of its options are enough to check them: see
 /// [`Registry::stream_with`](crate::Registry::stream_with). [`Refusal`] has an example of a complete service.
 pub trait Service: Send + Sized + 'static {
     /// The name by which a configuration chooses the protocol.

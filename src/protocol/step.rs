@@ -42,7 +42,7 @@ impl Step {
         Self::of(Then::Wait { within, quiet: Some(quiet) })
     }
 
-    /// Runs `work`, which may block (a file, a name lookup, heavy computation), on a worker thread. The connection rests
+    /// Runs `work`, which may block (a file, a name lookup, heavy computation), on a worker thread. The connection waits
     /// until `work` returns. Then the driver calls `then`, a method of the protocol, with the result and the input that has
     /// not been consumed.
     ///
@@ -106,7 +106,7 @@ impl Step {
 
     /// Writes the input that is not consumed, and the bytes that follow, to `sink` on a worker thread: up to `at_most` bytes,
     /// or up to the peer's FIN. The driver goes on reading meanwhile. At the end it calls `then`, a method of the protocol,
-    /// with the sink, the outcome, and the input behind those bytes.
+    /// with the sink, the outcome, and the input after those bytes.
     pub fn bulk<P: StreamProtocol, S: Sink>(
         sink: S,
         at_most: u64,
@@ -131,7 +131,7 @@ impl Step {
     /// [`Event::Timer`](super::Event::Timer), whatever the peer sends. `None` stops it.
     ///
     /// A connection has one timer, so a later `until` moves it. Steps without `until` leave it as it is. It fires once, in the
-    /// first turn of the loop at or after `at` in which the connection waits for input: not while a job is out, contents are
+    /// first turn of the loop at or after `at` in which the connection waits for input: not while a job runs, contents are
     /// being stored, or output is held back. A time that has passed means the next turn. It does not keep the connection open:
     /// `idle_timeout` and the other deadlines run as without it. `examples/ticker.rs` uses it.
     pub fn until(mut self, at: impl Into<Option<Instant>>) -> Self {
@@ -170,7 +170,7 @@ pub(crate) enum Then {
         /// If nothing arrives for this long, the driver delivers `Event::Quiet`.
         quiet: Option<Duration>,
     },
-    /// Run this on a worker; the connection rests until it returns a [`Continuation`], which calls the protocol.
+    /// Run this on a worker; the connection waits until it returns a [`Continuation`], which calls the protocol.
     Job(Job),
     /// Write the next bytes to a sink: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
     /// writes.

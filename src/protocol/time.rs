@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_is_told_in_utc_with_microseconds() {
+    fn the_time_is_in_utc_with_microseconds() {
         for (nanoseconds, line) in [
             (0, "1970-01-01T00:00:00.000000Z\n"),
             (1_709_210_096_789_012_345, "2024-02-29T12:34:56.789012Z\n"),

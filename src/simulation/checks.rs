@@ -265,7 +265,7 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
     Ok(())
 }
 
-/// Describes the clients that wait in vain.
+/// Describes the honest clients that have not been served.
 pub(super) fn describe_the_unserved(world: &World) -> String {
     let waits = |client: &&Client| client.state == State::Busy && client.plan.honest;
     let mut unserved: Vec<_> = world.clients.iter().filter(waits).map(Client::describe).collect();

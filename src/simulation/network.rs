@@ -148,9 +148,9 @@ pub(super) struct Link {
     pub(super) reset_for_client: bool,
     pub(super) client_closed: bool,
     pub(super) reset_on_close: bool,
-    /// What the protocol has said to its client.
+    /// The output of the protocol for its client.
     pub(super) said: Vec<u8>,
-    /// What finds that out of what the server writes, and out of what the client reads.
+    /// The decoders of that output: one for what the server writes, one for what the client reads.
     pub(super) ears: [Ear; 2],
     /// The number of bytes that the server has read in this turn.
     pub(super) read_in_turn: usize,

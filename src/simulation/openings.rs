@@ -1,5 +1,5 @@
-//! What comes before the protocols of a simulated server, if the seed says so: a header that is answered, and a layer of records
-//! behind it. The clients know nothing of either: their end of the network speaks both.
+//! Openings before the protocols of a simulated server, if the seed chooses them: a header that the server answers, and a layer
+//! of records after it. The clients are not aware of them: their end of the network adds and removes both.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use crate::connection::opening::{Opener, Opens, Progress};
 use crate::outbox::Outbox;
 use crate::protocol::Refusal;
 
-/// What a client's end of the network sends first.
+/// The header, which a client's end of the network sends first.
 pub(super) const HEADER: &[u8] = b"open, please\n";
-/// What the server answers.
+/// The server's answer to the header.
 const WELCOME: &[u8] = b"it is open\n";
-/// How long an opening may take: longer than any fault lasts, and shorter than any client is patient.
+/// The time that an opening may take: longer than any fault lasts, shorter than any client waits.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How the connections of a simulated server open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opening {
-    /// With their protocol.
+    /// The protocol follows at once.
     Nothing,
     /// With a header.
     Header,
-    /// With a header, and a layer behind it.
+    /// With a header, and a layer after it.
     Layer,
 }
 
@@ -32,7 +32,7 @@ impl Opening {
         random.pick(&[Self::Nothing, Self::Nothing, Self::Header, Self::Layer])
     }
 
-    /// What it is called among the things that a simulation has seen.
+    /// Returns the name in the list of what occurred in a simulation.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "no opening",
@@ -72,7 +72,7 @@ impl Opener for Door {
 
 /// Bytes of the length before each record.
 const LENGTH_BYTES: usize = 2;
-/// Bytes of a record, so that one that is sent in one piece may arrive in many.
+/// The most bytes of a record: a longer message is split into several records.
 const RECORD_BYTES_MAX: usize = 1000;
 
 /// Each record is its length and its bytes, disguised.
@@ -103,7 +103,7 @@ impl Layer for Records {
     }
 }
 
-/// Where the bytes of the record at `at` stand, if it is complete.
+/// Returns where the payload of the record at `at` begins and ends, if the record is complete.
 fn record_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let start = at + LENGTH_BYTES;
     let length = bytes.get(at..start)?;
@@ -122,7 +122,7 @@ fn sealed(plain: &[u8]) -> Vec<u8> {
     record
 }
 
-/// What a client sends, as it travels: as many bytes of it as there is room for. Returns how many those are.
+/// Encodes what a client sends, as many bytes of it as fit into `room`. Returns their number and the encoded bytes.
 pub(super) fn seal(opening: Opening, bytes: &[u8], room: usize) -> (usize, Vec<u8>) {
     if opening != Opening::Layer {
         let count = bytes.len().min(room);
@@ -132,7 +132,7 @@ pub(super) fn seal(opening: Opening, bytes: &[u8], room: usize) -> (usize, Vec<u
     (count, if count > 0 { sealed(&bytes[..count]) } else { Vec::new() })
 }
 
-/// Finds out of what the server writes what its protocol says.
+/// Decodes what the server writes into the output of its protocol.
 #[derive(Debug)]
 pub(super) struct Ear {
     layered: bool,
@@ -148,7 +148,7 @@ impl Ear {
         Self { layered: opening == Opening::Layer, welcome, unfinished: Vec::new() }
     }
 
-    /// Appends what the protocol says to `said`.
+    /// Decodes `bytes`, and appends the output of the protocol to `said`.
     pub(super) fn hear(&mut self, bytes: &[u8], said: &mut Vec<u8>) {
         let (welcome, rest) = bytes.split_at(self.welcome.min(bytes.len()));
         self.welcome -= welcome.len();

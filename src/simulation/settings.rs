@@ -76,8 +76,8 @@ impl Settings {
             existing: random.pick(&[OnExisting::Refuse, OnExisting::Replace, OnExisting::Number]),
             opening: Opening::Nothing,
         };
-        // An address is counted once the opening has said whose it is, which the checks of the network do not see. Drawn apart, so
-        // that a seed without an opening stays what it is.
+        // After an opening the address of the peer may be another one, which the checks of the network cannot count. Drawn from a
+        // stream of its own, so that a seed without an opening stays the same.
         if [0, 10_000].contains(&settings.max_connections_per_ip) {
             settings.opening = Opening::draw(&mut random.clone().split());
         }

@@ -72,7 +72,7 @@ impl Teller {
         Step::job(move || block(left), Self::tell)
     }
 
-    /// Says the next block later.
+    /// Sets the timer for the next block.
     fn tick(&mut self, cx: &Context<'_>) -> Step {
         self.ticks = true;
         Step::wait(Within::Body).until(cx.now + TICK)

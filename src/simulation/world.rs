@@ -216,7 +216,7 @@ impl World {
     pub(super) fn command(&mut self, command: Command) {
         self.network.note(|| format!("command {command:?}"));
         self.commands.push(command);
-        // What workers are busy with may be done at this very moment.
+        // Running jobs may finish at this very moment.
         if self.jobs.len() > self.jobs_due.len() && self.random.flip() {
             self.jobs_due = self.jobs.keys().copied().collect();
         }

@@ -69,13 +69,13 @@ impl Drop for Xray {
 struct Conversation<'s> {
     script: &'s Script,
     wire: Wire,
-    /// `None` only while one stage becomes the next.
+    /// `None` only while one stage is replaced by the next.
     stage: Option<Stage>,
     origin: Instant,
     elapsed: Duration,
     stats: Stats,
     lent: Lent,
-    /// The job that is out, and when it will be done.
+    /// The running job, and when it will be done.
     job: Option<(Job, Duration)>,
     /// Jobs that workers have taken so far.
     jobs_taken: usize,
@@ -291,7 +291,7 @@ impl<'s> Conversation<'s> {
         status
     }
 
-    /// The opening is complete: the protocol speaks first.
+    /// Replaces the complete opening by the connection, and lets the protocol open it.
     fn complete(&mut self, now: Time) -> Status {
         self.stage = self.stage.take().map(|stage| stage.complete(&self.script.limits, now));
         self.visit(Stage::greet)
@@ -301,7 +301,7 @@ impl<'s> Conversation<'s> {
         self.end_reply();
         let Ended { transport, reason, bug, last, job_out } = self.stage.take().expect(STAGE).end();
         if let Some((job, _)) = self.job {
-            assert!(job_out, "a job is out");
+            assert!(job_out, "the driver does not know of a running job");
             drop(job.run());
         }
         if let Some(job) = last {

@@ -24,13 +24,13 @@ pub struct Script {
     pub(super) drip: Option<(usize, Duration)>,
     pub(super) edges: Edges,
     pub(super) fault: Option<(usize, Fault)>,
-    /// What comes before the protocol.
+    /// The opening before the protocol: a header or a handshake.
     pub(super) opens: Option<Opens>,
-    /// How the connect ends that is in progress at first, if one is.
+    /// The result of the connect that is in progress at the start; `None` if the connection is already open.
     pub(super) connect: Option<Result<(), ErrorKind>>,
-    /// Makes the layer that changes all bytes on their way.
+    /// Makes the layer that transforms all bytes between wire and protocol.
     pub(super) layer: Option<fn() -> Box<dyn Layer>>,
-    /// The bytes that were received behind the opening of the connection.
+    /// The bytes that were received directly after the opening.
     pub(super) received: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) peer: Peer,
@@ -276,13 +276,13 @@ impl Script {
 
 #[cfg(test)]
 impl Script {
-    /// The connection opens like this before it gets its protocol.
+    /// The opening before the protocol: a header or a handshake.
     pub(crate) fn opens(mut self, opens: Opens) -> Self {
         self.opens = Some(opens);
         self
     }
 
-    /// The opening begins with a connect in progress, which ends like this: never, with `WouldBlock`.
+    /// The opening begins with a connect in progress, which ends with `ends`; with `WouldBlock` it never ends.
     pub(crate) fn connects(mut self, ends: Result<(), ErrorKind>) -> Self {
         self.connect = Some(ends);
         self
@@ -294,7 +294,7 @@ impl Script {
         self
     }
 
-    /// These bytes were received behind the opening of the connection.
+    /// These bytes were received directly after the opening.
     pub(crate) fn received(mut self, bytes: &[u8]) -> Self {
         self.received = bytes.to_vec();
         self

@@ -15,7 +15,7 @@ use crate::time::Time;
 use crate::visit::{Left, Status, Visit};
 
 pub(super) enum Stage {
-    /// The protocol waits for it.
+    /// The opening, and the protocol that starts when it is complete.
     Opening(Box<Opening<Wire>>, Box<dyn StreamProtocol>),
     Connection(Connection<Wire>),
 }
@@ -31,7 +31,7 @@ impl Stage {
         Self::Opening(Box::new(make(wire, &script.peer, opens, now)), protocol)
     }
 
-    /// The connection of an opening that is complete.
+    /// Makes the connection once the opening is complete.
     pub(super) fn complete(self, limits: &Limits, now: Time) -> Self {
         match self {
             Self::Opening(opening, protocol) => {
@@ -41,7 +41,7 @@ impl Stage {
         }
     }
 
-    /// Lets the protocol speak first, once there is one.
+    /// Calls `on_open` of the protocol, if the opening is complete.
     pub(super) fn greet(&mut self, visit: &mut Visit<'_>) -> Visited {
         if let Self::Connection(connection) = self {
             connection.open(visit);
@@ -77,7 +77,10 @@ impl Stage {
         }
     }
 
-    /// Says which rule of waiting is broken, if any.
+    /// Checks the rules of waiting.
+    ///
+    /// # Errors
+    /// The rule that is broken.
     pub(super) fn check_waiting(&self) -> Result<(), &'static str> {
         match self {
             Self::Opening(opening, _) => opening.check_waiting(false, opening.deadline()),

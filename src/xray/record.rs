@@ -340,9 +340,9 @@ pub enum Decision {
 pub enum Phase {
     /// The kernel has not connected the socket yet.
     Connecting,
-    /// What comes before the protocol is read or sent.
+    /// The opening before the protocol, a header or a handshake, is read or answered.
     Opening,
-    /// It is complete; what is pending of it is sent before the protocol is made.
+    /// The opening is complete; its pending output is sent before the protocol is made.
     Sending,
     /// Bytes go to the protocol.
     Conversing,

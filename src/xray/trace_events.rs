@@ -1,6 +1,6 @@
 //! The trace events that Perfetto (ui.perfetto.dev) and Chrome (chrome://tracing) open.
 //!
-//! The form is that of the [Trace Event Format], as a JSON object. The loop is one thread, on which slices are nested:
+//! The format is the [Trace Event Format], as a JSON object. The loop is one thread, on which slices are nested:
 //! a turn, in it the visit of a slot, in it system calls and calls of protocols. An action that takes no time is an
 //! instant. Each connection has a track of its own, with slices for its lifetime, its jobs and its back-pressure. Two
 //! counters follow the turns. An arrow leads from the read that brought a request to the write that sent its answer.

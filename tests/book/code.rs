@@ -1,5 +1,5 @@
-//! Code in the book is that of the sources. Before a block is `<!-- code: FILE:ITEM -->`, or `FILE` alone for the whole
-//! file; the block is that text.
+//! Code in the book is copied from the sources. Before a block is `<!-- code: FILE:ITEM -->`, or `FILE` alone for the
+//! whole file; the block is that text.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn find(place: &str) -> Result<String, String> {
 }
 
 #[test]
-fn code_in_the_book_is_that_of_the_sources() {
+fn code_in_the_book_equals_the_sources() {
     let refresh = std::env::var_os("LABS_REFRESH").is_some_and(|set| !set.is_empty());
     let mut problems = Vec::new();
     for page in pages() {

@@ -111,7 +111,7 @@ fn unknown_test(named: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn what_a_contributor_is_told_to_use_exists() {
+fn what_the_pages_for_contributors_name_exists() {
     let mut problems = Vec::new();
     for name in PAGES {
         let page = page(name);

@@ -1,4 +1,4 @@
-//! The book is consistent: its code is that of the sources, its links have targets, and mdBook builds it.
+//! The book is consistent: its code equals the sources, its links have targets, and mdBook builds it.
 //!
 //! `LABS_REFRESH=1 cargo test --test book code` copies the code into the pages again. `cargo test --test labs` checks
 //! the transcripts.

@@ -1,4 +1,4 @@
-//! The output of two versions of a tool. The pages show that of Debian 13.
+//! The output of two versions of a tool. The pages show the output of Debian 13.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -9,7 +9,7 @@ use crate::terminal::{LOOK, Terminal};
 use crate::tools;
 use crate::watch::{SETTLED, Watch};
 
-/// Time limit of a lab. Labs take a second or two; only one that waits in vain reaches it.
+/// Time limit of a lab. Labs take a second or two; only one that waits for ever reaches it.
 pub(crate) const LAB_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// The time limit while an author waits for a transcript.

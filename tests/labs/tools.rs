@@ -68,7 +68,7 @@ pub(crate) fn missing_setting(lab: &Lab) -> Option<&str> {
 
 fn is_here(tool: &str) -> bool {
     if tool == "nc" {
-        // Of the netcats only that of OpenBSD ends as the pages show it.
+        // Of all netcats only the one of OpenBSD ends as the pages show.
         let help = Command::new("nc").arg("-h").output();
         return help.is_ok_and(|help| String::from_utf8_lossy(&help.stderr).contains("OpenBSD"));
     }

@@ -21,7 +21,7 @@ enum End {
     Prompt,
     /// It goes on: later it gets input, or prints more.
     GoesOn,
-    /// It has ended, or it waits for an event elsewhere, or in vain.
+    /// It has ended, or it waits for an event elsewhere, or for ever.
     Either,
 }
 

@@ -34,7 +34,7 @@ const FIRST_CASES: [u32; 25] =
 const AT_ONCE: usize = 2;
 
 #[test]
-fn every_planted_bug_is_caught_by_the_suite_as_it_stands() {
+fn every_planted_bug_is_caught_by_the_suite_as_it_is() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
     let all = bugs::all();
     copy::update(&directory, &all);

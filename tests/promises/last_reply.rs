@@ -69,7 +69,7 @@ fn an_upload_that_is_refused_in_the_middle_gets_an_error() {
 }
 
 #[test]
-fn exit_is_answered_by_nothing_but_the_end() {
+fn exit_is_answered_only_by_the_end() {
     let directory = Scratch::new();
     let server = server(&json!({ "listeners": every_protocol(&directory) }));
     for end in ["exit\n", "exit\r\n"] {

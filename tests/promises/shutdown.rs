@@ -239,7 +239,7 @@ impl DatagramProtocol for Perpetual {
 }
 
 #[test]
-fn datagrams_that_never_end_are_answered_for_a_while_and_hold_up_no_stop() {
+fn datagrams_that_never_end_are_answered_for_a_while_and_delay_no_stop() {
     let mut registry = Registry::built_in();
     let example = "echo 7000 | nc -u 127.0.0.1 7000";
     let socket = || Perpetual(UdpSocket::bind("127.0.0.1:0").unwrap());

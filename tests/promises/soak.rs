@@ -1,6 +1,6 @@
 //! A soak: honest and hostile clients connect and close all the time, and no resource is held at the end.
 //!
-//! It takes two seconds, or as long as `REACTOR_SOAK` says (`docs/reliability.md` tells of five minutes).
+//! It takes two seconds, or as long as `REACTOR_SOAK` says (five minutes in `docs/reliability.md`).
 
 mod honest;
 mod hostile;
@@ -19,7 +19,7 @@ use crate::support::{Canary, Ended, Process, Trial, eventually, listener, listen
 /// The listeners over TCP.
 const NAMES: [&str; 6] = ["sum-tcp", "uppercase-tcp", "file-tcp", "file-sized-tcp", "time-tcp", "greeting-tcp"];
 
-/// After each storm the server rests, and its memory is measured.
+/// After each storm the server is idle, and its memory is measured.
 const STORMS: u64 = 5;
 
 const HONEST: u64 = 6;

@@ -239,7 +239,7 @@ fn greeting_answers_each_read_once() {
 }
 
 #[test]
-fn time_is_told_whatever_the_peer_says() {
+fn time_answers_whatever_the_peer_sends() {
     hold_for("time", &[LINES, HAPPENINGS]);
 }
 

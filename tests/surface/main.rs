@@ -26,7 +26,7 @@ const HEAD: &str = "\
 ";
 
 #[test]
-fn the_listing_of_the_public_surface_is_that_of_the_source() {
+fn the_listing_of_the_public_surface_equals_the_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = root.join("tests/surface/public-api.txt");
     let modules = Modules::of(&root.join("src/lib.rs"));

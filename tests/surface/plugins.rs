@@ -1,4 +1,4 @@
-//! Two plug-ins: the first one that was ever copied, which CHANGELOG.md tells how to adapt, and that of the README.
+//! Two plug-ins: the first example that users copied, which CHANGELOG.md tells how to adapt, and the one in README.md.
 
 use std::collections::BTreeSet;
 

@@ -18,6 +18,7 @@ mod rules;
 mod sizes;
 mod source;
 mod text;
+mod words;
 
 use std::fs;
 use std::path::Path;

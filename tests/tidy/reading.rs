@@ -98,7 +98,7 @@ fn the_reading_list_is_short() {
 }
 
 #[test]
-fn the_reading_list_speaks_of_the_way_of_a_byte_alone() {
+fn the_reading_list_covers_the_hot_path_alone() {
     let list = reading_list();
     for (word, path, _) in SEAMS {
         assert!(list.iter().any(|source| source.path == path), "{path}, a seam for {word}, is not on the list");

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_tests_know_whom_they_like() {
+    fn comments_and_tests_may_name_any_room() {
         let tidy = house(&[
             ("a", "use crate::b::C;\n"),
             ("b", "/// [`crate::a::D`]\nfn f() {}\n#[cfg(test)]\nmod tests { use crate::a::D; }\n"),

@@ -64,7 +64,7 @@ fn block_comment(rest: &[u8]) -> usize {
     at
 }
 
-/// A literal that ends at the quote it begins with, unless a backslash stands before.
+/// A literal that ends at the quote it begins with, unless a backslash precedes it.
 fn quoted(rest: &[u8]) -> usize {
     let mut at = 1;
     while at < rest.len() && rest[at] != rest[0] {

@@ -6,7 +6,7 @@
 //! cargo run --example check -- uppercase tcp://127.0.0.1:8000
 //! ```
 //!
-//! Each piece is a file of this directory. Its first lines tell the symptom, how to see it, and last, for readers who
+//! Each piece is a file of this directory. Its first lines describe the symptom, how to see it, and last, for readers who
 //! have guessed, which rule prevents it and where the real server keeps that rule. `right.rs` and `right_udp.rs` have
 //! no bug; every other piece changes one part of them and reuses the rest. So read `right.rs` first:
 //!
@@ -100,7 +100,7 @@ enum Piece {
     HangUp,
     /// Does not finish an answer after the client's FIN
     LastWords,
-    /// Loses its last answers when it refuses a request a request
+    /// Loses its last answers when it refuses a request
     ClosesOverInput,
     /// Exits when a client resets its connection
     ExitsOnReset,

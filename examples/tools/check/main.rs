@@ -142,7 +142,7 @@ fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
         }
     }
     if known.is_empty() {
-        usage("this protocol is not spoken over this transport");
+        usage("this protocol is not available over this transport");
     }
     let is_wanted = |name: &str| {
         (cli.only.is_empty() || cli.only.iter().any(|only| only == name)) && !cli.skip.iter().any(|skip| skip == name)

@@ -42,7 +42,7 @@ impl Link {
         Self { token: Token(index), address, state: State::Open(stream) }
     }
 
-    /// Begins to connect. An event tells when [`Link::advance`] has news.
+    /// Begins to connect. An event reports when to call [`Link::advance`].
     pub(crate) fn connect(&mut self, registry: &Registry, now: Instant) -> io::Result<()> {
         let connecting = TcpStream::connect(self.address).and_then(|mut stream| {
             stream.set_nodelay(true)?;

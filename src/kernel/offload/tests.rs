@@ -83,7 +83,7 @@ fn a_panic_is_the_result_of_its_job_and_the_worker_goes_on() {
 }
 
 #[test]
-fn a_slow_job_does_not_hold_up_the_next_one() {
+fn a_slow_job_does_not_delay_the_next_one() {
     let (mut poll, mut offload) = offload();
     let (release, blocked) = mpsc::channel::<()>();
     offload.submit(token(0), Job::new(move || blocked.recv())).expect("room");

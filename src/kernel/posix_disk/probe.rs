@@ -8,7 +8,7 @@ use rustix::fs::renameat;
 use super::temporary::{self, Temporary};
 use super::{Directory as _, Existing, Naming, PosixDirectory, failed, is_full, link_further, rename_new};
 use crate::attempt::uninterrupted;
-use crate::errno::{Code, lacks_locks};
+use crate::errno::{Code, is_missing_locks};
 use crate::file_lock::try_lock;
 
 const ELSEWHERE: &str = "choose a directory on another file system";
@@ -63,7 +63,7 @@ impl PosixDirectory {
         self.unlocked = match try_lock(file) {
             // Locks work, even if the sweep of another server holds this one.
             Ok(_) => None,
-            Err(error) if lacks_locks(&error) => Some(Code::of(&error)),
+            Err(error) if is_missing_locks(&error) => Some(Code::of(&error)),
             Err(error) => return Err(failed("no file in it can be locked", &error)),
         };
         Ok(())

@@ -17,7 +17,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 
 use super::FILE_MODE;
 use crate::attempt::uninterrupted;
-use crate::errno::lacks_locks;
+use crate::errno::is_missing_locks;
 use crate::file_lock::try_lock;
 
 /// No client can request such a name: names that start with a dot are refused.
@@ -90,8 +90,8 @@ pub(super) fn sweep(directory: &File) -> io::Result<()> {
             && name.ends_with(SUFFIX)
             && let Err(error) = remove_dead(directory, name)
         {
-            if lacks_locks(&error) {
-                // No leftover can be told from an upload.
+            if is_missing_locks(&error) {
+                // Without locks a leftover cannot be distinguished from an upload.
                 return Ok(());
             }
             log::warn!("cannot remove the leftover {name}: {error}");

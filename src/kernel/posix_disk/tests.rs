@@ -365,7 +365,7 @@ fn uploads_survive_servers_that_start_on_their_directory() {
 }
 
 #[test]
-fn the_free_space_is_that_of_the_file_system() {
+fn the_free_space_is_what_the_file_system_reports() {
     with_both(|disk, room| {
         let stat = rustix::fs::statvfs(&room.0).unwrap();
         let total = stat.f_blocks * stat.f_frsize;

@@ -151,7 +151,7 @@ fn disk_error(error: &io::Error) -> ProtocolError {
         }
         io::ErrorKind::IsADirectory => ("file exists", &"a directory has this name"),
         io::ErrorKind::InvalidFilename => ("bad name", &"the disk does not take this name"),
-        _ if errno::lacks_descriptors(error) => ("too many open files", &"too many files are open"),
+        _ if errno::is_out_of_descriptors(error) => ("too many open files", &"too many files are open"),
         _ if errno::is_disk_failure(error) => ("disk error", &"the disk failed to read or write"),
         _ => ("disk error", error),
     };

@@ -10,8 +10,8 @@ pub(super) struct Request {
 /// Why a JSON value is not a request, as its sender reads it.
 pub(super) type Fault = &'static str;
 
-const A_IS_NO_INTEGER: Fault = "A is not an integer of 64 bits";
-const B_IS_NO_INTEGER: Fault = "B is not an integer of 64 bits";
+const A_NOT_INTEGER: Fault = "A is not an integer of 64 bits";
+const B_NOT_INTEGER: Fault = "B is not an integer of 64 bits";
 
 impl Request {
     /// Reads `text`, one complete JSON value that the scanner has checked.
@@ -22,19 +22,15 @@ impl Request {
         let members = text.strip_prefix(b"{").map(Members).ok_or("not an object")?;
         let (mut a, mut b) = (None, None);
         for (name, value) in members {
-            let (operand, twice, no_integer) = match name {
-                br#""A""# | br#""a""# | br#""\u0041""# | br#""\u0061""# => {
-                    (&mut a, "A is given twice", A_IS_NO_INTEGER)
-                }
-                br#""B""# | br#""b""# | br#""\u0042""# | br#""\u0062""# => {
-                    (&mut b, "B is given twice", B_IS_NO_INTEGER)
-                }
+            let (operand, twice, not_integer) = match name {
+                br#""A""# | br#""a""# | br#""\u0041""# | br#""\u0061""# => (&mut a, "A is given twice", A_NOT_INTEGER),
+                br#""B""# | br#""b""# | br#""\u0042""# | br#""\u0062""# => (&mut b, "B is given twice", B_NOT_INTEGER),
                 _ => continue,
             };
             if operand.is_some() {
                 return Err(twice);
             }
-            *operand = Some(parse_integer(value).ok_or(no_integer)?);
+            *operand = Some(parse_integer(value).ok_or(not_integer)?);
         }
         Ok(Self { a: a.ok_or("A is missing")?, b: b.ok_or("B is missing")? })
     }
@@ -48,8 +44,8 @@ impl Request {
         let rest = token(rest, b"}")?;
         let request = match ((first, x), (second, y)) {
             ((b'A', Some(a)), (b'B', Some(b))) | ((b'B', Some(b)), (b'A', Some(a))) => Ok(Self { a, b }),
-            ((b'A', None), (b'B', _)) | ((b'B', Some(_)), (b'A', None)) => Err(A_IS_NO_INTEGER),
-            ((b'B', None), (b'A', _)) | ((b'A', Some(_)), (b'B', None)) => Err(B_IS_NO_INTEGER),
+            ((b'A', None), (b'B', _)) | ((b'B', Some(_)), (b'A', None)) => Err(A_NOT_INTEGER),
+            ((b'B', None), (b'A', _)) | ((b'A', Some(_)), (b'B', None)) => Err(B_NOT_INTEGER),
             _ => return None,
         };
         Some((request, input.len() - rest.len()))

@@ -107,7 +107,7 @@ const HEX: Class = u8::is_ascii_hexdigit;
 /// A byte of a code point after its first (RFC 3629).
 const TAIL: Class = |byte| matches!(byte, 0x80..=0xbf);
 
-/// The rest of `\ud8`: the escape of a high surrogate goes on with that of a low one.
+/// The rest of `\ud8`: after the escape of a high surrogate comes the escape of a low one.
 const HIGH_SURROGATE: &[Class] = &[
     HEX,
     HEX,

@@ -55,7 +55,7 @@ fn tale(random: &mut Random) -> Plan {
         asked.extend([random.pick(b"jmt"), count]);
         expected.extend(blocks(count));
     }
-    // A FIN would end an answer that a timer gives.
+    // A FIN would end an answer that a timer sends.
     let whole = Act::Await(expected.len());
     new(Service::Tale, vec![Act::Send(asked), whole, Act::Finish, Act::End, Act::Close], expected)
 }

@@ -34,8 +34,8 @@ impl Tape {
         self.records.push(Record { at: self.at, who, what });
     }
 
-    fn call(&mut self, who: Token, call: Call, gave: usize) {
-        self.record(who, What::Call { call, answer: Answer::from(&Ok(gave)) });
+    fn call(&mut self, who: Token, call: Call, result: usize) {
+        self.record(who, What::Call { call, answer: Answer::from(&Ok(result)) });
     }
 
     fn blocked(&mut self, who: Token, call: Call) {

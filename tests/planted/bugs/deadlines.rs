@@ -15,7 +15,7 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "silence-is-borne-for-ever",
+        name: "silence-never-times-out",
         cases: &[33],
         does: "A silent connection keeps its place for ever",
         file: "src/connection/expiry.rs",
@@ -25,7 +25,7 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "a-zero-window-is-borne-for-ever",
+        name: "a-zero-window-never-times-out",
         cases: &[32],
         does: "A client that takes no output keeps its place for ever (a zero window)",
         file: "src/connection/expiry.rs",

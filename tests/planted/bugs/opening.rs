@@ -17,7 +17,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "what-came-behind-an-opening-is-lost",
         cases: &[12],
-        does: "A request that came in one segment with the header waits for an answer in vain",
+        does: "A request that came in one segment with the header is never answered",
         file: "src/connection/opening.rs",
         function: "note",
         right: "self.opened.received.drain(..consumed.min(self.opened.received.len()));",
@@ -37,7 +37,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "output-of-an-opening-is-not-counted",
         cases: &[32],
-        does: "What a handshake has pending is no part of `max_pending_output_total`",
+        does: "Output of a handshake does not count towards `max_pending_output_total`",
         file: "src/reactor/open.rs",
         function: "drive_opening",
         right: "self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;",

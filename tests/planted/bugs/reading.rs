@@ -83,7 +83,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-visit-takes-any-time",
         cases: &[97, 98],
-        does: "It counts bytes and work but not time: expensive requests hold up all other clients",
+        does: "It counts bytes and work but not time: expensive requests delay all other clients",
         file: "src/budget.rs",
         function: "look",
         right: "self.visit_time < self.time()",

@@ -23,7 +23,7 @@ fn uppercase() -> [Value; 1] {
 
 /// Two clients stream at full speed, and others connect one after the other.
 #[track_caller]
-fn nobody_loses_anything_or_starves(address: SocketAddr, stream: usize) {
+fn no_client_loses_data_or_starves(address: SocketAddr, stream: usize) {
     let over = Ended::default();
     thread::scope(|scope| {
         let _end = over.at_the_end();
@@ -42,7 +42,7 @@ fn nobody_loses_anything_or_starves(address: SocketAddr, stream: usize) {
 #[test]
 fn case_12_clients_at_full_speed_lose_nothing_and_starve_no_other() {
     let trial = Trial::start(&uppercase());
-    nobody_loses_anything_or_starves(trial.address("uppercase-tcp"), 16 * 1024 * KIB);
+    no_client_loses_data_or_starves(trial.address("uppercase-tcp"), 16 * 1024 * KIB);
     trial.end();
 }
 
@@ -172,7 +172,7 @@ fn case_23_with_one_event_a_batch_nothing_is_lost_and_no_client_starves() {
             client.expect(format!("ROUND {round}\n"));
         }
     }
-    nobody_loses_anything_or_starves(address, 4 * 1024 * KIB);
+    no_client_loses_data_or_starves(address, 4 * 1024 * KIB);
 }
 
 /// One wait in three returns these events and no others (`epoll_wait(2)`; on this architecture the structure is

@@ -1,5 +1,5 @@
 //! The catalogue of faults and attacks that have hit servers, tried on this one. The number in the name of a test is
-//! that of the case in `docs/reliability.md`, which lists all cases.
+//! the number of its case in `docs/reliability.md`, which lists all cases.
 //!
 //! A canary sends requests all the time while a fault lasts, and after the fault the server must be back at rest; see
 //! [`Trial`](crate::support::Trial).

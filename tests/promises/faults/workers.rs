@@ -62,7 +62,7 @@ fn without_any_thread_jobs_are_refused_and_the_log_is_still_written() {
 }
 
 #[test]
-fn with_threads_to_be_had_none_is_started_before_it_is_needed() {
+fn with_threads_available_none_is_started_before_it_is_needed() {
     if !strace_works() {
         return;
     }
@@ -139,7 +139,7 @@ fn jobs_that_hang_block_only_their_own_listener_and_are_logged() {
 
 /// The server of an example whose protocol has a bug.
 #[test]
-fn a_panic_is_told_with_its_message_its_place_and_its_peer_and_seldom() {
+fn a_panic_is_logged_with_message_place_and_peer_at_a_limited_rate() {
     let become_it = format!("shift; exec {} \"$@\"", program("fragile").display());
     let prefix = ["sh", "-c", &become_it, "sh"];
     let process = Process::under(&prefix, &json!({ "listeners": [listener("hundred", "tcp")] }));

@@ -14,7 +14,7 @@ pub(crate) fn config(text: &[u8]) {
     let registry = Registry::built_in();
     match Config::parse("a.json", text, &registry) {
         Ok(config) => the_effective_configuration_is_the_same(&config, &registry),
-        Err(problems) => problems_stand_in_the_text(&problems, text),
+        Err(problems) => problems_are_places_in_the_text(&problems, text),
     }
     let mut config = Config::without_listeners();
     if config.add_listener(text, &registry).is_ok() {
@@ -31,7 +31,7 @@ fn the_effective_configuration_is_the_same(config: &Config, registry: &Registry)
     assert_eq!(again.as_ref(), Ok(config), "{printed}");
 }
 
-fn problems_stand_in_the_text(problems: &Problems, text: &str) {
+fn problems_are_places_in_the_text(problems: &Problems, text: &str) {
     let lines: Vec<_> = text.split('\n').collect();
     let places: Vec<_> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
     assert!((1..=100).contains(&places.len()) && places.is_sorted(), "{problems}");

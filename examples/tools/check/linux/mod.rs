@@ -71,28 +71,28 @@ const fn demand(
 }
 
 fn rest(trial: &Trial) -> Verdict {
-    rests(trial, "no client is connected")?;
+    idles(trial, "no client is connected")?;
     let _idle = trial.answered_client()?;
-    rests(trial, "a client is connected and silent")?;
+    idles(trial, "a client is connected and silent")?;
     let mut client = trial.answered_client()?;
     let question = trial.protocol.question(trial.number());
     client.send(&question[..question.len() / 2])?;
-    rests(trial, "a client is in the middle of a question")?;
+    idles(trial, "a client is in the middle of a question")?;
     if Protocol::STREAMS.contains(&trial.protocol) {
         let mut deaf = trial.connect_with(Room::Little)?;
         deaf.send_until_stuck(&trial.protocol.questions(64 * 1024).0, PENDING_BYTES);
-        rests(trial, "a client does not read the answers")?;
+        idles(trial, "a client does not read the answers")?;
     }
     Ok(())
 }
 
 fn rest_of_datagrams(trial: &Trial) -> Verdict {
     trial.asker()?.ask()?;
-    rests(trial, "no client asks")
+    idles(trial, "no client asks")
 }
 
 /// Expects a span, within the deadline, in which the server leaves the processor alone.
-fn rests(trial: &Trial, when: &'static str) -> Verdict {
+fn idles(trial: &Trial, when: &'static str) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
     loop {
         let before = process.wanted();

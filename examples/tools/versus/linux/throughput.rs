@@ -42,7 +42,7 @@ pub(crate) fn connect_each(lab: &Lab) -> Result<()> {
 
 pub(crate) fn udp(lab: &Lab) -> Result<()> {
     // At most as many at a time as the kernel's default receive buffer holds, so that few are lost. A lost datagram
-    // must not hold up the client for long.
+    // must not delay the client for long.
     let options = ["--size", "64", "--timeout", "200ms", "-c", "50", "--pipeline", "4"];
     run(lab, "sum over UDP, 64 bytes, 50 senders, 4 datagrams each at a time", "sum", &over_udp(lab)?, &options)
 }

@@ -65,7 +65,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     print(&title, &COLUMNS, &rows)
 }
 
-/// A new server for each file: so the processor time is that of ended children, which includes all their threads.
+/// Starts a new server for each file: the processor time of an ended child includes all its threads.
 fn store(storer: &Storer, directory: &Directory) -> Result<Vec<f64>> {
     let before = children_time()?;
     let took = match storer {

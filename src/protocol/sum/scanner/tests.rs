@@ -109,7 +109,7 @@ fn generate_list(
 
 /// Compares every verdict, and the place of every fault, with a well-tested parser.
 #[test]
-fn the_verdict_is_that_of_serde_json_for_every_text() {
+fn scanner_and_serde_json_agree_about_every_text() {
     let mut verdicts = [0; 3];
     for seed in 0..60_000 {
         let mut chance = Chance::new(seed);

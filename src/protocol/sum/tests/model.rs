@@ -55,7 +55,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Members, M::Error> {
         let (mut a, mut b, mut fault) = (None, None, None);
         while let Some(name) = members.next_key()? {
-            let (operand, twice, no_integer) = match name {
+            let (operand, twice, not_integer) = match name {
                 Name::A => (&mut a, "A is given twice", "A is not an integer of 64 bits"),
                 Name::B => (&mut b, "B is given twice", "B is not an integer of 64 bits"),
                 Name::Other => {
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             // As text, because `-0` is an integer here and `1.0` is not, and a number that is too large is not a syntax error.
             *operand = text.parse().ok();
             if operand.is_none() {
-                fault.get_or_insert(no_integer);
+                fault.get_or_insert(not_integer);
             }
         }
         Ok(Members(match (fault, a, b) {
