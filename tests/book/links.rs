@@ -32,6 +32,10 @@ pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
                     heading.push_str(&text);
                 }
             }
+            Event::InlineHtml(tag) => {
+                let id = tag.strip_prefix("<a id=\"").and_then(|rest| rest.strip_suffix("\">"));
+                anchors.extend(id.map(str::to_owned));
+            }
             Event::End(TagEnd::Heading(_)) => {
                 let text = heading.take().unwrap_or_default();
                 let kept = text.to_lowercase().replace(' ', "-");
