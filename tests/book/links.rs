@@ -25,16 +25,13 @@ pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
         match event {
             Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
             Event::InlineHtml(html) | Event::Html(html) => {
-                anchors.extend(html.split_once("<a id=\"").and_then(|(_, id)| Some(id.split_once('"')?.0.to_owned())));
+                let ids = html.split("<a id=\"").skip(1).filter_map(|id| id.split_once('"'));
+                anchors.extend(ids.map(|(id, _)| id.to_owned()));
             }
             Event::Text(text) | Event::Code(text) => {
                 if let Some(heading) = &mut heading {
                     heading.push_str(&text);
                 }
-            }
-            Event::InlineHtml(tag) => {
-                let id = tag.strip_prefix("<a id=\"").and_then(|rest| rest.strip_suffix("\">"));
-                anchors.extend(id.map(str::to_owned));
             }
             Event::End(TagEnd::Heading(_)) => {
                 let text = heading.take().unwrap_or_default();
