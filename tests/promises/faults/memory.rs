@@ -92,8 +92,8 @@ fn a_download_that_is_not_read_holds_two_parts_beside_its_output() {
     nothing_moves();
     let grown = server.resident_bytes().saturating_sub(before);
     let each = Config::without_listeners().limits.max_pending_output + 2 * PART;
-    // An allocator that serves several threads may keep some more bytes.
-    assert!(grown <= PEERS * (each + each / 8), "{} KiB each", grown / PEERS / KIB);
+    // Blocks end at pages, and the allocator has some bytes of its own.
+    assert!(grown <= PEERS * (each + each / 16), "{} KiB each", grown / PEERS / KIB);
     for client in others.into_iter().chain([first]) {
         client.reset();
     }

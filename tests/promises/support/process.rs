@@ -55,8 +55,9 @@ impl Process {
     #[track_caller]
     pub(crate) fn example(name: &str, directory: Scratch, listeners: &[&str]) -> Self {
         let program = program(name);
-        // One arena of malloc(3), so that measured memory excludes what each thread's arena keeps.
-        Self::listen_in(directory, &["env", "MALLOC_ARENA_MAX=1", program.to_str().unwrap()], listeners)
+        // So that measured memory is memory in use (mallopt(3)): one arena, and freed blocks go back to the kernel.
+        let malloc = ["MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=65536"];
+        Self::listen_in(directory, &["env", malloc[0], malloc[1], program.to_str().unwrap()], listeners)
     }
 
     #[track_caller]
