@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::cut::{Gate, connection, visit};
 use super::{Lines, SECOND, limits};
 use crate::connection::Connection;
+use crate::kernel::Readiness;
+use crate::limits::QUIET_BYTES_MAX;
 use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Within};
 use crate::testing::{Script, converse};
 use crate::visit::{Mood, Status};
@@ -163,6 +165,20 @@ fn ticking() -> Connection<Gate> {
     let left = visit(Duration::ZERO, Mood::default(), |visit| connection.drive(visit));
     assert_eq!(left.status, Status::Waiting);
     connection
+}
+
+#[test]
+fn a_timer_that_fires_before_input_was_delivered_does_not_delay_it() {
+    const INPUT: &[u8] = &[b'x'; QUIET_BYTES_MAX];
+    let mut connection = ticking();
+    connection.line.transport_mut().arriving = INPUT;
+    connection.note_ready(Readiness { readable: true, ..Readiness::default() });
+    // The read uses up the budget, so the timer is first, and the protocol waits for more bytes.
+    let left = visit(SECOND / 5, Mood::default(), |visit| connection.drive(visit));
+    assert_eq!(left.status, Status::Again);
+    while visit(SECOND / 5, Mood::default(), |visit| connection.drive(visit)).status == Status::Again {}
+    let taken = &connection.line.transport_mut().taken;
+    assert_eq!((&taken[..1], taken.len()), (&b"|"[..], 1 + INPUT.len()));
 }
 
 #[test]
