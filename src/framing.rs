@@ -11,7 +11,8 @@
 //! Each looks at the front of the input and returns the first message, or `None` if more bytes are needed. Each has a limit, so
 //! that a peer cannot make the server keep an endless message. Each remembers how far it has looked, so that a message which
 //! arrives byte by byte is not searched from its start at every byte: the work is linear in the bytes received. The result does
-//! not depend on how the bytes were split.
+//! not depend on how the bytes were split. A protocol that consumes the beginning of a message without its end, for example at
+//! [`Event::Quiet`](crate::protocol::Event::Quiet), begins with a new value: the old one would not search the next bytes.
 //!
 //! ```
 //! use reactor::framing::Lines;
