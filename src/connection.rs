@@ -193,7 +193,9 @@ impl<T: Transport> Connection<T> {
             if !self.is_due(next, visit, status) {
                 break Left { status, deadline: next.0 };
             }
-            if asked || next.1 == Expired::Timer {
+            // A timer blames no peer, so the socket need not be asked. A stop may come before the timer is due.
+            let timer_fires = next.1 == Expired::Timer && next.0 <= visit.now;
+            if asked || timer_fires {
                 self.expire(next, visit);
             } else {
                 // Rule 8: a delayed loop must not count against the peer, so the socket is asked once more.

@@ -11,7 +11,8 @@
 //! Each looks at the front of the input and returns the first message, or `None` if more bytes are needed. Each has a limit, so
 //! that a peer cannot make the server keep an endless message. Each remembers how far it has looked, so that a message which
 //! arrives byte by byte is not searched from its start at every byte: the work is linear in the bytes received. The result does
-//! not depend on how the bytes were split.
+//! not depend on how the bytes were split. A protocol that consumes the beginning of a message without its end, for example at
+//! [`Event::Quiet`](crate::protocol::Event::Quiet), begins with a new value: the old one would not search the next bytes.
 //!
 //! ```
 //! use reactor::framing::Lines;
@@ -93,7 +94,7 @@ impl Lines {
         let searched = remembered(&mut self.searched, window);
         let Some(end) = memchr(b'\n', &window[searched..]).map(|at| searched + at) else {
             // The `\r` of the end may be the byte behind the longest line.
-            let may_end = window.len() == self.most + 1 && window.ends_with(b"\r");
+            let may_end = window.len().checked_sub(self.most) == Some(1) && window.ends_with(b"\r");
             if window.len() > self.most && !may_end {
                 return Err(TooLong { most: self.most });
             }
@@ -263,6 +264,16 @@ mod tests {
             assert_eq!(lines.next(input), Err(TooLong { most: 3 }), "{}", input.escape_ascii());
         }
         assert_eq!(lines.next(b"abc\r"), Ok(None));
+    }
+
+    #[test]
+    fn a_limit_may_be_the_largest_number() {
+        let mut lines = Lines::at_most(usize::MAX);
+        assert_eq!(lines.next(b"ab"), Ok(None));
+        assert_eq!(lines.next(b"ab\n"), frame(b"ab", 3));
+        let mut parts = Delimited::by(b"--", usize::MAX);
+        assert_eq!(parts.next(b"ab-"), Ok(None));
+        assert_eq!(parts.next(b"ab--"), frame(b"ab", 4));
     }
 
     #[test]

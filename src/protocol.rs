@@ -172,7 +172,8 @@ pub enum Event {
     Eof,
     /// Nothing has arrived for as long as [`Step::wait_quiet`] asked.
     Quiet,
-    /// The time that was set with [`Step::until`] has been reached.
+    /// The time that was set with [`Step::until`] has been reached. Input that [`StreamProtocol::on_bytes`] has not been passed
+    /// yet is delivered next, even if the protocol waits for more bytes.
     Timer,
     /// Less than `max_pending_output` is pending: there is room for the output that [`Step::more`] announced.
     Room,

@@ -1,8 +1,15 @@
 //! Deadlines: when one closes a connection, or notifies its protocol.
 
+use std::time::Duration;
+
+use super::cut::{Gate, connection, visit};
 use super::{Lines, SECOND, limits};
+use crate::connection::Connection;
+use crate::kernel::Readiness;
+use crate::limits::QUIET_BYTES_MAX;
 use crate::protocol::{CloseReason, Context, Event, Reply, Step, StreamProtocol, Within};
 use crate::testing::{Script, converse};
+use crate::visit::{Mood, Status};
 
 #[test]
 fn lingering_ends_at_its_deadline_however_much_the_peer_goes_on_sending() {
@@ -149,6 +156,39 @@ fn a_timer_can_be_moved_and_stopped() {
 fn a_timer_that_is_due_already_fires_in_a_later_turn_and_after_a_job() {
     assert_eq!(converse(Ticker, &Script::new().send("px").pause(SECOND / 20).fin()).sent, b"px|");
     assert_eq!(converse(Ticker, &Script::new().send("j").pause(SECOND / 20).fin()).sent, b"j|");
+}
+
+/// Makes a connection of a [`Ticker`] that has set its timer and waits.
+fn ticking() -> Connection<Gate> {
+    let mut connection = connection(Gate { arriving: b"", open: true, taken: Vec::new() }, Ticker);
+    visit(Duration::ZERO, Mood::default(), |visit| connection.open(visit));
+    let left = visit(Duration::ZERO, Mood::default(), |visit| connection.drive(visit));
+    assert_eq!(left.status, Status::Waiting);
+    connection
+}
+
+#[test]
+fn a_timer_that_fires_before_input_was_delivered_does_not_delay_it() {
+    const INPUT: &[u8] = &[b'x'; QUIET_BYTES_MAX];
+    let mut connection = ticking();
+    connection.line.transport_mut().arriving = INPUT;
+    connection.note_ready(Readiness { readable: true, ..Readiness::default() });
+    // The read uses up the budget, so the timer is first, and the protocol waits for more bytes.
+    let left = visit(SECOND / 5, Mood::default(), |visit| connection.drive(visit));
+    assert_eq!(left.status, Status::Again);
+    while visit(SECOND / 5, Mood::default(), |visit| connection.drive(visit)).status == Status::Again {}
+    let taken = &connection.line.transport_mut().taken;
+    assert_eq!((&taken[..1], taken.len()), (&b"|"[..], 1 + INPUT.len()));
+}
+
+#[test]
+fn a_stop_serves_what_has_arrived_also_while_a_timer_is_set() {
+    let mut connection = ticking();
+    connection.line.transport_mut().arriving = b"x";
+    let stopping = Mood { stopping: true, ..Mood::default() };
+    let left = visit(Duration::ZERO, stopping, |visit| connection.drive(visit));
+    assert_eq!(left.status, Status::Waiting);
+    assert_eq!(connection.line.transport_mut().taken, b"x");
 }
 
 #[test]
