@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::foreign::Cores;
 use super::lab::Lab;
 use super::load::{Found, load};
-use super::pairs::{Pairs, Quality, watched};
+use super::pairs::{Pairs, Quality, Run, watched};
 use super::plot::{Line, Plot, Point, Scale};
 use super::server::Server;
 use super::table::{Column, Row, median, print, range};
@@ -88,7 +88,7 @@ fn rounds(lab: &Lab, title: &str, steps: &[Step]) -> Result<Vec<Row>> {
     for round in 0..lab.rounds {
         tell(format_args!("{title}: round {} of {}", round + 1, lab.rounds));
         for (step, pairs) in steps.iter().zip(&mut pairs) {
-            pairs.round(round % 2 == 0, |index| watched(Cores::Two, || cost(lab, &servers[index], step)))?;
+            pairs.round(round % 2 == 0, |index| sample(lab, &servers[index], step))?;
         }
     }
     Ok(steps.iter().zip(pairs).map(|(step, pairs)| row(step, &pairs.rows())).collect())
@@ -116,18 +116,26 @@ fn row(step: &Step, servers: &[Row]) -> Row {
     }
 }
 
+/// A run without a cost is repeated if it was disturbed.
+fn sample(lab: &Lab, server: &Server, step: &Step) -> Result<Run> {
+    let run = watched(Cores::Two, || cost(lab, server, step))?;
+    if run.values[COST].is_nan() && run.is_clean() {
+        let why = "a long run had no more requests than a short one: the span is too short";
+        return Failure::because(format!("at {}: {why}", step.name));
+    }
+    Ok(run)
+}
+
 /// Microseconds of processor time per additional request: a run less a short run, so that connecting and closing, equal
-/// in both, cancel out. Their remaining noise is small, since runs are longer for more connections.
+/// in both, cancel out. Their remaining noise is small, since runs are longer for more connections. NaN if the long run
+/// had no more requests.
 fn cost(lab: &Lab, server: &Server, step: &Step) -> Result<Vec<f64>> {
     let (short_time, short) = run(lab, server, SHORT, step)?;
     let (time, found) = run(lab, server, lab.span * (1 + step.connections / 1000), step)?;
     let time = time.saturating_sub(short_time).as_secs_f64();
     let requests = found.requests - short.requests;
-    if time > 0.0 && requests > 0.0 {
-        return Ok(vec![1e6 * time / requests, found.busy]);
-    }
-    let why = "a long run had no more requests than a short one: the span is too short, or the machine is busy";
-    Failure::because(format!("at {}: {why}", step.name))
+    let cost = if time > 0.0 && requests > 0.0 { 1e6 * time / requests } else { f64::NAN };
+    Ok(vec![cost, found.busy])
 }
 
 /// The processor time from the first connection to the close of the last one.

@@ -22,7 +22,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.foreign <= FOREIGN_MAX
     }
 }
@@ -283,6 +283,9 @@ mod tests {
     fn a_pair_that_stays_disturbed_is_left_out_if_three_are_clean() {
         let clean = [(FLOOR, 10.0, 0.0), (1, 11.0, 0.0), (FLOOR, 10.0, 0.0)];
         let disturbed = [(FLOOR, 10.0, 0.0), (1, 20.0, 0.3), (FLOOR, 10.0, 0.3)].repeat(4);
+        let rows = play(&["floor", "a"], 3, &[&clean[..], &disturbed, &clean].concat());
+        assert_eq!(ratios(&rows[1]), [1.1, 2.0, 1.1], "two are too few");
+        assert_eq!(rows[1].pairs, quality(3, 3, true));
         let rows = play(&["floor", "a"], 4, &[&clean[..], &disturbed, &clean, &clean].concat());
         assert_eq!(ratios(&rows[1]), [1.1; 3]);
         assert_eq!(rows[1].pairs, quality(3, 4, false));
