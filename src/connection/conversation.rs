@@ -152,11 +152,12 @@ impl<T: Transport> Connection<T> {
         visit: &mut Visit<'_>,
         method: impl FnOnce(&mut dyn StreamProtocol, &[u8], &mut Context<'_>) -> Reply,
     ) -> usize {
-        let input = self.take_input();
+        let (input, has_seen_all) = (self.take_input(), self.starved);
         self.starved = false;
         let consumed = self.call(visit, ask, &input, |protocol, cx| method(protocol, &input, cx));
         self.keep(input, consumed);
-        self.starved |= self.input().is_empty();
+        // Rule 1: input that `on_bytes` has not seen is still to be delivered, whatever this call waits for.
+        self.starved = self.input().is_empty() || self.starved && (has_seen_all || ask == Ask::Eof);
         consumed
     }
 

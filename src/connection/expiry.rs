@@ -117,10 +117,7 @@ impl<T: Transport> Connection<T> {
             }
             Expired::Timer => {
                 self.held().timer = Time::NEVER;
-                let has_seen_all = self.starved;
                 self.notify(Event::Timer, visit);
-                // Rule 1: if the budget was used up first, `on_bytes` is still to be called, whatever this call waits for.
-                self.starved &= has_seen_all || self.input().is_empty();
             }
             Expired::Close(reason) => self.close_gracefully(reason, Event::Closing, visit),
             Expired::Write => {

@@ -169,7 +169,7 @@ impl<T: Transport> Connection<T> {
     fn end_for_layer(&mut self, bug: String, visit: &mut Visit<'_>) {
         self.hold_bug(bug);
         if !self.is_closed() {
-            self.leave(Phase::Closed(CloseReason::Bug("a bug of its layer")), visit);
+            self.leave(Phase::Closed(CloseReason::Bug("its layer failed")), visit);
         }
         // The outbox may hold bytes that are not sealed: they must not be sent.
         visit.outbox.clear();

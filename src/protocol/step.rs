@@ -132,8 +132,8 @@ impl Step {
     ///
     /// A connection has one timer, so a later `until` moves it. Steps without `until` leave it as it is. It fires once, in the
     /// first turn of the loop at or after `at` in which the connection waits for input: not while a job runs, contents are
-    /// being stored, or output is held back. A time that has passed means the next turn. It does not keep the connection open:
-    /// `idle_timeout` and the other deadlines run as without it. `examples/ticker.rs` uses it.
+    /// being stored, or output is held back. A time that has passed means the next turn. A timer alone does not keep the connection
+    /// open: `idle_timeout` counts from the last byte received or output sent. `examples/ticker.rs` uses it.
     pub fn until(mut self, at: impl Into<Option<Instant>>) -> Self {
         self.timer = at.into().map_or(Timer::Stopped, Timer::At);
         self

@@ -181,7 +181,7 @@ impl fmt::Display for What {
             }
             Self::Event(readiness) => write!(f, "event: {}", readiness_words(readiness)),
             Self::Stale => f.write_str("event for a former owner of the slot"),
-            Self::Due => f.write_str("timer fired"),
+            Self::Due => f.write_str("deadline due"),
             Self::Accepted { peer, .. } => write!(f, "accepted {peer}"),
             Self::Visit => f.write_str("visit"),
             Self::Left { status, pending, deadline } => {

@@ -187,7 +187,9 @@ fn the_result_has_the_numbers_that_others_read() {
     let kinds: Vec<_> = outcome.json["errors"].as_object().unwrap().keys().collect();
     assert_eq!(kinds, ["closed", "connect", "io", "lost", "refused", "reset", "timeout", "total", "unasked", "wrong"]);
     assert_eq!(outcome.json["model"], "open");
-    for word in ["requests", "latency", "p99", "errors", "client"] {
+    let busy = outcome.number("/client_busy");
+    assert!(busy > 0.0 && busy <= 1.0, "a thread is at most busy all the time: {busy}");
+    for word in ["requests", "latency", "p99", "errors", &format!("its thread was {:.0} % busy", 100.0 * busy)] {
         assert!(outcome.text.contains(word), "{}", outcome.text);
     }
 }

@@ -92,7 +92,7 @@ impl Datagrams {
                 self.note(&error, cx);
             }
             self.in_flight.push_back(Asked { variant: self.next, due, sent: cx.now });
-            self.next = self.tape.next(self.next);
+            self.next = self.tape.after(self.next, 1);
         }
     }
 

@@ -117,7 +117,7 @@ impl Engine {
         };
         let interrupt = Interrupt::watch()?;
         let mut progress = Progress::new(cli)?;
-        let mut processor = None;
+        let (mut processor, mut busy) = (None, None);
         let mut events = Events::with_capacity(1024);
         let mut next_tick = start;
         while !crowd.has_ended() {
@@ -136,10 +136,13 @@ impl Engine {
             if processor.is_none() && crowd.cx.now >= crowd.cx.tally.start {
                 processor = Some(Processor::start()?);
             }
+            // After the end it may only wait for lost answers.
+            if busy.is_none() && crowd.cx.now >= crowd.cx.pace.end() {
+                busy = Some(processor.as_ref().map_or(Ok(0.0), Processor::busy)?);
+            }
         }
-        let busy = processor.map_or(Ok(0.0), |processor: Processor| processor.busy())?;
         drop(progress);
-        Ok(Report::new(cli, crowd.cx.tally, &crowd.cx.pace, busy))
+        Ok(Report::new(cli, crowd.cx.tally, &crowd.cx.pace, busy.unwrap_or(0.0)))
     }
 }
 
@@ -175,6 +178,7 @@ impl<U: User> Crowd<U> {
                 }
             }
         }
+        self.cx.tally.settle();
     }
 
     fn visit(&mut self, index: usize, news: News) {
@@ -187,6 +191,7 @@ impl<U: User> Crowd<U> {
             let visit = self.seats[index].user.tick(&mut self.cx);
             self.seat(index, visit);
         }
+        self.cx.tally.settle();
     }
 
     /// Notes after a visit whether and why the user needs another one.

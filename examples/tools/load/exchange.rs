@@ -22,8 +22,10 @@ pub(crate) struct Exchange {
     next: usize,
     /// The part of the tape that is still to be written.
     unwritten: Range<usize>,
-    /// The due times of the requests without an answer, oldest first.
-    in_flight: VecDeque<Instant>,
+    /// The requests without an answer, oldest first.
+    in_flight: VecDeque<Asked>,
+    /// Their number.
+    unanswered: usize,
     /// The variant whose answer comes next, and the number of its bytes that have arrived.
     awaited: usize,
     heard: usize,
@@ -31,6 +33,12 @@ pub(crate) struct Exchange {
     is_wrong: bool,
     /// When the last answer came, or when requests were in flight again.
     moved_at: Instant,
+}
+
+/// Requests that were due at one time.
+struct Asked {
+    due: Instant,
+    count: usize,
 }
 
 impl Exchange {
@@ -44,6 +52,7 @@ impl Exchange {
             next: first,
             unwritten: 0..0,
             in_flight: VecDeque::with_capacity(cli.pipeline as usize),
+            unanswered: 0,
             awaited: first,
             heard: 0,
             is_wrong: false,
@@ -77,55 +86,85 @@ impl Exchange {
 
     fn compare(&mut self, mut chunk: &[u8], now: Instant, tally: &mut Tally) -> Result<(), Fault> {
         while !chunk.is_empty() {
-            let Some(&due) = self.in_flight.front() else {
+            if self.unanswered == 0 {
                 return Err(Fault::new(Kind::Unasked, format!("an answer without a request: {}", sample(chunk))));
-            };
-            let rest = &self.tape.answer(self.awaited)[self.heard..];
-            let length = rest.len().min(chunk.len());
-            if !self.is_wrong && chunk[..length] == rest[..length] {
-                let is_whole = length == rest.len();
-                self.heard += length;
+            }
+            if let Some(length) = self.right_bytes(chunk) {
                 chunk = &chunk[length..];
-                if is_whole {
-                    tally.answered(due, now);
-                    self.settle(now);
-                }
+                self.heard += length;
+                let (count, whole) = self.tape.whole_answers(self.awaited, self.unanswered, self.heard);
+                self.settle(count, whole, now, Some(tally));
                 continue;
             }
             if !self.is_wrong {
                 self.is_wrong = true;
+                let rest = &self.tape.answer(self.awaited)[self.heard..];
                 let text = format!("expected {} but got {}", sample(rest), sample(chunk));
                 tally.failed(&Fault::new(Kind::Wrong, text), 1);
             }
             // The line after this one answers the next request.
             let Some(end) = memchr::memchr(b'\n', chunk) else { return Ok(()) };
             chunk = &chunk[end + 1..];
-            self.settle(now);
+            self.settle(1, self.heard, now, None);
         }
         Ok(())
     }
 
-    /// Counts the answer to the oldest request.
-    fn settle(&mut self, now: Instant) {
-        self.in_flight.pop_front();
-        self.awaited = self.tape.next(self.awaited);
-        self.heard = 0;
+    /// Returns how many bytes at the beginning of `chunk` are right, if the next answer is: those of all answers, or else
+    /// those of the next one. `None` while a wrong answer is skipped.
+    fn right_bytes(&self, chunk: &[u8]) -> Option<usize> {
+        if self.is_wrong {
+            return None;
+        }
+        [self.unanswered, 1].into_iter().find_map(|count| {
+            let expected = &self.tape.answers(self.awaited, count)[self.heard..];
+            let length = expected.len().min(chunk.len());
+            (chunk[..length] == expected[..length]).then_some(length)
+        })
+    }
+
+    /// Settles the oldest `count` requests, whose answers took `whole` of the bytes heard. Right ones are counted.
+    fn settle(&mut self, count: usize, whole: usize, now: Instant, mut tally: Option<&mut Tally>) {
+        if count == 0 {
+            return;
+        }
+        let mut left = count;
+        while left > 0
+            && let Some(oldest) = self.in_flight.front_mut()
+        {
+            let part = oldest.count.min(left);
+            if let Some(tally) = &mut tally {
+                tally.answered_together(oldest.due, now, part as u64);
+            }
+            left -= part;
+            oldest.count -= part;
+            if oldest.count == 0 {
+                self.in_flight.pop_front();
+            }
+        }
+        self.unanswered -= count;
+        self.awaited = self.tape.after(self.awaited, count);
+        self.heard -= whole;
         self.is_wrong = false;
         self.moved_at = now;
-        if self.connects_each && self.in_flight.is_empty() {
+        if self.connects_each && self.unanswered == 0 {
             self.link.reset();
         }
     }
 
     /// Takes as many of the due requests as there is room for.
     fn ask(&mut self, cx: &mut Context) -> Result<(), Fault> {
-        let before = self.in_flight.len();
-        while self.has_room()
-            && let Some(due) = cx.pace.take(cx.now)
-        {
-            self.in_flight.push_back(due);
+        if !self.has_room() {
+            return Ok(());
         }
-        let count = self.in_flight.len() - before;
+        let before = self.unanswered;
+        while self.unanswered < self.window
+            && let Some((due, count)) = cx.pace.take_up_to(self.window - self.unanswered, cx.now)
+        {
+            self.in_flight.push_back(Asked { due, count });
+            self.unanswered += count;
+        }
+        let count = self.unanswered - before;
         if count == 0 {
             return Ok(());
         }
@@ -133,7 +172,7 @@ impl Exchange {
             self.moved_at = cx.now;
         }
         self.unwritten = self.tape.range(self.next, count);
-        self.next = (0..count).fold(self.next, |variant, _| self.tape.next(variant));
+        self.next = self.tape.after(self.next, count);
         if self.connects_each {
             self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
         }
@@ -154,13 +193,14 @@ impl Exchange {
     /// The connection has ended, and with it every request without an answer.
     fn fail(&mut self, fault: &Fault, cx: &mut Context) {
         // A request with a wrong answer has been counted already.
-        let unanswered = self.in_flight.len() - usize::from(self.is_wrong);
+        let unanswered = self.unanswered - usize::from(self.is_wrong);
         match fault.kind {
             Kind::Connect | Kind::Unasked => cx.tally.failed(fault, unanswered.max(1) as u64),
-            _ if self.in_flight.is_empty() => cx.tally.reconnects += 1,
+            _ if self.unanswered == 0 => cx.tally.reconnects += 1,
             _ => cx.tally.failed(fault, unanswered as u64),
         }
         self.in_flight.clear();
+        self.unanswered = 0;
         self.unwritten = 0..0;
         self.awaited = self.next;
         self.heard = 0;
@@ -190,11 +230,11 @@ impl User for Exchange {
     fn has_room(&self) -> bool {
         let can_ask = if self.connects_each { self.link.is_free() } else { self.link.is_open() };
         // A batch is one part of the tape, so the next one begins when this one is sent.
-        can_ask && self.unwritten.is_empty() && self.in_flight.len() < self.window
+        can_ask && self.unwritten.is_empty() && self.unanswered < self.window
     }
 
     fn is_waiting(&self) -> bool {
-        !self.in_flight.is_empty()
+        self.unanswered > 0
     }
 }
 

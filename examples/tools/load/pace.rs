@@ -47,15 +47,20 @@ impl Pace {
 
     /// Takes the next request if it is due, and returns the time at which it was due.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Instant> {
-        let due = match self.rate {
-            None => now,
-            Some(_) => self.next_due()?,
-        };
-        if due > now || due >= self.end || now >= self.end + GRACE {
+        self.take_up_to(1, now).map(|(due, _)| due)
+    }
+
+    /// Takes the next requests that were due at one time, `most` of them at most. Returns that time and their number.
+    pub(crate) fn take_up_to(&mut self, most: usize, now: Instant) -> Option<(Instant, usize)> {
+        if self.rate.is_none() {
+            return (now < self.end).then_some((now, most));
+        }
+        let due = self.next_due()?;
+        if due > now || now >= self.end + GRACE {
             return None;
         }
         self.taken += 1;
-        Some(due)
+        Some((due, 1))
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {

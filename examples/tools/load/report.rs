@@ -3,8 +3,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use indicatif::BinaryBytes;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use serde_json::{Map, Value, json};
 
 use crate::client::failure::{Context as _, Failure, Result};
@@ -13,14 +12,14 @@ use crate::options::Cli;
 use crate::pace::{Pace, Stop};
 use crate::tally::{Kind, Tally};
 
-/// Above this share of a processor the client itself may limit the rate.
-const BUSY: f64 = 0.9;
+/// Above this share of a core the client limited the rate itself.
+const BUSY_MAX: f64 = 0.9;
 /// Below this share of the requested rate, the rate was not kept.
 const KEPT: f64 = 0.99;
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
-/// The share of a processor that this process has used since a start.
+/// The share of its core that the client's only thread has used since a start.
 pub(crate) struct Processor {
     since: Instant,
     used: Duration,
@@ -38,8 +37,17 @@ impl Processor {
 }
 
 fn processor_time() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).context("cannot learn the processor time")?;
-    Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64))
+    Ok(ClockId::CLOCK_THREAD_CPUTIME_ID.now().context("cannot read the clock of the thread")?.into())
+}
+
+/// A warning if the thread was so busy that the load generator limited the rate, not the server.
+fn bottleneck(busy: f64) -> Option<String> {
+    (busy > BUSY_MAX).then(|| {
+        format!(
+            "warning: the load generator was the bottleneck: its core was {:.0} % busy, so the server may be capable of more",
+            busy * 100.0
+        )
+    })
 }
 
 /// The results of a run.
@@ -136,12 +144,7 @@ impl Report {
             )),
             _ => {}
         }
-        if self.busy >= BUSY {
-            notes.push(format!(
-                "warning: this client used {:.0} % of a processor, so that it may be the bottleneck itself",
-                self.busy * 100.0
-            ));
-        }
+        notes.extend(bottleneck(self.busy));
         notes
     }
 
@@ -177,7 +180,7 @@ impl Report {
         if tally.reconnects > 0 {
             writeln!(text, "reconnects  {}", tally.reconnects)?;
         }
-        writeln!(text, "client      {:.0} % of a processor", self.busy * 100.0)
+        writeln!(text, "client      its thread was {:.0} % busy", self.busy * 100.0)
     }
 
     fn tell_harm(&self, text: &mut String) -> std::fmt::Result {
@@ -251,5 +254,29 @@ impl Report {
             return Failure::because(format!("nothing could be measured: {why}"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_was_busier_than_its_limit_says_that_it_was_the_bottleneck() {
+        assert_eq!(bottleneck(0.9), None);
+        let warning = bottleneck(0.97).unwrap_or_default();
+        assert!(warning.contains("the load generator was the bottleneck: its core was 97 % busy"), "{warning}");
+    }
+
+    #[test]
+    fn a_busy_thread_is_seen_as_busy_and_a_sleeping_one_is_not() {
+        let busy = |work: fn(Instant)| {
+            let processor = Processor::start().unwrap_or_else(|_| panic!("no clock"));
+            work(processor.since);
+            processor.busy().unwrap_or_else(|_| panic!("no clock"))
+        };
+        let sleeping = busy(|_| std::thread::sleep(Duration::from_millis(50)));
+        let working = busy(|since| while since.elapsed() < Duration::from_millis(50) {});
+        assert!(sleeping < 0.1 && working > 2.0 * sleeping, "{sleeping} {working}");
     }
 }

@@ -79,12 +79,21 @@ pub(crate) struct Harm {
     pub(crate) bytes_received: u64,
 }
 
+/// Answers that all have the same latency. A closed loop has many of them, since the clock is read once for each batch
+/// of events.
+struct Latest {
+    due: Instant,
+    now: Instant,
+    count: u64,
+}
+
 /// All counters.
 pub(crate) struct Tally {
     /// In nanoseconds, with three significant digits.
     pub(crate) latencies: Histogram<u64>,
     /// Requests that were due earlier belong to the warm-up.
     pub(crate) start: Instant,
+    latest: Latest,
     pub(crate) last_answer: Instant,
     /// Bytes of confirmed files.
     pub(crate) file_bytes: u64,
@@ -102,6 +111,7 @@ impl Tally {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).context("cannot count latencies")?,
             start,
+            latest: Latest { due: start, now: start, count: 0 },
             last_answer: start,
             file_bytes: 0,
             reconnects: 0,
@@ -113,8 +123,24 @@ impl Tally {
 
     /// Counts a right answer to a request that was due at `due`.
     pub(crate) fn answered(&mut self, due: Instant, now: Instant) {
-        if due >= self.start {
-            self.latencies.saturating_record(now.duration_since(due).as_nanos() as u64);
+        self.answered_together(due, now, 1);
+    }
+
+    /// Counts `count` right answers that came at one time to requests that were due at one time.
+    pub(crate) fn answered_together(&mut self, due: Instant, now: Instant, count: u64) {
+        if (due, now) != (self.latest.due, self.latest.now) {
+            self.settle();
+            (self.latest.due, self.latest.now) = (due, now);
+        }
+        self.latest.count += count;
+    }
+
+    /// Moves the latest answers to the histogram. Until then they are missing from [`Tally::latencies`].
+    pub(crate) fn settle(&mut self) {
+        let Latest { due, now, count } = self.latest;
+        self.latest.count = 0;
+        if count > 0 && due >= self.start {
+            self.latencies.saturating_record_n(now.duration_since(due).as_nanos() as u64, count);
             self.last_answer = now;
         }
     }

@@ -15,7 +15,10 @@ pub(crate) struct Tape {
     requests: Vec<u8>,
     /// Where each request starts. There are more starts than variants, so that a batch can run past the last variant.
     starts: Vec<usize>,
-    answers: Vec<Vec<u8>>,
+    answers: Vec<u8>,
+    /// As `starts`, for the answers.
+    answer_starts: Vec<usize>,
+    variants: usize,
 }
 
 impl Tape {
@@ -31,22 +34,26 @@ impl Tape {
                 _ => uppercase(variant, size),
             })
             .collect();
-        let mut requests = Vec::new();
-        let mut starts = vec![0];
-        for (request, _) in pairs.iter().cycle().take(variants + cli.pipeline as usize) {
+        let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        let (mut starts, mut answer_starts) = (vec![0], vec![0]);
+        for (request, answer) in pairs.iter().cycle().take(variants + cli.pipeline as usize) {
             requests.extend_from_slice(request);
             starts.push(requests.len());
+            answers.extend_from_slice(answer);
+            answer_starts.push(answers.len());
         }
-        Self { requests, starts, answers: pairs.into_iter().map(|(_, answer)| answer).collect() }
+        Self { requests, starts, answers, answer_starts, variants }
     }
 
     /// The variant with which a user starts: a different one for each user.
     pub(crate) fn first(&self, user: usize) -> usize {
-        user * 7 % self.answers.len()
+        user * 7 % self.variants
     }
 
-    pub(crate) fn next(&self, variant: usize) -> usize {
-        (variant + 1) % self.answers.len()
+    /// The variant that comes `count` requests after this one.
+    pub(crate) fn after(&self, variant: usize, count: usize) -> usize {
+        let after = variant + count;
+        if after < self.variants { after } else { after % self.variants }
     }
 
     /// Returns where `count` requests are, from a variant on.
@@ -59,11 +66,28 @@ impl Tape {
     }
 
     pub(crate) fn has_answer(&self, answer: &[u8]) -> bool {
-        self.answers.iter().any(|known| known == answer)
+        (0..self.variants).any(|variant| self.answer(variant) == answer)
+    }
+
+    /// The answers to `count` requests, from a variant on.
+    pub(crate) fn answers(&self, variant: usize, count: usize) -> &[u8] {
+        &self.answers[self.answer_starts[variant]..self.answer_starts[variant + count]]
+    }
+
+    /// Returns how many of `count` answers, from a variant on, are within the first `length` bytes, and the length of
+    /// those.
+    pub(crate) fn whole_answers(&self, variant: usize, count: usize, length: usize) -> (usize, usize) {
+        let start = self.answer_starts[variant];
+        if self.answer_starts[variant + count] - start <= length {
+            return (count, self.answer_starts[variant + count] - start);
+        }
+        let ends = &self.answer_starts[variant + 1..=variant + count];
+        let whole = ends.iter().take_while(|end| **end - start <= length).count();
+        (whole, self.answer_starts[variant + whole] - start)
     }
 
     pub(crate) fn answer(&self, variant: usize) -> &[u8] {
-        &self.answers[variant]
+        self.answers(variant, 1)
     }
 }
 

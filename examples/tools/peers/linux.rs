@@ -12,6 +12,10 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use nix::sys::epoll::EpollTimeout;
+
+/// Replaces the bytes of a read by the replies, and returns their length.
+type Answer = fn(&mut [u8]) -> usize;
 
 /// Servers to compare with.
 #[derive(Parser)]
@@ -52,8 +56,8 @@ enum Protocol {
 pub(crate) fn run() -> io::Result<()> {
     match Cli::parse().peer {
         // Functions by name and not through a pointer, so that they are inlined into the loop.
-        Peer::Bare { protocol: Protocol::Uppercase } => bare::serve(&listen::tcp()?, answer::uppercase),
-        Peer::Bare { protocol: Protocol::Sum } => bare::serve(&listen::tcp()?, answer::sums),
+        Peer::Bare { protocol: Protocol::Uppercase } => bare(answer::uppercase),
+        Peer::Bare { protocol: Protocol::Sum } => bare(answer::sums),
         Peer::Threads { protocol } => threads::serve(&listen::tcp()?, answer(protocol)),
         Peer::Tokio { protocol } => async_tasks::serve(listen::tcp()?, answer(protocol)),
         Peer::DatagramEach => datagrams::each(&listen::udp()?),
@@ -63,7 +67,15 @@ pub(crate) fn run() -> io::Result<()> {
     }
 }
 
-fn answer(protocol: Protocol) -> answer::Answer {
+fn bare(answer: impl Fn(&mut [u8]) -> usize) -> io::Result<()> {
+    let listener = listen::tcp()?;
+    let mut bare = bare::Bare::new(&listener)?;
+    loop {
+        bare.turn(EpollTimeout::NONE, &answer)?;
+    }
+}
+
+fn answer(protocol: Protocol) -> Answer {
     match protocol {
         Protocol::Uppercase => answer::uppercase,
         Protocol::Sum => answer::sums,

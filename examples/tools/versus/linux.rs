@@ -4,9 +4,12 @@ mod burst;
 mod connections;
 mod crowd;
 mod fairness;
+mod foreign;
 mod growth;
 mod lab;
 mod load;
+mod mechanism;
+mod pairs;
 mod plot;
 mod server;
 mod start;
@@ -25,9 +28,14 @@ use crate::failure::{Context as _, Failure, Result, tell};
 use lab::Lab;
 
 /// Compares the reactor with other servers under the same load.
+///
+/// Every run of a server is directly between two runs of the floor (the first row), and its ratio is its result divided
+/// by their mean. A table has the median of the ratios and their range. The ratio of "the same again", a second process
+/// of the floor, shows how large a random difference is. Runs with foreign load on the cores are dropped and repeated,
+/// and rows in which the load generator was the bottleneck are marked.
 #[derive(Parser)]
 pub(crate) struct Cli {
-    /// Rounds, in each of which every server is measured
+    /// Rounds: in each, every server is measured once, between two runs of the floor
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
 
@@ -46,6 +54,8 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
+    /// The turn of a server alone: its clients run on the same thread, before and after
+    Mechanism,
     /// uppercase, a request at a time
     Uppercase,
     /// sum, a request at a time
@@ -102,6 +112,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
     match section {
+        Section::Mechanism => mechanism::measure(lab),
         Section::Uppercase => throughput::one_at_a_time(lab, "uppercase"),
         Section::Sum => throughput::one_at_a_time(lab, "sum"),
         Section::Pipelined => throughput::pipelined(lab),

@@ -177,3 +177,30 @@ fn over_the_total_limit_of_output_one_message_is_taken_at_a_time() {
     let slow = converse(Lines, &Script::new().pressed().window(7).send(&lines).fin());
     assert_eq!(slow.sent, [lines.as_bytes(), b"eof"].concat());
 }
+
+/// Answers each byte in two parts, the second at an event or after a job, and then waits.
+struct Halves;
+
+impl Halves {
+    fn second(&mut self, (): (), _: &[u8], cx: &mut Context<'_>) -> Reply {
+        cx.out.push(b'+');
+        Ok(Step::wait(Within::Nothing))
+    }
+}
+
+impl StreamProtocol for Halves {
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        cx.out.push(input[0]);
+        let step = if input[0] == b'j' { Step::job(|| (), Self::second) } else { Step::more() };
+        Ok(step.consuming(1))
+    }
+
+    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        if matches!(event, Event::Room) { self.second((), rest, cx) } else { Ok(Step::finish()) }
+    }
+}
+
+#[test]
+fn a_wait_after_room_or_a_job_does_not_delay_input_that_has_arrived() {
+    assert_eq!(converse(Halves, &Script::new().send("mjjm").fin()).sent, b"m+j+j+m+");
+}

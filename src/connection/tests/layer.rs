@@ -266,12 +266,12 @@ fn a_layer_that_panics_anywhere_ends_its_own_connection_as_a_bug() {
     ];
     for (layer, sent, told) in makes {
         let heard = converse(Lines, &Script::new().layer(layer).send("one\n").fin());
-        assert_eq!((heard.reason, heard.bug.as_deref()), (CloseReason::Bug("a bug of its layer"), Some(told)));
+        assert_eq!((heard.reason, heard.bug.as_deref()), (CloseReason::Bug("its layer failed"), Some(told)));
         assert_eq!(heard.sent, sent.as_bytes(), "{told}");
     }
     let heard = converse(Lines, &Script::new().layer(|| Box::new(Broken("drop"))).send("one\n").fin());
     assert_eq!((&heard.sent[..], heard.reason), (&b"one\neof"[..], CloseReason::Eof));
     assert_eq!(heard.bug.as_deref(), Some("its layer panicked when it was dropped: drop"));
     let behind = converse(Lines, &Script::new().layer(|| Box::new(Broken("open"))).received(b"one\n"));
-    assert_eq!((&behind.sent[..], behind.reason), (&b""[..], CloseReason::Bug("a bug of its layer")));
+    assert_eq!((&behind.sent[..], behind.reason), (&b""[..], CloseReason::Bug("its layer failed")));
 }

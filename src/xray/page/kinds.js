@@ -35,7 +35,7 @@ const KINDS = {
   relieved: { letter: 'b', colour: 'vermillion', shape: 'diamond', fill: 'hollow', name: 'back-pressure off',
     means: 'The peer took enough of the output. Reading resumes.' },
   deadline: { letter: 'D', colour: 'orange', shape: 'diamond', name: 'deadline',
-    means: 'A timer fired. The socket is read once more before a deadline counts against the peer.' },
+    means: 'A deadline is due. The socket is read once more before a deadline counts against the peer.' },
   'job out': { letter: 'J', colour: 'orange', shape: 'down', name: 'job handed out',
     means: 'Work that may block, on a file for example, goes to a worker thread. The loop does not wait for it.' },
   'job back': { letter: 'j', colour: 'orange', shape: 'up', name: 'job back',

@@ -1,7 +1,5 @@
-//! Requests to replies, in place. Nothing is checked: each read is assumed to hold whole, valid requests.
-
-/// Replaces the bytes of a read by the replies, and returns their length.
-pub(crate) type Answer = fn(&mut [u8]) -> usize;
+//! Requests to replies, in place. Each function replaces the bytes of a read by the
+//! replies, and returns their length. Nothing is checked: each read is assumed to hold whole, valid requests.
 
 pub(crate) fn uppercase(bytes: &mut [u8]) -> usize {
     bytes.make_ascii_uppercase();

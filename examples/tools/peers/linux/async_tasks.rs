@@ -7,7 +7,7 @@ use std::net;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::answer::Answer;
+use super::Answer;
 
 const READ_BYTES: usize = 64 * 1024;
 

@@ -23,32 +23,46 @@ enum Life {
     Closed,
 }
 
-pub(crate) fn serve(listener: &TcpListener, answer: impl Fn(&mut [u8]) -> usize) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let accepts = listener.as_raw_fd();
-    add(&epoll, accepts, EpollFlags::EPOLLIN)?;
-    let mut events = [EpollEvent::empty(); EVENTS_MAX];
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
+pub(crate) struct Bare {
+    epoll: Epoll,
+    accepts: RawFd,
+    events: [EpollEvent; EVENTS_MAX],
+    buffer: Vec<u8>,
+}
+
+impl Bare {
+    /// The listener must stay open.
+    pub(crate) fn new(listener: &TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let accepts = listener.as_raw_fd();
+        add(&epoll, accepts, EpollFlags::EPOLLIN)?;
+        Ok(Self { epoll, accepts, events: [EpollEvent::empty(); EVENTS_MAX], buffer: vec![0; READ_BYTES] })
+    }
+
+    /// Waits for events, and handles them.
+    #[inline]
+    pub(crate) fn turn(&mut self, timeout: EpollTimeout, answer: impl Fn(&mut [u8]) -> usize) -> io::Result<()> {
+        let Self { epoll, accepts, events, buffer } = self;
+        let count = epoll.wait(events, timeout)?;
         for event in &events[..count] {
             let descriptor = event.data() as RawFd;
-            if descriptor == accepts {
-                while let Ok(stream) = accept4(accepts, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
+            if descriptor == *accepts {
+                while let Ok(stream) = accept4(*accepts, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC) {
                     // A client that speaks first has often sent by now. Input after this read is reported when the
                     // connection is registered.
-                    if converse(stream, false, &mut buffer, &answer) == Life::Open {
-                        add(&epoll, stream, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP)?;
+                    if converse(stream, false, buffer, &answer) == Life::Open {
+                        add(epoll, stream, EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP)?;
                     }
                 }
             } else if event.events().contains(EpollFlags::EPOLLHUP) {
                 // Closed by both sides, or reset: no reply would arrive.
                 let _ = close(descriptor);
             } else {
-                converse(descriptor, event.events().contains(EpollFlags::EPOLLRDHUP), &mut buffer, &answer);
+                converse(descriptor, event.events().contains(EpollFlags::EPOLLRDHUP), buffer, &answer);
             }
         }
+        Ok(())
     }
 }
 

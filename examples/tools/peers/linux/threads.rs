@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use super::answer::Answer;
+use super::Answer;
 
 const READ_BYTES: usize = 4 * 1024;
 /// More than enough for the buffer and the calls.

@@ -3,9 +3,11 @@
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use super::foreign::Cores;
 use super::lab::Lab;
+use super::pairs::paired;
 use super::server::Server;
-use super::table::{Column, compare, print};
+use super::table::{Column, print};
 use super::throughput::{over_udp, start};
 use crate::failure::{Context as _, Failure, Result};
 
@@ -21,7 +23,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     for (senders, who) in [(50, "50 senders"), (1, "one sender")] {
         let title = format!("sum over UDP, bursts of {QUEUE} datagrams from {who}");
         let (names, servers) = start(&over_udp(lab)?)?;
-        let rows = compare(&title, lab.rounds, &names, |index| sample(lab, &servers[index], senders))?;
+        let rows = paired(&title, lab.rounds, &names, Cores::Two, |index| sample(lab, &servers[index], senders))?;
         print(&title, &COLUMNS, &rows)?;
     }
     Ok(())

@@ -1,10 +1,12 @@
 //! The cost of idle connections: memory, and the time of others.
 
 use super::connections;
+use super::foreign::Cores;
 use super::lab::Lab;
+use super::pairs::paired;
 use super::server::Server;
-use super::table::{Column, Row, compare, print};
-use super::throughput::sample;
+use super::table::{Column, Row, print};
+use super::throughput::{COLUMNS, sample};
 use crate::failure::{Result, tell};
 
 const CROWD: usize = 15_000;
@@ -28,7 +30,7 @@ pub(crate) fn memory(lab: &Lab) -> Result<()> {
         let with_crowd = server.private_bytes()?;
         drop((first, crowd));
         let each = with_crowd.saturating_sub(with_one) as f64 / CROWD as f64;
-        rows.push(Row { name: name.to_owned(), rounds: vec![vec![each]] });
+        rows.push(Row::unpaired(name, vec![vec![each]]));
     }
     let title = format!("Memory of the process for each idle connection, of {CROWD}");
     print(&title, &[Column::plain("bytes", 0)], &rows)
@@ -36,25 +38,18 @@ pub(crate) fn memory(lab: &Lab) -> Result<()> {
 
 /// The same 50 busy connections with and without a crowd that waits, each of it with a deadline.
 pub(crate) fn beside_idle(lab: &Lab) -> Result<()> {
-    let columns = [
-        Column::compared("requests/s", 0),
-        Column::compared("CPU µs/request", 2),
-        Column::compared("p99 µs", 0),
-        Column::plain("server busy %", 0),
-        Column::plain("errors", 0),
-    ];
     for (name, line) in
         [("bare epoll", lab.peer(&["bare", "uppercase"])), ("reactor", lab.reactor(&[("uppercase", "tcp")])?)]
     {
         let title = format!("{name}: 50 busy connections beside {CROWD} idle ones");
         tell(format_args!("{title}: connecting"));
-        let servers = [Server::start(&line)?, Server::start(&line)?];
-        let crowd = connections::open(servers[1].address()?, CROWD)?;
-        let rows = compare(&title, lab.rounds, &["alone", "beside the crowd"], |index| {
+        let servers = [Server::start(&line)?, Server::start(&line)?, Server::start(&line)?];
+        let crowd = connections::open(servers[2].address()?, CROWD)?;
+        let rows = paired(&title, lab.rounds, &["alone", "the same again", "beside the crowd"], Cores::Two, |index| {
             sample(lab, "uppercase", &servers[index], &["-c", "50", "--size", "64"])
         })?;
         drop(crowd);
-        print(&title, &columns, &rows)?;
+        print(&title, &COLUMNS, &rows)?;
     }
     Ok(())
 }

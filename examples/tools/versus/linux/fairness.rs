@@ -3,10 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::foreign::Cores;
 use super::lab::Lab;
 use super::load::{Nuisance, load};
+use super::pairs::paired;
 use super::server::Server;
-use super::table::{Column, Row, compare, median, print, say};
+use super::table::{Column, Row, median, print, repeat, say};
 use crate::failure::{Failure, Result};
 
 /// Ten clients that send requests now and then. The loop is open, so that a stall counts for every request that was due
@@ -72,7 +74,7 @@ fn beside(lab: &Lab, title: &str, line: &[String], situations: &[(&str, &[Loud])
     let server = Server::start(line)?;
     let own = server.descriptors()?;
     let names: Vec<_> = situations.iter().map(|(name, _)| *name).collect();
-    let rows = compare(title, lab.rounds, &names, |index| {
+    let rows = paired(title, lab.rounds, &names, Cores::Two, |index| {
         let mut others = gather(lab, &server, own, situations[index].1)?;
         sample(lab, &server, &mut others)
     })?;
@@ -80,17 +82,21 @@ fn beside(lab: &Lab, title: &str, line: &[String], situations: &[(&str, &[Loud])
     Ok(rows)
 }
 
-/// The storm takes a while to gather, so here the rounds do not alternate.
+/// The storm takes a while to gather, so here runs are not paired: a ratio refers to the median of those alone.
 pub(crate) fn storm(lab: &Lab) -> Result<()> {
     let server = Server::start(&lab.reactor(&LISTENERS)?)?;
     let (own, at_rest) = (server.descriptors()?, server.resident_bytes()?);
     let title = "Ten quiet clients beside 500 that never read, 500 that drip, 100 that reset, 16 that stream what is expensive, a flood and an accept storm";
-    let mut rows = compare(title, lab.rounds, &["alone"], |_| sample(lab, &server, &mut []))?;
+    let alone = repeat(title, lab.rounds, "alone", || sample(lab, &server, &mut []))?;
     let mut others =
         gather(lab, &server, own, &[SILENT, DRIPPING, RESETTING, EXPENSIVE_SUMS, EXPENSIVE_LETTERS, FLOOD, ACCEPTS])?;
     // No event reports when buffers are full enough: the delay only chooses the moment of the measurement.
     thread::sleep(SETTLING);
-    rows.extend(compare(title, lab.rounds, &["in the storm"], |_| sample(lab, &server, &mut others))?);
+    let mut stormy = repeat(title, lab.rounds, "in the storm", || sample(lab, &server, &mut others))?;
+    let floor: Vec<_> = (0..COLUMNS.len()).map(|column| median(alone.column(column))).collect();
+    let ratios = |run: &Vec<f64>| run.iter().zip(&floor).map(|(run, floor)| run / floor).collect();
+    stormy.ratios = stormy.rounds.iter().map(ratios).collect();
+    let rows = [alone, stormy];
     drop(others);
     print(title, &COLUMNS, &rows)?;
     let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);

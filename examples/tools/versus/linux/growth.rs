@@ -5,23 +5,31 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::foreign::Cores;
 use super::lab::Lab;
 use super::load::{Found, load};
+use super::pairs::{Pairs, Quality, Run, watched};
 use super::plot::{Line, Plot, Point, Scale};
 use super::server::Server;
-use super::table::{Column, Row, compare, median, print, range};
-use crate::failure::{Context as _, Failure, Result};
+use super::table::{Column, Row, median, print, range};
+use crate::failure::{Context as _, Failure, Result, tell};
 
 const NAMES: [&str; 3] = ["bare epoll", "tokio, one thread", "reactor"];
-const COLUMNS: [Column; 4] = [
+const COLUMNS: [Column; 6] = [
     Column::plain(NAMES[0], 2),
     Column::plain(NAMES[1], 2),
     Column::plain(NAMES[2], 2),
+    Column::spread("the same again / bare epoll", 2),
     Column::spread("reactor / bare epoll", 2),
+    Column::load(),
 ];
 
 const CONNECTIONS: [u32; 6] = [1, 10, 50, 200, 1000, 5000];
 const SIZES: [u32; 6] = [64, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10];
+
+/// The results of a run: the cost of a request, and how busy the load generator was.
+const COST: usize = 0;
+const LOAD_BUSY: usize = 1;
 
 /// A run that is mostly connecting and closing. A client that has just started needs some time before its first
 /// request.
@@ -65,40 +73,69 @@ fn size(bytes: u32) -> String {
     if bytes < 1 << 10 { format!("{bytes} B") } else { format!("{} KiB", bytes >> 10) }
 }
 
-/// A row for each step. A round goes through all steps, and at each step through all servers, so that changes on the
-/// machine do not bend a line.
+/// A row for each step. A round goes through all steps, and at each step through all servers in pairs, so that changes
+/// on the machine do not bend a line.
 fn rounds(lab: &Lab, title: &str, steps: &[Step]) -> Result<Vec<Row>> {
+    let bare = lab.peer(&["bare", "uppercase"]);
     let servers = [
-        Server::start(&lab.peer(&["bare", "uppercase"]))?,
+        Server::start(&bare)?,
+        Server::start(&bare)?,
         Server::start(&lab.peer(&["tokio", "uppercase"]))?,
         Server::start(&lab.reactor(&[("uppercase", "tcp")])?)?,
     ];
-    let turns = NAMES.repeat(steps.len());
-    let turns = compare(title, lab.rounds, &turns, |turn| {
-        let (step, server) = (&steps[turn / NAMES.len()], &servers[turn % NAMES.len()]);
-        Ok(vec![cost(lab, server, step)?])
-    })?;
-    let row = |(step, turns): (&Step, &[Row])| {
-        let [bare, tokio, reactor] = [0, 1, 2].map(|server: usize| turns[server].column(0));
-        let rounds = bare.iter().zip(&tokio).zip(&reactor);
-        let rounds = rounds.map(|((bare, tokio), reactor)| vec![*bare, *tokio, *reactor, reactor / bare]);
-        Row { name: step.name.clone(), rounds: rounds.collect() }
-    };
-    Ok(steps.iter().zip(turns.chunks(NAMES.len())).map(row).collect())
+    let [floor, tokio, reactor] = NAMES;
+    let mut pairs: Vec<_> = steps.iter().map(|_| Pairs::new(&[floor, "the same again", tokio, reactor])).collect();
+    for round in 0..lab.rounds {
+        tell(format_args!("{title}: round {} of {}", round + 1, lab.rounds));
+        for (step, pairs) in steps.iter().zip(&mut pairs) {
+            pairs.round(round % 2 == 0, |index| sample(lab, &servers[index], step))?;
+        }
+    }
+    Ok(steps.iter().zip(pairs).map(|(step, pairs)| row(step, &pairs.rows())).collect())
+}
+
+/// The row of a step, from the rows of its servers.
+fn row(step: &Step, servers: &[Row]) -> Row {
+    let ratio = |row: &Row| row.ratios.iter().map(|ratios| ratios[COST]).collect();
+    let [floor, again, tokio, reactor] = servers else { unreachable!("there are four servers") };
+    let busy = servers.iter().flat_map(|row| row.column(LOAD_BUSY)).collect();
+    let columns: [Vec<f64>; COLUMNS.len()] =
+        [floor.column(COST), tokio.column(COST), reactor.column(COST), ratio(again), ratio(reactor), busy];
+    let runs = columns.iter().map(Vec::len).max().unwrap_or(0);
+    let value = |column: &Vec<f64>, run: usize| column.get(run).copied().unwrap_or(f64::NAN);
+    let pairs = servers.iter().filter_map(|row| row.pairs).reduce(|one, other| Quality {
+        used: one.used.min(other.used),
+        dropped: one.dropped + other.dropped,
+        is_disturbed: one.is_disturbed || other.is_disturbed,
+    });
+    Row {
+        name: step.name.clone(),
+        rounds: (0..runs).map(|run| columns.iter().map(|column| value(column, run)).collect()).collect(),
+        ratios: Vec::new(),
+        pairs,
+    }
+}
+
+/// A run without a cost is repeated if it was disturbed.
+fn sample(lab: &Lab, server: &Server, step: &Step) -> Result<Run> {
+    let run = watched(Cores::Two, || cost(lab, server, step))?;
+    if run.values[COST].is_nan() && run.is_clean() {
+        let why = "a long run had no more requests than a short one: the span is too short";
+        return Failure::because(format!("at {}: {why}", step.name));
+    }
+    Ok(run)
 }
 
 /// Microseconds of processor time per additional request: a run less a short run, so that connecting and closing, equal
-/// in both, cancel out. Their remaining noise is small, since runs are longer for more connections.
-fn cost(lab: &Lab, server: &Server, step: &Step) -> Result<f64> {
+/// in both, cancel out. Their remaining noise is small, since runs are longer for more connections. NaN if the long run
+/// had no more requests.
+fn cost(lab: &Lab, server: &Server, step: &Step) -> Result<Vec<f64>> {
     let (short_time, short) = run(lab, server, SHORT, step)?;
     let (time, found) = run(lab, server, lab.span * (1 + step.connections / 1000), step)?;
     let time = time.saturating_sub(short_time).as_secs_f64();
     let requests = found.requests - short.requests;
-    if time > 0.0 && requests > 0.0 {
-        return Ok(1e6 * time / requests);
-    }
-    let why = "a long run had no more requests than a short one: the span is too short, or the machine is busy";
-    Failure::because(format!("at {}: {why}", step.name))
+    let cost = if time > 0.0 && requests > 0.0 { 1e6 * time / requests } else { f64::NAN };
+    Ok(vec![cost, found.busy])
 }
 
 /// The processor time from the first connection to the close of the last one.

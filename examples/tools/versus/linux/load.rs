@@ -14,6 +14,8 @@ pub(crate) struct Found {
     pub(crate) requests: f64,
     pub(crate) rate: f64,
     pub(crate) errors: f64,
+    /// How busy the client's thread was, in percent of a core.
+    pub(crate) busy: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
 }
@@ -42,6 +44,7 @@ pub(crate) fn load(lab: &Lab, protocol: &str, url: &str, span: Duration, options
         requests: number("/requests")?,
         rate: number("/rate")?,
         errors: number("/errors/total")?,
+        busy: 100.0 * number("/client_busy")?,
         p50_us: number("/latency_us/p50")?,
         p99_us: number("/latency_us/p99")?,
     })

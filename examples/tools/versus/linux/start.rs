@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::lab::Lab;
 use super::server::Server;
-use super::table::{Column, compare, print};
+use super::table::{Column, print, repeat};
 use crate::failure::{Context as _, Failure, Result};
 
 const COLUMNS: [Column; 4] = [
@@ -19,14 +19,14 @@ const COLUMNS: [Column; 4] = [
 pub(crate) fn measure(lab: &Lab) -> Result<()> {
     let size = stripped_bytes(lab)? as f64 / 1024.0;
     let line = lab.reactor(&[("uppercase", "tcp"), ("sum", "tcp"), ("sum", "udp"), ("file", "tcp")])?;
-    let rows = compare("start", lab.rounds, &["reactor, four listeners"], |_| {
+    let row = repeat("start", lab.rounds, "reactor, four listeners", || {
         let since = Instant::now();
         let server = Server::under(&[], &line)?;
         let started = since.elapsed().as_secs_f64() * 1000.0;
         let (resident, private) = (server.resident_bytes()? as f64, server.private_bytes()? as f64);
         Ok(vec![started, resident / 1024.0, private / 1024.0, size])
     })?;
-    print("From exec to ready, and at rest", &COLUMNS, &rows)
+    print("From exec to ready, and at rest", &COLUMNS, &[row])
 }
 
 fn stripped_bytes(lab: &Lab) -> Result<u64> {

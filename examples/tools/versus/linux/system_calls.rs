@@ -33,7 +33,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     for (protocol, options) in cases {
         for (index, (name, line)) in over_tcp(lab, protocol)?.iter().enumerate() {
             if index == rows.len() {
-                rows.push(Row { name: (*name).to_owned(), rounds: vec![Vec::new()] });
+                rows.push(Row::unpaired(name, vec![Vec::new()]));
             }
             rows[index].rounds[0].push(calls_per_request(lab, protocol, line, options)?);
         }
@@ -43,9 +43,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
         let calls = calls_per_request(lab, "sum", line, &["-c", "50", "--pipeline", "4", "--timeout", "1s"])?;
         match rows.iter_mut().find(|row| row.name == *name) {
             Some(row) => row.rounds[0][3] = calls,
-            None => {
-                rows.push(Row { name: (*name).to_owned(), rounds: vec![vec![f64::NAN, f64::NAN, f64::NAN, calls]] })
-            }
+            None => rows.push(Row::unpaired(name, vec![vec![f64::NAN, f64::NAN, f64::NAN, calls]])),
         }
     }
     print("System calls of the server for each request", &COLUMNS, &rows)

@@ -1,16 +1,19 @@
 //! Requests per second, and the cost of each.
 
+use super::foreign::Cores;
 use super::lab::Lab;
 use super::load::load;
+use super::pairs::paired;
 use super::server::Server;
-use super::table::{Column, compare, print};
+use super::table::{Column, print};
 use crate::failure::Result;
 
-const COLUMNS: [Column; 5] = [
+pub(crate) const COLUMNS: [Column; 6] = [
     Column::compared("requests/s", 0),
     Column::compared("CPU µs/request", 2),
     Column::compared("p99 µs", 0),
     Column::plain("server busy %", 0),
+    Column::load(),
     Column::plain("errors", 0),
 ];
 
@@ -77,7 +80,8 @@ pub(crate) fn over_udp(lab: &Lab) -> Result<Vec<Contender>> {
     ])
 }
 
-/// Servers to compare, by name. The first takes part twice: its difference from itself is noise.
+/// Servers to compare, by name. The first is the floor and takes part twice: *the same again* is measured like every
+/// other server, so its ratio is noise.
 pub(crate) fn start(contenders: &[Contender]) -> Result<(Vec<&'static str>, Vec<Server>)> {
     let (first, others) = contenders.split_at(1);
     let again = [("the same again", first[0].1.clone())];
@@ -91,7 +95,7 @@ pub(crate) fn start(contenders: &[Contender]) -> Result<(Vec<&'static str>, Vec<
 
 fn run(lab: &Lab, title: &str, protocol: &str, contenders: &[Contender], options: &[&str]) -> Result<()> {
     let (names, servers) = start(contenders)?;
-    let rows = compare(title, lab.rounds, &names, |index| sample(lab, protocol, &servers[index], options))?;
+    let rows = paired(title, lab.rounds, &names, Cores::Two, |index| sample(lab, protocol, &servers[index], options))?;
     print(title, &COLUMNS, &rows)
 }
 
@@ -101,5 +105,5 @@ pub(crate) fn sample(lab: &Lab, protocol: &str, server: &Server, options: &[&str
     let found = load(lab, protocol, server.url(), lab.span, options)?;
     let used = server.processor_time()?.saturating_sub(before).as_secs_f64();
     let busy = 100.0 * used * found.rate / found.requests;
-    Ok(vec![found.rate, 1e6 * used / found.requests, found.p99_us, busy, found.errors])
+    Ok(vec![found.rate, 1e6 * used / found.requests, found.p99_us, busy, found.busy, found.errors])
 }

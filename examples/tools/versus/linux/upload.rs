@@ -9,13 +9,14 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::sys::resource::UsageWho;
 use serde_json::json;
 
+use super::foreign::{Cores, used};
 use super::lab::Lab;
+use super::pairs::paired;
 use super::server::Server;
-use super::table::{Column, compare, print};
+use super::table::{Column, print};
 use crate::failure::{Context as _, Failure, Result};
 
 const MEBIBYTES: usize = 1024;
@@ -57,7 +58,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
     store(&storers[0].1, &directory)?;
     fs::remove_file(directory.file()).context("nothing was stored")?;
     let title = format!("A file of 1 GiB to memory ({}), the server on both cores", directory.pages());
-    let rows = compare(&title, lab.rounds, &names, |index| {
+    let rows = paired(&title, lab.rounds, &names, Cores::All, |index| {
         let sample = store(&storers[index].1, &directory);
         fs::remove_file(directory.file()).context("nothing was stored")?;
         sample
@@ -67,7 +68,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<()> {
 
 /// Starts a new server for each file: the processor time of an ended child includes all its threads.
 fn store(storer: &Storer, directory: &Directory) -> Result<Vec<f64>> {
-    let before = children_time()?;
+    let before = used(UsageWho::RUSAGE_CHILDREN)?;
     let took = match storer {
         Storer::Peer(line) | Storer::Reactor(line) => {
             let server = Server::under(&[], line)?;
@@ -78,12 +79,12 @@ fn store(storer: &Storer, directory: &Directory) -> Result<Vec<f64>> {
         }
         Storer::Netcat => netcat(&directory.file())?,
     };
-    let used = children_time()?.saturating_sub(before);
+    let spent = used(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(before);
     let stored = fs::metadata(directory.file()).context("nothing was stored")?.len();
     if stored != (MEBIBYTES * CHUNK_BYTES) as u64 {
         return Failure::because(format!("only {stored} bytes were stored"));
     }
-    Ok(vec![MEBIBYTES as f64 / took.as_secs_f64(), used.as_secs_f64() * 1000.0])
+    Ok(vec![MEBIBYTES as f64 / took.as_secs_f64(), spent.as_secs_f64() * 1000.0])
 }
 
 fn netcat(file: &Path) -> Result<Duration> {
@@ -142,11 +143,6 @@ fn send(mut stream: TcpStream, is_named: bool) -> Result<Duration> {
         return Failure::because(format!("the file was not confirmed: {answer:?}"));
     }
     Ok(took)
-}
-
-fn children_time() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot learn the processor time")?;
-    Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds() as u64))
 }
 
 /// A directory in memory, removed when it is dropped.
