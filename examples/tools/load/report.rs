@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_was_busier_than_its_limit_says_that_it_was_the_bottleneck() {
+    fn a_client_busier_than_its_limit_reports_that_it_was_the_bottleneck() {
         assert_eq!(bottleneck(0.9), None);
         let warning = bottleneck(0.97).unwrap_or_default();
         assert!(warning.contains("the load generator was the bottleneck: its core was 97 % busy"), "{warning}");

@@ -113,7 +113,7 @@ mod tests {
                         intr 12345 1 2\n";
 
     #[test]
-    fn idle_time_is_that_of_the_cores_of_the_run() {
+    fn idle_time_counts_the_cores_of_the_run_alone() {
         let idle = |cores, millis| Some(Idle { cores, time: Duration::from_millis(millis) });
         assert_eq!(idle_in(STAT, Cores::Two), idle(2, 4300));
         assert_eq!(idle_in(STAT, Cores::All), idle(3, 9900));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_of_this_process_is_not_foreign_but_idle_cores_are_no_load() {
+    fn neither_a_thread_of_this_process_nor_an_idle_core_is_foreign() {
         let watch = Watch::start(Cores::All).unwrap_or_else(|_| panic!("no /proc/stat"));
         let own = watch.own;
         while watch.since.elapsed() < Duration::from_millis(50) {}

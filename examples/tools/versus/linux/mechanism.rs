@@ -37,7 +37,7 @@ const ACCEPT_MAX: usize = 100;
 /// A server that has not answered after this number of turns never will.
 const PATIENCE: usize = 1000;
 
-/// A server that takes its turn when it is told to.
+/// A server that takes its turn when this program calls it.
 trait Serve {
     /// Handles the events that have happened, without waiting.
     fn turn(&mut self) -> Result<()>;

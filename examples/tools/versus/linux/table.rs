@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_the_median_and_the_spread_of_its_ratios_and_the_dropped_pairs() {
+    fn a_row_has_the_median_and_spread_of_its_ratios_and_the_dropped_pairs() {
         let line = line(&row("a", 50.0, &[1.2, 0.9, 1.1], quality(false)), &COLUMNS, true);
         assert_eq!(line, ["a", "5.0", "1.10 (0.90–1.20)", "50", "3", "2"]);
     }
