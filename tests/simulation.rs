@@ -16,7 +16,8 @@ const SEEDS: Range<u64> = 1..301;
 
 /// Seeds of swarms that found a bug, in the server or in the checks. The bugs are fixed, and as long as the simulation
 /// draws the same random numbers these seeds would find them again.
-const FOUND: [u64; 3] = [1_795_268_845_530_183_237, 1_795_269_440_063_032_047, 1_795_998_426_231_948_012];
+const FOUND: [u64; 4] =
+    [1_795_268_845_530_183_237, 1_795_269_440_063_032_047, 1_795_998_426_231_948_012, 1_796_023_415_101_591_873];
 
 /// How many fresh seeds to play.
 #[derive(Clone, Copy)]

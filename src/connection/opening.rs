@@ -11,7 +11,7 @@ use super::line::Line;
 use super::{Claim, Ended, transitions};
 use crate::attempt::Attempt;
 use crate::kernel::Transport;
-use crate::limits::{CALL_UNITS, UNCONSUMED_BYTES_MAX};
+use crate::limits::{CALL_UNITS, READ_BYTES, UNCONSUMED_BYTES_MAX};
 use crate::notice::Readiness;
 use crate::outbox::Outbox;
 use crate::panics::catch;
@@ -315,7 +315,8 @@ impl<T: Transport> Opening<T> {
 
     /// Reads once, and passes everything received to the opener.
     fn read(&mut self, visit: &mut Visit<'_>) {
-        let most = visit.read_buffer.len().min(visit.budget.bytes());
+        // No more than a conversation reads at a time: what follows the opening goes to the protocol at once.
+        let most = READ_BYTES.min(visit.budget.bytes());
         match self.opened.line.read(&mut visit.read_buffer[..most]) {
             Attempt::Done(0) => self.close(CloseReason::Eof),
             Attempt::Done(count) => {
