@@ -224,6 +224,11 @@ impl<T: Transport> Opening<T> {
         self.opened.line.note_ready(readiness);
     }
 
+    /// Ends it, because its peer is not served: what the opener has sent still arrives.
+    pub(crate) fn refuse(&mut self, reason: &'static str) {
+        self.close(CloseReason::Refused(reason));
+    }
+
     /// Resets the connection. `bug`: a bug for the log.
     pub(crate) fn cut(&mut self, reason: CloseReason, bug: Option<String>) {
         self.opened.line.reset_on_close();
@@ -263,7 +268,10 @@ impl<T: Transport> Opening<T> {
                 State::Sending if self.outbox.is_empty() => return Visited::Complete,
                 State::Connecting | State::Opening if visit.stopping => self.close(CloseReason::Shutdown),
                 // Rule 8: every connection has a deadline, also before it has a protocol.
-                _ if self.until > visit.now => return Visited::Left(Left { status, deadline: self.until }),
+                // What has arrived is read first, in later visits if this one may not: it may complete the opening.
+                _ if self.until > visit.now || status == Status::Again => {
+                    return Visited::Left(Left { status, deadline: self.until });
+                }
                 // Rule 8: a delayed loop must not count against the peer, so the socket is asked once more.
                 _ if !mem::replace(&mut asked, true) => self.opened.line.ask_again(),
                 _ => self.close(CloseReason::OpeningTimeout),

@@ -158,10 +158,15 @@ impl<K: Kernel> Reactor<K> {
         let now = visit.now;
         xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = opening.pending_bytes();
+        let (received, sent) = (visit.stats.received_bytes, visit.stats.sent_bytes);
         let visited = opening.drive(&mut visit);
+        let moved = (visit.stats.received_bytes - received, visit.stats.sent_bytes - sent);
         let errand = visit.errand.take();
         let pending_after = opening.pending_bytes();
         self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
+        if self.ledger.is_counting() {
+            self.ledger.add(key, moved.0, moved.1);
+        }
         match visited {
             Visited::Left(left @ Left { status, deadline }) => {
                 xray::record(move || super::recording::left(status, pending_after, deadline, now));
@@ -198,13 +203,10 @@ impl<K: Kernel> Reactor<K> {
             }
             Err(NotServed { reason, bug }) => {
                 if let Owner::Opening(opening) = &mut self.slots[key as usize].owner {
-                    let is_bug = bug.is_some();
-                    let closed = if is_bug {
-                        CloseReason::Bug("panicked for a new connection")
-                    } else {
-                        CloseReason::Refused(reason)
-                    };
-                    opening.cut(closed, bug);
+                    match bug {
+                        Some(bug) => opening.cut(CloseReason::Bug("panicked for a new connection"), Some(bug)),
+                        None => opening.refuse(reason),
+                    }
                 }
                 self.queue_ended(key);
             }
