@@ -202,9 +202,13 @@ impl Client {
                 // The writer may wait for a server that has given up.
                 let _ = self.stream.shutdown(Shutdown::Both);
             }
-            // If it could not write all, the answers show it.
-            let _ = writer.join();
-            verdict
+            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            verdict?;
+            // All answers may arrive from a server that has closed without reading the rest.
+            written.map_err(|error| {
+                let got = format!("the answers, and then, while it sent the rest, {}", in_words(&error));
+                Miss::new(&self.sent, got, "the answers, and a server that takes all that is sent")
+            })
         })
     }
 
