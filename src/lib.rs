@@ -47,7 +47,8 @@
 //!
 //! # Reading the source
 //!
-//! Dependencies run in one direction: loop → connection → protocol. In this order each file needs only files before it:
+//! Dependencies run in one direction: loop → connection → protocol. In this order each file needs little beyond the
+//! files before it:
 //!
 //! 1. `attempt.rs`: the one place that handles `EAGAIN` and `EINTR`. `outbox.rs`: the output that waits to be sent.
 //! 2. [`protocol`]: the plug-in interface, with what a protocol receives in `protocol/context.rs` and what it decides in
@@ -55,7 +56,7 @@
 //! 3. `budget.rs`: how much a visit and a turn may do. `visit.rs`: what the loop lends to a driver during a visit.
 //!    `connection/line.rs`: the socket half of a connection; `connection/conversation.rs`: the protocol half;
 //!    `connection.rs` drives both, by the rules of waiting, back-pressure, deadlines and closing.
-//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, the loop. These first four steps are the whole path of a byte.
+//! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, the loop. These first four steps are the path of a byte.
 //! 5. `datagram.rs` and `protocol/datagram.rs` for UDP, `bulk.rs` for uploads, [`framing`] for messages in a stream.
 //! 6. [`kernel`]: the interface to the operating system. It is generic, so that a simulation can replace it.
 //! 7. [`limits`]: every limit. [`config`] and `command.rs`: from JSON to a running server.

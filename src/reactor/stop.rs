@@ -104,6 +104,7 @@ impl<K: Kernel> Reactor<K> {
                 mailbox.cut();
             }
             if let Owner::Opening(opening) = &mut slot.owner {
+                xray::about(token, || What::Visit);
                 opening.cut(CloseReason::Shutdown, None);
             }
             if let Owner::Connection(connection) = &mut slot.owner {

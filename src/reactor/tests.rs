@@ -163,6 +163,21 @@ fn a_refused_peer_is_counted_the_same_with_and_without_an_opening() {
     assert_eq!(counts(Some(OPENS)), counts(None));
 }
 
+#[test]
+fn what_an_opening_has_sent_arrives_at_a_peer_that_is_then_refused() {
+    let mut reactor = server(r#"{ "max_connections_per_ip": 1 }"#);
+    reactor.endpoints[0].opens = Some(OPENS);
+    let [_first, mut refused] = [0, 1].map(|_| {
+        let mut peer = connect(&reactor);
+        peer.write_all(b"from 127.0.0.1:80\n").expect("a connection");
+        peer
+    });
+    turn_until(&mut reactor, |reactor| stats(reactor).refused.total() == 1);
+    let mut heard = String::new();
+    refused.read_to_string(&mut heard).expect("a FIN and no reset");
+    assert_eq!(heard, "welcome\n");
+}
+
 /// Puts a socket into the server that connects to `to`.
 fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
     let stream = Stream::connecting(to).expect("a socket");

@@ -9,7 +9,7 @@
 //!
 //! Prevented by rule 7 of `docs/design.md`: send FIN, then discard input until the peer's FIN. A close with unread
 //! input makes the kernel send a reset and drop its unsent output (RFC 1122, 4.2.2.13). Done right in
-//! `src/connection.rs`, `finish_writing` and `Phase::Lingering`.
+//! `src/connection/phase.rs`, `finish_writing` and `Phase::Lingering`.
 
 use std::io::{Read, Result};
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 7 of `docs/design.md`: a hard error ends one connection, and nothing else. Done right in
-//! `src/connection.rs`, `fail`: the error becomes the reason of this close, and no function of the loop returns it.
+//! `src/connection/phase.rs`, `fail`: the error becomes the reason of this close, and no function of the loop returns it.
 
 use std::io::Result;
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 7 of `docs/design.md`: the peer's FIN ends its input, after everything before it, but not the
-//! connection. Done right in `src/connection.rs`: an event is only a reason to read, and `announce_eof` comes when
+//! connection. Done right in `src/connection/conversation.rs`: an event is only a reason to read, and `announce_eof` comes when
 //! `read(2)` has returned 0.
 
 use std::io::Result;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 6 of `docs/design.md`, *everything has a bound*: a full outbox stops delivery and reading, and
-//! TCP's flow control then stops the peer. Done right in `src/connection.rs`, `is_full` in `converse`; the bound is
+//! TCP's flow control then stops the peer. Done right in `src/connection/held.rs`, `is_full`, which `converse` asks; the bound is
 //! `max_pending_output`.
 
 use std::io::{Read, Result};

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Prevented by rule 7 of `docs/design.md`: after the peer's FIN pending output is sent, then our FIN. Done right in
-//! `src/connection.rs`, `announce_eof` and `finish_writing`; `Phase::Flushing` is the time between the two FINs.
+//! `src/connection/phase.rs`, `finish_writing`, after `announce_eof` of `conversation.rs`; `Phase::Flushing` is the time between the two FINs.
 
 use std::io::{Read, Result, Write};
 

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Prevented by the contract of a protocol (`docs/protocols.md`: *how TCP cuts the stream does not matter*): it gets
-//! all bytes that it has not consumed, and returns how many of them were a message. Done right in `src/connection.rs`,
-//! `deliver` and `keep`, and in `src/protocol/sum.rs`.
+//! all bytes that it has not consumed, and returns how many of them were a message. Done right in
+//! `src/connection/conversation.rs`, `deliver` and `keep`, and in `src/protocol/sum.rs`.
 
 use std::io::{Read, Result};
 

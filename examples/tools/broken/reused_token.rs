@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 4 of `docs/design.md`, *tokens carry a generation*: the result of a job names a slot and its
-//! owner, and is dropped if the slot has another owner by now. Done right in `src/reactor.rs`, `note_done`.
+//! owner, and is dropped if the slot has another owner by now. Done right in `src/reactor/errands.rs`, `note_done`.
 
 use std::io::{Read, Result};
 use std::sync::mpsc::{Sender, channel};

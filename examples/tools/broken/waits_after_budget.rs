@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Prevented by rule 1 of `docs/design.md`, *waiting is a claim*: the connection that has used up its budget goes back into
-//! the ready queue. Done right in `src/connection.rs`, `Status::Again`, and in `src/reactor.rs`, `queue_spent`.
+//! the ready queue. Done right in `src/connection.rs`, `Status::Again`, and in `src/reactor/errands.rs`, `settle`.
 
 use std::io::{Read, Result};
 

@@ -7,7 +7,7 @@
 //! echo hello | nc -N 127.0.0.1 8000                                     # no answer while the first one is connected
 //! ```
 //!
-//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*. Done right in `src/connection.rs`,
+//! Prevented by rule 10 of `docs/design.md`, *nothing waits on the loop's thread*. Done right in `src/connection/line.rs`,
 //! `flush`: after `WouldBlock` the rest stays in the outbox, and the loop turns to other connections.
 
 use std::io::{Read, Result, Write};
