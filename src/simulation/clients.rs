@@ -197,7 +197,10 @@ impl Client {
                     .any(|act| matches!(act, Act::Await(_) | Act::End));
                 waits && self.received.len() < expected.len()
             }
-            Expectation::Time => self.received.is_empty(),
+            Expectation::Time => {
+                let acts = &self.plan.acts[self.act.min(self.plan.acts.len())..];
+                acts.iter().any(|act| matches!(act, Act::Await(count) if self.received.len() < *count))
+            }
             Expectation::Anything => false,
         }
     }
