@@ -8,31 +8,15 @@ use super::Reactor;
 use super::open::Before;
 use crate::config::Config;
 use crate::connection::opening::{Opener, Opens, Progress};
-use crate::connection::tests::opening::{OPENS, SPEAKS, TIMEOUT};
+use crate::connection::tests::opening::{OPENS, SPEAKS, TIMEOUT, Who};
 use crate::kernel::Stream;
 use crate::outbox::Outbox;
-use crate::protocol::{CloseReason, Context, Refusal, Reply, Step, StreamProtocol, Within};
+use crate::protocol::{CloseReason, Refusal};
 use crate::registry::Registry;
 use crate::stats::Stats;
 
 /// The time that a test waits for an event at most.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(10));
-
-/// Sends the peer's address, and then echoes.
-struct Who;
-
-impl StreamProtocol for Who {
-    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
-        let peer = format!("{}\n", cx.peer());
-        cx.out.extend_from_slice(peer.as_bytes());
-        Ok(Step::wait(Within::Nothing))
-    }
-
-    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
-        cx.out.extend_from_slice(input);
-        Ok(Step::again(input.len()))
-    }
-}
 
 /// Binds a server whose connections open with a line that names the peer's address.
 fn server(limits: &str) -> Reactor {

@@ -275,6 +275,7 @@ mod tests {
             work(processor.since);
             processor.busy().unwrap_or_else(|_| panic!("no clock"))
         };
+        // Sleeping is the subject here, and not a way to wait for something.
         let sleeping = busy(|_| std::thread::sleep(Duration::from_millis(50)));
         let working = busy(|since| while since.elapsed() < Duration::from_millis(50) {});
         assert!(sleeping < 0.1 && working > 2.0 * sleeping, "{sleeping} {working}");

@@ -66,7 +66,7 @@ impl Opener for Handshake {
 }
 
 /// Sends the peer's address, and then what the peer sends.
-struct Who;
+pub(crate) struct Who;
 
 impl StreamProtocol for Who {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
