@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::address::Transport;
 use crate::config::ListenerConfig;
@@ -11,6 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::errno;
 use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
+use crate::messages::{Alarm, Exchange};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
 use crate::registry::Registry;
 
@@ -81,6 +83,8 @@ pub(crate) struct Bound<K: Kernel> {
     pub(crate) address: SocketAddr,
     /// Makes the protocols of TCP connections; `None` for UDP.
     pub(crate) service: Option<Acceptor>,
+    /// The messages between its connections.
+    pub(crate) exchange: Arc<Exchange>,
 }
 
 /// The socket of a listener.
@@ -98,8 +102,13 @@ pub(crate) fn bind<K: Kernel>(
     registry: &Registry,
     endpoints: &[Endpoint],
     token: Token,
+    alarm: &Arc<Alarm>,
 ) -> Result<Bound<K>, BindError> {
-    let setup = Setup::new(&config.name, kernel.disk());
+    let exchange = Arc::new(match config.listen.transport {
+        Transport::Tcp => Exchange::new(Arc::clone(alarm), config.limits.max_pending_output),
+        Transport::Udp => Exchange::ended(),
+    });
+    let setup = Setup::with_exchange(&config.name, kernel.disk(), Arc::clone(&exchange));
     let unopened = |error| unopened(config, error);
     let protocol = registry.find(&config.protocol);
     let unknown =
@@ -112,7 +121,7 @@ pub(crate) fn bind<K: Kernel>(
                 let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
                 kernel.listen(address, &options, token)
             })?;
-            Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service) })
+            Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service), exchange })
         }
         Transport::Udp => {
             let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
@@ -120,7 +129,7 @@ pub(crate) fn bind<K: Kernel>(
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)
             })?;
-            Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None })
+            Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None, exchange })
         }
     }
 }

@@ -29,6 +29,7 @@ mod expiry;
 mod held;
 mod invariants;
 pub(crate) mod layer;
+mod letters;
 mod line;
 pub(crate) mod opening;
 mod pace;
@@ -40,9 +41,9 @@ mod taking;
 mod transitions;
 mod why;
 
-use self::expiry::Expired;
 use self::held::Held;
 pub(crate) use self::invariants::Claim;
+pub(crate) use self::letters::Took;
 use self::line::Line;
 use self::opening::Opened;
 use self::pace::Pace;
@@ -193,9 +194,9 @@ impl<T: Transport> Connection<T> {
             if !self.is_due(next, visit, status) {
                 break Left { status, deadline: next.0 };
             }
-            // A timer blames no peer, so the socket need not be asked. A stop may come before the timer is due.
-            let timer_fires = next.1 == Expired::Timer && next.0 <= visit.now;
-            if asked || timer_fires {
+            // A timer or a message blames no peer, so the socket need not be asked. A stop may come before they are due.
+            let blames_no_peer = next.1.blames_no_peer() && next.0 <= visit.now;
+            if asked || blames_no_peer {
                 self.expire(next, visit);
             } else {
                 // Rule 8: a delayed loop must not count against the peer, so the socket is asked once more.

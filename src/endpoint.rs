@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut, Index, IndexMut};
+use std::sync::Arc;
 
 use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
@@ -14,6 +15,7 @@ use crate::connection::opening::Opens;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
+use crate::messages::{Exchange, Sender};
 use crate::peer::Peer;
 use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
@@ -51,9 +53,14 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Makes the endpoint of a bound listener. `service`: `None` for UDP.
-    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
+    pub(crate) fn new(
+        config: &ListenerConfig,
+        address: SocketAddr,
+        service: Option<Acceptor>,
+        exchange: Arc<Exchange>,
+    ) -> Self {
         Self {
-            site: Site { name: config.name.clone(), address },
+            site: Site { name: config.name.clone(), address, exchange },
             protocol: config.protocol.clone(),
             transport: config.listen.transport,
             family: config.listen.family,
@@ -97,6 +104,12 @@ impl Endpoint {
     #[must_use]
     pub fn url(&self) -> String {
         addresses::url(self.transport, self.family, self.site.address)
+    }
+
+    /// Returns a sender of messages to the connections of the listener, for other threads. Over UDP every message is refused.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.site.exchange))
     }
 
     /// The counters so far.
@@ -163,6 +176,13 @@ impl IndexMut<u16> for Endpoints {
     }
 }
 
+/// Other threads may hold senders: from now on these return that the listener has ended.
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.site.exchange.end();
+    }
+}
+
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("name", &self.site.name).field("url", &self.url()).finish_non_exhaustive()
@@ -198,6 +218,9 @@ impl fmt::Display for Endpoint {
                 stats.refused,
             ),
         }?;
+        if stats.messages + stats.undelivered.total() > 0 {
+            write!(f, ", messages {}, undelivered {}", stats.messages, stats.undelivered)?;
+        }
         match stats.slow_turns {
             0 => Ok(()),
             count => write!(f, ", slow turns {count}"),

@@ -117,6 +117,12 @@ pub trait Kernel {
     /// The job was dropped: the queue is full, or no worker can be started.
     fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker>;
 
+    /// Returns a function that makes [`wait`](Self::wait) return, for other threads. A kernel whose turns a test drives needs
+    /// none.
+    fn waker(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| ())
+    }
+
     /// The disk.
     fn disk(&self) -> Arc<dyn Disk>;
 

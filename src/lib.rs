@@ -95,6 +95,7 @@ pub mod limits;
 mod listener;
 mod log_limit;
 mod log_writer;
+mod messages;
 mod notice;
 mod outbox;
 mod panics;

@@ -210,6 +210,35 @@ pub(crate) const LOG_CHUNK_BYTES_MAX: usize = 512;
 /// Time that the log's thread waits before retrying a full non-blocking stderr.
 pub(crate) const LOG_RETRY: Duration = Duration::from_millis(10);
 
+/// Messages of one listener that the loop has not delivered yet: some turns of a busy server, and a bound for a sender in
+/// another thread that is faster than the loop.
+pub(crate) const MESSAGES_MAX: usize = 65_536;
+
+/// Bytes of all messages of one listener, from their sending until they reach a protocol or an output.
+pub(crate) const MESSAGES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Messages of one connection that the loop has not delivered yet, so that a loud one leaves room for the others.
+pub(crate) const MESSAGES_PER_SENDER_MAX: u16 = 1024;
+
+/// Units of handing a message to a connection: finding it, and queueing its slot.
+pub(crate) const MESSAGE_UNITS: u32 = 256;
+
+/// Groups of one listener.
+pub(crate) const GROUPS_MAX: usize = 65_536;
+
+/// Groups that one connection may be in. They are searched one by one.
+pub(crate) const GROUPS_PER_CONNECTION_MAX: usize = 64;
+
+/// Bytes of the name of a group.
+pub(crate) const GROUP_NAME_BYTES_MAX: usize = 255;
+
+/// The shortest interval between two ticks of a service: ticks of a shorter one would take the loop's time from the
+/// connections.
+pub(crate) const TICK_MIN: Duration = Duration::from_millis(1);
+
+/// The longest interval between two ticks of a service: no clock overflows.
+pub(crate) const TICK_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Records that the X-ray of a loop keeps, 40 bytes each: a second of a busy server, an hour of a quiet one.
 pub(crate) const XRAY_RECORDS_MAX: usize = 65_536;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::job::Outcome;
 use crate::panics::Panicked;
-use crate::token::Token;
+use crate::token::{ConnectionId, Token};
 
 /// A thing that happened while the loop waited.
 #[derive(Debug)]
@@ -57,4 +57,6 @@ pub enum Command {
     Terminate,
     /// Log the counters.
     Report,
+    /// Close this connection: see [`Handle::close`](crate::Handle::close).
+    Close(ConnectionId),
 }

@@ -17,9 +17,11 @@
 
 mod context;
 mod datagram;
+mod ending;
 pub mod file;
 pub mod greeting;
 mod job;
+mod messages;
 mod service;
 mod step;
 pub mod sum;
@@ -27,22 +29,21 @@ pub mod time;
 pub mod uppercase;
 
 use std::any::Any;
-use std::borrow::Cow;
-use std::fmt;
-use std::io;
 
 pub use self::context::Context;
 pub(crate) use self::context::{Ends, Place, Site};
 pub use self::datagram::{DatagramProtocol, Dropped};
+pub use self::ending::{CloseReason, ProtocolError};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
+pub(crate) use self::service::Tick;
 pub use self::service::{
     Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
 };
 pub use self::step::{Reply, Step, Within};
 pub(crate) use self::step::{Then, Timer};
-use crate::framing::TooLong;
 pub use crate::job::Job;
+pub use crate::messages::{Message, NotSent, Sender, WhenFull};
 pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
 pub use crate::token::ConnectionId;
@@ -175,6 +176,11 @@ pub enum Event {
     /// The time that was set with [`Step::until`] has been reached. Input that [`StreamProtocol::on_bytes`] has not been passed
     /// yet is delivered next, even if the protocol waits for more bytes.
     Timer,
+    /// Another connection of the listener or another thread has sent a message: see [`Context::post`] and [`Sender::post`].
+    /// Messages of one sender come in the order in which they were sent.
+    Message(Message),
+    /// That many messages to groups did not reach this connection, because its output had no room: see [`WhenFull::Skip`].
+    Missed(u64),
     /// Less than `max_pending_output` is pending: there is room for the output that [`Step::more`] announced.
     Room,
     /// No worker takes the job, or the bytes of a [`Step::bulk`]: no thread can be started, or too many jobs of the listener
@@ -183,118 +189,6 @@ pub enum Event {
     /// The driver is about to close the connection gracefully, because a deadline expired or the server is stopping: the
     /// last chance to append output.
     Closing,
-}
-
-/// An error that ends its connection: `reply` is sent, then the connection is closed gracefully.
-///
-/// ```
-/// let error = reactor::protocol::ProtocolError::new("too long", "error: the line is longer than 80 bytes\n");
-/// assert_eq!(error.to_string(), "too long");
-/// ```
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ProtocolError {
-    /// The name of the counter: a few words, the same whatever the peer sent.
-    pub reason: &'static str,
-    /// The bytes that the peer is sent, without any addition.
-    pub reply: Cow<'static, str>,
-}
-
-impl ProtocolError {
-    /// Creates an error that is counted as `reason` and sends the peer `reply`.
-    pub fn new(reason: &'static str, reply: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, reply: reply.into() }
-    }
-}
-
-/// Refuses a message that is too long as `long message`, with a line that tells the peer the limit.
-impl From<TooLong> for ProtocolError {
-    fn from(error: TooLong) -> Self {
-        Self::new("long message", format!("error: {error}\n"))
-    }
-}
-
-/// Shows the reason only: the reply may be long, and may quote what the peer sent.
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason)
-    }
-}
-
-impl std::error::Error for ProtocolError {}
-
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The peer sent its FIN, and everything before it was answered.
-    Eof,
-    /// The protocol returned [`Step::finish`].
-    Finished,
-    /// What the peer sent was refused, by a [`ProtocolError`] or for its length. The text is the name of the counter.
-    Refused(&'static str),
-    /// The protocol or its job panicked, or broke a rule of [`StreamProtocol`]. The text says which.
-    Bug(&'static str),
-    /// No worker took a job: no thread could be started, or too many jobs of the listener waited.
-    NoWorker,
-    /// Nothing was received, no job finished and no output drained for `idle_timeout`.
-    Idle,
-    /// A request took longer than `request_timeout`.
-    RequestTimeout,
-    /// A header or a handshake before the protocol took too long.
-    OpeningTimeout,
-    /// The connection was older than `lifetime`.
-    Lifetime,
-    /// The peer acknowledged none of our output for `write_timeout`, or too little for `min_send_rate`.
-    WriteTimeout,
-    /// All connections together had more output pending than `max_pending_output_total`, and this one's peer had read the
-    /// smallest part of its output.
-    OutputTotal,
-    /// The server was stopping.
-    Shutdown,
-    /// The socket failed, most often because the peer reset the connection.
-    Transport(io::ErrorKind),
-}
-
-impl CloseReason {
-    /// Returns the name of the counter.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Eof => "eof",
-            Self::Finished => "finished",
-            Self::Refused(reason) => reason,
-            Self::Bug(_) => "bug",
-            Self::NoWorker => "no worker",
-            Self::Idle => "idle",
-            Self::RequestTimeout => "request timeout",
-            Self::OpeningTimeout => "opening timeout",
-            Self::Lifetime => "lifetime",
-            Self::WriteTimeout => "write timeout",
-            Self::OutputTotal => "max_pending_output_total",
-            Self::Shutdown => "shutdown",
-            Self::Transport(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => "reset",
-            Self::Transport(_) => "socket error",
-        }
-    }
-
-    /// Returns the name, or for a bug the text that says which.
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Bug(what) => what,
-            _ => self.name(),
-        }
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bug(what) => write!(f, "bug: {what}"),
-            Self::Transport(kind) => write!(f, "{kind}"),
-            _ => f.write_str(self.name()),
-        }
-    }
 }
 
 #[cfg(test)]

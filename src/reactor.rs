@@ -8,10 +8,12 @@
 //!   │ ├ note_done          reactor/errands.rs  the result of a job
 //!   │ ├ obey               reactor/stop.rs     a signal, or a call of a `Handle`
 //!   │ ├ relieve            reactor/relief.rs   too much output is pending: resets the slowest readers
-//!   │ └ expire_stop        reactor/stop.rs     a graceful stop has taken too long: resets all connections
+//!   │ ├ expire_stop        reactor/stop.rs     a graceful stop has taken too long: resets all connections
+//!   │ └ deliver            reactor/deliver.rs  messages to connections that have been sent some
 //!   ├ run_ready            reactor.rs          visits ready slots by budget; the rest waits for the next turn
 //!   │ ├ drive_door         reactor.rs          a listener or a UDP socket
 //!   │ │ ├ drive_listener   reactor/accept.rs   accepts; `take_in` (reactor/open.rs) makes connections
+//!   │ │ ├ tick             reactor/tick.rs     calls a service that asked to be called regularly
 //!   │ │ └ drive_mailbox    reactor.rs          calls `Mailbox::drive` (datagram.rs)
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
@@ -22,6 +24,7 @@
 #![warn(clippy::missing_docs_in_private_items)]
 
 mod accept;
+mod deliver;
 mod errands;
 mod invariants;
 mod kept;
@@ -37,8 +40,10 @@ mod slots;
 mod slow;
 mod start;
 mod stop;
+mod tick;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
@@ -54,6 +59,7 @@ use crate::budget::Class;
 use crate::deadlines::Deadlines;
 use crate::endpoint::Endpoints;
 use crate::kernel::{Kernel, Mio, Notice};
+use crate::messages::Alarm;
 use crate::protocol::{ConnectionId, Place};
 use crate::time::Time;
 use crate::visit::{Left, Lent, Moment, Mood, Visit};
@@ -83,6 +89,8 @@ pub struct Reactor<K: Kernel = Mio> {
     deadlines: Deadlines,
     /// Events, results and commands that the last wait returned; empty between turns.
     notices: Vec<Notice>,
+    /// Whether an exchange has messages to deliver.
+    alarm: Arc<Alarm>,
     /// Resources of all connections together, with their limits.
     totals: Totals,
     /// The state of a stop.
@@ -138,7 +146,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Polls, and begins the turn with the time at which the poll returned.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let until_deadline = if self.queues.are_empty() {
+        let until_deadline = if self.queues.are_empty() && !self.alarm.is_rung() {
             let now = self.time();
             self.end_turn(now);
             let next = self.next_deadline();
@@ -210,6 +218,9 @@ impl<K: Kernel> Reactor<K> {
         }
         self.relieve();
         self.expire_stop();
+        if self.alarm.is_rung() {
+            self.deliver();
+        }
     }
 
     /// Visits ready slots as long as the turn has time.
@@ -241,7 +252,10 @@ impl<K: Kernel> Reactor<K> {
         slot.queued = false;
         self.lent.budget.begin_visit(Class::Door, slot.endpoint);
         match slot.owner {
-            Owner::Listener(_) => self.drive_listener(key),
+            Owner::Listener(_) => {
+                self.drive_listener(key);
+                self.tick(key);
+            }
             Owner::Mailbox(_) => self.drive_mailbox(key),
             Owner::Opening(_) | Owner::Connection(_) | Owner::Remains(_) => {}
         }

@@ -95,6 +95,11 @@ pub struct Stats {
     pub receive_errors: u64,
     /// Times that accepting was paused, by reason.
     pub paused: Tally,
+    /// Messages that were handed to connections: one for each receiver.
+    pub messages: u64,
+    /// Messages that a connection was not handed, by reason: `no room` if it was skipped, `slow consumer` if it was reset for
+    /// it, `gone` if it ended while the message was under way.
+    pub undelivered: Tally,
     /// Turns of the loop that took longer than `slow_turn` and served this listener.
     pub slow_turns: u64,
 }

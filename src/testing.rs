@@ -3,7 +3,8 @@
 //! The peer is behind a model of an edge-triggered kernel that is stricter than any real one: it wakes the driver only for a
 //! direction whose last call returned `WouldBlock`. A driver that waits too early panics at once with *lost wake-up*.
 //!
-//! - [`converse`] plays one [`Script`] and returns the [`Transcript`];
+//! - [`converse`] plays one [`Script`] and returns the [`Transcript`]; [`converse_all`] plays several at once, for connections
+//!   that send each other messages;
 //! - [`same_for_every_split`] splits the input at every place, because the split by TCP must not matter; [`every_split`] is
 //!   for a test that checks more;
 //! - [`every_fault`] injects every [`Fault`] at every call of the socket;
@@ -29,6 +30,7 @@
 //! assert_eq!(same_for_every_split(|| Next, b"HAL").sent, b"IBM");
 //! ```
 
+mod company;
 mod conversation;
 mod every;
 mod memory_disk;
@@ -38,7 +40,8 @@ mod wire;
 
 use std::time::Instant;
 
-pub use self::conversation::{Transcript, converse};
+pub use self::company::{converse, converse_all};
+pub use self::conversation::Transcript;
 pub use self::every::{every_fault, every_split, same_for_every_split};
 pub use self::memory_disk::{Links, MemoryDisk, Operation};
 pub use self::script::Script;

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct Time(u64);
 
 impl Time {
+    /// When the loop was created.
+    pub(crate) const ORIGIN: Self = Self(0);
+
     /// Later than every other time.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 

@@ -16,6 +16,8 @@ pub(super) enum Expired {
     Quiet,
     /// The timer of the protocol.
     Timer,
+    /// A message waits for the protocol, or for the output.
+    Message,
     /// A limit after which the connection is closed gracefully.
     Close(CloseReason),
     /// The time of a peer that has output pending: to look at its acknowledgements, or to reset it.
@@ -30,6 +32,7 @@ impl Expired {
         match self {
             Self::Quiet => "quiet",
             Self::Timer => "timer",
+            Self::Message => "message",
             Self::Close(reason) => reason.name(),
             Self::Write => "write timeout",
             Self::Linger => "linger timeout",
@@ -38,7 +41,12 @@ impl Expired {
 
     /// Whether the deadline is an event for the protocol, after which the connection goes on.
     pub(super) fn is_event(self) -> bool {
-        matches!(self, Self::Quiet | Self::Timer)
+        matches!(self, Self::Quiet | Self::Timer | Self::Message)
+    }
+
+    /// Whether it is due whatever the peer has sent meanwhile.
+    pub(super) fn blames_no_peer(self) -> bool {
+        matches!(self, Self::Timer | Self::Message)
     }
 }
 
@@ -74,6 +82,9 @@ impl<T: Transport> Connection<T> {
                 } else if !self.job_out {
                     consider(self.active.after(limits.idle_timeout), Expired::Close(CloseReason::Idle));
                 }
+                if let (None, Some(held)) = (phase, &self.held) {
+                    consider(held.asked_to_close, Expired::Close(CloseReason::Asked));
+                }
                 if let (None, Some(held), false) = (phase, &self.held, pending.full) {
                     if self.within == Within::Request {
                         let request = held.request.after_limit(limits.request_timeout);
@@ -81,6 +92,7 @@ impl<T: Transport> Connection<T> {
                     }
                     consider(held.quiet, Expired::Quiet);
                     consider(held.timer, Expired::Timer);
+                    consider(held.letters_due(), Expired::Message);
                 }
                 next
             }
@@ -91,7 +103,8 @@ impl<T: Transport> Connection<T> {
     /// up, more input may be there: that is not silence.
     pub(super) fn is_due(&self, (at, expired): (Time, Expired), visit: &Visit<'_>, status: Status) -> bool {
         let spent = status == Status::Again;
-        (at <= visit.now && !(spent && matches!(expired, Expired::Quiet))) || (self.may_shut_down(visit) && !spent)
+        (at <= visit.now && !(spent && matches!(expired, Expired::Quiet | Expired::Message)))
+            || (self.may_shut_down(visit) && !spent)
     }
 
     /// Whether the server is stopping and the connection is between requests.
@@ -107,7 +120,9 @@ impl<T: Transport> Connection<T> {
         if expired == Expired::Write && !self.is_stuck(visit) {
             return;
         }
-        xray::record(|| What::Expired(expired.name()));
+        if expired != Expired::Message {
+            xray::record(|| What::Expired(expired.name()));
+        }
         if !expired.is_event() {
             log::debug!("{}: deadline expired: {}", self.peer(), self.why_until(visit));
         }
@@ -119,6 +134,7 @@ impl<T: Transport> Connection<T> {
                 self.held().timer = Time::NEVER;
                 self.notify(Event::Timer, visit);
             }
+            Expired::Message => self.open_letters(visit),
             Expired::Close(reason) => self.close_gracefully(reason, Event::Closing, visit),
             Expired::Write => {
                 self.line.reset_on_close();

@@ -6,6 +6,7 @@ use std::mem;
 
 use super::Connection;
 use super::layer::Layered;
+use super::letters::Letters;
 use super::phase::Phase;
 use super::taking::Taking;
 use crate::kernel::Transport;
@@ -42,6 +43,10 @@ pub(super) struct Held {
     pub(super) layered: Option<Box<Layered>>,
     /// What must be dropped on a worker after the connection has closed.
     pub(super) remains: Option<Box<dyn Any + Send>>,
+    /// Messages of other connections and threads.
+    pub(super) letters: Option<Box<Letters>>,
+    /// When [`Handle::close`](crate::Handle::close) asked to close the connection.
+    pub(super) asked_to_close: Time,
     /// A bug for the log, written when the connection closes.
     pub(super) bug: Option<Box<str>>,
 }
@@ -61,12 +66,20 @@ impl Held {
         phase: None,
         layered: None,
         remains: None,
+        letters: None,
+        asked_to_close: Time::NEVER,
         bug: None,
     };
 
+    /// Returns since when a letter is due: [`Time::NEVER`] if there is none, and otherwise at once.
+    pub(super) fn letters_due(&self) -> Time {
+        if self.letters.is_some() { Time::ORIGIN } else { Time::NEVER }
+    }
+
     /// Whether the connection is idle, so that this state can be freed.
     pub(super) fn is_nothing(&self) -> bool {
-        let waits = [self.request, self.quiet, self.timer, self.lifetime].iter().any(|at| *at != Time::NEVER);
+        let times = [self.request, self.quiet, self.timer, self.lifetime, self.asked_to_close];
+        let waits = self.letters.is_some() || times.iter().any(|at| *at != Time::NEVER);
         let holds_nothing = self.input.is_empty() && self.outbox.is_empty() && self.phase.is_none();
         !waits && holds_nothing && self.layered.is_none() && self.remains.is_none() && self.bug.is_none()
     }
@@ -106,22 +119,26 @@ impl<T: Transport> Connection<T> {
         self.held.as_ref().map_or(&[], |held| &held.input)
     }
 
-    /// Returns the number of bytes pending between visits.
+    /// Returns the number of bytes pending between visits, those of messages to groups included.
     pub(crate) fn pending_bytes(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.outbox.len())
+        self.held
+            .as_ref()
+            .map_or(0, |held| held.outbox.len() + held.letters.as_ref().map_or(0, |letters| letters.cast_bytes))
     }
 
     /// Begins a visit: moves pending output to the front of the loop's outbox.
     pub(super) fn unstow(&mut self, visit: &mut Visit<'_>) {
         debug_assert!(visit.outbox.is_empty(), "output of another connection");
         visit.written = 0;
-        if let Some(held) = &mut self.held
-            && !held.outbox.is_empty()
-        {
+        let Some(held) = &mut self.held else { return };
+        if !held.outbox.is_empty() {
             mem::swap(&mut held.outbox, visit.outbox);
             if self.line.is_writable() {
                 held.blocked = Time::NEVER;
             }
+        }
+        if held.letters.is_some() {
+            self.open_letters(visit);
         }
     }
 
@@ -224,7 +241,7 @@ impl<T: Transport> Connection<T> {
     /// Returns the rate in bytes per second at which the peer acknowledges pending output, and since when output is pending.
     /// `None` if nothing is pending, or not long enough.
     pub(crate) fn reading(&mut self, limits: &Limits, now: Time) -> Option<(u64, Time)> {
-        if self.pending_bytes() == 0 {
+        if self.held.as_ref().is_none_or(|held| held.outbox.is_empty()) {
             return None;
         }
         let unacknowledged = self.line.unacknowledged();
@@ -255,6 +272,13 @@ impl<T: Transport> Connection<T> {
     /// Keeps a bug for the log: the first one, because it may have caused the others.
     pub(super) fn hold_bug(&mut self, bug: String) {
         self.held().bug.get_or_insert_with(|| bug.into());
+    }
+
+    /// Makes the next visit close the connection gracefully, once a job or an upload has ended.
+    pub(crate) fn ask_to_close(&mut self, now: Time) {
+        if self.listens() {
+            self.held().asked_to_close = now;
+        }
     }
 
     /// Sets the end of `lifetime`, if the limit is set.

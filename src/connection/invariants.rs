@@ -59,6 +59,10 @@ impl<T: Transport> Connection<T> {
                 "it waits for a job that is not out",
             ),
             (wakes || full || !matches!(phase, Some(Phase::Speaking)), "it has more output, and there is room for it"),
+            (
+                wakes || full || phase.is_some() || self.held.as_ref().is_none_or(|held| held.letters.is_none()),
+                "a message waits, and there is room for it",
+            ),
         ];
         first_broken(&rules)
     }

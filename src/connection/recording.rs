@@ -11,6 +11,8 @@ impl Ask {
             Event::Eof => Self::Eof,
             Event::Quiet => Self::Quiet,
             Event::Timer => Self::Timer,
+            Event::Message(_) => Self::Message,
+            Event::Missed(_) => Self::Missed,
             Event::Room => Self::Room,
             Event::NoWorker => Self::NoWorker,
             Event::Closing => Self::Closing,

@@ -5,6 +5,7 @@ mod bulk;
 mod cut;
 mod deadlines;
 mod layer;
+mod messages;
 pub(crate) mod opening;
 
 use std::time::Duration;
@@ -44,7 +45,7 @@ impl StreamProtocol for Lines {
             Event::Eof => cx.out.extend_from_slice(b"eof"),
             Event::Closing => cx.out.extend_from_slice(b"closing"),
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
-            Event::Room | Event::Timer => unreachable!("never asked for"),
+            Event::Room | Event::Timer | Event::Message(_) | Event::Missed(_) => unreachable!("never asked for"),
             Event::NoWorker => cx.out.extend_from_slice(b"busy"),
         };
         Ok(Step::again(0))

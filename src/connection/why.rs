@@ -187,6 +187,7 @@ impl Why {
         f.write_str(match expired {
             Expired::Quiet => ", the protocol is notified ",
             Expired::Timer => ", its timer fires ",
+            Expired::Message => ", its protocol gets a message ",
             _ => ", closed ",
         })?;
         if left.is_zero() {
@@ -201,7 +202,7 @@ impl Why {
             Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room) => " unless it reads",
             Expired::Write => " unless the peer reads",
             Expired::Linger => " at the latest",
-            Expired::Timer => "",
+            Expired::Timer | Expired::Message => "",
         })
     }
 }

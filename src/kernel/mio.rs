@@ -22,6 +22,7 @@ use super::{
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
+use crate::token::ConnectionId;
 use crate::xray::{self, Answer, Call, ReturnValue, What};
 
 /// The tokens of the waker and of the signals, beyond the index of any slot.
@@ -80,11 +81,22 @@ impl Handle {
         self.send(Command::Report);
     }
 
+    /// Closes a connection gracefully: pending output is sent first, and an upload or a job ends first. A connection that has
+    /// ended is ignored. Its protocol makes the number known: see [`Context::id`](crate::protocol::Context::id).
+    pub fn close(&self, id: ConnectionId) {
+        self.send(Command::Close(id));
+    }
+
     /// Sends a command. A loop that has ended ignores commands, so that is not an error.
     fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok()
-            && let Err(error) = self.waker.wake()
-        {
+        if self.commands.send(command).is_ok() {
+            self.wake();
+        }
+    }
+
+    /// Makes the loop return from its wait.
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
             log::error!("cannot wake the loop: {error}");
         }
     }
@@ -250,6 +262,11 @@ impl Kernel for Mio {
 
     fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
         self.offload.submit(token, job)
+    }
+
+    fn waker(&self) -> Box<dyn Fn() + Send + Sync> {
+        let handle = self.handle();
+        Box::new(move || handle.wake())
     }
 
     fn disk(&self) -> Arc<dyn Disk> {

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::clock::Clock;
+use crate::messages::Exchange;
 use crate::outbox::Outbox;
 use crate::peer::{Peer, canonical};
 use crate::stats::Tally;
@@ -48,6 +50,15 @@ pub(crate) struct Site {
     pub(crate) name: String,
     /// The address that the listener is bound to, with the real port.
     pub(crate) address: SocketAddr,
+    /// The messages between its connections.
+    pub(crate) exchange: Arc<Exchange>,
+}
+
+impl Site {
+    /// Makes the site of a listener whose connections cannot be sent messages.
+    pub(crate) fn new(name: impl Into<String>, address: SocketAddr) -> Self {
+        Self { name: name.into(), address, exchange: Arc::new(Exchange::ended()) }
+    }
 }
 
 impl Context<'_> {
@@ -59,8 +70,11 @@ impl Context<'_> {
     }
 
     /// Returns the number of the connection, as the log, the report and the X-ray print it; over UDP the number of the socket.
+    /// From now on messages can be [sent](Self::post) to the connection by this number. It may be copied and sent to other
+    /// threads: no later connection has it.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
+        self.place.site.exchange.admit(self.place.id);
         self.place.id
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StreamProtocol;
 use crate::disk::Disk;
+use crate::limits::{TICK_MAX, TICK_MIN};
+use crate::messages::{Exchange, Sender};
 use crate::peer::Peer;
 
 /// What a listener serves. Made once for each listener, from the options in the configuration.
@@ -102,19 +105,39 @@ pub struct Acceptor {
     pub(crate) connect: Box<dyn Fn(&Peer) -> Admission + Send>,
     /// File descriptors that one connection may need besides its socket.
     pub(crate) descriptors: usize,
+    /// The regular call of the service.
+    pub(crate) tick: Option<Tick>,
+}
+
+/// The regular call of a service.
+pub(crate) struct Tick {
+    /// The interval.
+    pub(crate) every: Duration,
+    /// When the next call is due; `None` before the loop has started.
+    pub(crate) due: Option<Instant>,
+    /// What is called.
+    pub(crate) call: Box<dyn FnMut(Instant, &Sender) + Send>,
 }
 
 impl Acceptor {
     /// Creates an acceptor that calls `connect` for each connection that has just been accepted. `connect` returns the protocol,
     /// or a [`Result`] if it may refuse the connection. It runs on the loop's thread, so it must not block.
     pub fn new<A: IntoAdmission>(connect: impl Fn(&Peer) -> A + Send + 'static) -> Self {
-        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0 }
+        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0, tick: None }
     }
 
     /// Sets the number of file descriptors that one connection may need besides its socket. Default: 0.
     #[must_use]
     pub fn descriptors(self, descriptors: usize) -> Self {
         Self { descriptors, ..self }
+    }
+
+    /// Makes the loop call `tick` each `every`, at least a millisecond, while the listener is open: with the time of the turn, and a
+    /// sender of messages to the connections of the listener. Like a protocol it must not block. A late loop calls it late, but not
+    /// twice in a row. If it panics, the log says so and the next call comes as usual.
+    #[must_use]
+    pub fn tick(self, every: Duration, tick: impl FnMut(Instant, &Sender) + Send + 'static) -> Self {
+        Self { tick: Some(Tick { every: every.clamp(TICK_MIN, TICK_MAX), due: None, call: Box::new(tick) }), ..self }
     }
 }
 
@@ -198,13 +221,26 @@ pub struct Setup<'a> {
     pub name: &'a str,
     /// The disk. Every call may block, so after `open` use it in jobs only.
     pub disk: Arc<dyn Disk>,
+    /// The messages between the connections of the listener.
+    exchange: Arc<Exchange>,
 }
 
 impl<'a> Setup<'a> {
-    /// Creates the setup of a listener named `name`, whose files are on `disk`.
+    /// Creates the setup of a listener named `name`, whose files are on `disk`. Its [sender](Self::sender) reaches no connection.
     #[must_use]
     pub fn new(name: &'a str, disk: Arc<dyn Disk>) -> Self {
-        Self { name, disk }
+        Self::with_exchange(name, disk, Arc::new(Exchange::ended()))
+    }
+
+    /// Creates the setup of a listener whose connections can be sent messages.
+    pub(crate) const fn with_exchange(name: &'a str, disk: Arc<dyn Disk>, exchange: Arc<Exchange>) -> Self {
+        Self { name, disk, exchange }
+    }
+
+    /// Returns a sender of messages to the connections of the listener, for the threads of the service.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender::new(Arc::clone(&self.exchange))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::connection::Ended;
 use crate::kernel::Kernel;
 use crate::limits::REAP_UNITS;
 use crate::peer::Peer;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, ConnectionId};
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
@@ -47,8 +47,10 @@ impl<K: Kernel> Reactor<K> {
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
-                self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);
-                self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());
+                let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
+                endpoint.peers.leave(&peer);
+                endpoint.site.exchange.forget(ConnectionId::of(self.slots[key as usize].token(key)));
+                endpoint.stats.closed.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),

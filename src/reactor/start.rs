@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use slab::Slab;
 
@@ -19,6 +20,7 @@ use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio};
 use crate::listener::Listener;
+use crate::messages::Alarm;
 use crate::registry::Registry;
 use crate::time::Time;
 use crate::visit::{Lent, Moment};
@@ -56,6 +58,7 @@ impl<K: Kernel> Reactor<K> {
     pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
         let origin = kernel.now();
         let moment = Moment::new(origin, origin);
+        let alarm = Arc::new(Alarm::new(kernel.waker()));
         let mut reactor = Self {
             kernel,
             moment,
@@ -68,6 +71,7 @@ impl<K: Kernel> Reactor<K> {
             waiters: Waiters::default(),
             deadlines: Deadlines::default(),
             notices: Vec::new(),
+            alarm,
             totals: Totals {
                 pending_bytes: 0,
                 pending_bytes_max: config.max_pending_output_total,
@@ -84,14 +88,14 @@ impl<K: Kernel> Reactor<K> {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
             let token = reactor.next_token();
             xray::about(token, || What::Visit);
-            let bound = bind::bind(&mut reactor.kernel, listener, registry, &reactor.endpoints, token)?;
+            let bound = bind::bind(&mut reactor.kernel, listener, registry, &reactor.endpoints, token, &reactor.alarm)?;
             let owner = match bound.socket {
                 bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
                 bind::Socket::Datagram(socket, protocol) => {
                     Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
                 }
             };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
+            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service, bound.exchange));
             xray::serves(|| reactor.served(token));
             reactor.insert(token, index, owner);
         }

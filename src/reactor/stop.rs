@@ -3,7 +3,7 @@
 use super::{Owner, Reactor};
 use crate::kernel::{Command, Kernel};
 use crate::limits::CUT_GRACE;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, ConnectionId};
 use crate::time::Time;
 use crate::xray::{self, LOOP, What};
 
@@ -57,10 +57,22 @@ impl<K: Kernel> Reactor<K> {
                 self.report_all();
                 self.save_xray();
             }
+            Command::Close(id) => self.close_on_request(id),
             Command::Stop => self.stop_gracefully(),
             Command::Terminate if self.stop == Stop::No => self.stop_gracefully(),
             Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
         }
+    }
+
+    /// Closes a connection that a [`Handle`](crate::Handle) names.
+    fn close_on_request(&mut self, id: ConnectionId) {
+        let (token, now) = (id.token(), self.moment.now);
+        match self.slot(token).map(|slot| &mut slot.owner) {
+            Some(Owner::Connection(connection)) => connection.ask_to_close(now),
+            Some(Owner::Opening(opening)) => opening.cut(CloseReason::Asked, None),
+            _ => return,
+        }
+        self.queue(token.slot);
     }
 
     /// Visits every slot once more: listeners accept the connections in their accept queues and close, and connections finish

@@ -60,7 +60,9 @@ impl StreamProtocol for Teller {
                 self.ticks = false;
                 Ok(Step::again(0))
             }
-            Event::Quiet | Event::NoWorker | Event::Closing => Ok(Step::wait(Within::Nothing)),
+            Event::Quiet | Event::Message(_) | Event::Missed(_) | Event::NoWorker | Event::Closing => {
+                Ok(Step::wait(Within::Nothing))
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A conversation between a scripted peer and a protocol, through the real driver, without a socket.
 
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{mem, slice, thread};
 
 use super::script::{Action, Script};
 use super::stage::Stage;
@@ -10,9 +11,10 @@ use crate::budget::Budget;
 use crate::bulk::Buffers;
 use crate::clock::Still;
 use crate::connection::opening::Visited;
-use crate::connection::{Claim, Ended};
+use crate::connection::{Claim, Ended, Took};
+use crate::messages::{Exchange, Handed, Parcel};
 use crate::panics::catch;
-use crate::protocol::{CloseReason, Job, Place, StreamProtocol};
+use crate::protocol::{CloseReason, ConnectionId, Job, Place, Site, StreamProtocol};
 use crate::stats::Stats;
 use crate::time::Time;
 use crate::visit::{Errand, Left, Lent, Moment, Mood, Status, Visit};
@@ -45,18 +47,8 @@ pub struct Transcript {
     pub stats: Stats,
 }
 
-/// Runs `protocol` against the peer of `script` until the connection has ended.
-///
-/// # Panics
-/// With *lost wake-up* if the driver waits although it could go on, and if the driver breaks another of its rules. A protocol
-/// that panics or breaks a rule does not panic here: it ends with [`CloseReason::Bug`].
-pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Transcript {
-    let _xray = Xray(SimulatedClock::start());
-    Conversation::new(Box::new(protocol), script).run()
-}
-
 /// Records what the driver does, and prints it if the conversation panics.
-struct Xray(#[expect(dead_code, reason = "it records for as long as it lives")] SimulatedClock);
+pub(super) struct Xray(#[expect(dead_code, reason = "it records for as long as it lives")] pub(super) SimulatedClock);
 
 impl Drop for Xray {
     fn drop(&mut self) {
@@ -66,13 +58,20 @@ impl Drop for Xray {
     }
 }
 
-struct Conversation<'s> {
+/// One conversation among those of a [`Company`].
+pub(super) struct Conversation<'s> {
     script: &'s Script,
+    /// The steps of the script that are left, and when the next one happens.
+    steps: slice::Iter<'s, Action>,
+    pub(super) resumes: Duration,
+    /// The slot of the connection.
+    pub(super) id: ConnectionId,
+    site: Site,
     wire: Wire,
-    /// `None` only while one stage is replaced by the next.
+    /// `None` after the end, and while one stage is replaced by the next.
     stage: Option<Stage>,
     origin: Instant,
-    elapsed: Duration,
+    pub(super) elapsed: Duration,
     stats: Stats,
     lent: Lent,
     /// The running job, and when it will be done.
@@ -86,22 +85,30 @@ struct Conversation<'s> {
     /// The number of writes in the replies so far.
     writes_told: usize,
     pending_bytes_max: usize,
+    /// The result, after the end.
+    pub(super) transcript: Option<Transcript>,
 }
 
 const STAGE: &str = "one stage becomes the next at once";
 
-/// Steps after which a conversation is considered endless.
-const STEPS_MAX: usize = 1_000_000;
-
 impl<'s> Conversation<'s> {
-    fn new(protocol: Box<dyn StreamProtocol>, script: &'s Script) -> Self {
+    pub(super) fn new(
+        protocol: Box<dyn StreamProtocol>,
+        script: &'s Script,
+        id: ConnectionId,
+        exchange: &Arc<Exchange>,
+        origin: Instant,
+    ) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);
-        let origin = Instant::now();
         if script.connect.is_some() {
             wire.world(|ends| ends.begin_connect());
         }
         Self {
             script,
+            steps: script.steps.iter(),
+            resumes: Duration::ZERO,
+            id,
+            site: Site { exchange: Arc::clone(exchange), ..script.site.clone() },
             stage: Some(Stage::new(wire.clone(), protocol, script, Time::since(origin, origin))),
             wire,
             origin,
@@ -118,55 +125,120 @@ impl<'s> Conversation<'s> {
             dripped: Duration::ZERO,
             writes_told: 0,
             pending_bytes_max: 0,
+            transcript: None,
         }
     }
 
-    fn run(mut self) -> Transcript {
+    /// Opens the connection.
+    pub(super) fn open(&mut self) {
         self.visit(Stage::greet);
-        let mut steps = self.script.steps.iter();
-        let mut over = self.settle();
-        if let Some(ends) = self.script.connect {
+        self.settle();
+        if let Some(ends) = self.script.connect
+            && !self.is_over()
+        {
             self.wire.world(|world| world.end_connect(ends));
-            over = self.settle();
+            self.settle();
         }
-        for _ in 0..STEPS_MAX {
-            if over {
-                return self.transcript();
-            }
-            let step = steps.next();
-            if step.is_some() {
-                self.end_reply();
-            }
-            match step {
-                Some(Action::Send(bytes)) => self.wire.world(|ends| ends.arrive(bytes)),
-                Some(Action::Fin) => self.wire.world(|ends| ends.arrive_fin()),
-                Some(Action::SendFin(bytes)) => self.wire.world(|ends| {
-                    ends.arrive(bytes);
-                    ends.arrive_fin();
-                }),
-                Some(Action::Reset) => self.wire.world(|ends| ends.arrive_reset()),
-                Some(Action::Pause(duration)) => {
-                    over = self.pass(*duration);
-                    continue;
-                }
-                Some(Action::HoldUp(duration)) => {
-                    self.elapsed += *duration;
-                    continue;
-                }
-                Some(Action::Stop) => self.stopping = true,
-                Some(Action::Cut) => self.stage.as_mut().expect(STAGE).cut(&mut self.lent.buffers),
-                None if self.wire.world(|ends| ends.is_fin_sent() && !ends.is_readable()) => {
-                    self.wire.world(|ends| ends.arrive_fin());
-                }
-                None => {
-                    let next = self.next_event().expect("a connection always has a deadline, or a job that is out");
-                    over = self.pass(next.saturating_sub(self.elapsed));
-                    continue;
-                }
-            }
-            over = self.settle();
+    }
+
+    /// Whether the connection has ended.
+    pub(super) const fn is_over(&self) -> bool {
+        self.transcript.is_some()
+    }
+
+    /// Returns the next step of the script, if it happens by now.
+    pub(super) fn next_step(&mut self) -> Option<&'s Action> {
+        if self.is_over() || self.elapsed < self.resumes {
+            return None;
         }
-        panic!("the conversation does not end");
+        let step = self.steps.next()?;
+        self.end_reply();
+        Some(step)
+    }
+
+    /// Does a step that concerns this connection only.
+    pub(super) fn act(&mut self, step: &Action) {
+        match step {
+            Action::Send(bytes) => self.wire.world(|ends| ends.arrive(bytes)),
+            Action::Fin => self.wire.world(|ends| ends.arrive_fin()),
+            Action::SendFin(bytes) => self.wire.world(|ends| {
+                ends.arrive(bytes);
+                ends.arrive_fin();
+            }),
+            Action::Reset => self.wire.world(|ends| ends.arrive_reset()),
+            Action::Stop => self.stopping = true,
+            Action::Cut => self.stage.as_mut().expect(STAGE).cut(&mut self.lent.buffers),
+            Action::Close => {
+                let now = self.now();
+                self.stage.as_mut().expect(STAGE).ask_to_close(now);
+            }
+            Action::Pause(duration) => {
+                self.resumes = self.elapsed + *duration;
+                return;
+            }
+            Action::HoldUp(_) | Action::Post(_) | Action::Cast(..) => {
+                unreachable!("these concern the company")
+            }
+        }
+        self.settle();
+    }
+
+    /// The peer closes after the server, once its script has ended. Returns whether it did.
+    pub(super) fn closes_after_the_server(&mut self) -> bool {
+        let closes = !self.is_over()
+            && self.steps.as_slice().is_empty()
+            && self.resumes <= self.elapsed
+            && self.wire.world(|ends| ends.is_fin_sent() && !ends.is_readable());
+        if closes {
+            self.wire.world(|ends| ends.arrive_fin());
+            self.settle();
+        }
+        closes
+    }
+
+    /// Takes a message. `is_queued`: the connection is to be visited.
+    pub(super) fn take(&mut self, parcel: Parcel<'_>, is_queued: bool) -> Handed {
+        let took = match &mut self.stage {
+            Some(stage) => stage.take(parcel, is_queued, &self.script.limits, &mut self.lent.buffers),
+            None => Took::Gone,
+        };
+        match took {
+            Took::Taken => self.stats.messages += 1,
+            Took::Missed => self.stats.undelivered.add("no room"),
+            Took::Closed => self.stats.undelivered.add("slow consumer"),
+            Took::Gone => self.stats.undelivered.add("gone"),
+            Took::Later => {}
+        }
+        Handed { taken: took == Took::Taken, again: took == Took::Later, goes_on: true }
+    }
+
+    /// Returns when something happens next without a message: a step of the script, or an event of time.
+    pub(super) fn next_time(&self) -> Option<Duration> {
+        if self.is_over() {
+            return None;
+        }
+        let step = (self.elapsed < self.resumes || !self.steps.as_slice().is_empty()).then_some(self.resumes);
+        step.into_iter().chain(self.next_event()).min()
+    }
+
+    /// Acts on the time that has come. `at`: the time of the event for which the clock was moved.
+    pub(super) fn wake(&mut self, at: Duration) {
+        if self.is_over() {
+            return;
+        }
+        let is_due = self.next_event().is_some_and(|next| next <= at);
+        if !is_due && self.resumes > at {
+            return;
+        }
+        self.settle();
+        if is_due && !self.is_over() && self.next_event().is_some_and(|again| again <= at && again <= self.elapsed) {
+            panic!("a deadline that has passed was not acted on");
+        }
+    }
+
+    /// Returns the time as the loop knows it.
+    fn now(&self) -> Time {
+        Time::since(self.origin, self.origin + self.elapsed)
     }
 
     /// Ends a reply: the bytes that the peer got since the previous one.
@@ -174,22 +246,6 @@ impl<'s> Conversation<'s> {
         let writes = self.wire.world(|ends| ends.writes()[self.writes_told..].to_vec());
         self.writes_told += writes.len();
         self.replies.push(writes.concat());
-    }
-
-    /// Lets time pass, deadline by deadline and job by job. Returns whether the connection has ended.
-    fn pass(&mut self, duration: Duration) -> bool {
-        let end = self.elapsed + duration;
-        while let Some(next) = self.next_event().filter(|next| *next <= end) {
-            self.elapsed = self.elapsed.max(next);
-            if self.settle() {
-                return true;
-            }
-            if self.next_event().is_some_and(|again| again <= next && again <= self.elapsed) {
-                panic!("a deadline that has passed was not acted on");
-            }
-        }
-        self.elapsed = end;
-        self.settle()
     }
 
     /// Returns when time alone makes something happen next: a deadline, the end of a job, or a read of the peer.
@@ -202,11 +258,11 @@ impl<'s> Conversation<'s> {
         deadline.into_iter().chain(done).chain(drip).min()
     }
 
-    /// Drives until the driver waits and no edge and no result is due. Returns whether the connection has ended.
-    fn settle(&mut self) -> bool {
-        loop {
+    /// Drives until the driver waits and no edge and no result is due, or the connection has ended.
+    pub(super) fn settle(&mut self) {
+        while !self.is_over() {
             match self.visit(Stage::drive) {
-                Status::Closed => return true,
+                Status::Closed => return self.end(),
                 Status::Again | Status::WantsBuffer => continue,
                 Status::Waiting => self.check_claim(),
             }
@@ -224,10 +280,10 @@ impl<'s> Conversation<'s> {
             }
             match self.wire.world(|ends| ends.take_edges()) {
                 Some(readiness) => {
-                    xray::about(self.script.id.token(), || What::Event(readiness));
+                    xray::about(self.id.token(), || What::Event(readiness));
                     self.stage.as_mut().expect(STAGE).note_ready(readiness);
                 }
-                None => return false,
+                None => return,
             }
         }
     }
@@ -260,13 +316,13 @@ impl<'s> Conversation<'s> {
     fn visit(&mut self, drive: impl FnOnce(&mut Stage, &mut Visit<'_>) -> Visited) -> Status {
         let instant = self.origin + self.elapsed;
         xray::set_simulated_time(self.elapsed);
-        xray::about(self.script.id.token(), || What::Visit);
+        xray::about(self.id.token(), || What::Visit);
         self.lent.budget.begin_visit(self.stage().class(), 0);
         let moment = Moment::new(self.origin, instant);
         let mood = Mood { pressed: self.script.pressed, stopping: self.stopping };
         let served = (&mut self.stats, &self.script.limits);
         let clock = Still(instant, self.script.wall_clock + self.elapsed);
-        let place = Place { id: self.script.id, site: &self.script.site, clock: &clock };
+        let place = Place { id: self.id, site: &self.site, clock: &clock };
         let mut visit = Visit::new(&mut self.lent, &moment, place, served, mood);
         let visited = drive(self.stage.as_mut().expect(STAGE), &mut visit);
         let errand = visit.errand.take();
@@ -297,10 +353,12 @@ impl<'s> Conversation<'s> {
         self.visit(Stage::greet)
     }
 
-    fn transcript(mut self) -> Transcript {
+    /// Ends the connection.
+    fn end(&mut self) {
         self.end_reply();
         let Ended { transport, reason, bug, last, job_out } = self.stage.take().expect(STAGE).end();
-        if let Some((job, _)) = self.job {
+        self.site.exchange.forget(self.id);
+        if let Some((job, _)) = self.job.take() {
             assert!(job_out, "the driver does not know of a running job");
             drop(job.run());
         }
@@ -309,9 +367,9 @@ impl<'s> Conversation<'s> {
         }
         let (writes, calls, reset) =
             transport.world(|ends| (ends.writes().to_vec(), ends.calls(), ends.is_reset_on_close()));
-        Transcript {
+        self.transcript = Some(Transcript {
             sent: writes.concat(),
-            replies: self.replies,
+            replies: mem::take(&mut self.replies),
             writes,
             reason,
             bug,
@@ -319,7 +377,7 @@ impl<'s> Conversation<'s> {
             elapsed: self.elapsed,
             calls,
             pending_bytes_max: self.pending_bytes_max,
-            stats: self.stats,
-        }
+            stats: mem::take(&mut self.stats),
+        });
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::conversation::{Transcript, converse};
+use super::company::converse;
+use super::conversation::Transcript;
 use super::script::Script;
 use super::wire::{Edges, Fault};
 use crate::protocol::{CloseReason, Context, Event, Job, Reply, StreamProtocol};

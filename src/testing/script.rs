@@ -53,6 +53,11 @@ pub(super) enum Action {
     Reset,
     Stop,
     Cut,
+    Close,
+    /// Another thread sends this to the connection.
+    Post(Vec<u8>),
+    /// Another thread sends this to a group.
+    Cast(String, Vec<u8>),
 }
 
 impl Default for Script {
@@ -90,7 +95,7 @@ impl Script {
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
             id: ConnectionId::of(Token { slot: 0, generation: 1 }),
-            site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) },
+            site: Site::new("test".to_owned(), SocketAddr::from(([192, 0, 2, 2], 9000))),
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
             pressed: false,
@@ -158,6 +163,27 @@ impl Script {
     #[must_use]
     pub fn cut(mut self) -> Self {
         self.steps.push(Action::Cut);
+        self
+    }
+
+    /// [`Handle::close`](crate::Handle::close) asks to close the connection.
+    #[must_use]
+    pub fn close(mut self) -> Self {
+        self.steps.push(Action::Close);
+        self
+    }
+
+    /// Another thread sends `bytes` to the connection by [`Sender::post`](crate::protocol::Sender::post).
+    #[must_use]
+    pub fn post(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.push(Action::Post(bytes.as_ref().to_vec()));
+        self
+    }
+
+    /// Another thread sends `bytes` to a group by [`Sender::cast`](crate::protocol::Sender::cast).
+    #[must_use]
+    pub fn cast(mut self, group: &str, bytes: impl AsRef<[u8]>) -> Self {
+        self.steps.push(Action::Cast(group.to_owned(), bytes.as_ref().to_vec()));
         self
     }
 

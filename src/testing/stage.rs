@@ -5,9 +5,10 @@ use super::wire::Wire;
 use crate::budget::Class;
 use crate::bulk::Buffers;
 use crate::connection::opening::{Opened, Opening, Visited};
-use crate::connection::{Claim, Connection, Ended};
+use crate::connection::{Claim, Connection, Ended, Took};
 use crate::job::Outcome;
 use crate::limits::Limits;
+use crate::messages::Parcel;
 use crate::notice::Readiness;
 use crate::panics::Panicked;
 use crate::protocol::{CloseReason, StreamProtocol};
@@ -118,6 +119,23 @@ impl Stage {
         match self {
             Self::Opening(opening, _) => opening.cut(CloseReason::Shutdown, None),
             Self::Connection(connection) => connection.cut(CloseReason::Shutdown, buffers),
+        }
+    }
+
+    pub(super) fn ask_to_close(&mut self, now: Time) {
+        match self {
+            Self::Opening(opening, _) => opening.cut(CloseReason::Asked, None),
+            Self::Connection(connection) => connection.ask_to_close(now),
+        }
+    }
+
+    pub(super) fn take(&mut self, parcel: Parcel<'_>, is_queued: bool, limits: &Limits, buffers: &mut Buffers) -> Took {
+        match (self, parcel) {
+            (Self::Opening(..), _) => Took::Gone,
+            (Self::Connection(connection), Parcel::Post(message)) => connection.take_post(message),
+            (Self::Connection(connection), Parcel::Cast(bytes, when_full)) => {
+                connection.take_cast(bytes, when_full, is_queued, limits, buffers)
+            }
         }
     }
 

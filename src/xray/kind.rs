@@ -66,7 +66,7 @@ impl Kind {
     pub(super) fn of(what: &What) -> Self {
         match *what {
             What::Turn { .. } => Self::Turn,
-            What::Event(_) => Self::Event,
+            What::Event(_) | What::Message { taken: true, .. } => Self::Event,
             What::Due | What::Expired(_) => Self::Deadline,
             What::Accepted { .. } => Self::Accepted,
             What::Visit => Self::Visit,
@@ -88,7 +88,8 @@ impl Kind {
             What::Relieved { .. } => Self::Relieved,
             What::JobOut { taken: true } => Self::JobOut,
             What::JobBack { panicked: false } => Self::JobBack,
-            What::JobOut { taken: false }
+            What::Message { taken: false, .. }
+            | What::JobOut { taken: false }
             | What::JobBack { panicked: true }
             | What::Dropped(_)
             | What::Paused(_)

@@ -109,6 +109,13 @@ pub enum What {
     },
     /// A deadline has expired and the loop acts on it; the text names the deadline.
     Expired(&'static str),
+    /// A message of another connection or another thread for a connection.
+    Message {
+        /// Its bytes; 0 for a value.
+        bytes: u32,
+        /// Whether the connection has it; otherwise it has ended or has no room.
+        taken: bool,
+    },
     /// A job was handed to a worker, or refused because no worker is available.
     JobOut {
         /// Whether a worker takes the job.
@@ -290,6 +297,10 @@ pub enum Ask {
     Quiet,
     /// [`Event::Timer`](crate::protocol::Event::Timer).
     Timer,
+    /// [`Event::Message`](crate::protocol::Event::Message).
+    Message,
+    /// [`Event::Missed`](crate::protocol::Event::Missed).
+    Missed,
     /// A job has finished: the method that [`Step::job`](crate::protocol::Step::job) named.
     Done,
     /// Contents are stored: the method that [`Step::bulk`](crate::protocol::Step::bulk) named.

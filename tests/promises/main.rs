@@ -24,6 +24,7 @@ mod faults;
 mod hostile_peers;
 mod last_reply;
 mod load;
+mod messages;
 mod old_clients;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]

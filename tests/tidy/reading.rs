@@ -31,7 +31,6 @@ const SEAMS: [(&str, &str, &str); 7] = [
     ("transport", "src/connection.rs", "what a connection is generic over"),
     ("transport", "src/connection/conversation.rs", "what a connection is generic over"),
     ("transport", "src/connection/line.rs", "the seam itself: all calls of a transport"),
-    ("transport", "src/protocol.rs", "an error of a transport is a reason for closing"),
 ];
 
 /// The files that the first steps of a list name, as `name.rs` or as a link to a module.

@@ -102,6 +102,12 @@ impl Stated for usize {
     }
 }
 
+impl Stated for u16 {
+    fn stated(self, name: &str) -> String {
+        usize::from(self).stated(name)
+    }
+}
+
 impl Stated for u32 {
     fn stated(self, name: &str) -> String {
         (self as usize).stated(name)
@@ -127,7 +133,7 @@ macro_rules! constants {
 }
 
 /// Returns the parts of the most memory that a server with one listener needs, with all defaults.
-fn memory() -> [(String, String); 4] {
+fn memory() -> [(String, String); 5] {
     const KIB: usize = 1024;
     let config = Config::without_listeners();
     let connections = config.limits.max_connections;
@@ -140,6 +146,7 @@ fn memory() -> [(String, String); 4] {
         ("input", connections * (limits::READ_BYTES + bytes(request))),
         ("output", 2 * pending),
         ("uploads", limits::BULK_BUFFERS_MAX * limits::BULK_BUFFER_BYTES),
+        ("messages", limits::MESSAGES_BYTES_MAX + limits::MESSAGES_MAX * 128),
     ];
     parts.map(|(part, most)| (format!("memory: {part}"), format!("{}MiB", most.div_ceil(KIB * KIB))))
 }
@@ -155,6 +162,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         FEW_DESCRIPTORS
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
+        MESSAGES_MAX MESSAGES_BYTES_MAX MESSAGES_PER_SENDER_MAX MESSAGE_UNITS GROUPS_MAX GROUPS_PER_CONNECTION_MAX GROUP_NAME_BYTES_MAX TICK_MIN TICK_MAX
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
         REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };

@@ -58,7 +58,7 @@ impl Layer for Frames {
     }
 }
 
-fn record(plain: &[u8]) -> Vec<u8> {
+pub(super) fn record(plain: &[u8]) -> Vec<u8> {
     let length = u8::try_from(plain.len()).expect("a short record");
     [length].into_iter().chain(plain.iter().map(|byte| byte ^ KEY)).collect()
 }

@@ -1,0 +1,142 @@
+//! Messages of other connections and threads: a cast goes to the output, a post waits for the protocol.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Connection;
+use crate::bulk::Buffers;
+use crate::kernel::Transport;
+use crate::limits::Limits;
+use crate::messages::{Message, WhenFull};
+use crate::protocol::{CloseReason, Event};
+use crate::visit::Visit;
+
+/// What a connection has been sent and has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    /// The messages, in order.
+    queue: VecDeque<Letter>,
+    /// Bytes of the casts among them.
+    pub(super) cast_bytes: usize,
+    /// Messages to groups that the connection had no room for.
+    missed: u64,
+}
+
+/// One message.
+#[derive(Debug)]
+enum Letter {
+    /// For the protocol.
+    Post(Message),
+    /// For the output, while the protocol is in the middle of a job or an answer.
+    Cast(Arc<[u8]>),
+}
+
+/// What a connection did with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Took {
+    /// It is in the output, or will be.
+    Taken,
+    /// There was no room.
+    Missed,
+    /// There was no room, and the connection has been reset for it.
+    Closed,
+    /// There is no room before the visit that is coming, in which the kernel may take the output.
+    Later,
+    /// The connection is closing.
+    Gone,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Takes a message for the protocol. The exchange has checked that there is room.
+    pub(crate) fn take_post(&mut self, message: Message) -> Took {
+        if !self.listens() {
+            return Took::Gone;
+        }
+        self.letters().queue.push_back(Letter::Post(message));
+        Took::Taken
+    }
+
+    /// Takes a message to a group, if the pending output leaves room for it. `is_queued`: the connection is to be visited.
+    pub(crate) fn take_cast(
+        &mut self,
+        bytes: &Arc<[u8]>,
+        when_full: WhenFull,
+        is_queued: bool,
+        limits: &Limits,
+        buffers: &mut Buffers,
+    ) -> Took {
+        if !self.listens() {
+            return Took::Gone;
+        }
+        let pending = self.pending_bytes();
+        if pending > 0 && pending + bytes.len() > limits.max_pending_output {
+            // The messages of one turn alone do not make a peer a slow reader.
+            if is_queued && self.line.is_writable() && self.is_open() {
+                return Took::Later;
+            }
+            return match when_full {
+                WhenFull::Skip => {
+                    self.letters().missed += 1;
+                    Took::Missed
+                }
+                WhenFull::Close => {
+                    self.cut(CloseReason::Refused("slow consumer"), buffers);
+                    Took::Closed
+                }
+            };
+        }
+        // Between two calls of the protocol the bytes may go straight to the output, which the next visit sends.
+        let straight = self.is_open() && !self.is_layered();
+        let held = self.held();
+        if straight && held.letters.as_ref().is_none_or(|letters| letters.queue.is_empty()) {
+            held.outbox.extend_from_slice(bytes);
+        } else {
+            let letters = held.letters.get_or_insert_default();
+            letters.cast_bytes += bytes.len();
+            letters.queue.push_back(Letter::Cast(Arc::clone(bytes)));
+        }
+        Took::Taken
+    }
+
+    /// Returns the letters, allocated if there are none.
+    fn letters(&mut self) -> &mut Letters {
+        self.held().letters.get_or_insert_default()
+    }
+
+    /// Delivers letters while the protocol is in conversation and there is room, as many as the visit has time for.
+    #[cold]
+    pub(super) fn open_letters(&mut self, visit: &mut Visit<'_>) {
+        let mut reached = 0;
+        while self.is_open() && !self.is_full(visit) {
+            let Some(letters) = self.held.as_mut().and_then(|held| held.letters.as_mut()) else { break };
+            match letters.queue.pop_front() {
+                Some(Letter::Post(message)) => {
+                    reached += message.payload.len();
+                    self.notify(Event::Message(message), visit);
+                }
+                Some(Letter::Cast(bytes)) => {
+                    letters.cast_bytes -= bytes.len();
+                    let before = visit.outbox.len();
+                    visit.outbox.extend_from_slice(&bytes);
+                    if self.is_layered() {
+                        self.seal(before, visit);
+                    }
+                }
+                None => {
+                    let missed = letters.missed;
+                    self.held().letters = None;
+                    if missed > 0 {
+                        self.notify(Event::Missed(missed), visit);
+                    }
+                    break;
+                }
+            }
+            if visit.budget.is_spent() {
+                break;
+            }
+        }
+        if reached > 0 {
+            visit.place.site.exchange.note_delivered(visit.place.id, reached);
+        }
+    }
+}

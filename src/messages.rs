@@ -1,0 +1,132 @@
+//! Messages: what a connection sends to other connections of its listener, and what other threads send to them.
+//!
+//! A message passes three places, each bounded: the [`Exchange`] of the listener until the loop delivers it, the connection
+//! that it is for until there is room, and then its protocol or its output. Nothing runs at once: a connection that gets a message
+//! is visited in its place of the queue, like one that gets bytes.
+//!
+//! ```text
+//! Context::post, cast      protocol/context.rs      in a visit: appends to the exchange of the listener
+//! Sender::post, cast       messages/sender.rs       the same from any thread, and wakes the loop
+//! Exchange                 messages/exchange.rs     what is under way, who is in which group, who may still be sent how much
+//! deliver                  reactor/deliver.rs       once a turn, by budget: hands messages to connections and queues their slots
+//! take_message             connection/letters.rs    a cast goes to the output, a post waits for the protocol
+//! ```
+
+mod accounts;
+mod exchange;
+mod groups;
+mod sender;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use self::exchange::{Alarm, Exchange, Handed, Parcel};
+pub use self::sender::Sender;
+use crate::token::ConnectionId;
+
+/// A message for the protocol of one connection; [`Event::Message`](crate::protocol::Event::Message) delivers it.
+#[derive(Debug)]
+pub struct Message {
+    from: Option<ConnectionId>,
+    pub(crate) payload: Payload,
+}
+
+/// What a message consists of.
+pub(crate) enum Payload {
+    /// Bytes; a cast shares them among its receivers.
+    Bytes(Arc<[u8]>),
+    /// A value of a type that sender and receiver know.
+    Value(Box<dyn Any + Send>),
+}
+
+impl Message {
+    pub(crate) const fn new(from: Option<ConnectionId>, payload: Payload) -> Self {
+        Self { from, payload }
+    }
+
+    /// Returns the connection that sent the message; `None` if another thread or a tick did.
+    #[must_use]
+    pub const fn sender(&self) -> Option<ConnectionId> {
+        self.from
+    }
+
+    /// Returns the bytes of the message; none if it is a value.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match &self.payload {
+            Payload::Bytes(bytes) => bytes,
+            Payload::Value(_) => &[],
+        }
+    }
+
+    /// Returns the value of the message.
+    ///
+    /// # Errors
+    /// The message is not a value, or one of another type: it is returned unchanged.
+    pub fn value<T: 'static>(self) -> Result<T, Self> {
+        let Self { from, payload } = self;
+        match payload {
+            Payload::Value(value) => {
+                value.downcast().map(|value| *value).map_err(|value| Self { from, payload: Payload::Value(value) })
+            }
+            payload @ Payload::Bytes(_) => Err(Self { from, payload }),
+        }
+    }
+}
+
+impl Payload {
+    /// Returns the bytes by which the message is counted. A value is counted as [`VALUE_BYTES`], whatever it holds.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Value(_) => VALUE_BYTES,
+        }
+    }
+}
+
+/// Bytes by which a message is counted that is a value: its box and its place in the queues.
+const VALUE_BYTES: usize = 64;
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Value(_) => f.write_str("a value"),
+        }
+    }
+}
+
+/// What happens to a member of a group that has no room for a message to the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The member does not get the message. [`Event::Missed`](crate::protocol::Event::Missed) reports the number of missed
+    /// messages once there is room.
+    #[default]
+    Skip,
+    /// The connection of the member is reset, and counted as `slow consumer`.
+    Close,
+}
+
+/// Why a message is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// The receiver has ended or is a connection of another listener; or the listener has ended.
+    Gone,
+    /// A bound is reached: of the receiver, which has not taken earlier messages yet; of the sender; or of all messages
+    /// of the listener that are under way. `docs/reliability.md` states the bounds.
+    Full,
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone => "the receiver has ended",
+            Self::Full => "too many messages are under way",
+        })
+    }
+}
+
+impl std::error::Error for NotSent {}

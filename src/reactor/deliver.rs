@@ -1,0 +1,71 @@
+//! Delivers messages. Rule 5: what was sent in a visit is delivered after it, by budget, and its receivers wait in their queues.
+
+use std::sync::Arc;
+
+use super::{Owner, Reactor};
+use crate::budget::Class;
+use crate::connection::Took;
+use crate::kernel::Kernel;
+use crate::limits::MESSAGE_UNITS;
+use crate::messages::{Handed, Parcel};
+use crate::protocol::ConnectionId;
+use crate::xray::{self, What};
+
+impl<K: Kernel> Reactor<K> {
+    /// Hands out the messages of each listener for as long as a listener may be visited. The rest waits for the next turn.
+    #[cold]
+    pub(super) fn deliver(&mut self) {
+        self.alarm.reset();
+        for index in 0..self.endpoints.len() as u16 {
+            if !self.endpoints[index].site.exchange.is_waiting() {
+                continue;
+            }
+            let exchange = Arc::clone(&self.endpoints[index].site.exchange);
+            self.lent.budget.begin_visit(Class::Door, index);
+            if !exchange.deliver(|to, parcel| self.hand_over(index, to, parcel)) {
+                self.alarm.ring();
+            }
+        }
+    }
+
+    /// Hands a message to a connection, and queues its slot.
+    fn hand_over(&mut self, index: u16, to: ConnectionId, parcel: Parcel<'_>) -> Handed {
+        let token = to.token();
+        let bytes = match &parcel {
+            Parcel::Post(message) => message.bytes().len(),
+            Parcel::Cast(bytes, _) => bytes.len(),
+        };
+        let endpoint = &mut self.endpoints[index];
+        // Rule 4: a message for an earlier owner of the slot is dropped.
+        let slot = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation);
+        let took = match slot.map(|slot| (&mut slot.owner, slot.queued)) {
+            Some((Owner::Connection(connection), is_queued)) => {
+                let before = connection.pending_bytes();
+                let took = match parcel {
+                    Parcel::Post(message) => connection.take_post(message),
+                    Parcel::Cast(bytes, when_full) => {
+                        connection.take_cast(bytes, when_full, is_queued, &endpoint.limits, &mut self.lent.buffers)
+                    }
+                };
+                self.totals.pending_bytes = self.totals.pending_bytes + connection.pending_bytes() - before;
+                took
+            }
+            _ => Took::Gone,
+        };
+        match took {
+            Took::Taken => endpoint.stats.messages += 1,
+            Took::Missed => endpoint.stats.undelivered.add("no room"),
+            Took::Closed => endpoint.stats.undelivered.add("slow consumer"),
+            Took::Gone => endpoint.stats.undelivered.add("gone"),
+            Took::Later => return Handed { taken: false, again: true, goes_on: false },
+        }
+        xray::about(token, || What::Message { bytes: bytes as u32, taken: took == Took::Taken });
+        if matches!(took, Took::Taken | Took::Closed) {
+            self.queue(token.slot);
+        }
+        if self.lent.budget.charge(MESSAGE_UNITS.saturating_add(bytes as u32)) {
+            self.lent.budget.look(self.time());
+        }
+        Handed { taken: took == Took::Taken, again: false, goes_on: !self.lent.budget.is_spent() }
+    }
+}
