@@ -81,7 +81,7 @@ fn join(server: &Server, opened: &mpsc::Receiver<ConnectionId>) -> (Client, Conn
 }
 
 #[test]
-fn what_threads_push_arrives_in_order_or_the_thread_knows_that_it_does_not() {
+fn what_threads_push_arrives_in_order_or_the_thread_is_refused() {
     const THREADS: u8 = 8;
     const CONNECTIONS: usize = 50;
     const EACH: u32 = 100;
@@ -155,7 +155,7 @@ fn a_member_that_never_reads_costs_the_others_no_line() {
 }
 
 #[test]
-fn a_storm_of_posts_delays_nobody_for_long() {
+fn a_storm_of_posts_starves_no_third_connection() {
     let (server, _, opened) = meeting(json!({}));
     let mut storms: Vec<_> = (0..2).map(|_| join(&server, &opened).0).collect();
     storms.iter_mut().for_each(|client| client.send("storm\n".repeat(50)));

@@ -24,7 +24,7 @@ const ABSENT: [&str; 12] = [
     "uring",
 ];
 /// Files that have more to do with such a word, and why.
-const SEAMS: [(&str, &str, &str); 7] = [
+const SEAMS: [(&str, &str, &str); 6] = [
     ("layer", "src/connection.rs", "a connection takes over the one that its opening made"),
     ("opening", "src/connection.rs", "a connection begins with what its opening left"),
     ("opening", "src/reactor.rs", "it drives an opening as it drives a connection"),
