@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub(crate) use self::exchange::{Alarm, Exchange, Handed, Parcel};
 pub use self::sender::Sender;
+use crate::panics::catch;
 use crate::token::ConnectionId;
 
 /// A message for the protocol of one connection; [`Event::Message`](crate::protocol::Event::Message) delivers it.
@@ -37,7 +38,32 @@ pub(crate) enum Payload {
     /// Bytes; a cast shares them among its receivers.
     Bytes(Arc<[u8]>),
     /// A value of a type that sender and receiver know.
-    Value(Box<dyn Any + Send>),
+    Value(Value),
+}
+
+/// A value of a plug-in. Rule 9: if it panics when it is dropped undelivered, the loop goes on.
+pub(crate) struct Value(Option<Box<dyn Any + Send>>);
+
+impl Value {
+    pub(crate) fn new(value: impl Send + 'static) -> Self {
+        Self(Some(Box::new(value)))
+    }
+
+    /// Returns the value, if it is a `T`.
+    fn take<T: 'static>(&mut self) -> Option<T> {
+        let value = self.0.take()?;
+        value.downcast().map(|value| *value).map_err(|value| self.0 = Some(value)).ok()
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take()
+            && let Err(panicked) = catch(move || drop(value))
+        {
+            log::error!("the value of a message panicked when it was dropped{}", panicked.detail());
+        }
+    }
 }
 
 impl Message {
@@ -64,14 +90,12 @@ impl Message {
     ///
     /// # Errors
     /// The message is not a value, or one of another type: it is returned unchanged.
-    pub fn value<T: 'static>(self) -> Result<T, Self> {
-        let Self { from, payload } = self;
-        match payload {
-            Payload::Value(value) => {
-                value.downcast().map(|value| *value).map_err(|value| Self { from, payload: Payload::Value(value) })
-            }
-            payload @ Payload::Bytes(_) => Err(Self { from, payload }),
-        }
+    pub fn value<T: 'static>(mut self) -> Result<T, Self> {
+        let value = match &mut self.payload {
+            Payload::Value(value) => value.take(),
+            Payload::Bytes(_) => None,
+        };
+        value.ok_or(self)
     }
 }
 
@@ -115,6 +139,8 @@ pub enum WhenFull {
 pub enum NotSent {
     /// The receiver has ended or is a connection of another listener; or the listener has ended.
     Gone,
+    /// The message is longer than `max_pending_output`, so no receiver will ever have room for it.
+    TooLong,
     /// A bound is reached: of the receiver, which has not taken earlier messages yet; of the sender; or of all messages
     /// of the listener that are under way. `docs/reliability.md` states the bounds.
     Full,
@@ -124,6 +150,7 @@ impl fmt::Display for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gone => "the receiver has ended",
+            Self::TooLong => "the message is longer than max_pending_output",
             Self::Full => "too many messages are under way",
         })
     }

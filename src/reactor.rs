@@ -146,7 +146,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Polls, and begins the turn with the time at which the poll returned.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let until_deadline = if self.queues.are_empty() && !self.alarm.is_rung() {
+        let until_deadline = if self.queues.are_empty() && !self.has_messages() {
             let now = self.time();
             self.end_turn(now);
             let next = self.next_deadline();
@@ -218,7 +218,7 @@ impl<K: Kernel> Reactor<K> {
         }
         self.relieve();
         self.expire_stop();
-        if self.alarm.is_rung() {
+        if self.has_messages() {
             self.deliver();
         }
     }

@@ -68,8 +68,7 @@ impl<T: Transport> Connection<T> {
         if !self.listens() {
             return Took::Gone;
         }
-        let pending = self.pending_bytes();
-        if pending > 0 && pending + bytes.len() > limits.max_pending_output {
+        if self.pending_bytes() + bytes.len() > limits.max_pending_output {
             // The messages of one turn alone do not make a peer a slow reader.
             if is_queued && self.line.is_writable() && self.is_open() {
                 return Took::Later;

@@ -169,8 +169,10 @@ impl Exchange {
         let bytes = payload.len();
         let mut state = self.lock();
         let account = state.accounts.get(to).ok_or(NotSent::Gone)?;
-        let pending = account.coming as usize + account.waiting as usize;
-        if pending > 0 && pending + bytes > self.room {
+        if bytes > self.room {
+            return Err(NotSent::TooLong);
+        }
+        if account.coming as usize + account.waiting as usize + bytes > self.room {
             return Err(NotSent::Full);
         }
         state.send(from, bytes, To::One(to, payload))?;
@@ -189,6 +191,9 @@ impl Exchange {
         let mut state = self.lock();
         if state.ended {
             return Err(NotSent::Gone);
+        }
+        if bytes.len() > self.room {
+            return Err(NotSent::TooLong);
         }
         let Some(group) = state.groups.find(group) else { return Ok(()) };
         state.send(from, bytes.len(), To::Group(group, bytes.into()))?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Exchange, NotSent, Payload};
+use super::{Exchange, NotSent, Payload, Value};
 use crate::token::ConnectionId;
 
 /// Sends messages to the connections of one listener, from any thread.
@@ -39,7 +39,7 @@ impl Sender {
     /// # Errors
     /// As [`post`](Self::post).
     pub fn post_value<T: Send + 'static>(&self, to: ConnectionId, value: T) -> Result<(), NotSent> {
-        self.0.post(None, to, Payload::Value(Box::new(value)))
+        self.0.post(None, to, Payload::Value(Value::new(value)))
     }
 
     /// Appends `bytes` to the output of every member of a group: see [`Context::cast`](crate::protocol::Context::cast).

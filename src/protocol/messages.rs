@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Context;
-use crate::messages::{NotSent, Payload, Sender, WhenFull};
+use crate::messages::{NotSent, Payload, Sender, Value, WhenFull};
 use crate::token::ConnectionId;
 
 impl Context<'_> {
@@ -24,7 +24,7 @@ impl Context<'_> {
     /// # Errors
     /// As [`post`](Self::post).
     pub fn post_value<T: Send + 'static>(&mut self, to: ConnectionId, value: T) -> Result<(), NotSent> {
-        self.send(to, Payload::Value(Box::new(value)))
+        self.send(to, Payload::Value(Value::new(value)))
     }
 
     fn send(&mut self, to: ConnectionId, payload: Payload) -> Result<(), NotSent> {
@@ -52,8 +52,9 @@ impl Context<'_> {
     /// The protocols of the members are not called. A member in the middle of a job, an upload or a longer answer gets the
     /// bytes after it.
     ///
-    /// A member has room while not more than `max_pending_output` is pending with the message; any message fits a member that has
-    /// nothing pending. Without room the member misses the message or is closed, as it chose when it [joined](Self::join).
+    /// A member has room while not more than `max_pending_output` is pending with the message. Without room the member misses the
+    /// message or is closed, as it chose when it [joined](Self::join). While all connections together have more output pending
+    /// than `max_pending_output_total`, messages to groups wait.
     ///
     /// # Errors
     /// No member gets the message: [`NotSent`] says why. A group without members is not an error.

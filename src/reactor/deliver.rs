@@ -12,6 +12,12 @@ use crate::protocol::ConnectionId;
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
+    /// Whether there are messages to deliver. Rule 6: none are delivered while too much output is pending.
+    #[inline]
+    pub(super) fn has_messages(&self) -> bool {
+        self.alarm.is_rung() && !self.is_pressed()
+    }
+
     /// Hands out the messages of each listener for as long as a listener may be visited. The rest waits for the next turn.
     #[cold]
     pub(super) fn deliver(&mut self) {
@@ -31,6 +37,9 @@ impl<K: Kernel> Reactor<K> {
     /// Hands a message to a connection, and queues its slot.
     fn hand_over(&mut self, index: u16, to: ConnectionId, parcel: Parcel<'_>) -> Handed {
         let token = to.token();
+        if self.is_pressed() && matches!(parcel, Parcel::Cast(..)) {
+            return Handed { taken: false, again: true, goes_on: false };
+        }
         let bytes = match &parcel {
             Parcel::Post(message) => message.bytes().len(),
             Parcel::Cast(bytes, _) => bytes.len(),
