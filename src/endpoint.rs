@@ -108,7 +108,7 @@ impl Endpoint {
     /// The number of open connections, whether they have a protocol or not.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        (self.stats.accepted - self.stats.closed.total()) as usize + self.opening
+        (self.stats.accepted + self.stats.connected - self.stats.closed.total()) as usize + self.opening
     }
 
     /// Logs a bug of the protocol, at a limited rate.
@@ -198,6 +198,9 @@ impl fmt::Display for Endpoint {
                 stats.refused,
             ),
         }?;
+        if stats.connected > 0 || stats.connect_errors.total() > 0 {
+            write!(f, ", connected {}, connect errors {}", stats.connected, stats.connect_errors)?;
+        }
         match stats.slow_turns {
             0 => Ok(()),
             count => write!(f, ", slow turns {count}"),

@@ -62,7 +62,7 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Lingering(_, since)) => (since.after(limits.linger_timeout), Expired::Linger),
             // A peer that acknowledges a little now and then outlives `lifetime` by at most one `write_timeout`.
             Some(Phase::Flushing(_)) => (write().min(lifetime.after(limits.write_timeout)), Expired::Write),
-            phase @ (None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking)) => {
+            phase @ (None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking | Phase::Relaying(_))) => {
                 let mut next = (lifetime, Expired::Close(CloseReason::Lifetime));
                 let mut consider = |at: Time, expired| {
                     if at < next.0 {
@@ -133,7 +133,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Whether to reset the peer: it has acknowledged too little, or `lifetime` and one `write_timeout` have expired.
-    fn is_stuck(&mut self, visit: &mut Visit<'_>) -> bool {
+    pub(super) fn is_stuck(&mut self, visit: &mut Visit<'_>) -> bool {
         let lifetime = self.held().lifetime.after(visit.limits.write_timeout);
         !self.acknowledges(visit) || lifetime <= visit.now
     }

@@ -44,7 +44,7 @@ impl StreamProtocol for Lines {
             Event::Eof => cx.out.extend_from_slice(b"eof"),
             Event::Closing => cx.out.extend_from_slice(b"closing"),
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
-            Event::Room | Event::Timer => unreachable!("never asked for"),
+            Event::Room | Event::NoRelay | Event::Timer => unreachable!("never asked for"),
             Event::NoWorker => cx.out.extend_from_slice(b"busy"),
         };
         Ok(Step::again(0))

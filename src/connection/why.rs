@@ -11,7 +11,7 @@ use super::{Connection, Phase};
 use crate::amounts::Rounded;
 use crate::kernel::Transport;
 use crate::limits::Limits;
-use crate::protocol::{CloseReason, Within};
+use crate::protocol::{CloseReason, ConnectionId, Within};
 use crate::time::Time;
 use crate::visit::Visit;
 
@@ -64,6 +64,8 @@ enum Wait {
     Disk(u64),
     /// A buffer for an upload; the number of bytes so far.
     Buffer(u64),
+    /// Either peer of a relay to send more, or this one to read.
+    Relay(ConnectionId),
     /// Room for the last output; then our FIN is sent.
     Flushing(CloseReason),
     /// The peer's FIN.
@@ -112,6 +114,10 @@ impl<T: Transport> Connection<T> {
                 (Wait::Disk(bulk.received()), silent)
             }
             Some(Phase::Storing(bulk)) => (Wait::Upload(bulk.received()), silent),
+            Some(Phase::Relaying(_)) => {
+                let waited = if pending.any { blocked } else { silent };
+                (held.and_then(|held| held.other).map_or(Wait::Body, Wait::Relay), waited)
+            }
             None if pending.any => {
                 let reader = match pending.full {
                     false => Reader::Heard,
@@ -158,6 +164,7 @@ impl Why {
             Wait::Upload(_) => "upload",
             Wait::Disk(_) => "writing",
             Wait::Buffer(_) => "buffer",
+            Wait::Relay(_) => "relaying",
             Wait::Flushing(_) => "flushing",
             Wait::Fin(_) => "lingering",
             Wait::Closed(_) => "closed",
@@ -198,7 +205,7 @@ impl Why {
             Expired::Close(CloseReason::Lifetime) => " whatever happens",
             Expired::Close(_) if self.is_idle() => " unless a request comes",
             Expired::Close(_) | Expired::Quiet => " unless more comes",
-            Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room) => " unless it reads",
+            Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Relay(_)) => " unless it reads",
             Expired::Write => " unless the peer reads",
             Expired::Linger => " at the latest",
             Expired::Timer => "",
@@ -246,6 +253,11 @@ impl fmt::Display for Why {
             Wait::Buffer(received) => {
                 write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))
             }
+            Wait::Relay(other) if self.pending_bytes > 0 => write!(
+                f,
+                "relaying with {other}, waiting for the peer to read: {pending} pending, the last write said EAGAIN {waited} ago"
+            ),
+            Wait::Relay(other) => write!(f, "relaying with {other}: nothing for {waited}"),
             Wait::Flushing(reason) => {
                 write!(f, "closing ({reason}), {pending} still to send: the last write said EAGAIN {waited} ago")
             }
@@ -258,7 +270,7 @@ impl fmt::Display for Why {
             self.write_next(f)?;
         }
         if self.pending_bytes > 0
-            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Flushing(_) | Wait::Closed(_))
+            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Relay(_) | Wait::Flushing(_) | Wait::Closed(_))
         {
             write!(f, "; {pending} of output pending")?;
         }
