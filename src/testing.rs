@@ -32,6 +32,8 @@
 mod conversation;
 mod every;
 mod memory_disk;
+#[cfg(test)]
+pub(crate) mod pair;
 mod script;
 mod stage;
 mod wire;

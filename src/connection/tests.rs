@@ -6,6 +6,7 @@ mod cut;
 mod deadlines;
 mod layer;
 pub(crate) mod opening;
+mod relay;
 
 use std::time::Duration;
 
