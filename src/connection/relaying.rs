@@ -17,8 +17,11 @@ use std::mem;
 use super::expiry::Expired;
 use super::fin::Fin;
 use super::{Connection, Phase, Round};
+use crate::bulk::Buffers;
+use crate::job::Outcome;
 use crate::kernel::Transport;
 use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES};
+use crate::panics::Panicked;
 use crate::protocol::{CloseReason, ConnectionId, Within};
 use crate::time::Time;
 use crate::visit::{Status, Visit};
@@ -38,6 +41,14 @@ impl<T: Transport> Connection<T> {
     /// Returns the other half, if the connection relays.
     pub(crate) fn relays_with(&self) -> Option<ConnectionId> {
         self.held.as_ref().filter(|_| self.relays())?.other
+    }
+
+    /// Notes the result of an errand.
+    pub(crate) fn note_answer(&mut self, result: Result<Outcome, Panicked>, now: Time, buffers: &mut Buffers) {
+        if let Some(held) = &mut self.held {
+            held.other = None;
+        }
+        self.note_done(result, now, buffers);
     }
 
     /// Notes the socket that connects for this connection.
@@ -101,6 +112,7 @@ impl<T: Transport> Connection<T> {
         if !self.input().is_empty() && room > 0 {
             let input = self.take_input();
             let count = room.min(input.len());
+            self.record_visit_of_other_half();
             other.give(&input[..count], visit);
             self.keep(input, count);
             return Round::Progress;
@@ -116,16 +128,31 @@ impl<T: Transport> Connection<T> {
             return Round::Spent;
         }
         let buffer = mem::take(&mut visit.read_buffer);
-        self.unstow(visit);
-        let read = self.read_plain(buffer, room, visit);
-        self.flush(visit);
-        self.stow(visit);
+        other.record_visit_of_other_half();
+        let read = if self.is_layered() {
+            // A layer may send something of its own.
+            self.unstow(visit);
+            let read = self.read_plain(buffer, room, visit);
+            self.flush(visit);
+            self.stow(visit);
+            read
+        } else {
+            self.read_into(&mut buffer[..room], visit)
+        };
         if let Ok(count) = read {
+            self.record_visit_of_other_half();
             visit.charge(count as u32);
             other.give(&buffer[..count], visit);
         }
         visit.read_buffer = buffer;
         read.map_or_else(|round| round, |_| Round::Progress)
+    }
+
+    /// Records that the next calls are those of the other half.
+    fn record_visit_of_other_half(&self) {
+        if let Some(other) = self.held.as_ref().and_then(|held| held.other) {
+            xray::about(other.token(), || What::Visit);
+        }
     }
 
     /// Returns how many bytes this half may be given.
@@ -189,20 +216,17 @@ impl<T: Transport> Connection<T> {
 
     /// Passes on FINs. Once all bytes of both sides are sent and both peers have finished, both halves close.
     fn pass_fins(&mut self, other: &mut Self, visit: &mut Visit<'_>) {
-        for half in [&mut *self, &mut *other] {
-            // What a layer sends at its end comes before our FIN.
-            if half.is_layered() {
-                half.pass_fin(visit);
-            }
+        // What a layer sends at its end comes before our FIN.
+        let is_layered = self.is_layered() || other.is_layered();
+        if is_layered || !(self.is_complete() && other.is_complete()) {
+            self.pass_fin(other, visit);
+            other.pass_fin(self, visit);
         }
         if self.is_complete() && other.is_complete() {
             // `close(2)` sends a FIN that was not sent yet.
             for half in [self, other] {
                 half.replace_phase(Phase::Closed(CloseReason::Eof), visit.buffers);
             }
-        } else {
-            self.pass_fin(visit);
-            other.pass_fin(visit);
         }
     }
 
@@ -217,10 +241,11 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends our FIN if it is due and everything before it is sent.
-    fn pass_fin(&mut self, visit: &mut Visit<'_>) {
+    fn pass_fin(&mut self, other: &Self, visit: &mut Visit<'_>) {
         if !matches!(self.phase(), Some(Phase::Relaying(Fin::Due))) || self.pending_bytes() > 0 {
             return;
         }
+        other.record_visit_of_other_half();
         if self.is_layered() {
             self.unstow(visit);
             self.close_layer(visit);

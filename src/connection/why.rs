@@ -64,6 +64,8 @@ enum Wait {
     Disk(u64),
     /// A buffer for an upload; the number of bytes so far.
     Buffer(u64),
+    /// A socket that connects to another server.
+    Connect(ConnectionId),
     /// Either peer of a relay to send more, or this one to read.
     Relay(ConnectionId),
     /// Room for the last output; then our FIN is sent.
@@ -106,7 +108,7 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Lingering(reason, since)) => (Wait::Fin(*reason), now.duration_from(*since)),
             Some(Phase::Flushing(reason)) => (Wait::Flushing(*reason), blocked),
             Some(Phase::Working(Some(_)) | Phase::Speaking) => (Wait::Room, blocked),
-            Some(Phase::Working(None)) => (Wait::Job, silent),
+            Some(Phase::Working(None)) => (held.and_then(|held| held.other).map_or(Wait::Job, Wait::Connect), silent),
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
@@ -164,6 +166,7 @@ impl Why {
             Wait::Upload(_) => "upload",
             Wait::Disk(_) => "writing",
             Wait::Buffer(_) => "buffer",
+            Wait::Connect(_) => "connecting",
             Wait::Relay(_) => "relaying",
             Wait::Flushing(_) => "flushing",
             Wait::Fin(_) => "lingering",
@@ -253,6 +256,7 @@ impl fmt::Display for Why {
             Wait::Buffer(received) => {
                 write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))
             }
+            Wait::Connect(other) => write!(f, "waiting for {other} to be connected to another server: for {waited}"),
             Wait::Relay(other) if self.pending_bytes > 0 => write!(
                 f,
                 "relaying with {other}, waiting for the peer to read: {pending} pending, the last write said EAGAIN {waited} ago"

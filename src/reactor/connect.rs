@@ -153,7 +153,7 @@ impl<K: Kernel> Reactor<K> {
         if let Owner::Connection(connection) = &mut slot.owner {
             // If the visit that asked also ended the connection, its slot waits for reaping already.
             let was_over = connection.is_closed();
-            connection.note_done(result, now, &mut self.lent.buffers);
+            connection.note_answer(result, now, &mut self.lent.buffers);
             if !was_over {
                 self.queue(asker.slot);
             }

@@ -73,6 +73,8 @@ impl Kind {
             What::Left { .. } => Self::Left,
             What::Call { call: Call::Wait { .. }, .. } => Self::Wait,
             What::Call { answer, .. } if answer.would_block() => Self::Again,
+            // Its usual answer is `EINPROGRESS`.
+            What::Call { call: Call::Connect, .. } => Self::Call,
             What::Call { answer, .. } if answer.errno().is_some() => Self::Failed,
             What::Call { call: Call::Read { .. }, answer } if answer.count() == Some(0) => Self::Fin,
             What::Call { call: Call::Read { .. } | Call::Receive { .. } | Call::ReceiveOne, .. } => Self::Read,
