@@ -54,6 +54,8 @@ pub(crate) struct Got {
     pub(crate) reason: Option<CloseReason>,
     pub(crate) pending_max: usize,
     pub(crate) calls: usize,
+    /// When its connection ended.
+    pub(crate) ended: Duration,
 }
 
 /// A protocol that leaves everything to the relay.
@@ -71,6 +73,7 @@ pub(crate) struct Pair {
     wires: [Wire; 2],
     halves: [Option<Connection<Wire>>; 2],
     reasons: [Option<CloseReason>; 2],
+    ended: [Duration; 2],
     pending_max: [usize; 2],
     limits: Limits,
     lent: Lent,
@@ -96,6 +99,7 @@ impl Pair {
             wires,
             halves,
             reasons: [None; 2],
+            ended: [Duration::ZERO; 2],
             pending_max: [0; 2],
             limits,
             lent: Lent::new(Budget::new(now, None)),
@@ -129,7 +133,7 @@ impl Pair {
         }
         self.pass(end);
         [0, 1].map(|side| {
-            let (reason, pending_max) = (self.reasons[side], self.pending_max[side]);
+            let (reason, pending_max, ended) = (self.reasons[side], self.pending_max[side], self.ended[side]);
             self.wires[side].world(|ends| Got {
                 sent: ends.writes().concat(),
                 fin: ends.is_fin_sent(),
@@ -137,6 +141,7 @@ impl Pair {
                 reason,
                 pending_max,
                 calls: ends.calls(),
+                ended,
             })
         })
     }
@@ -240,6 +245,7 @@ impl Pair {
         let Ended { reason, other, .. } = connection.end();
         assert_eq!(other, Some(id(1 - side)));
         self.reasons[side] = Some(reason);
+        self.ended[side] = self.elapsed;
         if let Some(other) = self.halves[1 - side].as_mut().filter(|other| other.relays_with().is_some()) {
             other.cut(CloseReason::OtherSide, &mut self.lent.buffers);
             self.drive(1 - side);

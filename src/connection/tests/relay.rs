@@ -144,6 +144,20 @@ fn silence_at_both_sides_ends_both_and_activity_at_one_keeps_both() {
 }
 
 #[test]
+fn silence_at_both_sides_begins_when_the_slower_one_has_read() {
+    let limits = limits(|limits| {
+        limits.write_timeout = 100 * SECOND;
+        limits.linger_timeout = Duration::from_nanos(1);
+    });
+    let mut sides: [Side; 2] = Default::default();
+    sides[1] = Side { window: 10, reads: false, ..Side::default() };
+    let acts = [send(0, &[0; 100]), Act::Pause(40 * SECOND), Act::Read(1)];
+    for got in Pair::new(sides, Edges::ShortReads, limits).run(&acts, LONG) {
+        assert_eq!((got.reason, got.ended.as_secs()), (Some(CloseReason::Idle), 70));
+    }
+}
+
+#[test]
 fn a_reader_that_stops_is_reset_and_so_is_the_other_side() {
     let mut sides: [Side; 2] = Default::default();
     sides[1] = Side { window: 10, reads: false, ..Side::default() };

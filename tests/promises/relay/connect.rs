@@ -121,7 +121,8 @@ fn a_socket_that_connects_is_closed_with_the_connection_that_asked() {
 #[cfg(target_os = "linux")]
 fn a_stop_ends_a_connect_and_answers() {
     let (_socket, _waiting, silent) = black_hole();
-    let server = relay(Target::from(silent).within(LONG), &json!({}));
+    let (_listener, address) = other_server();
+    let server = relay(Target::from(silent).or(address.into()).within(LONG), &json!({}));
     let mut client = client(&server);
     eventually("it connects", || server.stats("relay-tcp").accepted == 1);
     server.handle().stop();
