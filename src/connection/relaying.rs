@@ -242,11 +242,11 @@ impl<T: Transport> Connection<T> {
 
     /// Sends our FIN if it is due and everything before it is sent.
     fn pass_fin(&mut self, other: &Self, visit: &mut Visit<'_>) {
-        if !matches!(self.phase(), Some(Phase::Relaying(Fin::Due))) || self.pending_bytes() > 0 {
+        if !matches!(self.phase(), Some(Phase::Relaying(Fin::Due))) {
             return;
         }
         other.record_visit_of_other_half();
-        if self.is_layered() {
+        if self.is_layered() && self.pending_bytes() == 0 {
             self.unstow(visit);
             self.close_layer(visit);
             self.flush(visit);

@@ -189,6 +189,17 @@ impl Why {
         self.next.map(|(left, _)| left)
     }
 
+    /// Writes what a connection that relays with `other` waits for.
+    fn write_relay(&self, f: &mut fmt::Formatter<'_>, other: ConnectionId) -> fmt::Result {
+        let waited = Rounded(self.waited);
+        write!(f, "relaying with {other}")?;
+        if self.pending_bytes == 0 {
+            return write!(f, ": nothing for {waited}");
+        }
+        let pending = Rounded::bytes(self.pending_bytes as u64);
+        write!(f, ", waiting for the peer to read: {pending} pending, the last write said EAGAIN {waited} ago")
+    }
+
     /// Writes what happens when the next deadline passes.
     fn write_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((left, expired)) = self.next else {
@@ -257,11 +268,7 @@ impl fmt::Display for Why {
                 write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))
             }
             Wait::Connect(other) => write!(f, "waiting for {other} to be connected to another server: for {waited}"),
-            Wait::Relay(other) if self.pending_bytes > 0 => write!(
-                f,
-                "relaying with {other}, waiting for the peer to read: {pending} pending, the last write said EAGAIN {waited} ago"
-            ),
-            Wait::Relay(other) => write!(f, "relaying with {other}: nothing for {waited}"),
+            Wait::Relay(other) => self.write_relay(f, other),
             Wait::Flushing(reason) => {
                 write!(f, "closing ({reason}), {pending} still to send: the last write said EAGAIN {waited} ago")
             }

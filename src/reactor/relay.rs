@@ -13,7 +13,7 @@ impl<K: Kernel> Reactor<K> {
     /// Joins the connection in a slot with another one. Both are visited next.
     pub(super) fn begin_relay(&mut self, key: u32, other: ConnectionId) {
         let (near, far) = (self.token(key), other.token());
-        let Some((connection, other_half)) = self.to_be_joined(near, far) else {
+        let Some([connection, other_half]) = self.joinable(near, far) else {
             // Rule 4: the number of an earlier owner does not name the connection that is in its slot now.
             return self.answer(near, Ok(Outcome::of(Continuation::no_relay())));
         };
@@ -26,18 +26,14 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Returns both connections, if they may be joined.
-    fn to_be_joined(
-        &mut self,
-        near: Token,
-        far: Token,
-    ) -> Option<(&mut Connection<K::Stream>, &mut Connection<K::Stream>)> {
+    fn joinable(&mut self, near: Token, far: Token) -> Option<[&mut Connection<K::Stream>; 2]> {
         let (ours, other) = self.slots.get2_mut(near.slot as usize, far.slot as usize)?;
         let belongs = other.generation == far.generation && ours.endpoint == other.endpoint;
         match (&mut ours.owner, &mut other.owner) {
             (Owner::Connection(ours), Owner::Connection(other))
                 if belongs && ours.awaits_errand() && other.may_relay() =>
             {
-                Some((ours, other))
+                Some([ours, other])
             }
             _ => None,
         }

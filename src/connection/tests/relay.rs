@@ -80,7 +80,7 @@ fn a_reset_at_any_call_resets_the_other_side() {
                 let got = run(sides);
                 assert_eq!(got[side].reason, Some(CloseReason::Transport(ErrorKind::ConnectionReset)));
                 assert_eq!((got[1 - side].reason, got[1 - side].reset), (Some(CloseReason::OtherSide), true));
-                assert!(b"onethree".starts_with(&*got[1].sent) && b"two".starts_with(&*got[0].sent));
+                assert!(b"onethree".starts_with(&got[1].sent) && b"two".starts_with(&got[0].sent));
             }
         }
     }
