@@ -121,7 +121,7 @@ impl Endpoint {
     /// The number of open connections, whether they have a protocol or not.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        (self.stats.accepted - self.stats.closed.total()) as usize + self.opening
+        (self.stats.accepted + self.stats.connected - self.stats.closed.total()) as usize + self.opening
     }
 
     /// Logs a bug of the protocol, at a limited rate.
@@ -220,6 +220,9 @@ impl fmt::Display for Endpoint {
         }?;
         if stats.messages + stats.undelivered.total() > 0 {
             write!(f, ", messages {}, undelivered {}", stats.messages, stats.undelivered)?;
+        }
+        if stats.connected > 0 || stats.connect_errors.total() > 0 {
+            write!(f, ", connected {}, connect errors {}", stats.connected, stats.connect_errors)?;
         }
         match stats.slow_turns {
             0 => Ok(()),

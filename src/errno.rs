@@ -95,6 +95,11 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EMFILE, Errno::ENFILE])
 }
 
+/// Whether a non-blocking connect goes on (`connect(2)`; `EINTR` has the same meaning, POSIX.1-2024).
+pub(crate) fn is_in_progress(error: &io::Error) -> bool {
+    is_one_of(error, &[Errno::EINPROGRESS, Errno::EINTR])
+}
+
 /// Whether this machine has no address of the family.
 pub(crate) fn is_missing_family(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])

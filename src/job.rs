@@ -17,7 +17,7 @@ impl Job {
     /// Makes a job that runs `work`. The result of a job that [`on_close`](crate::protocol::StreamProtocol::on_close)
     /// returns is dropped.
     pub fn new<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Self {
-        Self { work: Box::new(move || Outcome(Box::new(work()))), listener: 0 }
+        Self { work: Box::new(move || Outcome::of(work())), listener: 0 }
     }
 
     /// Makes a job that drops `remains`, which may block, then runs the last job of a protocol and drops its result:
@@ -46,6 +46,11 @@ impl fmt::Debug for Job {
 pub struct Outcome(Box<dyn Any + Send>);
 
 impl Outcome {
+    /// Makes the outcome of a job that returned `value`.
+    pub(crate) fn of<T: Send + 'static>(value: T) -> Self {
+        Self(Box::new(value))
+    }
+
     /// Returns the value if the job returned a `T`, or else the outcome itself.
     pub(crate) fn downcast<T: 'static>(self) -> Result<T, Self> {
         self.0.downcast().map(|value| *value).map_err(Self)

@@ -124,6 +124,13 @@ pub(crate) const KEPT_OUTBOX_BYTES_MAX: usize = 256 * 1024;
 /// Events taken from the kernel in one turn; further events come in the next turn.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
+/// Time for an outgoing connection, all its addresses together, unless its target says otherwise: a client that waits for the
+/// answer has not given up by then.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Addresses that are tried for one outgoing connection; more would each have too little time.
+pub(crate) const CONNECT_ADDRESSES_MAX: usize = 16;
+
 /// Worker threads for the jobs and files of each listener, unless `workers` of the configuration says otherwise: one
 /// slow sync must not delay another upload, and more threads would only queue at the same disk.
 pub(crate) const WORKERS: usize = 4;

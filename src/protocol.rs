@@ -9,12 +9,14 @@
 //! - [`Registry`](crate::Registry): registers a protocol in one call, with a function that makes one value for each connection.
 //! - [`Service`]: the same as a type, for a protocol over both transports or with options that its own code must check.
 //! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: work that may block runs on a worker thread.
+//! - [`Step::connect`] to a [`Target`], and [`Step::relay`]: a connection to another server.
 //!
 //! A protocol runs on the loop's thread: while it computes or blocks, no other connection is served. If it panics, its own
 //! connection is closed and counted as `bug`; the server goes on.
 //!
 //! `examples/plugin.rs` is a complete protocol with its test.
 
+mod connect;
 mod context;
 mod datagram;
 mod ending;
@@ -22,6 +24,7 @@ pub mod file;
 pub mod greeting;
 mod job;
 mod messages;
+mod other_side;
 mod service;
 mod step;
 pub mod sum;
@@ -30,6 +33,8 @@ pub mod uppercase;
 
 use std::any::Any;
 
+pub(crate) use self::connect::Connect;
+pub use self::connect::{BadTarget, ConnectError, Target};
 pub use self::context::Context;
 pub(crate) use self::context::{Ends, Place, Site};
 pub use self::datagram::{DatagramProtocol, Dropped};
@@ -186,6 +191,8 @@ pub enum Event {
     /// No worker takes the job, or the bytes of a [`Step::bulk`]: no thread can be started, or too many jobs of the listener
     /// wait. The connection is about to be closed.
     NoWorker,
+    /// The connection that [`Step::relay`] named cannot be joined. The decision counts as after any other event.
+    NoRelay,
     /// The driver is about to close the connection gracefully, because a deadline expired or the server is stopping: the
     /// last chance to append output.
     Closing,

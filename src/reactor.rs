@@ -18,12 +18,15 @@
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
 //!   │   └ settle           reactor/errands.rs  submits a job, arms the deadline, queues the slot again
+//!   │     ├ begin_connect  reactor/connect.rs  connects to another server, and answers the connection that asked
+//!   │     └ relay          reactor/relay.rs    moves bytes between the connection and the other half of its relay
 //!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
 //! ```
 
 #![warn(clippy::missing_docs_in_private_items)]
 
 mod accept;
+mod connect;
 mod deliver;
 mod errands;
 mod invariants;
@@ -33,6 +36,7 @@ mod open;
 mod queues;
 mod reap;
 mod recording;
+mod relay;
 mod relief;
 mod report;
 mod short;

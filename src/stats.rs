@@ -71,7 +71,11 @@ impl fmt::Display for Tally {
 pub struct Stats {
     /// Connections accepted: each got its protocol.
     pub accepted: u64,
-    /// Connections closed, by reason.
+    /// Outgoing connections ([`Step::connect`](crate::protocol::Step::connect)): each got its protocol.
+    pub connected: u64,
+    /// Addresses to which no connection was made, by reason.
+    pub connect_errors: Tally,
+    /// Connections closed, by reason: those that were accepted, and outgoing ones.
     pub closed: Tally,
     /// Refusals, by reason. Over TCP: connections that got no protocol; requests; and connections that ended before
     /// they were accepted, by the name of the errno. Over UDP: datagrams without an answer, which the log calls

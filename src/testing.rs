@@ -34,6 +34,8 @@ mod company;
 mod conversation;
 mod every;
 mod memory_disk;
+#[cfg(test)]
+pub(crate) mod pair;
 mod script;
 mod stage;
 mod wire;

@@ -9,7 +9,7 @@ use crate::bulk::Buffers;
 use crate::job::Job;
 use crate::limits::{Limits, READ_BUFFER_BYTES};
 use crate::outbox::Outbox;
-use crate::protocol::Place;
+use crate::protocol::{Connect, ConnectionId, Place};
 use crate::stats::Stats;
 use crate::time::Time;
 
@@ -146,6 +146,10 @@ impl<'a> Visit<'a> {
 pub(crate) enum Errand {
     /// Run this job on a worker.
     Job(Job),
+    /// Connect to another server.
+    Connect(Box<Connect>),
+    /// Join the connection with this one.
+    Relay(ConnectionId),
 }
 
 /// The result of a visit, beside its errand. It fits into two registers.
@@ -167,6 +171,8 @@ pub(crate) enum Status {
     Again,
     /// It needs a buffer of the pool, and another visit when one is free.
     WantsBuffer,
+    /// It relays: the loop moves bytes between it and the other half.
+    Relays,
     /// It has ended: reap it.
     Closed,
 }

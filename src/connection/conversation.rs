@@ -10,7 +10,6 @@ use super::ends::OfConnection;
 use super::{Connection, Phase, Round, recording};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
-use crate::job::Job;
 use crate::kernel::Transport;
 use crate::limits::{CALL_UNITS, PRESSED_READ_BYTES, QUIET_BYTES_MAX, READ_BYTES, UNCONSUMED_BYTES_MAX};
 use crate::panics::catch;
@@ -92,7 +91,7 @@ impl<T: Transport> Connection<T> {
 
     /// Reads bytes for the protocol into `buffer`; returns as [`read`](Self::read) does.
     #[inline]
-    fn read_plain(&mut self, buffer: &mut [u8], most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
+    pub(super) fn read_plain(&mut self, buffer: &mut [u8], most: usize, visit: &mut Visit<'_>) -> Result<usize, Round> {
         if self.is_layered() {
             self.read_sealed(buffer, most, visit)
         } else {
@@ -285,10 +284,9 @@ impl<T: Transport> Connection<T> {
                     self.held().quiet = visit.now.after(quiet);
                 }
             }
-            Then::Job(job) => {
-                self.begin(Phase::Working(None));
-                self.hand_out(job, visit);
-            }
+            Then::Job(job) => self.wait_for(Errand::Job(job), visit),
+            Then::Connect(connect) => self.wait_for(Errand::Connect(connect), visit),
+            Then::Relay(other) => self.wait_for(Errand::Relay(other), visit),
             Then::Bulk { to, at_most } => {
                 self.enter(Within::Body, visit);
                 self.begin(Phase::Storing(Bulk::new(to, at_most)));
@@ -310,12 +308,5 @@ impl<T: Transport> Connection<T> {
             Timer::Unchanged | Timer::Stopped => Time::NEVER,
         };
         self.held().timer = at;
-    }
-
-    /// Asks the loop to hand `job` to a worker after the visit.
-    pub(super) fn hand_out(&mut self, job: Job, visit: &mut Visit<'_>) {
-        debug_assert!(visit.errand.is_none() && !self.job_out, "one job at a time");
-        self.job_out = true;
-        visit.errand = Some(Errand::Job(job));
     }
 }

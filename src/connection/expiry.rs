@@ -70,7 +70,7 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Lingering(_, since)) => (since.after(limits.linger_timeout), Expired::Linger),
             // A peer that acknowledges a little now and then outlives `lifetime` by at most one `write_timeout`.
             Some(Phase::Flushing(_)) => (write().min(lifetime.after(limits.write_timeout)), Expired::Write),
-            phase @ (None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking)) => {
+            phase @ (None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking | Phase::Relaying(_))) => {
                 let mut next = (lifetime, Expired::Close(CloseReason::Lifetime));
                 let mut consider = |at: Time, expired| {
                     if at < next.0 {
@@ -82,7 +82,7 @@ impl<T: Transport> Connection<T> {
                 } else if !self.job_out {
                     consider(self.active.after(limits.idle_timeout), Expired::Close(CloseReason::Idle));
                 }
-                if let (None, Some(held)) = (phase, &self.held) {
+                if let (None | Some(Phase::Relaying(_)), Some(held)) = (phase, &self.held) {
                     consider(held.asked_to_close, Expired::Close(CloseReason::Asked));
                 }
                 if let (None, Some(held), false) = (phase, &self.held, pending.full) {
@@ -149,7 +149,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Whether to reset the peer: it has acknowledged too little, or `lifetime` and one `write_timeout` have expired.
-    fn is_stuck(&mut self, visit: &mut Visit<'_>) -> bool {
+    pub(super) fn is_stuck(&mut self, visit: &mut Visit<'_>) -> bool {
         let lifetime = self.held().lifetime.after(visit.limits.write_timeout);
         !self.acknowledges(visit) || lifetime <= visit.now
     }

@@ -12,7 +12,7 @@ use super::taking::Taking;
 use crate::kernel::Transport;
 use crate::limits::{KEPT_OUTBOX_BYTES_MAX, Limits, RELIEF_EVERY};
 use crate::outbox::Outbox;
-use crate::protocol::Within;
+use crate::protocol::{ConnectionId, Within};
 use crate::time::Time;
 use crate::visit::Visit;
 use crate::xray::{self, What};
@@ -39,6 +39,8 @@ pub(super) struct Held {
     pub(super) lifetime: Time,
     /// The phase, unless it is conversation.
     pub(super) phase: Option<Box<Phase>>,
+    /// The socket that connects for this connection, or the other half of its relay.
+    pub(super) other: Option<ConnectionId>,
     /// The layer between the socket and the protocol.
     pub(super) layered: Option<Box<Layered>>,
     /// What must be dropped on a worker after the connection has closed.
@@ -64,6 +66,7 @@ impl Held {
         timer: Time::NEVER,
         lifetime: Time::NEVER,
         phase: None,
+        other: None,
         layered: None,
         remains: None,
         letters: None,

@@ -40,7 +40,9 @@ impl<T: Transport> Connection<T> {
             None => !full,
             Some(Phase::Storing(bulk)) => !(self.job_out || full && self.is_stored(bulk)),
             Some(Phase::Lingering(..)) => true,
-            Some(Phase::Working(_) | Phase::Speaking | Phase::Flushing(_) | Phase::Closed(_)) => false,
+            Some(Phase::Working(_) | Phase::Speaking | Phase::Relaying(_) | Phase::Flushing(_) | Phase::Closed(_)) => {
+                false
+            }
         };
         let waits_for_input = wants_input && !wakes;
         let has_seen_all = self.input().is_empty() || (self.is_open() && self.starved);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Connection;
+use super::{Connection, Phase};
 use crate::bulk::Buffers;
 use crate::kernel::Transport;
 use crate::limits::Limits;
@@ -49,7 +49,7 @@ pub(crate) enum Took {
 impl<T: Transport> Connection<T> {
     /// Takes a message for the protocol. The exchange has checked that there is room.
     pub(crate) fn take_post(&mut self, message: Message) -> Took {
-        if !self.listens() {
+        if !self.takes_messages() {
             return Took::Gone;
         }
         self.letters().queue.push_back(Letter::Post(message));
@@ -65,7 +65,7 @@ impl<T: Transport> Connection<T> {
         limits: &Limits,
         buffers: &mut Buffers,
     ) -> Took {
-        if !self.listens() {
+        if !self.takes_messages() {
             return Took::Gone;
         }
         if self.pending_bytes() + bytes.len() > limits.max_pending_output {
@@ -95,6 +95,11 @@ impl<T: Transport> Connection<T> {
             letters.queue.push_back(Letter::Cast(Arc::clone(bytes)));
         }
         Took::Taken
+    }
+
+    /// Whether the protocol is called again, so that a message reaches it or its peer.
+    fn takes_messages(&self) -> bool {
+        self.listens() && !matches!(self.phase(), Some(Phase::Relaying(_)))
     }
 
     /// Returns the letters, allocated if there are none.

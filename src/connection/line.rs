@@ -109,24 +109,36 @@ impl<T: Transport> Line<T> {
     #[inline]
     pub(super) fn flush(&mut self, outbox: &mut Outbox, mut took: impl FnMut(usize)) -> io::Result<()> {
         while !outbox.is_empty() && self.ready.writable {
-            let pending = outbox.pending();
-            let offered = pending.len() as u32;
-            match attempt(|| xray::answered(self.transport.write(pending), move || Call::Write { offered })) {
-                Attempt::Done(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Attempt::Done(count) => {
-                    outbox.advance(count);
-                    took(count);
-                }
-                Attempt::WouldBlock => self.ready.writable = false,
-                Attempt::Failed(error) => return Err(error),
-            }
+            let count = self.write(outbox.pending())?;
+            outbox.advance(count);
+            took(count);
         }
         Ok(())
     }
 
+    /// Makes one write. Returns the number of bytes that the kernel took: 0 if it takes no more.
+    #[inline(always)]
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let offered = bytes.len() as u32;
+        match attempt(|| xray::answered(self.transport.write(bytes), move || Call::Write { offered })) {
+            Attempt::Done(0) => Err(io::ErrorKind::WriteZero.into()),
+            Attempt::Done(count) => Ok(count),
+            Attempt::WouldBlock => {
+                self.ready.writable = false;
+                Ok(0)
+            }
+            Attempt::Failed(error) => Err(error),
+        }
+    }
+
+    /// Sends our FIN, while the peer may go on sending.
+    pub(super) fn send_fin(&mut self) -> io::Result<()> {
+        xray::answered(self.transport.shutdown_write(), || Call::Shutdown)
+    }
+
     /// Sends our FIN, unless the peer's has come (then `close(2)` sends it). Returns whether to wait for the peer's FIN.
     pub(super) fn finish(&mut self) -> bool {
-        !self.peer_finished && xray::answered(self.transport.shutdown_write(), || Call::Shutdown).is_ok()
+        !self.peer_finished && self.send_fin().is_ok()
     }
 
     /// Makes `close(2)` reset the connection.

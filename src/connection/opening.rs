@@ -6,6 +6,7 @@
 use std::mem;
 use std::time::Duration;
 
+use super::asked::Asked;
 use super::layer::Layer;
 use super::line::Line;
 use super::{Claim, Ended, transitions};
@@ -18,6 +19,7 @@ use crate::panics::catch;
 use crate::peer::{PackedPeer, Peer};
 use crate::protocol::{CloseReason, Refusal};
 use crate::time::Time;
+use crate::token::Token;
 use crate::visit::{Left, Status, Visit};
 use crate::xray::{self, Phase, What};
 
@@ -28,6 +30,26 @@ pub(crate) struct Opens {
     pub(crate) opener: fn() -> Box<dyn Opener>,
     /// How long an opening may take, a connect in progress included.
     pub(crate) timeout: Duration,
+}
+
+impl Opens {
+    /// The opening of a socket that connects, and whose protocol starts at once when it is connected.
+    pub(crate) fn at_once(timeout: Duration) -> Self {
+        Self { opener: || Box::new(AtOnce), timeout }
+    }
+}
+
+/// An opening that sends and reads nothing.
+struct AtOnce;
+
+impl Opener for AtOnce {
+    fn on_connected(&mut self, _: &mut Outbox) -> Result<Progress, Refusal> {
+        Ok(Progress::Done { consumed: 0, peer: None, layer: None })
+    }
+
+    fn on_received(&mut self, _: &[u8], _: &mut Outbox) -> Result<Progress, Refusal> {
+        Ok(Progress::Done { consumed: 0, peer: None, layer: None })
+    }
 }
 
 /// What opens one connection, without a socket or a clock. A panic ends only its own connection.
@@ -114,6 +136,8 @@ pub(crate) struct Opening<T> {
     state: State,
     /// A bug for the log.
     bug: Option<Box<str>>,
+    /// The connection for which the socket connects.
+    asked: Option<Box<Asked>>,
 }
 
 /// The phase of an opening.
@@ -171,7 +195,23 @@ impl<T: Transport> Opening<T> {
             until: now.after(opens.timeout),
             state,
             bug: None,
+            asked: None,
         }
+    }
+
+    /// Sets the connection for which the socket connects.
+    pub(crate) fn asked_by(self, asked: Box<Asked>) -> Self {
+        Self { asked: Some(asked), ..self }
+    }
+
+    /// Returns the connection for which the socket connects.
+    pub(crate) fn asker(&self) -> Option<Token> {
+        self.asked.as_ref().map(|asked| asked.asker)
+    }
+
+    /// Takes what the connection has asked for.
+    pub(crate) fn take_asked(&mut self) -> Option<Box<Asked>> {
+        self.asked.take()
     }
 
     /// Returns the peer, as far as it is known.
@@ -229,6 +269,11 @@ impl<T: Transport> Opening<T> {
         self.close(CloseReason::Refused(reason));
     }
 
+    /// Ends it, because nothing needs it any more.
+    pub(crate) fn give_up(&mut self, reason: CloseReason) {
+        self.close(reason);
+    }
+
     /// Resets the connection. `bug`: a bug for the log.
     pub(crate) fn cut(&mut self, reason: CloseReason, bug: Option<String>) {
         self.opened.line.reset_on_close();
@@ -238,7 +283,7 @@ impl<T: Transport> Opening<T> {
 
     /// Returns what is left of a closed opening.
     pub(crate) fn end(self) -> Ended<T> {
-        let Self { opened: Opened { line, layer, .. }, opener, state, mut bug, .. } = self;
+        let Self { opened: Opened { line, layer, .. }, opener, state, mut bug, asked, .. } = self;
         let reason = if let State::Closed(reason) = state { reason } else { CloseReason::Shutdown };
         // Rule 9: a panic in a destructor ends only its own connection.
         for dropped in [catch(move || drop(opener)), catch(move || drop(layer))] {
@@ -248,7 +293,7 @@ impl<T: Transport> Opening<T> {
                 });
             }
         }
-        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false }
+        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false, other: None, asked }
     }
 
     /// Returns the socket of a complete opening.

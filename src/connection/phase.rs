@@ -5,6 +5,7 @@ use std::any::Any;
 use std::io;
 use std::mem;
 
+use super::fin::Fin;
 use super::round::Round;
 use super::{Connection, Ended, recording, transitions};
 use crate::bulk::{Buffers, Bulk, Returned};
@@ -13,7 +14,7 @@ use crate::limits::READ_BYTES;
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
-use crate::visit::Visit;
+use crate::visit::{Errand, Visit};
 use crate::xray::{self, What};
 
 /// The phase of a connection that is not in conversation.
@@ -24,6 +25,8 @@ pub(super) enum Phase {
     Storing(Bulk),
     /// The protocol has more output than there was room for.
     Speaking,
+    /// Bytes go to another connection, and come from it; the state of our FIN.
+    Relaying(Fin),
     /// Pending output is sent; then our FIN.
     Flushing(CloseReason),
     /// Our FIN was sent at this time. Rule 7: input is discarded until the peer's FIN, because closing over unread input resets
@@ -40,6 +43,7 @@ impl Phase {
             Self::Working(_) => xray::Phase::Working,
             Self::Storing(_) => xray::Phase::Storing,
             Self::Speaking => xray::Phase::Speaking,
+            Self::Relaying(_) => xray::Phase::Relaying,
             Self::Flushing(_) => xray::Phase::Flushing,
             Self::Lingering(..) => xray::Phase::Lingering,
             Self::Closed(_) => xray::Phase::Closed,
@@ -50,7 +54,7 @@ impl Phase {
     fn recorded(&self) -> What {
         let reason = match self {
             Self::Flushing(reason) | Self::Lingering(reason, _) | Self::Closed(reason) => reason.text(),
-            Self::Working(_) | Self::Storing(_) | Self::Speaking => "",
+            Self::Working(_) | Self::Storing(_) | Self::Speaking | Self::Relaying(_) => "",
         };
         What::Phase(self.name(), reason)
     }
@@ -79,7 +83,10 @@ impl<T: Transport> Connection<T> {
 
     /// Whether input still matters.
     pub(super) fn listens(&self) -> bool {
-        matches!(self.phase(), None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking))
+        matches!(
+            self.phase(),
+            None | Some(Phase::Working(_) | Phase::Storing(_) | Phase::Speaking | Phase::Relaying(_))
+        )
     }
 
     /// Returns the name of the phase, conversation included.
@@ -87,11 +94,24 @@ impl<T: Transport> Connection<T> {
         self.phase().map_or(xray::Phase::Conversing, Phase::name)
     }
 
-    /// Changes from conversation to `phase`.
+    /// Changes to `phase`, from conversation or from an errand.
     pub(super) fn begin(&mut self, phase: Phase) {
         transitions::check(self.phase_name(), phase.name());
         xray::record(|| phase.recorded());
         self.held().phase = Some(Box::new(phase));
+    }
+
+    /// Asks the loop for an errand, and waits for its result.
+    pub(super) fn wait_for(&mut self, errand: Errand, visit: &mut Visit<'_>) {
+        self.begin(Phase::Working(None));
+        self.hand_out(errand, visit);
+    }
+
+    /// Asks the loop to run an errand after the visit.
+    pub(super) fn hand_out(&mut self, errand: Errand, visit: &mut Visit<'_>) {
+        debug_assert!(visit.errand.is_none() && !self.job_out, "one job at a time");
+        self.job_out = true;
+        visit.errand = Some(errand);
     }
 
     /// Changes to conversation.
@@ -178,8 +198,8 @@ impl<T: Transport> Connection<T> {
             Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
             _ => CloseReason::Shutdown,
         };
-        let (remains, mut bug, layered) =
-            self.held.map_or((None, None, None), |held| (held.remains, held.bug, held.layered));
+        let (remains, mut bug, layered, other) =
+            self.held.map_or((None, None, None, None), |held| (held.remains, held.bug, held.layered, held.other));
         let mut protocol = self.protocol;
         let told = catch(|| protocol.on_close(reason));
         xray::record(|| recording::on_close(matches!(told, Ok(Some(_)))));
@@ -197,6 +217,6 @@ impl<T: Transport> Connection<T> {
             (None, None) => None,
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };
-        Ended { transport: self.line.into_transport(), reason, bug, last, job_out: self.job_out }
+        Ended { transport: self.line.into_transport(), reason, bug, last, job_out: self.job_out, other, asked: None }
     }
 }

@@ -15,6 +15,7 @@ impl Ask {
             Event::Missed(_) => Self::Missed,
             Event::Room => Self::Room,
             Event::NoWorker => Self::NoWorker,
+            Event::NoRelay => Self::Done,
             Event::Closing => Self::Closing,
         }
     }
@@ -43,6 +44,8 @@ fn decision(then: &Then) -> Decision {
         Then::Wait { within, .. } => Decision::Wait(*within),
         Then::Job(_) => Decision::Job,
         Then::Bulk { .. } => Decision::Bulk,
+        Then::Connect(_) => Decision::Connect,
+        Then::Relay(_) => Decision::Relay,
         Then::More => Decision::More,
         Then::Finish => Decision::Finish,
         Then::Bug(_) => Decision::Bug,

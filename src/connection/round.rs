@@ -1,6 +1,7 @@
 //! The result of one round of a visit, and what is left of a closed connection.
 
-use crate::protocol::{CloseReason, Job};
+use super::asked::Asked;
+use crate::protocol::{CloseReason, ConnectionId, Job};
 
 /// How one round of a visit ended. It is as wide as a number of bytes, so that a read returns either in a register.
 #[repr(usize)]
@@ -25,6 +26,10 @@ pub(crate) struct Ended<T> {
     pub(crate) bug: Option<Box<str>>,
     /// The last job: it drops what may block.
     pub(crate) last: Option<Job>,
-    /// A worker still runs a job of the connection; the last job follows it.
+    /// The result of an errand is still to come. If it is a job, the last job follows it.
     pub(crate) job_out: bool,
+    /// The socket that connects for it, or the other half of its relay; the loop tells that one.
+    pub(crate) other: Option<ConnectionId>,
+    /// The connection for which this socket was to connect, and failed.
+    pub(crate) asked: Option<Box<Asked>>,
 }

@@ -4,7 +4,7 @@ use super::{Connection, Phase, Round, transitions};
 use crate::bulk::{Bulk, NoRoom};
 use crate::kernel::Transport;
 use crate::limits::READ_BYTES;
-use crate::visit::Visit;
+use crate::visit::{Errand, Visit};
 use crate::xray::{self, Ask, What};
 
 impl<T: Transport> Connection<T> {
@@ -27,7 +27,7 @@ impl<T: Transport> Connection<T> {
         if !self.is_closed() {
             let pausing = !matches!(round, Round::Progress);
             if let Some(job) = bulk.hand_over(pausing) {
-                self.hand_out(job, visit);
+                self.hand_out(Errand::Job(job), visit);
             }
             if pausing {
                 bulk.rest(visit.buffers);

@@ -7,6 +7,7 @@ mod deadlines;
 mod layer;
 mod messages;
 pub(crate) mod opening;
+mod relay;
 
 use std::time::Duration;
 
@@ -45,7 +46,9 @@ impl StreamProtocol for Lines {
             Event::Eof => cx.out.extend_from_slice(b"eof"),
             Event::Closing => cx.out.extend_from_slice(b"closing"),
             Event::Quiet => cx.out.extend_from_slice(b"quiet"),
-            Event::Room | Event::Timer | Event::Message(_) | Event::Missed(_) => unreachable!("never asked for"),
+            Event::Room | Event::NoRelay | Event::Timer | Event::Message(_) | Event::Missed(_) => {
+                unreachable!("never asked for")
+            }
             Event::NoWorker => cx.out.extend_from_slice(b"busy"),
         };
         Ok(Step::again(0))

@@ -1,7 +1,7 @@
 //! The phases of a connection as a table: which phase may follow which, and when.
 
 use crate::xray::Phase::{
-    self, Closed, Connecting, Conversing, Flushing, Lingering, Opening, Sending, Speaking, Storing, Working,
+    self, Closed, Connecting, Conversing, Flushing, Lingering, Opening, Relaying, Sending, Speaking, Storing, Working,
 };
 
 /// What closes a connection at once, in any phase.
@@ -21,7 +21,7 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     ),
     (Sending, Conversing, "everything is sent, and the service accepts the peer"),
     (Sending, Closed, "a limit or the service refuses the peer, the deadline passes, broken, or cut"),
-    (Conversing, Working, "the protocol asks for a job"),
+    (Conversing, Working, "the protocol asks for a job, a connection or a relay"),
     (Conversing, Storing, "the protocol asks for bytes to be stored"),
     (Conversing, Speaking, "the protocol has more to say than there is room for"),
     (
@@ -29,8 +29,10 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
         Flushing,
         "the protocol or the peer finishes, the protocol or its layer refuses, no worker takes a job, a deadline passes, or we stop",
     ),
+    (Conversing, Relaying, "the other half has asked for a relay"),
     (Conversing, Closed, BROKEN),
     (Working, Conversing, "the result has come, and there is room for the answer; or no worker takes the job"),
+    (Working, Relaying, "the relay that it has asked for begins"),
     (Working, Flushing, EXPIRED),
     (Working, Closed, BROKEN),
     (Storing, Conversing, "the upload is complete or has failed, and there is room for the answer"),
@@ -40,6 +42,13 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     (Speaking, Conversing, "there is room"),
     (Speaking, Flushing, EXPIRED),
     (Speaking, Closed, BROKEN),
+    (Relaying, Flushing, "a deadline of either half has passed, or a layer cannot open what came"),
+    (Relaying, Lingering, "the same, after our FIN"),
+    (
+        Relaying,
+        Closed,
+        "both peers have finished and everything is sent; or either half is broken, reset by us, or has a bug of its layer",
+    ),
     (Flushing, Lingering, "everything is sent, and our FIN"),
     (Flushing, Closed, "everything is sent, and the peer has finished; or broken, reset by us, or a bug of the layer"),
     (Lingering, Closed, "the peer has finished, linger_timeout has passed, or broken or reset by us"),

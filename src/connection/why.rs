@@ -11,7 +11,7 @@ use super::{Connection, Phase};
 use crate::amounts::Rounded;
 use crate::kernel::Transport;
 use crate::limits::Limits;
-use crate::protocol::{CloseReason, Within};
+use crate::protocol::{CloseReason, ConnectionId, Within};
 use crate::time::Time;
 use crate::visit::Visit;
 
@@ -64,6 +64,10 @@ enum Wait {
     Disk(u64),
     /// A buffer for an upload; the number of bytes so far.
     Buffer(u64),
+    /// A socket that connects to another server.
+    Connect(ConnectionId),
+    /// Either peer of a relay to send more, or this one to read.
+    Relay(ConnectionId),
     /// Room for the last output; then our FIN is sent.
     Flushing(CloseReason),
     /// The peer's FIN.
@@ -104,7 +108,7 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Lingering(reason, since)) => (Wait::Fin(*reason), now.duration_from(*since)),
             Some(Phase::Flushing(reason)) => (Wait::Flushing(*reason), blocked),
             Some(Phase::Working(Some(_)) | Phase::Speaking) => (Wait::Room, blocked),
-            Some(Phase::Working(None)) => (Wait::Job, silent),
+            Some(Phase::Working(None)) => (held.and_then(|held| held.other).map_or(Wait::Job, Wait::Connect), silent),
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
@@ -112,6 +116,10 @@ impl<T: Transport> Connection<T> {
                 (Wait::Disk(bulk.received()), silent)
             }
             Some(Phase::Storing(bulk)) => (Wait::Upload(bulk.received()), silent),
+            Some(Phase::Relaying(_)) => {
+                let waited = if pending.any { blocked } else { silent };
+                (held.and_then(|held| held.other).map_or(Wait::Body, Wait::Relay), waited)
+            }
             None if pending.any => {
                 let reader = match pending.full {
                     false => Reader::Heard,
@@ -158,6 +166,8 @@ impl Why {
             Wait::Upload(_) => "upload",
             Wait::Disk(_) => "writing",
             Wait::Buffer(_) => "buffer",
+            Wait::Connect(_) => "connecting",
+            Wait::Relay(_) => "relaying",
             Wait::Flushing(_) => "flushing",
             Wait::Fin(_) => "lingering",
             Wait::Closed(_) => "closed",
@@ -177,6 +187,17 @@ impl Why {
     /// Returns the time until the next deadline, if there is one.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         self.next.map(|(left, _)| left)
+    }
+
+    /// Writes what a connection that relays with `other` waits for.
+    fn write_relay(&self, f: &mut fmt::Formatter<'_>, other: ConnectionId) -> fmt::Result {
+        let waited = Rounded(self.waited);
+        write!(f, "relaying with {other}")?;
+        if self.pending_bytes == 0 {
+            return write!(f, ": nothing for {waited}");
+        }
+        let pending = Rounded::bytes(self.pending_bytes as u64);
+        write!(f, ", waiting for the peer to read: {pending} pending, the last write said EAGAIN {waited} ago")
     }
 
     /// Writes what happens when the next deadline passes.
@@ -199,7 +220,7 @@ impl Why {
             Expired::Close(CloseReason::Lifetime) => " whatever happens",
             Expired::Close(_) if self.is_idle() => " unless a request comes",
             Expired::Close(_) | Expired::Quiet => " unless more comes",
-            Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room) => " unless it reads",
+            Expired::Write if matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Relay(_)) => " unless it reads",
             Expired::Write => " unless the peer reads",
             Expired::Linger => " at the latest",
             Expired::Timer | Expired::Message => "",
@@ -247,6 +268,8 @@ impl fmt::Display for Why {
             Wait::Buffer(received) => {
                 write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))
             }
+            Wait::Connect(other) => write!(f, "waiting for {other} to be connected to another server: for {waited}"),
+            Wait::Relay(other) => self.write_relay(f, other),
             Wait::Flushing(reason) => {
                 write!(f, "closing ({reason}), {pending} still to send: the last write said EAGAIN {waited} ago")
             }
@@ -259,7 +282,7 @@ impl fmt::Display for Why {
             self.write_next(f)?;
         }
         if self.pending_bytes > 0
-            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Flushing(_) | Wait::Closed(_))
+            && !matches!(self.wait, Wait::Reader(_) | Wait::Room | Wait::Relay(_) | Wait::Flushing(_) | Wait::Closed(_))
         {
             write!(f, "; {pending} of output pending")?;
         }

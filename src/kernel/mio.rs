@@ -221,6 +221,10 @@ impl Kernel for Mio {
         Ok((Stream::accepted(stream), peer.into()))
     }
 
+    fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
+        sockets::connect(address)
+    }
+
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
         let registered = self.poll.registry().register(stream.source(), pack(token), CONNECTION);
         xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWriteUrgent })

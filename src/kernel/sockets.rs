@@ -16,6 +16,7 @@ use rustix::process::{Resource, getrlimit};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::send_queue;
 use super::{ListenOptions, Transport};
+use crate::errno;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::UNSENT_BYTES_MAX;
 use crate::xray::{self, Call, ReturnValue, SocketOption};
@@ -58,6 +59,19 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     let listening = net::listen(&socket, i32::try_from(options.backlog).unwrap_or(i32::MAX));
     xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog: options.backlog })?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Opens a socket and begins to connect it. The options are those of accepted connections, without keep-alive.
+pub(super) fn connect(address: SocketAddr) -> io::Result<Stream> {
+    let socket = open(address, SocketType::STREAM)?;
+    set(sockopt::set_tcp_nodelay(&socket, true), SocketOption::NoDelay, 1)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    set(send_queue::bound_unsent(&socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
+    let connecting = xray::answered(net::connect(&socket, &address).map_err(io::Error::from), || Call::Connect);
+    match connecting {
+        Err(error) if !errno::is_in_progress(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(Stream(TcpStream::from_std(socket.into()))),
+    }
 }
 
 /// Opens a non-blocking socket.
@@ -222,12 +236,4 @@ pub(super) fn descriptors_free() -> Option<usize> {
     let soft = getrlimit(Resource::Nofile).current.and_then(|soft| usize::try_from(soft).ok());
     let open = std::fs::read_dir("/dev/fd").map_or(OPEN_IF_UNKNOWN, Iterator::count);
     Some(soft.unwrap_or(usize::MAX).saturating_sub(open))
-}
-
-#[cfg(test)]
-impl Stream {
-    /// A socket whose connect is in progress.
-    pub(crate) fn connecting(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self(TcpStream::connect(address)?))
-    }
 }

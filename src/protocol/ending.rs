@@ -75,6 +75,8 @@ pub enum CloseReason {
     Asked,
     /// The server was stopping.
     Shutdown,
+    /// The other half of its relay was reset, failed, or was closed by a deadline.
+    OtherSide,
     /// The socket failed, most often because the peer reset the connection.
     Transport(io::ErrorKind),
 }
@@ -97,6 +99,7 @@ impl CloseReason {
             Self::OutputTotal => "max_pending_output_total",
             Self::Asked => "closed by handle",
             Self::Shutdown => "shutdown",
+            Self::OtherSide => "other side",
             Self::Transport(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => "reset",
             Self::Transport(_) => "socket error",
         }

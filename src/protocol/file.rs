@@ -177,7 +177,7 @@ impl StreamProtocol for Connection {
             Event::Eof if self.0.name_quiet.is_none() => Err(refuse(CUT_SHORT, "the name does not end in a newline")),
             Event::Eof | Event::Quiet => self.open(&Field::paused(rest)),
             Event::NoWorker => Err(no_worker()),
-            Event::Timer | Event::Message(_) | Event::Missed(_) | Event::Room | Event::Closing => {
+            Event::Timer | Event::Message(_) | Event::Missed(_) | Event::Room | Event::NoRelay | Event::Closing => {
                 Ok(Step::wait(Within::Nothing))
             }
         }

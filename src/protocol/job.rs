@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 
-use super::{Context, Reply, Step, StreamProtocol};
+use super::{Context, Event, Reply, Step, StreamProtocol};
 
 /// Where a [`Step::bulk`] writes its bytes. One worker at a time calls it, with the bytes in order.
 ///
@@ -83,6 +83,11 @@ impl Continuation {
     /// For a job without a result: the protocol goes on with the next message.
     pub(super) fn go_on() -> Self {
         Self(Box::new(|_, _, _| Ok(Step::again(0))))
+    }
+
+    /// For a relay that does not begin.
+    pub(crate) fn no_relay() -> Self {
+        Self(Box::new(|protocol, rest, cx| protocol.on_event(Event::NoRelay, rest, cx)))
     }
 
     /// For an outcome that no step asked for.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::job::{Continuation, ErasedSink, Storing};
-use super::{Context, ProtocolError, Sink, Stored, StreamProtocol};
+use super::{Connect, ConnectionId, Context, ProtocolError, Sink, Stored, StreamProtocol};
 use crate::job::Job;
 
 /// What a protocol returns to the driver: a decision, or the error that ends the connection.
@@ -21,7 +21,7 @@ pub struct Step {
 }
 
 impl Step {
-    const fn of(then: Then) -> Self {
+    pub(super) const fn of(then: Then) -> Self {
         Self { consumed: 0, then, timer: Timer::Unchanged }
     }
 
@@ -180,6 +180,10 @@ pub(crate) enum Then {
         /// The number of bytes after which the driver stops.
         at_most: u64,
     },
+    /// Connect to another server; the connection waits for the result.
+    Connect(Box<Connect>),
+    /// Join with another connection: neither protocol is called again.
+    Relay(ConnectionId),
     /// Call again when less than `max_pending_output` is pending. Until then no input is delivered.
     More,
     /// Send what is pending and close; further input is discarded.
@@ -197,6 +201,8 @@ impl fmt::Debug for Then {
             }
             Self::Job(job) => f.debug_tuple("Job").field(job).finish(),
             Self::Bulk { at_most, .. } => f.debug_struct("Bulk").field("at_most", at_most).finish_non_exhaustive(),
+            Self::Connect(connect) => f.debug_tuple("Connect").field(connect).finish(),
+            Self::Relay(other) => f.debug_tuple("Relay").field(other).finish(),
             Self::More => f.write_str("More"),
             Self::Finish => f.write_str("Finish"),
             Self::Bug(what) => f.debug_tuple("Bug").field(what).finish(),

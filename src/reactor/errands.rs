@@ -22,9 +22,10 @@ impl<K: Kernel> Reactor<K> {
         };
         xray::about(token, || What::JobBack { panicked: result.is_err() });
         match &mut slot.owner {
-            Owner::Connection(connection) => {
-                connection.note_done(result, self.moment.now, buffers);
-                self.queue(token.slot);
+            Owner::Connection(_) => {
+                if let Some(result) = self.note_looked_up(result) {
+                    self.answer(token, result);
+                }
             }
             Owner::Remains(Remains::Last) => {
                 if let Err(panicked) = result {
@@ -68,6 +69,7 @@ impl<K: Kernel> Reactor<K> {
                 self.deadlines.arm(key, deadline);
                 self.wait_for_buffer(key);
             }
+            Status::Relays => self.relay(key),
             Status::Closed => self.queue_ended(key),
         }
     }
@@ -77,6 +79,8 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn run_errand(&mut self, key: u32, errand: Option<Errand>) {
         match errand {
             Some(Errand::Job(job)) => self.submit(key, job),
+            Some(Errand::Connect(connect)) => self.begin_connect(key, connect),
+            Some(Errand::Relay(other)) => self.begin_relay(key, other),
             None => {}
         }
     }

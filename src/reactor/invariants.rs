@@ -1,10 +1,11 @@
 //! Invariants that are true between two turns. The simulation checks them after each turn.
 
-use super::{Owner, Reactor};
+use super::{Owner, Reactor, Slot};
 use crate::bulk::Buffers;
-use crate::connection::Claim;
 use crate::connection::opening::Opens;
+use crate::connection::{Claim, Connection};
 use crate::kernel::{Kernel, Token};
+use crate::protocol::ConnectionId;
 use crate::time::Time;
 
 /// The numbers of what a reactor holds.
@@ -49,6 +50,7 @@ impl<K: Kernel> Reactor<K> {
             stale_notices: self.totals.stale_notices,
             ..Census::default()
         };
+        let mut connecting = 0;
         for (key, slot) in &self.slots {
             let queued = self.queues.iter().filter(|ready| *ready as usize == key).count();
             if queued != usize::from(slot.queued) {
@@ -79,6 +81,7 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Opening(opening) => {
                     census.connections += 1;
                     census.openings += 1;
+                    connecting += usize::from(!opening.is_closed() && opening.asker().is_some());
                     census.pending_bytes += opening.pending_bytes();
                     let checked = opening.check_waiting(slot.queued, self.deadlines.at(key as u32));
                     checked.map_err(|broken| format!("slot {key}: {broken}"))?;
@@ -97,16 +100,12 @@ impl<K: Kernel> Reactor<K> {
                     let wakes = slot.queued || (slot.wants_buffer && !connection.is_closed());
                     let checked = connection.check_waiting(wakes).and_then(|()| connection.check_bounds(limits));
                     checked.map_err(|broken| format!("slot {key}: {broken}"))?;
-                    let (due, armed) = (connection.deadline(limits), self.deadlines.at(key as u32));
-                    if !slot.queued && armed > due {
-                        return Err(format!("slot {key} is due at {due:?}, but armed for {armed:?}"));
-                    }
-                    if !slot.queued && due == Time::NEVER && !connection.awaits_job() {
-                        return Err(format!("slot {key} has neither a deadline, nor a job, nor a visit before it"));
-                    }
+                    self.check_next(key as u32, slot, connection).map_err(|broken| format!("slot {key} {broken}"))?;
                 }
             }
         }
+        // A connection that waits for a socket which connects has no job at the kernel.
+        census.jobs -= connecting;
         self.check_sums(&census)?;
         Ok(census)
     }
@@ -145,6 +144,35 @@ impl<K: Kernel> Reactor<K> {
             };
             (drained && !slot.queued).then_some(slot.token(key as u32))
         })
+    }
+
+    /// Checks that something will happen to a connection: its deadline, its job, or its relay.
+    fn check_next(&self, key: u32, slot: &Slot<K>, connection: &Connection<K::Stream>) -> Result<(), String> {
+        let limits = &self.endpoints[slot.endpoint].limits;
+        let (due, armed) = (connection.deadline(limits), self.deadlines.at(key));
+        if !slot.queued && armed > due {
+            return Err(format!("is due at {due:?}, but armed for {armed:?}"));
+        }
+        if !slot.queued && due == Time::NEVER && !connection.awaits_job() {
+            return Err("has neither a deadline, nor a job, nor a visit before it".to_owned());
+        }
+        let Some(other) = connection.relays_with() else { return Ok(()) };
+        Ok(self.check_relay(slot, connection, other)?)
+    }
+
+    /// Checks one half of a relay against the other one.
+    fn check_relay(
+        &self,
+        slot: &Slot<K>,
+        connection: &Connection<K::Stream>,
+        other: ConnectionId,
+    ) -> Result<(), &'static str> {
+        let Some(half) = self.slots.get(other.token().slot as usize) else {
+            return Err("relays, and the other half has ended");
+        };
+        let Owner::Connection(other) = &half.owner else { return Err("relays with no connection") };
+        let limits = &self.endpoints[slot.endpoint].limits;
+        if slot.queued || half.queued { Ok(()) } else { connection.check_relay(other, limits, self.is_pressed()) }
     }
 
     /// Checks the totals against the slots.

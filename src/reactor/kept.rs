@@ -1,6 +1,6 @@
 //! State of the loop beside its slots: waiting lists, totals, and limits of log lines.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::short::Short;
 use crate::kernel::Token;
@@ -35,6 +35,8 @@ pub(super) struct Totals {
     pub(super) descriptors_max: usize,
     /// Notices that were ignored because their owner had closed.
     pub(super) stale_notices: u64,
+    /// The slots of outgoing connections, which do not count for `max_connections_per_ip`.
+    pub(super) outgoing: HashSet<u32>,
 }
 
 /// Rule 13: log lines that a peer can cause repeatedly, each with its own limit.

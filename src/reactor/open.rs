@@ -1,4 +1,4 @@
-//! From a socket, whether it was accepted, connects or was adopted, to a connection with its protocol.
+//! From a socket, whether it was accepted, connects (`connect.rs`) or was adopted, to a connection with its protocol.
 //!
 //! Rule 13: each socket is counted once. It is `accepted` when it gets its protocol, and `closed` by reason when that connection
 //! ends. A socket without a protocol is `refused` by reason: by a limit, by its service, by its opening, or because it cannot be
@@ -9,10 +9,11 @@ use crate::amounts::Count;
 use crate::budget::Class;
 use crate::connection::Connection;
 use crate::connection::opening::{Opened, Opening, Opens, Visited};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Token};
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::{CloseReason, Refusal, StreamProtocol};
+use crate::stats::Stats;
 use crate::visit::Left;
 use crate::xray::{self, What};
 
@@ -22,9 +23,6 @@ pub(super) enum Before {
     Nothing,
     /// An opening.
     Opening(Opens),
-    /// An opening that begins with a connect in progress.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no part of the server connects yet, but its tests"))]
-    Connect(Opens),
 }
 
 /// Why a peer gets no protocol.
@@ -63,7 +61,10 @@ impl<K: Kernel> Reactor<K> {
         let now = self.moment.now;
         let owner = match before {
             Before::Nothing => match self.connect(index, peer) {
-                Ok(protocol) => self.accepted(index, Opened::at_once(stream, peer), protocol),
+                Ok(protocol) => {
+                    self.endpoints[index].stats.accepted += 1;
+                    self.with_protocol(index, Opened::at_once(stream, peer), protocol)
+                }
                 Err(why) => {
                     self.refuse(index, stream, why.reason);
                     // Logged after the connection was closed, so that the last records show its end.
@@ -74,28 +75,44 @@ impl<K: Kernel> Reactor<K> {
                 }
             },
             Before::Opening(opens) => self.opens(index, Opening::new(stream, peer, opens, now)),
-            Before::Connect(opens) => self.opens(index, Opening::connecting(stream, peer, opens, now)),
         };
-        let endpoint = &mut self.endpoints[index];
-        endpoint.connections += 1;
-        self.totals.descriptors += endpoint.descriptors();
         log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
-        self.insert(token, index, owner);
+        self.count_in(token, index, owner);
         self.start_protocol(token.slot);
         true
     }
 
+    /// Inserts the owner of a socket, which counts against the limits from now on.
+    pub(super) fn count_in(&mut self, token: Token, index: u16, owner: Owner<K>) {
+        let endpoint = &mut self.endpoints[index];
+        endpoint.connections += 1;
+        self.totals.descriptors += endpoint.descriptors();
+        self.insert(token, index, owner);
+    }
+
     /// Makes the owner of a socket that begins with an opening.
-    fn opens(&mut self, endpoint: u16, opening: Opening<K::Stream>) -> Owner<K> {
+    pub(super) fn opens(&mut self, endpoint: u16, opening: Opening<K::Stream>) -> Owner<K> {
         self.endpoints[endpoint].opening += 1;
         Owner::Opening(Box::new(opening))
     }
 
     /// Makes the owner of a socket that has its protocol.
-    fn accepted(&mut self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
-        let endpoint = &mut self.endpoints[endpoint];
-        endpoint.stats.accepted += 1;
-        Owner::Connection(Connection::new(opened, protocol, &endpoint.limits, self.moment.now))
+    fn with_protocol(&self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
+        Owner::Connection(Connection::new(opened, protocol, &self.endpoints[endpoint].limits, self.moment.now))
+    }
+
+    /// Starts the protocol of a connection whose opening is complete. `count` counts the connection.
+    pub(super) fn start_opened(&mut self, key: u32, protocol: Box<dyn StreamProtocol>, count: fn(&mut Stats)) {
+        let slot = &mut self.slots[key as usize];
+        let index = slot.endpoint;
+        let before = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last));
+        let Owner::Opening(opening) = before else { return };
+        let endpoint = &mut self.endpoints[index];
+        endpoint.opening -= 1;
+        count(&mut endpoint.stats);
+        let owner = self.with_protocol(index, opening.into_opened(), protocol);
+        self.slots[key as usize].owner = owner;
+        self.start_protocol(key);
     }
 
     /// Closes a socket that has no slot yet and will not be served.
@@ -184,6 +201,9 @@ impl<K: Kernel> Reactor<K> {
         let Some(slot) = self.slots.get(key as usize) else { return };
         let index = slot.endpoint;
         let Owner::Opening(opening) = &slot.owner else { return };
+        if let Some(asker) = opening.asker() {
+            return self.connected(key, asker);
+        }
         let peer = opening.peer();
         let connected = match self.admits(index, &peer) {
             true => self.connect(index, &peer),
@@ -191,13 +211,7 @@ impl<K: Kernel> Reactor<K> {
         };
         match connected {
             Ok(protocol) => {
-                let slot = &mut self.slots[key as usize];
-                let before = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last));
-                let Owner::Opening(opening) = before else { return };
-                self.endpoints[index].opening -= 1;
-                let owner = self.accepted(index, opening.into_opened(), protocol);
-                self.slots[key as usize].owner = owner;
-                self.start_protocol(key);
+                self.start_opened(key, protocol, |stats| stats.accepted += 1);
                 // Rule 1: no event will come for bytes that the opening has already read.
                 self.queue(key);
             }

@@ -45,15 +45,20 @@ impl<K: Kernel> Reactor<K> {
             Owner::Connection(connection) => {
                 self.totals.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
-                let Ended { transport, reason, bug, last, job_out } = connection.end();
+                let Ended { transport, reason, bug, last, job_out, other, .. } = connection.end();
                 self.kernel.close(transport);
                 let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
-                endpoint.peers.leave(&peer);
+                if !self.totals.outgoing.remove(&key) {
+                    endpoint.peers.leave(&peer);
+                }
                 endpoint.site.exchange.forget(ConnectionId::of(self.slots[key as usize].token(key)));
                 endpoint.stats.closed.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
+                let was_connecting = self.end_other_side(self.token(key), other);
                 match last {
-                    last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
+                    last if job_out && !was_connecting => {
+                        self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last))
+                    }
                     Some(job) => self.submit(key, job),
                     None => self.release(key),
                 }
@@ -61,13 +66,19 @@ impl<K: Kernel> Reactor<K> {
             Owner::Opening(opening) => {
                 self.totals.pending_bytes -= opening.pending_bytes();
                 let peer = opening.peer();
-                let Ended { transport, reason, bug, .. } = opening.end();
+                let Ended { transport, reason, bug, asked, .. } = opening.end();
                 self.kernel.close(transport);
                 let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
                 endpoint.opening -= 1;
-                endpoint.stats.refused.add(reason.name());
+                let failed = asked.map(|asked| (asked, Self::count_connect_error(&mut endpoint.stats, reason)));
+                if failed.is_none() {
+                    endpoint.stats.refused.add(reason.name());
+                }
                 self.log_closed(key, &peer, reason, bug.as_deref());
                 self.release(key);
+                if let Some((asked, error)) = failed {
+                    self.connect_next(asked, error);
+                }
             }
             Owner::Remains(_) => self.release(key),
             Owner::Listener(listener) => {

@@ -75,7 +75,7 @@ impl<K: Kernel> Reactor<K> {
 /// Returns the record of a visit's end.
 pub(super) fn left(status: Status, pending: usize, deadline: Time, now: Time) -> What {
     let status = match status {
-        Status::Waiting => Waits::Event,
+        Status::Waiting | Status::Relays => Waits::Event,
         Status::Again => Waits::Turn,
         Status::WantsBuffer => Waits::Buffer,
         Status::Closed => Waits::Reaping,

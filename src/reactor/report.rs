@@ -85,6 +85,7 @@ impl<K: Kernel> Reactor<K> {
                 let why = connection.why(limits, self.moment.now, slot.wants_buffer);
                 (!why.is_idle(), why.waited, why.name())
             }
+            Owner::Opening(opening) if opening.asker().is_some() => (true, Duration::ZERO, "connecting"),
             Owner::Opening(_) => (true, Duration::ZERO, "opening"),
             Owner::Listener(listener) if listener.paused.is_some() => (true, Duration::MAX, "paused"),
             Owner::Listener(_) => (false, Duration::MAX, "listening"),
@@ -116,7 +117,10 @@ impl<K: Kernel> Reactor<K> {
             }
             Owner::Opening(opening) => {
                 peer = opening.peer().to_string();
-                "the handshake before its protocol is not complete".to_owned()
+                match opening.asker() {
+                    Some(asker) => format!("the kernel has not connected it yet, for {asker}"),
+                    None => "the handshake before its protocol is not complete".to_owned(),
+                }
             }
             Owner::Listener(listener) => why_listener(listener, left),
             Owner::Mailbox(mailbox) => why_mailbox(mailbox, left),

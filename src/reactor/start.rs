@@ -1,5 +1,6 @@
 //! Starting a server: binds its listeners and puts them into slots.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ impl<K: Kernel> Reactor<K> {
                 descriptors: 0,
                 descriptors_max: usize::MAX,
                 stale_notices: 0,
+                outgoing: HashSet::new(),
             },
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,

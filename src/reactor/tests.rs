@@ -1,15 +1,13 @@
-//! The loop over real sockets: openings and outgoing connections, which no configuration can set up yet.
+//! The loop over real sockets: openings, which no configuration can set up yet.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Reactor;
-use super::open::Before;
 use crate::config::Config;
 use crate::connection::opening::{Opener, Opens, Progress};
-use crate::connection::tests::opening::{OPENS, SPEAKS, TIMEOUT, Who};
-use crate::kernel::Stream;
+use crate::connection::tests::opening::{OPENS, TIMEOUT, Who};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Refusal};
 use crate::registry::Registry;
@@ -160,38 +158,6 @@ fn what_an_opening_has_sent_arrives_at_a_peer_that_is_then_refused() {
     let mut heard = String::new();
     refused.read_to_string(&mut heard).expect("a FIN and no reset");
     assert_eq!(heard, "welcome\n");
-}
-
-/// Puts a socket into the server that connects to `to`.
-fn connect_to(reactor: &mut Reactor, to: SocketAddr) {
-    let stream = Stream::connecting(to).expect("a socket");
-    assert!(reactor.take_in(0, stream, &to.into(), Before::Connect(SPEAKS)));
-    assert_eq!(reactor.endpoints()[0].open_connections(), 1);
-}
-
-#[test]
-fn a_connecting_socket_gets_its_protocol_like_an_accepted_one() {
-    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = other.local_addr().expect("an address");
-    let mut reactor = server("{}");
-    connect_to(&mut reactor, address);
-    let (mut peer, _) = other.accept().expect("the kernel connects");
-    peer.write_all(b"echo").expect("a connection");
-    peer.shutdown(std::net::Shutdown::Write).expect("a connection");
-    assert_eq!(received(&mut reactor, peer), format!("hello\n{address}\necho"));
-    assert_eq!((stats(&reactor).accepted, stats(&reactor).refused.total()), (1, 0));
-}
-
-#[test]
-fn a_connect_that_is_refused_closes_its_socket_and_is_counted() {
-    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = other.local_addr().expect("an address");
-    drop(other);
-    let mut reactor = server("{}");
-    connect_to(&mut reactor, address);
-    turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == 0);
-    assert_eq!(stats(&reactor).refused.to_string(), "1 (socket error 1)");
-    assert_eq!((stats(&reactor).accepted, stats(&reactor).sent_bytes), (0, 0));
 }
 
 /// More bytes than the kernel takes for a peer that does not read.

@@ -104,6 +104,10 @@ impl Kernel for SimulatedKernel {
         Ok((Stream { world: Rc::clone(&self.world), link }, address.into()))
     }
 
+    fn connect(&mut self, _: SocketAddr) -> io::Result<Stream> {
+        Err(Errno::ENETUNREACH.into())
+    }
+
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
         let registered = self.world.borrow_mut().network.register(stream.link, token);
         xray::answered(registered, || Call::Register { interest: Interest::ReadWriteUrgent })

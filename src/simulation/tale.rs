@@ -60,7 +60,7 @@ impl StreamProtocol for Teller {
                 self.ticks = false;
                 Ok(Step::again(0))
             }
-            Event::Quiet | Event::Message(_) | Event::Missed(_) | Event::NoWorker | Event::Closing => {
+            Event::Quiet | Event::Message(_) | Event::Missed(_) | Event::NoWorker | Event::NoRelay | Event::Closing => {
                 Ok(Step::wait(Within::Nothing))
             }
         }

@@ -12,6 +12,7 @@ use crate::bulk::Buffers;
 use crate::clock::Still;
 use crate::connection::opening::Visited;
 use crate::connection::{Claim, Ended, Took};
+use crate::job::Outcome;
 use crate::messages::{Exchange, Handed, Parcel};
 use crate::panics::catch;
 use crate::protocol::{CloseReason, ConnectionId, Job, Place, Site, StreamProtocol};
@@ -45,6 +46,9 @@ pub struct Transcript {
     pub pending_bytes_max: usize,
     /// The counters of the listener.
     pub stats: Stats,
+    /// The connection that the protocol has asked to [relay](crate::protocol::Step::relay) with: the conversation ends there, with
+    /// [`CloseReason::Shutdown`].
+    pub relayed: Option<ConnectionId>,
 }
 
 /// Records what the driver does, and prints it if the conversation panics.
@@ -87,6 +91,7 @@ pub(super) struct Conversation<'s> {
     pending_bytes_max: usize,
     /// The result, after the end.
     pub(super) transcript: Option<Transcript>,
+    relayed: Option<ConnectionId>,
 }
 
 const STAGE: &str = "one stage becomes the next at once";
@@ -126,6 +131,7 @@ impl<'s> Conversation<'s> {
             writes_told: 0,
             pending_bytes_max: 0,
             transcript: None,
+            relayed: None,
         }
     }
 
@@ -264,6 +270,7 @@ impl<'s> Conversation<'s> {
             match self.visit(Stage::drive) {
                 Status::Closed => return self.end(),
                 Status::Again | Status::WantsBuffer => continue,
+                Status::Relays => unreachable!("a relay needs another connection"),
                 Status::Waiting => self.check_claim(),
             }
             let now = self.elapsed;
@@ -330,20 +337,44 @@ impl<'s> Conversation<'s> {
             Visited::Left(Left { status, .. }) => status,
             Visited::Complete => return self.complete(moment.now),
         };
-        if let Some(Errand::Job(job)) = errand {
-            if self.jobs_taken < self.script.jobs_taken {
-                self.jobs_taken += 1;
-                let done = self.elapsed + self.script.job_time;
-                assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
-            } else {
-                drop(job);
-                self.stage.as_mut().expect(STAGE).note_refused(moment.now, &mut self.lent.buffers);
+        match errand {
+            None => {}
+            Some(Errand::Job(job)) => status = self.run_job(job, status, moment.now),
+            Some(Errand::Connect(connect)) => {
+                let id = self.script.id;
+                let (make, answer) = connect.into_parts();
+                if self.script.connected.is_ok() {
+                    drop(make(id));
+                }
+                let outcome = Outcome::of(answer(self.script.connected));
+                self.stage.as_mut().expect(STAGE).note_done(Ok(outcome), moment.now, &mut self.lent.buffers);
                 if status != Status::Closed {
                     status = Status::Again;
                 }
             }
+            // The protocol is not called again: the bytes of a relay are not its business.
+            Some(Errand::Relay(other)) => {
+                self.relayed = Some(other);
+                status = Status::Closed;
+            }
         }
         assert!(self.lent.outbox.is_empty(), "output is left in the buffer that all connections share");
+        status
+    }
+
+    /// Lets a worker take a job, or no worker. Returns the status of the visit.
+    fn run_job(&mut self, job: Job, mut status: Status, now: Time) -> Status {
+        if self.jobs_taken < self.script.jobs_taken {
+            self.jobs_taken += 1;
+            let done = self.elapsed + self.script.job_time;
+            assert!(self.job.replace((job, done)).is_none(), "two jobs at a time");
+        } else {
+            drop(job);
+            self.stage.as_mut().expect(STAGE).note_refused(now, &mut self.lent.buffers);
+            if status != Status::Closed {
+                status = Status::Again;
+            }
+        }
         status
     }
 
@@ -356,7 +387,7 @@ impl<'s> Conversation<'s> {
     /// Ends the connection.
     fn end(&mut self) {
         self.end_reply();
-        let Ended { transport, reason, bug, last, job_out } = self.stage.take().expect(STAGE).end();
+        let Ended { transport, reason, bug, last, job_out, .. } = self.stage.take().expect(STAGE).end();
         self.site.exchange.forget(self.id);
         if let Some((job, _)) = self.job.take() {
             assert!(job_out, "the driver does not know of a running job");
@@ -378,6 +409,7 @@ impl<'s> Conversation<'s> {
             calls,
             pending_bytes_max: self.pending_bytes_max,
             stats: mem::take(&mut self.stats),
+            relayed: self.relayed,
         });
     }
 }

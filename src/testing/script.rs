@@ -9,7 +9,7 @@ use crate::connection::layer::Layer;
 use crate::connection::opening::Opens;
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
-use crate::protocol::{ConnectionId, Ends, Site};
+use crate::protocol::{ConnectError, ConnectionId, Ends, Site};
 use crate::token::Token;
 
 /// What the peer does, step by step, and under which conditions. Each step happens when the driver waits. After the last step
@@ -41,6 +41,8 @@ pub struct Script {
     pub(super) pressed: bool,
     pub(super) buffers: usize,
     pub(super) jobs_taken: usize,
+    /// The answer to each outgoing connection.
+    pub(super) connected: Result<ConnectionId, ConnectError>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +103,7 @@ impl Script {
             pressed: false,
             buffers: BULK_BUFFERS_MAX,
             jobs_taken: usize::MAX,
+            connected: Err(ConnectError::Refused),
         }
     }
 
@@ -285,6 +288,21 @@ impl Script {
     #[must_use]
     pub fn jobs_taken(mut self, count: usize) -> Self {
         self.jobs_taken = count;
+        self
+    }
+
+    /// Each [`Step::connect`](crate::protocol::Step::connect) connects, and the new connection has the number that
+    /// [`id`](Self::id) describes for `slot`. Its protocol is made, but not called. Default: each is refused.
+    #[must_use]
+    pub fn connected(mut self, slot: u32) -> Self {
+        self.connected = Ok(ConnectionId::of(Token { slot, generation: 1 }));
+        self
+    }
+
+    /// Each [`Step::connect`](crate::protocol::Step::connect) fails with `error`.
+    #[must_use]
+    pub fn not_connected(mut self, error: ConnectError) -> Self {
+        self.connected = Err(error);
         self
     }
 

@@ -142,7 +142,7 @@ impl<'a> Columns<'a> {
                 What::Turn { number, connections, pending, .. } => {
                     columns.turns.push(Turn { place, number, connections, pending });
                 }
-                What::Accepted { peer, endpoint } => {
+                What::Accepted { peer, endpoint } | What::Connects { peer, endpoint } => {
                     columns.describe(lane, "connection", peer.to_string(), endpoint.into());
                 }
                 _ => {}

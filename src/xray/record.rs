@@ -60,6 +60,13 @@ pub enum What {
         /// The listener, as an index into [`Recording::endpoints`](super::Recording::endpoints).
         endpoint: u16,
     },
+    /// A socket connects for a connection whose protocol asked for it. `who` of this record is the number of the new connection.
+    Connects {
+        /// The address that it connects to.
+        peer: PackedPeer,
+        /// The listener that both belong to, as an index into [`Recording::endpoints`](super::Recording::endpoints).
+        endpoint: u16,
+    },
     /// The loop begins to visit a slot.
     Visit,
     /// The visit ends.
@@ -178,6 +185,8 @@ pub enum Call {
     },
     /// `bind(2)`.
     Bind,
+    /// `connect(2)`, which does not wait.
+    Connect,
     /// `listen(2)`.
     Listen {
         /// The backlog.
@@ -329,6 +338,10 @@ pub enum Decision {
     Job,
     /// The next bytes go to a file.
     Bulk,
+    /// It waits for a connection to another server.
+    Connect,
+    /// It is joined with another connection.
+    Relay,
     /// It has more output, once there is room.
     More,
     /// Pending output is sent, then the connection closes.
@@ -357,8 +370,10 @@ pub enum Phase {
     Sending,
     /// Bytes go to the protocol.
     Conversing,
-    /// The protocol waits for its job.
+    /// The protocol waits for its job, or for a connection to another server.
     Working,
+    /// Bytes go to another connection, and come from it.
+    Relaying,
     /// Bytes go to a file.
     Storing,
     /// The protocol has more output, once there is room.

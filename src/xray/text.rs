@@ -92,7 +92,9 @@ impl Text {
             who => write!(to, "#{:<2} ", who.generation)?,
         }
         match record.what {
-            What::Accepted { endpoint, .. } => writeln!(to, "{} at {}", record.what, self.endpoint(endpoint)),
+            What::Accepted { endpoint, .. } | What::Connects { endpoint, .. } => {
+                writeln!(to, "{} at {}", record.what, self.endpoint(endpoint))
+            }
             what => writeln!(to, "{what}"),
         }
     }

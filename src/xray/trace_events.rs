@@ -106,7 +106,9 @@ impl<'a> Trace<'a> {
             self.put(Event { name, args, ..event("M") })?;
         }
         let endpoints: HashSet<_> = self.recording.endpoints.iter().map(|served| served.who).collect();
-        let accepted = |record: &Record| matches!(record.what, What::Accepted { .. }).then_some(record.who);
+        let accepted = |record: &Record| {
+            matches!(record.what, What::Accepted { .. } | What::Connects { .. }).then_some(record.who)
+        };
         let accepted: HashSet<_> = self.recording.records.iter().filter_map(accepted).collect();
         let full = self.recording.full_before();
         let mut known = HashSet::from([LOOP]);
@@ -154,7 +156,7 @@ impl<'a> Trace<'a> {
             }
         }
         match what {
-            What::Accepted { .. } => self.begin_aside(LIFE, who),
+            What::Accepted { .. } | What::Connects { .. } => self.begin_aside(LIFE, who),
             What::Full { .. } => self.begin_aside(BACK_PRESSURE, who),
             What::Relieved { .. } => self.end_aside(BACK_PRESSURE, who),
             What::JobOut { taken: true } => self.begin_aside(JOB, who),

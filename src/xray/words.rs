@@ -24,6 +24,7 @@ impl Call {
             Self::GetFlags | Self::SetNonblocking => "fcntl",
             Self::SetOption { .. } => "setsockopt",
             Self::Bind => "bind",
+            Self::Connect => "connect",
             Self::Listen { .. } => "listen",
             Self::GetName => "getsockname",
             Self::GetError => "getsockopt",
@@ -65,7 +66,13 @@ impl fmt::Display for Call {
             Self::Receive { rooms: size, .. } | Self::Send { offered: size, .. } => write!(f, "{name}({size})"),
             Self::SendQueue { bytes } => write!(f, "{name}(SIOCOUTQ, [{bytes}])"),
             Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
-            Self::Bind | Self::GetName | Self::Accept | Self::ReceiveOne | Self::SendOne | Self::Close => {
+            Self::Bind
+            | Self::Connect
+            | Self::GetName
+            | Self::Accept
+            | Self::ReceiveOne
+            | Self::SendOne
+            | Self::Close => {
                 write!(f, "{name}()")
             }
         }
@@ -133,6 +140,8 @@ impl fmt::Display for Decision {
             Self::Wait(Within::Body) => "wait, within contents",
             Self::Job => "job",
             Self::Bulk => "bulk",
+            Self::Connect => "connect",
+            Self::Relay => "relay",
             Self::More => "more",
             Self::Finish => "finish",
             Self::Refused => "refused",
@@ -152,6 +161,7 @@ impl fmt::Display for Phase {
             Self::Sending => "sending",
             Self::Conversing => "conversing",
             Self::Working => "working",
+            Self::Relaying => "relaying",
             Self::Storing => "storing",
             Self::Speaking => "speaking",
             Self::Flushing => "flushing",
@@ -185,6 +195,7 @@ impl fmt::Display for What {
             Self::Stale => f.write_str("event for a former owner of the slot"),
             Self::Due => f.write_str("deadline due"),
             Self::Accepted { peer, .. } => write!(f, "accepted {peer}"),
+            Self::Connects { peer, .. } => write!(f, "connects to {peer}"),
             Self::Visit => f.write_str("visit"),
             Self::Left { status, pending, deadline } => {
                 write!(f, "{status}")?;

@@ -30,6 +30,7 @@ mod old_clients;
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;
 mod readme;
+mod relay;
 mod shutdown;
 // It reads `/proc`.
 #[cfg(target_os = "linux")]

@@ -59,6 +59,10 @@ impl Kernel for Timed {
         self.kernel.accept(listener)
     }
 
+    fn connect(&mut self, address: SocketAddr) -> io::Result<Self::Stream> {
+        self.kernel.connect(address)
+    }
+
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()> {
         self.kernel.register(stream, token)
     }

@@ -116,6 +116,10 @@ impl Kernel for Memory {
         Ok((stream, SocketAddr::from(([192, 0, 2, 1], 40_000)).into()))
     }
 
+    fn connect(&mut self, _: SocketAddr) -> io::Result<Connection> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn register(&mut self, _: &mut Connection, token: Token) -> io::Result<()> {
         self.tokens.push(token);
         Ok(())

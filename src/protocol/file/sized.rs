@@ -72,7 +72,7 @@ impl StreamProtocol for Connection {
             Event::Eof => Ok(Step::finish()),
             Event::Quiet => self.take(&Field::paused(rest)),
             Event::NoWorker => Err(no_worker()),
-            Event::Timer | Event::Message(_) | Event::Missed(_) | Event::Room | Event::Closing => {
+            Event::Timer | Event::Message(_) | Event::Missed(_) | Event::Room | Event::NoRelay | Event::Closing => {
                 Ok(Step::wait(Within::Nothing))
             }
         }

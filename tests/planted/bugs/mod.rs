@@ -7,6 +7,7 @@ mod disk;
 mod names;
 mod opening;
 mod reading;
+mod relay;
 mod slots;
 mod stopping;
 mod sum;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
         sum::BUGS,
         names::BUGS,
         disk::BUGS,
+        relay::BUGS,
     ];
     rooms.into_iter().flatten().collect()
 }

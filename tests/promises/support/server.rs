@@ -100,7 +100,7 @@ impl Server {
         let (stopped, counters) = self.thread.take().unwrap().join().unwrap();
         assert_eq!(stopped, Stopped::Gracefully);
         for ((stats, open), name) in counters.iter().zip(&self.names) {
-            assert_eq!((stats.accepted, *open), (stats.closed.total(), 0), "{name}: {stats:?}");
+            assert_eq!((stats.accepted + stats.connected, *open), (stats.closed.total(), 0), "{name}: {stats:?}");
             assert_eq!(stats.closed.count("bug"), 0, "{name}: {stats:?}");
         }
         counters
