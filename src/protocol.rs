@@ -16,6 +16,7 @@
 //! `examples/plugin.rs` is a complete protocol with its test.
 
 mod context;
+mod counting;
 mod datagram;
 pub mod file;
 pub mod greeting;
@@ -33,6 +34,7 @@ use std::io;
 
 pub use self::context::Context;
 pub(crate) use self::context::{Ends, Place, Site};
+pub(crate) use self::counting::Counting;
 pub use self::datagram::{DatagramProtocol, Dropped};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};

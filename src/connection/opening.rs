@@ -16,7 +16,7 @@ use crate::notice::Readiness;
 use crate::outbox::Outbox;
 use crate::panics::catch;
 use crate::peer::{PackedPeer, Peer};
-use crate::protocol::{CloseReason, Refusal};
+use crate::protocol::{CloseReason, Refusal, Within};
 use crate::time::Time;
 use crate::visit::{Left, Status, Visit};
 use crate::xray::{self, Phase, What};
@@ -248,7 +248,7 @@ impl<T: Transport> Opening<T> {
                 });
             }
         }
-        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false }
+        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false, within: Within::Nothing }
     }
 
     /// Returns the socket of a complete opening.

@@ -197,6 +197,6 @@ impl<T: Transport> Connection<T> {
             (None, None) => None,
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };
-        Ended { transport: self.line.into_transport(), reason, bug, last, job_out: self.job_out }
+        Ended { transport: self.line.into_transport(), reason, bug, last, job_out: self.job_out, within: self.within }
     }
 }

@@ -1,6 +1,6 @@
 //! The result of one round of a visit, and what is left of a closed connection.
 
-use crate::protocol::{CloseReason, Job};
+use crate::protocol::{CloseReason, Job, Within};
 
 /// How one round of a visit ended. It is as wide as a number of bytes, so that a read returns either in a register.
 #[repr(usize)]
@@ -27,4 +27,6 @@ pub(crate) struct Ended<T> {
     pub(crate) last: Option<Job>,
     /// A worker still runs a job of the connection; the last job follows it.
     pub(crate) job_out: bool,
+    /// What the protocol was in the middle of.
+    pub(crate) within: Within,
 }

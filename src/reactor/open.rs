@@ -9,7 +9,7 @@ use crate::amounts::Count;
 use crate::budget::Class;
 use crate::connection::Connection;
 use crate::connection::opening::{Opened, Opening, Opens, Visited};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Token};
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::{CloseReason, Refusal, StreamProtocol};
@@ -48,7 +48,7 @@ impl<K: Kernel> Reactor<K> {
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
         let is_direct = matches!(before, Before::Nothing);
         if is_direct && !self.admits(index, peer) {
-            self.refuse(index, stream, "max_connections_per_ip");
+            self.refuse(token, index, peer, stream, "max_connections_per_ip");
             return false;
         }
         // Rule 3: registered once; no request registers anything.
@@ -57,15 +57,16 @@ impl<K: Kernel> Reactor<K> {
             if is_direct {
                 self.endpoints[index].peers.leave(peer);
             }
-            self.refuse(index, stream, "cannot be registered");
+            self.refuse(token, index, peer, stream, "cannot be registered");
             return false;
         }
         let now = self.moment.now;
+        self.access.begin(token.slot, now);
         let owner = match before {
             Before::Nothing => match self.connect(index, peer) {
-                Ok(protocol) => self.accepted(index, Opened::at_once(stream, peer), protocol),
+                Ok(protocol) => self.accepted(token.slot, index, Opened::at_once(stream, peer), protocol),
                 Err(why) => {
-                    self.refuse(index, stream, why.reason);
+                    self.refuse(token, index, peer, stream, why.reason);
                     // Logged after the connection was closed, so that the last records show its end.
                     if let Some(bug) = &why.bug {
                         self.endpoints[index].log_bug(now, token, Some(peer), bug);
@@ -92,17 +93,25 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Makes the owner of a socket that has its protocol.
-    fn accepted(&mut self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
+    fn accepted(
+        &mut self,
+        key: u32,
+        endpoint: u16,
+        opened: Opened<K::Stream>,
+        protocol: Box<dyn StreamProtocol>,
+    ) -> Owner<K> {
+        let protocol = self.access.counting(key, protocol);
         let endpoint = &mut self.endpoints[endpoint];
         endpoint.stats.accepted += 1;
         Owner::Connection(Connection::new(opened, protocol, &endpoint.limits, self.moment.now))
     }
 
     /// Closes a socket that has no slot yet and will not be served.
-    fn refuse(&mut self, endpoint: u16, stream: K::Stream, reason: &'static str) {
+    fn refuse(&mut self, token: Token, endpoint: u16, peer: &Peer, stream: K::Stream, reason: &'static str) {
         self.endpoints[endpoint].stats.refused.add(reason);
         self.kernel.close(stream);
         xray::record(|| What::Closed(reason));
+        self.log_refused(token, endpoint, peer, reason);
     }
 
     /// Returns whether one more connection from that address is within the limit. If so, it is counted.
@@ -165,7 +174,7 @@ impl<K: Kernel> Reactor<K> {
         let pending_after = opening.pending_bytes();
         self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
         if self.ledger.is_counting() {
-            self.ledger.add(key, moved.0, moved.1);
+            self.ledger.add(key, moved.0, moved.1, pending_after > 0);
         }
         match visited {
             Visited::Left(left @ Left { status, deadline }) => {
@@ -195,7 +204,7 @@ impl<K: Kernel> Reactor<K> {
                 let before = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last));
                 let Owner::Opening(opening) = before else { return };
                 self.endpoints[index].opening -= 1;
-                let owner = self.accepted(index, opening.into_opened(), protocol);
+                let owner = self.accepted(key, index, opening.into_opened(), protocol);
                 self.slots[key as usize].owner = owner;
                 self.start_protocol(key);
                 // Rule 1: no event will come for bytes that the opening has already read.

@@ -1,5 +1,6 @@
 //! Reaping: the only place where a slot is freed, so that within a turn a slot has one owner.
 
+use super::access::Stage;
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
 use crate::kernel::Kernel;
@@ -45,11 +46,12 @@ impl<K: Kernel> Reactor<K> {
             Owner::Connection(connection) => {
                 self.totals.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
-                let Ended { transport, reason, bug, last, job_out } = connection.end();
+                let Ended { transport, reason, bug, last, job_out, within } = connection.end();
                 self.kernel.close(transport);
                 self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);
                 self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
+                self.log_access(key, &peer, reason, if job_out { Stage::Working } else { Stage::Within(within) });
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
                     Some(job) => self.submit(key, job),
@@ -65,6 +67,7 @@ impl<K: Kernel> Reactor<K> {
                 endpoint.opening -= 1;
                 endpoint.stats.refused.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
+                self.log_access(key, &peer, reason, Stage::Opening);
                 self.release(key);
             }
             Owner::Remains(_) => self.release(key),

@@ -299,7 +299,7 @@ impl<'s> Conversation<'s> {
 
     fn transcript(mut self) -> Transcript {
         self.end_reply();
-        let Ended { transport, reason, bug, last, job_out } = self.stage.take().expect(STAGE).end();
+        let Ended { transport, reason, bug, last, job_out, .. } = self.stage.take().expect(STAGE).end();
         if let Some((job, _)) = self.job {
             assert!(job_out, "the driver does not know of a running job");
             drop(job.run());
