@@ -23,7 +23,10 @@ mod fairness;
 mod faults;
 mod hostile_peers;
 mod last_reply;
+// It reads `/proc`, and mounts a file system.
 mod load;
+#[cfg(target_os = "linux")]
+mod logs;
 mod old_clients;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]
