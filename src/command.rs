@@ -2,6 +2,7 @@
 
 mod arguments;
 mod keyboard;
+mod log_format;
 mod logging;
 mod output;
 mod program;
@@ -28,7 +29,6 @@ pub use self::program::Program;
 use self::xray::Xray;
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
-use crate::log_writer::LogWriter;
 use crate::panics::{catch, remember_places};
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
@@ -46,7 +46,7 @@ enum Exit {
     Unreadable = 66,
     /// An address cannot be bound.
     Address = 69,
-    /// A directory cannot be used.
+    /// A directory cannot be used, or the log file cannot be opened.
     Directory = 73,
 }
 
@@ -89,8 +89,10 @@ fn run_as(program: Option<&Program>, registry: &Registry) -> ExitCode {
         Err(help) => print(&styled(&help, &io::stdout())).map(|()| Exit::Clean),
     };
     let exit = ended.unwrap_or_else(|failure| {
-        // If stderr is closed, only the exit code reports the failure.
-        let _ = write_whole(io::stderr(), &(failure.message + "\n"));
+        if !failure.message.is_empty() {
+            // If stderr is closed, only the exit code reports the failure.
+            let _ = write_whole(io::stderr(), &(failure.message + "\n"));
+        }
         failure.exit
     });
     ExitCode::from(exit as u8)
@@ -117,28 +119,19 @@ fn execute(arguments: Arguments, identity: &Identity, registry: &Registry) -> Re
 fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
     let filter = logging::filter(arguments.log, env::var_os(logging::VARIABLE).as_deref(), &identity.name)
         .map_err(|message| Failure::new(Exit::Usage, message))?;
-    let config = configuration(&arguments.source, registry)?;
+    let mut config = configuration(&arguments.source, registry)?;
+    config.log.format = arguments.log_format.unwrap_or(config.log.format);
 
-    let log = LogWriter::to_stderr();
-    logging::start(&filter, log.clone());
-    let _last = Drained(log);
+    let mut log = logging::start(&filter, &config.log).map_err(|message| Failure::new(Exit::Directory, message))?;
     remember_places();
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
-    catch(|| serve(&config, registry, &mut xray)).unwrap_or_else(|panicked| {
+    let ended = catch(|| serve(&config, registry, &mut xray)).unwrap_or_else(|panicked| {
         error!("a bug ends the server: {panicked}{}", panicked.detail());
         Ok(Exit::Failure)
-    })
-}
-
-/// When dropped, waits until everything logged has reached stderr.
-struct Drained(LogWriter);
-
-impl Drop for Drained {
-    fn drop(&mut self) {
-        self.0.drain();
-    }
+    });
+    ended.map_err(|Failure { exit, message }| Failure { exit, message: log.failed(message) })
 }
 
 fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, Failure> {

@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+mod log;
 mod members;
 mod schema;
 mod taken;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+pub use log::{ACCESS_LOG, Access, LogConfig, LogFormat};
 pub use schema::schema;
 
 pub use crate::address::{Family, Listen, Transport};
@@ -32,7 +34,7 @@ pub use crate::json::{Problem, Problems};
 use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
 use crate::registry::Registry;
 pub use crate::units;
-use members::{FileMembers, LimitsMembers, ListenerMembers, bytes, size};
+use members::{FileMembers, LimitsMembers, ListenerMembers, LogMembers, bytes, size};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
+    /// The log.
+    pub log: LogConfig,
 }
 
 /// One listener.
@@ -216,6 +220,7 @@ impl From<&FileMembers> for Config {
             slow_turn: Some(file.slow_turn.as_std()).filter(|time| !time.is_zero()),
             workers: file.workers,
             shutdown_timeout: file.shutdown_timeout.as_std(),
+            log: LogConfig::from(&file.log),
         }
     }
 }
@@ -230,6 +235,7 @@ impl From<&Config> for FileMembers {
             slow_turn: units::Span::new(config.slow_turn.unwrap_or_default()),
             workers: config.workers,
             shutdown_timeout: units::Span::new(config.shutdown_timeout),
+            log: LogMembers::from(&config.log),
         }
     }
 }

@@ -1,19 +1,30 @@
-//! Rule 10: nothing blocks the loop's thread, not even a full stderr. A queue and a thread of its own write the log.
+//! Rule 10: nothing blocks the loop's thread, not even a full stderr or a slow disk. A queue and a thread of its own write the log.
+
+mod output;
+mod sink;
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use log::Level;
 
-use crate::limits::{LOG_CHUNK_BYTES_MAX, LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
+use self::output::Output;
+pub(crate) use self::output::{Render, write_out};
+use self::sink::{LogFile, Sink};
+use crate::limits::{LOG_FLUSH, LOG_IDLE, LOG_QUEUE_BYTES_MAX, LOG_RETRY};
+
+/// The part of the program that the log names in lines about itself.
+pub(crate) const TARGET: &str = module_path!();
 
 /// A sink that queues log lines at once; a thread, which may block, writes them to the real sink.
 ///
 /// When the queue is full, further lines are dropped, and the log says how many. The lock of the queue is held only to
-/// append to or to swap a buffer, never during a write.
+/// append to or to swap a buffer, never during a write. Lines that the sink does not take, such as a file on a full disk, are
+/// lost; as soon as it takes lines again, the log says how many.
 ///
 /// The thread exists only while there are lines to write, and for a while after that. As long as a process has one
 /// thread, the kernel looks up descriptors without counting references, which makes every system call of the loop
@@ -26,16 +37,27 @@ pub(crate) struct LogWriter {
     shared: Arc<Shared>,
 }
 
+/// The writer that [`LogWriter::serve_process`] has named. A process has one log, as it has one [`log::logger`].
+static OF_PROCESS: OnceLock<LogWriter> = OnceLock::new();
+
+/// Opens the log file of the process again: [`LogWriter::reopen`]. Does nothing if the process has no log of ours.
+#[cfg_attr(not(test), expect(dead_code, reason = "no signal asks for it yet, but its tests do"))]
+pub(crate) fn reopen() {
+    if let Some(writer) = OF_PROCESS.get() {
+        writer.reopen();
+    }
+}
+
 /// The state that the writers share with the thread.
 struct Shared {
     /// The log's thread holds this lock as long as it lives. Other threads only try to lock it while that thread does
     /// not exist.
-    sink: Mutex<Box<dyn Write + Send>>,
-    /// Returns whether the sink, within a time, takes [`LOG_CHUNK_BYTES_MAX`] without blocking.
-    has_room: fn(Duration) -> bool,
+    output: Mutex<Output>,
+    /// Makes a line of a sentence of the log about itself.
+    render: Render,
     /// The lines that wait.
     queue: Mutex<Queue>,
-    /// Signalled when a line was queued.
+    /// Signalled when there is something to do for the thread.
     filled: Condvar,
     /// Signalled when all lines have been written.
     drained: Condvar,
@@ -48,22 +70,44 @@ struct Queue {
     lines: Vec<u8>,
     /// Lines that were dropped after those.
     dropped_lines: u64,
+    /// Whether the log file is to be opened again.
+    reopens: bool,
+    /// Whether what the sink has not taken is to be written once more.
+    retries: bool,
     /// Whether the log's thread exists.
     has_thread: bool,
     /// Whether that thread is writing lines that it has taken from the queue.
     is_writing: bool,
+    /// Whether the sink had not taken everything when the thread last looked.
+    is_in_trouble: bool,
+}
+
+/// What the log's thread takes from the queue, beside the lines.
+struct Taken {
+    /// Lines that were dropped after those.
+    dropped_lines: u64,
+    /// Whether the log file is to be opened again.
+    reopens: bool,
 }
 
 impl LogWriter {
-    /// Makes a writer for stderr.
-    pub(crate) fn to_stderr() -> Self {
-        Self::new(io::stderr(), stderr_has_room)
+    /// Makes a writer for stderr. `render` makes lines of what the log says about itself.
+    pub(crate) fn to_stderr(render: Render) -> Self {
+        Self::new(io::stderr(), render)
     }
 
-    fn new(sink: impl Write + Send + 'static, has_room: fn(Duration) -> bool) -> Self {
+    /// Makes a writer that appends to a file, which is created with `mode` if it does not exist.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn to_file(path: &Path, mode: u32, render: Render) -> io::Result<Self> {
+        Ok(Self::new(LogFile::open(path, mode)?, render))
+    }
+
+    fn new(sink: impl Sink + 'static, render: Render) -> Self {
         let shared = Shared {
-            sink: Mutex::new(Box::new(sink)),
-            has_room,
+            output: Mutex::new(Output::new(Box::new(sink), render)),
+            render,
             queue: Mutex::default(),
             filled: Condvar::new(),
             drained: Condvar::new(),
@@ -71,8 +115,28 @@ impl LogWriter {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Starts the thread. If no thread can be started, the next line retries.
-    fn start(&self) {
+    /// Makes the log's thread open the log file again by its name, as after it was renamed to begin a new one. Does not wait
+    /// for that. No line is lost: each goes to the old file or to the new one. If the file cannot be opened, the log goes on in
+    /// the old one and says so. Does nothing if the log goes to stderr.
+    pub(crate) fn reopen(&self) {
+        self.ask(|queue| queue.reopens = true);
+    }
+
+    /// Makes this writer the one of the process, which [`reopen`] is about, unless the process has one already.
+    pub(crate) fn serve_process(&self) {
+        let _ = OF_PROCESS.set(self.clone());
+    }
+
+    /// Changes the queue, and wakes the log's thread or starts it. If it cannot be started, the next line retries.
+    fn ask(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.shared.lock();
+        change(&mut queue);
+        let has_thread = mem::replace(&mut queue.has_thread, true);
+        drop(queue);
+        if has_thread {
+            self.shared.filled.notify_one();
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         if thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_lines()).is_err() {
             self.shared.lock().has_thread = false;
@@ -80,9 +144,12 @@ impl LogWriter {
         }
     }
 
-    /// Waits until everything is written, but at most 200 ms.
+    /// Waits until everything is written, but at most 200 ms. What the sink has not taken is tried once more.
     pub(crate) fn drain(&self) {
         let deadline = Instant::now() + LOG_FLUSH;
+        if self.shared.lock().is_in_trouble {
+            self.ask(|queue| queue.retries = true);
+        }
         let mut queue = self.shared.lock();
         while !queue.is_drained() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -109,19 +176,13 @@ impl LogWriter {
 /// Each call writes one line: env_logger formats a record completely before it writes.
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut queue = self.shared.lock();
-        if queue.dropped_lines > 0 || queue.lines.len() + line.len() > LOG_QUEUE_BYTES_MAX {
-            queue.dropped_lines += 1;
-        } else {
-            queue.lines.extend_from_slice(line);
-        }
-        let has_thread = mem::replace(&mut queue.has_thread, true);
-        drop(queue);
-        if has_thread {
-            self.shared.filled.notify_one();
-        } else {
-            self.start();
-        }
+        self.ask(|queue| {
+            if queue.dropped_lines > 0 || queue.lines.len() + line.len() > LOG_QUEUE_BYTES_MAX {
+                queue.dropped_lines += 1;
+            } else {
+                queue.lines.extend_from_slice(line);
+            }
+        });
         Ok(line.len())
     }
 
@@ -131,8 +192,14 @@ impl Write for LogWriter {
 }
 
 impl Queue {
+    /// Whether everything is written that can be.
     fn is_drained(&self) -> bool {
-        self.lines.is_empty() && self.dropped_lines == 0 && !self.is_writing
+        self.lines.is_empty() && self.dropped_lines == 0 && !self.is_writing && !self.retries
+    }
+
+    /// Whether the thread has nothing to do.
+    fn is_idle(&self) -> bool {
+        self.is_drained() && !self.reopens
     }
 }
 
@@ -143,100 +210,72 @@ impl Shared {
 
     /// Runs the log's thread: writes until no line has come for [`LOG_IDLE`].
     fn write_lines(&self) {
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
-        while let Some(dropped_lines) = self.take(&mut lines) {
-            append_dropped(dropped_lines, &mut lines);
-            write_out(&mut *sink, &lines);
-            lines.clear();
+        while let Some(Taken { dropped_lines, reopens }) = self.take(&mut lines, output.is_in_trouble()) {
+            if reopens {
+                output.reopen();
+            }
+            self.append_dropped(dropped_lines, &mut lines);
+            lines = output.write(lines);
         }
     }
 
     /// Writes on this thread, chunk by chunk, while the sink has room; waits for room until `deadline`. Unwritten lines
     /// stay in the queue. If two threads call this, one writes the lines of both.
     fn write_without_thread(&self, deadline: Instant) {
-        let mut sink = match self.sink.try_lock() {
-            Ok(sink) => sink,
+        let mut output = match self.output.try_lock() {
+            Ok(output) => output,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        let mut lines = Vec::new();
-        while self.take_without_thread(&mut lines) {
-            let mut left = &lines[..];
-            while !left.is_empty() && (self.has_room)(deadline.saturating_duration_since(Instant::now())) {
-                let chunk = &left[..left.len().min(LOG_CHUNK_BYTES_MAX)];
-                match sink.write(chunk) {
-                    Ok(count @ 1..) => left = &left[count..],
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An error of the log cannot be reported anywhere.
-                    Ok(0) | Err(_) => left = &[],
-                }
-            }
+        while let Some(lines) = self.take_without_thread() {
+            let left = output.write_chunks(lines, deadline);
             let is_stuck = !left.is_empty();
-            self.lock().lines.splice(..0, left.iter().copied());
+            let mut queue = self.lock();
+            queue.is_in_trouble = output.is_in_trouble();
+            queue.lines.splice(..0, left);
             if is_stuck {
                 return;
             }
-            lines.clear();
         }
     }
 
-    /// Takes all lines, if there are any and the log's thread does not exist. Returns whether it took any.
-    fn take_without_thread(&self, lines: &mut Vec<u8>) -> bool {
+    /// Takes all lines, if there is something to write and the log's thread does not exist.
+    fn take_without_thread(&self) -> Option<Vec<u8>> {
         let mut queue = self.lock();
-        let takes = !queue.has_thread && !queue.is_drained();
-        if takes {
-            mem::swap(&mut queue.lines, lines);
-            append_dropped(mem::take(&mut queue.dropped_lines), lines);
+        if queue.has_thread || queue.is_drained() {
+            return None;
         }
-        takes
+        queue.retries = false;
+        let mut lines = mem::take(&mut queue.lines);
+        self.append_dropped(mem::take(&mut queue.dropped_lines), &mut lines);
+        Some(lines)
     }
 
-    /// Waits for lines and takes all of them. Returns how many were dropped after them; `None` if no line came: the
-    /// next line then starts a new thread.
-    fn take(&self, lines: &mut Vec<u8>) -> Option<u64> {
+    /// Waits for something to do and takes all lines. Returns `None` if nothing came: the next line then starts a new thread.
+    fn take(&self, lines: &mut Vec<u8>, is_in_trouble: bool) -> Option<Taken> {
         let mut queue = self.lock();
         queue.is_writing = false;
-        if queue.is_drained() {
+        queue.is_in_trouble = is_in_trouble;
+        if queue.is_idle() {
             self.drained.notify_all();
-            let waited = self.filled.wait_timeout_while(queue, LOG_IDLE, |queue| queue.is_drained());
+            let waited = self.filled.wait_timeout_while(queue, LOG_IDLE, |queue| queue.is_idle());
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue.has_thread = !queue.is_drained();
+        queue.has_thread = !queue.is_idle();
         queue.is_writing = queue.has_thread;
+        queue.retries = false;
         mem::swap(&mut queue.lines, lines);
-        let dropped_lines = mem::take(&mut queue.dropped_lines);
-        queue.has_thread.then_some(dropped_lines)
+        let taken =
+            Taken { dropped_lines: mem::take(&mut queue.dropped_lines), reopens: mem::take(&mut queue.reopens) };
+        queue.has_thread.then_some(taken)
     }
-}
 
-fn append_dropped(dropped_lines: u64, lines: &mut Vec<u8>) {
-    if dropped_lines > 0 {
-        lines.extend_from_slice(format!("{dropped_lines} log lines dropped\n").as_bytes());
-    }
-}
-
-/// Waits up to `wait` until stderr takes a chunk without blocking, or fails at once (`poll(2)`, `POLLOUT`). Returns
-/// whether it does.
-fn stderr_has_room(wait: Duration) -> bool {
-    let stderr = io::stderr();
-    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
-    let wait = Timespec::try_from(wait).ok();
-    matches!(poll(&mut ready, wait.as_ref()), Ok(1..))
-}
-
-/// Writes `lines` as far as possible. An error of the log cannot be reported anywhere.
-pub(crate) fn write_out(sink: &mut dyn Write, mut lines: &[u8]) {
-    while !lines.is_empty() {
-        match sink.write(lines) {
-            Ok(0) => return,
-            Ok(count) => lines = &lines[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Another process that shares this terminal or pipe made it non-blocking. This thread may sleep: the loop
-            // does not wait for it.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOG_RETRY),
-            Err(_) => return,
+    fn append_dropped(&self, dropped_lines: u64, lines: &mut Vec<u8>) {
+        if dropped_lines > 0 {
+            let line = (self.render)(Level::Warn, &format!("{dropped_lines} log lines dropped"));
+            lines.extend_from_slice(line.as_bytes());
         }
     }
 }

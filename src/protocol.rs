@@ -18,6 +18,7 @@
 
 mod connect;
 mod context;
+mod counting;
 mod datagram;
 mod ending;
 pub mod file;
@@ -37,6 +38,7 @@ pub(crate) use self::connect::Connect;
 pub use self::connect::{BadTarget, ConnectError, Target};
 pub use self::context::Context;
 pub(crate) use self::context::{Ends, Place, Site};
+pub(crate) use self::counting::Counting;
 pub use self::datagram::{DatagramProtocol, Dropped};
 pub use self::ending::{CloseReason, ProtocolError};
 pub(crate) use self::job::{Continuation, ErasedSink};

@@ -26,6 +26,7 @@
 #![warn(clippy::missing_docs_in_private_items)]
 
 mod accept;
+mod access;
 mod connect;
 mod deliver;
 mod errands;
@@ -52,6 +53,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use self::access::AccessLog;
 pub(crate) use self::invariants::Census;
 use self::kept::{Logs, Totals, Waiters};
 use self::ledger::Ledger;
@@ -66,7 +68,7 @@ use crate::kernel::{Kernel, Mio, Notice};
 use crate::messages::Alarm;
 use crate::protocol::{ConnectionId, Place};
 use crate::time::Time;
-use crate::visit::{Left, Lent, Moment, Mood, Visit};
+use crate::visit::{Left, Lent, Moment, Mood, Status, Visit};
 use crate::xray::{self, What};
 
 /// A server: its listeners, its connections, and the loop that drives them on the thread that runs it.
@@ -79,8 +81,10 @@ pub struct Reactor<K: Kernel = Mio> {
     slots: Slab<Slot<K>>,
     /// The generation of the newest owner of a slot.
     generation: u32,
-    /// The age of each owner, and its bytes once an administrator has asked for a report.
+    /// The age of each owner, and its bytes once an administrator has asked for a report or if there is an access log.
     ledger: Ledger,
+    /// The lines that connections get when they end.
+    access: AccessLog,
     /// The listeners in the order of the configuration; a slot stores the index of its endpoint.
     endpoints: Endpoints,
     /// Slots that wait for a visit or for reaping.
@@ -273,7 +277,7 @@ impl<K: Kernel> Reactor<K> {
         };
         xray::about(visit.place.id.token(), || What::Visit);
         let pending_before = connection.pending_bytes();
-        // Bytes are counted only after the first report, so that the hot path pays no more than a branch.
+        // Bytes are counted only after the first report or for an access log, so that the hot path pays no more than a branch.
         let before = counts.then_some((visit.stats.received_bytes, visit.stats.sent_bytes));
         let left @ Left { status, deadline } = connection.drive(&mut visit);
         let moved =
@@ -285,7 +289,8 @@ impl<K: Kernel> Reactor<K> {
         // Rule 6: while this total is over its limit, all connections read less.
         self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
         if let Some((received, sent)) = moved {
-            self.ledger.add(key, received, sent);
+            let pending = if let Status::Closed = status { pending_before } else { pending_after };
+            self.ledger.add(key, received, sent, pending > 0);
         }
         self.settle(key, left, errand, Class::Loud);
         self.wake_buffer_waiters();

@@ -281,3 +281,42 @@ fn unwritable_output_changes_the_exit_code_and_unwritable_errors_do_not() {
     let status = scratch.reactor(&["check", "-c", "missing.json"]).stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(66));
 }
+
+#[test]
+fn a_log_file_that_cannot_be_opened_prevents_the_start_and_says_why() {
+    let scratch = Scratch::new("logfile");
+    let config = |log: &str| {
+        format!(r#"{{"listeners": [{{"listen": "tcp://192.0.2.1:1", "protocol": "time"}}], "log": {log}}}"#)
+    };
+    scratch.write("reactor.json", config(r#"{"file": "no/such/directory.log"}"#));
+    let output = scratch.run(&["-c", "reactor.json"]);
+    let told = "cannot open the log file \"no/such/directory.log\": No such file or directory (os error 2)\n";
+    assert_eq!((output.status.code(), stdout(&output), stderr(&output)), (Some(73), "", told));
+    // `check` opens and creates nothing.
+    scratch.write("reactor.json", config(r#"{"file": "a.log"}"#));
+    assert_eq!(scratch.run(&["check", "-c", "reactor.json"]).status.code(), Some(0));
+    assert_eq!(scratch.names(), ["reactor.json"]);
+}
+
+#[test]
+fn why_a_start_fails_is_on_stderr_in_the_form_of_the_log_and_in_its_file() {
+    let scratch = Scratch::new("failing");
+    let nowhere = ["--listen", "time=tcp://192.0.2.1:1", "--log", "off"];
+    let text = scratch.reactor(&nowhere).args(["--log-format", "text"]).output().unwrap();
+    let json = scratch.reactor(&nowhere).args(["--log-format", "json"]).output().unwrap();
+    assert_eq!((text.status.code(), json.status.code()), (Some(69), Some(69)));
+    let object: Value = serde_json::from_str(stderr(&json)).unwrap();
+    assert_eq!((&object["level"], &object["msg"]), (&"error".into(), &stderr(&text).trim_end().into()));
+
+    scratch.write(
+        "reactor.json",
+        r#"{"listeners": [{"listen": "tcp://192.0.2.1:1", "protocol": "time"}], "log": {"format": "json", "file": "a.log"}}"#,
+    );
+    let output = scratch.run(&["-c", "reactor.json", "--log", "off"]);
+    assert_eq!((output.status.code(), stderr(&output).lines().count()), (Some(69), 1));
+    let object: Value = serde_json::from_slice(&fs::read(scratch.0.join("a.log")).unwrap()).unwrap();
+    assert_eq!(object["msg"].as_str(), Some(stderr(&output).trim_end()));
+    let wrong = scratch.run(&["--log-format", "xml"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("[possible values: auto, text, json]"), "{}", stderr(&wrong));
+}

@@ -11,6 +11,7 @@ use log::LevelFilter;
 use super::logging::LEVELS;
 use super::program::Identity;
 use super::xray::Target;
+use crate::config::LogFormat;
 
 const MORE: &str = "--help also explains signals, exit codes and environment variables.";
 
@@ -27,10 +28,10 @@ Exit codes:
   65  the configuration is wrong
   66  the configuration file cannot be read, or is not a regular file
   69  an address cannot be bound
-  73  a directory cannot be used
+  73  a directory cannot be used, or the log file cannot be opened
 
 Environment:
-  RUST_LOG  what is logged to stderr, without --log: a level, PART=LEVEL for a part of the program, or a list of these
+  RUST_LOG  what is logged, without --log: a level, PART=LEVEL for a part of the program, or a list of these
             with commas, such as warn,reactor::connection=debug
   NO_COLOR  if set and not empty, help and errors have no colour or emphasis on a terminal
 
@@ -81,9 +82,12 @@ pub(super) struct Source {
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) source: Source,
-    /// Log this level and more severe ones to stderr; default: RUST_LOG, or else info
+    /// Log this level and more severe ones; default: RUST_LOG, or else info
     #[arg(long, value_name = "LEVEL", ignore_case = true, value_parser = level())]
     pub(super) log: Option<LevelFilter>,
+    /// The form of the log; default: log.format of the configuration, or else auto
+    #[arg(long, value_name = "FORMAT", value_parser = format())]
+    pub(super) log_format: Option<LogFormat>,
     /// Record what the loop does, and write the recording to FILE when the server stops and on SIGUSR1. The ending of FILE
     /// chooses the form: .txt is text, .json is for Perfetto, .html is a page. With -, text goes to stderr as things happen
     #[arg(long, value_name = "FILE")]
@@ -96,6 +100,10 @@ pub(super) struct Run {
 
 fn level() -> impl clap::builder::TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>())
+}
+
+fn format() -> impl clap::builder::TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(LogFormat::NAMES).try_map(|name| name.parse::<LogFormat>())
 }
 
 /// Parses `line`, whose first argument is the file that was started. `identity` is the name and version of the command.

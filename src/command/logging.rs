@@ -1,13 +1,13 @@
-//! The filter of the log: `--log`, or else `RUST_LOG`, or else `info`.
+//! The log of the command: what is in it (`--log`, or else `RUST_LOG`, or else `info`), and where it goes.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
-use std::time::SystemTime;
+use std::io::Write;
 
 use env_logger::{Builder, Target};
-use humantime::format_rfc3339_seconds;
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter};
 
+use super::log_format::Form;
+use crate::config::{ACCESS_LOG, Access, LogConfig};
 use crate::json::{alternatives, nearest, quoted};
 use crate::log_writer::LogWriter;
 
@@ -55,49 +55,58 @@ fn check(directive: &str, program: &str) -> Result<(), String> {
     Err(format!("{VARIABLE}: expected {}{form}, found {}{meant}", alternatives(&LEVELS), quoted(level)))
 }
 
-/// Starts to log to `writer` what passes `filter`, unless the program has a logger already.
-pub(super) fn start(filter: &str, writer: LogWriter) {
-    let mut builder = Builder::new();
-    builder.parse_filters(filter).target(Target::Pipe(Box::new(writer)));
-    let _ = builder.format(|line, record| write(line, SystemTime::now(), record)).try_init();
+/// The running log. When dropped, waits until everything logged is written.
+pub(super) struct Log {
+    writer: LogWriter,
+    form: Form,
+    to_file: bool,
 }
 
-/// Writes a record as one line; further lines of its text are indented.
-fn write(to: &mut impl Write, now: SystemTime, record: &Record<'_>) -> io::Result<()> {
-    // `humantime` has no time before 1970.
-    let time = format_rfc3339_seconds(now.max(SystemTime::UNIX_EPOCH));
-    let text = record.args().to_string().replace('\n', "\n    ");
-    writeln!(to, "[{time} {:<5} {}] {text}", record.level(), record.target())
+impl Log {
+    /// Says why the server does not start, whatever the filter is: in the log, unless that is text on stderr. Returns what is left
+    /// to be said there, nothing if stderr is the log.
+    pub(super) fn failed(&mut self, message: String) -> String {
+        if self.form == Form::Text && !self.to_file {
+            return message;
+        }
+        let line = self.form.line(Level::Error, "reactor::command", &message);
+        // The writer takes everything.
+        let _ = self.writer.write_all(line.as_bytes());
+        if self.to_file { message } else { String::new() }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.writer.drain();
+    }
+}
+
+/// Starts the log that `config` describes, of what passes `filter`, unless the program has a logger already.
+///
+/// # Errors
+/// The log file cannot be opened.
+pub(super) fn start(filter: &str, config: &LogConfig) -> Result<Log, String> {
+    let form = Form::of(config.format, config.file.is_some());
+    let writer = match &config.file {
+        None => LogWriter::to_stderr(form.render()),
+        Some(path) => LogWriter::to_file(path, config.file_mode, form.render())
+            .map_err(|error| format!("cannot open the log file {}: {error}", quoted(&path.to_string_lossy())))?,
+    };
+    let mut builder = Builder::new();
+    builder.parse_filters(filter).target(Target::Pipe(Box::new(writer.clone())));
+    if config.access != Access::Off {
+        // The configuration alone decides about these lines, whatever the level is.
+        builder.filter_module(ACCESS_LOG, LevelFilter::Info);
+    }
+    let _ = builder.format(move |line, record| form.write(line, record)).try_init();
+    writer.serve_process();
+    Ok(Log { writer, form, to_file: config.file.is_some() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use log::Level;
-
     use super::*;
-
-    fn written(now: SystemTime, level: Level, text: &str) -> String {
-        let mut line = Vec::new();
-        let mut record = Record::builder();
-        record.level(level).target("reactor::bind");
-        write(&mut line, now, &record.args(format_args!("{text}")).build()).expect("memory");
-        String::from_utf8(line).expect("text")
-    }
-
-    #[test]
-    fn a_line_has_the_time_the_level_and_the_part_and_more_lines_are_indented() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_999);
-        let warned = written(now, Level::Warn, "a heading:\na row\nanother");
-        assert_eq!(warned, "[2023-11-14T22:13:20Z WARN  reactor::bind] a heading:\n    a row\n    another\n");
-    }
-
-    #[test]
-    fn a_clock_before_1970_loses_no_line() {
-        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(written(early, Level::Error, "x"), "[1970-01-01T00:00:00Z ERROR reactor::bind] x\n");
-    }
 
     fn of(variable: &str) -> Result<String, String> {
         filter(None, Some(variable.as_ref()), "my-server")

@@ -1,6 +1,7 @@
 //! From the members of the file to the checked configuration: what types cannot express.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use jsonc_parser::ast::Value;
 use jsonc_parser::common::Ranged;
@@ -43,6 +44,9 @@ impl<'c> Checker<'c> {
         if let Some(limits) = limits {
             self.not_zero(limits, file.limits.zeros());
         }
+        if let (Some(path), Some(value)) = (&file.log.file, member(root, "log").and_then(|log| member(log, "file"))) {
+            self.log_file(path, value);
+        }
         let listeners = self.listeners(root);
         self.names(&listeners);
         self.addresses(&listeners);
@@ -53,6 +57,15 @@ impl<'c> Checker<'c> {
             .collect();
         config.name_the_nameless();
         config
+    }
+
+    fn log_file(&mut self, path: &Path, value: &Value<'_>) {
+        let found = match path.as_os_str().as_encoded_bytes() {
+            [] => "an empty string",
+            path if path.contains(&b'\0') => "a NUL in it",
+            _ => return,
+        };
+        self.findings.report(value.start(), format!("expected the path of a file, found {found}"));
     }
 
     fn listeners<'v>(&mut self, root: &'v Value<'v>) -> Vec<Listener<'v>> {

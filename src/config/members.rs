@@ -1,12 +1,14 @@
 //! The members of a configuration file, as types.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::log::{Access, LogConfig, LogFormat, Mode};
 use crate::address::Listen;
 use crate::limits::{Limits, WORKERS, WORKERS_MAX};
 use crate::units::{Size, Span};
@@ -34,6 +36,25 @@ pub(super) struct FileMembers {
     pub(super) workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub(super) shutdown_timeout: Span,
+    /// Where the log goes, in which form, and whether it has a line for each connection.
+    pub(super) log: LogMembers,
+}
+
+/// The log.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Log")]
+pub(super) struct LogMembers {
+    /// The form of the lines. With auto: text, and for systemd-journald text with priorities.
+    pub(super) format: LogFormat,
+    /// Whether a connection gets a line when it ends: off, errors for those that did not end normally, or all.
+    pub(super) access: Access,
+    /// The file to append to; stderr if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PathBuf")]
+    pub(super) file: Option<PathBuf>,
+    /// The mode of the file if the server creates it.
+    pub(super) file_mode: Mode,
 }
 
 /// One listener.
@@ -109,7 +130,14 @@ impl Default for FileMembers {
             slow_turn: Span::from_millis(250),
             workers: WORKERS,
             shutdown_timeout: Span::new(Duration::from_secs(10)),
+            log: LogMembers::default(),
         }
+    }
+}
+
+impl Default for LogMembers {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, access: Access::Off, file: None, file_mode: Mode(0o640) }
     }
 }
 
@@ -155,6 +183,20 @@ impl LimitsMembers {
 
 fn zeros<const N: usize>(members: [(&'static str, bool); N]) -> impl Iterator<Item = &'static str> {
     members.into_iter().filter(|(_, is_zero)| *is_zero).map(|(name, _)| name)
+}
+
+impl From<&LogMembers> for LogConfig {
+    fn from(members: &LogMembers) -> Self {
+        let LogMembers { format, access, ref file, file_mode } = *members;
+        Self { format, access, file: file.clone(), file_mode: file_mode.0 }
+    }
+}
+
+impl From<&LogConfig> for LogMembers {
+    fn from(config: &LogConfig) -> Self {
+        let LogConfig { format, access, ref file, file_mode } = *config;
+        Self { format, access, file: file.clone(), file_mode: Mode(file_mode) }
+    }
 }
 
 /// Zero in the file means no limit.

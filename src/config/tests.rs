@@ -335,3 +335,28 @@ fn an_unreadable_file_and_a_wrong_one_are_different_errors() {
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+#[test]
+fn the_log_has_a_form_a_file_with_its_mode_and_an_access_log() {
+    let of = |log: &str| format!(r#"{{"listeners": [{{"listen": "tcp://:1", "protocol": "sum"}}], "log": {log}}}"#);
+    let config = accepted(&of(r#"{"format": "json", "access": "errors", "file": "a.log", "file_mode": "0600"}"#));
+    let (file, file_mode) = (Some("a.log".into()), 0o600);
+    assert_eq!(config.log, LogConfig { format: LogFormat::Json, access: Access::Errors, file, file_mode });
+    assert_eq!(accepted(&config.to_json()), config);
+    assert_eq!(accepted(&of("{}")).log, Config::without_listeners().log);
+    for (log, expected) in [
+        (r#"{"format": "xml"}"#, r#"log.format: expected "auto", "text" or "json", found "xml""#),
+        (r#"{"access": true}"#, r#"log.access: expected "off", "errors" or "all", found true"#),
+        (r#"{"file": ""}"#, "log.file: expected the path of a file, found an empty string"),
+        (r#"{"file": "a\u0000b"}"#, "log.file: expected the path of a file, found a NUL in it"),
+        (
+            r#"{"file_mode": 640}"#,
+            "log.file_mode: expected a mode such as \"0640\" (a 0 and three octal digits, the first of them 2, 3, 6 or 7), found 640",
+        ),
+        (r#"{"fromat": "json"}"#, r#"log: unknown member "fromat"; did you mean "format"?"#),
+    ] {
+        let reported = reported(&of(log));
+        assert_eq!(reported.len(), 1, "{reported:?}");
+        assert!(reported[0].ends_with(expected), "{reported:?}");
+    }
+}

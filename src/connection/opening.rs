@@ -17,7 +17,7 @@ use crate::notice::Readiness;
 use crate::outbox::Outbox;
 use crate::panics::catch;
 use crate::peer::{PackedPeer, Peer};
-use crate::protocol::{CloseReason, Refusal};
+use crate::protocol::{CloseReason, Refusal, Within};
 use crate::time::Time;
 use crate::token::Token;
 use crate::visit::{Left, Status, Visit};
@@ -293,7 +293,8 @@ impl<T: Transport> Opening<T> {
                 });
             }
         }
-        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false, other: None, asked }
+        let within = Within::Nothing;
+        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false, other: None, asked, within }
     }
 
     /// Returns the socket of a complete opening.

@@ -217,6 +217,7 @@ impl<T: Transport> Connection<T> {
             (None, None) => None,
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };
-        Ended { transport: self.line.into_transport(), reason, bug, last, job_out: self.job_out, other, asked: None }
+        let (transport, job_out, within) = (self.line.into_transport(), self.job_out, self.within);
+        Ended { transport, reason, bug, last, job_out, other, asked: None, within }
     }
 }

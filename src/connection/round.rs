@@ -1,7 +1,7 @@
 //! The result of one round of a visit, and what is left of a closed connection.
 
 use super::asked::Asked;
-use crate::protocol::{CloseReason, ConnectionId, Job};
+use crate::protocol::{CloseReason, ConnectionId, Job, Within};
 
 /// How one round of a visit ended. It is as wide as a number of bytes, so that a read returns either in a register.
 #[repr(usize)]
@@ -32,4 +32,6 @@ pub(crate) struct Ended<T> {
     pub(crate) other: Option<ConnectionId>,
     /// The connection for which this socket was to connect, and failed.
     pub(crate) asked: Option<Box<Asked>>,
+    /// What the protocol was in the middle of.
+    pub(crate) within: Within,
 }

@@ -1,6 +1,25 @@
 use std::sync::mpsc;
+use std::time::Duration;
 
 use super::*;
+use crate::limits;
+
+mod files;
+
+/// Waits for a change that has no event; fails if it does not come.
+#[track_caller]
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
+        thread::yield_now();
+    }
+}
+
+/// Renders a sentence as a line of text.
+fn plain(_: Level, text: &str) -> String {
+    format!("{text}\n")
+}
 
 /// A sink that reports when a write begins, and waits for the result of the write.
 struct Gate {
@@ -22,10 +41,24 @@ impl Write for Gate {
     }
 }
 
+impl Sink for Gate {
+    fn has_room(&self, _: Duration) -> bool {
+        true
+    }
+
+    fn file_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn gated() -> (LogWriter, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>) {
     let (begun, writes) = mpsc::channel();
     let (open, go) = mpsc::channel();
-    (LogWriter::new(Gate { begun, go }, |_| true), writes, open)
+    (LogWriter::new(Gate { begun, go }, plain), writes, open)
 }
 
 #[test]
@@ -72,28 +105,48 @@ fn a_log_at_rest_has_no_thread_and_the_next_line_starts_one() {
         writer.write_all(line).unwrap();
         assert_eq!(writes.recv().unwrap(), line);
         // The thread holds the sink for as long as it lives.
-        drop(writer.shared.sink.lock().unwrap());
+        drop(writer.shared.output.lock().unwrap());
         assert!(!writer.shared.lock().has_thread);
     }
 }
 
 #[test]
-fn the_writer_survives_an_error_of_its_sink() {
+fn the_writer_survives_an_error_of_its_sink_and_counts_lost_lines() {
     let (mut writer, writes, open) = gated();
-    for kind in [io::ErrorKind::StorageFull, io::ErrorKind::BrokenPipe] {
-        writer.write_all(b"lost\n").unwrap();
-        assert_eq!(writes.recv().unwrap(), b"lost\n");
+    let mut lost = 0;
+    for (kind, lines) in [(io::ErrorKind::StorageFull, "one\n"), (io::ErrorKind::BrokenPipe, "one\ntwo\n")] {
+        writer.write_all(lines.as_bytes()).unwrap();
+        assert!(writes.recv().unwrap().ends_with(lines.as_bytes()));
         open.send(Err(kind.into())).unwrap();
-        writer.drain();
+        writer.drain_but_not_again();
+        lost += lines.lines().count();
+        let said = format!("{lost} log lines lost: {}\n", io::Error::from(kind));
+        writer.write_all(b"lost\n").unwrap();
+        assert_eq!(String::from_utf8(writes.recv().unwrap()).unwrap(), said + "lost\n");
+        open.send(Err(kind.into())).unwrap();
+        writer.drain_but_not_again();
+        lost += 1;
     }
-    writer.write_all(b"again\n").unwrap();
-    assert_eq!(writes.recv().unwrap(), b"again\n");
+    let kind = io::ErrorKind::BrokenPipe;
     open.send(Err(io::ErrorKind::WouldBlock.into())).unwrap();
-    assert_eq!(writes.recv().unwrap(), b"again\n");
+    open.send(Ok(())).unwrap();
+    writer.write_all(b"again\n").unwrap();
+    let said = format!("{lost} log lines lost: {}\nagain\n", io::Error::from(kind));
+    assert_eq!([writes.recv().unwrap(), writes.recv().unwrap()], [said.as_bytes(), said.as_bytes()]);
+    drop(open);
+    writer.write_all(b"all is well\n").unwrap();
+    assert_eq!(writes.recv().unwrap(), b"all is well\n");
 }
 
-/// A sink that takes a few bytes at a time.
-struct Narrow(mpsc::Sender<Vec<u8>>);
+impl LogWriter {
+    /// Waits until the thread has written what there is.
+    fn drain_but_not_again(&self) {
+        wait_until(|| self.shared.lock().is_drained());
+    }
+}
+
+/// A sink that takes a few bytes at a time, if it has room.
+struct Narrow(mpsc::Sender<Vec<u8>>, bool);
 
 impl Write for Narrow {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -107,9 +160,23 @@ impl Write for Narrow {
     }
 }
 
+impl Sink for Narrow {
+    fn has_room(&self, _: Duration) -> bool {
+        self.1
+    }
+
+    fn file_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A writer whose lines wait, as when no thread can be started.
-fn without_thread(sink: impl Write + Send + 'static, has_room: fn(Duration) -> bool, lines: &str) -> LogWriter {
-    let writer = LogWriter::new(sink, has_room);
+fn without_thread(sink: impl Sink + 'static, lines: &str) -> LogWriter {
+    let writer = LogWriter::new(sink, plain);
     writer.shared.lock().lines = lines.into();
     writer
 }
@@ -117,8 +184,8 @@ fn without_thread(sink: impl Write + Send + 'static, has_room: fn(Duration) -> b
 #[test]
 fn without_a_thread_the_end_writes_the_last_lines() {
     let (begun, writes) = mpsc::channel();
-    let lines = "one line\n".repeat(LOG_CHUNK_BYTES_MAX) + "the last line\n";
-    let writer = without_thread(Narrow(begun), |_| true, &lines);
+    let lines = "one line\n".repeat(limits::LOG_CHUNK_BYTES_MAX) + "the last line\n";
+    let writer = without_thread(Narrow(begun, true), &lines);
     writer.shared.lock().dropped_lines = 3;
     writer.drain();
     assert!(writer.shared.lock().is_drained());
@@ -129,7 +196,7 @@ fn without_a_thread_the_end_writes_the_last_lines() {
 #[test]
 fn without_a_thread_a_stuck_sink_delays_nothing_and_loses_nothing() {
     let (begun, writes) = mpsc::channel();
-    let writer = without_thread(Narrow(begun), |_| false, "stuck\n");
+    let writer = without_thread(Narrow(begun, false), "stuck\n");
     writer.drain();
     writer.shared.write_without_thread(Instant::now());
     assert!(writes.try_recv().is_err());

@@ -1,5 +1,5 @@
 //! The age of each slot's owner, and the bytes that each connection has received and sent since the administrator's first report,
-//! or since the start if an X-ray runs then.
+//! or since the start if an X-ray runs or an access log is written.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::time::{Stamp, Time};
 
 /// Age, and bytes in and out, by slot.
 ///
-/// An idle connection has no room for sixteen bytes that are rarely needed. So counting starts with the first report, and the
+/// An idle connection has no room for bytes that are rarely needed. So counting starts with the first report, and the
 /// second report shows what has moved since the first.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -26,6 +26,8 @@ pub(super) struct Account {
     pub(super) received: u64,
     /// Bytes sent since counting started.
     pub(super) sent: u64,
+    /// Whether output was pending after the last visit, or before it if the connection closed in it.
+    pub(super) pending: bool,
 }
 
 impl Ledger {
@@ -56,14 +58,15 @@ impl Ledger {
         }
     }
 
-    /// Adds the bytes that a visit received and sent.
-    pub(super) fn add(&mut self, slot: u32, received: u64, sent: u64) {
+    /// Adds the bytes that a visit received and sent, and notes whether output is pending.
+    pub(super) fn add(&mut self, slot: u32, received: u64, sent: u64, pending: bool) {
         if self.accounts.len() <= slot as usize {
             self.accounts.resize(slot as usize + 1, Account::default());
         }
         let account = &mut self.accounts[slot as usize];
         account.received += received;
         account.sent += sent;
+        account.pending = pending;
     }
 
     /// Returns the age of the slot's owner, to a tenth of a second.
@@ -91,9 +94,9 @@ mod tests {
         assert!(!ledger.is_counting());
         ledger.begin(start, 7);
         assert!(ledger.is_counting() && ledger.predates(7) && !ledger.predates(8));
-        ledger.add(3, 1, 2);
-        ledger.add(3, 1, 2);
-        assert_eq!(ledger.account(3), Account { received: 2, sent: 4 });
+        ledger.add(3, 1, 2, true);
+        ledger.add(3, 1, 2, false);
+        assert_eq!(ledger.account(3), Account { received: 2, sent: 4, pending: false });
         ledger.new_owner(3, start);
         assert_eq!((ledger.account(3), ledger.account(99)), (Account::default(), Account::default()));
     }

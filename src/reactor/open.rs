@@ -46,7 +46,7 @@ impl<K: Kernel> Reactor<K> {
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
         let is_direct = matches!(before, Before::Nothing);
         if is_direct && !self.admits(index, peer) {
-            self.refuse(index, stream, "max_connections_per_ip");
+            self.refuse(token, index, peer, stream, "max_connections_per_ip");
             return false;
         }
         // Rule 3: registered once; no request registers anything.
@@ -55,18 +55,19 @@ impl<K: Kernel> Reactor<K> {
             if is_direct {
                 self.endpoints[index].peers.leave(peer);
             }
-            self.refuse(index, stream, "cannot be registered");
+            self.refuse(token, index, peer, stream, "cannot be registered");
             return false;
         }
         let now = self.moment.now;
+        self.access.begin(token.slot, now);
         let owner = match before {
             Before::Nothing => match self.connect(index, peer) {
                 Ok(protocol) => {
                     self.endpoints[index].stats.accepted += 1;
-                    self.with_protocol(index, Opened::at_once(stream, peer), protocol)
+                    self.with_protocol(token.slot, index, Opened::at_once(stream, peer), protocol)
                 }
                 Err(why) => {
-                    self.refuse(index, stream, why.reason);
+                    self.refuse(token, index, peer, stream, why.reason);
                     // Logged after the connection was closed, so that the last records show its end.
                     if let Some(bug) = &why.bug {
                         self.endpoints[index].log_bug(now, token, Some(peer), bug);
@@ -97,7 +98,14 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Makes the owner of a socket that has its protocol.
-    fn with_protocol(&self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
+    fn with_protocol(
+        &mut self,
+        key: u32,
+        endpoint: u16,
+        opened: Opened<K::Stream>,
+        protocol: Box<dyn StreamProtocol>,
+    ) -> Owner<K> {
+        let protocol = self.access.counting(key, protocol);
         Owner::Connection(Connection::new(opened, protocol, &self.endpoints[endpoint].limits, self.moment.now))
     }
 
@@ -110,16 +118,17 @@ impl<K: Kernel> Reactor<K> {
         let endpoint = &mut self.endpoints[index];
         endpoint.opening -= 1;
         count(&mut endpoint.stats);
-        let owner = self.with_protocol(index, opening.into_opened(), protocol);
+        let owner = self.with_protocol(key, index, opening.into_opened(), protocol);
         self.slots[key as usize].owner = owner;
         self.start_protocol(key);
     }
 
     /// Closes a socket that has no slot yet and will not be served.
-    fn refuse(&mut self, endpoint: u16, stream: K::Stream, reason: &'static str) {
+    fn refuse(&mut self, token: Token, endpoint: u16, peer: &Peer, stream: K::Stream, reason: &'static str) {
         self.endpoints[endpoint].stats.refused.add(reason);
         self.kernel.close(stream);
         xray::record(|| What::Closed(reason));
+        self.log_refused(token, endpoint, peer, reason);
     }
 
     /// Returns whether one more connection from that address is within the limit. If so, it is counted.
@@ -182,7 +191,7 @@ impl<K: Kernel> Reactor<K> {
         let pending_after = opening.pending_bytes();
         self.totals.pending_bytes = self.totals.pending_bytes + pending_after - pending_before;
         if self.ledger.is_counting() {
-            self.ledger.add(key, moved.0, moved.1);
+            self.ledger.add(key, moved.0, moved.1, pending_after > 0);
         }
         match visited {
             Visited::Left(left @ Left { status, deadline }) => {

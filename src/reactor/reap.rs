@@ -1,5 +1,6 @@
 //! Reaping: the only place where a slot is freed, so that within a turn a slot has one owner.
 
+use super::access::Stage;
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
 use crate::kernel::Kernel;
@@ -45,7 +46,7 @@ impl<K: Kernel> Reactor<K> {
             Owner::Connection(connection) => {
                 self.totals.pending_bytes -= connection.pending_bytes();
                 let peer = connection.peer();
-                let Ended { transport, reason, bug, last, job_out, other, .. } = connection.end();
+                let Ended { transport, reason, bug, last, job_out, other, within, .. } = connection.end();
                 self.kernel.close(transport);
                 let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
                 if !self.totals.outgoing.remove(&key) {
@@ -54,6 +55,7 @@ impl<K: Kernel> Reactor<K> {
                 endpoint.site.exchange.forget(ConnectionId::of(self.slots[key as usize].token(key)));
                 endpoint.stats.closed.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
+                self.log_access(key, &peer, reason, if job_out { Stage::Working } else { Stage::Within(within) });
                 let was_connecting = self.end_other_side(self.token(key), other);
                 match last {
                     last if job_out && !was_connecting => {
@@ -75,6 +77,7 @@ impl<K: Kernel> Reactor<K> {
                     endpoint.stats.refused.add(reason.name());
                 }
                 self.log_closed(key, &peer, reason, bug.as_deref());
+                self.log_access(key, &peer, reason, Stage::Opening);
                 self.release(key);
                 if let Some((asked, error)) = failed {
                     self.connect_next(asked, error);

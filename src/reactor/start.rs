@@ -8,6 +8,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::Reactor;
+use super::access::AccessLog;
 use super::kept::{Logs, Totals, Waiters};
 use super::ledger::Ledger;
 use super::queues::Queues;
@@ -66,6 +67,7 @@ impl<K: Kernel> Reactor<K> {
             slots: Slab::new(),
             generation: 0,
             ledger: Ledger::default(),
+            access: AccessLog::new(config.log.access),
             endpoints: Endpoints::default(),
             queues: Queues::default(),
             lent: Lent::new(Budget::new(moment.now, config.slow_turn)),
@@ -102,7 +104,7 @@ impl<K: Kernel> Reactor<K> {
             reactor.insert(token, index, owner);
         }
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
-        if xray::is_on() {
+        if xray::is_on() || reactor.access.is_on() {
             // A user of the X-ray may want a report as well, and the X-ray costs more than counting.
             reactor.ledger.begin(reactor.moment.now, reactor.generation);
         }

@@ -54,6 +54,8 @@ pub(super) struct Settings {
     pub(super) existing: OnExisting,
     /// What comes before the protocols.
     pub(super) opening: Opening,
+    /// The access log, whose counting of requests must change nothing.
+    access: &'static str,
 }
 
 const KIB: usize = 1024;
@@ -75,19 +77,22 @@ impl Settings {
             free_space_floor: random.pick(&["0B", "0B", "1MiB"]),
             existing: random.pick(&[OnExisting::Refuse, OnExisting::Replace, OnExisting::Number]),
             opening: Opening::Nothing,
+            access: "off",
         };
         // After an opening the address of the peer may be another one, which the checks of the network cannot count. Drawn from a
         // stream of its own, so that a seed without an opening stays the same.
         if [0, 10_000].contains(&settings.max_connections_per_ip) {
             settings.opening = Opening::draw(&mut random.clone().split());
         }
+        // From a stream of its own as well.
+        settings.access = random.clone().split().split().pick(&["off", "all"]);
         settings
     }
 
     /// Returns the configuration file with these settings.
     pub(super) fn text(&self) -> String {
         let Self { max_connections, max_connections_per_ip, max_pending_output, max_pending_output_total, .. } = self;
-        let Self { free_space_floor: floor, write_timeout, min_send_rate, .. } = self;
+        let Self { free_space_floor: floor, write_timeout, min_send_rate, access, .. } = self;
         let existing = match self.existing {
             OnExisting::Refuse => "refuse",
             OnExisting::Replace => "replace",
@@ -114,7 +119,8 @@ impl Settings {
                     "min_send_rate": "{min_send_rate}",
                     "max_pending_output": "{max_pending_output}B"
                 }},
-                "max_pending_output_total": "{max_pending_output_total}B"
+                "max_pending_output_total": "{max_pending_output_total}B",
+                "log": {{ "access": "{access}" }}
             }}"#
         )
     }

@@ -24,6 +24,9 @@ mod faults;
 mod hostile_peers;
 mod last_reply;
 mod load;
+// It reads `/proc`, and mounts a file system.
+#[cfg(target_os = "linux")]
+mod logs;
 mod messages;
 mod old_clients;
 // It counts the system calls of epoll.

@@ -17,6 +17,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     assert_eq!(config.slow_turn, bare.slow_turn);
     assert_eq!(config.workers, bare.workers);
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
+    assert_eq!(config.log, bare.log);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
     }
@@ -38,7 +39,10 @@ fn the_schema_knows_every_member_and_only_those() {
     let mut listener = names(&file["listeners"][0]);
     listener.insert("receive_buffer".to_owned());
     assert_eq!(known("/$defs/Listener"), listener);
-    for pointer in ["", "/$defs/Limits", "/$defs/Listener"] {
+    let mut log = names(&file["log"]);
+    log.insert("file".to_owned());
+    assert_eq!(known("/$defs/Log"), log);
+    for pointer in ["", "/$defs/Limits", "/$defs/Listener", "/$defs/Log"] {
         assert_eq!(schema.pointer(&format!("{pointer}/additionalProperties")), Some(&json!(false)), "{pointer}");
     }
 
@@ -78,6 +82,7 @@ fn defaults() -> BTreeMap<String, Value> {
     let file = serde_json::to_value(FileMembers::default()).unwrap();
     collect("", &file);
     collect("limits.", &file["limits"]);
+    collect("log.", &file["log"]);
     collect("", &json!({ "backlog": BACKLOG }));
     for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
