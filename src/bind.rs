@@ -110,7 +110,7 @@ pub(crate) fn bind<K: Kernel>(
             let service = open(config.options.clone(), &setup).map_err(unopened)?;
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
-                kernel.listen(address, &options, token)
+                kernel.listen(address, &options.reuse_port(config.reuse_port), token)
             })?;
             Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service) })
         }
@@ -118,7 +118,8 @@ pub(crate) fn bind<K: Kernel>(
             let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
             let service = open(config.options.clone(), &setup).map_err(unopened)?;
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
-                kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)
+                let options = BindOptions::new(config.receive_buffer, both_families).reuse_port(config.reuse_port);
+                kernel.bind(address, &options, token)
             })?;
             Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None })
         }

@@ -45,6 +45,9 @@ pub struct Endpoint {
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// Whether the server or this listener is stopping: what waits in the accept queue is served, and connections between requests
+    /// close.
+    pub(crate) stopping: bool,
     /// The limited log of bugs of the protocol.
     bug_log: BugLog,
 }
@@ -65,6 +68,7 @@ impl Endpoint {
             peers: Peers::default(),
             opening: 0,
             opens: None,
+            stopping: false,
             bug_log: BugLog::default(),
         }
     }

@@ -32,6 +32,7 @@ pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
+pub(crate) use self::sockets::REUSE_PORT_WORKS;
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
 use crate::clock::Clock;
@@ -272,13 +273,21 @@ pub struct ListenOptions {
     pub keepalive: Option<Duration>,
     /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
     pub both_families: bool,
+    /// Whether other processes of the same user may listen on the same address (`socket(7)`: `SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 impl ListenOptions {
     /// Options with `backlog` and `keepalive`, for `both_families` or one.
     #[must_use]
     pub const fn new(backlog: u32, keepalive: Option<Duration>, both_families: bool) -> Self {
-        Self { backlog, keepalive, both_families }
+        Self { backlog, keepalive, both_families, reuse_port: false }
+    }
+
+    /// Sets whether other processes of the same user may listen on the same address.
+    #[must_use]
+    pub const fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
     }
 }
 
@@ -290,13 +299,21 @@ pub struct BindOptions {
     pub receive_buffer_bytes: Option<usize>,
     /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
     pub both_families: bool,
+    /// Whether other processes of the same user may receive at the same address (`socket(7)`: `SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 impl BindOptions {
     /// Options with `receive_buffer_bytes`, for `both_families` or one.
     #[must_use]
     pub const fn new(receive_buffer_bytes: Option<usize>, both_families: bool) -> Self {
-        Self { receive_buffer_bytes, both_families }
+        Self { receive_buffer_bytes, both_families, reuse_port: false }
+    }
+
+    /// Sets whether other processes of the same user may receive at the same address.
+    #[must_use]
+    pub const fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
     }
 }
 

@@ -89,6 +89,8 @@ pub struct Reactor<K: Kernel = Mio> {
     stop: Stop,
     /// The time that a graceful stop may take.
     shutdown_timeout: Duration,
+    /// The time for which the server goes on serving after it was asked to stop.
+    shutdown_delay: Duration,
     /// The limited log lines of the loop.
     logs: Logs,
 }
@@ -157,7 +159,7 @@ impl<K: Kernel> Reactor<K> {
     /// Returns the time at which the loop must wake up even if no event comes.
     fn next_deadline(&self) -> Time {
         let slots = self.deadlines.next().unwrap_or(Time::NEVER);
-        slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.totals.relief)
+        slots.min(self.stop.deadline()).min(self.totals.relief)
     }
 
     /// Reads the clock.
@@ -295,11 +297,11 @@ impl<K: Kernel> Reactor<K> {
     /// Returns the owner of a slot, and what its visit borrows.
     #[inline]
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
-        let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
+        let pressed = self.is_pressed();
         let slot = self.slots.get_mut(key as usize)?;
         let who = slot.token(key);
         let endpoint = &mut self.endpoints[slot.endpoint];
-        let mood = Mood { pressed, stopping };
+        let mood = Mood { pressed, stopping: endpoint.stopping };
         let place = Place { id: ConnectionId::of(who), site: &endpoint.site, clock: &self.kernel };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);

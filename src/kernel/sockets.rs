@@ -38,11 +38,25 @@ pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 
+/// Whether several sockets may have one address, and the kernel spreads connections and datagrams over them
+/// (`SO_REUSEPORT`). macOS has the option, but one socket gets everything.
+pub(crate) const REUSE_PORT_WORKS: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+));
+
 /// Opens a listener. Options that connections inherit (`TCP_NODELAY`, keep-alive) are set here, once, and cost no
 /// system call per connection.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let socket = open(address, SocketType::STREAM)?;
     set(sockopt::set_socket_reuseaddr(&socket, true), SocketOption::ReuseAddress, 1)?;
+    if options.reuse_port {
+        reuse_port(&socket)?;
+    }
     if address.is_ipv6() {
         only_v6(&socket, !options.both_families)?;
     }
@@ -94,6 +108,16 @@ pub(super) fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
 /// Sets whether an IPv6 socket excludes IPv4.
 pub(super) fn only_v6(socket: &OwnedFd, only: bool) -> io::Result<()> {
     set(sockopt::set_ipv6_v6only(socket, only), SocketOption::OnlyV6, only.into())
+}
+
+/// Lets other sockets of the same user have the same address. FreeBSD spreads connections over them only with an option
+/// of its own (`setsockopt(2)`: `SO_REUSEPORT_LB`).
+pub(super) fn reuse_port(socket: &OwnedFd) -> io::Result<()> {
+    #[cfg(target_os = "freebsd")]
+    let asked = sockopt::set_socket_reuseport_lb(socket, true);
+    #[cfg(not(target_os = "freebsd"))]
+    let asked = sockopt::set_socket_reuseport(socket, true);
+    set(asked, SocketOption::ReusePort, 1)
 }
 
 /// Records the result of setting an option.

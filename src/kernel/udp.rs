@@ -34,6 +34,9 @@ pub struct UdpSocket {
 impl UdpSocket {
     pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
         let socket = sockets::open(address, SocketType::DGRAM)?;
+        if options.reuse_port {
+            sockets::reuse_port(&socket)?;
+        }
         if address.is_ipv6() {
             sockets::only_v6(&socket, !options.both_families)?;
         }

@@ -30,10 +30,10 @@ impl<K: Kernel> Reactor<K> {
             if let Some(reason) = self.no_room(key) {
                 return self.pause(key, reason, None);
             }
-            let stopping = self.is_stopping();
             let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
                 return;
             };
+            let stopping = self.endpoints[*endpoint].stopping;
             if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint].backlog {
                 return self.close_listener(key);
             }
@@ -124,7 +124,7 @@ impl<K: Kernel> Reactor<K> {
         let before = self.endpoints[index].opens.map_or(Before::Nothing, Before::Opening);
         let admitted = self.take_in(index, stream, peer, before);
         if admitted
-            && self.is_stopping()
+            && self.endpoints[index].stopping
             && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
         {
             listener.accepted_while_stopping += 1;

@@ -76,8 +76,9 @@ impl<K: Kernel> Reactor<K> {
                 descriptors_max: usize::MAX,
                 stale_notices: 0,
             },
-            stop: Stop::No,
+            stop: Stop::No(Time::NEVER),
             shutdown_timeout: config.shutdown_timeout,
+            shutdown_delay: config.shutdown_delay,
             logs: Logs::default(),
         };
         for listener in &config.listeners {

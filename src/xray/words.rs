@@ -76,6 +76,7 @@ impl fmt::Display for SocketOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ReuseAddress => "SO_REUSEADDR",
+            Self::ReusePort => "SO_REUSEPORT",
             Self::OnlyV6 => "IPV6_V6ONLY",
             Self::NoDelay => "TCP_NODELAY",
             Self::NotSentLowat => "TCP_NOTSENT_LOWAT",

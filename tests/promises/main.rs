@@ -29,6 +29,9 @@ mod old_clients;
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;
 mod readme;
+// macOS has the option, but does not spread connections.
+#[cfg(not(target_vendor = "apple"))]
+mod reuse_port;
 mod shutdown;
 // It reads `/proc`.
 #[cfg(target_os = "linux")]

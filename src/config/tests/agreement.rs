@@ -17,6 +17,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     assert_eq!(config.slow_turn, bare.slow_turn);
     assert_eq!(config.workers, bare.workers);
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
+    assert_eq!(config.shutdown_delay, bare.shutdown_delay);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
     }
@@ -78,7 +79,7 @@ fn defaults() -> BTreeMap<String, Value> {
     let file = serde_json::to_value(FileMembers::default()).unwrap();
     collect("", &file);
     collect("limits.", &file["limits"]);
-    collect("", &json!({ "backlog": BACKLOG }));
+    collect("", &json!({ "backlog": BACKLOG, "reuse_port": false }));
     for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
     }
