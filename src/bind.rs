@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::address::Transport;
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::errno;
-use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
+use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
 use crate::registry::Registry;
@@ -91,63 +92,104 @@ pub(crate) enum Socket<K: Kernel> {
     Datagram(K::Socket, Box<dyn DatagramProtocol>),
 }
 
-/// Opens the service of a listener, then binds its address. `endpoints` are the listeners that are already bound.
+/// An open service.
+pub(crate) enum Opened {
+    /// Over TCP: makes the protocols of connections.
+    Stream(Acceptor),
+    /// Over UDP: the protocol of the socket.
+    Datagram(Box<dyn DatagramProtocol>),
+}
+
+/// The addresses to try for a listener, in order.
+pub(crate) struct Candidates {
+    /// The addresses.
+    addresses: Vec<SocketAddr>,
+    /// Whether an IPv6 socket takes IPv4 as well.
+    both_families: bool,
+}
+
+/// Opens the service of a listener, which may block.
+pub(crate) fn open(config: &ListenerConfig, registry: &Registry, disk: Arc<dyn Disk>) -> Result<Opened, BindError> {
+    let setup = Setup::new(&config.name, disk);
+    let protocol = registry.find(&config.protocol);
+    let unknown = || SetupError::Other(format!("protocol {} is not available over this transport", config.protocol));
+    let options = config.options.clone();
+    let opened = match config.listen.transport {
+        Transport::Tcp => {
+            let open = protocol.and_then(|protocol| protocol.stream.as_ref());
+            open.ok_or_else(unknown).and_then(|open| open(options, &setup)).map(Opened::Stream)
+        }
+        Transport::Udp => {
+            let open = protocol.and_then(|protocol| protocol.datagram.as_ref());
+            open.ok_or_else(unknown).and_then(|open| open(options, &setup)).map(Opened::Datagram)
+        }
+    };
+    opened.map_err(|error| unopened(config, error))
+}
+
+/// Looks up the address of a listener, which may block.
+pub(crate) fn candidates(config: &ListenerConfig) -> Result<Candidates, BindError> {
+    let (addresses, both_families) =
+        addresses::resolve(&config.listen).map_err(|source| address_error(config, source))?;
+    Ok(Candidates { addresses, both_families })
+}
+
+/// Binds a listener, whose service is open. `endpoints` are the listeners that are already bound.
 pub(crate) fn bind<K: Kernel>(
     kernel: &mut K,
     config: &ListenerConfig,
-    registry: &Registry,
+    opened: Opened,
+    candidates: &Candidates,
     endpoints: &[Endpoint],
     token: Token,
 ) -> Result<Bound<K>, BindError> {
-    let setup = Setup::new(&config.name, kernel.disk());
-    let unopened = |error| unopened(config, error);
-    let protocol = registry.find(&config.protocol);
-    let unknown =
-        || unopened(SetupError::Other(format!("protocol {} is not available over this transport", config.protocol)));
-    match config.listen.transport {
-        Transport::Tcp => {
-            let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
-                let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
-                kernel.listen(address, &options.reuse_port(config.reuse_port), token)
+    match opened {
+        Opened::Stream(service) => {
+            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+                kernel.listen(address, &listen_options(config, both_families), token)
             })?;
             Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service) })
         }
-        Transport::Udp => {
-            let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
-                let options = BindOptions::new(config.receive_buffer, both_families).reuse_port(config.reuse_port);
-                kernel.bind(address, &options, token)
+        Opened::Datagram(service) => {
+            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+                kernel.bind(address, &bind_options(config, both_families), token)
             })?;
             Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None })
         }
     }
 }
 
+/// Returns the options of a TCP listener.
+pub(crate) fn listen_options(config: &ListenerConfig, both_families: bool) -> ListenOptions {
+    ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families).reuse_port(config.reuse_port)
+}
+
+/// Returns the options of a UDP socket.
+pub(crate) fn bind_options(config: &ListenerConfig, both_families: bool) -> BindOptions {
+    BindOptions::new(config.receive_buffer, both_families).reuse_port(config.reuse_port)
+}
+
 /// Tries the addresses in order; the second is tried only where the first address family is unavailable.
 fn at_first_address<S>(
     config: &ListenerConfig,
+    Candidates { addresses, both_families }: &Candidates,
     endpoints: &[Endpoint],
     mut bind: impl FnMut(SocketAddr, bool) -> io::Result<S>,
 ) -> Result<S, BindError> {
-    let result = addresses::resolve(&config.listen).and_then(|(addresses, both_families)| {
-        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for address in addresses {
-            result = bind(address, both_families && address.is_ipv6())
-                .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
-            if !result.as_ref().is_err_and(errno::is_missing_family) {
-                break;
-            }
+    let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in addresses.iter().copied() {
+        result = bind(address, *both_families && address.is_ipv6())
+            .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
+        if !result.as_ref().is_err_and(errno::is_missing_family) {
+            break;
         }
-        result
-    });
-    result.map_err(|source| BindError::Address {
-        listener: config.name.clone(),
-        address: config.listen.to_string(),
-        source,
-    })
+    }
+    result.map_err(|source| address_error(config, source))
+}
+
+/// Returns the error of a listener whose address cannot be bound.
+fn address_error(config: &ListenerConfig, source: io::Error) -> BindError {
+    BindError::Address { listener: config.name.clone(), address: config.listen.to_string(), source }
 }
 
 /// Adds to an error the listener of this server that already has the address, if there is one: two host names may
@@ -179,7 +221,7 @@ fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {
 /// the configuration asks for: `max_connections` counts as asked for only if it differs from the default.
 pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[Endpoint]) -> Result<usize, BindError> {
     let Some(free) = kernel.descriptors_free() else { return Ok(usize::MAX) };
-    let streams = || endpoints.iter().filter(|endpoint| endpoint.service.is_some());
+    let streams = || endpoints.iter().filter(|endpoint| endpoint.transport() == Transport::Tcp);
     let least = streams().map(Endpoint::descriptors).max().unwrap_or(0);
     let available = free.saturating_sub(RESERVED_DESCRIPTORS);
     if available < least {

@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+pub(crate) mod difference;
 mod members;
 mod schema;
 mod taken;

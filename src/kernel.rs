@@ -84,6 +84,30 @@ pub trait Kernel {
         token: Token,
     ) -> io::Result<(Self::Socket, SocketAddr)>;
 
+    /// Changes a living listener: its `backlog` (by `listen(2)` again), and the `keepalive` of later connections. Other options
+    /// cannot be changed. A kernel without such options has nothing to do.
+    ///
+    /// # Errors
+    /// The system refuses an option (`setsockopt(2)`).
+    fn change_listener(&mut self, listener: &Self::Listener, options: &ListenOptions) -> io::Result<()> {
+        let _ = (listener, options);
+        Ok(())
+    }
+
+    /// Changes a living UDP socket: its `receive_buffer_bytes`, if they are set. Other options cannot be changed.
+    ///
+    /// # Errors
+    /// The system refuses an option (`setsockopt(2)`).
+    fn change_socket(&mut self, socket: &Self::Socket, options: &BindOptions) -> io::Result<()> {
+        let _ = (socket, options);
+        Ok(())
+    }
+
+    /// Limits the worker threads of each listener from now on. A kernel without threads has nothing to do.
+    fn limit_workers(&mut self, most: usize) {
+        let _ = most;
+    }
+
     /// Takes one connection from the accept queue (`accept(2)`). The connection is not registered yet.
     ///
     /// # Errors

@@ -57,4 +57,6 @@ pub enum Command {
     Terminate,
     /// Log the counters.
     Report,
+    /// Read the configuration again: see [`Handle::reload`](crate::Handle::reload).
+    Reload,
 }

@@ -8,7 +8,7 @@
 //!   │ ├ note_done          reactor/errands.rs  the result of a job
 //!   │ ├ obey               reactor/stop.rs     a signal, or a call of a `Handle`
 //!   │ ├ relieve            reactor/relief.rs   too much output is pending: resets the slowest readers
-//!   │ └ expire_stop        reactor/stop.rs     a graceful stop has taken too long: resets all connections
+//!   │ └ expire_stop        reactor/stop.rs     the next step of a stop: a graceful one has taken too long
 //!   ├ run_ready            reactor.rs          visits ready slots by budget; the rest waits for the next turn
 //!   │ ├ drive_door         reactor.rs          a listener or a UDP socket
 //!   │ │ ├ drive_listener   reactor/accept.rs   accepts; `take_in` (reactor/open.rs) makes connections
@@ -31,6 +31,7 @@ mod queues;
 mod reap;
 mod recording;
 mod relief;
+mod reload;
 mod report;
 mod short;
 mod slots;
@@ -44,7 +45,7 @@ use std::time::Duration;
 use slab::Slab;
 
 pub(crate) use self::invariants::Census;
-use self::kept::{Logs, Totals, Waiters};
+use self::kept::{InForce, Logs, Totals, Waiters};
 use self::ledger::Ledger;
 use self::queues::Queues;
 use self::slots::{Owner, Remains, Slot};
@@ -87,10 +88,8 @@ pub struct Reactor<K: Kernel = Mio> {
     totals: Totals,
     /// The state of a stop.
     stop: Stop,
-    /// The time that a graceful stop may take.
-    shutdown_timeout: Duration,
-    /// The time for which the server goes on serving after it was asked to stop.
-    shutdown_delay: Duration,
+    /// The configuration, and how a new one takes its place.
+    in_force: InForce,
     /// The limited log lines of the loop.
     logs: Logs,
 }
@@ -108,6 +107,7 @@ impl<K: Kernel> Reactor<K> {
                 self.end_turn(self.time());
             }
             if let Turn::Stopped(stopped) = turn {
+                self.endpoints.gather();
                 self.report();
                 return Ok(stopped);
             }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
@@ -64,14 +64,33 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     #[cfg(any(target_os = "linux", target_os = "android"))]
     set(send_queue::bound_unsent(&socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
     if let Some(quiet) = options.keepalive {
-        let quiet = Duration::from_secs(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX).as_secs());
-        set(sockopt::set_socket_keepalive(&socket, true), SocketOption::KeepAlive, 1)?;
-        set(sockopt::set_tcp_keepidle(&socket, quiet), SocketOption::KeepIdle, quiet.as_secs() as u32)?;
+        keep_alive(&socket, quiet)?;
     }
     bind(&socket, address)?;
-    let listening = net::listen(&socket, i32::try_from(options.backlog).unwrap_or(i32::MAX));
-    xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog: options.backlog })?;
+    start_listening(&socket, options.backlog)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Changes the options of a listener that can be changed while it listens.
+pub(super) fn change(listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
+    match options.keepalive {
+        Some(quiet) => keep_alive(listener, quiet)?,
+        None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0)?,
+    }
+    start_listening(listener, options.backlog)
+}
+
+/// Makes the kernel probe a peer that has been silent for the time `quiet`.
+fn keep_alive(socket: impl AsFd, quiet: Duration) -> io::Result<()> {
+    let quiet = Duration::from_secs(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX).as_secs());
+    set(sockopt::set_socket_keepalive(&socket, true), SocketOption::KeepAlive, 1)?;
+    set(sockopt::set_tcp_keepidle(&socket, quiet), SocketOption::KeepIdle, quiet.as_secs() as u32)
+}
+
+/// Calls `listen(2)`. A second call changes only the backlog.
+fn start_listening(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+    let listening = net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX));
+    xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog })
 }
 
 /// Opens a non-blocking socket.

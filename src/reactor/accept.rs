@@ -17,7 +17,7 @@ const DESCRIPTORS: &str = "descriptors";
 impl<K: Kernel> Reactor<K> {
     /// Accepts within the budget of a visit.
     pub(super) fn drive_listener(&mut self, key: u32) {
-        if self.is_cut() {
+        if self.slots.get(key as usize).is_some_and(|slot| self.endpoints[slot.endpoint].cut) {
             return self.close_listener(key);
         }
         // Rule 5: refused peers do not count towards the connections that a visit accepts in any case.

@@ -45,7 +45,7 @@ impl<K: Kernel> Reactor<K> {
     /// Takes a socket into a slot. `peer` is the peer that the kernel names. Returns whether the socket was admitted.
     pub(super) fn take_in(&mut self, index: u16, mut stream: K::Stream, peer: &Peer, before: Before) -> bool {
         let token = self.next_token();
-        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
+        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: self.endpoints[index].served });
         let is_direct = matches!(before, Before::Nothing);
         if is_direct && !self.admits(index, peer) {
             self.refuse(index, stream, "max_connections_per_ip");
@@ -93,9 +93,8 @@ impl<K: Kernel> Reactor<K> {
 
     /// Makes the owner of a socket that has its protocol.
     fn accepted(&mut self, endpoint: u16, opened: Opened<K::Stream>, protocol: Box<dyn StreamProtocol>) -> Owner<K> {
-        let endpoint = &mut self.endpoints[endpoint];
-        endpoint.stats.accepted += 1;
-        Owner::Connection(Connection::new(opened, protocol, &endpoint.limits, self.moment.now))
+        self.endpoints.home(endpoint).stats.accepted += 1;
+        Owner::Connection(Connection::new(opened, protocol, &self.endpoints[endpoint].limits, self.moment.now))
     }
 
     /// Closes a socket that has no slot yet and will not be served.
@@ -107,8 +106,9 @@ impl<K: Kernel> Reactor<K> {
 
     /// Returns whether one more connection from that address is within the limit. If so, it is counted.
     fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
-        let endpoint = &mut self.endpoints[endpoint];
-        match endpoint.limits.max_connections_per_ip {
+        let most = self.endpoints[endpoint].limits.max_connections_per_ip;
+        let endpoint = self.endpoints.home(endpoint);
+        match most {
             Some(most) if !endpoint.peers.admit(peer, most) => {
                 let most = Count(most as u64, "connection");
                 log::debug!("{}: refused {peer}: already {most} from its address", endpoint.name());
@@ -118,12 +118,12 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Makes a protocol for `peer`, which has been counted.
+    /// Makes a protocol for `peer`, which has been counted. After a reload, the newest service makes it.
     ///
     /// # Errors
     /// The service refused the peer, or panicked: the peer is no longer counted.
     fn connect(&mut self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
-        let endpoint = &mut self.endpoints[endpoint];
+        let endpoint = self.endpoints.home(endpoint);
         let service = endpoint.service.as_ref();
         let why = match catch(|| service.map(|service| (service.connect)(peer))) {
             Ok(Some(Ok(protocol))) => return Ok(protocol),
@@ -194,7 +194,7 @@ impl<K: Kernel> Reactor<K> {
                 let slot = &mut self.slots[key as usize];
                 let before = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last));
                 let Owner::Opening(opening) = before else { return };
-                self.endpoints[index].opening -= 1;
+                self.endpoints.home(index).opening -= 1;
                 let owner = self.accepted(index, opening.into_opened(), protocol);
                 self.slots[key as usize].owner = owner;
                 self.start_protocol(key);

@@ -35,7 +35,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Closes the owner of a slot. Frees the slot, unless a job is running or a last job must run first.
-    fn reap_slot(&mut self, key: u32) {
+    pub(super) fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
         xray::about(self.token(key), || What::Reap);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
@@ -47,8 +47,8 @@ impl<K: Kernel> Reactor<K> {
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out } = connection.end();
                 self.kernel.close(transport);
-                self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);
-                self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());
+                self.endpoints.home(self.slots[key as usize].endpoint).peers.leave(&peer);
+                self.endpoints.home(self.slots[key as usize].endpoint).stats.closed.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
                 match last {
                     last if job_out => self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last)),
@@ -61,7 +61,7 @@ impl<K: Kernel> Reactor<K> {
                 let peer = opening.peer();
                 let Ended { transport, reason, bug, .. } = opening.end();
                 self.kernel.close(transport);
-                let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
+                let endpoint = self.endpoints.home(self.slots[key as usize].endpoint);
                 endpoint.opening -= 1;
                 endpoint.stats.refused.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
@@ -70,11 +70,11 @@ impl<K: Kernel> Reactor<K> {
             Owner::Remains(_) => self.release(key),
             Owner::Listener(listener) => {
                 self.kernel.close_listener(listener.socket);
-                self.slots.remove(key as usize);
+                self.endpoints.leave(self.slots.remove(key as usize).endpoint);
             }
             Owner::Mailbox(mailbox) => {
                 self.kernel.close_socket(mailbox.socket);
-                self.slots.remove(key as usize);
+                self.endpoints.leave(self.slots.remove(key as usize).endpoint);
             }
         }
     }
@@ -82,9 +82,9 @@ impl<K: Kernel> Reactor<K> {
     /// Frees the slot of a connection, which then no longer counts against the limits.
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
-        let endpoint = &mut self.endpoints[slot.endpoint];
-        endpoint.connections -= 1;
-        self.totals.descriptors -= endpoint.descriptors();
+        self.totals.descriptors -= self.endpoints[slot.endpoint].descriptors();
+        self.endpoints.home(slot.endpoint).connections -= 1;
+        self.endpoints.leave(slot.endpoint);
         self.waiters.freed = true;
     }
 

@@ -62,6 +62,7 @@ impl<K: Kernel> Reactor<K> {
                 self.report_all();
                 self.save_xray();
             }
+            Command::Reload => self.begin_reload(),
             Command::Stop => self.leave(),
             Command::Terminate if self.is_ready() => self.leave(),
             Command::Terminate if matches!(self.stop, Stop::Leaving(..)) => self.stop_gracefully(),
@@ -73,11 +74,12 @@ impl<K: Kernel> Reactor<K> {
     /// ready](Self::is_ready).
     fn leave(&mut self) {
         let Stop::No(next) = self.stop else { return };
-        if self.shutdown_delay.is_zero() {
+        let delay = self.in_force.config.shutdown_delay;
+        if delay.is_zero() {
             return self.stop_gracefully();
         }
-        log::info!("leaving: serving for {:?} more (shutdown_delay)", self.shutdown_delay);
-        let until = self.moment.now.after(self.shutdown_delay);
+        log::info!("leaving: serving for {delay:?} more (shutdown_delay)");
+        let until = self.moment.now.after(delay);
         self.stop = Stop::Leaving(next.min(until), until);
     }
 
@@ -85,7 +87,7 @@ impl<K: Kernel> Reactor<K> {
     /// the current request.
     fn stop_gracefully(&mut self) {
         xray::about(LOOP, || What::Stopping { cut: false });
-        log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
+        log::info!("stopping: requests have {:?} to finish", self.in_force.config.shutdown_timeout);
         self.stop = Stop::Graceful(self.moment.now.after(self.time_to_finish()));
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.stopping = true);
         self.queue_all();
@@ -93,7 +95,8 @@ impl<K: Kernel> Reactor<K> {
 
     /// Returns the time that requests have. Discarding what reset connections leave belongs to `shutdown_timeout`, too.
     pub(super) fn time_to_finish(&self) -> Duration {
-        self.shutdown_timeout - CUT_GRACE.min(self.shutdown_timeout / 10)
+        let whole = self.in_force.config.shutdown_timeout;
+        whole - CUT_GRACE.min(whole / 10)
     }
 
     /// Takes the next step of a stop when its time has come.
@@ -118,7 +121,8 @@ impl<K: Kernel> Reactor<K> {
                 log::warn!("shutdown_timeout expired: {what}");
                 self.cut(Stopped::Gracefully);
             }
-            Stop::No(_) | Stop::Leaving(..) | Stop::Cut(..) => {}
+            Stop::No(_) | Stop::Leaving(..) => self.cut_removed(),
+            Stop::Cut(..) => {}
         }
     }
 
@@ -128,9 +132,20 @@ impl<K: Kernel> Reactor<K> {
             return;
         }
         self.stop = Stop::Cut(self.moment.now.after(CUT_GRACE), stopped);
-        self.endpoints.iter_mut().for_each(|endpoint| endpoint.stopping = true);
+        self.endpoints.iter_mut().for_each(|endpoint| (endpoint.stopping, endpoint.cut) = (true, true));
         xray::about(LOOP, || What::Stopping { cut: true });
+        self.cut_slots();
+    }
+
+    /// Closes the sockets of all endpoints that are cut at their next visit, which is soon, and resets their connections.
+    pub(super) fn cut_slots(&mut self) {
+        let mut cut = Vec::new();
         for (key, slot) in &mut self.slots {
+            let endpoint = &self.endpoints[slot.endpoint];
+            if !endpoint.cut {
+                continue;
+            }
+            cut.push(key as u32);
             let token = slot.token(key as u32);
             if let Owner::Mailbox(mailbox) = &mut slot.owner {
                 mailbox.cut();
@@ -141,13 +156,12 @@ impl<K: Kernel> Reactor<K> {
             }
             if let Owner::Connection(connection) = &mut slot.owner {
                 xray::about(token, || What::Visit);
-                let limits = &self.endpoints[slot.endpoint].limits;
-                let why = connection.why(limits, self.moment.now, slot.wants_buffer);
+                let why = connection.why(&endpoint.limits, self.moment.now, slot.wants_buffer);
                 log::debug!("{}: reset by the shutdown: {why:#}", connection.peer());
                 connection.cut(CloseReason::Shutdown, &mut self.lent.buffers);
             }
         }
-        self.queue_all();
+        cut.into_iter().for_each(|key| self.queue(key));
     }
 
     /// Whether new clients are welcome, as a load balancer wants to know: nothing has asked the server to stop. A server that is not

@@ -219,6 +219,7 @@ impl fmt::Display for What {
             Self::JobBack { panicked: true } => f.write_str("job panicked"),
             Self::Paused(why) => write!(f, "accepting is paused: {why}"),
             Self::Command(Command::Report) => f.write_str("asked for a report"),
+            Self::Command(Command::Reload) => f.write_str("asked to read the configuration again"),
             Self::Command(Command::Stop) => f.write_str("asked to stop gracefully"),
             Self::Command(Command::Terminate) => f.write_str("asked to stop by a signal"),
             Self::Command(Command::Abort) => f.write_str("asked to stop at once"),

@@ -29,6 +29,7 @@ mod old_clients;
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;
 mod readme;
+mod reload;
 // macOS has the option, but does not spread connections.
 #[cfg(not(target_vendor = "apple"))]
 mod reuse_port;

@@ -324,11 +324,11 @@ fn leaving(delay: &str) -> (Process, Client) {
 #[test]
 fn a_server_that_leaves_serves_old_and_new_clients_until_a_second_signal() {
     let (process, mut client) = leaving("1h");
-    let mut newcomer = Client::connect(process.address("uppercase-tcp"));
-    newcomer.ask("new\n", "NEW\n");
+    let mut arrival = Client::connect(process.address("uppercase-tcp"));
+    arrival.ask("new\n", "NEW\n");
     client.ask("old\n", "OLD\n");
     process.signal(Signal::SIGTERM);
-    assert_eq!((client.rest(), newcomer.rest()), (vec![], vec![]));
+    assert_eq!((client.rest(), arrival.rest()), (vec![], vec![]));
     let (status, log) = process.wait();
     assert_eq!(status.code(), Some(0), "the second signal only skipped the delay: {log}");
 }
