@@ -65,8 +65,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stops the loop gracefully, as SIGTERM does: nothing new is accepted, and requests are finished within
-    /// `shutdown_timeout`. Further calls change nothing.
+    /// Stops the loop gracefully, as SIGTERM does: after `shutdown_delay` nothing new is accepted, and requests are
+    /// finished within `shutdown_timeout`. Further calls change nothing.
     pub fn stop(&self) {
         self.send(Command::Stop);
     }

@@ -51,6 +51,25 @@ impl<K: Kernel> Reactor<K> {
     ///
     /// A reload takes effect as a whole, or not at all; each difference and each problem is logged. Connections keep the limits and
     /// the protocol with which they were accepted. `docs/configuration.md` says what can be reloaded.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use std::sync::Arc;
+    ///
+    /// use reactor::{Config, Reactor, Registry};
+    ///
+    /// let registry = Arc::new(Registry::built_in());
+    /// let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "time" }] }"#;
+    /// let mut reactor = Reactor::bind(&Config::parse("inline.json", text, &registry)?, &registry)?;
+    /// let protocols = Arc::clone(&registry);
+    /// reactor.reload_with(registry, move || Config::read(Path::new("is-not-there.json"), &protocols));
+    /// reactor.handle().reload();
+    /// while reactor.reloads().failed == 0 {
+    ///     reactor.turn(None)?;
+    /// }
+    /// assert_eq!(reactor.endpoints()[0].name(), "time-tcp");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reload_with<E: fmt::Display>(
         &mut self,
         registry: Arc<Registry>,

@@ -65,7 +65,7 @@ fn on_a_terminal_sighup_stops_gracefully_however_often_it_comes() {
 }
 
 #[test]
-fn a_terminal_that_closes_stops_its_server_although_it_cannot_log_any_more() {
+fn a_terminal_that_closes_stops_its_server_which_cannot_log_any_more() {
     let terminal = openpty(None, None).unwrap();
     let directory = Scratch::new();
     let mut server = command(&directory, terminal.slave);

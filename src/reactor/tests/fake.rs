@@ -33,7 +33,7 @@ pub(super) struct Fake {
     pub(super) notices: Vec<Notice>,
     /// Jobs that run at the next wait.
     jobs: Vec<(Token, Job)>,
-    /// The time, which stands still.
+    /// The time, which does not pass.
     now: Instant,
     /// The peers that have not sent FIN. One that is set sends it at the next wait.
     pub(super) peers: HashMap<Token, Rc<Cell<bool>>>,

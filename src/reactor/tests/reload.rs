@@ -182,7 +182,7 @@ fn the_number_of_versions_with_connections_is_bounded() {
 }
 
 #[test]
-fn whatever_reloads_come_each_connection_keeps_its_limits_and_each_listener_its_counts() {
+fn after_any_reloads_connections_keep_limits_and_listeners_keep_counts() {
     let mut random = Random::new(16);
     let (mut reactor, file) = server(&listeners(&[&timed(1, 1000), &timed(2, 1000)]));
     let mut limits: BTreeMap<u32, (Token, Limits)> = BTreeMap::new();
