@@ -28,8 +28,10 @@ use crate::reload::{Before, Prepared, Source, prepare};
 use crate::stats::Reloads;
 use crate::time::Time;
 
-/// The token of the job of a reload, which no slot has, and the number of its workers.
+/// The token of the job of a reload, which no slot has.
 pub(super) const RELOADER: Token = Token { slot: u32::MAX, generation: 0 };
+
+/// The number by which the kernel knows its workers: no listener has it, unless there are 65,536 of them.
 const LANE: u16 = u16::MAX;
 
 /// The result of the job.
