@@ -10,9 +10,9 @@ use crate::address::Transport;
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::errno;
-use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
+use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
-use crate::messages::{Alarm, Exchange};
+use crate::messages::{Alarm, Attended};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
 use crate::registry::Registry;
 
@@ -84,7 +84,7 @@ pub(crate) struct Bound<K: Kernel> {
     /// Makes the protocols of TCP connections; `None` for UDP.
     pub(crate) service: Option<Acceptor>,
     /// The messages between its connections.
-    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) exchange: Arc<Attended>,
 }
 
 /// The socket of a listener.
@@ -95,67 +95,119 @@ pub(crate) enum Socket<K: Kernel> {
     Datagram(K::Socket, Box<dyn DatagramProtocol>),
 }
 
-/// Opens the service of a listener, then binds its address. `endpoints` are the listeners that are already bound.
+/// An open service.
+pub(crate) enum Opened {
+    /// Over TCP: makes the protocols of connections.
+    Stream(Acceptor),
+    /// Over UDP: the protocol of the socket.
+    Datagram(Box<dyn DatagramProtocol>),
+}
+
+/// The addresses to try for a listener, in order.
+pub(crate) struct Candidates {
+    /// The addresses.
+    addresses: Vec<SocketAddr>,
+    /// Whether an IPv6 socket takes IPv4 as well.
+    both_families: bool,
+}
+
+/// Opens the service of a listener, which may block.
+pub(crate) fn open(
+    config: &ListenerConfig,
+    registry: &Registry,
+    disk: Arc<dyn Disk>,
+    alarm: &Arc<Alarm>,
+) -> Result<Opened, BindError> {
+    let exchange = match config.listen.transport {
+        Transport::Tcp => Attended::new(Arc::clone(alarm), config.limits.max_pending_output),
+        Transport::Udp => Attended::ended(),
+    };
+    let setup = Setup::with_exchange(&config.name, disk, Arc::clone(&exchange));
+    let protocol = registry.find(&config.protocol);
+    let unknown = || SetupError::Other(format!("protocol {} is not available over this transport", config.protocol));
+    let options = config.options.clone();
+    let opened = match config.listen.transport {
+        Transport::Tcp => {
+            let open = protocol.and_then(|protocol| protocol.stream.as_ref());
+            open.ok_or_else(unknown)
+                .and_then(|open| open(options, &setup))
+                .map(|service| Opened::Stream(Acceptor { exchange, ..service }))
+        }
+        Transport::Udp => {
+            let open = protocol.and_then(|protocol| protocol.datagram.as_ref());
+            open.ok_or_else(unknown).and_then(|open| open(options, &setup)).map(Opened::Datagram)
+        }
+    };
+    opened.map_err(|error| unopened(config, error))
+}
+
+/// Looks up the address of a listener, which may block.
+pub(crate) fn candidates(config: &ListenerConfig) -> Result<Candidates, BindError> {
+    let (addresses, both_families) =
+        addresses::resolve(&config.listen).map_err(|source| address_error(config, source))?;
+    Ok(Candidates { addresses, both_families })
+}
+
+/// Binds a listener, whose service is open. `endpoints` are the listeners that are already bound.
 pub(crate) fn bind<K: Kernel>(
     kernel: &mut K,
     config: &ListenerConfig,
-    registry: &Registry,
+    opened: Opened,
+    candidates: &Candidates,
     endpoints: &[Endpoint],
     token: Token,
-    alarm: &Arc<Alarm>,
 ) -> Result<Bound<K>, BindError> {
-    let exchange = Arc::new(match config.listen.transport {
-        Transport::Tcp => Exchange::new(Arc::clone(alarm), config.limits.max_pending_output),
-        Transport::Udp => Exchange::ended(),
-    });
-    let setup = Setup::with_exchange(&config.name, kernel.disk(), Arc::clone(&exchange));
-    let unopened = |error| unopened(config, error);
-    let protocol = registry.find(&config.protocol);
-    let unknown =
-        || unopened(SetupError::Other(format!("protocol {} is not available over this transport", config.protocol)));
-    match config.listen.transport {
-        Transport::Tcp => {
-            let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
-                let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
-                kernel.listen(address, &options, token)
+    let exchange = match &opened {
+        Opened::Stream(service) => Arc::clone(&service.exchange),
+        Opened::Datagram(_) => Attended::ended(),
+    };
+    match opened {
+        Opened::Stream(service) => {
+            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+                kernel.listen(address, &listen_options(config, both_families), token)
             })?;
             Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service), exchange })
         }
-        Transport::Udp => {
-            let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
-                kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)
+        Opened::Datagram(service) => {
+            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+                kernel.bind(address, &bind_options(config, both_families), token)
             })?;
             Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None, exchange })
         }
     }
 }
 
+/// Returns the options of a TCP listener.
+pub(crate) fn listen_options(config: &ListenerConfig, both_families: bool) -> ListenOptions {
+    ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families).reuse_port(config.reuse_port)
+}
+
+/// Returns the options of a UDP socket.
+pub(crate) fn bind_options(config: &ListenerConfig, both_families: bool) -> BindOptions {
+    BindOptions::new(config.receive_buffer, both_families).reuse_port(config.reuse_port)
+}
+
 /// Tries the addresses in order; the second is tried only where the first address family is unavailable.
 fn at_first_address<S>(
     config: &ListenerConfig,
+    Candidates { addresses, both_families }: &Candidates,
     endpoints: &[Endpoint],
     mut bind: impl FnMut(SocketAddr, bool) -> io::Result<S>,
 ) -> Result<S, BindError> {
-    let result = addresses::resolve(&config.listen).and_then(|(addresses, both_families)| {
-        let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
-        for address in addresses {
-            result = bind(address, both_families && address.is_ipv6())
-                .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
-            if !result.as_ref().is_err_and(errno::is_missing_family) {
-                break;
-            }
+    let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in addresses.iter().copied() {
+        result = bind(address, *both_families && address.is_ipv6())
+            .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
+        if !result.as_ref().is_err_and(errno::is_missing_family) {
+            break;
         }
-        result
-    });
-    result.map_err(|source| BindError::Address {
-        listener: config.name.clone(),
-        address: config.listen.to_string(),
-        source,
-    })
+    }
+    result.map_err(|source| address_error(config, source))
+}
+
+/// Returns the error of a listener whose address cannot be bound.
+fn address_error(config: &ListenerConfig, source: io::Error) -> BindError {
+    BindError::Address { listener: config.name.clone(), address: config.listen.to_string(), source }
 }
 
 /// Adds to an error the listener of this server that already has the address, if there is one: two host names may
@@ -187,7 +239,7 @@ fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {
 /// the configuration asks for: `max_connections` counts as asked for only if it differs from the default.
 pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[Endpoint]) -> Result<usize, BindError> {
     let Some(free) = kernel.descriptors_free() else { return Ok(usize::MAX) };
-    let streams = || endpoints.iter().filter(|endpoint| endpoint.service.is_some());
+    let streams = || endpoints.iter().filter(|endpoint| endpoint.transport() == Transport::Tcp);
     let least = streams().map(Endpoint::descriptors).max().unwrap_or(0);
     let available = free.saturating_sub(RESERVED_DESCRIPTORS);
     if available < least {

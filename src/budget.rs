@@ -89,7 +89,7 @@ fn bit(endpoint: usize) -> u64 {
 impl Budget {
     /// Makes a budget. `slow_turn`: the time from which a turn is reported; `None` for never.
     pub(crate) fn new(now: Time, slow_turn: Option<Duration>) -> Self {
-        Self {
+        let mut budget = Self {
             used: 0,
             window: WINDOW_UNITS_MAX,
             read_at: now,
@@ -106,8 +106,15 @@ impl Budget {
             visit_time: 0,
             served: 0,
             slow: None,
-            slow_turn: slow_turn.map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
-        }
+            slow_turn: u64::MAX,
+        };
+        budget.set_slow_turn(slow_turn);
+        budget
+    }
+
+    /// Sets the time from which a turn is reported; `None` for never.
+    pub(crate) fn set_slow_turn(&mut self, slow_turn: Option<Duration>) {
+        self.slow_turn = slow_turn.map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Begins a turn.

@@ -1,6 +1,7 @@
 //! The `reactor` command: arguments, configuration, run, exit code.
 
 mod arguments;
+mod hang_up;
 mod keyboard;
 mod log_format;
 mod logging;
@@ -17,12 +18,14 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use log::{error, warn};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::arguments::{Action, Arguments, Run, Source};
+use self::hang_up::HangUp;
 use self::output::write_whole;
 use self::program::Identity;
 pub use self::program::Program;
@@ -77,14 +80,15 @@ impl Failure {
 /// ```
 #[must_use]
 pub fn command(registry: Registry) -> ExitCode {
-    run_as(None, &registry)
+    run_as(None, registry)
 }
 
-fn run_as(program: Option<&Program>, registry: &Registry) -> ExitCode {
+fn run_as(program: Option<&Program>, registry: Registry) -> ExitCode {
+    let registry = Arc::new(registry);
     let line: Vec<_> = env::args_os().collect();
     let identity = Identity::of(program, line.first().map(OsString::as_os_str));
     let ended = match arguments::parse(line, &identity) {
-        Ok(arguments) => execute(arguments, &identity, registry),
+        Ok(arguments) => execute(arguments, &identity, &registry),
         Err(error) if error.use_stderr() => Err(Failure::new(Exit::Usage, styled(&error, &io::stderr()).trim_end())),
         Err(help) => print(&styled(&help, &io::stdout())).map(|()| Exit::Clean),
     };
@@ -105,7 +109,7 @@ fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
     if is_plain { text.to_string() } else { text.ansi().to_string() }
 }
 
-fn execute(arguments: Arguments, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
+fn execute(arguments: Arguments, identity: &Identity, registry: &Arc<Registry>) -> Result<Exit, Failure> {
     match arguments.action.unwrap_or(Action::Run(arguments.run)) {
         Action::Run(arguments) => return run(&arguments, identity, registry),
         Action::Check(source) => print(&configuration(&source, registry)?.to_json())?,
@@ -116,7 +120,9 @@ fn execute(arguments: Arguments, identity: &Identity, registry: &Registry) -> Re
     Ok(Exit::Clean)
 }
 
-fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
+fn run(arguments: &Run, identity: &Identity, registry: &Arc<Registry>) -> Result<Exit, Failure> {
+    let unwatched = |error| Failure::new(Exit::Failure, format!("cannot watch signals: {error}"));
+    let hang_up = HangUp::watch().map_err(unwatched)?;
     let filter = logging::filter(arguments.log, env::var_os(logging::VARIABLE).as_deref(), &identity.name)
         .map_err(|message| Failure::new(Exit::Usage, message))?;
     let mut config = configuration(&arguments.source, registry)?;
@@ -127,14 +133,20 @@ fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
-    let ended = catch(|| serve(&config, registry, &mut xray)).unwrap_or_else(|panicked| {
+    let ended = catch(|| serve(&config, &arguments.source, registry, &hang_up, &mut xray)).unwrap_or_else(|panicked| {
         error!("a bug ends the server: {panicked}{}", panicked.detail());
         Ok(Exit::Failure)
     });
     ended.map_err(|Failure { exit, message }| Failure { exit, message: log.failed(message) })
 }
 
-fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, Failure> {
+fn serve(
+    config: &Config,
+    source: &Source,
+    registry: &Arc<Registry>,
+    hang_up: &HangUp,
+    xray: &mut Xray,
+) -> Result<Exit, Failure> {
     let mut reactor = Reactor::bind(config, registry).map_err(|error| {
         let exit = match error {
             BindError::Address { .. } => Exit::Address,
@@ -147,6 +159,12 @@ fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, 
     reactor.watch_signals().map_err(unwatched)?;
     unblock_signals().map_err(unwatched)?;
     xray.watch_signals();
+    if source.config.is_some() {
+        let (source, protocols) = (source.clone(), Arc::clone(registry));
+        let read = move || configuration(&source, &protocols).map_err(|failure| failure.message);
+        reactor.reload_with(Arc::clone(registry), read);
+    }
+    hang_up.pass_on(&reactor.handle(), io::stderr().is_terminal());
 
     let mut ready = String::new();
     for endpoint in reactor.endpoints() {
@@ -209,7 +227,7 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Unblocks the signals that the loop watches: a process inherits the mask of its parent, which may have blocked them
 /// (`sigprocmask(2)`). Only the command does this: a program that embeds the loop decides about its own mask.
 fn unblock_signals() -> io::Result<()> {
-    let watched = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGXFSZ];
+    let watched = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGXFSZ];
     Ok(SigSet::from_iter(watched).thread_unblock()?)
 }
 

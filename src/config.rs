@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+pub(crate) mod difference;
 mod log;
 mod members;
 mod schema;
@@ -52,6 +53,8 @@ pub struct Config {
     pub workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
+    /// Time for which the server goes on serving after the first signal to stop.
+    pub shutdown_delay: Duration,
     /// The log.
     pub log: LogConfig,
 }
@@ -74,6 +77,8 @@ pub struct ListenerConfig {
     pub backlog: u32,
     /// UDP: bytes of the kernel's receive buffer (`socket(7)`: `SO_RCVBUF`); `None` for the default.
     pub receive_buffer: Option<usize>,
+    /// Whether other processes of the same user may listen on the same address (`socket(7)`: `SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 /// Why a configuration file was rejected.
@@ -176,6 +181,7 @@ impl Config {
             limits,
             backlog: BACKLOG,
             receive_buffer: None,
+            reuse_port: false,
         });
         self.name_the_nameless();
         Ok(())
@@ -220,6 +226,7 @@ impl From<&FileMembers> for Config {
             slow_turn: Some(file.slow_turn.as_std()).filter(|time| !time.is_zero()),
             workers: file.workers,
             shutdown_timeout: file.shutdown_timeout.as_std(),
+            shutdown_delay: file.shutdown_delay.as_std(),
             log: LogConfig::from(&file.log),
         }
     }
@@ -235,6 +242,7 @@ impl From<&Config> for FileMembers {
             slow_turn: units::Span::new(config.slow_turn.unwrap_or_default()),
             workers: config.workers,
             shutdown_timeout: units::Span::new(config.shutdown_timeout),
+            shutdown_delay: units::Span::new(config.shutdown_delay),
             log: LogMembers::from(&config.log),
         }
     }
@@ -251,6 +259,7 @@ impl From<&ListenerConfig> for ListenerMembers {
             limits: is_tcp.then(|| LimitsMembers::from(&listener.limits)),
             backlog: is_tcp.then_some(listener.backlog),
             receive_buffer: listener.receive_buffer.map(size),
+            reuse_port: listener.reuse_port,
         }
     }
 }

@@ -84,6 +84,15 @@ impl<S: DatagramSocket> Mailbox<S> {
         }
     }
 
+    /// Changes the name of the listener, and with `Some` its protocol. Replies that wait are still sent.
+    pub(crate) fn renew(&mut self, name: &str, protocol: Option<Box<dyn DatagramProtocol>>) {
+        name.clone_into(&mut self.name);
+        if let Some(protocol) = protocol {
+            self.payload_bytes_max = protocol.payload_bytes_max();
+            self.protocol = protocol;
+        }
+    }
+
     /// Notes an event.
     pub(crate) fn note_ready(&mut self, readiness: Readiness) {
         self.ready.readable |= readiness.readable;

@@ -3,11 +3,13 @@
 
 #![warn(clippy::missing_docs_in_private_items)]
 
+mod table;
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut, Index, IndexMut};
 use std::sync::Arc;
 
+pub(crate) use self::table::{Endpoints, Successor};
 use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
 use crate::config::ListenerConfig;
@@ -15,7 +17,7 @@ use crate::connection::opening::Opens;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
 use crate::listener::Peers;
-use crate::messages::{Exchange, Sender};
+use crate::messages::{Attended, Sender};
 use crate::peer::Peer;
 use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
@@ -47,6 +49,25 @@ pub struct Endpoint {
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// Whether the server or this listener is stopping: what waits in the accept queue is served, and connections between requests
+    /// close.
+    pub(crate) stopping: bool,
+    /// Whether its sockets close at their next visit, whatever waits.
+    pub(crate) cut: bool,
+    /// The time at which the connections of a removed listener are reset.
+    pub(crate) until: Time,
+    /// The index of the endpoint that counts the connections: its own, unless this is an elder.
+    home: u16,
+    /// A retired endpoint: the number of slots that refer to it.
+    slots: usize,
+    /// The slot of its socket, while it is in front.
+    pub(crate) door: u32,
+    /// The number by which the kernel knows its workers.
+    pub(crate) lane: u16,
+    /// The number by which an X-ray knows it.
+    pub(crate) served: u16,
+    /// File descriptors that one connection may need.
+    descriptors: usize,
     /// The limited log of bugs of the protocol.
     bug_log: BugLog,
 }
@@ -57,7 +78,7 @@ impl Endpoint {
         config: &ListenerConfig,
         address: SocketAddr,
         service: Option<Acceptor>,
-        exchange: Arc<Exchange>,
+        exchange: Arc<Attended>,
     ) -> Self {
         Self {
             site: Site { name: config.name.clone(), address, exchange },
@@ -67,11 +88,20 @@ impl Endpoint {
             limits: config.limits.clone(),
             backlog: config.backlog,
             stats: Stats::default(),
-            service,
             connections: 0,
             peers: Peers::default(),
             opening: 0,
             opens: None,
+            stopping: false,
+            cut: false,
+            until: Time::NEVER,
+            home: 0,
+            slots: 0,
+            door: 0,
+            lane: 0,
+            served: 0,
+            descriptors: descriptors_of(service.as_ref()),
+            service,
             bug_log: BugLog::default(),
         }
     }
@@ -109,10 +139,11 @@ impl Endpoint {
     /// Returns a sender of messages to the connections of the listener, for other threads. Over UDP every message is refused.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.site.exchange))
+        self.site.exchange.sender()
     }
 
-    /// The counters so far.
+    /// The counters so far. A reload does not set them back. The bytes of connections that keep older limits are added when a report
+    /// is made, and when the last of them ends.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -131,56 +162,43 @@ impl Endpoint {
 
     /// The number of descriptors that one connection may need.
     pub(crate) fn descriptors(&self) -> usize {
-        1 + self.service.as_ref().map_or(0, |service| service.descriptors)
+        self.descriptors
+    }
+
+    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero.
+    fn renew(&mut self, config: &ListenerConfig, service: Option<Acceptor>) -> Self {
+        let elder = Self {
+            site: self.site.clone(),
+            protocol: std::mem::replace(&mut self.protocol, config.protocol.clone()),
+            limits: std::mem::replace(&mut self.limits, config.limits.clone()),
+            stats: Stats::default(),
+            service: None,
+            connections: 0,
+            peers: Peers::default(),
+            opening: 0,
+            bug_log: BugLog::default(),
+            ..*self
+        };
+        self.site.name.clone_from(&config.name);
+        self.family = config.listen.family;
+        self.backlog = config.backlog;
+        if let Some(service) = service {
+            self.descriptors = descriptors_of(Some(&service));
+            self.site.exchange = Arc::clone(&service.exchange);
+            self.service = Some(service);
+        }
+        elder
+    }
+
+    /// Whether connections of `other` may be connections of this endpoint.
+    fn serves_like(&self, other: &Self) -> bool {
+        (&self.protocol, &self.limits, self.descriptors) == (&other.protocol, &other.limits, other.descriptors)
     }
 }
 
-/// All listeners, in the order of the configuration. A slot stores the index of its listener in two bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Endpoints(Vec<Endpoint>);
-
-impl Endpoints {
-    /// Appends a listener.
-    pub(crate) fn push(&mut self, endpoint: Endpoint) {
-        self.0.push(endpoint);
-    }
-}
-
-impl Deref for Endpoints {
-    type Target = [Endpoint];
-
-    fn deref(&self) -> &[Endpoint] {
-        &self.0
-    }
-}
-
-impl DerefMut for Endpoints {
-    fn deref_mut(&mut self) -> &mut [Endpoint] {
-        &mut self.0
-    }
-}
-
-impl Index<u16> for Endpoints {
-    type Output = Endpoint;
-
-    #[inline]
-    fn index(&self, index: u16) -> &Endpoint {
-        &self.0[usize::from(index)]
-    }
-}
-
-impl IndexMut<u16> for Endpoints {
-    #[inline]
-    fn index_mut(&mut self, index: u16) -> &mut Endpoint {
-        &mut self.0[usize::from(index)]
-    }
-}
-
-/// Other threads may hold senders: from now on these return that the listener has ended.
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.site.exchange.end();
-    }
+/// Returns the number of descriptors that one connection of a service may need.
+fn descriptors_of(service: Option<&Acceptor>) -> usize {
+    1 + service.map_or(0, |service| service.descriptors)
 }
 
 impl fmt::Debug for Endpoint {

@@ -32,6 +32,7 @@ pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
+pub(crate) use self::sockets::REUSE_PORT_WORKS;
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
 use crate::clock::Clock;
@@ -82,6 +83,30 @@ pub trait Kernel {
         options: &BindOptions,
         token: Token,
     ) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Changes a living listener: its `backlog` (by `listen(2)` again), and the `keepalive` of later connections. Other options
+    /// cannot be changed. A kernel without such options has nothing to do.
+    ///
+    /// # Errors
+    /// The system refuses an option (`setsockopt(2)`).
+    fn change_listener(&mut self, listener: &Self::Listener, options: &ListenOptions) -> io::Result<()> {
+        let _ = (listener, options);
+        Ok(())
+    }
+
+    /// Changes a living UDP socket: its `receive_buffer_bytes`, if they are set. Other options cannot be changed.
+    ///
+    /// # Errors
+    /// The system refuses an option (`setsockopt(2)`).
+    fn change_socket(&mut self, socket: &Self::Socket, options: &BindOptions) -> io::Result<()> {
+        let _ = (socket, options);
+        Ok(())
+    }
+
+    /// Limits the worker threads of each listener from now on. A kernel without threads has nothing to do.
+    fn limit_workers(&mut self, most: usize) {
+        let _ = most;
+    }
 
     /// Takes one connection from the accept queue (`accept(2)`). The connection is not registered yet.
     ///
@@ -285,13 +310,21 @@ pub struct ListenOptions {
     pub keepalive: Option<Duration>,
     /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
     pub both_families: bool,
+    /// Whether other processes of the same user may listen on the same address (`socket(7)`: `SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 impl ListenOptions {
     /// Options with `backlog` and `keepalive`, for `both_families` or one.
     #[must_use]
     pub const fn new(backlog: u32, keepalive: Option<Duration>, both_families: bool) -> Self {
-        Self { backlog, keepalive, both_families }
+        Self { backlog, keepalive, both_families, reuse_port: false }
+    }
+
+    /// Sets whether other processes of the same user may listen on the same address.
+    #[must_use]
+    pub const fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
     }
 }
 
@@ -303,13 +336,21 @@ pub struct BindOptions {
     pub receive_buffer_bytes: Option<usize>,
     /// Whether an IPv6 wildcard also takes IPv4 (`ipv6(7)`: `IPV6_V6ONLY` off).
     pub both_families: bool,
+    /// Whether other processes of the same user may receive at the same address (`socket(7)`: `SO_REUSEPORT`).
+    pub reuse_port: bool,
 }
 
 impl BindOptions {
     /// Options with `receive_buffer_bytes`, for `both_families` or one.
     #[must_use]
     pub const fn new(receive_buffer_bytes: Option<usize>, both_families: bool) -> Self {
-        Self { receive_buffer_bytes, both_families }
+        Self { receive_buffer_bytes, both_families, reuse_port: false }
+    }
+
+    /// Sets whether other processes of the same user may receive at the same address.
+    #[must_use]
+    pub const fn reuse_port(self, reuse_port: bool) -> Self {
+        Self { reuse_port, ..self }
     }
 }
 

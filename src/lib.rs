@@ -103,6 +103,7 @@ mod peer;
 pub mod protocol;
 mod reactor;
 mod registry;
+mod reload;
 #[doc(hidden)]
 pub mod simulation;
 pub mod stats;

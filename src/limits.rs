@@ -198,6 +198,16 @@ pub(crate) const REPORT_ROWS_MAX: usize = 500;
 /// Problems of a configuration that are reported in one run: each takes a pass over the text to find.
 pub(crate) const PROBLEMS_MAX: usize = 100;
 
+/// Lines that a reload logs, differences or problems; one line counts the others.
+pub(crate) const RELOAD_LINES_MAX: usize = 100;
+
+/// Characters of a value in a line about a difference: a value may be a text of many pages.
+pub(crate) const DIFFERENCE_CHARS_MAX: usize = 60;
+
+/// Earlier versions of listeners that still have connections after reloads. One more reload that would need more is refused:
+/// each keeps its limits in memory until its last connection ends.
+pub(crate) const RETIRED_ENDPOINTS_MAX: usize = 256;
+
 /// Bytes of a configuration file: room for thousands of listeners, and a bound if another file was named by mistake.
 pub(crate) const CONFIG_BYTES_MAX: usize = 1024 * 1024;
 

@@ -21,7 +21,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use self::exchange::{Alarm, Exchange, Handed, Parcel};
+pub(crate) use self::exchange::{Alarm, Attended, Handed, Parcel};
 pub use self::sender::Sender;
 use crate::panics::catch;
 use crate::token::ConnectionId;

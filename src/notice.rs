@@ -59,4 +59,6 @@ pub enum Command {
     Report,
     /// Close this connection: see [`Handle::close`](crate::Handle::close).
     Close(ConnectionId),
+    /// Read the configuration again: see [`Handle::reload`](crate::Handle::reload).
+    Reload,
 }

@@ -8,7 +8,7 @@
 //!   │ ├ note_done          reactor/errands.rs  the result of a job
 //!   │ ├ obey               reactor/stop.rs     a signal, or a call of a `Handle`
 //!   │ ├ relieve            reactor/relief.rs   too much output is pending: resets the slowest readers
-//!   │ ├ expire_stop        reactor/stop.rs     a graceful stop has taken too long: resets all connections
+//!   │ ├ expire_stop        reactor/stop.rs     the next step of a stop: a graceful one has taken too long
 //!   │ └ deliver            reactor/deliver.rs  messages to connections that have been sent some
 //!   ├ run_ready            reactor.rs          visits ready slots by budget; the rest waits for the next turn
 //!   │ ├ drive_door         reactor.rs          a listener or a UDP socket
@@ -39,6 +39,7 @@ mod reap;
 mod recording;
 mod relay;
 mod relief;
+mod reload;
 mod report;
 mod short;
 mod slots;
@@ -55,7 +56,7 @@ use slab::Slab;
 
 use self::access::AccessLog;
 pub(crate) use self::invariants::Census;
-use self::kept::{Logs, Totals, Waiters};
+use self::kept::{InForce, Logs, Totals, Waiters};
 use self::ledger::Ledger;
 use self::queues::Queues;
 use self::slots::{Owner, Remains, Slot};
@@ -103,8 +104,8 @@ pub struct Reactor<K: Kernel = Mio> {
     totals: Totals,
     /// The state of a stop.
     stop: Stop,
-    /// The time that a graceful stop may take.
-    shutdown_timeout: Duration,
+    /// The configuration, and how a new one takes its place.
+    in_force: InForce,
     /// The limited log lines of the loop.
     logs: Logs,
 }
@@ -122,6 +123,7 @@ impl<K: Kernel> Reactor<K> {
                 self.end_turn(self.time());
             }
             if let Turn::Stopped(stopped) = turn {
+                self.endpoints.gather();
                 self.report();
                 return Ok(stopped);
             }
@@ -173,7 +175,7 @@ impl<K: Kernel> Reactor<K> {
     /// Returns the time at which the loop must wake up even if no event comes.
     fn next_deadline(&self) -> Time {
         let slots = self.deadlines.next().unwrap_or(Time::NEVER);
-        slots.min(self.stop.deadline().unwrap_or(Time::NEVER)).min(self.totals.relief)
+        slots.min(self.stop.deadline()).min(self.totals.relief)
     }
 
     /// Reads the clock.
@@ -318,11 +320,11 @@ impl<K: Kernel> Reactor<K> {
     /// Returns the owner of a slot, and what its visit borrows.
     #[inline]
     fn visit(&mut self, key: u32) -> Option<(&mut Owner<K>, Visit<'_>)> {
-        let (pressed, stopping) = (self.is_pressed(), self.is_stopping());
+        let pressed = self.is_pressed();
         let slot = self.slots.get_mut(key as usize)?;
         let who = slot.token(key);
         let endpoint = &mut self.endpoints[slot.endpoint];
-        let mood = Mood { pressed, stopping };
+        let mood = Mood { pressed, stopping: endpoint.stopping };
         let place = Place { id: ConnectionId::of(who), site: &endpoint.site, clock: &self.kernel };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);

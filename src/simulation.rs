@@ -32,7 +32,7 @@ mod disk;
 mod kernel;
 mod network;
 mod openings;
-mod random;
+pub(crate) mod random;
 mod run;
 mod settings;
 mod streams;

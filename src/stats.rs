@@ -28,6 +28,16 @@ impl Tally {
         }
     }
 
+    /// Adds all counts of `other`.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        for (reason, count) in other {
+            self.add(reason);
+            // Where the reason was counted just now: its own place, or the last one.
+            let place = self.counts.iter().position(|(known, _)| *known == reason).unwrap_or(self.counts.len() - 1);
+            self.counts[place].1 += count - 1;
+        }
+    }
+
     /// The count for `reason`.
     #[must_use]
     pub fn count(&self, reason: &str) -> u64 {
@@ -109,10 +119,35 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Adds the counters of `other`.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.closed.absorb(&other.closed);
+        self.refused.absorb(&other.refused);
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.received_datagrams += other.received_datagrams;
+        self.sent_datagrams += other.sent_datagrams;
+        self.error_answers.absorb(&other.error_answers);
+        self.receive_errors += other.receive_errors;
+        self.paused.absorb(&other.paused);
+        self.slow_turns += other.slow_turns;
+    }
+
     /// Returns the number of datagrams that were answered or refused.
     pub(crate) fn datagrams_accounted(&self) -> u64 {
         self.sent_datagrams + self.refused.total()
     }
+}
+
+/// The numbers of reloads of the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloads {
+    /// Reloads after which the new configuration was in force, or that found no difference.
+    pub done: u64,
+    /// Reloads that changed nothing, because of a problem.
+    pub failed: u64,
 }
 
 #[cfg(test)]
@@ -128,6 +163,23 @@ mod tests {
         assert_eq!((tally.count("eof"), tally.count("reset"), tally.count("idle")), (2, 1, 0));
         assert_eq!(tally.to_string(), "3 (eof 2, reset 1)");
         assert_eq!(tally.iter().collect::<Vec<_>>(), [("eof", 2), ("reset", 1)]);
+    }
+
+    #[test]
+    fn counts_that_are_added_up_lose_nothing() {
+        let tally = |reasons: &[&'static str]| {
+            let mut tally = Tally::default();
+            reasons.iter().for_each(|reason| tally.add(reason));
+            tally
+        };
+        let mut sum = Stats { accepted: 1, closed: tally(&["eof"]), sent_bytes: 5, ..Stats::default() };
+        sum.absorb(&Stats { accepted: 2, closed: tally(&["idle", "eof", "idle"]), sent_bytes: 6, ..Stats::default() });
+        assert_eq!((sum.accepted, sum.sent_bytes), (3, 11));
+        assert_eq!(sum.closed.iter().collect::<Vec<_>>(), [("eof", 2), ("idle", 2)]);
+        let mut full = Tally::default();
+        (0..REASONS_MAX).for_each(|number| full.add(Box::leak(number.to_string().into_boxed_str())));
+        full.absorb(&tally(&["new", "new"]));
+        assert_eq!((full.count("other"), full.total()), (3, REASONS_MAX as u64 + 2));
     }
 
     #[test]

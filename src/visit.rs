@@ -61,7 +61,7 @@ impl Moment {
 pub(crate) struct Mood {
     /// All connections together have too much output pending: read little, and only from peers that have none pending.
     pub(crate) pressed: bool,
-    /// The server is stopping: connections between requests close.
+    /// The server or the listener is stopping: connections between requests close.
     pub(crate) stopping: bool,
 }
 

@@ -19,7 +19,7 @@ const MUCH_MORE: &str = "\
 Signals of a running server:
   SIGTERM, SIGINT  stop gracefully: the server finishes requests that have begun; a second signal stops it at once
   SIGUSR1          log the counters, and what each connection is waiting for
-  SIGHUP           end at once, unless the server was started with nohup; the configuration is not read again
+  SIGHUP           read the configuration file again; if stderr is a terminal, stop gracefully
 
 Exit codes:
    0  done, or stopped gracefully
@@ -68,7 +68,7 @@ pub(super) enum Action {
 }
 
 /// Where the configuration comes from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Source {
     /// The configuration file; without -c and --listen the embedded configuration is used
     #[arg(short, long = "config", value_name = "FILE")]

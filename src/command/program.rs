@@ -42,7 +42,7 @@ impl Program {
     /// Runs the whole command with the protocols of `registry`, and returns its exit code when the command has ended.
     #[must_use]
     pub fn run(self, registry: Registry) -> ExitCode {
-        run_as(Some(&self), &registry)
+        run_as(Some(&self), registry)
     }
 }
 

@@ -1,13 +1,13 @@
 //! `--xray` and `--step`: where the X-ray of a server goes.
 
-use std::io::{self, stderr};
+use std::io::{self, IsTerminal, stderr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
 use log::{error, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use super::keyboard::Keyboard;
@@ -81,8 +81,12 @@ impl Xray {
     /// signals.
     pub(super) fn watch_signals(&mut self) {
         let Some(end) = self.end_of_steps.take() else { return };
-        let registered = end.try_clone().and_then(|clone| pipe::register(SIGTERM, clone));
-        if let Err(error) = registered.and_then(|_| pipe::register(SIGINT, end)) {
+        let mut signals = vec![SIGTERM, SIGINT];
+        if stderr().is_terminal() {
+            signals.push(SIGHUP);
+        }
+        let register = |signal| end.try_clone().and_then(|clone| pipe::register(signal, clone));
+        if let Err(error) = signals.into_iter().try_for_each(|signal| register(signal).map(drop)) {
             warn!("SIGTERM and SIGINT do not end the steps: {error}");
         }
     }

@@ -11,6 +11,7 @@ use super::taken::Taken;
 use super::{Config, ListenerConfig};
 use crate::address::{Listen, Transport};
 use crate::json::{Document, Findings, Problems, describe_value, member, members, merged, quoted};
+use crate::kernel::REUSE_PORT_WORKS;
 use crate::limits::{BACKLOG, Limits, WORKERS_MAX};
 use crate::registry::{Protocol, Registry};
 use crate::units::Size;
@@ -97,6 +98,13 @@ impl<'c> Checker<'c> {
         let receive_buffer = members.receive_buffer;
         self.at_most(source, "backlog", backlog.into(), INT_MAX);
         self.at_most(source, "receive_buffer", receive_buffer.map_or(0, Size::as_u64), INT_MAX);
+        if members.reuse_port
+            && !REUSE_PORT_WORKS
+            && let Some(value) = member(source, "reuse_port")
+        {
+            self.findings
+                .report(value.start(), "expected false: this system does not spread connections over listeners");
+        }
         let listen = self.required(source, "listen", members.listen);
         let name = self.required(source, "protocol", members.protocol);
         let protocol = name.and_then(|name| self.protocol(source, &name, listen.as_ref()));
@@ -115,6 +123,7 @@ impl<'c> Checker<'c> {
             limits: limits?,
             backlog,
             receive_buffer: receive_buffer.map(bytes),
+            reuse_port: members.reuse_port,
         })
     }
 

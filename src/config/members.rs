@@ -36,6 +36,8 @@ pub(super) struct FileMembers {
     pub(super) workers: usize,
     /// Time for connections to finish their requests when the server stops.
     pub(super) shutdown_timeout: Span,
+    /// Time for which the server goes on serving after it was asked to stop, so that a load balancer notices; 0s for none.
+    pub(super) shutdown_delay: Span,
     /// Where the log goes, in which form, and whether it has a line for each connection.
     pub(super) log: LogMembers,
 }
@@ -90,6 +92,8 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Size")]
     pub(super) receive_buffer: Option<Size>,
+    /// Whether other processes of the same user may listen on the same address, each with its own queue.
+    pub(super) reuse_port: bool,
 }
 
 /// The bounds of a listener and its connections.
@@ -130,6 +134,7 @@ impl Default for FileMembers {
             slow_turn: Span::from_millis(250),
             workers: WORKERS,
             shutdown_timeout: Span::new(Duration::from_secs(10)),
+            shutdown_delay: Span::new(Duration::ZERO),
             log: LogMembers::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ::mio::event::Event;
 use ::mio::net::TcpListener;
 use ::mio::{Events, Interest, Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 use super::cut;
@@ -44,6 +44,8 @@ pub struct Mio {
     events: Events,
     /// The signals that are watched, after [`Mio::watch_signals`].
     signals: Option<Signals>,
+    /// What SIGHUP asks for.
+    hang_up: Command,
     /// The commands of all handles.
     commands: mpsc::Receiver<Command>,
     /// The handle that [`Mio::handle`] clones.
@@ -64,8 +66,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Stops the loop gracefully, as SIGTERM does: nothing new is accepted, and requests are finished within
-    /// `shutdown_timeout`. Further calls change nothing.
+    /// Stops the loop gracefully, as SIGTERM does: after `shutdown_delay` nothing new is accepted, and requests are
+    /// finished within `shutdown_timeout`. Further calls change nothing.
     pub fn stop(&self) {
         self.send(Command::Stop);
     }
@@ -73,6 +75,12 @@ impl Handle {
     /// Stops the loop now: connections are reset.
     pub fn abort(&self) {
         self.send(Command::Abort);
+    }
+
+    /// Reads the configuration again, as SIGHUP does: see [`Reactor::reload_with`](crate::Reactor::reload_with). Without a
+    /// configuration that can be read again, and while the server stops, this changes nothing.
+    pub fn reload(&self) {
+        self.send(Command::Reload);
     }
 
     /// Logs the counters of every listener and what each connection is waiting for, as SIGUSR1 does: see
@@ -122,6 +130,7 @@ impl Mio {
         Ok(Self {
             events: Events::with_capacity(events.max(1)),
             signals: None,
+            hang_up: Command::Reload,
             commands,
             handle: Handle { commands: sender, waker: Arc::clone(&waker) },
             offload: Offload::new(waker),
@@ -144,14 +153,16 @@ impl Mio {
     }
 
     /// Takes SIGTERM and SIGINT as [`Command::Terminate`] and SIGUSR1 as [`Command::Report`], and ignores SIGXFSZ, so
-    /// that a file over the limit of `setrlimit(2)` is an error of its upload and does not end the process. A SIGINT
-    /// that is already [ignored](super::is_ignored) stays ignored.
+    /// that a file over the limit of `setrlimit(2)` is an error of its upload and does not end the process. Takes SIGHUP
+    /// as [`Command::Reload`]; if standard error is a terminal, as [`Command::Stop`], because the terminal has closed. A
+    /// SIGINT or SIGHUP that is already [ignored](super::is_ignored) stays ignored.
     ///
     /// # Errors
     /// The handlers cannot be installed.
     pub fn watch_signals(&mut self) -> io::Result<()> {
-        let interrupt = (!is_ignored(SIGINT)).then_some(SIGINT);
-        let mut signals = Signals::new([SIGTERM, SIGUSR1, SIGXFSZ].into_iter().chain(interrupt))?;
+        let heeded = [SIGINT, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal));
+        let mut signals = Signals::new([SIGTERM, SIGUSR1, SIGXFSZ].into_iter().chain(heeded))?;
+        self.hang_up = if io::stderr().is_terminal() { Command::Stop } else { Command::Reload };
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())
@@ -163,7 +174,8 @@ impl Mio {
                 WAKER => collect(&self.commands, &mut self.offload, notices),
                 SIGNALS => {
                     let Some(signals) = &mut self.signals else { continue };
-                    notices.extend(signals.pending().filter_map(command));
+                    let hang_up = self.hang_up;
+                    notices.extend(signals.pending().filter_map(|signal| command(signal, hang_up)));
                     // Signals are read without mio, so mio's fallback on `poll(2)` must be rearmed.
                     if let Err(error) = self.poll.registry().reregister(signals, SIGNALS, Interest::READABLE) {
                         log::error!("stopped watching signals: {error}");
@@ -214,6 +226,22 @@ impl Kernel for Mio {
         xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
         cut::check_receive_buffer(local, options.receive_buffer_bytes);
         Ok((socket, local))
+    }
+
+    fn change_listener(&mut self, listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
+        sockets::change(listener, options)?;
+        cut::check_backlog(listener.local_addr()?, options.backlog);
+        Ok(())
+    }
+
+    fn change_socket(&mut self, socket: &UdpSocket, options: &BindOptions) -> io::Result<()> {
+        let local = socket.change(options)?;
+        cut::check_receive_buffer(local, options.receive_buffer_bytes);
+        Ok(())
+    }
+
+    fn limit_workers(&mut self, most: usize) {
+        self.offload.limit_workers(most);
     }
 
     fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, Peer)> {
@@ -310,11 +338,12 @@ impl ReturnValue for &Events {
     }
 }
 
-/// Returns the command that a signal stands for.
-fn command(signal: c_int) -> Option<Notice> {
+/// Returns the command that a signal stands for; SIGHUP for `hang_up`.
+fn command(signal: c_int, hang_up: Command) -> Option<Notice> {
     match signal {
         SIGTERM | SIGINT => Some(Notice::Command(Command::Terminate)),
         SIGUSR1 => Some(Notice::Command(Command::Report)),
+        SIGHUP => Some(Notice::Command(hang_up)),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use ::mio::net::{TcpListener, TcpStream};
@@ -39,11 +39,25 @@ pub(super) const EDGES_ARE_THE_KERNELS: bool = cfg!(all(
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 
+/// Whether several sockets may have one address, and the kernel spreads connections and datagrams over them
+/// (`SO_REUSEPORT`). macOS has the option, but one socket gets everything.
+pub(crate) const REUSE_PORT_WORKS: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+));
+
 /// Opens a listener. Options that connections inherit (`TCP_NODELAY`, keep-alive) are set here, once, and cost no
 /// system call per connection.
 pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let socket = open(address, SocketType::STREAM)?;
     set(sockopt::set_socket_reuseaddr(&socket, true), SocketOption::ReuseAddress, 1)?;
+    if options.reuse_port {
+        reuse_port(&socket)?;
+    }
     if address.is_ipv6() {
         only_v6(&socket, !options.both_families)?;
     }
@@ -51,13 +65,10 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     #[cfg(any(target_os = "linux", target_os = "android"))]
     set(send_queue::bound_unsent(&socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
     if let Some(quiet) = options.keepalive {
-        let quiet = Duration::from_secs(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX).as_secs());
-        set(sockopt::set_socket_keepalive(&socket, true), SocketOption::KeepAlive, 1)?;
-        set(sockopt::set_tcp_keepidle(&socket, quiet), SocketOption::KeepIdle, quiet.as_secs() as u32)?;
+        keep_alive(&socket, quiet)?;
     }
     bind(&socket, address)?;
-    let listening = net::listen(&socket, i32::try_from(options.backlog).unwrap_or(i32::MAX));
-    xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog: options.backlog })?;
+    start_listening(&socket, options.backlog)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -72,6 +83,28 @@ pub(super) fn connect(address: SocketAddr) -> io::Result<Stream> {
         Err(error) if !errno::is_in_progress(&error) => Err(error),
         Ok(()) | Err(_) => Ok(Stream(TcpStream::from_std(socket.into()))),
     }
+}
+
+/// Changes the options of a listener that can be changed while it listens.
+pub(super) fn change(listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
+    match options.keepalive {
+        Some(quiet) => keep_alive(listener, quiet)?,
+        None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0)?,
+    }
+    start_listening(listener, options.backlog)
+}
+
+/// Makes the kernel probe a peer that has been silent for the time `quiet`.
+fn keep_alive(socket: impl AsFd, quiet: Duration) -> io::Result<()> {
+    let quiet = Duration::from_secs(quiet.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX).as_secs());
+    set(sockopt::set_socket_keepalive(&socket, true), SocketOption::KeepAlive, 1)?;
+    set(sockopt::set_tcp_keepidle(&socket, quiet), SocketOption::KeepIdle, quiet.as_secs() as u32)
+}
+
+/// Calls `listen(2)`. A second call changes only the backlog.
+fn start_listening(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+    let listening = net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX));
+    xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog })
 }
 
 /// Opens a non-blocking socket.
@@ -108,6 +141,16 @@ pub(super) fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
 /// Sets whether an IPv6 socket excludes IPv4.
 pub(super) fn only_v6(socket: &OwnedFd, only: bool) -> io::Result<()> {
     set(sockopt::set_ipv6_v6only(socket, only), SocketOption::OnlyV6, only.into())
+}
+
+/// Lets other sockets of the same user have the same address. FreeBSD spreads connections over them only with an option
+/// of its own (`setsockopt(2)`: `SO_REUSEPORT_LB`).
+pub(super) fn reuse_port(socket: &OwnedFd) -> io::Result<()> {
+    #[cfg(target_os = "freebsd")]
+    let asked = sockopt::set_socket_reuseport_lb(socket, true);
+    #[cfg(not(target_os = "freebsd"))]
+    let asked = sockopt::set_socket_reuseport(socket, true);
+    set(asked, SocketOption::ReusePort, 1)
 }
 
 /// Records the result of setting an option.

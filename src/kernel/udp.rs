@@ -8,7 +8,7 @@ mod one_by_one;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::slice::ChunksExactMut;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -34,13 +34,13 @@ pub struct UdpSocket {
 impl UdpSocket {
     pub(super) fn bind(address: SocketAddr, options: &BindOptions) -> io::Result<(Self, SocketAddr)> {
         let socket = sockets::open(address, SocketType::DGRAM)?;
+        if options.reuse_port {
+            sockets::reuse_port(&socket)?;
+        }
         if address.is_ipv6() {
             sockets::only_v6(&socket, !options.both_families)?;
         }
-        if let Some(bytes) = options.receive_buffer_bytes {
-            let asked = set_socket_recv_buffer_size(&socket, bytes);
-            sockets::set(asked, SocketOption::ReceiveBuffer, bytes as u32)?;
-        }
+        set_receive_buffer(&socket, options)?;
         if address.ip().is_unspecified() {
             ask_for_destinations(&socket, address.is_ipv6(), options.both_families)?;
         }
@@ -51,6 +51,12 @@ impl UdpSocket {
         Ok((Self { socket, calls }, local))
     }
 
+    /// Changes the options that can be changed while it receives. Returns its address.
+    pub(super) fn change(&self, options: &BindOptions) -> io::Result<SocketAddr> {
+        set_receive_buffer(&self.socket, options)?;
+        self.socket.local_addr()
+    }
+
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
         &mut self.socket
     }
@@ -58,6 +64,12 @@ impl UdpSocket {
     pub(super) fn into_source(self) -> ::mio::net::UdpSocket {
         self.socket
     }
+}
+
+/// Sets the size of the receive buffer, if one is configured.
+fn set_receive_buffer(socket: impl AsFd, options: &BindOptions) -> io::Result<()> {
+    let Some(bytes) = options.receive_buffer_bytes else { return Ok(()) };
+    sockets::set(set_socket_recv_buffer_size(socket, bytes), SocketOption::ReceiveBuffer, bytes as u32)
 }
 
 /// Makes the kernel report the address that each datagram was sent to, so that its reply leaves from there: `ip(7)`

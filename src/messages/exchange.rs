@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -71,6 +72,39 @@ pub(crate) struct Exchange {
     state: Mutex<State>,
 }
 
+/// An exchange that a loop attends. When the loop drops it the exchange ends, and other threads' senders return
+/// [`NotSent::Gone`].
+#[derive(Debug)]
+pub(crate) struct Attended(pub(super) Arc<Exchange>);
+
+impl Attended {
+    /// Makes the exchange of a listener. `room`: bytes that may wait for one connection.
+    pub(crate) fn new(alarm: Arc<Alarm>, room: usize) -> Arc<Self> {
+        Arc::new(Self(Arc::new(Exchange::new(alarm, room))))
+    }
+
+    /// Makes an exchange to which nothing can be sent, such as the exchange of a UDP socket.
+    pub(crate) fn ended() -> Arc<Self> {
+        let attended = Self::new(Arc::new(Alarm::new(Box::new(|| ()))), 0);
+        attended.end();
+        attended
+    }
+}
+
+impl Deref for Attended {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.0
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// The state behind the lock.
 #[derive(Debug, Default)]
 struct State {
@@ -133,20 +167,12 @@ pub(crate) struct Handed {
 }
 
 impl Exchange {
-    /// Makes the exchange of a listener. `room`: bytes that may wait for one connection.
-    pub(crate) fn new(alarm: Arc<Alarm>, room: usize) -> Self {
+    fn new(alarm: Arc<Alarm>, room: usize) -> Self {
         Self { alarm, waiting: AtomicBool::new(false), used: AtomicBool::new(false), room, state: Mutex::default() }
     }
 
-    /// Makes an exchange to which nothing can be sent, such as the exchange of a UDP socket.
-    pub(crate) fn ended() -> Self {
-        let exchange = Self::new(Arc::new(Alarm::new(Box::new(|| ()))), 0);
-        exchange.end();
-        exchange
-    }
-
     /// Ends the exchange: nothing can be sent any more.
-    pub(crate) fn end(&self) {
+    fn end(&self) {
         let dropped = std::mem::replace(&mut *self.lock(), State { ended: true, ..State::default() });
         // Values of plug-ins are dropped without the lock.
         drop(dropped);

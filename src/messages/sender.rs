@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Exchange, NotSent, Payload, Value};
+use super::exchange::{Attended, Exchange};
+use super::{NotSent, Payload, Value};
 use crate::token::ConnectionId;
 
 /// Sends messages to the connections of one listener, from any thread.
@@ -19,11 +20,14 @@ use crate::token::ConnectionId;
 #[derive(Clone)]
 pub struct Sender(Arc<Exchange>);
 
-impl Sender {
-    pub(crate) const fn new(exchange: Arc<Exchange>) -> Self {
-        Self(exchange)
+impl Attended {
+    /// Returns a sender for other threads.
+    pub(crate) fn sender(&self) -> Sender {
+        Sender(Arc::clone(&self.0))
     }
+}
 
+impl Sender {
     /// Sends `bytes` to the protocol of one connection, as [`Event::Message`](crate::protocol::Event::Message). A protocol makes
     /// its connection known with [`Context::id`](crate::protocol::Context::id).
     ///

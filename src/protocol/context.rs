@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::clock::Clock;
-use crate::messages::Exchange;
+use crate::messages::Attended;
 use crate::outbox::Outbox;
 use crate::peer::{Peer, canonical};
 use crate::stats::Tally;
@@ -51,13 +51,13 @@ pub(crate) struct Site {
     /// The address that the listener is bound to, with the real port.
     pub(crate) address: SocketAddr,
     /// The messages between its connections.
-    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) exchange: Arc<Attended>,
 }
 
 impl Site {
     /// Makes the site of a listener whose connections cannot be sent messages.
     pub(crate) fn new(name: impl Into<String>, address: SocketAddr) -> Self {
-        Self { name: name.into(), address, exchange: Arc::new(Exchange::ended()) }
+        Self { name: name.into(), address, exchange: Attended::ended() }
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a protocol sends to other connections of its listener: calls of its context.
 
-use std::sync::Arc;
-
 use super::Context;
 use crate::messages::{NotSent, Payload, Sender, Value, WhenFull};
 use crate::token::ConnectionId;
@@ -65,6 +63,6 @@ impl Context<'_> {
     /// Returns a sender for other threads, such as those of jobs.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.place.site.exchange))
+        self.place.site.exchange.sender()
     }
 }

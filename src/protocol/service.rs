@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::StreamProtocol;
 use crate::disk::Disk;
 use crate::limits::{TICK_MAX, TICK_MIN};
-use crate::messages::{Exchange, Sender};
+use crate::messages::{Attended, Sender};
 use crate::peer::Peer;
 
 /// What a listener serves. Made once for each listener, from the options in the configuration.
@@ -107,6 +107,8 @@ pub struct Acceptor {
     pub(crate) descriptors: usize,
     /// The regular call of the service.
     pub(crate) tick: Option<Tick>,
+    /// The messages between the connections; the server sets it.
+    pub(crate) exchange: Arc<Attended>,
 }
 
 /// The regular call of a service.
@@ -123,7 +125,12 @@ impl Acceptor {
     /// Creates an acceptor that calls `connect` for each connection that has just been accepted. `connect` returns the protocol,
     /// or a [`Result`] if it may refuse the connection. It runs on the loop's thread, so it must not block.
     pub fn new<A: IntoAdmission>(connect: impl Fn(&Peer) -> A + Send + 'static) -> Self {
-        Self { connect: Box::new(move |peer| connect(peer).into_admission()), descriptors: 0, tick: None }
+        Self {
+            connect: Box::new(move |peer| connect(peer).into_admission()),
+            descriptors: 0,
+            tick: None,
+            exchange: Attended::ended(),
+        }
     }
 
     /// Sets the number of file descriptors that one connection may need besides its socket. Default: 0.
@@ -222,25 +229,25 @@ pub struct Setup<'a> {
     /// The disk. Every call may block, so after `open` use it in jobs only.
     pub disk: Arc<dyn Disk>,
     /// The messages between the connections of the listener.
-    exchange: Arc<Exchange>,
+    exchange: Arc<Attended>,
 }
 
 impl<'a> Setup<'a> {
     /// Creates the setup of a listener named `name`, whose files are on `disk`. Its [sender](Self::sender) reaches no connection.
     #[must_use]
     pub fn new(name: &'a str, disk: Arc<dyn Disk>) -> Self {
-        Self::with_exchange(name, disk, Arc::new(Exchange::ended()))
+        Self::with_exchange(name, disk, Attended::ended())
     }
 
     /// Creates the setup of a listener whose connections can be sent messages.
-    pub(crate) const fn with_exchange(name: &'a str, disk: Arc<dyn Disk>, exchange: Arc<Exchange>) -> Self {
+    pub(crate) const fn with_exchange(name: &'a str, disk: Arc<dyn Disk>, exchange: Arc<Attended>) -> Self {
         Self { name, disk, exchange }
     }
 
     /// Returns a sender of messages to the connections of the listener, for the threads of the service.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        Sender::new(Arc::clone(&self.exchange))
+        self.exchange.sender()
     }
 }
 

@@ -17,7 +17,7 @@ const DESCRIPTORS: &str = "descriptors";
 impl<K: Kernel> Reactor<K> {
     /// Accepts within the budget of a visit.
     pub(super) fn drive_listener(&mut self, key: u32) {
-        if self.is_cut() {
+        if self.slots.get(key as usize).is_some_and(|slot| self.endpoints[slot.endpoint].cut) {
             return self.close_listener(key);
         }
         // Rule 5: refused peers do not count towards the connections that a visit accepts in any case.
@@ -30,10 +30,10 @@ impl<K: Kernel> Reactor<K> {
             if let Some(reason) = self.no_room(key) {
                 return self.pause(key, reason, None);
             }
-            let stopping = self.is_stopping();
             let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
                 return;
             };
+            let stopping = self.endpoints[*endpoint].stopping;
             if stopping && listener.accepted_while_stopping > self.endpoints[*endpoint].backlog {
                 return self.close_listener(key);
             }
@@ -124,7 +124,7 @@ impl<K: Kernel> Reactor<K> {
         let before = self.endpoints[index].opens.map_or(Before::Nothing, Before::Opening);
         let admitted = self.take_in(index, stream, peer, before);
         if admitted
-            && self.is_stopping()
+            && self.endpoints[index].stopping
             && let Owner::Listener(listener) = &mut self.slots[listener as usize].owner
         {
             listener.accepted_while_stopping += 1;

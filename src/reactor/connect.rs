@@ -106,7 +106,7 @@ impl<K: Kernel> Reactor<K> {
                         true => ConnectError::NoRoom,
                         false => ConnectError::of(failed.kind()),
                     };
-                    self.endpoints[index].stats.connect_errors.add(error.name());
+                    self.endpoints.home(index).stats.connect_errors.add(error.name());
                     xray::record(|| What::Closed(error.name()));
                     log::debug!("{}: cannot connect to {peer}: {failed}", self.endpoints[index].name());
                 }
@@ -121,13 +121,14 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Returns what prevents one more outgoing connection, if anything does. Rule 6: it counts like one that is accepted.
-    fn may_not_connect(&self, index: u16, until: Time) -> Option<ConnectError> {
+    fn may_not_connect(&mut self, index: u16, until: Time) -> Option<ConnectError> {
+        let connections = self.endpoints.home(index).connections;
         let endpoint = &self.endpoints[index];
-        if self.is_stopping() {
+        if endpoint.stopping {
             Some(ConnectError::Stopping)
         } else if until <= self.moment.now {
             Some(ConnectError::TimedOut)
-        } else if endpoint.connections >= endpoint.limits.max_connections
+        } else if connections >= endpoint.limits.max_connections
             || self.totals.descriptors + endpoint.descriptors() > self.totals.descriptors_max
         {
             Some(ConnectError::NoRoom)

@@ -44,16 +44,16 @@ impl<K: Kernel> Reactor<K> {
             Parcel::Post(message) => message.bytes().len(),
             Parcel::Cast(bytes, _) => bytes.len(),
         };
-        let endpoint = &mut self.endpoints[index];
         // Rule 4: a message for an earlier owner of the slot is dropped.
         let slot = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation);
-        let took = match slot.map(|slot| (&mut slot.owner, slot.queued)) {
-            Some((Owner::Connection(connection), is_queued)) => {
+        let took = match slot.map(|slot| (&mut slot.owner, slot.queued, slot.endpoint)) {
+            Some((Owner::Connection(connection), is_queued, endpoint)) => {
+                let limits = &self.endpoints[endpoint].limits;
                 let before = connection.pending_bytes();
                 let took = match parcel {
                     Parcel::Post(message) => connection.take_post(message),
                     Parcel::Cast(bytes, when_full) => {
-                        connection.take_cast(bytes, when_full, is_queued, &endpoint.limits, &mut self.lent.buffers)
+                        connection.take_cast(bytes, when_full, is_queued, limits, &mut self.lent.buffers)
                     }
                 };
                 self.totals.pending_bytes = self.totals.pending_bytes + connection.pending_bytes() - before;
@@ -61,11 +61,12 @@ impl<K: Kernel> Reactor<K> {
             }
             _ => Took::Gone,
         };
+        let stats = &mut self.endpoints.home(index).stats;
         match took {
-            Took::Taken => endpoint.stats.messages += 1,
-            Took::Missed => endpoint.stats.undelivered.add("no room"),
-            Took::Closed => endpoint.stats.undelivered.add("slow consumer"),
-            Took::Gone => endpoint.stats.undelivered.add("gone"),
+            Took::Taken => stats.messages += 1,
+            Took::Missed => stats.undelivered.add("no room"),
+            Took::Closed => stats.undelivered.add("slow consumer"),
+            Took::Gone => stats.undelivered.add("gone"),
             Took::Later => return Handed { taken: false, again: true, goes_on: false },
         }
         xray::about(token, || What::Message { bytes: bytes as u32, taken: took == Took::Taken });

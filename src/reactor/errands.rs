@@ -1,6 +1,7 @@
 //! Errands: owners of slots submit jobs, and get the results. The buffers of uploads are here too, because they come back with
 //! jobs.
 
+use super::reload::RELOADER;
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Rounded;
 use crate::budget::Class;
@@ -17,6 +18,9 @@ impl<K: Kernel> Reactor<K> {
         // Rule 4: the result for an earlier owner of the slot is ignored.
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
+            if token == RELOADER {
+                return self.note_reloaded(result);
+            }
             self.totals.stale_notices += 1;
             return xray::about(token, || What::Stale);
         };
@@ -89,7 +93,7 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn submit(&mut self, key: u32, mut job: Job) {
         let slot = &self.slots[key as usize];
         let token = slot.token(key);
-        job.listener = slot.endpoint;
+        job.listener = self.endpoints[slot.endpoint].lane;
         let submitted = self.kernel.submit(token, job);
         xray::record(|| What::JobOut { taken: submitted.is_ok() });
         if let Err(why) = submitted {
@@ -127,7 +131,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Logs a warning of jobs that have waited for long. Rule 13: the kernel limits the rate of this notice.
     pub(super) fn warn_of_waiting(&self, Waiting { listener, jobs, workers, since, .. }: Waiting) {
-        let Some(endpoint) = self.endpoints.get(listener as usize) else { return };
+        let Some(endpoint) = self.endpoints.homes().find(|endpoint| endpoint.lane == listener) else { return };
         let (name, since) = (endpoint.name(), Rounded(since));
         log::warn!("{name}: a job has waited {since} for a worker: {workers} busy, {jobs} waiting (see workers)");
     }

@@ -1,10 +1,14 @@
-//! State of the loop beside its slots: waiting lists, totals, and limits of log lines.
+//! State of the loop beside its slots: waiting lists, totals, limits of log lines, and the configuration in force.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use super::short::Short;
+use crate::config::Config;
 use crate::kernel::Token;
 use crate::log_limit::LogLimit;
+use crate::reload::Source;
+use crate::stats::Reloads;
 use crate::time::Time;
 
 /// Slots that wait until another slot frees a resource.
@@ -48,4 +52,26 @@ pub(super) struct Logs {
     pub(super) job: LogLimit,
     /// A turn took too long.
     pub(super) slow: LogLimit,
+}
+
+/// The configuration in force, and how a new one takes its place (`reactor/reload.rs`).
+pub(super) struct InForce {
+    /// The configuration. Its listeners are the endpoints in front.
+    pub(super) config: Arc<Config>,
+    /// Where a new one is read from; `None` if there is nothing to read.
+    pub(super) source: Option<Arc<Source>>,
+    /// Whether a job is preparing a reload.
+    pub(super) is_running: bool,
+    /// Whether one more reload was asked for meanwhile.
+    pub(super) again: bool,
+    /// The numbers of reloads so far.
+    pub(super) counts: Reloads,
+}
+
+impl InForce {
+    /// Makes the state of a server that starts with `config`.
+    pub(super) fn new(config: &Config) -> Self {
+        let counts = Reloads::default();
+        Self { config: Arc::new(config.clone()), source: None, is_running: false, again: false, counts }
+    }
 }

@@ -43,7 +43,7 @@ impl<K: Kernel> Reactor<K> {
     /// Takes a socket into a slot. `peer` is the peer that the kernel names. Returns whether the socket was admitted.
     pub(super) fn take_in(&mut self, index: u16, mut stream: K::Stream, peer: &Peer, before: Before) -> bool {
         let token = self.next_token();
-        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
+        xray::about(token, || What::Accepted { peer: peer.into(), endpoint: self.endpoints[index].served });
         let is_direct = matches!(before, Before::Nothing);
         if is_direct && !self.admits(index, peer) {
             self.refuse(token, index, peer, stream, "max_connections_per_ip");
@@ -63,7 +63,7 @@ impl<K: Kernel> Reactor<K> {
         let owner = match before {
             Before::Nothing => match self.connect(index, peer) {
                 Ok(protocol) => {
-                    self.endpoints[index].stats.accepted += 1;
+                    self.endpoints.home(index).stats.accepted += 1;
                     self.with_protocol(token.slot, index, Opened::at_once(stream, peer), protocol)
                 }
                 Err(why) => {
@@ -85,15 +85,15 @@ impl<K: Kernel> Reactor<K> {
 
     /// Inserts the owner of a socket, which counts against the limits from now on.
     pub(super) fn count_in(&mut self, token: Token, index: u16, owner: Owner<K>) {
-        let endpoint = &mut self.endpoints[index];
-        endpoint.connections += 1;
-        self.totals.descriptors += endpoint.descriptors();
+        self.endpoints.home(index).connections += 1;
+        self.endpoints.enter(index);
+        self.totals.descriptors += self.endpoints[index].descriptors();
         self.insert(token, index, owner);
     }
 
     /// Makes the owner of a socket that begins with an opening.
     pub(super) fn opens(&mut self, endpoint: u16, opening: Opening<K::Stream>) -> Owner<K> {
-        self.endpoints[endpoint].opening += 1;
+        self.endpoints.home(endpoint).opening += 1;
         Owner::Opening(Box::new(opening))
     }
 
@@ -115,7 +115,7 @@ impl<K: Kernel> Reactor<K> {
         let index = slot.endpoint;
         let before = std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last));
         let Owner::Opening(opening) = before else { return };
-        let endpoint = &mut self.endpoints[index];
+        let endpoint = self.endpoints.home(index);
         endpoint.opening -= 1;
         count(&mut endpoint.stats);
         let owner = self.with_protocol(key, index, opening.into_opened(), protocol);
@@ -133,8 +133,9 @@ impl<K: Kernel> Reactor<K> {
 
     /// Returns whether one more connection from that address is within the limit. If so, it is counted.
     fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
-        let endpoint = &mut self.endpoints[endpoint];
-        match endpoint.limits.max_connections_per_ip {
+        let most = self.endpoints[endpoint].limits.max_connections_per_ip;
+        let endpoint = self.endpoints.home(endpoint);
+        match most {
             Some(most) if !endpoint.peers.admit(peer, most) => {
                 let most = Count(most as u64, "connection");
                 log::debug!("{}: refused {peer}: already {most} from its address", endpoint.name());
@@ -144,12 +145,12 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Makes a protocol for `peer`, which has been counted.
+    /// Makes a protocol for `peer`, which has been counted. After a reload, the newest service makes it.
     ///
     /// # Errors
     /// The service refused the peer, or panicked: the peer is no longer counted.
     fn connect(&mut self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
-        let endpoint = &mut self.endpoints[endpoint];
+        let endpoint = self.endpoints.home(endpoint);
         let service = endpoint.service.as_ref();
         let why = match catch(|| service.map(|service| (service.connect)(peer))) {
             Ok(Some(Ok(protocol))) => return Ok(protocol),

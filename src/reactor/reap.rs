@@ -36,7 +36,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Closes the owner of a slot. Frees the slot, unless a job is running or a last job must run first.
-    fn reap_slot(&mut self, key: u32) {
+    pub(super) fn reap_slot(&mut self, key: u32) {
         self.deadlines.disarm(key);
         xray::about(self.token(key), || What::Reap);
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
@@ -48,12 +48,13 @@ impl<K: Kernel> Reactor<K> {
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out, other, within, .. } = connection.end();
                 self.kernel.close(transport);
-                let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
+                let index = self.slots[key as usize].endpoint;
+                self.endpoints[index].site.exchange.forget(ConnectionId::of(self.token(key)));
+                let home = self.endpoints.home(index);
                 if !self.totals.outgoing.remove(&key) {
-                    endpoint.peers.leave(&peer);
+                    home.peers.leave(&peer);
                 }
-                endpoint.site.exchange.forget(ConnectionId::of(self.slots[key as usize].token(key)));
-                endpoint.stats.closed.add(reason.name());
+                home.stats.closed.add(reason.name());
                 self.log_closed(key, &peer, reason, bug.as_deref());
                 self.log_access(key, &peer, reason, if job_out { Stage::Working } else { Stage::Within(within) });
                 let was_connecting = self.end_other_side(self.token(key), other);
@@ -70,7 +71,7 @@ impl<K: Kernel> Reactor<K> {
                 let peer = opening.peer();
                 let Ended { transport, reason, bug, asked, .. } = opening.end();
                 self.kernel.close(transport);
-                let endpoint = &mut self.endpoints[self.slots[key as usize].endpoint];
+                let endpoint = self.endpoints.home(self.slots[key as usize].endpoint);
                 endpoint.opening -= 1;
                 let failed = asked.map(|asked| (asked, Self::count_connect_error(&mut endpoint.stats, reason)));
                 if failed.is_none() {
@@ -86,11 +87,11 @@ impl<K: Kernel> Reactor<K> {
             Owner::Remains(_) => self.release(key),
             Owner::Listener(listener) => {
                 self.kernel.close_listener(listener.socket);
-                self.slots.remove(key as usize);
+                self.endpoints.leave(self.slots.remove(key as usize).endpoint);
             }
             Owner::Mailbox(mailbox) => {
                 self.kernel.close_socket(mailbox.socket);
-                self.slots.remove(key as usize);
+                self.endpoints.leave(self.slots.remove(key as usize).endpoint);
             }
         }
     }
@@ -98,9 +99,9 @@ impl<K: Kernel> Reactor<K> {
     /// Frees the slot of a connection, which then no longer counts against the limits.
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
-        let endpoint = &mut self.endpoints[slot.endpoint];
-        endpoint.connections -= 1;
-        self.totals.descriptors -= endpoint.descriptors();
+        self.totals.descriptors -= self.endpoints[slot.endpoint].descriptors();
+        self.endpoints.home(slot.endpoint).connections -= 1;
+        self.endpoints.leave(slot.endpoint);
         self.waiters.freed = true;
     }
 

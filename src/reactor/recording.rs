@@ -33,13 +33,13 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Connection(connection) => Some(Open {
                     who: self.token(key as u32),
                     peer: connection.peer(),
-                    endpoint: slot.endpoint,
+                    endpoint: self.endpoints[slot.endpoint].served,
                     full: connection.is_held_back(),
                 }),
                 Owner::Opening(opening) => Some(Open {
                     who: self.token(key as u32),
                     peer: opening.peer(),
-                    endpoint: slot.endpoint,
+                    endpoint: self.endpoints[slot.endpoint].served,
                     full: false,
                 }),
                 _ => None,

@@ -49,7 +49,7 @@ impl<K: Kernel> Reactor<K> {
             Some(Owner::Connection(connection)) => connection.relays_with().map(ConnectionId::token),
             _ => None,
         };
-        let mood = Mood { pressed: self.is_pressed(), stopping: self.is_stopping() };
+        let pressed = self.is_pressed();
         let pair = other.and_then(|far| Some((far, self.slots.get2_mut(key as usize, far.slot as usize)?)));
         let Some((far, (ours, others))) = pair.filter(|(far, (_, others))| others.generation == far.generation) else {
             return self.lose_other_half(near);
@@ -59,6 +59,7 @@ impl<K: Kernel> Reactor<K> {
             return self.lose_other_half(near);
         };
         let place = Place { id: ConnectionId::of(near), site: &endpoint.site, clock: &self.kernel };
+        let mood = Mood { pressed, stopping: endpoint.stopping };
         let served = (&mut endpoint.stats, &endpoint.limits);
         let mut visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         let before = [connection.pending_bytes(), other.pending_bytes()];

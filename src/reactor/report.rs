@@ -26,13 +26,14 @@ struct State {
 impl<K: Kernel> Reactor<K> {
     /// Logs the counters of every listener.
     pub fn report(&self) {
-        for endpoint in self.endpoints.iter() {
+        for endpoint in self.endpoints.homes() {
             log::info!("{endpoint}");
         }
     }
 
     /// Logs the counters of every listener and the table. From now on the bytes of each connection are counted.
     pub(super) fn report_all(&mut self) {
+        self.endpoints.gather();
         self.report();
         let since = self.ledger.begin(self.moment.now, self.generation);
         if log::log_enabled!(log::Level::Info) {

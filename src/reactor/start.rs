@@ -9,14 +9,14 @@ use slab::Slab;
 
 use super::Reactor;
 use super::access::AccessLog;
-use super::kept::{Logs, Totals, Waiters};
+use super::kept::{InForce, Logs, Totals, Waiters};
 use super::ledger::Ledger;
 use super::queues::Queues;
 use super::slots::Owner;
 use super::stop::Stop;
-use crate::bind::{self, BindError};
+use crate::bind::{self, BindError, Candidates, Opened};
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
@@ -43,7 +43,9 @@ impl Reactor {
         self.kernel.handle()
     }
 
-    /// Makes SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report).
+    /// Makes SIGTERM and SIGINT stop the server, the second one at once, and SIGUSR1 [report](Handle::report). SIGHUP
+    /// [reloads](Handle::reload), or stops the server gracefully if standard error is a terminal, because that has closed. SIGINT
+    /// and SIGHUP that the parent process had ignored stay ignored.
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -84,25 +86,15 @@ impl<K: Kernel> Reactor<K> {
                 stale_notices: 0,
                 outgoing: HashSet::new(),
             },
-            stop: Stop::No,
-            shutdown_timeout: config.shutdown_timeout,
+            stop: Stop::No(Time::NEVER),
+            in_force: InForce::new(config),
             logs: Logs::default(),
         };
         for listener in &config.listeners {
-            let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
-            let token = reactor.next_token();
-            xray::about(token, || What::Visit);
-            let bound = bind::bind(&mut reactor.kernel, listener, registry, &reactor.endpoints, token, &reactor.alarm)?;
-            let owner = match bound.socket {
-                bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
-                bind::Socket::Datagram(socket, protocol) => {
-                    Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
-                }
-            };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service, bound.exchange));
-            xray::serves(|| reactor.served(token));
-            reactor.insert(token, index, owner);
+            let opened = bind::open(listener, registry, reactor.kernel.disk(), &reactor.alarm)?;
+            reactor.open_door(listener, opened, &bind::candidates(listener)?)?;
         }
+        reactor.endpoints.set_current();
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
         if xray::is_on() || reactor.access.is_on() {
             // A user of the X-ray may want a report as well, and the X-ray costs more than counting.
@@ -111,10 +103,35 @@ impl<K: Kernel> Reactor<K> {
         Ok(reactor)
     }
 
+    /// Binds a listener whose service is open, and takes it into a slot. Returns the index of its endpoint, the last one.
+    pub(super) fn open_door(
+        &mut self,
+        listener: &ListenerConfig,
+        opened: Opened,
+        candidates: &Candidates,
+    ) -> Result<u16, BindError> {
+        let index = u16::try_from(self.endpoints.len()).map_err(|_| BindError::Listeners)?;
+        let token = self.next_token();
+        xray::about(token, || What::Visit);
+        let bound = bind::bind(&mut self.kernel, listener, opened, candidates, &self.endpoints, token)?;
+        let owner = match bound.socket {
+            bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
+            bind::Socket::Datagram(socket, protocol) => {
+                Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
+            }
+        };
+        self.endpoints.push(Endpoint::new(listener, bound.address, bound.service, bound.exchange));
+        let served = xray::serves(|| self.served(token));
+        let endpoint = &mut self.endpoints[index];
+        (endpoint.door, endpoint.served) = (token.slot, served);
+        self.insert(token, index, owner);
+        Ok(index)
+    }
+
     /// Returns the listeners in the order of the configuration.
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+        self.endpoints.current()
     }
 }
 

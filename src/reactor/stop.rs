@@ -1,5 +1,7 @@
 //! Stopping: gracefully within `shutdown_timeout`, or at once.
 
+use std::time::Duration;
+
 use super::{Owner, Reactor};
 use crate::kernel::{Command, Kernel};
 use crate::limits::CUT_GRACE;
@@ -7,11 +9,14 @@ use crate::protocol::{CloseReason, ConnectionId};
 use crate::time::Time;
 use crate::xray::{self, LOOP, What};
 
-/// The state of a stop.
+/// The state of a stop. Each state has the time of its next step, even if no event comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The server has not been asked to stop.
-    No,
+    /// The server has not been asked to stop. The next step: connections of a removed listener are reset.
+    No(Time),
+    /// The server has been asked to stop, and still serves, so that a load balancer notices. The graceful stop begins at the second
+    /// time; the first is the next step of this state or of [`Stop::No`].
+    Leaving(Time, Time),
     /// Requests may finish until this time.
     Graceful(Time),
     /// Connections have been reset. Jobs that discard their remains may finish until this time.
@@ -19,11 +24,11 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    /// Returns the time of the next step, even if no event comes.
-    pub(super) fn deadline(self) -> Option<Time> {
+    /// Returns the time of the next step; [`Time::NEVER`] for none.
+    #[inline]
+    pub(super) fn deadline(self) -> Time {
         match self {
-            Self::No => None,
-            Self::Graceful(until) | Self::Cut(until, _) => Some(until),
+            Self::No(next) | Self::Leaving(next, _) | Self::Graceful(next) | Self::Cut(next, _) => next,
         }
     }
 }
@@ -58,8 +63,10 @@ impl<K: Kernel> Reactor<K> {
                 self.save_xray();
             }
             Command::Close(id) => self.close_on_request(id),
-            Command::Stop => self.stop_gracefully(),
-            Command::Terminate if self.stop == Stop::No => self.stop_gracefully(),
+            Command::Reload => self.begin_reload(),
+            Command::Stop => self.leave(),
+            Command::Terminate if self.is_ready() => self.leave(),
+            Command::Terminate if matches!(self.stop, Stop::Leaving(..)) => self.stop_gracefully(),
             Command::Terminate | Command::Abort => self.cut(Stopped::AtOnce),
         }
     }
@@ -75,31 +82,59 @@ impl<K: Kernel> Reactor<K> {
         self.queue(token.slot);
     }
 
+    /// Begins to stop: at once, or after `shutdown_delay`. Until then the server serves and accepts, but [is not
+    /// ready](Self::is_ready).
+    fn leave(&mut self) {
+        let Stop::No(next) = self.stop else { return };
+        let delay = self.in_force.config.shutdown_delay;
+        if delay.is_zero() {
+            return self.stop_gracefully();
+        }
+        log::info!("leaving: serving for {delay:?} more (shutdown_delay)");
+        let until = self.moment.now.after(delay);
+        self.stop = Stop::Leaving(next.min(until), until);
+    }
+
     /// Visits every slot once more: listeners accept the connections in their accept queues and close, and connections finish
     /// the current request.
     fn stop_gracefully(&mut self) {
-        if self.stop == Stop::No {
-            xray::about(LOOP, || What::Stopping { cut: false });
-            log::info!("stopping: requests have {:?} to finish", self.shutdown_timeout);
-            // Discarding what reset connections leave belongs to `shutdown_timeout`, too.
-            let grace = CUT_GRACE.min(self.shutdown_timeout / 10);
-            self.stop = Stop::Graceful(self.moment.now.after(self.shutdown_timeout - grace));
-            self.queue_all();
+        xray::about(LOOP, || What::Stopping { cut: false });
+        log::info!("stopping: requests have {:?} to finish", self.in_force.config.shutdown_timeout);
+        self.stop = Stop::Graceful(self.moment.now.after(self.time_to_finish()));
+        self.endpoints.iter_mut().for_each(|endpoint| endpoint.stopping = true);
+        self.queue_all();
+    }
+
+    /// Returns the time that requests have. Discarding what reset connections leave belongs to `shutdown_timeout`, too.
+    pub(super) fn time_to_finish(&self) -> Duration {
+        let whole = self.in_force.config.shutdown_timeout;
+        whole - CUT_GRACE.min(whole / 10)
+    }
+
+    /// Takes the next step of a stop when its time has come.
+    #[inline]
+    pub(super) fn expire_stop(&mut self) {
+        let until = self.stop.deadline();
+        if until <= self.moment.now {
+            self.take_next_step();
         }
     }
 
-    /// Resets the remaining connections once `shutdown_timeout` has expired.
-    #[inline]
-    pub(super) fn expire_stop(&mut self) {
-        if let Stop::Graceful(until) = self.stop
-            && until <= self.moment.now
-        {
-            let connections =
-                self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_) | Owner::Opening(_)));
-            let what =
-                if connections { "resetting the remaining connections" } else { "closing the remaining sockets" };
-            log::warn!("shutdown_timeout expired: {what}");
-            self.cut(Stopped::Gracefully);
+    /// Begins the graceful stop after `shutdown_delay`, or resets the remaining connections once `shutdown_timeout` has expired.
+    #[cold]
+    fn take_next_step(&mut self) {
+        match self.stop {
+            Stop::Leaving(_, until) if until <= self.moment.now => self.stop_gracefully(),
+            Stop::Graceful(_) => {
+                let connections =
+                    self.slots.iter().any(|(_, slot)| matches!(slot.owner, Owner::Connection(_) | Owner::Opening(_)));
+                let what =
+                    if connections { "resetting the remaining connections" } else { "closing the remaining sockets" };
+                log::warn!("shutdown_timeout expired: {what}");
+                self.cut(Stopped::Gracefully);
+            }
+            Stop::No(_) | Stop::Leaving(..) => self.cut_removed(),
+            Stop::Cut(..) => {}
         }
     }
 
@@ -109,8 +144,20 @@ impl<K: Kernel> Reactor<K> {
             return;
         }
         self.stop = Stop::Cut(self.moment.now.after(CUT_GRACE), stopped);
+        self.endpoints.iter_mut().for_each(|endpoint| (endpoint.stopping, endpoint.cut) = (true, true));
         xray::about(LOOP, || What::Stopping { cut: true });
+        self.cut_slots();
+    }
+
+    /// Closes the sockets of all endpoints that are cut at their next visit, which is soon, and resets their connections.
+    pub(super) fn cut_slots(&mut self) {
+        let mut cut = Vec::new();
         for (key, slot) in &mut self.slots {
+            let endpoint = &self.endpoints[slot.endpoint];
+            if !endpoint.cut {
+                continue;
+            }
+            cut.push(key as u32);
             let token = slot.token(key as u32);
             if let Owner::Mailbox(mailbox) = &mut slot.owner {
                 mailbox.cut();
@@ -121,18 +168,19 @@ impl<K: Kernel> Reactor<K> {
             }
             if let Owner::Connection(connection) = &mut slot.owner {
                 xray::about(token, || What::Visit);
-                let limits = &self.endpoints[slot.endpoint].limits;
-                let why = connection.why(limits, self.moment.now, slot.wants_buffer);
+                let why = connection.why(&endpoint.limits, self.moment.now, slot.wants_buffer);
                 log::debug!("{}: reset by the shutdown: {why:#}", connection.peer());
                 connection.cut(CloseReason::Shutdown, &mut self.lent.buffers);
             }
         }
-        self.queue_all();
+        cut.into_iter().for_each(|key| self.queue(key));
     }
 
-    /// Whether a stop has begun.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stop != Stop::No
+    /// Whether new clients are welcome, as a load balancer wants to know: nothing has asked the server to stop. A server that is not
+    /// ready may still serve, for `shutdown_delay`.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.stop, Stop::No(_))
     }
 
     /// Whether all connections have been reset.

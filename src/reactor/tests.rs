@@ -1,5 +1,8 @@
 //! The loop over real sockets: openings, which no configuration can set up yet.
 
+mod fake;
+mod reload;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

@@ -1,11 +1,8 @@
 //! Ticks: the regular call of a service, in the visits of its listener.
 
-use std::sync::Arc;
-
 use super::{Owner, Reactor, Slot};
 use crate::kernel::Kernel;
 use crate::limits::CALL_UNITS;
-use crate::messages::Sender;
 use crate::panics::catch;
 use crate::protocol::Tick;
 use crate::time::Time;
@@ -28,7 +25,7 @@ impl<K: Kernel> Reactor<K> {
         };
         self.deadlines.arm(key, Time::since(self.moment.origin, next));
         if due.replace(next).is_some_and(|at| at <= now) {
-            let sender = Sender::new(Arc::clone(&endpoint.site.exchange));
+            let sender = endpoint.site.exchange.sender();
             if let Err(panicked) = catch(|| call(now, &sender)) {
                 let what = format!("panicked in its tick{}", panicked.detail());
                 endpoint.log_bug(self.moment.now, token, None, &what);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::conversation::{Conversation, Transcript, Xray};
 use super::script::{Action, Script};
-use crate::messages::{Alarm, Exchange, Handed, Payload};
+use crate::messages::{Alarm, Attended, Handed, Payload};
 use crate::protocol::{ConnectionId, StreamProtocol};
 use crate::token::Token;
 use crate::xray::SimulatedClock;
@@ -69,14 +69,14 @@ pub fn converse_all<P: StreamProtocol + 'static>(
 /// Conversations on one clock.
 pub(super) struct Company<'s> {
     all: Vec<Conversation<'s>>,
-    exchange: Arc<Exchange>,
+    exchange: Arc<Attended>,
     elapsed: Duration,
 }
 
 impl<'s> Company<'s> {
     pub(super) fn new(protocols: Vec<Box<dyn StreamProtocol>>, scripts: &'s [Script]) -> Self {
         let room = scripts.iter().map(|script| script.limits.max_pending_output).min().unwrap_or(0);
-        let exchange = Arc::new(Exchange::new(Arc::new(Alarm::new(Box::new(|| ()))), room));
+        let exchange = Attended::new(Arc::new(Alarm::new(Box::new(|| ()))), room);
         let origin = Instant::now();
         let one = scripts.len() == 1;
         let all = protocols

@@ -13,7 +13,7 @@ use crate::clock::Still;
 use crate::connection::opening::Visited;
 use crate::connection::{Claim, Ended, Took};
 use crate::job::Outcome;
-use crate::messages::{Exchange, Handed, Parcel};
+use crate::messages::{Attended, Handed, Parcel};
 use crate::panics::catch;
 use crate::protocol::{CloseReason, ConnectionId, Job, Place, Site, StreamProtocol};
 use crate::stats::Stats;
@@ -101,7 +101,7 @@ impl<'s> Conversation<'s> {
         protocol: Box<dyn StreamProtocol>,
         script: &'s Script,
         id: ConnectionId,
-        exchange: &Arc<Exchange>,
+        exchange: &Arc<Attended>,
         origin: Instant,
     ) -> Self {
         let wire = Wire::new(script.edges, script.window.unwrap_or(usize::MAX), script.fault);

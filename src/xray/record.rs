@@ -258,6 +258,8 @@ impl Call {
 pub enum SocketOption {
     /// `SO_REUSEADDR` (`socket(7)`).
     ReuseAddress,
+    /// `SO_REUSEPORT` (`socket(7)`), or the system's equivalent.
+    ReusePort,
     /// `IPV6_V6ONLY` (`ipv6(7)`).
     OnlyV6,
     /// `TCP_NODELAY` (`tcp(7)`).

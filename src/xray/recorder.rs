@@ -167,15 +167,19 @@ pub(crate) fn set_simulated_time(at: Duration) {
     with(|recorder| recorder.at = nanoseconds(at));
 }
 
-/// Adds a listener or a UDP socket to the recording.
-pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) {
-    with(|recorder| {
-        let Some(served) = served() else { return };
+/// Adds a listener or a UDP socket to the recording. Returns its number there; without a recording, or if there are too many, one
+/// that no listener has.
+pub(crate) fn serves(served: impl FnOnce() -> Option<Served>) -> u16 {
+    let added = with(|recorder| {
+        let number = u16::try_from(recorder.endpoints.len()).ok().filter(|number| *number < u16::MAX)?;
+        let served = served()?;
         if let Some(live) = &mut recorder.live {
             live.serves(served.clone());
         }
         recorder.endpoints.push(served);
+        Some(number)
     });
+    added.flatten().unwrap_or(u16::MAX)
 }
 
 /// Returns the recording of this thread, with `connections` as the open ones; `None` if nothing is being recorded.

@@ -83,6 +83,7 @@ impl fmt::Display for SocketOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ReuseAddress => "SO_REUSEADDR",
+            Self::ReusePort => "SO_REUSEPORT",
             Self::OnlyV6 => "IPV6_V6ONLY",
             Self::NoDelay => "TCP_NODELAY",
             Self::NotSentLowat => "TCP_NOTSENT_LOWAT",
@@ -234,6 +235,7 @@ impl fmt::Display for What {
             Self::Paused(why) => write!(f, "accepting is paused: {why}"),
             Self::Command(Command::Report) => f.write_str("asked for a report"),
             Self::Command(Command::Close(id)) => write!(f, "asked to close {id}"),
+            Self::Command(Command::Reload) => f.write_str("asked to read the configuration again"),
             Self::Command(Command::Stop) => f.write_str("asked to stop gracefully"),
             Self::Command(Command::Terminate) => f.write_str("asked to stop by a signal"),
             Self::Command(Command::Abort) => f.write_str("asked to stop at once"),

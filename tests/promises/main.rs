@@ -21,6 +21,7 @@ mod fairness;
 // It reads `/proc` and injects faults with `strace`, also into the calls of epoll.
 #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod faults;
+mod hang_up;
 mod hostile_peers;
 mod last_reply;
 mod load;
@@ -34,6 +35,10 @@ mod old_clients;
 mod quiet;
 mod readme;
 mod relay;
+mod reload;
+// macOS has the option, but does not spread connections.
+#[cfg(not(target_vendor = "apple"))]
+mod reuse_port;
 mod shutdown;
 // It reads `/proc`.
 #[cfg(target_os = "linux")]

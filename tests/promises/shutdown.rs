@@ -309,3 +309,70 @@ fn a_last_job_that_is_done_while_a_stop_begins_is_not_awaited_any_more() {
         assert!(began.elapsed() < PATIENCE, "it waits for a finished job");
     }
 }
+
+/// The command with this `shutdown_delay`, after its first signal, and a client that was connected before.
+fn leaving(delay: &str) -> (Process, Client) {
+    let config = json!({ "listeners": [listener("uppercase", "tcp")], "shutdown_delay": delay });
+    let process = Process::start(&config);
+    let mut client = Client::connect(process.address("uppercase-tcp"));
+    client.ask("before\n", "BEFORE\n");
+    process.signal(Signal::SIGTERM);
+    eventually("it says so", || process.log().contains("leaving: serving for"));
+    (process, client)
+}
+
+#[test]
+fn a_server_that_leaves_serves_old_and_new_clients_until_a_second_signal() {
+    let (process, mut client) = leaving("1h");
+    let mut arrival = Client::connect(process.address("uppercase-tcp"));
+    arrival.ask("new\n", "NEW\n");
+    client.ask("old\n", "OLD\n");
+    process.signal(Signal::SIGTERM);
+    assert_eq!((client.rest(), arrival.rest()), (vec![], vec![]));
+    let (status, log) = process.wait();
+    assert_eq!(status.code(), Some(0), "the second signal only skipped the delay: {log}");
+}
+
+#[test]
+fn after_shutdown_delay_the_graceful_stop_begins_by_itself() {
+    let (process, mut client) = leaving("200ms");
+    assert_eq!(client.rest(), b"");
+    let (status, log) = process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("stopping: requests have"), "{log}");
+}
+
+#[test]
+fn a_server_that_was_asked_to_stop_is_not_ready_although_it_serves() {
+    let registry = Registry::built_in();
+    let config = json!({ "listeners": [listener("uppercase", "tcp")], "shutdown_delay": "1h" });
+    let config = Config::parse("test.json", &config.to_string(), &registry).unwrap();
+    let mut reactor = Reactor::bind(&config, &registry).unwrap();
+    reactor.turn(Some(Duration::ZERO)).unwrap();
+    assert!(reactor.is_ready());
+    reactor.handle().stop();
+    while reactor.is_ready() {
+        assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
+    }
+    let mut client = Client::connect(reactor.endpoints()[0].address());
+    client.send("hello\n");
+    while !client.has_answer() {
+        assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
+    }
+    client.expect("HELLO\n");
+}
+
+#[test]
+fn a_third_signal_ends_a_leaving_server_in_the_middle_of_a_request() {
+    let config = json!({ "listeners": [listener("sum", "tcp")], "shutdown_delay": "1h", "shutdown_timeout": "1h" });
+    let process = Process::start(&config);
+    let mut client = Client::connect(process.address("sum-tcp"));
+    client.ask(r#"{"A":7,"B":4}{"A":1,"#, "{\"Sum\":11}\n");
+    for said in ["leaving: serving for", "stopping: requests have"] {
+        process.signal(Signal::SIGTERM);
+        eventually("it says so", || process.log().contains(said));
+    }
+    process.signal(Signal::SIGTERM);
+    client.try_rest().unwrap_err();
+    assert_eq!(process.wait().0.code(), Some(1));
+}

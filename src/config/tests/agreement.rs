@@ -18,6 +18,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     assert_eq!(config.workers, bare.workers);
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
     assert_eq!(config.log, bare.log);
+    assert_eq!(config.shutdown_delay, bare.shutdown_delay);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
     }
@@ -83,7 +84,7 @@ fn defaults() -> BTreeMap<String, Value> {
     collect("", &file);
     collect("limits.", &file["limits"]);
     collect("log.", &file["log"]);
-    collect("", &json!({ "backlog": BACKLOG }));
+    collect("", &json!({ "backlog": BACKLOG, "reuse_port": false }));
     for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
     }
@@ -169,6 +170,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
         MESSAGES_MAX MESSAGES_BYTES_MAX MESSAGES_PER_SENDER_MAX MESSAGE_UNITS GROUPS_MAX GROUPS_PER_CONNECTION_MAX GROUP_NAME_BYTES_MAX TICK_MIN TICK_MAX
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
+        RELOAD_LINES_MAX DIFFERENCE_CHARS_MAX RETIRED_ENDPOINTS_MAX
         REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };
     let in_code = include_str!("../../limits.rs")

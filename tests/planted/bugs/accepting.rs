@@ -70,7 +70,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "Closed connections still count against `max_connections_per_ip`",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
-        right: "self.endpoints[self.slots[key as usize].endpoint].peers.leave(&peer);",
+        right: "self.endpoints.home(self.slots[key as usize].endpoint).peers.leave(&peer);",
         wrong: "",
         caught_by: Seeds,
     },

@@ -40,7 +40,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "A connection that its peer has reset keeps its place for ever",
         file: "src/reactor/reap.rs",
         function: "reap_slot",
-        right: "self.endpoints[self.slots[key as usize].endpoint].stats.closed.add(reason.name());",
+        right: "self.endpoints.home(self.slots[key as usize].endpoint).stats.closed.add(reason.name());",
         wrong: "if matches!(reason, CloseReason::Transport(_)) { return; }",
         caught_by: Seeds,
     },

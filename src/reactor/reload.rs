@@ -1,0 +1,315 @@
+//! Reloading: a new configuration takes effect as a whole, or not at all.
+//!
+//! ```text
+//! reload            a signal, or a call of a `Handle`: submits a job
+//!  └ prepare        src/reload.rs, on a worker: reads, compares, looks up names, opens services
+//! note_reloaded     the result of the job
+//!  └ apply
+//!     ├ bind_all    binds what is new and changes living sockets; after one failure all of that is undone
+//!     └ swap        arranges the endpoints again and points each slot to its endpoint; this cannot fail
+//! cut_removed       the connections of a removed listener have taken too long: resets them
+//! ```
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::stop::Stop;
+use super::{Owner, Reactor, Slot};
+use crate::amounts::Count;
+use crate::bind::{self, Opened};
+use crate::config::{Config, ListenerConfig};
+use crate::endpoint::Successor;
+use crate::job::{Job, Outcome};
+use crate::kernel::{Kernel, Panicked, Token};
+use crate::limits::{RELOAD_LINES_MAX, RETIRED_ENDPOINTS_MAX};
+use crate::registry::Registry;
+use crate::reload::{Before, Prepared, Source, prepare};
+use crate::stats::Reloads;
+use crate::time::Time;
+
+/// The token of the job of a reload, which no slot has.
+pub(super) const RELOADER: Token = Token { slot: u32::MAX, generation: 0 };
+
+/// The number by which the kernel knows its workers: no listener has it, unless there are 65,536 of them.
+const LANE: u16 = u16::MAX;
+
+/// The result of the job.
+type Result<T> = std::result::Result<T, Vec<String>>;
+
+/// What a listener of the new configuration comes from: its endpoint, and what is new about it.
+struct Next<'c> {
+    /// The index of its endpoint.
+    index: u16,
+    /// Its configuration, if that differs.
+    change: Option<&'c ListenerConfig>,
+    /// Its new service, if it has one.
+    service: Option<Opened>,
+}
+
+impl<K: Kernel> Reactor<K> {
+    /// Makes [`Handle::reload`](crate::Handle::reload) and SIGHUP call `read` for a new configuration, on a worker thread. Its
+    /// protocols are those of `registry`.
+    ///
+    /// A reload takes effect as a whole, or not at all; each difference and each problem is logged. Connections keep the limits and
+    /// the protocol with which they were accepted. `docs/configuration.md` says what can be reloaded.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use std::sync::Arc;
+    ///
+    /// use reactor::{Config, Reactor, Registry};
+    ///
+    /// let registry = Arc::new(Registry::built_in());
+    /// let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "time" }] }"#;
+    /// let mut reactor = Reactor::bind(&Config::parse("inline.json", text, &registry)?, &registry)?;
+    /// let protocols = Arc::clone(&registry);
+    /// reactor.reload_with(registry, move || Config::read(Path::new("is-not-there.json"), &protocols));
+    /// reactor.handle().reload();
+    /// while reactor.reloads().failed == 0 {
+    ///     reactor.turn(None)?;
+    /// }
+    /// assert_eq!(reactor.endpoints()[0].name(), "time-tcp");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reload_with<E: fmt::Display>(
+        &mut self,
+        registry: Arc<Registry>,
+        read: impl Fn() -> std::result::Result<Config, E> + Send + Sync + 'static,
+    ) {
+        self.in_force.source = Some(Arc::new(Source::new(registry, read)));
+    }
+
+    /// The numbers of reloads so far.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        self.in_force.counts
+    }
+
+    /// Begins a reload. While one runs, one more follows it; during a stop there is none.
+    pub(super) fn begin_reload(&mut self) {
+        if !self.is_ready() {
+            return log::info!("reload: ignored, because the server is stopping");
+        }
+        let Some(source) = self.in_force.source.clone() else {
+            return log::warn!(
+                "reload: there is nothing to reload: the server was started without a configuration file"
+            );
+        };
+        if std::mem::replace(&mut self.in_force.is_running, true) {
+            self.in_force.again = true;
+            return;
+        }
+        let config = Arc::clone(&self.in_force.config);
+        let bound: Vec<_> = self.endpoints.current().iter().map(|endpoint| endpoint.address()).collect();
+        let (disk, alarm) = (self.kernel.disk(), Arc::clone(&self.alarm));
+        let mut job = Job::new(move || prepare(&source, &config, &bound, &disk, &alarm));
+        job.listener = LANE;
+        if let Err(why) = self.kernel.submit(RELOADER, job) {
+            self.end_reload(Err(vec![format!("no worker prepares it: {why}")]));
+        }
+    }
+
+    /// Continues a reload with the result of its job.
+    #[cold]
+    pub(super) fn note_reloaded(&mut self, result: std::result::Result<Outcome, Panicked>) {
+        if !self.is_ready() {
+            return log::info!("reload: given up, because the server is stopping");
+        }
+        let bug = |panicked: Panicked| vec![format!("a bug: {panicked}{}", panicked.detail())];
+        let prepared = result.map_err(bug).and_then(|outcome| {
+            outcome.downcast::<Result<Prepared>>().unwrap_or_else(|_| Err(vec!["a bug: another result".to_owned()]))
+        });
+        let applied = prepared.and_then(|prepared| self.apply(prepared));
+        self.end_reload(applied);
+    }
+
+    /// Logs how a reload has ended, and begins the next one if it was asked for.
+    fn end_reload(&mut self, applied: Result<Vec<String>>) {
+        match applied {
+            Ok(differences) => {
+                self.in_force.counts.done += 1;
+                log_lines(log::Level::Info, &differences);
+                log::info!("reload: done; {}", Count(differences.len() as u64, "difference"));
+            }
+            Err(problems) => {
+                self.in_force.counts.failed += 1;
+                log_lines(log::Level::Error, &problems);
+                log::error!("reload: failed; everything stays as it was");
+            }
+        }
+        self.in_force.is_running = false;
+        if std::mem::take(&mut self.in_force.again) {
+            self.begin_reload();
+        }
+    }
+
+    /// Puts a prepared configuration into force. Returns the differences.
+    ///
+    /// # Errors
+    /// All problems. Nothing has changed then.
+    fn apply(&mut self, prepared: Prepared) -> Result<Vec<String>> {
+        let Prepared { config, listeners, differences } = prepared;
+        if differences.is_empty() {
+            return Ok(differences);
+        }
+        let first_new = self.endpoints.len();
+        let (successors, mut problems) = self.bind_all(&config, listeners);
+        let removed = self.endpoints.current().len() + self.endpoints.len() - first_new - successors.len();
+        let others = successors.iter().filter(|successor| successor.change.is_some()).count();
+        if self.endpoints.retired() + removed + others > RETIRED_ENDPOINTS_MAX {
+            problems.push(format!(
+                "after earlier reloads, connections still use {} earlier versions of listeners, of at most {RETIRED_ENDPOINTS_MAX} with those of this reload: try again when they have ended",
+                self.endpoints.retired()
+            ));
+        }
+        if self.endpoints.len() + others > usize::from(u16::MAX) {
+            problems.push(bind::BindError::Listeners.to_string());
+        }
+        if problems.is_empty() {
+            self.swap(successors, removed, self.endpoints.len() - first_new);
+            self.settle_for(config);
+            Ok(differences)
+        } else {
+            self.unbind(&successors, first_new);
+            Err(problems)
+        }
+    }
+
+    /// Binds the listeners that are new, behind all endpoints, and changes the living sockets of the others. Returns what happens to
+    /// each listener, and all problems.
+    fn bind_all<'c>(&mut self, config: &'c Config, listeners: Vec<Before>) -> (Vec<Next<'c>>, Vec<String>) {
+        let (mut successors, mut problems) = (Vec::new(), Vec::new());
+        for (listener, before) in config.listeners.iter().zip(listeners) {
+            match before {
+                Before::Same(index) => successors.push(Next { index, change: None, service: None }),
+                Before::Other(index, service) => {
+                    if let Err(error) = self.change_socket(index, listener) {
+                        problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
+                    }
+                    successors.push(Next { index, change: Some(listener), service });
+                }
+                Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
+                    Ok(index) => successors.push(Next { index, change: None, service: None }),
+                    Err(error) => problems.push(error.to_string()),
+                },
+            }
+        }
+        (successors, problems)
+    }
+
+    /// Sets the options of `config` on the socket of a listener.
+    fn change_socket(&mut self, index: u16, config: &ListenerConfig) -> io::Result<()> {
+        let door = self.endpoints[index].door;
+        match self.slots.get(door as usize).map(|slot| &slot.owner) {
+            Some(Owner::Listener(listener)) => {
+                self.kernel.change_listener(&listener.socket, &bind::listen_options(config, false))
+            }
+            Some(Owner::Mailbox(mailbox)) => {
+                self.kernel.change_socket(&mailbox.socket, &bind::bind_options(config, false))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Undoes [`Reactor::bind_all`].
+    fn unbind(&mut self, successors: &[Next<'_>], first_new: usize) {
+        let in_force = Arc::clone(&self.in_force.config);
+        for successor in successors.iter().filter(|successor| successor.change.is_some()) {
+            let old = &in_force.listeners[usize::from(successor.index)];
+            if let Err(error) = self.change_socket(successor.index, old) {
+                log::warn!("reload: {}: the old options of its socket cannot be set again: {error}", old.name);
+            }
+        }
+        let doors: Vec<_> = self.endpoints.iter().skip(first_new).map(|endpoint| endpoint.door).collect();
+        for door in doors {
+            // Nothing has visited these slots, and no event has come for them, so that they may be freed in the middle of a turn.
+            self.queues.doors.retain(|key| *key != door);
+            self.reap_slot(door);
+        }
+        self.endpoints.truncate(first_new);
+    }
+
+    /// Puts the new listeners into force. Removed ones begin to stop.
+    fn swap(&mut self, successors: Vec<Next<'_>>, removed: usize, added: usize) {
+        let mut connections = vec![0; self.endpoints.len()];
+        for (_, slot) in self.slots.iter().filter(|(_, slot)| !slot.is_door()) {
+            connections[usize::from(slot.endpoint)] += 1;
+        }
+        let until = self.moment.now.after(self.time_to_finish());
+        let successors = successors.into_iter().map(|next| self.successor(next)).collect();
+        let moves = self.endpoints.rearrange(successors, &connections, until);
+        let mut visits = Vec::new();
+        for (key, slot) in &mut self.slots {
+            let moves = if slot.is_door() { &moves.doors } else { &moves.connections };
+            slot.endpoint = moves[usize::from(slot.endpoint)];
+            // A listener whose limit was raised may accept again.
+            if slot.is_door() || self.endpoints[slot.endpoint].stopping {
+                visits.push(key as u32);
+            }
+        }
+        visits.into_iter().for_each(|key| self.queue(key));
+        if self.totals.descriptors_max != usize::MAX {
+            self.totals.descriptors_max = (self.totals.descriptors_max + removed).saturating_sub(added);
+        }
+        if removed > 0 {
+            self.stop = Stop::No(self.stop.deadline().min(until));
+        }
+    }
+
+    /// Returns what happens to an endpoint. The protocol of a UDP socket changes here, because it is in the socket's driver.
+    fn successor<'c>(&mut self, Next { index, change, service }: Next<'c>) -> Successor<'c> {
+        let (stream, datagram) = match service {
+            Some(Opened::Stream(service)) => (Some(service), None),
+            Some(Opened::Datagram(protocol)) => (None, Some(protocol)),
+            None => (None, None),
+        };
+        let door = self.endpoints[index].door;
+        if let (Some(config), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
+            (change, self.slots.get_mut(door as usize))
+        {
+            mailbox.renew(&config.name, datagram);
+        }
+        Successor { index, change, service: stream }
+    }
+
+    /// Takes over the members that concern the whole server.
+    fn settle_for(&mut self, config: Config) {
+        self.totals.pending_bytes_max = config.max_pending_output_total;
+        self.lent.budget.set_slow_turn(config.slow_turn);
+        self.kernel.limit_workers(config.workers);
+        self.in_force.config = Arc::new(config);
+    }
+
+    /// Resets the connections of removed listeners that have not finished in time.
+    #[cold]
+    pub(super) fn cut_removed(&mut self) {
+        let now = self.moment.now;
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.until <= now) {
+            (endpoint.cut, endpoint.until) = (true, Time::NEVER);
+        }
+        self.cut_slots();
+        let next = self.endpoints.iter().map(|endpoint| endpoint.until).min().unwrap_or(Time::NEVER);
+        self.stop = match self.stop {
+            Stop::Leaving(_, until) => Stop::Leaving(next.min(until), until),
+            _ => Stop::No(next),
+        };
+    }
+}
+
+impl<K: Kernel> Slot<K> {
+    /// Whether its owner is a listener or a UDP socket.
+    fn is_door(&self) -> bool {
+        matches!(self.owner, Owner::Listener(_) | Owner::Mailbox(_))
+    }
+}
+
+/// Logs lines, at most [`RELOAD_LINES_MAX`].
+fn log_lines(level: log::Level, lines: &[String]) {
+    for line in lines.iter().take(RELOAD_LINES_MAX) {
+        log::log!(level, "reload: {line}");
+    }
+    if let Some(more) = lines.len().checked_sub(RELOAD_LINES_MAX).filter(|more| *more > 0) {
+        log::log!(level, "reload: and {more} more");
+    }
+}
