@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::address::Transport;
+use crate::address::{Family, Transport};
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::errno;
-use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
+use crate::kernel::{BindOptions, Kernel, ListenOptions, Passed, PassedSocket, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
 use crate::registry::Registry;
@@ -27,6 +27,17 @@ pub enum BindError {
         /// The reason.
         source: io::Error,
     },
+    /// A passed socket is missing, or is not one for this listener.
+    Passed {
+        /// The name of the listener.
+        listener: String,
+        /// The configured address, as in `fd:web`.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Sockets were passed that no listener has; a description of each. Their clients would wait for ever.
+    PassedAndLeft(Vec<String>),
     /// A directory cannot be used.
     Directory {
         /// The name of the listener.
@@ -54,7 +65,10 @@ pub enum BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address { listener, address, source } => {
+            Self::PassedAndLeft(sockets) => {
+                write!(f, "no listener has what was passed: {}", sockets.join(", "))
+            }
+            Self::Address { listener, address, source } | Self::Passed { listener, address, source } => {
                 write!(f, "{listener}: cannot listen on {address}: {source}")
             }
             Self::Directory { listener, path, source } => {
@@ -79,6 +93,8 @@ pub(crate) struct Bound<K: Kernel> {
     pub(crate) socket: Socket<K>,
     /// Its local address.
     pub(crate) address: SocketAddr,
+    /// The only address family, if there is one.
+    pub(crate) family: Option<Family>,
     /// Makes the protocols of TCP connections; `None` for UDP.
     pub(crate) service: Option<Acceptor>,
 }
@@ -99,30 +115,87 @@ pub(crate) fn bind<K: Kernel>(
     endpoints: &[Endpoint],
     token: Token,
 ) -> Result<Bound<K>, BindError> {
+    if let Some(name) = &config.listen.passed {
+        return passed(kernel, config, registry, name, token);
+    }
     let setup = Setup::new(&config.name, kernel.disk());
-    let unopened = |error| unopened(config, error);
-    let protocol = registry.find(&config.protocol);
-    let unknown =
-        || unopened(SetupError::Other(format!("protocol {} is not available over this transport", config.protocol)));
+    let family = config.listen.family;
     match config.listen.transport {
         Transport::Tcp => {
-            let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
+            let service = stream(config, registry, &setup)?;
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
                 kernel.listen(address, &options, token)
             })?;
-            Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service) })
+            Ok(Bound { socket: Socket::Listener(socket), address, family, service: Some(service) })
         }
         Transport::Udp => {
-            let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
+            let service = datagram(config, registry, &setup)?;
             let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
                 kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)
             })?;
-            Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None })
+            Ok(Bound { socket: Socket::Datagram(socket, service), address, family, service: None })
         }
     }
+}
+
+/// Takes the passed socket of a listener, then opens the service for its transport.
+fn passed<K: Kernel>(
+    kernel: &mut K,
+    config: &ListenerConfig,
+    registry: &Registry,
+    name: &str,
+    token: Token,
+) -> Result<Bound<K>, BindError> {
+    let wrong =
+        |source| BindError::Passed { listener: config.name.clone(), address: config.listen.to_string(), source };
+    let setup = Setup::new(&config.name, kernel.disk());
+    let Passed { socket, address, family } = kernel.passed(name, config.limits.tcp_keepalive, token).map_err(wrong)?;
+    let speaks = |transport| match registry.find(&config.protocol) {
+        Some(protocol) => protocol.speaks(transport).map_err(|message| wrong(io::Error::other(message))),
+        None => Ok(()),
+    };
+    match socket {
+        PassedSocket::Listener(socket) => {
+            speaks(Transport::Tcp)?;
+            let service = stream(config, registry, &setup)?;
+            Ok(Bound { socket: Socket::Listener(socket), address, family, service: Some(service) })
+        }
+        PassedSocket::Datagram(socket) => {
+            speaks(Transport::Udp)?;
+            let service = datagram(config, registry, &setup)?;
+            Ok(Bound { socket: Socket::Datagram(socket, service), address, family, service: None })
+        }
+    }
+}
+
+/// Opens the service of a listener over TCP.
+fn stream(config: &ListenerConfig, registry: &Registry, setup: &Setup<'_>) -> Result<Acceptor, BindError> {
+    let protocol = registry.find(&config.protocol);
+    let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(|| unavailable(config))?;
+    open(config.options.clone(), setup).map_err(|error| unopened(config, error))
+}
+
+/// Opens the service of a listener over UDP.
+fn datagram(
+    config: &ListenerConfig,
+    registry: &Registry,
+    setup: &Setup<'_>,
+) -> Result<Box<dyn DatagramProtocol>, BindError> {
+    let protocol = registry.find(&config.protocol);
+    let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(|| unavailable(config))?;
+    open(config.options.clone(), setup).map_err(|error| unopened(config, error))
+}
+
+fn unavailable(config: &ListenerConfig) -> BindError {
+    let message = format!("protocol {} is not available over this transport", config.protocol);
+    unopened(config, SetupError::Other(message))
+}
+
+/// Checks that each passed socket has a listener: clients of another one would wait in its queue for ever.
+pub(crate) fn every_passed_socket_is_served<K: Kernel>(kernel: &K) -> Result<(), BindError> {
+    let left = kernel.passed_and_left();
+    if left.is_empty() { Ok(()) } else { Err(BindError::PassedAndLeft(left)) }
 }
 
 /// Tries the addresses in order; the second is tried only where the first address family is unavailable.

@@ -28,6 +28,7 @@ pub use self::program::Program;
 use self::xray::Xray;
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
+use crate::kernel::{Mio, PassedSockets};
 use crate::log_writer::LogWriter;
 use crate::panics::{catch, remember_places};
 use crate::reactor::{Reactor, Stopped};
@@ -106,7 +107,7 @@ fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
 fn execute(arguments: Arguments, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
     match arguments.action.unwrap_or(Action::Run(arguments.run)) {
         Action::Run(arguments) => return run(&arguments, identity, registry),
-        Action::Check(source) => print(&configuration(&source, registry)?.to_json())?,
+        Action::Check(source) => check(&source, registry)?,
         Action::Init => print(Config::EMBEDDED)?,
         Action::Protocols => print(&protocols::list(registry))?,
         Action::Schema => print(&format!("{:#}", schema(registry)))?,
@@ -142,14 +143,7 @@ impl Drop for Drained {
 }
 
 fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, Failure> {
-    let mut reactor = Reactor::bind(config, registry).map_err(|error| {
-        let exit = match error {
-            BindError::Address { .. } => Exit::Address,
-            BindError::Directory { .. } => Exit::Directory,
-            _ => Exit::Failure,
-        };
-        Failure::new(exit, error)
-    })?;
+    let mut reactor = bind(config, registry)?;
     let unwatched = |error| Failure::new(Exit::Failure, format!("cannot watch signals: {error}"));
     reactor.watch_signals().map_err(unwatched)?;
     unblock_signals().map_err(unwatched)?;
@@ -176,6 +170,36 @@ fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, 
             Ok(Exit::Failure)
         }
     }
+}
+
+/// Binds every listener: to its address, or to a socket that the service manager has passed.
+fn bind(config: &Config, registry: &Registry) -> Result<Reactor, Failure> {
+    let passed = PassedSockets::from_environment().map_err(|error| Failure::new(Exit::Configuration, error))?;
+    let bound = Mio::new().map_err(BindError::Poll).and_then(|kernel| {
+        Reactor::with_kernel(kernel.with_workers(config.workers).with_passed(passed), config, registry)
+    });
+    bound.map_err(|error| {
+        let exit = match error {
+            BindError::Address { .. } => Exit::Address,
+            BindError::Directory { .. } => Exit::Directory,
+            BindError::Passed { .. } | BindError::PassedAndLeft(_) => Exit::Configuration,
+            _ => Exit::Failure,
+        };
+        Failure::new(exit, error)
+    })
+}
+
+/// Prints the checked configuration. On stderr, names what only the start can check.
+fn check(source: &Source, registry: &Registry) -> Result<(), Failure> {
+    let config = configuration(source, registry)?;
+    print(&config.to_json())?;
+    let passed = config.listeners.iter().filter(|listener| listener.listen.passed.is_some());
+    let notes: String = passed
+        .map(|listener| format!("{}: the start checks the passed socket {}\n", listener.name, listener.listen))
+        .collect();
+    // If stderr is closed, the notes have no reader.
+    let _ = write_whole(io::stderr(), &notes);
+    Ok(())
 }
 
 /// Returns the configuration of the file, or the embedded one, or with `--listen` alone an empty one; with the listeners of

@@ -51,6 +51,17 @@ impl UdpSocket {
         Ok((Self { socket, calls }, local))
     }
 
+    /// Makes a UDP socket of a passed one, which is bound to `address`.
+    pub(super) fn adopt(socket: OwnedFd, address: SocketAddr, both_families: bool) -> io::Result<Self> {
+        sockets::set_nonblocking(&socket)?;
+        if address.ip().is_unspecified() {
+            ask_for_destinations(&socket, address.is_ipv6(), both_families)?;
+        }
+        let socket = ::mio::net::UdpSocket::from_std(socket.into());
+        let calls = Calls::new(&socket);
+        Ok(Self { socket, calls })
+    }
+
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
         &mut self.socket
     }

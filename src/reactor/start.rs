@@ -91,10 +91,11 @@ impl<K: Kernel> Reactor<K> {
                     Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
                 }
             };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
+            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.family, bound.service));
             xray::serves(|| reactor.served(token));
             reactor.insert(token, index, owner);
         }
+        bind::every_passed_socket_is_served(&reactor.kernel)?;
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
         if xray::is_on() {
             // A user of the X-ray may want a report as well, and the X-ray costs more than counting.
