@@ -3,9 +3,11 @@
 mod arguments;
 mod keyboard;
 mod logging;
+mod notifier;
 mod output;
 mod program;
 mod protocols;
+mod service;
 mod threads;
 mod xray;
 
@@ -22,6 +24,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::arguments::{Action, Arguments, Run, Source};
+use self::notifier::Notifier;
 use self::output::write_whole;
 use self::program::Identity;
 pub use self::program::Program;
@@ -127,7 +130,8 @@ fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
-    catch(|| serve(&config, registry, &mut xray)).unwrap_or_else(|panicked| {
+    let notifier = Notifier::connect(|name| env::var_os(name), arguments.step);
+    catch(|| serve(&config, registry, &mut xray, notifier)).unwrap_or_else(|panicked| {
         error!("a bug ends the server: {panicked}{}", panicked.detail());
         Ok(Exit::Failure)
     })
@@ -142,7 +146,7 @@ impl Drop for Drained {
     }
 }
 
-fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, Failure> {
+fn serve(config: &Config, registry: &Registry, xray: &mut Xray, notifier: Option<Notifier>) -> Result<Exit, Failure> {
     let mut reactor = bind(config, registry)?;
     let unwatched = |error| Failure::new(Exit::Failure, format!("cannot watch signals: {error}"));
     reactor.watch_signals().map_err(unwatched)?;
@@ -157,7 +161,7 @@ fn serve(config: &Config, registry: &Registry, xray: &mut Xray) -> Result<Exit, 
         warn!("{}", failure.message);
     }
 
-    let ended = reactor.run();
+    let ended = service::run(&mut reactor, notifier);
     reactor.save_last_xray();
     match ended {
         Ok(Stopped::Gracefully) => Ok(Exit::Clean),

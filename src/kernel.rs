@@ -13,6 +13,7 @@ pub(crate) mod addresses;
 mod cut;
 mod ignored;
 mod mio;
+mod monotonic;
 pub(crate) mod offload;
 mod passed;
 mod posix_disk;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
+pub(crate) use self::monotonic::monotonic;
 pub use self::passed::{Passed, PassedSocket, PassedSockets};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};

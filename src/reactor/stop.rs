@@ -119,7 +119,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Whether a stop has begun.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stop != Stop::No
     }
 
