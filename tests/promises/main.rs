@@ -25,10 +25,14 @@ mod hostile_peers;
 mod last_reply;
 mod load;
 mod old_clients;
+// It passes sockets as systemd does, and reads `/proc`.
+#[cfg(target_os = "linux")]
+mod passed;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;
 mod readme;
+mod service;
 mod shutdown;
 // It reads `/proc`.
 #[cfg(target_os = "linux")]
