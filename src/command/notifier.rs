@@ -15,17 +15,7 @@ use log::warn;
 
 use crate::attempt::{Attempt, attempt};
 use crate::kernel::monotonic;
-
-/// The time between two looks at the status.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
-/// The time after which a message that the manager did not take is sent again, if no turn comes before.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// The shortest time between two messages to the watchdog, however short its limit is.
-const WATCHDOG_MIN: Duration = Duration::from_millis(1);
-/// While the server stops, the time until which the manager waits for the next extension before it kills the server.
-const EXTENSION: Duration = Duration::from_secs(10);
-/// Bytes of the reason of a failed reload: the manager accepts 4 KiB in a message.
-const REASON_BYTES_MAX: usize = 1024;
+use crate::limits::{NOTIFY_AGAIN, NOTIFY_REASON_BYTES_MAX, NOTIFY_STATUS_EVERY, STOP_EXTENSION, WATCHDOG_EVERY_MIN};
 
 /// The way to the service manager.
 #[derive(Debug)]
@@ -121,7 +111,7 @@ impl Notifier {
     /// Sends what is due after a turn of the loop. Returns how long the next turn may wait at most; `None` for any time.
     pub(super) fn turned(&mut self, now: Duration, is_stopping: bool, status: impl Fn() -> String) -> Option<Duration> {
         if is_stopping && self.extension.is_none() {
-            self.extension = Some(Periodic { every: EXTENSION / 2, next: now + EXTENSION / 2 });
+            self.extension = Some(Periodic { every: STOP_EXTENSION / 2, next: now + STOP_EXTENSION / 2 });
             self.status = status();
             self.owe(State::Stopping, format!("STOPPING=1\n{}\nSTATUS={}", extension(), self.status));
         }
@@ -130,14 +120,14 @@ impl Notifier {
         self.extension = self.extension.map(|periodic| self.repeat(periodic, now, extension));
         let is_looked_at = self.look <= now;
         if is_looked_at {
-            self.look = now + STATUS_EVERY;
+            self.look = now + NOTIFY_STATUS_EVERY;
             self.send_status(status());
         }
 
         let periodic = self.watchdog.into_iter().chain(self.extension).map(|periodic| periodic.next);
         // What happens after a look changes the status again, so another look must follow.
         let look = Some(self.look).filter(|_| !is_looked_at);
-        let owed = Some(now + AGAIN_AFTER).filter(|_| !self.owed.is_empty());
+        let owed = Some(now + NOTIFY_AGAIN).filter(|_| !self.owed.is_empty());
         periodic.chain(look).chain(owed).min().map(|next| next.saturating_sub(now))
     }
 
@@ -145,7 +135,7 @@ impl Notifier {
     fn repeat(&mut self, mut periodic: Periodic, now: Duration, message: impl FnOnce() -> String) -> Periodic {
         if periodic.next <= now {
             let is_sent = self.send(&message());
-            periodic.next = now + if is_sent { periodic.every } else { periodic.every.min(AGAIN_AFTER) };
+            periodic.next = now + if is_sent { periodic.every } else { periodic.every.min(NOTIFY_AGAIN) };
         }
         periodic
     }
@@ -225,18 +215,18 @@ fn watchdog(variable: &impl Fn(&str) -> Option<OsString>) -> Option<Duration> {
     let number = |name| variable(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
     let is_for_us = variable("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(process::id().into());
     let limit = number("WATCHDOG_USEC").filter(|limit| is_for_us && *limit > 0)?;
-    Some((Duration::from_micros(limit) / 2).max(WATCHDOG_MIN))
+    Some((Duration::from_micros(limit) / 2).max(WATCHDOG_EVERY_MIN))
 }
 
 fn extension() -> String {
-    format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros())
+    format!("EXTEND_TIMEOUT_USEC={}", STOP_EXTENSION.as_micros())
 }
 
 /// Returns the beginning of a text as one line: a line break would begin another assignment of the message.
 fn one_line(text: &str) -> String {
     let mut line = String::new();
     for letter in text.trim_end().chars().map(|letter| if letter.is_control() { ' ' } else { letter }) {
-        if line.len() + letter.len_utf8() > REASON_BYTES_MAX {
+        if line.len() + letter.len_utf8() > NOTIFY_REASON_BYTES_MAX {
             break;
         }
         line.push(letter);

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use nix::sys::signal::Signal;
 use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket};
@@ -114,6 +116,37 @@ fn connections_that_arrive_between_two_servers_are_served_by_the_second() {
     let second = start();
     waiting.iter_mut().for_each(|client| client.ask("", "B\n"));
     stop(second);
+}
+
+#[test]
+fn no_client_is_refused_while_a_server_restarts() {
+    let (listener, address) = tcp();
+    let config = served(&[("web", "uppercase")]);
+    let start = || start(&[&listener], "LISTEN_FDS=1 LISTEN_FDNAMES=web", &config);
+    let is_last = AtomicBool::new(false);
+    let client = || {
+        let mut answered = 0;
+        while !is_last.load(Ordering::Relaxed) {
+            let mut client = Client::over(TcpStream::connect(address).unwrap());
+            client.send("a\n");
+            client.finish();
+            // A connection may be closed because its request came after the signal; a client then tries again.
+            answered += usize::from(client.try_rest().is_ok_and(|answer| answer == b"A\n"));
+        }
+        answered
+    };
+    let answered = thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        for _ in 0..5 {
+            stop(start());
+        }
+        let server = start();
+        is_last.store(true, Ordering::Relaxed);
+        let answered: Vec<usize> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        stop(server);
+        answered
+    });
+    assert!(answered.iter().all(|count| *count > 0), "{answered:?}");
 }
 
 /// The manager still has the socket, so the kernel would go on reporting it.

@@ -120,7 +120,7 @@ fn a_full_manager_misses_messages_but_no_state() {
         notifier.ready_again(if reload == 999 { Ok(()) } else { Err("broken") });
         assert!(notifier.owed.len() <= 3);
         let wait = notifier.turned(ms(reload), false, || format!("{reload}"));
-        assert!(wait.is_some_and(|wait| wait <= AGAIN_AFTER), "{wait:?}");
+        assert!(wait.is_some_and(|wait| wait <= NOTIFY_AGAIN), "{wait:?}");
     }
     notifier.turned(ms(2000), true, || "stopping".to_owned());
     let filled = manager.messages();
@@ -161,7 +161,7 @@ fn a_watchdog_for_another_process_or_without_a_time_is_not_fed() {
         (&[("WATCHDOG_USEC", "soon")], None),
         (&[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")], None),
         (&[("WATCHDOG_USEC", "8000"), ("WATCHDOG_PID", &own)], Some(ms(4))),
-        (&[("WATCHDOG_USEC", "1")], Some(WATCHDOG_MIN)),
+        (&[("WATCHDOG_USEC", "1")], Some(WATCHDOG_EVERY_MIN)),
     ] {
         let watchdog = manager.notifier(variables, false).watchdog;
         assert_eq!(watchdog.map(|watchdog| watchdog.every), half, "{variables:?}");
@@ -218,5 +218,5 @@ fn an_address_may_be_an_abstract_name() {
 fn a_reason_is_one_line_of_bounded_length() {
     let line = one_line(&format!("a\nREADY=0\u{85}\r{}\n", "ä".repeat(4000)));
     assert!(line.starts_with("a READY=0  ää") && !line.contains(char::is_control));
-    assert!((REASON_BYTES_MAX - 1..=REASON_BYTES_MAX).contains(&line.len()), "{}", line.len());
+    assert!((NOTIFY_REASON_BYTES_MAX - 1..=NOTIFY_REASON_BYTES_MAX).contains(&line.len()), "{}", line.len());
 }
