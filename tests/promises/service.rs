@@ -78,8 +78,11 @@ fn the_watchdog_is_fed_while_nothing_happens() {
     let process = manager.start(&["WATCHDOG_USEC=20000"]);
     let fed = std::iter::from_fn(|| Some(manager.message())).filter(|message| message == "WATCHDOG=1");
     assert_eq!(fed.take(20).count(), 20);
+    // Without a connection the server ends in the turn in which the signal arrives.
     process.signal(Signal::SIGTERM);
     assert!(process.wait().0.success());
+    let last = std::iter::from_fn(|| Some(manager.message())).find(|message| message.starts_with("STOPPING=1 "));
+    assert_eq!(last.as_deref(), Some("STOPPING=1 EXTEND_TIMEOUT_USEC=10000000 STATUS=0 connections, stopping"));
 }
 
 #[test]
