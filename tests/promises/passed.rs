@@ -69,6 +69,12 @@ fn stop(process: Process) -> String {
     log
 }
 
+fn tells_the_time(address: SocketAddr) {
+    let mut client = Client::connect(address);
+    client.finish();
+    assert!(client.rest().ends_with(b"\n"));
+}
+
 #[test]
 fn passed_sockets_are_served_by_name_and_by_number() {
     let ((web, web_address), (sums, sums_address), (time, time_address)) = (tcp(), udp(), tcp());
@@ -77,7 +83,7 @@ fn passed_sockets_are_served_by_name_and_by_number() {
     // The printed addresses are those of the sockets.
     assert_eq!(process.addresses(), [web_address, sums_address, time_address]);
     Client::connect(web_address).ask("a\n", "A\n");
-    assert!(Client::connect(time_address).rest().ends_with(b"\n"));
+    tells_the_time(time_address);
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.send_to(br#"{"A":7,"B":4}"#, sums_address).unwrap();
@@ -251,7 +257,7 @@ fn sockets_for_another_process_are_left_alone() {
     let (web, _) = tcp();
     let config = json!({ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "time" }] });
     let process = start(&[&web], "LISTEN_FDS=1 LISTEN_PID=1", &config);
-    assert!(Client::connect(process.address("time-tcp")).rest().ends_with(b"\n"));
+    tells_the_time(process.address("time-tcp"));
     stop(process);
 }
 
