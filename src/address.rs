@@ -23,6 +23,9 @@ pub struct Listen {
     pub host: Option<String>,
     /// The port; 0 lets the kernel choose.
     pub port: u16,
+    /// The name or the number of a socket that the service manager passes at the start, as in `fd:web` and `fd:3`. The other
+    /// members then say nothing: the socket has its own transport and address.
+    pub passed: Option<String>,
 }
 
 /// The transport of a listener.
@@ -54,13 +57,19 @@ const SCHEMES: [(&str, Transport, Option<Family>); 6] = [
     ("udp6", Transport::Udp, Some(Family::V6)),
 ];
 
+/// What an address begins with that names a passed socket.
+const PASSED: &str = "fd";
+
 const ADDRESS: Expected = Expected("an address such as \"tcp://127.0.0.1:5656\"");
 const HOST: Expected = Expected("an IP address or a host name before the port, or nothing for every address");
 
 impl Listen {
-    /// Returns the scheme: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4` or `udp6`.
+    /// Returns the scheme: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4` or `udp6`; `fd` for a passed socket.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
+        if self.passed.is_some() {
+            return PASSED;
+        }
         SCHEMES
             .iter()
             .find(|(_, transport, family)| *transport == self.transport && *family == self.family)
@@ -69,11 +78,14 @@ impl Listen {
 
     /// Whether this is the wildcard address of one family or of both.
     pub(super) fn is_every(&self) -> bool {
-        self.ip().map_or_else(|| self.host.is_none(), |ip| ip.is_unspecified())
+        self.passed.is_none() && self.ip().map_or_else(|| self.host.is_none(), |ip| ip.is_unspecified())
     }
 
-    /// The host in one spelling, for comparison; empty for the wildcard.
+    /// The host in one spelling, for comparison; empty for the wildcard. For a passed socket, the whole address.
     pub(super) fn host_key(&self) -> String {
+        if self.passed.is_some() {
+            return self.to_string();
+        }
         if self.is_every() { String::new() } else { self.host_or_every().to_ascii_lowercase() }
     }
 
@@ -97,6 +109,10 @@ impl Listen {
     /// A socket on the wildcard address takes all addresses. The BSDs allow another socket nevertheless
     /// (`SO_REUSEADDR`), Linux does not; a configuration is valid on every machine or on none.
     pub(super) fn clash(&self, first: &Self, name: &str) -> Option<String> {
+        if self.passed.is_some() || first.passed.is_some() {
+            let is_same = self.passed == first.passed;
+            return is_same.then(|| format!("expected a socket of its own, found the socket of {name}"));
+        }
         if self.port == 0 || (self.transport, self.port) != (first.transport, first.port) {
             return None;
         }
@@ -141,6 +157,9 @@ impl fmt::Display for Transport {
 /// The URL. The wildcard of both families is `[::]`, which is read as the same.
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.passed {
+            return write!(f, "{PASSED}:{name}");
+        }
         let host = self.host_or_every();
         if host.contains(':') {
             write!(f, "{}://[{host}]:{}", self.scheme(), self.port)
@@ -154,6 +173,10 @@ impl FromStr for Listen {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
+        if let Some(name) = text.strip_prefix(PASSED).and_then(|rest| rest.strip_prefix(':')) {
+            let passed = Some(parse_passed(name)?);
+            return Ok(Self { transport: Transport::Tcp, family: None, host: None, port: 0, passed });
+        }
         let (scheme, rest) = text.split_once("://").ok_or(ADDRESS)?;
         let (_, transport, family) = *SCHEMES
             .iter()
@@ -167,8 +190,17 @@ impl FromStr for Listen {
             return Err(Expected("a port from 0 to 65535 at the end"));
         }
         let port = port.parse().map_err(|_| Expected("a port from 0 to 65535 at the end"))?;
-        Ok(Self { transport, family, host: parse_host(host, family)?, port })
+        Ok(Self { transport, family, host: parse_host(host, family)?, port, passed: None })
     }
+}
+
+/// Returns the name of a passed socket, as `systemd.socket(5)` allows it (`FileDescriptorName=`).
+fn parse_passed(name: &str) -> Result<String, Expected> {
+    let is_in_name = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+    if (1..=255).contains(&name.len()) && name.bytes().all(is_in_name) && !name.starts_with("//") {
+        return Ok(name.to_owned());
+    }
+    Err(Expected("after \"fd:\" the name or the number of a passed socket, such as \"fd:web\" or \"fd:3\""))
 }
 
 /// Returns the host in its usual spelling; `None` for the wildcard of the family.
@@ -267,7 +299,8 @@ impl JsonSchema for Listen {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let schemes = SCHEMES.map(|(scheme, ..)| scheme).join("|");
-        let pattern = format!("^({schemes})://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+(%[^]/:%[]+)?\\])?:[0-9]+$");
+        let url = format!("({schemes})://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+(%[^]/:%[]+)?\\])?:[0-9]+");
+        let pattern = format!("^({url}|{PASSED}:[ -9;-~]{{1,255}})$");
         json_schema!({ "type": "string", "pattern": pattern, "examples": ["tcp://127.0.0.1:5656"] })
     }
 }
@@ -296,6 +329,9 @@ mod tests {
             ("tcp://[fe80:0::1%eth0]:80", "tcp://[fe80::1%eth0]:80"),
             ("udp6://[FE80::1%2]:80", "udp6://[fe80::1%2]:80"),
             ("udp://[ff02::1%br-lan.7]:80", "udp://[ff02::1%br-lan.7]:80"),
+            ("fd:web", "fd:web"),
+            ("fd:3", "fd:3"),
+            ("fd:a name/of.any~sort", "fd:a name/of.any~sort"),
         ] {
             assert_eq!(listen(written).to_string(), printed);
             assert_eq!(listen(printed), listen(written));
@@ -349,6 +385,13 @@ mod tests {
             "tcp://[::1%lo]:80",
             "tcp://127.0.0.1%lo:80",
             "tcp4://[fe80::1%eth0]:80",
+            "fd",
+            "fd:",
+            "fd://web",
+            "fd:a:b",
+            "fd:ä",
+            "fd:a\tb",
+            "FD:web",
         ] {
             assert!(text.parse::<Listen>().is_err(), "{text}");
         }
@@ -363,6 +406,7 @@ mod tests {
             ),
             ("tcp://[fe80::1]:80", "a link-local address with its interface, such as \"[fe80::1%eth0]\""),
             ("tcp://[fe80::1%]:80", "the name or the number of an interface after \"%\""),
+            ("fd:", "after \"fd:\" the name or the number of a passed socket, such as \"fd:web\" or \"fd:3\""),
         ] {
             assert_eq!(text.parse::<Listen>(), Err(Expected(expected)), "{text}");
         }
@@ -372,6 +416,19 @@ mod tests {
     fn clash(one: &str, other: &str) -> Option<String> {
         let clash = listen(one).clash(&listen(other), "a")?;
         Some(clash.strip_prefix("expected an address of its own, found ").unwrap_or(&clash).to_owned())
+    }
+
+    #[test]
+    fn a_passed_socket_has_one_listener() {
+        let same = "expected a socket of its own, found the socket of a";
+        for (one, other, expected) in [
+            ("fd:web", "fd:web", Some(same)),
+            ("fd:web", "fd:api", None),
+            ("fd:web", "tcp://:80", None),
+            ("tcp://:0", "fd:web", None),
+        ] {
+            assert_eq!(listen(one).clash(&listen(other), "a").as_deref(), expected, "{one} {other}");
+        }
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::address::Transport;
+use crate::address::{Family, Transport};
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::errno;
-use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Token, addresses};
+use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Passed, PassedSocket, Token, addresses};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::messages::{Alarm, Attended};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
@@ -29,6 +29,17 @@ pub enum BindError {
         /// The reason.
         source: io::Error,
     },
+    /// A passed socket is missing, or is not one for this listener.
+    Passed {
+        /// The name of the listener.
+        listener: String,
+        /// The configured address, as in `fd:web`.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Sockets were passed that no listener has; a description of each. Their clients would wait for ever.
+    PassedAndLeft(Vec<String>),
     /// A directory cannot be used.
     Directory {
         /// The name of the listener.
@@ -56,7 +67,10 @@ pub enum BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address { listener, address, source } => {
+            Self::PassedAndLeft(sockets) => {
+                write!(f, "no listener has what was passed: {}", sockets.join(", "))
+            }
+            Self::Address { listener, address, source } | Self::Passed { listener, address, source } => {
                 write!(f, "{listener}: cannot listen on {address}: {source}")
             }
             Self::Directory { listener, path, source } => {
@@ -81,10 +95,29 @@ pub(crate) struct Bound<K: Kernel> {
     pub(crate) socket: Socket<K>,
     /// Its local address.
     pub(crate) address: SocketAddr,
+    /// The only address family, if there is one.
+    pub(crate) family: Option<Family>,
     /// Makes the protocols of TCP connections; `None` for UDP.
     pub(crate) service: Option<Acceptor>,
     /// The messages between its connections.
     pub(crate) exchange: Arc<Attended>,
+}
+
+impl<K: Kernel> Bound<K> {
+    fn stream(socket: K::Listener, address: SocketAddr, family: Option<Family>, service: Acceptor) -> Self {
+        let exchange = Arc::clone(&service.exchange);
+        Self { socket: Socket::Listener(socket), address, family, service: Some(service), exchange }
+    }
+
+    fn datagram(
+        socket: K::Socket,
+        address: SocketAddr,
+        family: Option<Family>,
+        service: Box<dyn DatagramProtocol>,
+    ) -> Self {
+        let exchange = Attended::ended();
+        Self { socket: Socket::Datagram(socket, service), address, family, service: None, exchange }
+    }
 }
 
 /// The socket of a listener.
@@ -111,14 +144,15 @@ pub(crate) struct Candidates {
     both_families: bool,
 }
 
-/// Opens the service of a listener, which may block.
+/// Opens the service of a listener over `transport`, which may block.
 pub(crate) fn open(
     config: &ListenerConfig,
+    transport: Transport,
     registry: &Registry,
     disk: Arc<dyn Disk>,
     alarm: &Arc<Alarm>,
 ) -> Result<Opened, BindError> {
-    let exchange = match config.listen.transport {
+    let exchange = match transport {
         Transport::Tcp => Attended::new(Arc::clone(alarm), config.limits.max_pending_output),
         Transport::Udp => Attended::ended(),
     };
@@ -126,7 +160,7 @@ pub(crate) fn open(
     let protocol = registry.find(&config.protocol);
     let unknown = || SetupError::Other(format!("protocol {} is not available over this transport", config.protocol));
     let options = config.options.clone();
-    let opened = match config.listen.transport {
+    let opened = match transport {
         Transport::Tcp => {
             let open = protocol.and_then(|protocol| protocol.stream.as_ref());
             open.ok_or_else(unknown)
@@ -157,22 +191,19 @@ pub(crate) fn bind<K: Kernel>(
     endpoints: &[Endpoint],
     token: Token,
 ) -> Result<Bound<K>, BindError> {
-    let exchange = match &opened {
-        Opened::Stream(service) => Arc::clone(&service.exchange),
-        Opened::Datagram(_) => Attended::ended(),
-    };
+    let family = config.listen.family;
     match opened {
         Opened::Stream(service) => {
             let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.listen(address, &listen_options(config, both_families), token)
             })?;
-            Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service), exchange })
+            Ok(Bound::stream(socket, address, family, service))
         }
         Opened::Datagram(service) => {
             let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.bind(address, &bind_options(config, both_families), token)
             })?;
-            Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None, exchange })
+            Ok(Bound::datagram(socket, address, family, service))
         }
     }
 }
@@ -185,6 +216,42 @@ pub(crate) fn listen_options(config: &ListenerConfig, both_families: bool) -> Li
 /// Returns the options of a UDP socket.
 pub(crate) fn bind_options(config: &ListenerConfig, both_families: bool) -> BindOptions {
     BindOptions::new(config.receive_buffer, both_families).reuse_port(config.reuse_port)
+}
+
+/// Takes the passed socket `name` of a listener, then opens the service for its transport.
+pub(crate) fn passed<K: Kernel>(
+    kernel: &mut K,
+    config: &ListenerConfig,
+    name: &str,
+    registry: &Registry,
+    token: Token,
+    alarm: &Arc<Alarm>,
+) -> Result<Bound<K>, BindError> {
+    let wrong =
+        |source| BindError::Passed { listener: config.name.clone(), address: config.listen.to_string(), source };
+    let Passed { socket, address, family } = kernel.passed(name, config.limits.tcp_keepalive, token).map_err(wrong)?;
+    let transport = match socket {
+        PassedSocket::Listener(_) => Transport::Tcp,
+        PassedSocket::Datagram(_) => Transport::Udp,
+    };
+    if let Some(protocol) = registry.find(&config.protocol) {
+        protocol.speaks(transport).map_err(|message| wrong(io::Error::other(message)))?;
+    }
+    match (socket, open(config, transport, registry, kernel.disk(), alarm)?) {
+        (PassedSocket::Listener(socket), Opened::Stream(service)) => {
+            Ok(Bound::stream(socket, address, family, service))
+        }
+        (PassedSocket::Datagram(socket), Opened::Datagram(service)) => {
+            Ok(Bound::datagram(socket, address, family, service))
+        }
+        _ => Err(wrong(io::ErrorKind::InvalidInput.into())),
+    }
+}
+
+/// Checks that each passed socket has a listener: clients of another one would wait in its queue for ever.
+pub(crate) fn every_passed_socket_is_served<K: Kernel>(kernel: &K) -> Result<(), BindError> {
+    let left = kernel.passed_and_left();
+    if left.is_empty() { Ok(()) } else { Err(BindError::PassedAndLeft(left)) }
 }
 
 /// Tries the addresses in order; the second is tried only where the first address family is unavailable.

@@ -5,9 +5,11 @@ mod hang_up;
 mod keyboard;
 mod log_format;
 mod logging;
+mod notifier;
 mod output;
 mod program;
 mod protocols;
+mod service;
 mod threads;
 mod xray;
 
@@ -26,12 +28,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::arguments::{Action, Arguments, Run, Source};
 use self::hang_up::HangUp;
+use self::notifier::Notifier;
 use self::output::write_whole;
 use self::program::Identity;
 pub use self::program::Program;
 use self::xray::Xray;
 use crate::bind::BindError;
 use crate::config::{Config, ReadError, schema};
+use crate::kernel::{Mio, PassedSockets};
 use crate::panics::{catch, remember_places};
 use crate::reactor::{Reactor, Stopped};
 use crate::registry::Registry;
@@ -112,7 +116,7 @@ fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
 fn execute(arguments: Arguments, identity: &Identity, registry: &Arc<Registry>) -> Result<Exit, Failure> {
     match arguments.action.unwrap_or(Action::Run(arguments.run)) {
         Action::Run(arguments) => return run(&arguments, identity, registry),
-        Action::Check(source) => print(&configuration(&source, registry)?.to_json())?,
+        Action::Check(source) => check(&source, registry)?,
         Action::Init => print(Config::EMBEDDED)?,
         Action::Protocols => print(&protocols::list(registry))?,
         Action::Schema => print(&format!("{:#}", schema(registry)))?,
@@ -133,7 +137,9 @@ fn run(arguments: &Run, identity: &Identity, registry: &Arc<Registry>) -> Result
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
-    let ended = catch(|| serve(&config, &arguments.source, registry, &hang_up, &mut xray)).unwrap_or_else(|panicked| {
+    let notifier = Notifier::connect(|name| env::var_os(name), arguments.step);
+    let serving = catch(|| serve(&config, &arguments.source, registry, &hang_up, &mut xray, notifier));
+    let ended = serving.unwrap_or_else(|panicked| {
         error!("a bug ends the server: {panicked}{}", panicked.detail());
         Ok(Exit::Failure)
     });
@@ -146,15 +152,9 @@ fn serve(
     registry: &Arc<Registry>,
     hang_up: &HangUp,
     xray: &mut Xray,
+    notifier: Option<Notifier>,
 ) -> Result<Exit, Failure> {
-    let mut reactor = Reactor::bind(config, registry).map_err(|error| {
-        let exit = match error {
-            BindError::Address { .. } => Exit::Address,
-            BindError::Directory { .. } => Exit::Directory,
-            _ => Exit::Failure,
-        };
-        Failure::new(exit, error)
-    })?;
+    let mut reactor = bind(config, registry)?;
     let unwatched = |error| Failure::new(Exit::Failure, format!("cannot watch signals: {error}"));
     reactor.watch_signals().map_err(unwatched)?;
     unblock_signals().map_err(unwatched)?;
@@ -174,7 +174,7 @@ fn serve(
         warn!("{}", failure.message);
     }
 
-    let ended = reactor.run();
+    let ended = service::run(&mut reactor, notifier);
     reactor.save_last_xray();
     match ended {
         Ok(Stopped::Gracefully) => Ok(Exit::Clean),
@@ -187,6 +187,36 @@ fn serve(
             Ok(Exit::Failure)
         }
     }
+}
+
+/// Binds every listener: to its address, or to a socket that the service manager has passed.
+fn bind(config: &Config, registry: &Registry) -> Result<Reactor, Failure> {
+    let passed = PassedSockets::from_environment().map_err(|error| Failure::new(Exit::Configuration, error))?;
+    let bound = Mio::new().map_err(BindError::Poll).and_then(|kernel| {
+        Reactor::with_kernel(kernel.with_workers(config.workers).with_passed(passed), config, registry)
+    });
+    bound.map_err(|error| {
+        let exit = match error {
+            BindError::Address { .. } => Exit::Address,
+            BindError::Directory { .. } => Exit::Directory,
+            BindError::Passed { .. } | BindError::PassedAndLeft(_) => Exit::Configuration,
+            _ => Exit::Failure,
+        };
+        Failure::new(exit, error)
+    })
+}
+
+/// Prints the checked configuration. On stderr, names what only the start can check.
+fn check(source: &Source, registry: &Registry) -> Result<(), Failure> {
+    let config = configuration(source, registry)?;
+    print(&config.to_json())?;
+    let passed = config.listeners.iter().filter(|listener| listener.listen.passed.is_some());
+    let notes: String = passed
+        .map(|listener| format!("{}: the start checks the passed socket {}\n", listener.name, listener.listen))
+        .collect();
+    // If stderr is closed, the notes have no reader.
+    let _ = write_whole(io::stderr(), &notes);
+    Ok(())
 }
 
 /// Returns the configuration of the file, or the embedded one, or with `--listen` alone an empty one; with the listeners of

@@ -67,7 +67,7 @@ pub struct ListenerConfig {
     pub name: String,
     /// The address to listen on.
     pub listen: Listen,
-    /// The name of the protocol, which is registered for the transport of `listen`.
+    /// The name of the protocol, which is registered for the transport of `listen`. For a passed socket, the start checks that.
     pub protocol: String,
     /// The options of the protocol, checked and complete.
     pub options: Value,
@@ -160,7 +160,9 @@ impl Config {
             .ok_or_else(|| "expected PROTOCOL=URL, such as \"sum=tcp://127.0.0.1:5656\"".to_owned())?;
         let protocol = registry.protocol(name)?;
         let listen: Listen = url.parse().map_err(|expected| format!("{expected}, found {}", quoted(url)))?;
-        protocol.speaks(listen.transport)?;
+        if listen.passed.is_none() {
+            protocol.speaks(listen.transport)?;
+        }
         let clash = |first: &ListenerConfig| listen.clash(&first.listen, &format!("the listener {}", first.name));
         if let Some(clash) = self.listeners.iter().find_map(clash) {
             return Err(clash);
@@ -257,7 +259,7 @@ impl From<&ListenerConfig> for ListenerMembers {
             protocol: Some(listener.protocol.clone()),
             options: Some(listener.options.clone()),
             limits: is_tcp.then(|| LimitsMembers::from(&listener.limits)),
-            backlog: is_tcp.then_some(listener.backlog),
+            backlog: (is_tcp && listener.listen.passed.is_none()).then_some(listener.backlog),
             receive_buffer: listener.receive_buffer.map(size),
             reuse_port: listener.reuse_port,
         }

@@ -73,18 +73,19 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Makes the endpoint of a bound listener. `service`: `None` for UDP.
+    /// Makes the endpoint of a listener that is bound to `address` of `family`. `service`: `None` for UDP.
     pub(crate) fn new(
         config: &ListenerConfig,
         address: SocketAddr,
+        family: Option<Family>,
         service: Option<Acceptor>,
         exchange: Arc<Attended>,
     ) -> Self {
         Self {
             site: Site { name: config.name.clone(), address, exchange },
             protocol: config.protocol.clone(),
-            transport: config.listen.transport,
-            family: config.listen.family,
+            transport: if service.is_some() { Transport::Tcp } else { Transport::Udp },
+            family,
             limits: config.limits.clone(),
             backlog: config.backlog,
             stats: Stats::default(),

@@ -13,7 +13,9 @@ pub(crate) mod addresses;
 mod cut;
 mod ignored;
 mod mio;
+mod monotonic;
 pub(crate) mod offload;
+mod passed;
 mod posix_disk;
 mod replies;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -30,6 +32,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
+pub(crate) use self::monotonic::monotonic;
+pub use self::passed::{Passed, PassedSocket, PassedSockets};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
 pub(crate) use self::sockets::REUSE_PORT_WORKS;
@@ -106,6 +110,26 @@ pub trait Kernel {
     /// Limits the worker threads of each listener from now on. A kernel without threads has nothing to do.
     fn limit_workers(&mut self, most: usize) {
         let _ = most;
+    }
+
+    /// Takes, checks and registers a socket that this process was started with. `keepalive` is for the connections of a listener,
+    /// as in [`ListenOptions`].
+    ///
+    /// # Errors
+    /// There is no such socket, it is of another kind, or an option cannot be set.
+    fn passed(
+        &mut self,
+        name: &str,
+        keepalive: Option<Duration>,
+        token: Token,
+    ) -> io::Result<Passed<Self::Listener, Self::Socket>> {
+        let _ = (keepalive, token);
+        Err(io::Error::new(io::ErrorKind::Unsupported, format!("fd:{name}: this kernel has no passed sockets")))
+    }
+
+    /// Returns the passed sockets that no listener has taken, as a message names them.
+    fn passed_and_left(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Takes one connection from the accept queue (`accept(2)`). The connection is not registered yet.

@@ -268,6 +268,21 @@ pub(crate) const XRAY_BATCHES_MAX: usize = 64;
 /// Records that are logged after a panic in a protocol.
 pub(crate) const XRAY_LAST_RECORDS: usize = 64;
 
+/// The time between two looks at the status that the service manager shows.
+pub(crate) const NOTIFY_STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// The time after which a state that the service manager did not take is sent again, if no turn ends before.
+pub(crate) const NOTIFY_AGAIN: Duration = Duration::from_millis(100);
+
+/// Bytes of the reason of a failed reload in the status; systemd takes messages of 4 KiB.
+pub(crate) const NOTIFY_REASON_BYTES_MAX: usize = 1024;
+
+/// The time that the service manager is asked to wait for a server that stops, again and again until it has ended.
+pub(crate) const STOP_EXTENSION: Duration = Duration::from_secs(10);
+
+/// The shortest time between two messages to the watchdog of the service manager, however short its own time is.
+pub(crate) const WATCHDOG_EVERY_MIN: Duration = Duration::from_millis(1);
+
 /// The configured bounds of a listener and of its connections: see `docs/configuration.md` for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -59,6 +59,7 @@ pub(crate) use self::invariants::Census;
 use self::kept::{InForce, Logs, Totals, Waiters};
 use self::ledger::Ledger;
 use self::queues::Queues;
+pub(crate) use self::reload::ReloadState;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::{Stopped, Turn};

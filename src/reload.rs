@@ -64,8 +64,15 @@ pub(crate) fn prepare(
     disk: &Arc<dyn Disk>,
     alarm: &Arc<Alarm>,
 ) -> Result<Prepared, Vec<String>> {
-    let config = (source.read)().map_err(|problems| problems.lines().map(str::to_owned).collect::<Vec<_>>())?;
+    let mut config = (source.read)().map_err(|problems| problems.lines().map(str::to_owned).collect::<Vec<_>>())?;
     let pairs = pair(old, &config, bound);
+    for (listener, pair) in
+        config.listeners.iter_mut().zip(&pairs).filter(|(listener, _)| listener.listen.passed.is_some())
+    {
+        // Only the socket tells its transport.
+        listener.listen.transport =
+            pair.map_or(listener.listen.transport, |index| old.listeners[index].listen.transport);
+    }
     let mut preparation =
         Preparation { registry: &source.registry, disk, alarm, problems: Vec::new(), differences: Vec::new() };
     preparation.differences = difference::of_the_top(old, &config);
@@ -157,6 +164,10 @@ impl Preparation<'_> {
 
     /// Prepares a listener that is new.
     fn add(&mut self, listener: &ListenerConfig) -> Option<Before> {
+        if listener.listen.passed.is_some() {
+            self.fail(listener, "a passed socket can be taken only at the start");
+            return None;
+        }
         self.differences.push(format!("{}: added {} {}", listener.name, listener.protocol, listener.listen));
         let candidates = bind::candidates(listener).map_err(|error| self.problems.push(error.to_string())).ok();
         let service = self.open(listener);
@@ -165,7 +176,7 @@ impl Preparation<'_> {
 
     /// Opens the service of a listener.
     fn open(&mut self, listener: &ListenerConfig) -> Option<Opened> {
-        let opened = bind::open(listener, self.registry, Arc::clone(self.disk), self.alarm);
+        let opened = bind::open(listener, listener.listen.transport, self.registry, Arc::clone(self.disk), self.alarm);
         opened.map_err(|error| self.problems.push(error.to_string())).ok()
     }
 

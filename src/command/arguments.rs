@@ -33,6 +33,8 @@ Exit codes:
 Environment:
   RUST_LOG  what is logged, without --log: a level, PART=LEVEL for a part of the program, or a list of these
             with commas, such as warn,reactor::connection=debug
+  NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS
+            set by a service manager such as systemd, to be notified, and to pass sockets to listeners with fd:NAME
   NO_COLOR  if set and not empty, help and errors have no colour or emphasis on a terminal
 
 Documentation, in the source:

@@ -112,7 +112,13 @@ impl<'c> Checker<'c> {
             .and_then(|protocol| (protocol.options.read)(member(source, "options"), source, &mut self.findings));
         let limits = match &listen {
             Some(listen) if listen.transport == Transport::Udp => self.only_what_udp_has(source),
-            Some(_) => self.only_what_tcp_has(source, inherited, default),
+            Some(listen) => {
+                match listen.passed {
+                    Some(_) => self.only_what_a_passed_socket_has(source),
+                    None => self.only_what_tcp_has(source),
+                }
+                self.limits(source, inherited, default)
+            }
             None => None,
         };
         Some(ListenerConfig {
@@ -144,6 +150,8 @@ impl<'c> Checker<'c> {
                 return None;
             }
         };
+        // The transport of a passed socket is known only at the start.
+        let listen = listen.filter(|listen| listen.passed.is_none());
         if let Some(Err(message)) = listen.map(|listen| protocol.speaks(listen.transport)) {
             self.findings.report(offset, message);
         }
@@ -161,15 +169,23 @@ impl<'c> Checker<'c> {
         Some(Limits::default())
     }
 
-    fn only_what_tcp_has(
-        &mut self,
-        source: &Value<'_>,
-        inherited: Option<&Value<'_>>,
-        default: &Limits,
-    ) -> Option<Limits> {
+    fn only_what_tcp_has(&mut self, source: &Value<'_>) {
         if let Some(receive_buffer) = member(source, "receive_buffer") {
             self.findings.report(receive_buffer.start(), "expected on a UDP listener only");
         }
+    }
+
+    /// Reports the options of a socket that its opener sets: for a passed socket that is not the server.
+    fn only_what_a_passed_socket_has(&mut self, source: &Value<'_>) {
+        for (name, setting) in [("backlog", "Backlog="), ("receive_buffer", "ReceiveBuffer=")] {
+            if let Some(value) = member(source, name) {
+                let message = format!("expected in the socket unit as {setting}, because the socket is a passed one");
+                self.findings.report(value.start(), message);
+            }
+        }
+    }
+
+    fn limits(&mut self, source: &Value<'_>, inherited: Option<&Value<'_>>, default: &Limits) -> Option<Limits> {
         let Some(own) = member(source, "limits").and_then(Value::as_object) else {
             return Some(default.clone());
         };

@@ -68,7 +68,8 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) name: Option<String>,
-    /// The address to listen on: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port, as in tcp://127.0.0.1:5656.
+    /// The address to listen on: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port, as in tcp://127.0.0.1:5656. Or a socket
+    /// that the service manager passes at the start, by name or number: fd:web, fd:3.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Listen")]
     pub(super) listen: Option<Listen>,

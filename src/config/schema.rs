@@ -24,6 +24,7 @@ pub fn schema(registry: &Registry) -> Value {
         json!({ "listen": { "pattern": "^udp" } }),
         json!({ "backlog": false, "limits": { "maxProperties": 0 } }),
     ));
+    rules.push(rule(json!({ "listen": { "pattern": "^fd:" } }), json!({ "backlog": false, "receive_buffer": false })));
 
     let mut schema = generator.into_root_schema_for::<FileMembers>();
     schema.insert("required".to_owned(), json!(["listeners"]));

@@ -33,7 +33,7 @@ impl<'l, N: Copy> Taken<'l, N> {
         let same = self.hosts.get(&host);
         let first =
             same.into_iter().chain(others).flatten().find(|(first, _)| listen.clash(first, "").is_some()).copied();
-        if first.is_none() && port != 0 {
+        if first.is_none() && (port != 0 || listen.passed.is_some()) {
             self.hosts.entry(host).or_default().push((listen, name));
             if !listen.is_every() {
                 let firsts = self.firsts.entry((transport, port)).or_default();

@@ -107,6 +107,13 @@ fn what_is_wrong_with_a_listener_is_reported() {
             &["listeners[0].receive_buffer: expected on a UDP listener only"],
         ),
         (
+            r#""listen": "fd:web", "protocol": "time", "receive_buffer": "1MiB", "backlog": 5"#.to_owned(),
+            &[
+                "listeners[0].receive_buffer: expected in the socket unit as ReceiveBuffer=, because the socket is a passed one",
+                "listeners[0].backlog: expected in the socket unit as Backlog=, because the socket is a passed one",
+            ],
+        ),
+        (
             format!("{udp}, \"backlog\": 5"),
             &["listeners[0].backlog: expected on a TCP listener only; UDP has no connections to accept"],
         ),
@@ -204,7 +211,9 @@ fn names_and_addresses_are_unique() {
         {"listen": "tcp://:80", "protocol": "time"},
         {"listen": "tcp6://:90", "protocol": "time"},
         {"listen": "tcp://127.0.0.1:90", "protocol": "time"},
-        {"listen": "tcp://[::1]:90", "protocol": "time"}
+        {"listen": "tcp://[::1]:90", "protocol": "time"},
+        {"listen": "fd:web", "protocol": "time"}, {"listen": "fd:3", "protocol": "time"},
+        {"listen": "fd:web", "protocol": "time"}
     ]}"#;
     assert_eq!(
         reported(text),
@@ -215,6 +224,7 @@ fn names_and_addresses_are_unique() {
              listeners[0]",
             "r.json:9:20: listeners[8].listen: expected an address of its own, found one of listeners[6], which listens on every \
              address",
+            "r.json:11:20: listeners[11].listen: expected a socket of its own, found the socket of listeners[9]",
         ]
     );
 }
@@ -239,7 +249,8 @@ fn a_listener_has_its_own_limits_and_the_rest_from_the_top() {
             "listeners": [
                 {"listen": "tcp://:1", "protocol": "time", "limits": {"idle_timeout": "1h", "max_connections_per_ip": 3}},
                 {"listen": "tcp://:2", "protocol": "time"},
-                {"listen": "udp://:2", "protocol": "sum", "receive_buffer": "1MiB"}
+                {"listen": "udp://:2", "protocol": "sum", "receive_buffer": "1MiB"},
+                {"listen": "fd:3", "protocol": "sum", "limits": {"idle_timeout": "1h", "max_connections_per_ip": 3}}
             ]}"#,
     );
     let top =
@@ -249,6 +260,7 @@ fn a_listener_has_its_own_limits_and_the_rest_from_the_top() {
     assert_eq!(config.listeners[1].limits, top);
     assert_eq!(config.listeners[0].limits, own);
     assert_eq!(config.listeners[2].receive_buffer, Some(1 << 20));
+    assert_eq!((&config.listeners[3].limits, config.listeners[3].name.as_str()), (&own, "sum-fd"));
     assert_eq!(accepted(&config.to_json()), config);
 }
 

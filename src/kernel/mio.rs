@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,10 +16,11 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::cut;
 use super::offload::Offload;
+use super::passed::Found;
 use super::sockets::{self, Stream};
 use super::{
-    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Peer, PosixDisk, Readiness, Token, UdpSocket,
-    is_ignored,
+    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket, PassedSockets, Peer,
+    PosixDisk, Readiness, Token, UdpSocket, is_ignored,
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
@@ -54,6 +56,8 @@ pub struct Mio {
     offload: Offload,
     /// The disk that protocols get.
     disk: Arc<PosixDisk>,
+    /// The sockets that this process was started with.
+    passed: PassedSockets,
 }
 
 /// Controls a running loop from another thread.
@@ -135,6 +139,7 @@ impl Mio {
             handle: Handle { commands: sender, waker: Arc::clone(&waker) },
             offload: Offload::new(waker),
             disk: Arc::new(PosixDisk::default()),
+            passed: PassedSockets::default(),
             poll,
         })
     }
@@ -144,6 +149,13 @@ impl Mio {
     #[must_use]
     pub fn with_workers(mut self, workers: usize) -> Self {
         self.offload.limit_workers(workers);
+        self
+    }
+
+    /// Passes these sockets to the listeners with `fd:NAME`.
+    #[must_use]
+    pub fn with_passed(mut self, sockets: PassedSockets) -> Self {
+        self.passed = sockets;
         self
     }
 
@@ -208,8 +220,7 @@ impl Kernel for Mio {
     ) -> io::Result<(TcpListener, SocketAddr)> {
         let mut listener = sockets::listen(address, options)?;
         let local = xray::answered(listener.local_addr(), || Call::GetName)?;
-        let registered = self.poll.registry().register(&mut listener, pack(token), Interest::READABLE);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
+        self.register_listener(&mut listener, token)?;
         cut::check_backlog(local, options.backlog);
         Ok((listener, local))
     }
@@ -221,9 +232,7 @@ impl Kernel for Mio {
         token: Token,
     ) -> io::Result<(UdpSocket, SocketAddr)> {
         let (mut socket, local) = UdpSocket::bind(address, options)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
+        self.register_socket(&mut socket, token)?;
         cut::check_receive_buffer(local, options.receive_buffer_bytes);
         Ok((socket, local))
     }
@@ -244,6 +253,30 @@ impl Kernel for Mio {
         self.offload.limit_workers(most);
     }
 
+    fn passed(
+        &mut self,
+        name: &str,
+        keepalive: Option<Duration>,
+        token: Token,
+    ) -> io::Result<Passed<TcpListener, UdpSocket>> {
+        let socket = self.passed.take(name)?;
+        let Found { is_listener, address, family } = Found::of(&socket)?;
+        let socket = if is_listener {
+            let mut listener = sockets::adopt(socket, keepalive)?;
+            self.register_listener(&mut listener, token)?;
+            PassedSocket::Listener(listener)
+        } else {
+            let mut socket = UdpSocket::adopt(socket, address, family.is_none())?;
+            self.register_socket(&mut socket, token)?;
+            PassedSocket::Datagram(socket)
+        };
+        Ok(Passed { socket, address, family })
+    }
+
+    fn passed_and_left(&self) -> Vec<String> {
+        self.passed.left()
+    }
+
     fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, Peer)> {
         let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
         Ok((Stream::accepted(stream), peer.into()))
@@ -262,12 +295,15 @@ impl Kernel for Mio {
         self.end(stream.into_source());
     }
 
-    fn close_listener(&mut self, listener: TcpListener) {
+    fn close_listener(&mut self, mut listener: TcpListener) {
+        self.forget_passed(&mut listener);
         self.end(listener);
     }
 
     fn close_socket(&mut self, socket: UdpSocket) {
-        self.end(socket.into_source());
+        let mut source = socket.into_source();
+        self.forget_passed(&mut source);
+        self.end(source);
     }
 
     fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
@@ -311,6 +347,30 @@ impl Kernel for Mio {
 }
 
 impl Mio {
+    /// Registers a listener.
+    fn register_listener(&self, listener: &mut TcpListener, token: Token) -> io::Result<()> {
+        let registered = self.poll.registry().register(listener, pack(token), Interest::READABLE);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })
+    }
+
+    /// Registers a UDP socket.
+    fn register_socket(&self, socket: &mut UdpSocket, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })
+    }
+
+    /// Deregisters a passed socket. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
+    /// closed (`epoll(7)`, "Will closing a file descriptor").
+    fn forget_passed(&self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
+        if sockets::EDGES_ARE_THE_KERNELS
+            && self.passed.has_lent(source.as_raw_fd())
+            && let Err(error) = self.poll.registry().deregister(source)
+        {
+            log::debug!("cannot deregister a socket: {error}");
+        }
+    }
+
     /// Closes a socket. epoll and kqueue forget a descriptor when it is closed, which saves a system call for each
     /// connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with the
     /// same number is polled in its place.

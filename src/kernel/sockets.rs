@@ -61,23 +61,37 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     if address.is_ipv6() {
         only_v6(&socket, !options.both_families)?;
     }
-    set(sockopt::set_tcp_nodelay(&socket, true), SocketOption::NoDelay, 1)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    set(send_queue::bound_unsent(&socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
-    if let Some(quiet) = options.keepalive {
-        keep_alive(&socket, quiet)?;
-    }
+    set_what_connections_inherit(&socket, options.keepalive)?;
     bind(&socket, address)?;
     start_listening(&socket, options.backlog)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// Makes a listener of a passed socket, which listens already: its backlog stays as it is.
+pub(super) fn adopt(socket: OwnedFd, keepalive: Option<Duration>) -> io::Result<TcpListener> {
+    set_nonblocking(&socket)?;
+    set_what_connections_inherit(&socket, keepalive)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Sets the options of a listener that its connections inherit.
+fn set_what_connections_inherit(socket: &OwnedFd, keepalive: Option<Duration>) -> io::Result<()> {
+    send_at_once(socket)?;
+    keepalive.map_or(Ok(()), |quiet| keep_alive(socket, quiet))
+}
+
+/// Makes the kernel send output without delay, and bounds what it holds unsent.
+fn send_at_once(socket: &OwnedFd) -> io::Result<()> {
+    set(sockopt::set_tcp_nodelay(socket, true), SocketOption::NoDelay, 1)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    set(send_queue::bound_unsent(socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
+    Ok(())
+}
+
 /// Opens a socket and begins to connect it. The options are those of accepted connections, without keep-alive.
 pub(super) fn connect(address: SocketAddr) -> io::Result<Stream> {
     let socket = open(address, SocketType::STREAM)?;
-    set(sockopt::set_tcp_nodelay(&socket, true), SocketOption::NoDelay, 1)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    set(send_queue::bound_unsent(&socket, UNSENT_BYTES_MAX), SocketOption::NotSentLowat, UNSENT_BYTES_MAX)?;
+    send_at_once(&socket)?;
     let connecting = xray::answered(net::connect(&socket, &address).map_err(io::Error::from), || Call::Connect);
     match connecting {
         Err(error) if !errno::is_in_progress(&error) => Err(error),
@@ -113,10 +127,15 @@ pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd>
     let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
     let socket = socket_close_on_exec(family, kind, if datagram { ipproto::UDP } else { ipproto::TCP });
     let socket = xray::answered(socket.map_err(io::Error::from), || Call::Socket { ipv6, datagram })?;
-    let flags = xray::answered(fcntl_getfl(&socket).map_err(io::Error::from), || Call::GetFlags)?;
-    let set = fcntl_setfl(&socket, flags | OFlags::NONBLOCK).map_err(io::Error::from);
-    xray::answered(set, || Call::SetNonblocking)?;
+    set_nonblocking(&socket)?;
     Ok(socket)
+}
+
+/// Makes the calls on a socket return at once.
+pub(super) fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
+    let flags = xray::answered(fcntl_getfl(socket).map_err(io::Error::from), || Call::GetFlags)?;
+    let set = fcntl_setfl(socket, flags | OFlags::NONBLOCK).map_err(io::Error::from);
+    xray::answered(set, || Call::SetNonblocking)
 }
 
 /// Opens a socket that child programs do not inherit.

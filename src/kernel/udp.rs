@@ -57,6 +57,17 @@ impl UdpSocket {
         self.socket.local_addr()
     }
 
+    /// Makes a UDP socket of a passed one, which is bound to `address`.
+    pub(super) fn adopt(socket: OwnedFd, address: SocketAddr, both_families: bool) -> io::Result<Self> {
+        sockets::set_nonblocking(&socket)?;
+        if address.ip().is_unspecified() {
+            ask_for_destinations(&socket, address.is_ipv6(), both_families)?;
+        }
+        let socket = ::mio::net::UdpSocket::from_std(socket.into());
+        let calls = Calls::new(&socket);
+        Ok(Self { socket, calls })
+    }
+
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
         &mut self.socket
     }

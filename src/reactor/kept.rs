@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::short::Short;
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::kernel::Token;
 use crate::log_limit::LogLimit;
 use crate::reload::Source;
@@ -66,12 +67,22 @@ pub(super) struct InForce {
     pub(super) again: bool,
     /// The numbers of reloads so far.
     pub(super) counts: Reloads,
+    /// The first problem of the last reload, if it has failed.
+    pub(super) failure: Option<String>,
 }
 
 impl InForce {
     /// Makes the state of a server that starts with `config`.
     pub(super) fn new(config: &Config) -> Self {
         let counts = Reloads::default();
-        Self { config: Arc::new(config.clone()), source: None, is_running: false, again: false, counts }
+        Self { config: Arc::new(config.clone()), source: None, is_running: false, again: false, counts, failure: None }
+    }
+
+    /// Notes the transports of passed sockets, which the configuration does not know.
+    pub(super) fn note_transports(&mut self, endpoints: &[Endpoint]) {
+        let listeners = &mut Arc::make_mut(&mut self.config).listeners;
+        for (listener, endpoint) in listeners.iter_mut().zip(endpoints) {
+            listener.listen.transport = endpoint.transport();
+        }
     }
 }

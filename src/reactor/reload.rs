@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use super::kept::InForce;
 use super::stop::Stop;
 use super::{Owner, Reactor, Slot};
 use crate::amounts::Count;
@@ -36,6 +37,15 @@ const LANE: u16 = u16::MAX;
 
 /// The result of the job.
 type Result<T> = std::result::Result<T, Vec<String>>;
+
+/// Whether a reload runs, and how many have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReloadState {
+    /// Whether one is being prepared.
+    pub(crate) is_running: bool,
+    /// Those that have ended.
+    pub(crate) reloads: Reloads,
+}
 
 /// What a listener of the new configuration comes from: its endpoint, and what is new about it.
 struct Next<'c> {
@@ -86,6 +96,12 @@ impl<K: Kernel> Reactor<K> {
         self.in_force.counts
     }
 
+    /// Returns whether a reload runs and how many have ended, and why the last one failed, if it did.
+    pub(crate) fn reload_state(&self) -> (ReloadState, Option<&str>) {
+        let InForce { is_running, counts, failure, .. } = &self.in_force;
+        (ReloadState { is_running: *is_running, reloads: *counts }, failure.as_deref())
+    }
+
     /// Begins a reload. While one runs, one more follows it; during a stop there is none.
     pub(super) fn begin_reload(&mut self) {
         if !self.is_ready() {
@@ -129,11 +145,13 @@ impl<K: Kernel> Reactor<K> {
         match applied {
             Ok(differences) => {
                 self.in_force.counts.done += 1;
+                self.in_force.failure = None;
                 log_lines(log::Level::Info, &differences);
                 log::info!("reload: done; {}", Count(differences.len() as u64, "difference"));
             }
             Err(problems) => {
                 self.in_force.counts.failed += 1;
+                self.in_force.failure = problems.first().cloned();
                 log_lines(log::Level::Error, &problems);
                 log::error!("reload: failed; everything stays as it was");
             }

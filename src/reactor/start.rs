@@ -14,13 +14,13 @@ use super::ledger::Ledger;
 use super::queues::Queues;
 use super::slots::Owner;
 use super::stop::Stop;
-use crate::bind::{self, BindError, Candidates, Opened};
+use crate::bind::{self, BindError, Bound, Candidates, Opened};
 use crate::budget::Budget;
 use crate::config::{Config, ListenerConfig};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
-use crate::kernel::{Handle, Kernel, Mio};
+use crate::kernel::{Handle, Kernel, Mio, Token};
 use crate::listener::Listener;
 use crate::messages::Alarm;
 use crate::registry::Registry;
@@ -91,9 +91,17 @@ impl<K: Kernel> Reactor<K> {
             logs: Logs::default(),
         };
         for listener in &config.listeners {
-            let opened = bind::open(listener, registry, reactor.kernel.disk(), &reactor.alarm)?;
-            reactor.open_door(listener, opened, &bind::candidates(listener)?)?;
+            match &listener.listen.passed {
+                Some(name) => reactor.take_door(listener, name, registry)?,
+                None => {
+                    let transport = listener.listen.transport;
+                    let opened = bind::open(listener, transport, registry, reactor.kernel.disk(), &reactor.alarm)?;
+                    reactor.open_door(listener, opened, &bind::candidates(listener)?)?
+                }
+            };
         }
+        bind::every_passed_socket_is_served(&reactor.kernel)?;
+        reactor.in_force.note_transports(&reactor.endpoints);
         reactor.endpoints.set_current();
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
         if xray::is_on() || reactor.access.is_on() {
@@ -110,17 +118,29 @@ impl<K: Kernel> Reactor<K> {
         opened: Opened,
         candidates: &Candidates,
     ) -> Result<u16, BindError> {
-        let index = u16::try_from(self.endpoints.len()).map_err(|_| BindError::Listeners)?;
         let token = self.next_token();
         xray::about(token, || What::Visit);
         let bound = bind::bind(&mut self.kernel, listener, opened, candidates, &self.endpoints, token)?;
+        self.take_bound(listener, bound, token)
+    }
+
+    /// Takes the passed socket `name` of a listener into a slot. Returns the index of its endpoint, the last one.
+    fn take_door(&mut self, listener: &ListenerConfig, name: &str, registry: &Registry) -> Result<u16, BindError> {
+        let token = self.next_token();
+        xray::about(token, || What::Visit);
+        let bound = bind::passed(&mut self.kernel, listener, name, registry, token, &self.alarm)?;
+        self.take_bound(listener, bound, token)
+    }
+
+    fn take_bound(&mut self, listener: &ListenerConfig, bound: Bound<K>, token: Token) -> Result<u16, BindError> {
+        let index = u16::try_from(self.endpoints.len()).map_err(|_| BindError::Listeners)?;
         let owner = match bound.socket {
             bind::Socket::Listener(socket) => Owner::Listener(Listener::new(socket)),
             bind::Socket::Datagram(socket, protocol) => {
                 Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
             }
         };
-        self.endpoints.push(Endpoint::new(listener, bound.address, bound.service, bound.exchange));
+        self.endpoints.push(Endpoint::new(listener, bound.address, bound.family, bound.service, bound.exchange));
         let served = xray::serves(|| self.served(token));
         let endpoint = &mut self.endpoints[index];
         (endpoint.door, endpoint.served) = (token.slot, served);

@@ -30,6 +30,9 @@ mod load;
 mod logs;
 mod messages;
 mod old_clients;
+// It passes sockets as systemd does, and reads `/proc`.
+#[cfg(target_os = "linux")]
+mod passed;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;
@@ -39,6 +42,7 @@ mod reload;
 // macOS has the option, but does not spread connections.
 #[cfg(not(target_vendor = "apple"))]
 mod reuse_port;
+mod service;
 mod shutdown;
 // It reads `/proc`.
 #[cfg(target_os = "linux")]

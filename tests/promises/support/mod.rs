@@ -6,6 +6,8 @@ mod deaf;
 mod ended;
 mod fault;
 mod network;
+#[cfg(target_os = "linux")]
+mod passing;
 mod process;
 mod random;
 mod scratch;
@@ -27,6 +29,8 @@ pub(crate) use self::deaf::{deaf_clients, send_until_all_are_stuck};
 pub(crate) use self::ended::Ended;
 pub(crate) use self::fault::{Fault, faults_work, root_works};
 pub(crate) use self::network::in_own_network;
+#[cfg(target_os = "linux")]
+pub(crate) use self::passing::passing;
 pub(crate) use self::process::{Process, number_after};
 pub(crate) use self::random::Random;
 pub(crate) use self::scratch::Scratch;

@@ -75,8 +75,15 @@ impl Process {
 
     #[track_caller]
     fn run(line: &[&str], directory: Scratch) -> Self {
-        let mut child = Command::new(line[0])
-            .args(&line[1..])
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]);
+        Self::of(command, directory)
+    }
+
+    /// A command that becomes the server, in `directory`.
+    #[track_caller]
+    pub(crate) fn of(mut command: Command, directory: Scratch) -> Self {
+        let mut child = command
             .current_dir(directory.path())
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
