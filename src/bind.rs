@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::address::Transport;
+use crate::address::{Address, Transport};
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::errno;
-use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses};
+use crate::kernel::{BindOptions, Kernel, ListenOptions, Token, addresses, users};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
 use crate::registry::Registry;
@@ -78,16 +78,18 @@ pub(crate) struct Bound<K: Kernel> {
     /// The socket, registered with the kernel.
     pub(crate) socket: Socket<K>,
     /// Its local address.
-    pub(crate) address: SocketAddr,
-    /// Makes the protocols of TCP connections; `None` for UDP.
+    pub(crate) address: Address,
+    /// The users whose processes may connect; `None` for all.
+    pub(crate) allowed: Option<Box<[u32]>>,
+    /// Makes the protocols of connections; `None` for datagrams.
     pub(crate) service: Option<Acceptor>,
 }
 
 /// The socket of a listener.
 pub(crate) enum Socket<K: Kernel> {
-    /// A TCP listener.
+    /// A listener for streams.
     Listener(K::Listener),
-    /// A UDP socket and its protocol.
+    /// A socket for datagrams and its protocol.
     Datagram(K::Socket, Box<dyn DatagramProtocol>),
 }
 
@@ -104,24 +106,37 @@ pub(crate) fn bind<K: Kernel>(
     let protocol = registry.find(&config.protocol);
     let unknown =
         || unopened(SetupError::Other(format!("protocol {} is not available over this transport", config.protocol)));
-    match config.listen.transport {
-        Transport::Tcp => {
-            let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
+    let failed = |error| address_error(config, error);
+    let allowed = users::allowed(&config.access).map_err(failed)?;
+    if config.listen.transport.is_stream() {
+        let open = protocol.and_then(|protocol| protocol.stream.as_ref()).ok_or_else(unknown)?;
+        let service = open(config.options.clone(), &setup).map_err(unopened)?;
+        let (socket, address) = match &config.listen.unix {
+            Some(unix) => {
+                let options = users::file_options(&config.access).map_err(failed)?;
+                let socket = kernel.listen_unix(unix, &options, config.backlog, token).map_err(failed)?;
+                (socket, Address::Unix(unix.clone()))
+            }
+            None => at_first_address(config, endpoints, |address, both_families| {
                 let options = ListenOptions::new(config.backlog, config.limits.tcp_keepalive, both_families);
                 kernel.listen(address, &options, token)
-            })?;
-            Ok(Bound { socket: Socket::Listener(socket), address, service: Some(service) })
-        }
-        Transport::Udp => {
-            let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
-            let service = open(config.options.clone(), &setup).map_err(unopened)?;
-            let (socket, address) = at_first_address(config, endpoints, |address, both_families| {
+            })?,
+        };
+        Ok(Bound { socket: Socket::Listener(socket), address, allowed, service: Some(service) })
+    } else {
+        let open = protocol.and_then(|protocol| protocol.datagram.as_ref()).ok_or_else(unknown)?;
+        let service = open(config.options.clone(), &setup).map_err(unopened)?;
+        let (socket, address) = match &config.listen.unix {
+            Some(unix) => {
+                let options = users::file_options(&config.access).map_err(failed)?;
+                let socket = kernel.bind_unix(unix, &options, token).map_err(failed)?;
+                (socket, Address::Unix(unix.clone()))
+            }
+            None => at_first_address(config, endpoints, |address, both_families| {
                 kernel.bind(address, &BindOptions::new(config.receive_buffer, both_families), token)
-            })?;
-            Ok(Bound { socket: Socket::Datagram(socket, service), address, service: None })
-        }
+            })?,
+        };
+        Ok(Bound { socket: Socket::Datagram(socket, service), address, allowed, service: None })
     }
 }
 
@@ -129,8 +144,8 @@ pub(crate) fn bind<K: Kernel>(
 fn at_first_address<S>(
     config: &ListenerConfig,
     endpoints: &[Endpoint],
-    mut bind: impl FnMut(SocketAddr, bool) -> io::Result<S>,
-) -> Result<S, BindError> {
+    mut bind: impl FnMut(SocketAddr, bool) -> io::Result<(S, SocketAddr)>,
+) -> Result<(S, Address), BindError> {
     let result = addresses::resolve(&config.listen).and_then(|(addresses, both_families)| {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for address in addresses {
@@ -142,18 +157,18 @@ fn at_first_address<S>(
         }
         result
     });
-    result.map_err(|source| BindError::Address {
-        listener: config.name.clone(),
-        address: config.listen.to_string(),
-        source,
-    })
+    result.map(|(socket, address)| (socket, address.into())).map_err(|source| address_error(config, source))
+}
+
+fn address_error(config: &ListenerConfig, source: io::Error) -> BindError {
+    BindError::Address { listener: config.name.clone(), address: config.listen.to_string(), source }
 }
 
 /// Adds to an error the listener of this server that already has the address, if there is one: two host names may
 /// resolve to the same address.
 fn taken_by_us(error: io::Error, transport: Transport, address: SocketAddr, endpoints: &[Endpoint]) -> io::Error {
     let has_it = |endpoint: &&Endpoint| {
-        let other = endpoint.address();
+        let Some(other) = endpoint.address() else { return false };
         let is_every = other.ip().is_unspecified() || address.ip().is_unspecified();
         endpoint.transport() == transport && other.port() == address.port() && (is_every || other.ip() == address.ip())
     };

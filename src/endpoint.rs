@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut, Index, IndexMut};
 
-use crate::address::{Family, Transport};
+use crate::address::{Address, Family, Transport};
 use crate::bug_log::BugLog;
 use crate::config::ListenerConfig;
 use crate::connection::opening::Opens;
@@ -19,13 +19,13 @@ use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
 use crate::time::Time;
 
-/// A listener, TCP or UDP: its address, its protocol, its limits and its counters.
+/// A listener, for streams or datagrams: its address, its protocol, its limits and its counters.
 pub struct Endpoint {
     /// The name, and the address that the socket is bound to.
     pub(crate) site: Site,
     /// The name of the protocol.
     protocol: String,
-    /// TCP or UDP.
+    /// The transport.
     transport: Transport,
     /// The only address family, if one is configured.
     family: Option<Family>,
@@ -35,23 +35,25 @@ pub struct Endpoint {
     pub(crate) backlog: u32,
     /// The counters.
     pub(crate) stats: Stats,
-    /// Makes the protocols of TCP connections; `None` for UDP, where the socket's driver holds the protocol.
+    /// Makes the protocols of connections; `None` for datagrams, where the socket's driver holds the protocol.
     pub(crate) service: Option<Acceptor>,
     /// Connections that count for `max_connections`: open ones, and closed ones whose last job is still running.
     pub(crate) connections: usize,
-    /// Open connections by address, for `max_connections_per_ip`.
+    /// Open connections by address or user, for `max_connections_per_ip`.
     pub(crate) peers: Peers,
     /// Open connections whose opening is not complete.
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// The users whose processes may connect; `None` for all.
+    allowed: Option<Box<[u32]>>,
     /// The limited log of bugs of the protocol.
     bug_log: BugLog,
 }
 
 impl Endpoint {
-    /// Makes the endpoint of a bound listener. `service`: `None` for UDP.
-    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
+    /// Makes the endpoint of a bound listener. `service`: `None` for datagrams.
+    pub(crate) fn new(config: &ListenerConfig, address: Address, service: Option<Acceptor>) -> Self {
         Self {
             site: Site { name: config.name.clone(), address },
             protocol: config.protocol.clone(),
@@ -65,8 +67,21 @@ impl Endpoint {
             peers: Peers::default(),
             opening: 0,
             opens: None,
+            allowed: None,
             bug_log: BugLog::default(),
         }
+    }
+
+    /// Sets the users whose processes may connect; `None` for all.
+    pub(crate) fn allows(mut self, users: Option<Box<[u32]>>) -> Self {
+        self.allowed = users;
+        self
+    }
+
+    /// Whether the configuration admits the user of a peer. An unknown user is not admitted if there is a list.
+    pub(crate) fn admits_user(&self, peer: &Peer) -> bool {
+        let Some(allowed) = &self.allowed else { return true };
+        peer.credentials().and_then(|process| process.uid).is_some_and(|uid| allowed.contains(&uid))
     }
 
     /// The name in the configuration.
@@ -87,16 +102,19 @@ impl Endpoint {
         self.transport
     }
 
-    /// The address that the socket is bound to, with the actual port.
+    /// The internet address that the socket is bound to, with the actual port; `None` for a Unix socket.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.site.address
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.site.address {
+            Address::Inet(address) => Some(address),
+            Address::Unix(_) => None,
+        }
     }
 
     /// The address as it is written in a configuration: `tcp://127.0.0.1:5656`.
     #[must_use]
     pub fn url(&self) -> String {
-        addresses::url(self.transport, self.family, self.site.address)
+        addresses::url(self.transport, self.family, &self.site.address)
     }
 
     /// The counters so far.
@@ -174,8 +192,8 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stats = &self.stats;
         write!(f, "{} {} {}: ", self.site.name, self.protocol, self.url())?;
-        match self.transport {
-            Transport::Tcp => write!(
+        if self.transport.is_stream() {
+            write!(
                 f,
                 "accepted {}, open {}, closed {}, bytes in {}, bytes out {}, refused {}, accept paused {}",
                 stats.accepted,
@@ -185,8 +203,9 @@ impl fmt::Display for Endpoint {
                 stats.sent_bytes,
                 stats.refused,
                 stats.paused,
-            ),
-            Transport::Udp => write!(
+            )
+        } else {
+            write!(
                 f,
                 "datagrams in {}, datagrams out {}, bytes in {}, bytes out {}, receive errors {}, error answers {}, dropped {}",
                 stats.received_datagrams,
@@ -196,7 +215,7 @@ impl fmt::Display for Endpoint {
                 stats.receive_errors,
                 stats.error_answers,
                 stats.refused,
-            ),
+            )
         }?;
         match stats.slow_turns {
             0 => Ok(()),

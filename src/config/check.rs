@@ -8,7 +8,8 @@ use jsonc_parser::common::Ranged;
 use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
 use super::taken::Taken;
 use super::{Config, ListenerConfig};
-use crate::address::{Listen, Transport};
+use crate::address::access::Access;
+use crate::address::{Listen, UnixAddress};
 use crate::json::{Document, Findings, Problems, describe_value, member, members, merged, quoted};
 use crate::limits::{BACKLOG, Limits, WORKERS_MAX};
 use crate::registry::{Protocol, Registry};
@@ -90,10 +91,13 @@ impl<'c> Checker<'c> {
         let options = protocol
             .and_then(|protocol| (protocol.options.read)(member(source, "options"), source, &mut self.findings));
         let limits = match &listen {
-            Some(listen) if listen.transport == Transport::Udp => self.only_what_udp_has(source),
-            Some(_) => self.only_what_tcp_has(source, inherited, default),
+            Some(listen) if listen.transport.is_stream() => self.only_what_streams_have(source, inherited, default),
+            Some(listen) => self.only_what_datagrams_have(source, listen),
             None => None,
         };
+        if let Some(listen) = &listen {
+            self.only_what_unix_sockets_have(source, listen);
+        }
         Some(ListenerConfig {
             name: members.name.unwrap_or_default(),
             listen: listen?,
@@ -102,6 +106,12 @@ impl<'c> Checker<'c> {
             limits: limits?,
             backlog,
             receive_buffer: receive_buffer.map(bytes),
+            access: Access {
+                mode: members.mode.unwrap_or_default(),
+                owner: members.owner,
+                group: members.group,
+                allow_users: members.allow_users,
+            },
         })
     }
 
@@ -128,26 +138,55 @@ impl<'c> Checker<'c> {
         Some(protocol)
     }
 
-    fn only_what_udp_has(&mut self, source: &Value<'_>) -> Option<Limits> {
+    fn only_what_datagrams_have(&mut self, source: &Value<'_>, listen: &Listen) -> Option<Limits> {
+        let (only, found) = if listen.transport.is_unix() {
+            ("a listener of streams", "a datagram socket")
+        } else {
+            ("a TCP listener", "UDP")
+        };
         for limit in member(source, "limits").map_or(&[][..], members) {
-            self.findings
-                .report(limit.value.start(), "expected on a TCP listener only; UDP has no connections to limit");
+            let message = format!("expected on {only} only; {found} has no connections to limit");
+            self.findings.report(limit.value.start(), message);
         }
         if let Some(backlog) = member(source, "backlog") {
-            self.findings.report(backlog.start(), "expected on a TCP listener only; UDP has no connections to accept");
+            let message = format!("expected on {only} only; {found} has no connections to accept");
+            self.findings.report(backlog.start(), message);
+        }
+        if listen.transport.is_unix() {
+            self.no_receive_buffer(source);
         }
         Some(Limits::default())
     }
 
-    fn only_what_tcp_has(
+    fn no_receive_buffer(&mut self, source: &Value<'_>) {
+        if let Some(receive_buffer) = member(source, "receive_buffer") {
+            self.findings.report(receive_buffer.start(), "expected on a UDP listener only");
+        }
+    }
+
+    fn only_what_unix_sockets_have(&mut self, source: &Value<'_>, listen: &Listen) {
+        if !matches!(listen.unix, Some(UnixAddress::Path(_))) {
+            for found in ["mode", "owner", "group"].into_iter().filter_map(|name| member(source, name)) {
+                self.findings.report(found.start(), "expected on a Unix socket with a path only, which is a file");
+            }
+        }
+        let Some(users) = member(source, "allow_users") else { return };
+        if !(listen.transport.is_unix() && listen.transport.is_stream()) {
+            let message =
+                "expected on a listener of Unix streams only; elsewhere the kernel does not name the user of a peer";
+            self.findings.report(users.start(), message);
+        } else if users.as_array().is_some_and(|array| array.elements.is_empty()) {
+            self.findings.report(users.start(), "expected at least one user, found an empty array");
+        }
+    }
+
+    fn only_what_streams_have(
         &mut self,
         source: &Value<'_>,
         inherited: Option<&Value<'_>>,
         default: &Limits,
     ) -> Option<Limits> {
-        if let Some(receive_buffer) = member(source, "receive_buffer") {
-            self.findings.report(receive_buffer.start(), "expected on a UDP listener only");
-        }
+        self.no_receive_buffer(source);
         let Some(own) = member(source, "limits").and_then(Value::as_object) else {
             return Some(default.clone());
         };

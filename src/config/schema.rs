@@ -19,11 +19,12 @@ pub fn schema(registry: &Registry) -> Value {
             rule(json!({ "protocol": { "const": protocol.name } }), json!({ "options": options }))
         })
         .collect();
-    rules.push(rule(json!({ "listen": { "pattern": "^tcp" } }), json!({ "receive_buffer": false })));
-    rules.push(rule(
-        json!({ "listen": { "pattern": "^udp" } }),
-        json!({ "backlog": false, "limits": { "maxProperties": 0 } }),
-    ));
+    let listens = |pattern: &str| json!({ "listen": { "pattern": pattern } });
+    rules.push(rule(listens("^(tcp|unix)"), json!({ "receive_buffer": false })));
+    rules.push(rule(listens("^(udp|unixgram)"), json!({ "backlog": false, "limits": { "maxProperties": 0 } })));
+    rules
+        .push(rule(listens("^(tcp|udp|unix(gram)?:(//)?@)"), json!({ "mode": false, "owner": false, "group": false })));
+    rules.push(rule(listens("^(tcp|udp|unixgram)"), json!({ "allow_users": false })));
 
     let mut schema = generator.into_root_schema_for::<FileMembers>();
     schema.insert("required".to_owned(), json!(["listeners"]));

@@ -8,7 +8,6 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::mio::event::Event;
-use ::mio::net::TcpListener;
 use ::mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
@@ -16,9 +15,10 @@ use signal_hook_mio::v1_0::Signals;
 use super::cut;
 use super::offload::Offload;
 use super::sockets::{self, Stream};
+use super::unix::{UnixDatagrams, UnixListener};
 use super::{
-    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Peer, PosixDisk, Readiness, Token, UdpSocket,
-    is_ignored,
+    BindOptions, Command, Datagrams, Disk, FileOptions, Kernel, ListenOptions, NoWorker, Notice, Peer, PosixDisk,
+    Readiness, StreamListener, Token, UdpSocket, UnixAddress, is_ignored,
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
@@ -164,9 +164,9 @@ impl Mio {
 }
 
 impl Kernel for Mio {
-    type Listener = TcpListener;
+    type Listener = StreamListener;
     type Stream = Stream;
-    type Socket = UdpSocket;
+    type Socket = Datagrams;
 
     fn now(&self) -> Instant {
         Instant::now()
@@ -181,13 +181,25 @@ impl Kernel for Mio {
         address: SocketAddr,
         options: &ListenOptions,
         token: Token,
-    ) -> io::Result<(TcpListener, SocketAddr)> {
-        let mut listener = sockets::listen(address, options)?;
+    ) -> io::Result<(StreamListener, SocketAddr)> {
+        let listener = sockets::listen(address, options)?;
         let local = xray::answered(listener.local_addr(), || Call::GetName)?;
-        let registered = self.poll.registry().register(&mut listener, pack(token), Interest::READABLE);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
+        let listener = self.watch_listener(StreamListener::Tcp(listener), token)?;
         cut::check_backlog(local, options.backlog);
         Ok((listener, local))
+    }
+
+    fn listen_unix(
+        &mut self,
+        address: &UnixAddress,
+        options: &FileOptions,
+        backlog: u32,
+        token: Token,
+    ) -> io::Result<StreamListener> {
+        let listener = UnixListener::bind(address, options, backlog)?;
+        let listener = self.watch_listener(StreamListener::Unix(Box::new(listener)), token)?;
+        cut::check_backlog(format_args!("unix:{address}"), backlog);
+        Ok(listener)
     }
 
     fn bind(
@@ -195,18 +207,29 @@ impl Kernel for Mio {
         address: SocketAddr,
         options: &BindOptions,
         token: Token,
-    ) -> io::Result<(UdpSocket, SocketAddr)> {
-        let (mut socket, local) = UdpSocket::bind(address, options)?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
+    ) -> io::Result<(Datagrams, SocketAddr)> {
+        let (socket, local) = UdpSocket::bind(address, options)?;
+        let socket = self.watch_datagrams(Datagrams::Udp(socket), token)?;
         cut::check_receive_buffer(local, options.receive_buffer_bytes);
         Ok((socket, local))
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, Peer)> {
-        let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
-        Ok((Stream::accepted(stream), peer.into()))
+    fn bind_unix(&mut self, address: &UnixAddress, options: &FileOptions, token: Token) -> io::Result<Datagrams> {
+        let socket = UnixDatagrams::bind(address, options)?;
+        self.watch_datagrams(Datagrams::Unix(socket), token)
+    }
+
+    fn accept(&mut self, listener: &StreamListener) -> io::Result<(Stream, Peer)> {
+        match listener {
+            StreamListener::Tcp(listener) => {
+                let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
+                Ok((Stream::accepted(stream), peer.into()))
+            }
+            StreamListener::Unix(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Stream::of_unix(stream), peer.into()))
+            }
+        }
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
@@ -214,16 +237,19 @@ impl Kernel for Mio {
         xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWriteUrgent })
     }
 
-    fn close(&mut self, stream: Stream) {
-        self.end(stream.into_source());
+    fn close(&mut self, mut stream: Stream) {
+        self.forget(stream.source());
+        end(stream);
     }
 
-    fn close_listener(&mut self, listener: TcpListener) {
-        self.end(listener);
+    fn close_listener(&mut self, mut listener: StreamListener) {
+        self.forget(listener.source());
+        end(listener);
     }
 
-    fn close_socket(&mut self, socket: UdpSocket) {
-        self.end(socket.into_source());
+    fn close_socket(&mut self, mut socket: Datagrams) {
+        self.forget(socket.source());
+        end(socket);
     }
 
     fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
@@ -262,18 +288,37 @@ impl Kernel for Mio {
 }
 
 impl Mio {
-    /// Closes a socket. epoll and kqueue forget a descriptor when it is closed, which saves a system call for each
-    /// connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with the
-    /// same number is polled in its place.
-    fn end(&self, mut source: impl ::mio::event::Source) {
+    /// Forgets a socket that is about to be closed. epoll and kqueue forget a descriptor when it is closed, which saves a system
+    /// call for each connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with
+    /// the same number is polled in its place.
+    fn forget(&self, source: &mut (impl ::mio::event::Source + ?Sized)) {
         if !sockets::EDGES_ARE_THE_KERNELS
-            && let Err(error) = self.poll.registry().deregister(&mut source)
+            && let Err(error) = self.poll.registry().deregister(source)
         {
             log::debug!("cannot deregister a socket: {error}");
         }
-        drop(source);
-        xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
     }
+
+    /// Registers a listener.
+    fn watch_listener(&self, mut listener: StreamListener, token: Token) -> io::Result<StreamListener> {
+        let registered = self.poll.registry().register(listener.source(), pack(token), Interest::READABLE);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
+        Ok(listener)
+    }
+
+    /// Registers a socket for datagrams.
+    fn watch_datagrams(&self, mut socket: Datagrams, token: Token) -> io::Result<Datagrams> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
+        Ok(socket)
+    }
+}
+
+/// Closes a socket.
+fn end<S>(socket: S) {
+    drop(socket);
+    xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
 }
 
 impl fmt::Debug for Mio {

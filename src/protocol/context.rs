@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Instant, SystemTime};
 
+use crate::address::Address;
 use crate::clock::Clock;
 use crate::outbox::Outbox;
 use crate::peer::{Peer, canonical};
@@ -46,8 +47,8 @@ pub(crate) trait Ends {
 pub(crate) struct Site {
     /// Its name in the configuration.
     pub(crate) name: String,
-    /// The address that the listener is bound to, with the real port.
-    pub(crate) address: SocketAddr,
+    /// The address that the listener is bound to.
+    pub(crate) address: Address,
 }
 
 impl Context<'_> {
@@ -84,13 +85,13 @@ impl Context<'_> {
 
     /// Returns the address and port of this machine that the peer reached. It is an IPv4 address if the peer has one, whether
     /// the listener is for IPv4 or for both families. `None` if the kernel does not report it: for a multicast or broadcast
-    /// datagram, or a connection that has ended.
+    /// datagram, or a connection that has ended; and over a Unix socket, which has no such address.
     ///
     /// On a TCP listener with a wildcard address each call costs a system call (`getsockname(2)`), so keep the result.
     /// Otherwise a call costs none.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        let bound = self.place.site.address;
+        let Address::Inet(bound) = self.place.site.address else { return None };
         let address = if bound.ip().is_unspecified() { self.ends.local()? } else { bound };
         Some(canonical(address))
     }

@@ -91,7 +91,8 @@ impl<K: Kernel> Reactor<K> {
                     Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
                 }
             };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
+            let endpoint = Endpoint::new(listener, bound.address, bound.service).allows(bound.allowed);
+            reactor.endpoints.push(endpoint);
             xray::serves(|| reactor.served(token));
             reactor.insert(token, index, owner);
         }

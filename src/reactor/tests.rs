@@ -44,7 +44,7 @@ fn stats(reactor: &Reactor) -> &Stats {
 
 /// Connects a client.
 fn connect(reactor: &Reactor) -> TcpStream {
-    let address: SocketAddr = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().expect("TCP");
     TcpStream::connect(address).expect("a listener")
 }
 

@@ -90,7 +90,7 @@ impl Script {
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
             id: ConnectionId::of(Token { slot: 0, generation: 1 }),
-            site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) },
+            site: Site { name: "test".to_owned(), address: SocketAddr::from(([192, 0, 2, 2], 9000)).into() },
             wall_clock: SystemTime::UNIX_EPOCH,
             job_time: Duration::ZERO,
             pressed: false,
@@ -230,7 +230,7 @@ impl Script {
     /// The address of this machine that the peer reached. Default: 192.0.2.2:9000. With the wildcard address it is unknown.
     #[must_use]
     pub fn local_address(mut self, address: SocketAddr) -> Self {
-        self.site.address = address;
+        self.site.address = address.into();
         self
     }
 

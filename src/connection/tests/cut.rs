@@ -61,7 +61,7 @@ pub(super) fn visit<R>(age: Duration, mood: Mood, call: impl FnOnce(&mut Visit<'
     let (mut lent, mut stats) = (Lent::new(Budget::new(moment.now, None)), Stats::default());
     lent.budget.begin_visit(Class::Quiet, 0);
     let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
-    let site = Site { name: String::new(), address: address() };
+    let site = Site { name: String::new(), address: address().into() };
     let place = Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock };
     call(&mut Visit::new(&mut lent, &moment, place, (&mut stats, &limits), mood))
 }

@@ -123,7 +123,7 @@ impl Stage {
         let moment = Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds));
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
-        let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)) };
+        let site = Site { name: String::new(), address: SocketAddr::from(([192, 0, 2, 2], 9000)).into() };
         let place = Place { id: ConnectionId::of(Token { slot: 0, generation: 1 }), site: &site, clock: &clock };
         let mut visit = Visit::new(&mut lent, &moment, place, (&mut stats, &self.limits), mood);
         self.connection.drive(&mut visit).status

@@ -62,7 +62,7 @@ fn answer_of(connection: &mut Connection, text: &str) -> String {
         refused: &mut refused,
         place: &Place {
             id: ConnectionId::of(Token { slot: 0, generation: 1 }),
-            site: &Site { name: String::new(), address },
+            site: &Site { name: String::new(), address: address.into() },
             clock: &Still(Instant::now(), SystemTime::UNIX_EPOCH),
         },
         ends: &Script::new(),
