@@ -36,7 +36,7 @@ fn the_schema_knows_every_member_and_only_those() {
     assert_eq!(known(""), top);
     assert_eq!(known("/$defs/Limits"), names(&file["limits"]));
     let mut listener = names(&file["listeners"][0]);
-    listener.insert("receive_buffer".to_owned());
+    listener.extend(["receive_buffer", "mode", "owner", "group", "allow_users"].map(str::to_owned));
     assert_eq!(known("/$defs/Listener"), listener);
     for pointer in ["", "/$defs/Limits", "/$defs/Listener"] {
         assert_eq!(schema.pointer(&format!("{pointer}/additionalProperties")), Some(&json!(false)), "{pointer}");

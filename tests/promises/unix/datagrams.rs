@@ -36,6 +36,7 @@ fn named() -> UnixDatagram {
 
 fn with_patience(client: UnixDatagram) -> UnixDatagram {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_write_timeout(Some(PATIENCE)).unwrap();
     client
 }
 

@@ -27,10 +27,23 @@ fn starter(listen: &str) -> Child {
         .unwrap()
 }
 
-/// Waits for a starter that fails; returns its exit code and what it said.
+/// Returns the exit code of a starter that fails, and what it said.
+#[track_caller]
 fn failure(listen: &str) -> (Option<i32>, String) {
-    let output = starter(listen).wait_with_output().unwrap();
+    let mut starter = starter(listen);
+    if won(&mut starter) {
+        starter.kill().unwrap();
+        panic!("{listen} was bound");
+    }
+    let output = starter.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Whether a starter has its address, which it prints first; one that fails closes its output.
+fn won(starter: &mut Child) -> bool {
+    let mut line = String::new();
+    BufReader::new(starter.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    !line.is_empty()
 }
 
 /// A socket of a process that has ended.
@@ -54,12 +67,6 @@ fn of_100_starters_on_one_stale_path_one_wins_and_answers() {
     let path = directory.path().join("sum.sock");
     stale(&path);
     let mut starters: Vec<_> = (0..100).map(|_| starter(&sum_at(&path))).collect();
-    // The first line of a winner is its address; a loser closes its output.
-    let won = |starter: &mut Child| {
-        let mut line = String::new();
-        BufReader::new(starter.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        !line.is_empty()
-    };
     let results: Vec<_> = starters.iter_mut().map(won).collect();
     ask_at(&path);
     assert_eq!(results.iter().filter(|won| **won).count(), 1);
@@ -82,6 +89,25 @@ fn of_100_starters_on_one_stale_path_one_wins_and_answers() {
         }
     }
     assert_eq!(directory.names(), [""; 0], "nothing is left");
+}
+
+#[test]
+fn while_a_starter_holds_the_lock_no_other_decides_about_the_path() {
+    let directory = Scratch::new();
+    let (path, lock) = (directory.path().join("sum.sock"), directory.path().join("sum.sock.lock"));
+    stale(&path);
+    let before = identity(&path);
+    let file = fs::File::create(&lock).unwrap();
+    let held = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive).unwrap();
+    let (code, said) = failure(&sum_at(&path));
+    assert_eq!((code, identity(&path)), (Some(69), before), "{said}");
+    assert!(said.contains("another process binds it at this moment"), "{said}");
+    // The lock of a starter that was killed is free, although its file is left.
+    drop(held);
+    let server = Process::listen(&[&sum_at(&path)]);
+    ask_at(&path);
+    assert_eq!(directory.names(), ["sum.sock"]);
+    drop(server);
 }
 
 #[test]
