@@ -90,7 +90,7 @@ pub trait Kernel {
         token: Token,
     ) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// Binds and registers a listener for Unix streams (`unix(7)`). Nobody can connect before its file has its owner and its mode.
+    /// Binds and registers a listener for Unix streams (`unix(7)`). No client can connect before its file has its owner and its mode.
     /// The file of a process that has ended is replaced.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::units::{Expected, from_string};
 
-/// Who may connect to a Unix socket. The mode, the owner and the group are those of its file (`unix(7)`, "Pathname socket
+/// The processes that may connect to a Unix socket. The mode, the owner and the group are those of its file (`unix(7)`, "Pathname socket
 /// ownership and permissions"); a socket without a path has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]

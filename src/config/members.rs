@@ -83,7 +83,7 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Account")]
     pub(super) group: Option<Account>,
-    /// Unix streams only: the users whose processes may connect, by name or number; all whom the mode admits if left out.
+    /// Unix streams only: the users whose processes may connect, by name or number; all that the mode admits if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<Account>", length(min = 1))]
     pub(super) allow_users: Option<Vec<Account>>,

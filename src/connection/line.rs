@@ -51,8 +51,7 @@ impl<T: Transport> Line<T> {
 
     /// Makes a line whose connect is in progress. It is not used before an event.
     pub(super) fn connecting(transport: T, peer: &Peer) -> Self {
-        let is_unix = peer.credentials().is_some();
-        let doubt = if is_unix || !transport.short_read_drains() { Doubt::ALWAYS } else { Doubt::NONE };
+        let doubt = if peer.is_process() || !transport.short_read_drains() { Doubt::ALWAYS } else { Doubt::NONE };
         Self { transport, readable: false, writable: false, doubt, peer_finished: false }
     }
 

@@ -22,7 +22,7 @@ use crate::address::UnixAddress;
 use crate::peer::Credentials;
 use crate::xray::{self, Call, ReturnValue};
 
-/// A listener for Unix streams. Its file is removed before it is closed, so that nobody finds a file without a listener.
+/// A listener for Unix streams. Its file is removed before it is closed, so that no client finds a file without a listener.
 #[derive(Debug)]
 pub struct UnixListener {
     /// The file, if the address is a path.
@@ -52,7 +52,7 @@ impl UnixListener {
     }
 }
 
-/// Opens a socket and gives it its address. `listen` makes it reachable, where that takes a call.
+/// Opens a socket and binds it to its address. `listen` makes it reachable, where that takes a call.
 fn bind(
     address: &UnixAddress,
     kind: SocketType,

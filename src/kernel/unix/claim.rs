@@ -4,7 +4,7 @@
 //! lock       PATH.lock: of several starters one goes on, the others fail
 //! probe      connects to what is at PATH: refused means that its process has ended; only such a socket is replaced
 //! bind       to a temporary name in the same directory, with no permissions
-//! owner      then the mode; nobody can be connected yet, because the socket does not listen
+//! owner      then the mode; no client can be connected yet, because the socket does not listen
 //! listen
 //! rename     over the stale socket, or link, which never replaces anything
 //! ```
@@ -21,6 +21,7 @@ use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::net::{self, SocketAddrUnix, SocketType};
 
 use super::{FileOptions, bind_to, credentials, open};
+use crate::attempt::{Attempt, attempt};
 use crate::file_lock::try_lock;
 use crate::limits::LOCK_ATTEMPTS_MAX;
 use crate::xray::{self, Call};
@@ -75,19 +76,19 @@ fn is_stale(path: &Path, kind: SocketType) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         found => {
             if !found?.file_type().is_socket() {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file is there that is no socket"));
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file is there that is not a socket"));
             }
         }
     }
     let probe = open(kind)?;
-    let connected = net::connect(&probe, &SocketAddrUnix::new(path)?).map_err(io::Error::from);
-    match xray::answered(connected, || Call::Connect) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-            Err(in_use(&format!("a socket is there, and whether it is in use cannot be told: {error}")))
-        }
-        _ => {
+    let address = SocketAddrUnix::new(path)?;
+    let connect = || net::connect(&probe, &address).map_err(io::Error::from);
+    match attempt(|| xray::answered(connect(), || Call::Connect)) {
+        Attempt::Failed(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        Attempt::Failed(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Attempt::Failed(error) => Err(in_use(&format!("a socket is there, and it may be in use: {error}"))),
+        // `WouldBlock`: its accept queue is full.
+        Attempt::Done(()) | Attempt::WouldBlock => {
             let owner = credentials(&probe);
             let process = owner.pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
             let user = owner.uid.map_or_else(String::new, |uid| format!(" (uid {uid})"));
@@ -181,7 +182,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while it is locked, so that nobody locks a file that is about to go.
+        // Removed while it is locked, so that no other process locks a file that is about to go.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -16,6 +16,7 @@ use rustix::net::{
 use super::claim::Claim;
 use super::{FileOptions, bind};
 use crate::address::UnixAddress;
+use crate::attempt::{Attempt, attempt};
 use crate::kernel::{DatagramSocket, Received, Replies, Sender};
 use crate::xray::{self, Call, ReturnValue};
 
@@ -89,13 +90,12 @@ impl DatagramSocket for UnixDatagrams {
     fn send(&mut self, replies: &Replies) -> io::Result<usize> {
         let (Some(reply), Some(sender)) = (replies.unsent().next(), &self.sender) else { return Ok(0) };
         let parts = [IoSlice::new(reply.payload)];
-        let sent = sendmsg_addr(&self.socket, sender, &parts, &mut SendAncillaryBuffer::default(), SEND);
-        match xray::answered(sent.map_err(io::Error::from), || Call::SendOne) {
-            Ok(_) => Ok(1),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(io::Error::other("the queue of the receiver is full"))
-            }
-            Err(error) => Err(error),
+        let mut control = SendAncillaryBuffer::default();
+        let mut send = || sendmsg_addr(&self.socket, sender, &parts, &mut control, SEND).map_err(io::Error::from);
+        match attempt(|| xray::answered(send(), || Call::SendOne)) {
+            Attempt::Done(_) => Ok(1),
+            Attempt::WouldBlock => Err(io::Error::other("the queue of the receiver is full")),
+            Attempt::Failed(error) => Err(error),
         }
     }
 }

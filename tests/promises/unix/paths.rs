@@ -145,13 +145,13 @@ fn an_old_server_leaves_the_socket_of_its_successor_alone() {
 }
 
 #[test]
-fn what_is_no_socket_is_never_replaced() {
+fn what_is_not_a_socket_is_never_replaced() {
     let directory = Scratch::new();
     let path = directory.path().join("notes");
     fs::write(&path, "text").unwrap();
     let (code, said) = failure(&sum_at(&path));
     assert_eq!((code, fs::read(&path).unwrap()), (Some(69), b"text".to_vec()), "{said}");
-    assert!(said.contains("no socket"), "{said}");
+    assert!(said.contains("not a socket"), "{said}");
 
     let (real, link) = (directory.path().join("real"), directory.path().join("link"));
     stale(&real);

@@ -109,11 +109,11 @@ fn allowed_users_are_served_by_name_and_by_number() {
         return;
     }
     let directory = Scratch::new();
-    let server = server(&config(&directory, &json!({ "mode": "0666", "allow_users": ["nobody", "54321"] })));
+    let server = server(&config(&directory, &json!({ "mode": "0666", "allow_users": ["daemon", "54321"] })));
     assert_eq!(answer_for(54_321, &directory), ANSWER);
     assert_eq!(answer_for(54_322, &directory), "");
-    let nobody = nix::unistd::User::from_name("nobody").unwrap().expect("every system has it");
-    assert_eq!(answer_for(nobody.uid.as_raw(), &directory), ANSWER);
+    let daemon = nix::unistd::User::from_name("daemon").unwrap().expect("every system has it");
+    assert_eq!(answer_for(daemon.uid.as_raw(), &directory), ANSWER);
     assert_eq!(server.stats("sum").refused.to_string(), "1 (allow_users 1)");
 }
 
