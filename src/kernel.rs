@@ -11,6 +11,7 @@
 
 pub(crate) mod addresses;
 mod cut;
+mod either;
 mod ignored;
 mod mio;
 mod monotonic;
@@ -22,6 +23,8 @@ mod replies;
 mod send_queue;
 mod sockets;
 mod udp;
+mod unix;
+pub(crate) mod users;
 
 use std::fmt;
 use std::io;
@@ -30,6 +33,7 @@ use std::slice::ChunksExactMut;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use self::either::{Datagrams, StreamListener};
 pub use self::ignored::is_ignored;
 pub use self::mio::{Handle, Mio};
 pub(crate) use self::monotonic::monotonic;
@@ -39,11 +43,14 @@ pub use self::replies::{Replies, Reply};
 pub(crate) use self::sockets::REUSE_PORT_WORKS;
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
+pub use self::unix::{UnixDatagrams, UnixListener};
+pub use crate::address::UnixAddress;
 use crate::clock::Clock;
 pub use crate::disk::{Directory, Disk, Draft, Existing};
 pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
+use crate::peer::Credentials;
 pub use crate::peer::Peer;
 pub use crate::token::Token;
 use crate::xray::ReturnValue;
@@ -53,11 +60,11 @@ use crate::xray::ReturnValue;
 /// Every call except [`Kernel::wait`] returns at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait Kernel {
-    /// A listening TCP socket.
+    /// A listening socket, TCP or Unix.
     type Listener;
-    /// A TCP connection.
+    /// A connection.
     type Stream: Transport;
-    /// A UDP socket.
+    /// A socket for datagrams, UDP or Unix.
     type Socket: DatagramSocket;
 
     /// The monotonic clock.
@@ -132,6 +139,29 @@ pub trait Kernel {
         Vec::new()
     }
 
+    /// Binds and registers a listener for Unix streams (`unix(7)`). No client can connect before its file has its owner and its mode.
+    /// The file of a process that has ended is replaced.
+    ///
+    /// # Errors
+    /// The address is in use or not permitted, or this kernel has no Unix sockets.
+    fn listen_unix(
+        &mut self,
+        _address: &UnixAddress,
+        _options: &FileOptions,
+        _backlog: u32,
+        _token: Token,
+    ) -> io::Result<Self::Listener> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Binds and registers a socket for Unix datagrams, as [`Kernel::listen_unix`] does.
+    ///
+    /// # Errors
+    /// As [`Kernel::listen_unix`].
+    fn bind_unix(&mut self, _address: &UnixAddress, _options: &FileOptions, _token: Token) -> io::Result<Self::Socket> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes one connection from the accept queue (`accept(2)`). The connection is not registered yet.
     ///
     /// # Errors
@@ -157,7 +187,7 @@ pub trait Kernel {
     /// Closes a listener; connections that are still in its accept queue are reset.
     fn close_listener(&mut self, listener: Self::Listener);
 
-    /// Closes a UDP socket.
+    /// Closes a socket for datagrams.
     fn close_socket(&mut self, socket: Self::Socket);
 
     /// Waits until something happens or `timeout` has passed, and appends what happened to `notices`. `None` waits for
@@ -196,7 +226,7 @@ impl<K: Kernel> Clock for K {
     }
 }
 
-/// One TCP connection, as the driver uses it. All calls return at once. It may gain methods in any release: see
+/// One connection, as the driver uses it. All calls return at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait Transport {
     /// Receives (`recv(2)`); 0 is the peer's FIN.
@@ -240,12 +270,13 @@ pub trait Transport {
         None
     }
 
-    /// Whether a read that returns fewer bytes than the buffer has room for proves that nothing is left. True for epoll
-    /// and kqueue (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` proves it.
+    /// Whether a read that returns fewer bytes than the buffer has room for proves that nothing is left. True for TCP with epoll
+    /// and kqueue (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` proves it. Over a Unix socket it
+    /// never does, so the driver does not ask there.
     fn short_read_drains(&self) -> bool;
 }
 
-/// One UDP socket, as the driver uses it. All calls return at once. It may gain methods in any release: see
+/// One socket for datagrams, as the driver uses it. All calls return at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait DatagramSocket {
     /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends their
@@ -270,14 +301,42 @@ pub struct Received {
     /// The length of the datagram, or of its room if that is shorter.
     pub length: usize,
     /// The sender.
-    pub from: SocketAddr,
+    pub from: Sender,
     /// The address of this machine that it was sent to, if the socket has several.
     pub to: Option<Source>,
 }
 
-impl Received {
-    /// The sender of a datagram without an internet address: port 0 is never answered.
-    pub(crate) const UNKNOWN_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// The sender of a datagram, and the recipient of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sender {
+    /// Over UDP: its address. Port 0 is never answered.
+    Inet(SocketAddr),
+    /// Over a Unix socket: the sender of the last datagram, which the socket keeps until it receives another.
+    Unix,
+    /// Over a Unix socket: a sender that is never answered; the text is the name of its counter.
+    Unanswerable(&'static str),
+}
+
+impl Sender {
+    /// The sender of a datagram of the internet without an address.
+    pub(crate) const UNKNOWN: Self = Self::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+}
+
+impl From<Sender> for Peer {
+    /// The kernel does not name the process that sent a Unix datagram.
+    fn from(sender: Sender) -> Self {
+        match sender {
+            Sender::Inet(address) => address.into(),
+            Sender::Unix | Sender::Unanswerable(_) => Credentials::default().into(),
+        }
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Peer::from(*self).fmt(f)
+    }
 }
 
 /// One datagram.
@@ -375,6 +434,26 @@ impl BindOptions {
     #[must_use]
     pub const fn reuse_port(self, reuse_port: bool) -> Self {
         Self { reuse_port, ..self }
+    }
+}
+
+/// The file of a Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileOptions {
+    /// Its permissions, whatever the umask (`chmod(2)`).
+    pub mode: u32,
+    /// Its owner, if not the user of this process (`chown(2)`).
+    pub owner: Option<u32>,
+    /// Its group, if not the group of this process.
+    pub group: Option<u32>,
+}
+
+impl FileOptions {
+    /// Options with all of these.
+    #[must_use]
+    pub const fn new(mode: u32, owner: Option<u32>, group: Option<u32>) -> Self {
+        Self { mode, owner, group }
     }
 }
 

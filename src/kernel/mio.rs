@@ -9,7 +9,6 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::mio::event::Event;
-use ::mio::net::TcpListener;
 use ::mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
@@ -18,9 +17,10 @@ use super::cut;
 use super::offload::Offload;
 use super::passed::Found;
 use super::sockets::{self, Stream};
+use super::unix::{UnixDatagrams, UnixListener};
 use super::{
-    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket, PassedSockets, Peer,
-    PosixDisk, Readiness, Token, UdpSocket, is_ignored,
+    BindOptions, Command, Datagrams, Disk, FileOptions, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket,
+    PassedSockets, Peer, PosixDisk, Readiness, StreamListener, Token, UdpSocket, UnixAddress, is_ignored,
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
@@ -200,9 +200,9 @@ impl Mio {
 }
 
 impl Kernel for Mio {
-    type Listener = TcpListener;
+    type Listener = StreamListener;
     type Stream = Stream;
-    type Socket = UdpSocket;
+    type Socket = Datagrams;
 
     fn now(&self) -> Instant {
         Instant::now()
@@ -217,12 +217,25 @@ impl Kernel for Mio {
         address: SocketAddr,
         options: &ListenOptions,
         token: Token,
-    ) -> io::Result<(TcpListener, SocketAddr)> {
-        let mut listener = sockets::listen(address, options)?;
+    ) -> io::Result<(StreamListener, SocketAddr)> {
+        let listener = sockets::listen(address, options)?;
         let local = xray::answered(listener.local_addr(), || Call::GetName)?;
-        self.register_listener(&mut listener, token)?;
+        let listener = self.watch_listener(StreamListener::Tcp(listener), token)?;
         cut::check_backlog(local, options.backlog);
         Ok((listener, local))
+    }
+
+    fn listen_unix(
+        &mut self,
+        address: &UnixAddress,
+        options: &FileOptions,
+        backlog: u32,
+        token: Token,
+    ) -> io::Result<StreamListener> {
+        let listener = UnixListener::bind(address, options, backlog)?;
+        let listener = self.watch_listener(StreamListener::Unix(Box::new(listener)), token)?;
+        cut::check_backlog(format_args!("unix:{address}"), backlog);
+        Ok(listener)
     }
 
     fn bind(
@@ -230,22 +243,37 @@ impl Kernel for Mio {
         address: SocketAddr,
         options: &BindOptions,
         token: Token,
-    ) -> io::Result<(UdpSocket, SocketAddr)> {
-        let (mut socket, local) = UdpSocket::bind(address, options)?;
-        self.register_socket(&mut socket, token)?;
+    ) -> io::Result<(Datagrams, SocketAddr)> {
+        let (socket, local) = UdpSocket::bind(address, options)?;
+        let socket = self.watch_datagrams(Datagrams::Udp(socket), token)?;
         cut::check_receive_buffer(local, options.receive_buffer_bytes);
         Ok((socket, local))
     }
 
-    fn change_listener(&mut self, listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
-        sockets::change(listener, options)?;
-        cut::check_backlog(listener.local_addr()?, options.backlog);
+    fn bind_unix(&mut self, address: &UnixAddress, options: &FileOptions, token: Token) -> io::Result<Datagrams> {
+        let socket = UnixDatagrams::bind(address, options)?;
+        self.watch_datagrams(Datagrams::Unix(socket), token)
+    }
+
+    fn change_listener(&mut self, listener: &StreamListener, options: &ListenOptions) -> io::Result<()> {
+        match listener {
+            StreamListener::Tcp(listener) => {
+                sockets::change(listener, options)?;
+                cut::check_backlog(listener.local_addr()?, options.backlog);
+            }
+            StreamListener::Unix(listener) => {
+                listener.change_backlog(options.backlog)?;
+                cut::check_backlog(format_args!("unix:{}", listener.address()), options.backlog);
+            }
+        }
         Ok(())
     }
 
-    fn change_socket(&mut self, socket: &UdpSocket, options: &BindOptions) -> io::Result<()> {
-        let local = socket.change(options)?;
-        cut::check_receive_buffer(local, options.receive_buffer_bytes);
+    fn change_socket(&mut self, socket: &Datagrams, options: &BindOptions) -> io::Result<()> {
+        if let Datagrams::Udp(socket) = socket {
+            let local = socket.change(options)?;
+            cut::check_receive_buffer(local, options.receive_buffer_bytes);
+        }
         Ok(())
     }
 
@@ -258,17 +286,15 @@ impl Kernel for Mio {
         name: &str,
         keepalive: Option<Duration>,
         token: Token,
-    ) -> io::Result<Passed<TcpListener, UdpSocket>> {
+    ) -> io::Result<Passed<StreamListener, Datagrams>> {
         let socket = self.passed.take(name)?;
         let Found { is_listener, address, family } = Found::of(&socket)?;
         let socket = if is_listener {
-            let mut listener = sockets::adopt(socket, keepalive)?;
-            self.register_listener(&mut listener, token)?;
-            PassedSocket::Listener(listener)
+            let listener = StreamListener::Tcp(sockets::adopt(socket, keepalive)?);
+            PassedSocket::Listener(self.watch_listener(listener, token)?)
         } else {
-            let mut socket = UdpSocket::adopt(socket, address, family.is_none())?;
-            self.register_socket(&mut socket, token)?;
-            PassedSocket::Datagram(socket)
+            let socket = Datagrams::Udp(UdpSocket::adopt(socket, address, family.is_none())?);
+            PassedSocket::Datagram(self.watch_datagrams(socket, token)?)
         };
         Ok(Passed { socket, address, family })
     }
@@ -277,9 +303,17 @@ impl Kernel for Mio {
         self.passed.left()
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, Peer)> {
-        let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
-        Ok((Stream::accepted(stream), peer.into()))
+    fn accept(&mut self, listener: &StreamListener) -> io::Result<(Stream, Peer)> {
+        match listener {
+            StreamListener::Tcp(listener) => {
+                let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
+                Ok((Stream::accepted(stream), peer.into()))
+            }
+            StreamListener::Unix(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Stream::of_unix(stream), peer.into()))
+            }
+        }
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
@@ -291,19 +325,25 @@ impl Kernel for Mio {
         xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWriteUrgent })
     }
 
-    fn close(&mut self, stream: Stream) {
-        self.end(stream.into_source());
+    fn close(&mut self, mut stream: Stream) {
+        self.forget(stream.source());
+        end(stream);
     }
 
-    fn close_listener(&mut self, mut listener: TcpListener) {
-        self.forget_passed(&mut listener);
-        self.end(listener);
+    fn close_listener(&mut self, mut listener: StreamListener) {
+        if let StreamListener::Tcp(listener) = &mut listener {
+            self.forget_passed(listener);
+        }
+        self.forget(listener.source());
+        end(listener);
     }
 
-    fn close_socket(&mut self, socket: UdpSocket) {
-        let mut source = socket.into_source();
-        self.forget_passed(&mut source);
-        self.end(source);
+    fn close_socket(&mut self, mut socket: Datagrams) {
+        if let Datagrams::Udp(socket) = &mut socket {
+            self.forget_passed(socket.source());
+        }
+        self.forget(socket.source());
+        end(socket);
     }
 
     fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
@@ -347,19 +387,6 @@ impl Kernel for Mio {
 }
 
 impl Mio {
-    /// Registers a listener.
-    fn register_listener(&self, listener: &mut TcpListener, token: Token) -> io::Result<()> {
-        let registered = self.poll.registry().register(listener, pack(token), Interest::READABLE);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })
-    }
-
-    /// Registers a UDP socket.
-    fn register_socket(&self, socket: &mut UdpSocket, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })
-    }
-
     /// Deregisters a passed socket. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
     /// closed (`epoll(7)`, "Will closing a file descriptor").
     fn forget_passed(&self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
@@ -371,18 +398,37 @@ impl Mio {
         }
     }
 
-    /// Closes a socket. epoll and kqueue forget a descriptor when it is closed, which saves a system call for each
-    /// connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with the
-    /// same number is polled in its place.
-    fn end(&self, mut source: impl ::mio::event::Source) {
+    /// Forgets a socket that is about to be closed. epoll and kqueue forget a descriptor when it is closed, which saves a system
+    /// call for each connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with
+    /// the same number is polled in its place.
+    fn forget(&self, source: &mut (impl ::mio::event::Source + ?Sized)) {
         if !sockets::EDGES_ARE_THE_KERNELS
-            && let Err(error) = self.poll.registry().deregister(&mut source)
+            && let Err(error) = self.poll.registry().deregister(source)
         {
             log::debug!("cannot deregister a socket: {error}");
         }
-        drop(source);
-        xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
     }
+
+    /// Registers a listener.
+    fn watch_listener(&self, mut listener: StreamListener, token: Token) -> io::Result<StreamListener> {
+        let registered = self.poll.registry().register(listener.source(), pack(token), Interest::READABLE);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
+        Ok(listener)
+    }
+
+    /// Registers a socket for datagrams.
+    fn watch_datagrams(&self, mut socket: Datagrams, token: Token) -> io::Result<Datagrams> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
+        Ok(socket)
+    }
+}
+
+/// Closes a socket.
+fn end<S>(socket: S) {
+    drop(socket);
+    xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
 }
 
 impl fmt::Debug for Mio {

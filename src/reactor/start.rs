@@ -140,7 +140,8 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
             }
         };
-        self.endpoints.push(Endpoint::new(listener, bound.address, bound.family, bound.service, bound.exchange));
+        let endpoint = Endpoint::new(listener, bound.address, bound.family, bound.service, bound.exchange);
+        self.endpoints.push(endpoint.allows(bound.allowed));
         let served = xray::serves(|| self.served(token));
         let endpoint = &mut self.endpoints[index];
         (endpoint.door, endpoint.served) = (token.slot, served);
