@@ -106,7 +106,14 @@ fn styled(error: &clap::Error, output: &impl IsTerminal) -> String {
 fn execute(arguments: Arguments, identity: &Identity, registry: &Registry) -> Result<Exit, Failure> {
     match arguments.action.unwrap_or(Action::Run(arguments.run)) {
         Action::Run(arguments) => return run(&arguments, identity, registry),
-        Action::Check(source) => print(&configuration(&source, registry)?.to_json())?,
+        Action::Check(source) => {
+            let config = configuration(&source, registry)?;
+            for warning in config.warnings() {
+                // If stderr is closed, the configuration is right all the same.
+                let _ = write_whole(io::stderr(), &format!("warning: {warning}\n"));
+            }
+            print(&config.to_json())?;
+        }
         Action::Init => print(Config::EMBEDDED)?,
         Action::Protocols => print(&protocols::list(registry))?,
         Action::Schema => print(&format!("{:#}", schema(registry)))?,
@@ -125,6 +132,7 @@ fn run(arguments: &Run, identity: &Identity, registry: &Registry) -> Result<Exit
     remember_places();
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
+    config.warnings().iter().for_each(|warning| warn!("{warning}"));
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
     catch(|| serve(&config, registry, &mut xray)).unwrap_or_else(|panicked| {
         error!("a bug ends the server: {panicked}{}", panicked.detail());

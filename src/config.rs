@@ -11,7 +11,9 @@
 mod check;
 mod members;
 mod schema;
+mod secrets;
 mod taken;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -88,7 +90,8 @@ pub enum ReadError {
 }
 
 impl Config {
-    /// The text of the embedded default configuration, which serves every built-in protocol on a port of its own.
+    /// The text of the embedded default configuration, which serves every built-in protocol on a port of its own, except those
+    /// for administrators: `admin` and `agent`.
     pub const EMBEDDED: &str = include_str!("config/default.json");
 
     /// Returns all defaults, and no listener. [`Config::add_listener`] adds listeners.

@@ -23,6 +23,8 @@ use crate::time::Time;
 pub struct Endpoint {
     /// The name, and the address that the socket is bound to.
     pub(crate) site: Site,
+    /// The owner of the slot that has the socket.
+    pub(crate) door: Token,
     /// The name of the protocol.
     protocol: String,
     /// TCP or UDP.
@@ -50,9 +52,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Makes the endpoint of a bound listener. `service`: `None` for UDP.
-    pub(crate) fn new(config: &ListenerConfig, address: SocketAddr, service: Option<Acceptor>) -> Self {
+    /// Makes the endpoint of a bound listener, whose socket belongs to `door`. `service`: `None` for UDP.
+    pub(crate) fn new(config: &ListenerConfig, door: Token, address: SocketAddr, service: Option<Acceptor>) -> Self {
         Self {
+            door,
             site: Site { name: config.name.clone(), address },
             protocol: config.protocol.clone(),
             transport: config.listen.transport,

@@ -15,10 +15,13 @@
 //!
 //! `examples/plugin.rs` is a complete protocol with its test.
 
+pub mod admin;
+pub mod agent;
 mod context;
 mod datagram;
 pub mod file;
 pub mod greeting;
+mod inquiry;
 mod job;
 mod service;
 mod step;

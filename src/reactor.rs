@@ -16,6 +16,7 @@
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
 //!   │   └ settle           reactor/errands.rs  submits a job, arms the deadline, queues the slot again
+//!   │     └ answer         reactor/snapshot.rs copies counters into a job that inquires about them
 //!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
 //! ```
 
@@ -35,6 +36,7 @@ mod report;
 mod short;
 mod slots;
 mod slow;
+mod snapshot;
 mod start;
 mod stop;
 
@@ -44,7 +46,7 @@ use std::time::Duration;
 use slab::Slab;
 
 pub(crate) use self::invariants::Census;
-use self::kept::{Logs, Totals, Waiters};
+use self::kept::{Inquired, Logs, Totals, Waiters};
 use self::ledger::Ledger;
 use self::queues::Queues;
 use self::slots::{Owner, Remains, Slot};
@@ -91,6 +93,8 @@ pub struct Reactor<K: Kernel = Mio> {
     shutdown_timeout: Duration,
     /// The limited log lines of the loop.
     logs: Logs,
+    /// What protocols inquire about.
+    inquired: Inquired,
 }
 
 impl<K: Kernel> Reactor<K> {
@@ -149,8 +153,7 @@ impl<K: Kernel> Reactor<K> {
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
         self.moment = Moment::new(self.moment.origin, self.kernel.now());
-        self.end_turn(self.moment.now);
-        self.lent.budget.begin_turn(self.moment.now);
+        self.begin_turn();
         Ok(())
     }
 

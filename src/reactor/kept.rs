@@ -1,8 +1,10 @@
 //! State of the loop beside its slots: waiting lists, totals, and limits of log lines.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::short::Short;
+use super::snapshot::Pulse;
 use crate::kernel::Token;
 use crate::log_limit::LogLimit;
 use crate::time::Time;
@@ -46,4 +48,13 @@ pub(super) struct Logs {
     pub(super) job: LogLimit,
     /// A turn took too long.
     pub(super) slow: LogLimit,
+}
+
+/// What protocols inquire about, beside counters.
+#[derive(Debug)]
+pub(super) struct Inquired {
+    /// How the loop spends its time, once a protocol has inquired about it.
+    pub(super) pulse: Option<Box<Pulse>>,
+    /// The configuration without secrets, as JSON.
+    pub(super) configuration: Arc<str>,
 }

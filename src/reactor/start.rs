@@ -6,7 +6,7 @@ use std::io;
 use slab::Slab;
 
 use super::Reactor;
-use super::kept::{Logs, Totals, Waiters};
+use super::kept::{Inquired, Logs, Totals, Waiters};
 use super::ledger::Ledger;
 use super::queues::Queues;
 use super::slots::Owner;
@@ -79,6 +79,7 @@ impl<K: Kernel> Reactor<K> {
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
             logs: Logs::default(),
+            inquired: Inquired { pulse: None, configuration: config.without_secrets(registry).into() },
         };
         for listener in &config.listeners {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
@@ -91,7 +92,7 @@ impl<K: Kernel> Reactor<K> {
                     Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
                 }
             };
-            reactor.endpoints.push(Endpoint::new(listener, bound.address, bound.service));
+            reactor.endpoints.push(Endpoint::new(listener, token, bound.address, bound.service));
             xray::serves(|| reactor.served(token));
             reactor.insert(token, index, owner);
         }

@@ -156,7 +156,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         FEW_DESCRIPTORS
         REASONS_MAX LOG_LINES_MAX LOG_PERIOD PROBLEMS_MAX CONFIG_BYTES_MAX LOG_QUEUE_BYTES_MAX LOG_FLUSH LOG_IDLE LOG_RETRY
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
-        REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
+        REPORT_ROWS_MAX HTTP_HEAD_BYTES_MAX HTTP_HEADERS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };
     let in_code = include_str!("../../limits.rs")
         .lines()
@@ -186,6 +186,7 @@ fn the_guide_to_the_protocols_states_the_same_defaults_and_ports() {
         ("file", "Names and files"),
         ("file-sized", "Names and files"),
         ("greeting", "greeting"),
+        ("admin", "admin"),
     ];
     for (protocol, heading) in headings {
         let options = registry.find(protocol).unwrap().default_options();
