@@ -6,6 +6,7 @@
 #![warn(clippy::missing_docs_in_private_items)]
 
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,10 @@ pub(crate) enum Question {
     Counters,
     /// All counters, and what each connection waits for, which takes a pass over the slots.
     Connections(Wanted),
+    /// To start a recording of the loop: [`Snapshot::is_recording`].
+    StartRecording,
+    /// To end the recording that this connection has started: [`Snapshot::tape`].
+    FinishRecording,
 }
 
 /// Which rows of the table a question wants.
@@ -59,6 +64,30 @@ pub(crate) struct Snapshot {
     pub(crate) table: Table,
     /// The configuration with all defaults and without secrets, as JSON.
     pub(crate) configuration: Arc<str>,
+    /// Whether a recording has started; false if another one was running.
+    pub(crate) is_recording: bool,
+    /// What was recorded.
+    pub(crate) tape: Option<Box<dyn Tape>>,
+}
+
+/// A recording of the loop.
+pub(crate) trait Tape: fmt::Debug + Send + Sync {
+    /// Writes the recording in this form.
+    ///
+    /// # Errors
+    /// Errors of `to`.
+    fn write(&self, form: Form, to: &mut dyn Write) -> io::Result<()>;
+}
+
+/// A form in which a recording is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A page with a timeline.
+    Page,
+    /// One line for each record.
+    Text,
+    /// Trace events in JSON.
+    TraceEvents,
 }
 
 /// Whether new connections should come to this server.

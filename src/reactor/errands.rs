@@ -86,7 +86,7 @@ impl<K: Kernel> Reactor<K> {
         let slot = &self.slots[key as usize];
         let token = slot.token(key);
         job.listener = slot.endpoint;
-        self.answer(&mut job);
+        self.answer(token, &mut job);
         let submitted = self.kernel.submit(token, job);
         xray::record(|| What::JobOut { taken: submitted.is_ok() });
         if let Err(why) = submitted {

@@ -55,6 +55,8 @@ pub(super) struct Logs {
 pub(super) struct Inquired {
     /// How the loop spends its time, once a protocol has inquired about it.
     pub(super) pulse: Option<Box<Pulse>>,
+    /// The connection whose protocol records the loop, if one does.
+    pub(super) recorder: Option<Token>,
     /// The configuration without secrets, as JSON.
     pub(super) configuration: Arc<str>,
 }

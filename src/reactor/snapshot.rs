@@ -1,6 +1,7 @@
 //! Answers inquiries: copies counters for a job.
 
 mod pulse;
+mod recorder;
 mod rows;
 
 use std::sync::Arc;
@@ -10,13 +11,13 @@ use self::rows::why_paused;
 use super::{Owner, Reactor, Slot};
 use crate::endpoint::Endpoint;
 use crate::job::Job;
-use crate::kernel::{DatagramSocket, Kernel};
+use crate::kernel::{DatagramSocket, Kernel, Token};
 use crate::listener::Pause;
 use crate::snapshot::{Door, Question, Readiness, Snapshot};
 
 impl<K: Kernel> Reactor<K> {
-    /// Answers the question of a job, if it has one.
-    pub(super) fn answer(&mut self, job: &mut Job) {
+    /// Answers the question of a job of the connection `who`, if it has one.
+    pub(super) fn answer(&mut self, who: Token, job: &mut Job) {
         let Some(question) = job.question() else { return };
         let snapshot = match question {
             Question::Readiness => Snapshot { readiness: self.readiness(), ..Snapshot::default() },
@@ -25,6 +26,8 @@ impl<K: Kernel> Reactor<K> {
                 self.ledger.begin(self.moment.now, self.generation);
                 Snapshot { table: self.rows(wanted), ..self.counters() }
             }
+            Question::StartRecording => Snapshot { is_recording: self.start_recording(who), ..Snapshot::default() },
+            Question::FinishRecording => Snapshot { tape: self.finish_recording(who), ..Snapshot::default() },
         };
         job.answer(snapshot);
     }

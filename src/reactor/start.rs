@@ -5,12 +5,12 @@ use std::io;
 
 use slab::Slab;
 
-use super::Reactor;
 use super::kept::{Inquired, Logs, Totals, Waiters};
 use super::ledger::Ledger;
 use super::queues::Queues;
 use super::slots::Owner;
 use super::stop::Stop;
+use super::{Reactor, recording};
 use crate::bind::{self, BindError};
 use crate::budget::Budget;
 use crate::config::Config;
@@ -79,7 +79,7 @@ impl<K: Kernel> Reactor<K> {
             stop: Stop::No,
             shutdown_timeout: config.shutdown_timeout,
             logs: Logs::default(),
-            inquired: Inquired { pulse: None, configuration: config.without_secrets(registry).into() },
+            inquired: Inquired { pulse: None, recorder: None, configuration: config.without_secrets(registry).into() },
         };
         for listener in &config.listeners {
             let index = u16::try_from(reactor.endpoints.len()).map_err(|_| BindError::Listeners)?;
@@ -93,7 +93,7 @@ impl<K: Kernel> Reactor<K> {
                 }
             };
             reactor.endpoints.push(Endpoint::new(listener, token, bound.address, bound.service));
-            xray::serves(|| reactor.served(token));
+            xray::serves(|| reactor.endpoints.last().map(recording::served));
             reactor.insert(token, index, owner);
         }
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;

@@ -230,3 +230,31 @@ fn prometheus_accepts_the_text() {
     let checked = promtool.wait_with_output().unwrap();
     assert!(checked.status.success() && checked.stderr.is_empty(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
+
+#[test]
+fn the_loop_can_be_recorded_by_one_at_a_time() {
+    let server = watched();
+    let mut first = Client::connect(server.address("admin-tcp"));
+    first.send("GET /xray?seconds=10 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let second = || get(&server, "/xray").status().to_owned();
+    // The first request may come later than the second one, whose recording its FIN ends at once.
+    while second() != "409 Conflict" {}
+    assert_eq!(ask(server.address("sum-tcp"), &["{\"A\":1,\"B\":2}"]), b"{\"Sum\":3}\n");
+    // The FIN ends the recording.
+    let recorded = String::from_utf8(first.try_rest_after_fin().unwrap()).unwrap();
+    let (text, _) = split(&recorded, false);
+    assert_eq!(text.status(), "200 OK");
+    for line in ["sum-tcp", "accept", "recvfrom(", "sendto("] {
+        assert!(text.body.contains(line), "no {line} in {}", text.body);
+    }
+    let page = get_with(&server, "/xray", "Accept: text/html\r\n");
+    assert!(page.header("Content-Type").starts_with("text/html") && page.body.starts_with("<!DOCTYPE html>"));
+    assert!(get(&server, "/xray?format=json").json().is_object());
+
+    let mut lost = Client::connect(server.address("admin-tcp"));
+    lost.send("GET /xray?seconds=10 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    while second() != "409 Conflict" {}
+    lost.reset();
+    // A recording ends with its connection.
+    while second() == "409 Conflict" {}
+}

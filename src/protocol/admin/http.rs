@@ -13,12 +13,16 @@ pub(super) struct Status(pub(super) u16, pub(super) &'static str);
 pub(super) const OK: Status = Status(200, "OK");
 /// The request is malformed.
 pub(super) const BAD_REQUEST: Status = Status(400, "Bad Request");
+/// The peer may not have this.
+pub(super) const FORBIDDEN: Status = Status(403, "Forbidden");
 /// There is nothing under this path.
 pub(super) const NOT_FOUND: Status = Status(404, "Not Found");
 /// The method is neither GET nor HEAD.
 pub(super) const METHOD_NOT_ALLOWED: Status = Status(405, "Method Not Allowed");
 /// The rest of the request did not come in time.
 pub(super) const REQUEST_TIMEOUT: Status = Status(408, "Request Timeout");
+/// The same is being done for another request.
+pub(super) const CONFLICT: Status = Status(409, "Conflict");
 /// The request has a body.
 pub(super) const CONTENT_TOO_LARGE: Status = Status(413, "Content Too Large");
 /// The request line is too long.
@@ -289,6 +293,9 @@ pub(super) struct Response {
     /// The body.
     pub(super) body: Vec<u8>,
 }
+
+/// The media type of a page.
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 /// The media type of plain text.
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::address::Transport;
-use crate::snapshot::{Door, Row, Snapshot};
+use crate::snapshot::{Door, Histogram, Row, Snapshot};
 use crate::stats::Tally;
 
 /// The media type.
@@ -38,11 +38,14 @@ fn connection(row: &Row, doors: &[Door]) -> Value {
 pub(super) fn listeners(snapshot: &Snapshot) -> String {
     let doors: Vec<_> = snapshot.doors.iter().map(listener).collect();
     let pulse = &snapshot.pulse;
+    let bounds: Vec<_> = (0..Histogram::BUCKETS - 1).map(Histogram::bound).collect();
     line(&json!({
         "ready": snapshot.readiness.reason().is_none(),
         "reason": snapshot.readiness.reason(),
         "loop": {
             "turns": pulse.turns.count(),
+            "turn_bounds_us": bounds,
+            "turn_counts": pulse.turns.counts,
             "busy_s": pulse.turns.sum as f64 / 1e9,
             "wait_s": pulse.waited as f64 / 1e9,
             "ready_slots": snapshot.ready_slots,

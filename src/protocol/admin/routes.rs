@@ -1,9 +1,11 @@
 //! The paths, and what is under each.
 
-use super::http::{self, NOT_FOUND, OK, Request, Response, SERVICE_UNAVAILABLE, TEXT};
-use super::{json, metrics};
-use crate::limits::REPORT_ROWS_MAX;
-use crate::snapshot::{Question, Snapshot, Wanted};
+use std::time::Duration;
+
+use super::http::{self, HTML, NOT_FOUND, OK, Request, Response, SERVICE_UNAVAILABLE, TEXT};
+use super::{json, metrics, page};
+use crate::limits::{RECORDING_SECONDS_MAX, REPORT_ROWS_MAX};
+use crate::snapshot::{Form, Question, Snapshot, Wanted};
 
 /// What a request leads to.
 #[derive(Debug)]
@@ -12,6 +14,17 @@ pub(super) enum Route {
     Now(Response),
     /// A question to the loop, and the view of its answer.
     Inquire(Question, View),
+    /// A recording of the loop.
+    Record(Take),
+}
+
+/// A recording that a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Take {
+    /// How long it takes.
+    pub(super) time: Duration,
+    /// The form of the answer.
+    pub(super) form: Form,
 }
 
 /// How the answer of the loop is shown.
@@ -40,6 +53,7 @@ pub(super) fn route(request: &Request) -> Result<Route, Response> {
     let mut query = Query::new(&request.query)?;
     let route = match request.path.as_str() {
         "/metrics" => Route::Inquire(Question::Counters, View::Metrics(metrics::Format::chosen(&request.accept))),
+        "/" => Route::Now(page::response()),
         "/healthz" => Route::Now(Response::new(OK, TEXT, "ok\n")),
         "/readyz" => match query.flag("verbose")? {
             true => Route::Inquire(Question::Counters, View::Ready { is_verbose: true }),
@@ -54,6 +68,11 @@ pub(super) fn route(request: &Request) -> Result<Route, Response> {
         }
         "/listeners" => Route::Inquire(Question::Counters, View::Listeners),
         "/config" => Route::Inquire(Question::Counters, View::Config),
+        "/xray" => {
+            let seconds = query.number("seconds", RECORDING_SECONDS_MAX)?.unwrap_or(1);
+            let form = form(query.take("format").as_deref(), &request.accept)?;
+            Route::Record(Take { time: Duration::from_secs(seconds as u64), form })
+        }
         _ => return Err(Response::error(NOT_FOUND, PATHS)),
     };
     query.finish()?;
@@ -61,7 +80,35 @@ pub(super) fn route(request: &Request) -> Result<Route, Response> {
 }
 
 /// The line that a request for another path gets.
-const PATHS: &str = "there are /metrics, /healthz, /readyz, /connections, /listeners and /config";
+const PATHS: &str = "there are /, /metrics, /healthz, /readyz, /connections, /listeners, /config and /xray";
+
+/// Chooses the form of a recording: the one that is named, or the one that the client accepts.
+fn form(named: Option<&str>, accept: &str) -> Result<Form, Response> {
+    match named {
+        Some("page") => Ok(Form::Page),
+        Some("text") => Ok(Form::Text),
+        Some("json") => Ok(Form::TraceEvents),
+        Some(_) => Err(bad("format: expected page, text or json")),
+        None if accept.contains("text/html") => Ok(Form::Page),
+        None if accept.contains("application/json") => Ok(Form::TraceEvents),
+        None => Ok(Form::Text),
+    }
+}
+
+/// Makes the answer of a recording that is complete. Runs on a worker.
+pub(super) fn recorded(snapshot: &Snapshot, form: Form) -> Response {
+    let kind = match form {
+        Form::Page => HTML,
+        Form::Text => TEXT,
+        Form::TraceEvents => json::KIND,
+    };
+    let mut body = Vec::new();
+    match snapshot.tape.as_ref().map(|tape| tape.write(form, &mut body)) {
+        Some(Ok(())) => Response::new(OK, kind, body),
+        // The recording was ended by the program that embeds the loop.
+        _ => Response::error(SERVICE_UNAVAILABLE, "the recording is lost"),
+    }
+}
 
 impl View {
     /// Makes the answer. Runs on a worker.
@@ -209,8 +256,27 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_has_a_form_and_ten_seconds_at_most() {
+        let take = |query, accept: &str| {
+            let manner = Manner { is_head: false, closes: false };
+            let request =
+                Request { path: "/xray".into(), query: String::from(query), accept: accept.into(), manner, length: 0 };
+            match route(&request) {
+                Ok(Route::Record(Take { time, form })) => Some((time.as_secs(), form)),
+                _ => None,
+            }
+        };
+        assert_eq!(take("", "*/*"), Some((1, Form::Text)));
+        assert_eq!(take("seconds=10", "text/html,application/xhtml+xml,*/*;q=0.8"), Some((10, Form::Page)));
+        assert_eq!(take("seconds=2&format=json", "text/html"), Some((2, Form::TraceEvents)));
+        for wrong in ["seconds=0", "seconds=11", "seconds=-1", "format=xml", "for=3"] {
+            assert_eq!(take(wrong, ""), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_path_is_known_as_it_is_written_or_not_at_all() {
-        for path in ["/", "//metrics", "/metrics/", "/Metrics", "/%6detrics", "/./metrics", "/healthz/../metrics"] {
+        for path in ["//", "//metrics", "/metrics/", "/Metrics", "/%6detrics", "/./metrics", "/healthz/../metrics"] {
             assert_eq!(ask(path, "").map_err(|refused| refused.status).err(), Some(NOT_FOUND), "{path}");
         }
     }

@@ -1,12 +1,13 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
 use crate::limits::Limits;
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, Credentials};
 use crate::testing::{Script, Transcript, converse, every_fault, same_for_every_split};
 
 fn visitor() -> Visitor {
-    Visitor { hosts: Arc::default(), reader: Reader::default() }
+    Visitor { hosts: Arc::default(), reader: Reader::default(), is_local: true, take: None }
 }
 
 fn get(path: &str) -> String {
@@ -77,4 +78,17 @@ fn a_host_name_with_a_port_is_a_wrong_option() {
     };
     assert_eq!(check(&["a.example", "b_c"]), Ok(()));
     assert_eq!(check(&["a:80", "a", ""]), Err(vec!["hosts[0]".to_owned(), "hosts[2]".to_owned()]));
+}
+
+#[test]
+fn the_loop_is_recorded_for_peers_on_this_machine_only() {
+    let peers = [("127.0.0.1:1", true), ("[::1]:1", true), ("[::ffff:127.0.0.1]:1", true), ("192.0.2.1:1", false)];
+    let peers = peers.map(|(address, is_local)| (Peer::from(address.parse::<SocketAddr>().unwrap()), is_local));
+    for (peer, is_local) in peers.into_iter().chain([(Peer::from(Credentials::default()), true)]) {
+        let protocol = Admin { hosts: Arc::default() }.connect(&peer).unwrap();
+        let transcript = converse(protocol, &Script::new().send_fin(get("/xray?seconds=10")));
+        // The test has no loop that could be recorded.
+        let status = if is_local { "409 Conflict" } else { "403 Forbidden" };
+        assert_eq!(statuses(&transcript), [status], "{peer}");
+    }
 }
