@@ -226,7 +226,8 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str), Refused> {
         return Ok((None, target));
     }
     let scheme = target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
-    let rest = scheme.and_then(|scheme| target.get(scheme.len()..)).ok_or(Refused::bad("a malformed target"))?;
+    let rest =
+        scheme.and_then(|scheme| target.get(scheme.len()..)).ok_or_else(|| Refused::bad("a malformed target"))?;
     match rest.find(['/', '?']) {
         None => Ok((Some(rest), "/")),
         Some(at) if rest[at..].starts_with('/') => Ok((Some(&rest[..at]), &rest[at..])),

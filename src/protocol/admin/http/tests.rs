@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::tests::chance::Chance;
 
 fn hosts() -> Hosts {
     Hosts::new(vec!["Server.example".to_owned()])
@@ -20,7 +21,7 @@ fn in_pieces(head: &[u8], step: usize) -> Result<Option<Request>, Refused> {
 /// Reads one request, whose split must not matter.
 fn read(head: impl AsRef<[u8]>) -> Result<Option<Request>, Refused> {
     let head = head.as_ref();
-    let whole = in_pieces(head, head.len());
+    let whole = in_pieces(head, head.len().max(1));
     for step in [1, 2, 3, 7] {
         assert_eq!(in_pieces(head, step), whole, "{:?} in pieces of {step}", head.escape_ascii().to_string());
     }
@@ -187,4 +188,86 @@ fn an_answer_to_head_has_the_length_and_not_the_body() {
         refused.contains("\r\nAllow: GET, HEAD\r\n") && refused.ends_with("405 Method Not Allowed: why\n"),
         "{refused}"
     );
+}
+
+/// Pieces from which a request may be made, most of them as they should be.
+const PIECES: [&str; 36] = [
+    "GET ",
+    "GET ",
+    "HEAD ",
+    "POST ",
+    "/metrics",
+    "/",
+    "/?a",
+    "http://localhost",
+    " HTTP/1.1\r\n",
+    " HTTP/1.1\r\n",
+    " HTTP/1.0\r\n",
+    " HTTP/2.0\r\n",
+    "Host: localhost\r\n",
+    "Host: localhost\r\n",
+    "Host: evil.example\r\n",
+    "hOST: [::1]:80\r\n",
+    "\r\n",
+    "\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    " ",
+    "\t",
+    "\0",
+    "\u{e9}",
+    "Content-Length: 0\r\n",
+    "Content-Length: 7\r\n",
+    "content-length:+0\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Accept: text/plain\r\n",
+    "Connection: close\r\n",
+    "A: b\r\n",
+    "A : b\r\n",
+    ": b\r\n",
+    "A\r\n",
+    "%00",
+];
+
+#[test]
+fn whatever_comes_an_accepted_request_can_be_read_in_one_way_only() {
+    let (mut chance, mut accepted) = (Chance::new(7), 0);
+    for _ in 0..60_000 {
+        let mut text = String::new();
+        if chance.below(4) > 0 {
+            let target = *chance.one_of(&[&"/", &"/metrics?x", &"http://127.0.0.1:1/a", &"x"]);
+            text += &format!(
+                "{} {target} {}\r\n",
+                chance.one_of(&["GET", "HEAD", "get"]),
+                chance.one_of(&["HTTP/1.1", "HTTP/1.0"])
+            );
+        }
+        for _ in 0..chance.below(8) {
+            text += chance.one_of(&PIECES);
+        }
+        text += chance.one_of(&["\r\n", "\r\n\r\n", ""]);
+        let Ok(Some(request)) = read(&text) else { continue };
+        accepted += 1;
+        let head = &text[..request.length];
+        let lines: Vec<_> = head.split("\r\n").collect();
+        assert!(lines.len() >= 3 && lines.ends_with(&["", ""]) && !lines[0].is_empty(), "{head:?}");
+        assert!(
+            lines[..lines.len() - 2].iter().all(|line| !line.is_empty() && !line.contains(['\r', '\n', '\0'])),
+            "{head:?}"
+        );
+        let names = lines[1..].iter().filter_map(|line| line.split_once(':'));
+        let names: Vec<_> = names.map(|(name, value)| (name.to_ascii_lowercase(), value.trim())).collect();
+        assert!(names.iter().all(|(name, _)| !name.is_empty() && !name.contains([' ', '\t'])), "{head:?}");
+        let of =
+            |wanted: &str| names.iter().filter(|(name, _)| name == wanted).map(|(_, value)| *value).collect::<Vec<_>>();
+        assert!(
+            of("transfer-encoding").is_empty() && ["", "0"].contains(&of("content-length").concat().as_str()),
+            "{head:?}"
+        );
+        assert!(of("host").len() == 1 || of("host").is_empty() && lines[0].ends_with("HTTP/1.0"), "{head:?}");
+        assert!(lines[0].starts_with("GET ") || lines[0].starts_with("HEAD "), "{head:?}");
+        assert!(request.path.starts_with('/') && request.path.bytes().all(|byte| byte.is_ascii_graphic()), "{head:?}");
+    }
+    assert!(accepted > 1_000, "{accepted} of them say something");
 }
