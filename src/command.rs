@@ -136,6 +136,7 @@ fn run(arguments: &Run, identity: &Identity, registry: &Arc<Registry>) -> Result
     remember_places();
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
+    config.warnings().iter().for_each(|warning| warn!("{warning}"));
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
     let notifier = Notifier::connect(|name| env::var_os(name), arguments.step);
     let serving = catch(|| serve(&config, &arguments.source, registry, &hang_up, &mut xray, notifier));
@@ -209,6 +210,9 @@ fn bind(config: &Config, registry: &Registry) -> Result<Reactor, Failure> {
 /// Prints the checked configuration. On stderr, names what only the start can check.
 fn check(source: &Source, registry: &Registry) -> Result<(), Failure> {
     let config = configuration(source, registry)?;
+    let warnings: String = config.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+    // If stderr is closed, the configuration is right all the same.
+    let _ = write_whole(io::stderr(), &warnings);
     print(&config.to_json())?;
     let passed = config.listeners.iter().filter(|listener| listener.listen.passed.is_some());
     let notes: String = passed

@@ -17,6 +17,8 @@ use signal_hook_mio::v1_0::Signals;
 use super::cut;
 use super::offload::Offload;
 use super::passed::Found;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::socket_info;
 use super::sockets::{self, Stream};
 use super::{
     BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket, PassedSockets, Peer,
@@ -343,6 +345,15 @@ impl Kernel for Mio {
 
     fn descriptors_free(&self) -> Option<usize> {
         sockets::descriptors_free()
+    }
+
+    fn jobs(&self) -> (usize, usize) {
+        self.offload.jobs()
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn accept_queue(&self, listener: &TcpListener) -> Option<(u32, u32)> {
+        socket_info::accept_queue(listener).ok()
     }
 }
 
