@@ -1,5 +1,7 @@
 //! Demands that take permission to watch the server's process and to send it signals.
 
+mod fair;
+mod leave;
 mod process;
 
 use std::thread;
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::process::Process;
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::miss::{Miss, Verdict};
 use crate::peer::{PENDING_BYTES, Room, left};
 use crate::protocol::Protocol;
@@ -26,7 +28,12 @@ const PLACES: u64 = 5;
 /// How often a server is stopped and continued.
 const ROUNDS: usize = 3;
 
-pub(crate) const DEMANDS: &[Demand] = &[
+/// All of them; last those that end the server.
+pub(crate) fn demands() -> impl Iterator<Item = &'static Demand> {
+    fair::DEMANDS.iter().chain(DEMANDS).chain(leave::DEMANDS)
+}
+
+const DEMANDS: &[Demand] = &[
     demand(
         "rest",
         "with nothing to do it uses no processor time, even with clients connected",
@@ -67,7 +74,7 @@ const fn demand(
     transport: Transport,
     run: fn(&Trial) -> Verdict,
 ) -> Demand {
-    Demand { name, text, protocols, transport, needs_process: true, is_fine: false, run }
+    Demand { name, text, protocols, transport, need: Need::Process, is_fine: false, run }
 }
 
 fn rest(trial: &Trial) -> Verdict {
