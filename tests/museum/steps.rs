@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::checker::{Report, run};
 use crate::files::Scratch;
+use crate::server::program;
 
 /// The first demand of each step, which the solution of the step before misses, and a part of the cause that is named.
 const FIRST: [(&str, &str); 12] = [
@@ -61,6 +62,11 @@ fn python(step: usize) -> Option<String> {
     Some(format!("python3 '{}' PORT", file.display()))
 }
 
+/// The command for the solution of a step in Rust.
+fn rust(step: usize) -> Option<String> {
+    Some(format!("'{}' {step} PORT", program("steps").display()))
+}
+
 /// Declares a test for each step and language.
 macro_rules! steps {
     ($($name:ident: $language:ident, $step:literal;)*) => {
@@ -88,6 +94,18 @@ steps! {
     step_10_in_python_passes_and_misses_the_next_one: python, 10;
     step_11_in_python_passes_and_misses_the_next_one: python, 11;
     step_12_in_python_passes_all: python, 12;
+    step_1_in_rust_passes_and_misses_the_next_one: rust, 1;
+    step_2_in_rust_passes_and_misses_the_next_one: rust, 2;
+    step_3_in_rust_passes_and_misses_the_next_one: rust, 3;
+    step_4_in_rust_passes_and_misses_the_next_one: rust, 4;
+    step_5_in_rust_passes_and_misses_the_next_one: rust, 5;
+    step_6_in_rust_passes_and_misses_the_next_one: rust, 6;
+    step_7_in_rust_passes_and_misses_the_next_one: rust, 7;
+    step_8_in_rust_passes_and_misses_the_next_one: rust, 8;
+    step_9_in_rust_passes_and_misses_the_next_one: rust, 9;
+    step_10_in_rust_passes_and_misses_the_next_one: rust, 10;
+    step_11_in_rust_passes_and_misses_the_next_one: rust, 11;
+    step_12_in_rust_passes_all: rust, 12;
 }
 
 #[test]
