@@ -51,15 +51,46 @@ fn misses(command: &str, step: usize) {
     assert!(text.ends_with(&format!("error: step {step} is not passed\n")), "{text}");
 }
 
+/// Whether this machine has what a language takes. Where `CI` is set, it must.
+fn is_here(tool: &str, version: &str) -> bool {
+    let is_here = Command::new(tool).arg(version).output().is_ok_and(|output| output.status.success());
+    assert!(is_here || std::env::var_os("CI").is_none(), "{tool} is missing");
+    if !is_here {
+        eprintln!("SKIPPED: {tool} is missing, so the solutions that need it have not been tried");
+    }
+    is_here
+}
+
+/// The file of a solution, quoted for the shell.
+fn file(name: &str) -> String {
+    format!("'{}'", Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/steps").join(name).display())
+}
+
 /// The command for the solution of a step in Python; `None` if this machine has no Python.
 fn python(step: usize) -> Option<String> {
-    if Command::new("python3").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "python3 is missing");
-        eprintln!("SKIPPED: python3 is missing, so its solutions have not been tried");
-        return None;
-    }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/steps/python/step{step:02}.py"));
-    Some(format!("python3 '{}' PORT", file.display()))
+    is_here("python3", "--version").then(|| format!("python3 {} PORT", file(&format!("python/step{step:02}.py"))))
+}
+
+/// The command for the solution of the last step in a compiled language; `build` has `FILE` in place of the program.
+#[track_caller]
+fn built(language: &str, build: &str) -> String {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("step12-{language}"));
+    let program = format!("'{}'", scratch.display());
+    let built = Command::new("sh").arg("-c").arg(build.replace("FILE", &program)).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    format!("{program} PORT")
+}
+
+fn c(step: usize) -> Option<String> {
+    assert_eq!(step, FIRST.len());
+    let build = format!("cc -std=c11 -Wall -Wextra -Werror -O2 -o FILE {}", file("c/step12.c"));
+    is_here("cc", "--version").then(|| built("c", &build))
+}
+
+fn go(step: usize) -> Option<String> {
+    assert_eq!(step, FIRST.len());
+    let build = format!("go vet {source} && go build -o FILE {source}", source = file("go/step12.go"));
+    is_here("go", "version").then(|| built("go", &build))
 }
 
 /// The command for the solution of a step in Rust.
@@ -106,6 +137,8 @@ steps! {
     step_10_in_rust_passes_and_misses_the_next_one: rust, 10;
     step_11_in_rust_passes_and_misses_the_next_one: rust, 11;
     step_12_in_rust_passes_all: rust, 12;
+    step_12_in_c_passes_all: c, 12;
+    step_12_in_go_passes_all: go, 12;
 }
 
 #[test]
