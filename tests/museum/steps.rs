@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checker::{Report, run};
 use crate::files::Scratch;
@@ -25,10 +26,23 @@ const FIRST: [(&str, &str); 12] = [
     ("term", "without a handler for SIGTERM"),
 ];
 
+/// Returns a port that is free, and stays free until a server binds it: the kernel chooses no port below 32768 for a client
+/// (ip(7), `ip_local_port_range`), and each call returns another one.
+fn free_port() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let first = std::process::id() as usize * 64;
+    loop {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if TcpListener::bind(("127.0.0.1", u16::try_from(port).unwrap())).is_ok() {
+            return port.to_string();
+        }
+    }
+}
+
 /// Runs the checker on a server that it starts on a free port; `command` has `PORT` in place of the port.
 #[track_caller]
 fn started(protocol: &str, command: &str, options: &[&str]) -> Report {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port();
     let command = command.replace("PORT", &port);
     run(&[&[protocol, &format!("tcp://127.0.0.1:{port}"), "--run", &command], options].concat())
 }
@@ -145,7 +159,7 @@ steps! {
 fn the_real_server_passes_all_steps() {
     let scratch = Scratch::new("steps");
     let config = scratch.path().join("reactor.json");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let limits = r#"{"idle_timeout": "2s", "request_timeout": "2s", "write_timeout": "2s"}"#;
     let listener = format!(r#"{{"listen": "tcp://127.0.0.1:{port}", "protocol": "sum", "limits": {limits}}}"#);
     fs::write(&config, format!(r#"{{"listeners": [{listener}]}}"#)).unwrap();
