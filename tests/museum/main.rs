@@ -56,13 +56,13 @@ museum! {
     one_at_a_time_serves_no_other_client_while_one_is_silent:
         "one-at-a-time" misses "silent" told [SILENCE], also ["many", "stuck-reader", "deaf", "threads", "rest", "crowd"];
     busy_uses_the_processor_without_a_client:
-        "busy" misses "rest" told ["no client is connected"], also [];
+        "busy" misses "rest" told ["no client is connected"], also ["full"];
     writable_for_ever_uses_the_processor_while_a_client_is_silent:
-        "writable-for-ever" misses "rest" told ["a client is connected and silent"], also [];
+        "writable-for-ever" misses "rest" told ["a client is connected and silent"], also ["full"];
     waits_after_budget_sleeps_over_what_has_arrived:
         "waits-after-budget" misses "burst" told [SILENCE], also ["late-reader", "half-close", "garbage"];
     one_accept_leaves_clients_in_the_queue:
-        "one-accept" misses "crowd" told [SILENCE], also ["many", "descriptors"];
+        "one-accept" misses "crowd" told [SILENCE], also ["many", "descriptors", "full"];
     read_is_message_depends_on_how_requests_are_cut:
         "read-is-message" misses "split" told ["Error"],
         also ["glued", "burst", "late-reader", "half-close", "refusal", "silent", "deaf", "firehose"];
@@ -87,9 +87,9 @@ museum! {
     interrupted_ends_when_it_is_continued:
         "interrupted" misses "stopped" told ["stopped and continued"], also ["crowd"], ends 1;
     dies_of_emfile_exits_when_out_of_descriptors:
-        "dies-of-emfile" misses "descriptors" told ["got  "], also [], ends 1;
+        "dies-of-emfile" misses "descriptors" told ["got  "], also ["full"], ends 1;
     sleeps_after_emfile_never_accepts_the_waiting_clients:
-        "sleeps-after-emfile" misses "descriptors" told [SILENCE], also [];
+        "sleeps-after-emfile" misses "descriptors" told [SILENCE], also ["full"];
     reused_token_sends_an_answer_to_another_client:
         "reused-token" misses "heir" told ["another one asks"], also ["reset", "stuck-reader", "deaf", "rest"];
     chatty_serves_no_client_while_its_output_is_not_read:

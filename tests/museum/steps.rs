@@ -168,6 +168,28 @@ fn the_real_server_passes_all_steps() {
     let Report { code, text } = run(&["sum", &url, "--run", &command, "--all", "--timeout", "50s"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.ends_with("12 of 12 steps passed\n"), "{text}");
+    assert_eq!(text.matches("\nok      ").count(), 29, "a demand of a step has an unknown name: {text}");
+}
+
+#[test]
+fn a_busy_loop_while_no_descriptor_is_left_is_a_miss() {
+    if python(9).is_none() {
+        return;
+    }
+    let solution = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/steps/python/step09.py");
+    let right = fs::read_to_string(solution).unwrap();
+    let busy = right
+        .replace("PAUSE_MS if is_full else None", "None")
+        .replace("0 if is_full else select.POLLIN", "select.POLLIN");
+    assert_ne!(right, busy);
+    let scratch = Scratch::new("busy");
+    let file = scratch.path().join("busy.py");
+    fs::write(&file, busy).unwrap();
+    let command = format!("python3 '{}' PORT", file.display());
+    let Report { code, text } =
+        started("sum", &command, &["--step", "9", "--only", "descriptors,full", "--timeout", "5s"]);
+    assert!(code == 1 && text.contains("ok      descriptors") && text.contains("MISSED  full "), "{text}");
+    assert!(text.contains("each wait returns at once"), "{text}");
 }
 
 #[test]
@@ -207,5 +229,7 @@ fn a_step_that_cannot_be_tried_is_wrong_usage() {
     assert_eq!(run(&["sum", "tcp://127.0.0.1:1", "--step", "12", "--pid", "1"]).code, 2, "it needs a command");
     assert_eq!(run(&["sum", "tcp://127.0.0.1:1", "--step", "13"]).code, 2);
     assert_eq!(run(&["time", "tcp://127.0.0.1:1", "--step", "3"]).code, 2, "it has no framing");
+    assert_eq!(run(&["sum", "udp://127.0.0.1:1", "--step", "3"]).code, 2, "it has no stream");
     assert_eq!(run(&["sum", "tcp://127.0.0.1:1", "--json"]).code, 2, "there is no step");
+    assert_eq!(run(&["sum", "tcp://127.0.0.1:1", "--step", "1", "--only", "split"]).code, 2, "it is in step 3");
 }

@@ -138,6 +138,18 @@ const ROWS: &[Row] = &[
         "docs/edges.md#the-drain-rule",
     ),
     (
+        "full",
+        "the server ran",
+        "it waits for the listener although it cannot accept, so each wait returns at once",
+        "docs/faults.md#emfile-out-of-descriptors",
+    ),
+    (
+        "full",
+        "",
+        "it ends, or stops accepting for ever, when accept fails with EMFILE",
+        "docs/faults.md#emfile-out-of-descriptors",
+    ),
+    (
         "descriptors",
         "",
         "it ends, or stops accepting for ever, when accept fails with EMFILE",

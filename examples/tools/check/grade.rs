@@ -5,8 +5,9 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::client::failure::{Failure, Result};
-use crate::client::url::Url;
-use crate::demand::{self, Demand, Need, Scope};
+use crate::client::url::{Transport, Url};
+use crate::demand::{self, Demand, Scope};
+use crate::protocol::Protocol;
 use crate::report::Report;
 use crate::server::Server;
 use crate::steps::{STEPS, Step};
@@ -19,18 +20,23 @@ fn demands(step: &'static Step, scope: &Scope) -> impl Iterator<Item = &'static 
     step.demands.iter().filter_map(named)
 }
 
-/// Fails with wrong usage unless all steps can be tried.
-fn expect_possible(steps: &'static [Step], scope: &Scope, server: &Server) {
+/// Ends with wrong usage unless all steps can be tried.
+fn expect_possible(cli: &Cli, steps: &'static [Step], scope: &Scope, server: &Server) {
+    if scope.transport != Transport::Tcp || !Protocol::STREAMS.contains(&scope.protocol) {
+        usage("the steps are for sum and uppercase over TCP");
+    }
+    let of_all = || steps.iter().flat_map(|step| demands(step, scope));
+    for name in &cli.only {
+        if of_all().all(|demand| demand.name != name) {
+            usage(&format!("no demand of these steps is named {name}"));
+        }
+    }
     for (step, number) in steps.iter().zip(1..) {
         if demands(step, scope).next().is_none() {
-            usage("the steps are for sum and uppercase over TCP");
+            usage(&format!("step {number} needs Linux"));
         }
-        let is_missing = |demand: &&Demand| match demand.need {
-            Need::Process => !server.may_be_watched(),
-            Need::Start => !server.is_ours(),
-            Need::Nothing | Need::Deadlines => false,
-        };
-        if let Some(options) = demands(step, scope).find(is_missing).and_then(|demand| demand.need.options()) {
+        let missing = demands(step, scope).find(|demand| !server.allows(demand.need, true));
+        if let Some(options) = missing.and_then(|demand| demand.need.options()) {
             usage(&format!("step {number} needs {options}"));
         }
     }
@@ -39,7 +45,7 @@ fn expect_possible(steps: &'static [Step], scope: &Scope, server: &Server) {
 /// Tries all steps up to the one with the number `last`, and stops at the first miss.
 pub(crate) fn examine(cli: &Cli, scope: &Scope, url: &Url, server: &mut Server, last: usize) -> Result<()> {
     let steps = &STEPS[..last];
-    expect_possible(steps, scope, server);
+    expect_possible(cli, steps, scope, server);
     let is_wanted = |demand: &&Demand| cli.only.is_empty() || cli.only.iter().any(|only| only == demand.name);
     let mut met = Vec::new();
     let mut missed = None;

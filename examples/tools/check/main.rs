@@ -77,7 +77,7 @@ use crate::asker::Asker;
 use crate::client::failure::{Context, Failure, Result, finish};
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
-use crate::demand::{Demand, Need, Scope};
+use crate::demand::{Demand, Scope};
 use crate::files::{Existing, Files};
 use crate::protocol::{Protocol, RUN};
 use crate::report::Report;
@@ -134,7 +134,7 @@ struct Cli {
     all: bool,
 
     /// Print the result of --step or --all as a line of JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "only")]
     json: bool,
 
     /// The server closes a client that makes no progress, within the time limit of a demand
@@ -256,12 +256,7 @@ fn examine(
             untried += 1;
             continue;
         }
-        let is_possible = match demand.need {
-            Need::Nothing => true,
-            Need::Deadlines => cli.deadlines,
-            Need::Process => server.may_be_watched(),
-            Need::Start => server.is_ours(),
-        };
+        let is_possible = server.allows(demand.need, cli.deadlines);
         if let Some(options) = demand.need.options().filter(|_| !is_possible) {
             say(format_args!("-       {:<14}not tried: needs {options}", demand.name))?;
             continue;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::asker::Asker;
 use crate::client::failure::{Context, Failure, Result};
 use crate::client::url::Transport;
-use crate::demand::Scope;
+use crate::demand::{Need, Scope};
 use crate::protocol::Protocol;
 
 /// The time that a server may take to end after its last word.
@@ -38,14 +38,14 @@ impl Server {
         self.started.as_ref().map(|started| started.pid).or(self.pid)
     }
 
-    /// Whether the checker starts the server.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.command.is_some()
-    }
-
-    /// Whether the process is known, so that it may be watched.
-    pub(crate) fn may_be_watched(&self) -> bool {
-        self.is_ours() || self.pid.is_some()
+    /// Whether demands with this need can be tried on it.
+    pub(crate) fn allows(&self, need: Need, has_deadlines: bool) -> bool {
+        match need {
+            Need::Nothing => true,
+            Need::Deadlines => has_deadlines,
+            Need::Process => self.command.is_some() || self.pid.is_some(),
+            Need::Start => self.command.is_some(),
+        }
     }
 
     /// Starts the server again if the checker started it and it has ended, and waits until it listens.

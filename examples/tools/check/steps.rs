@@ -44,7 +44,7 @@ pub(crate) const STEPS: [Step; 12] = [
     Step {
         title: "EMFILE: out of descriptors",
         page: "docs/build/09-descriptors.md",
-        demands: &["descriptors", "crowd", "stopped"],
+        demands: &["descriptors", "full", "crowd", "stopped"],
     },
     Step {
         title: "deadlines: an end for every wait",

@@ -20,6 +20,9 @@ const SPAN: Duration = Duration::from_millis(500);
 
 /// More than a runtime needs for its housekeeping, and far less than a loop that does not wait.
 const REST_MAX: Duration = Duration::from_millis(50);
+/// A longer span, and half of it: more than a server needs that tries to accept again now and then on a busy machine.
+const LONG_SPAN: Duration = Duration::from_millis(1500);
+const PAUSES_MAX: Duration = Duration::from_millis(750);
 
 /// Clients that connect together, and descriptors when these must be too few.
 const CLIENTS: usize = 20;
@@ -65,6 +68,13 @@ const DEMANDS: &[Demand] = &[
         Transport::Tcp,
         descriptors,
     ),
+    demand(
+        "full",
+        "while clients wait for a descriptor it uses no processor time",
+        Protocol::TALKING,
+        Transport::Tcp,
+        full,
+    ),
 ];
 
 const fn demand(
@@ -78,41 +88,41 @@ const fn demand(
 }
 
 fn rest(trial: &Trial) -> Verdict {
-    idles(trial, "no client is connected")?;
+    idles(trial, "no client is connected", SPAN, REST_MAX)?;
     let _idle = trial.answered_client()?;
-    idles(trial, "a client is connected and silent")?;
+    idles(trial, "a client is connected and silent", SPAN, REST_MAX)?;
     let mut client = trial.answered_client()?;
     let question = trial.protocol.question(trial.number());
     client.send(&question[..question.len() / 2])?;
-    idles(trial, "a client is in the middle of a question")?;
+    idles(trial, "a client is in the middle of a question", SPAN, REST_MAX)?;
     if Protocol::STREAMS.contains(&trial.protocol) {
         let mut deaf = trial.connect_with(Room::Little)?;
         deaf.send_until_stuck(&trial.protocol.questions(64 * 1024).0, PENDING_BYTES);
-        idles(trial, "a client does not read the answers")?;
+        idles(trial, "a client does not read the answers", SPAN, REST_MAX)?;
     }
     Ok(())
 }
 
 fn rest_of_datagrams(trial: &Trial) -> Verdict {
     trial.asker()?.ask()?;
-    idles(trial, "no client asks")
+    idles(trial, "no client asks", SPAN, REST_MAX)
 }
 
-/// Expects a span, within the deadline, in which the server leaves the processor alone.
-fn idles(trial: &Trial, when: &'static str) -> Verdict {
+/// Expects a span, within the deadline, in which the server wants the processor for `most` of it at most.
+fn idles(trial: &Trial, when: &'static str, span: Duration, most: Duration) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
     loop {
         let before = process.wanted();
         let start = Instant::now();
-        while let Some(rest) = SPAN.checked_sub(start.elapsed()) {
+        while let Some(rest) = span.checked_sub(start.elapsed()) {
             thread::park_timeout(rest);
         }
         let wanted = process.wanted().saturating_sub(before);
-        if wanted <= REST_MAX {
+        if wanted <= most {
             return Ok(());
         }
         if left(trial.deadline).is_err() {
-            let got = format!("the server ran, or waited to run, for {wanted:.0?} of {SPAN:?}");
+            let got = format!("the server ran, or waited to run, for {wanted:.0?} of {span:?}");
             return Err(Miss::new("nothing", got, "a server that waits").when(when));
         }
     }
@@ -151,6 +161,17 @@ fn descriptors(trial: &Trial) -> Verdict {
         let crowd = "more clients are connected than there are descriptors, and they close one by one";
         trial.ask(&mut client).map_err(|miss| miss.when(crowd))?;
     }
+    drop(limit);
+    trial.others_are_served("descriptors ran out and are free again, and a client asks")
+}
+
+fn full(trial: &Trial) -> Verdict {
+    let Some(process) = trial.process() else { return Ok(()) };
+    trial.a_client_is_served()?;
+    let limit = process.limit_descriptors(PLACES)?;
+    let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    idles(trial, "more clients are connected than there are descriptors", LONG_SPAN, PAUSES_MAX)?;
+    drop(clients?);
     drop(limit);
     trial.others_are_served("descriptors ran out and are free again, and a client asks")
 }
