@@ -156,6 +156,8 @@ fn descriptors(trial: &Trial) -> Verdict {
     trial.a_client_is_served()?;
     let limit = process.limit_descriptors(PLACES)?;
     let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    // It has to reach the limit before the first client leaves.
+    process.settle(SPAN);
     // Each closes when it has been served, which frees a descriptor for the next.
     for mut client in clients? {
         let crowd = "more clients are connected than there are descriptors, and they close one by one";
