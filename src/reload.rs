@@ -78,6 +78,11 @@ pub(crate) fn prepare(
     let mut preparation =
         Preparation { registry: &source.registry, disk, alarm, problems: Vec::new(), differences: Vec::new() };
     preparation.differences = difference::of_the_top(old, &config);
+    if old.log != config.log {
+        preparation
+            .problems
+            .push("log: cannot be changed while the server runs; its file is opened again by each SIGHUP".to_owned());
+    }
     for (index, listener) in old.listeners.iter().enumerate() {
         if !pairs.contains(&Some(index)) {
             preparation.differences.push(format!("{}: removed {}", listener.name, listener.listen));
