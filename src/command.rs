@@ -136,9 +136,10 @@ fn run(arguments: &Run, identity: &Identity, registry: &Arc<Registry>) -> Result
     remember_places();
     raise_descriptor_limit();
     threads::warn_if_there_are_none();
+    config.warnings().iter().for_each(|warning| warn!("{warning}"));
     let mut xray = Xray::start(arguments.xray.as_ref(), arguments.step);
     let notifier = Notifier::connect(|name| env::var_os(name), arguments.step);
-    let serving = catch(|| serve(&config, &arguments.source, registry, &hang_up, &mut xray, notifier));
+    let serving = catch(|| serve(&config, arguments, registry, &hang_up, &mut xray, notifier));
     let ended = serving.unwrap_or_else(|panicked| {
         error!("a bug ends the server: {panicked}{}", panicked.detail());
         Ok(Exit::Failure)
@@ -148,7 +149,7 @@ fn run(arguments: &Run, identity: &Identity, registry: &Arc<Registry>) -> Result
 
 fn serve(
     config: &Config,
-    source: &Source,
+    arguments: &Run,
     registry: &Arc<Registry>,
     hang_up: &HangUp,
     xray: &mut Xray,
@@ -159,9 +160,13 @@ fn serve(
     reactor.watch_signals().map_err(unwatched)?;
     unblock_signals().map_err(unwatched)?;
     xray.watch_signals();
-    if source.config.is_some() {
-        let (source, protocols) = (source.clone(), Arc::clone(registry));
-        let read = move || configuration(&source, &protocols).map_err(|failure| failure.message);
+    if arguments.source.config.is_some() {
+        let (source, format, protocols) = (arguments.source.clone(), arguments.log_format, Arc::clone(registry));
+        let read = move || {
+            let mut config = configuration(&source, &protocols).map_err(|failure| failure.message)?;
+            config.log.format = format.unwrap_or(config.log.format);
+            Ok::<_, String>(config)
+        };
         reactor.reload_with(Arc::clone(registry), read);
     }
     hang_up.pass_on(&reactor.handle(), io::stderr().is_terminal());
@@ -209,6 +214,9 @@ fn bind(config: &Config, registry: &Registry) -> Result<Reactor, Failure> {
 /// Prints the checked configuration. On stderr, names what only the start can check.
 fn check(source: &Source, registry: &Registry) -> Result<(), Failure> {
     let config = configuration(source, registry)?;
+    let warnings: String = config.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+    // If stderr is closed, the configuration is right all the same.
+    let _ = write_whole(io::stderr(), &warnings);
     print(&config.to_json())?;
     let passed = config.listeners.iter().filter(|listener| listener.listen.passed.is_some());
     let notes: String = passed

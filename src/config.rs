@@ -13,7 +13,9 @@ pub(crate) mod difference;
 mod log;
 mod members;
 mod schema;
+mod secrets;
 mod taken;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -100,7 +102,8 @@ pub enum ReadError {
 }
 
 impl Config {
-    /// The text of the embedded default configuration, which serves every built-in protocol on a port of its own.
+    /// The text of the embedded default configuration, which serves every built-in protocol on a port of its own, except those
+    /// for administrators: `admin` and `agent`.
     pub const EMBEDDED: &str = include_str!("config/default.json");
 
     /// Returns all defaults, and no listener. [`Config::add_listener`] adds listeners.

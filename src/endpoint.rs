@@ -27,6 +27,8 @@ use crate::time::Time;
 pub struct Endpoint {
     /// The name, and the address that the socket is bound to.
     pub(crate) site: Site,
+    /// The owner of the slot that has the socket.
+    pub(crate) door: Token,
     /// The name of the protocol.
     protocol: String,
     /// The transport.
@@ -62,8 +64,6 @@ pub struct Endpoint {
     home: u16,
     /// A retired endpoint: the number of slots that refer to it.
     slots: usize,
-    /// The slot of its socket, while it is in front.
-    pub(crate) door: u32,
     /// The number by which the kernel knows its workers.
     pub(crate) lane: u16,
     /// The number by which an X-ray knows it.
@@ -75,11 +75,12 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Makes the endpoint of a listener that is bound to `address` of `family`. `service`: `None` for datagrams.
+    /// Makes the endpoint of a listener that is bound to `address` of `family`, and whose socket belongs to `door`. `service`: `None`
+    /// for datagrams.
     pub(crate) fn new(
         config: &ListenerConfig,
-        address: Address,
-        family: Option<Family>,
+        door: Token,
+        (address, family): (Address, Option<Family>),
         service: Option<Acceptor>,
         exchange: Arc<Attended>,
     ) -> Self {
@@ -107,7 +108,7 @@ impl Endpoint {
             until: Time::NEVER,
             home: 0,
             slots: 0,
-            door: 0,
+            door,
             lane: 0,
             served: 0,
             descriptors: descriptors_of(service.as_ref()),

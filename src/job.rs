@@ -3,12 +3,14 @@
 use std::any::Any;
 use std::fmt;
 
+use crate::snapshot::{Question, Snapshot};
+
 /// Work that may block: a file, a lookup, heavy computation. Runs on a worker thread.
 ///
 /// A protocol asks for a job by [`Step::job`](crate::protocol::Step::job), and may leave a last one when its connection
 /// ends ([`on_close`](crate::protocol::StreamProtocol::on_close)).
 pub struct Job {
-    work: Box<dyn FnOnce() -> Outcome + Send>,
+    work: Box<dyn Work>,
     /// The index of the listener whose workers run the job. The loop sets it.
     pub(crate) listener: u16,
 }
@@ -17,7 +19,26 @@ impl Job {
     /// Makes a job that runs `work`. The result of a job that [`on_close`](crate::protocol::StreamProtocol::on_close)
     /// returns is dropped.
     pub fn new<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Self {
-        Self { work: Box::new(move || Outcome::of(work())), listener: 0 }
+        Self { work: Box::new(Plain(move || Outcome::of(work()))), listener: 0 }
+    }
+
+    /// Makes a job that runs `work` with the answer of the loop to `question`.
+    pub(crate) fn inquiring<T: Send + 'static>(
+        question: Question,
+        work: impl FnOnce(Snapshot) -> T + Send + 'static,
+    ) -> Self {
+        let work = move |answer| Outcome::of(work(answer));
+        Self { work: Box::new(Inquiring { question, answer: Snapshot::default(), work }), listener: 0 }
+    }
+
+    /// Returns the question that the loop has to answer before a worker runs the job, if there is one.
+    pub(crate) fn question(&self) -> Option<&Question> {
+        self.work.question()
+    }
+
+    /// Answers the question.
+    pub(crate) fn answer(&mut self, snapshot: Snapshot) {
+        self.work.answer(snapshot);
     }
 
     /// Makes a job that drops `remains`, which may block, then runs the last job of a protocol and drops its result:
@@ -32,7 +53,54 @@ impl Job {
     /// Runs the work. A [kernel](crate::kernel::Kernel) calls this on a worker.
     #[must_use]
     pub fn run(self) -> Outcome {
-        (self.work)()
+        self.work.run()
+    }
+}
+
+/// What a worker runs.
+trait Work: Send {
+    /// The question that has to be answered before.
+    fn question(&self) -> Option<&Question> {
+        None
+    }
+
+    /// Answers the question.
+    fn answer(&mut self, snapshot: Snapshot) {
+        drop(snapshot);
+    }
+
+    /// Runs it.
+    fn run(self: Box<Self>) -> Outcome;
+}
+
+/// Work without a question.
+struct Plain<F>(F);
+
+impl<F: FnOnce() -> Outcome + Send> Work for Plain<F> {
+    fn run(self: Box<Self>) -> Outcome {
+        (self.0)()
+    }
+}
+
+/// Work on the answer to a question.
+struct Inquiring<F> {
+    question: Question,
+    answer: Snapshot,
+    work: F,
+}
+
+impl<F: FnOnce(Snapshot) -> Outcome + Send> Work for Inquiring<F> {
+    fn question(&self) -> Option<&Question> {
+        Some(&self.question)
+    }
+
+    fn answer(&mut self, snapshot: Snapshot) {
+        self.answer = snapshot;
+    }
+
+    fn run(self: Box<Self>) -> Outcome {
+        let Self { answer, work, .. } = *self;
+        work(answer)
     }
 }
 

@@ -21,6 +21,8 @@ mod posix_disk;
 mod replies;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod send_queue;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod socket_info;
 mod sockets;
 mod udp;
 mod unix;
@@ -214,6 +216,19 @@ pub trait Kernel {
 
     /// The number of descriptors that this process may still open; `None` if there is no limit.
     fn descriptors_free(&self) -> Option<usize>;
+
+    /// The jobs that are not finished: those that a worker runs, and those that wait for a worker. Called only when a protocol
+    /// inquires.
+    fn jobs(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    /// The connections in the accept queue of a listener, and the limit of the queue; `None` where the system does not report
+    /// them. Called only when a protocol inquires.
+    fn accept_queue(&self, listener: &Self::Listener) -> Option<(u32, u32)> {
+        let _ = listener;
+        None
+    }
 }
 
 impl<K: Kernel> Clock for K {
@@ -293,6 +308,12 @@ pub trait DatagramSocket {
     /// # Errors
     /// `WouldBlock` if the send buffer is full; other errors concern only the first unsent reply.
     fn send(&mut self, replies: &Replies) -> io::Result<usize>;
+
+    /// The datagrams that the kernel dropped because the receive buffer was full; `None` where the system does not report them.
+    /// Called only when a protocol inquires.
+    fn drops(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// A datagram that has been received.

@@ -106,6 +106,8 @@ mod registry;
 mod reload;
 #[doc(hidden)]
 pub mod simulation;
+#[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "only `admin` shows all of it"))]
+mod snapshot;
 pub mod stats;
 pub mod testing;
 mod time;

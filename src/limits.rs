@@ -205,6 +205,18 @@ pub(crate) const PANIC_MESSAGE_CHARS_MAX: usize = 500;
 /// [`LOG_QUEUE_BYTES_MAX`].
 pub(crate) const REPORT_ROWS_MAX: usize = 500;
 
+/// Bytes of the head of an HTTP request to `admin`: what common servers take.
+#[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "only `admin` reads HTTP"))]
+pub(crate) const HTTP_HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Headers of an HTTP request to `admin`: a browser sends 20.
+#[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "only `admin` reads HTTP"))]
+pub(crate) const HTTP_HEADERS_MAX: usize = 64;
+
+/// Seconds of one recording of the loop for `admin`: a busy server fills the ring of the X-ray in less.
+#[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "only `admin` records for a request"))]
+pub(crate) const RECORDING_SECONDS_MAX: usize = 10;
+
 /// Problems of a configuration that are reported in one run: each takes a pass over the text to find.
 pub(crate) const PROBLEMS_MAX: usize = 100;
 

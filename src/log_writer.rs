@@ -41,7 +41,6 @@ pub(crate) struct LogWriter {
 static OF_PROCESS: OnceLock<LogWriter> = OnceLock::new();
 
 /// Opens the log file of the process again: [`LogWriter::reopen`]. Does nothing if the process has no log of ours.
-#[cfg_attr(not(test), expect(dead_code, reason = "no signal asks for it yet, but its tests do"))]
 pub(crate) fn reopen() {
     if let Some(writer) = OF_PROCESS.get() {
         writer.reopen();

@@ -16,6 +16,8 @@
 //!
 //! `examples/plugin.rs` is a complete protocol with its test.
 
+pub mod admin;
+pub mod agent;
 mod connect;
 mod context;
 mod counting;
@@ -23,6 +25,7 @@ mod datagram;
 mod ending;
 pub mod file;
 pub mod greeting;
+mod inquiry;
 mod job;
 mod messages;
 mod other_side;

@@ -18,6 +18,7 @@
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
 //!   │   └ settle           reactor/errands.rs  submits a job, arms the deadline, queues the slot again
+//!   │     ├ answer_inquiry reactor/snapshot.rs copies counters into a job that inquires about them
 //!   │     ├ begin_connect  reactor/connect.rs  connects to another server, and answers the connection that asked
 //!   │     └ relay          reactor/relay.rs    moves bytes between the connection and the other half of its relay
 //!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
@@ -39,11 +40,12 @@ mod reap;
 mod recording;
 mod relay;
 mod relief;
-mod reload;
+pub(crate) mod reload;
 mod report;
 mod short;
 mod slots;
 mod slow;
+mod snapshot;
 mod start;
 mod stop;
 mod tick;
@@ -56,10 +58,9 @@ use slab::Slab;
 
 use self::access::AccessLog;
 pub(crate) use self::invariants::Census;
-use self::kept::{InForce, Logs, Totals, Waiters};
+use self::kept::{InForce, Inquired, Logs, Totals, Waiters};
 use self::ledger::Ledger;
 use self::queues::Queues;
-pub(crate) use self::reload::ReloadState;
 use self::slots::{Owner, Remains, Slot};
 use self::stop::Stop;
 pub use self::stop::{Stopped, Turn};
@@ -109,6 +110,8 @@ pub struct Reactor<K: Kernel = Mio> {
     in_force: InForce,
     /// The limited log lines of the loop.
     logs: Logs,
+    /// What protocols inquire about.
+    inquired: Inquired,
 }
 
 impl<K: Kernel> Reactor<K> {
@@ -168,8 +171,7 @@ impl<K: Kernel> Reactor<K> {
         let timeout = timeout.into_iter().chain(until_deadline).min();
         self.kernel.wait(&mut self.notices, timeout)?;
         self.moment = Moment::new(self.moment.origin, self.kernel.now());
-        self.end_turn(self.moment.now);
-        self.lent.budget.begin_turn(self.moment.now);
+        self.begin_turn();
         Ok(())
     }
 

@@ -13,9 +13,11 @@ use serde_json::Value;
 use self::options::OptionsType;
 use crate::address::Transport;
 use crate::json::{alternatives, nearest, quoted};
+#[cfg(feature = "admin")]
+use crate::protocol::admin;
 use crate::protocol::uppercase::{self, Uppercase};
 use crate::protocol::{
-    Acceptor, DatagramProtocol, IntoAdmission, NoOptions, Peer, Service, Setup, SetupError, StreamService, file,
+    Acceptor, DatagramProtocol, IntoAdmission, NoOptions, Peer, Service, Setup, SetupError, StreamService, agent, file,
     greeting, sum, time,
 };
 
@@ -70,6 +72,10 @@ impl Registry {
         let about = "Sends the time to a client that connects, then waits for the client to close.";
         registry.stream_fn("time", about, "nc 127.0.0.1 8330", |_| time::Time);
         registry.stream::<greeting::Greeting>();
+        #[cfg(feature = "admin")]
+        registry.stream::<admin::Admin>();
+        let about = "Answers HAProxy's agent-check with one line: whether this server is ready.";
+        registry.stream_fn("agent", about, "nc -N 127.0.0.1 9902 < /dev/null", |_| agent::Agent);
         registry
     }
 

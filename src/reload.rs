@@ -41,6 +41,8 @@ pub(crate) struct Prepared {
     pub(crate) listeners: Vec<Before>,
     /// What differs, a line each.
     pub(crate) differences: Vec<String>,
+    /// The configuration without secrets, as JSON.
+    pub(crate) shown: Arc<str>,
 }
 
 /// What a listener of the new configuration was in the old one.
@@ -84,6 +86,11 @@ pub(crate) fn prepare(
     let mut preparation =
         Preparation { registry: &source.registry, disk, alarm, problems: Vec::new(), differences: Vec::new() };
     preparation.differences = difference::of_the_top(old, &config);
+    if old.log != config.log {
+        preparation
+            .problems
+            .push("log: cannot be changed while the server runs; its file is opened again by each SIGHUP".to_owned());
+    }
     for (index, listener) in old.listeners.iter().enumerate() {
         if !pairs.contains(&Some(index)) {
             preparation.differences.push(format!("{}: removed {}", listener.name, listener.listen));
@@ -98,7 +105,11 @@ pub(crate) fn prepare(
         listeners.extend(before);
     }
     let Preparation { problems, differences, .. } = preparation;
-    if problems.is_empty() { Ok(Prepared { config, listeners, differences }) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let shown = config.without_secrets(&source.registry).into();
+    Ok(Prepared { config, listeners, differences, shown })
 }
 
 /// Returns for each listener of `new` the index of the listener of `old` that has its address: written in the same way, or

@@ -6,7 +6,8 @@ use super::notifier::Notifier;
 use crate::amounts::Count;
 use crate::endpoint::Endpoint;
 use crate::kernel::monotonic;
-use crate::reactor::{Reactor, ReloadState, Stopped, Turn};
+use crate::reactor::reload::ReloadState;
+use crate::reactor::{Reactor, Stopped, Turn};
 
 /// Runs the loop until the server has ended.
 ///

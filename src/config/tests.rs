@@ -71,7 +71,7 @@ fn what_is_wrong_with_a_listener_is_reported() {
         (
             r#""listen": "tcp://:1", "protocol": "nonsense""#.to_owned(),
             &["listeners[0].protocol: unknown protocol \"nonsense\"; expected \"sum\", \"uppercase\", \"file\", \
-             \"file-sized\", \"time\" or \"greeting\""],
+             \"file-sized\", \"time\", \"greeting\", \"admin\" or \"agent\""],
         ),
         (
             format!("{tcp}, \"limits\": {{\"idle_timeout\": \"0s\", \"max_connections\": 0, \"lifetime\": \"0s\"}}"),

@@ -79,6 +79,11 @@ impl Endpoints {
         &mut self[home]
     }
 
+    /// The index of the endpoint that counts the connections of this one.
+    pub(crate) fn home_of(&self, index: u16) -> u16 {
+        self[index].home
+    }
+
     /// The endpoints that count connections: those of the configuration, and removed ones.
     pub(crate) fn homes(&self) -> impl Iterator<Item = &Endpoint> {
         self.list

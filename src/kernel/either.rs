@@ -60,4 +60,13 @@ impl DatagramSocket for Datagrams {
             Self::Unix(socket) => socket.send(replies),
         }
     }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn drops(&self) -> Option<u32> {
+        match self {
+            Self::Udp(socket) => socket.drops(),
+            // A sender is refused if there is no room, so nothing is dropped.
+            Self::Unix(_) => None,
+        }
+    }
 }

@@ -16,6 +16,8 @@ use signal_hook_mio::v1_0::Signals;
 use super::cut;
 use super::offload::Offload;
 use super::passed::Found;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::socket_info;
 use super::sockets::{self, Stream};
 use super::unix::{UnixDatagrams, UnixListener};
 use super::{
@@ -383,6 +385,18 @@ impl Kernel for Mio {
 
     fn descriptors_free(&self) -> Option<usize> {
         sockets::descriptors_free()
+    }
+
+    fn jobs(&self) -> (usize, usize) {
+        self.offload.jobs()
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn accept_queue(&self, listener: &StreamListener) -> Option<(u32, u32)> {
+        match listener {
+            StreamListener::Tcp(listener) => socket_info::accept_queue(listener).ok(),
+            StreamListener::Unix(_) => None,
+        }
     }
 }
 

@@ -115,6 +115,12 @@ impl Offload {
         })
     }
 
+    /// Returns the number of jobs that a worker runs, and of those that wait for a worker.
+    pub(crate) fn jobs(&self) -> (usize, usize) {
+        let waiting: usize = self.lanes.values().map(Lane::waiting).sum();
+        (self.unfinished.saturating_sub(waiting), waiting)
+    }
+
     /// Appends a notice for each listener whose jobs have waited for a worker for [`JOB_WAIT`], at most once in
     /// [`LOG_PERIOD`]. If jobs are waiting, returns the time until the next check: the loop may have no other reason to
     /// wake.
@@ -166,6 +172,10 @@ impl Lane {
         self.unfinished += 1;
         // The receiver lives as long as this lane, so sending cannot fail.
         let _ = self.jobs.send((token, job));
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.len().saturating_sub(self.queue.taken.load(Ordering::Relaxed))
     }
 
     fn forget_taken(&mut self) {

@@ -19,6 +19,8 @@ use rustix::net::sockopt::set_socket_recv_buffer_size;
 use self::batches::Calls;
 #[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 use self::one_by_one::Calls;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::socket_info;
 use super::{BindOptions, DatagramSocket, Received, Replies, Sender, sockets};
 use crate::xray::{self, Call, SocketOption};
 
@@ -107,6 +109,11 @@ impl DatagramSocket for UdpSocket {
 
     fn send(&mut self, replies: &Replies) -> io::Result<usize> {
         self.socket.try_io(|| self.calls.send(self.socket.as_raw_fd(), replies))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn drops(&self) -> Option<u32> {
+        socket_info::drops(&self.socket).ok()
     }
 }
 

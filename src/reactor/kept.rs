@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::short::Short;
+use super::snapshot::Pulse;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::kernel::Token;
@@ -85,4 +86,15 @@ impl InForce {
             listener.listen.transport = endpoint.transport();
         }
     }
+}
+
+/// What protocols inquire about, beside counters.
+#[derive(Debug)]
+pub(super) struct Inquired {
+    /// How the loop spends its time, once a protocol has inquired about it.
+    pub(super) pulse: Option<Box<Pulse>>,
+    /// The connection whose protocol records the loop, if one does.
+    pub(super) recorder: Option<Token>,
+    /// The configuration without secrets, as JSON.
+    pub(super) configuration: Arc<str>,
 }

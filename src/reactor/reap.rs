@@ -45,6 +45,7 @@ impl<K: Kernel> Reactor<K> {
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
             Owner::Connection(connection) => {
                 self.totals.pending_bytes -= connection.pending_bytes();
+                self.drop_recording(self.token(key));
                 let peer = connection.peer();
                 let Ended { transport, reason, bug, last, job_out, other, within, .. } = connection.end();
                 self.kernel.close(transport);

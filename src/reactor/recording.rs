@@ -1,7 +1,8 @@
 //! What the loop records for the X-ray.
 
 use super::{Owner, Reactor, xray};
-use crate::kernel::{Kernel, Token};
+use crate::endpoint::Endpoint;
+use crate::kernel::Kernel;
 use crate::time::Time;
 use crate::visit::Status;
 use crate::xray::{Open, Recording, Served, Waits, What};
@@ -59,16 +60,15 @@ impl<K: Kernel> Reactor<K> {
             pressed: self.totals.pending_bytes > self.totals.pending_bytes_max,
         }
     }
+}
 
-    /// Returns the record of the newest endpoint, whose socket belongs to `who`.
-    pub(super) fn served(&self, who: Token) -> Option<Served> {
-        let endpoint = self.endpoints.last()?;
-        Some(Served {
-            who,
-            name: endpoint.name().to_owned(),
-            protocol: endpoint.protocol().to_owned(),
-            url: endpoint.url(),
-        })
+/// Returns the record of a listener or UDP socket.
+pub(super) fn served(endpoint: &Endpoint) -> Served {
+    Served {
+        who: endpoint.door,
+        name: endpoint.name().to_owned(),
+        protocol: endpoint.protocol().to_owned(),
+        url: endpoint.url(),
     }
 }
 

@@ -176,7 +176,7 @@ impl<K: Kernel> Reactor<K> {
     /// # Errors
     /// All problems. Nothing has changed then.
     fn apply(&mut self, prepared: Prepared) -> Result<Vec<String>> {
-        let Prepared { config, listeners, differences } = prepared;
+        let Prepared { config, listeners, differences, shown } = prepared;
         if differences.is_empty() {
             return Ok(differences);
         }
@@ -196,6 +196,7 @@ impl<K: Kernel> Reactor<K> {
         if problems.is_empty() {
             self.swap(successors, removed, self.endpoints.len() - first_new);
             self.settle_for(config);
+            self.inquired.configuration = shown;
             Ok(differences)
         } else {
             self.unbind(&successors, first_new);
@@ -227,7 +228,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Sets the options of `config` on the socket of a listener.
     fn change_socket(&mut self, index: u16, config: &ListenerConfig) -> io::Result<()> {
-        let door = self.endpoints[index].door;
+        let door = self.endpoints[index].door.slot;
         match self.slots.get(door as usize).map(|slot| &slot.owner) {
             Some(Owner::Listener(listener)) => {
                 self.kernel.change_listener(&listener.socket, &bind::listen_options(config, false))
@@ -248,7 +249,7 @@ impl<K: Kernel> Reactor<K> {
                 log::warn!("reload: {}: the old options of its socket cannot be set again: {error}", old.name);
             }
         }
-        let doors: Vec<_> = self.endpoints.iter().skip(first_new).map(|endpoint| endpoint.door).collect();
+        let doors: Vec<_> = self.endpoints.iter().skip(first_new).map(|endpoint| endpoint.door.slot).collect();
         for door in doors {
             // Nothing has visited these slots, and no event has come for them, so that they may be freed in the middle of a turn.
             self.queues.doors.retain(|key| *key != door);
@@ -291,7 +292,7 @@ impl<K: Kernel> Reactor<K> {
             Some(Opened::Datagram(protocol)) => (None, Some(protocol)),
             None => (None, None),
         };
-        let door = self.endpoints[index].door;
+        let door = self.endpoints[index].door.slot;
         if let (Some(config), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
             (change, self.slots.get_mut(door as usize))
         {

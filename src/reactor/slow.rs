@@ -12,6 +12,22 @@ impl<K: Kernel> Reactor<K> {
         if self.lent.budget.end_turn(now) {
             self.note_slow();
         }
+        if let Some(pulse) = &mut self.inquired.pulse {
+            pulse.rest(now);
+        }
+    }
+
+    /// Begins a turn at the time of the moment, and ends the one before unless it has ended.
+    #[inline]
+    pub(super) fn begin_turn(&mut self) {
+        let now = self.moment.now;
+        if self.lent.budget.end_turn(now) {
+            self.note_slow();
+        }
+        self.lent.budget.begin_turn(now);
+        if let Some(pulse) = &mut self.inquired.pulse {
+            pulse.beat(now, self.deadlines.next());
+        }
     }
 
     /// Counts and logs a slow turn, with the listeners whose protocols were called in it.

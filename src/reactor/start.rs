@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::Reactor;
 use super::access::AccessLog;
-use super::kept::{InForce, Logs, Totals, Waiters};
+use super::kept::{InForce, Inquired, Logs, Totals, Waiters};
 use super::ledger::Ledger;
 use super::queues::Queues;
 use super::slots::Owner;
 use super::stop::Stop;
+use super::{Reactor, recording};
 use crate::bind::{self, BindError, Bound, Candidates, Opened};
 use crate::budget::Budget;
 use crate::config::{Config, ListenerConfig};
@@ -89,6 +89,7 @@ impl<K: Kernel> Reactor<K> {
             stop: Stop::No(Time::NEVER),
             in_force: InForce::new(config),
             logs: Logs::default(),
+            inquired: Inquired { pulse: None, recorder: None, configuration: config.without_secrets(registry).into() },
         };
         for listener in &config.listeners {
             match &listener.listen.passed {
@@ -140,11 +141,12 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
             }
         };
-        let endpoint = Endpoint::new(listener, bound.address, bound.family, bound.service, bound.exchange);
+        let place = (bound.address, bound.family);
+        let endpoint = Endpoint::new(listener, token, place, bound.service, bound.exchange);
         self.endpoints.push(endpoint.allows(bound.allowed));
-        let served = xray::serves(|| self.served(token));
+        let served = xray::serves(|| self.endpoints.last().map(recording::served));
         let endpoint = &mut self.endpoints[index];
-        (endpoint.door, endpoint.served) = (token.slot, served);
+        endpoint.served = served;
         self.insert(token, index, owner);
         Ok(index)
     }

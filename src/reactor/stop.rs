@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Owner, Reactor};
 use crate::kernel::{Command, Kernel};
 use crate::limits::CUT_GRACE;
+use crate::log_writer;
 use crate::protocol::{CloseReason, ConnectionId};
 use crate::time::Time;
 use crate::xray::{self, LOOP, What};
@@ -63,7 +64,10 @@ impl<K: Kernel> Reactor<K> {
                 self.save_xray();
             }
             Command::Close(id) => self.close_on_request(id),
-            Command::Reload => self.begin_reload(),
+            Command::Reload => {
+                log_writer::reopen();
+                self.begin_reload();
+            }
             Command::Stop => self.leave(),
             Command::Terminate if self.is_ready() => self.leave(),
             Command::Terminate if matches!(self.stop, Stop::Leaving(..)) => self.stop_gracefully(),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use regex_lite::Regex;
 
-use crate::root;
+use crate::{links, root};
 
 /// Builds the book into `target/doc/book`, if mdBook is here.
 fn build() -> Option<PathBuf> {
@@ -23,12 +23,14 @@ fn build() -> Option<PathBuf> {
     Some(book)
 }
 
-/// Every page of HTML in a directory, by its path there.
-fn html(directory: &Path) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    entries
+/// Every page of HTML in a book, by its path there.
+fn html(book: &Path) -> BTreeMap<String, String> {
+    let entries = [book.to_owned(), book.join("build")].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.strip_prefix(book).unwrap().to_str().unwrap().to_owned();
+    paths
         .filter(|path| path.extension().is_some_and(|extension| extension == "html"))
-        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
+        .map(|path| (name(&path), fs::read_to_string(path).unwrap()))
         .collect()
 }
 
@@ -58,7 +60,7 @@ fn every_link_of_the_built_book_leads_somewhere_and_there_is_a_search() {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let file = if file.is_empty() { name } else { file };
+            let file = &*if file.is_empty() { name.clone() } else { links::from(name, file) };
             let is_here = |anchors: &BTreeSet<String>| anchors.contains(anchor);
             let anchored = anchor.is_empty()
                 || anchors.get(file).is_some_and(is_here)

@@ -48,6 +48,30 @@ pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     anchors
 }
 
+/// The file in `docs/` to which a link of a page leads.
+pub(crate) fn from(page: &str, link: &str) -> String {
+    match page.rsplit_once('/') {
+        Some((folder, _)) => link.strip_prefix("../").map_or_else(|| format!("{folder}/{link}"), str::to_owned),
+        None => link.to_owned(),
+    }
+}
+
+#[test]
+fn every_page_that_the_checker_names_is_there() {
+    let pages = pages();
+    let tool = root().join("examples/tools/check");
+    let texts = ["cause.rs", "steps.rs"].map(|file| std::fs::read_to_string(tool.join(file)).unwrap());
+    let quoted = texts.iter().flat_map(|text| text.split('"')).filter_map(|text| text.strip_prefix("docs/"));
+    let named: Vec<_> = quoted.map(|link| link.split_once('#').unwrap_or((link, ""))).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let is_there = |&&(file, anchor): &&(&str, &str)| {
+        let page = pages.iter().find(|page| page.name == file);
+        page.is_some_and(|page| anchor.is_empty() || anchors(&page.text).contains(anchor))
+    };
+    let missing: Vec<_> = named.iter().filter(|link| !is_there(link)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn every_link_leads_to_a_page_an_anchor_or_the_web() {
     let pages = pages();
@@ -60,10 +84,10 @@ fn every_link_leads_to_a_page_an_anchor_or_the_web() {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let file = if file.is_empty() { &page.name } else { file };
+            let file = if file.is_empty() { page.name.clone() } else { from(&page.name, file) };
             // Files outside docs/ are not part of the book that mdBook builds.
-            let exists = !file.starts_with("..") && root().join("docs").join(file).is_file();
-            let anchored = anchor.is_empty() || anchors.get(file).is_some_and(|anchors| anchors.contains(anchor));
+            let exists = !file.starts_with("..") && root().join("docs").join(&file).is_file();
+            let anchored = anchor.is_empty() || anchors.get(&*file).is_some_and(|anchors| anchors.contains(anchor));
             if !exists || !anchored {
                 broken.push(format!("docs/{}: {link}", page.name));
             }

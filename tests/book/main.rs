@@ -26,21 +26,22 @@ fn root() -> &'static Path {
 /// A page of the book.
 struct Page {
     path: PathBuf,
-    /// The name of its file.
+    /// The name of its file, with its folder in `docs/` if it is in one.
     name: String,
     text: String,
 }
 
 /// Every page, and the file that lists them.
 fn pages() -> Vec<Page> {
-    let entries = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut pages: Vec<_> = entries
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            Page { text: fs::read_to_string(&path).unwrap(), path, name }
-        })
-        .collect();
+    let docs = root().join("docs");
+    let mut pages = Vec::new();
+    for folder in [docs.clone(), docs.join("build")] {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for path in entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+            let name = path.strip_prefix(&docs).unwrap().to_str().unwrap().to_owned();
+            pages.push(Page { text: fs::read_to_string(&path).unwrap(), path, name });
+        }
+    }
     pages.sort_by(|a, b| a.name.cmp(&b.name));
     pages
 }

@@ -14,6 +14,12 @@ pub(crate) struct Shown {
 /// Opens the page in `file`, with `fragment` behind the `#` of its address.
 #[track_caller]
 pub(crate) fn open(file: &Path, fragment: &str) -> Shown {
+    open_at(&format!("file://{}#{fragment}", file.display()))
+}
+
+/// Opens the page at `address`.
+#[track_caller]
+pub(crate) fn open_at(address: &str) -> Shown {
     let profile = Scratch::new();
     let output = Command::new("timeout")
         .args(["120", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
@@ -22,7 +28,7 @@ pub(crate) fn open(file: &Path, fragment: &str) -> Shown {
         // The page's timers run in virtual time, and the DOM is printed when none is left.
         .args(["--virtual-time-budget=2000", "--window-size=1400,900", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("file://{}#{fragment}", file.display()))
+        .arg(address)
         .env("HOME", profile.path())
         .output()
         .unwrap();

@@ -1,10 +1,11 @@
-//! The page of the X-ray works in a browser: `cargo test --test browser`.
+//! The page of the X-ray and the one of `admin` work in a browser: `cargo test --test browser`.
 //!
 //! Cargo.toml leaves them out of `cargo test`, because they need Chromium. Without Chromium they fail.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod chromium;
+mod live;
 #[path = "../promises/xray/recorded.rs"]
 mod recorded;
 #[path = "../promises/support/mod.rs"]

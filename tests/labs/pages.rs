@@ -14,12 +14,13 @@ pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
 }
 
-/// The labs of each page, or its error.
+/// The labs of each page, or its error. A page in a folder is named with it: `build/01-listen`.
 pub(crate) fn labs() -> Vec<(String, Result<Vec<Lab>, String>)> {
-    let entries = fs::read_dir(directory()).unwrap();
+    let folders = [directory(), directory().join("build")];
+    let entries = folders.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let pages = entries.filter_map(|entry| {
         let path = entry.unwrap().path();
-        let chapter = path.file_name()?.to_str()?.strip_suffix(".md")?.to_owned();
+        let chapter = path.strip_prefix(directory()).ok()?.to_str()?.strip_suffix(".md")?.to_owned();
         let page = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()));
         let labs = page.and_then(|page| lab::labs(&chapter, &page));
         Some((chapter, labs))

@@ -36,7 +36,7 @@ struct Machine {
 impl Machine {
     /// The machine has not been started: it has no terminal yet.
     fn new(title: &str, deadline: Instant) -> Self {
-        let name = format!("lab-{}-{}", std::process::id(), title.replace("::", "-"));
+        let name = format!("lab-{}-{}", std::process::id(), title.replace("::", "-").replace('/', "-"));
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         Self { directory, terminals: Vec::new(), deadline }
     }

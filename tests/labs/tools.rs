@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::lab::{Input, Lab};
 
 /// The tools that a reader must install, and their packages on Debian.
-const INSTALLED: [(&str, &str); 7] = [
+const INSTALLED: [(&str, &str); 8] = [
     ("nc", "netcat-openbsd"),
     ("ss", "iproute2"),
     ("ip", "iproute2"),
@@ -14,6 +14,7 @@ const INSTALLED: [(&str, &str); 7] = [
     ("tcpdump", "tcpdump"),
     ("socat", "socat"),
     ("ps", "procps"),
+    ("python3", "python3"),
 ];
 
 /// Commands that change nothing.

@@ -12,14 +12,18 @@ use crate::checker::{Report, check, run};
 use crate::server::Server;
 
 /// A directory that is removed at the end of a test.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     #[track_caller]
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("museum-{name}-{}", std::process::id()));
         fs::create_dir_all(path.join("received")).unwrap();
         Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     fn received(&self) -> String {

@@ -120,7 +120,7 @@ fn programs() -> &'static Path {
 
 fn build() {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--example", "broken", "--example", "check", "--target-dir"]);
+    cargo.args(["build", "--quiet", "--example", "broken", "--example", "check", "--example", "steps", "--target-dir"]);
     cargo.arg(programs().parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
     if programs().ends_with("release") {
         cargo.arg("--release");

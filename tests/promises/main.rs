@@ -12,6 +12,7 @@ mod support;
 #[path = "../timed/mod.rs"]
 mod timed;
 
+mod admin;
 mod admission;
 mod clients;
 mod context;

@@ -1,9 +1,9 @@
 //! A client over UDP.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use std::{io, iter};
 
 use crate::miss::{Miss, Verdict, excerpt};
 use crate::peer::{in_words, left};
@@ -51,6 +51,16 @@ impl Asker {
 
     pub(crate) fn ask(&self) -> Verdict {
         self.ask_after(&[])
+    }
+
+    /// Asks after answers to other questions that may still wait here.
+    pub(crate) fn ask_again(&self) -> Verdict {
+        let mut buffer = [0; 256];
+        let discards = || self.socket.set_nonblocking(true).is_ok() && self.socket.recv(&mut buffer).is_ok();
+        iter::repeat_with(discards).take_while(|is_discarded| *is_discarded).for_each(drop);
+        let blocks = self.socket.set_nonblocking(false);
+        blocks.map_err(|error| Miss::new("nothing", error.to_string(), "a socket for the checker"))?;
+        self.ask()
     }
 
     /// Asks, and gets the answer: the first datagram after `before` was sent, which must get no answer.

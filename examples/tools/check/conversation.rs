@@ -1,7 +1,7 @@
 //! One client and its questions.
 
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::miss::Verdict;
 use crate::peer::{PENDING_BYTES, Reading, Room};
 use crate::protocol::Protocol;
@@ -12,6 +12,7 @@ const GLUED_QUESTIONS: usize = 500;
 const BURST_BYTES: usize = 1024 * 1024;
 
 pub(crate) const DEMANDS: &[Demand] = &[
+    demand("first", "the first question of each client is answered", Protocol::TALKING, first),
     demand("answers", "a client is answered, and may ask again", Protocol::TALKING, answers),
     demand("steady", "a connection is still answered after 1000 questions", Protocol::ASKED, steady),
     demand("glued", "500 questions in one write get 500 answers, in order", Protocol::STREAMS, glued),
@@ -31,7 +32,12 @@ const fn demand(
     protocols: &'static [Protocol],
     run: fn(&Trial) -> Verdict,
 ) -> Demand {
-    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+    Demand { name, text, protocols, transport: Transport::Tcp, need: Need::Nothing, is_fine: false, run }
+}
+
+fn first(trial: &Trial) -> Verdict {
+    trial.a_client_is_served()?;
+    trial.others_are_served("one client has been served and has left, and another one asks")
 }
 
 fn answers(trial: &Trial) -> Verdict {

@@ -5,7 +5,32 @@ use crate::files::Files;
 use crate::miss::Verdict;
 use crate::protocol::Protocol;
 use crate::trial::Trial;
-use crate::{conversation, datagram, ending, finer, neighbour, upload};
+use crate::{conversation, datagram, deadlines, ending, finer, neighbour, upload};
+
+/// What trying a demand takes beyond the address of the server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "a process is looked at where there is `/proc`"))]
+pub(crate) enum Need {
+    Nothing,
+    /// A server that closes a client without progress within the time limit of a demand: `--deadlines`.
+    Deadlines,
+    /// Permission to watch the server's process and to send it signals: `--pid` or `--run`.
+    Process,
+    /// A server that the checker has started and may end: `--run`.
+    Start,
+}
+
+impl Need {
+    /// The options that fulfil it, in words; none for a demand that needs nothing.
+    pub(crate) fn options(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Deadlines => Some("--deadlines"),
+            Self::Process => Some("--pid or --run"),
+            Self::Start => Some("--run"),
+        }
+    }
+}
 
 /// A demand, and how it is tried.
 pub(crate) struct Demand {
@@ -14,8 +39,7 @@ pub(crate) struct Demand {
     pub(crate) text: &'static str,
     pub(crate) protocols: &'static [Protocol],
     pub(crate) transport: Transport,
-    /// Trying it takes permission to watch the server's process and to send it signals.
-    pub(crate) needs_process: bool,
+    pub(crate) need: Need,
     /// It is about the protocol, not about I/O.
     pub(crate) is_fine: bool,
     pub(crate) run: fn(&Trial) -> Verdict,
@@ -38,9 +62,9 @@ impl Demand {
     pub(crate) fn when(&self) -> String {
         let names: Vec<_> = self.protocols.iter().map(|protocol| protocol.name()).collect();
         let transport = if self.transport == Transport::Tcp { "TCP" } else { "UDP" };
-        let process = if self.needs_process { ", with --pid" } else { "" };
+        let need = self.need.options().map_or_else(String::new, |options| format!(", with {options}"));
         let fine = if self.is_fine { ", with --full" } else { "" };
-        format!("{} over {transport}{process}{fine}", names.join(", "))
+        format!("{} over {transport}{need}{fine}", names.join(", "))
     }
 }
 
@@ -48,8 +72,8 @@ impl Demand {
 /// not survive.
 pub(crate) fn all() -> impl Iterator<Item = &'static Demand> {
     let streams = conversation::DEMANDS.iter().chain(ending::DEMANDS).chain(upload::DEMANDS).chain(neighbour::DEMANDS);
-    let tcp_and_udp = streams.chain(datagram::DEMANDS).chain(finer::DEMANDS);
+    let tcp_and_udp = streams.chain(datagram::DEMANDS).chain(finer::DEMANDS).chain(deadlines::DEMANDS);
     #[cfg(target_os = "linux")]
-    let tcp_and_udp = tcp_and_udp.chain(crate::linux::DEMANDS);
+    let tcp_and_udp = tcp_and_udp.chain(crate::linux::demands());
     tcp_and_udp
 }

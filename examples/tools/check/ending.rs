@@ -1,7 +1,7 @@
 //! How a conversation ends.
 
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::miss::{Miss, Verdict, excerpt};
 use crate::peer::{PENDING_BYTES, Reading, Room, in_words};
 use crate::protocol::Protocol;
@@ -39,7 +39,7 @@ const fn demand(
     protocols: &'static [Protocol],
     run: fn(&Trial) -> Verdict,
 ) -> Demand {
-    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+    Demand { name, text, protocols, transport: Transport::Tcp, need: Need::Nothing, is_fine: false, run }
 }
 
 fn fin(trial: &Trial) -> Verdict {

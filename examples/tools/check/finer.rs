@@ -1,7 +1,7 @@
 //! The rules of `docs/protocols.md` for one protocol.
 
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::miss::{Miss, Verdict, excerpt};
 use crate::peer::in_words;
 use crate::protocol::Protocol;
@@ -53,7 +53,7 @@ const OVERFLOW: &str = "{\"Error\":\"sum overflows\"}";
 
 const fn sum(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
     let protocols = &[Protocol::Sum];
-    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: true, run }
+    Demand { name, text, protocols, transport: Transport::Tcp, need: Need::Nothing, is_fine: true, run }
 }
 
 const fn uppercase(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {

@@ -7,11 +7,16 @@
 //! cargo run --example check -- sum tcp://127.0.0.1:5656 --only split,glued
 //! cargo run --example check -- file tcp://127.0.0.1:8008 --directory received
 //! cargo run --example check -- sum tcp://127.0.0.1:5656 --pid $(pidof reactor)
+//! cargo run --example check -- sum tcp://127.0.0.1:5656 --run 'python3 mine.py 5656' --step 3
+//! cargo run --example check -- sum tcp://127.0.0.1:5656 --run 'python3 mine.py 5656' --all --json
 //! ```
 //!
 //! A demand is about non-blocking I/O and applies to every protocol that can express it; `--full` adds the rules that
 //! `docs/protocols.md` has for one protocol. With its process ID, on Linux, the server is also watched (processor,
 //! memory), stopped and continued, and limited to fewer descriptors for a moment.
+//!
+//! `--run` starts the server itself, so that the checker can say how it ended, and try demands that end it. `--step N` tries
+//! the steps of `docs/build` up to that one, and stops at the first demand that is missed; `--all` tries all twelve.
 //!
 //! A file server keeps some twenty files, whose names begin with `check-`. Without `--directory` only the server's
 //! answers are checked; with it the files are compared too, and removed at the end.
@@ -19,10 +24,11 @@
 //! # Where to read
 //!
 //! `demand.rs` lists the demands; they are in `conversation.rs`, `ending.rs`, `neighbour.rs`, `upload.rs`,
-//! `datagram.rs`, `finer.rs` and, for those that need the process, `linux/`. `trial.rs` is the context of a demand,
-//! `peer.rs` and `asker.rs` are its clients over TCP and UDP, `protocol.rs` has their questions and answers, `files.rs`
-//! reads the saved files, `miss.rs` describes how a demand was missed. All calls block, with a deadline: a checker has
-//! nothing else to do meanwhile.
+//! `datagram.rs`, `finer.rs`, `deadlines.rs` and, for those that need the process, `linux/`. `steps.rs` sorts them into
+//! steps, which `grade.rs` tries. `trial.rs` is the context of a demand, `peer.rs` and `asker.rs` are its clients over TCP
+//! and UDP, `protocol.rs` has their questions and answers, `files.rs` reads the saved files, `miss.rs` describes how a
+//! demand was missed, `cause.rs` why, `server.rs` whether the server has ended. All calls block, with a deadline: a checker
+//! has nothing else to do meanwhile.
 
 #[path = "../../client"]
 mod client {
@@ -32,18 +38,24 @@ mod client {
 }
 
 mod asker;
+mod cause;
 mod conversation;
 mod datagram;
+mod deadlines;
 mod demand;
 mod ending;
 mod files;
 mod finer;
+mod grade;
 #[cfg(target_os = "linux")]
 mod linux;
 mod miss;
 mod neighbour;
 mod peer;
 mod protocol;
+mod report;
+mod server;
+mod steps;
 #[path = "../../client/sweep.rs"]
 mod sweep;
 mod trial;
@@ -68,6 +80,9 @@ use crate::client::url::{Address, Transport, Url, url_of};
 use crate::demand::{Demand, Scope};
 use crate::files::{Existing, Files};
 use crate::protocol::{Protocol, RUN};
+use crate::report::Report;
+use crate::server::Server;
+use crate::steps::STEPS;
 use crate::trial::Trial;
 
 /// Checks a server against the demands of the book, and reports what it did wrong.
@@ -105,6 +120,27 @@ struct Cli {
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pid: Option<i32>,
 
+    /// Start the server with this command of the shell, watch it as with --pid, and end it afterwards
+    #[arg(long, value_name = "COMMAND", conflicts_with = "pid")]
+    run: Option<String>,
+
+    /// Try the steps of docs/build up to this one, and stop at the first miss
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=STEPS.len() as i64))]
+    #[arg(conflicts_with_all = ["skip", "full", "deadlines", "all", "list"])]
+    step: Option<u8>,
+
+    /// Try all steps of docs/build, and stop at the first miss
+    #[arg(long, conflicts_with_all = ["skip", "full", "deadlines", "list"])]
+    all: bool,
+
+    /// Print the result of --step or --all as a line of JSON
+    #[arg(long, conflicts_with = "only")]
+    json: bool,
+
+    /// The server closes a client that makes no progress, within the time limit of a demand
+    #[arg(long)]
+    deadlines: bool,
+
     /// The directory of a file server, to compare the saved files and remove them at the end
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -135,6 +171,14 @@ fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
     }
     let files = Files { directory: cli.directory.clone(), existing: cli.existing };
     let scope = Scope { protocol, transport: url.transport, full: cli.full, files };
+    let mut server = Server::new(cli.pid, cli.run.clone());
+    let last = if cli.all { Some(STEPS.len()) } else { cli.step.map(usize::from) };
+    if cli.json && last.is_none() {
+        usage("--json is for --step and --all");
+    }
+    if let Some(last) = last {
+        return grade::examine(cli, &scope, url, &mut server, last);
+    }
     let known: Vec<_> = demand::all().filter(|demand| demand.applies(&scope)).collect();
     for name in cli.only.iter().chain(&cli.skip) {
         if known.iter().all(|demand| demand.name != name) {
@@ -151,7 +195,7 @@ fn run(cli: &Cli, protocol: Protocol, url: &Url) -> Result<()> {
     if cli.list {
         return list(wanted);
     }
-    let verdict = examine(cli, &scope, url, wanted);
+    let verdict = examine(cli, &scope, url, &mut server, wanted);
     scope.files.remove().and(verdict)
 }
 
@@ -175,8 +219,9 @@ fn list(demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
     Ok(())
 }
 
-/// Returns the address to try: the only one of its name, or the first at which a server answers.
-fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
+/// Returns the address to try: the only one of its name, or the first at which a server answers. Starts the server if it is
+/// for the checker to start.
+fn find(url: &Url, timeout: Duration, server: &mut Server, scope: &Scope) -> Result<SocketAddr> {
     let mut inet = Vec::new();
     for address in url.addresses()? {
         match address {
@@ -184,12 +229,14 @@ fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
             Address::Unix(_) => return Failure::because("only servers over TCP and UDP can be checked"),
         }
     }
+    let deadline = Instant::now() + timeout;
+    server.revive(inet[0], scope, deadline)?;
     if let [only] = inet[..] {
         return Ok(only);
     }
     let is_there = |address: SocketAddr| match url.transport {
         Transport::Tcp => TcpStream::connect_timeout(&address, timeout).map(drop),
-        Transport::Udp => Asker::try_new(address, Instant::now() + timeout)?.hears_something(),
+        Transport::Udp => Asker::try_new(address, deadline)?.hears_something(),
     };
     let addresses = inet.into_iter().map(Address::Inet).collect();
     url.first_of(addresses, "no server at", |address| match address {
@@ -199,39 +246,54 @@ fn find(url: &Url, timeout: Duration) -> Result<SocketAddr> {
 }
 
 /// Tries one demand after the other, and prints the result of each.
-fn examine(cli: &Cli, scope: &Scope, url: &Url, demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
-    let address = find(url, cli.timeout)?;
-    let trial = || Trial::new(address, scope, Instant::now() + cli.timeout, cli.pid);
-    let (mut met, mut missed) = (0, 0);
-    let before = trial().a_client_is_served();
-    let mut is_gone = before.is_err();
-    if let Err(miss) = before {
+fn examine(
+    cli: &Cli,
+    scope: &Scope,
+    url: &Url,
+    server: &mut Server,
+    demands: impl Iterator<Item = &'static Demand>,
+) -> Result<()> {
+    let address = find(url, cli.timeout, server, scope)?;
+    let trial = |server: &Server| Trial::new(address, scope, Instant::now() + cli.timeout, server);
+    let (mut met, mut missed, mut untried) = (0, 0, 0);
+    let mut gone = None;
+    if let Err(miss) = trial(server).a_client_is_served() {
         say(format_args!("the server at {url} does not answer as expected\n{miss}"))?;
+        gone = Some(server.death(address, scope.transport));
     }
     for demand in demands {
-        if is_gone {
-            say(format_args!("-       {:<14}not tried: the server does not answer as expected", demand.name))?;
+        if gone.is_some() {
+            untried += 1;
             continue;
         }
-        if demand.needs_process && cli.pid.is_none() {
-            say(format_args!("-       {:<14}not tried: needs --pid", demand.name))?;
+        let is_possible = server.allows(demand.need, cli.deadlines);
+        if let Some(options) = demand.need.options().filter(|_| !is_possible) {
+            say(format_args!("-       {:<14}not tried: needs {options}", demand.name))?;
             continue;
         }
-        match (demand.run)(&trial()) {
+        server.revive(address, scope, Instant::now() + cli.timeout)?;
+        match (demand.run)(&trial(server)) {
             Ok(()) => {
                 say(format_args!("ok      {:<14}{}", demand.name, demand.text))?;
                 met += 1;
             }
             Err(miss) => {
-                say(format_args!("MISSED  {:<14}{}\n{miss}", demand.name, demand.text))?;
+                let report = Report::new(demand, miss, server.death(address, scope.transport));
+                say(&report)?;
                 missed += 1;
-                is_gone = trial().a_client_is_served().is_err();
+                if report.death().is_some() || trial(server).a_client_is_served().is_err() {
+                    gone = Some(report.death().map(str::to_owned));
+                }
             }
         }
     }
     if Protocol::FILES.contains(&scope.protocol) && scope.files.directory.is_none() {
         say(format_args!("files whose names begin with {} are left with the server; --directory removes them", *RUN))?;
     }
+    if let Some(death) = &gone {
+        let state = death.as_deref().unwrap_or("does not answer as expected");
+        say(format_args!("{untried} not tried: the server {state}"))?;
+    }
     say(format_args!("{met} met, {missed} missed"))?;
-    if missed > 0 || is_gone { Failure::because("the server does not meet every demand") } else { Ok(()) }
+    if missed > 0 || gone.is_some() { Failure::because("the server does not meet every demand") } else { Ok(()) }
 }

@@ -10,10 +10,10 @@ pub(crate) const EXCERPT_BYTES: usize = 60;
 
 /// What the checker sent, got and expected, in words.
 pub(crate) struct Miss {
-    when: Option<&'static str>,
-    sent: String,
-    got: String,
-    expected: String,
+    pub(crate) when: Option<&'static str>,
+    pub(crate) sent: String,
+    pub(crate) got: String,
+    pub(crate) expected: String,
 }
 
 impl Miss {

@@ -4,9 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::Room;
+use crate::peer::{PENDING_BYTES, Room, left};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -28,6 +28,12 @@ pub(crate) const DEMANDS: &[Demand] = &[
         Protocol::TALKING,
         silent,
     ),
+    demand(
+        "stuck-reader",
+        "a client that does not read its answers delays no other client",
+        Protocol::STREAMS,
+        stuck_reader,
+    ),
     demand("reset", "a client that resets its connection, at any moment, harms no other client", Protocol::ALL, reset),
     demand(
         "deaf",
@@ -45,7 +51,7 @@ const fn demand(
     protocols: &'static [Protocol],
     run: fn(&Trial) -> Verdict,
 ) -> Demand {
-    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+    Demand { name, text, protocols, transport: Transport::Tcp, need: Need::Nothing, is_fine: false, run }
 }
 
 fn many(trial: &Trial) -> Verdict {
@@ -69,6 +75,15 @@ fn silent(trial: &Trial) -> Verdict {
     client.expect(&trial.protocol.answer(number))
 }
 
+fn stuck_reader(trial: &Trial) -> Verdict {
+    let mut client = trial.connect_with(Room::Little)?;
+    let (questions, _) = trial.protocol.questions(PENDING_BYTES);
+    client.send_what_fits(&questions);
+    trial.others_are_served("one client does not read its answers, and another one asks")?;
+    client.reset();
+    trial.others_are_served("one client has left without reading its answers, and another one asks")
+}
+
 fn deaf(trial: &Trial) -> Verdict {
     #[cfg(target_os = "linux")]
     let watched = trial.process().map(|process| (process.resident_bytes(), process));
@@ -83,6 +98,10 @@ fn deaf(trial: &Trial) -> Verdict {
             got,
             "a server that takes no more at some point",
         ));
+    }
+    if left(trial.deadline).is_err() {
+        let got = format!("{} MiB were taken, and more at the time limit", taken / 1024 / 1024);
+        return Err(Miss::new("questions, without reading the answers", got, "a server that takes no more by then"));
     }
     #[cfg(target_os = "linux")]
     if let Some((before, process)) = watched {

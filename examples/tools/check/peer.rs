@@ -227,6 +227,38 @@ impl Client {
         taken
     }
 
+    /// Sends what the kernel takes of these bytes before the server is stuck. Returns how many these are.
+    pub(crate) fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
+        let _ = self.stream.set_write_timeout(Some(STUCK));
+        let mut taken = 0;
+        while let Ok(count @ 1..) = (&self.stream).write(&bytes[taken..]) {
+            taken += count;
+        }
+        self.sent = format!("{taken} bytes, without reading");
+        taken
+    }
+
+    /// Returns whether the server closes the connection, by FIN or by a reset, while the client waits for `span`.
+    pub(crate) fn is_closed_within(&self, span: Duration) -> bool {
+        let _ = self.stream.set_read_timeout(Some(span));
+        match (&self.stream).read(&mut [0; 256]) {
+            Ok(count) => count == 0,
+            Err(error) => !is_silence(&error),
+        }
+    }
+
+    /// Returns whether the server resets the connection while the client tries to send more for `span`, and reads nothing.
+    pub(crate) fn is_reset_within(&self, span: Duration, more: &[u8]) -> bool {
+        let _ = self.stream.set_write_timeout(Some(span));
+        (&self.stream).write(more).is_err_and(|error| !is_silence(&error))
+    }
+
+    /// The socket, for options that few demands need.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     fn clone_of_stream(&self) -> Result<TcpStream, Miss> {
         self.stream.try_clone().map_err(|error| Miss::new("nothing", error.to_string(), "a descriptor for the checker"))
     }
@@ -277,6 +309,10 @@ pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
         .checked_duration_since(Instant::now())
         .filter(|left| !left.is_zero())
         .ok_or_else(|| ErrorKind::TimedOut.into())
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
 /// An error in the words of a report.

@@ -1,6 +1,7 @@
 //! The context of a demand: the server, and the deadline.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::files::Files;
 use crate::miss::{Miss, Verdict};
 use crate::peer::{Client, Room};
 use crate::protocol::Protocol;
+use crate::server::{Server, Started};
 
 /// A server that takes no byte for this time takes no more.
 pub(crate) const STUCK: Duration = Duration::from_millis(500);
@@ -27,12 +29,23 @@ pub(crate) struct Trial {
     pub(crate) files: Files,
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "a process is looked at where there is `/proc`"))]
     pid: Option<i32>,
+    /// The server, if the checker has started it.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "it is ended where there is `/proc`"))]
+    pub(crate) started: Option<Rc<Started>>,
 }
 
 impl Trial {
-    pub(crate) fn new(address: SocketAddr, scope: &Scope, deadline: Instant, pid: Option<i32>) -> Self {
-        let files = scope.files.clone();
-        Self { address, protocol: scope.protocol, transport: scope.transport, deadline, files, pid }
+    pub(crate) fn new(address: SocketAddr, scope: &Scope, deadline: Instant, server: &Server) -> Self {
+        let (files, started) = (scope.files.clone(), server.started.clone());
+        Self {
+            address,
+            protocol: scope.protocol,
+            transport: scope.transport,
+            deadline,
+            files,
+            pid: server.pid(),
+            started,
+        }
     }
 
     pub(crate) fn connect(&self) -> Result<Client, Miss> {

@@ -1,7 +1,7 @@
 //! Files: an upload is saved whole and under its name, or not at all.
 
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::files::Existing;
 use crate::miss::{Miss, Verdict, excerpt};
 use crate::peer::{Client, in_words};
@@ -65,7 +65,7 @@ pub(crate) const DEMANDS: &[Demand] = &[
 
 const fn both(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
     let protocols = Protocol::FILES;
-    Demand { name, text, protocols, transport: Transport::Tcp, needs_process: false, is_fine: false, run }
+    Demand { name, text, protocols, transport: Transport::Tcp, need: Need::Nothing, is_fine: false, run }
 }
 
 /// For the protocol in which FIN ends a file.

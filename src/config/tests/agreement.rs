@@ -172,7 +172,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         XRAY_RECORDS_MAX XRAY_BATCH_RECORDS_MAX XRAY_BATCHES_MAX XRAY_LAST_RECORDS
         RELOAD_LINES_MAX DIFFERENCE_CHARS_MAX RETIRED_ENDPOINTS_MAX
         NOTIFY_STATUS_EVERY NOTIFY_AGAIN NOTIFY_REASON_BYTES_MAX STOP_EXTENSION WATCHDOG_EVERY_MIN
-        REPORT_ROWS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
+        REPORT_ROWS_MAX HTTP_HEAD_BYTES_MAX HTTP_HEADERS_MAX RECORDING_SECONDS_MAX PANIC_MESSAGE_CHARS_MAX LOG_CHUNK_BYTES_MAX
     };
     let in_code = include_str!("../../limits.rs")
         .lines()
@@ -202,6 +202,7 @@ fn the_guide_to_the_protocols_states_the_same_defaults_and_ports() {
         ("file", "Names and files"),
         ("file-sized", "Names and files"),
         ("greeting", "greeting"),
+        ("admin", "admin"),
     ];
     for (protocol, heading) in headings {
         let options = registry.find(protocol).unwrap().default_options();

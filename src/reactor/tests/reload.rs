@@ -70,7 +70,6 @@ fn connect(reactor: &mut Reactor<Fake>, name: &str) -> Token {
     let endpoint = reactor.endpoints().iter().find(|endpoint| endpoint.name() == name).expect("a listener");
     let (address, door) = (endpoint.address().expect("TCP"), endpoint.door);
     *reactor.kernel.queued.entry(address).or_default() += 1;
-    let door = reactor.token(door);
     reactor.kernel.notices.push(readable(door));
     turn(reactor);
     let newest = reactor.slots.iter().max_by_key(|(_, slot)| slot.generation).expect("a slot");

@@ -1,5 +1,7 @@
 //! Demands that take permission to watch the server's process and to send it signals.
 
+mod fair;
+mod leave;
 mod process;
 
 use std::thread;
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::process::Process;
 use crate::client::url::Transport;
-use crate::demand::Demand;
+use crate::demand::{Demand, Need};
 use crate::miss::{Miss, Verdict};
 use crate::peer::{PENDING_BYTES, Room, left};
 use crate::protocol::Protocol;
@@ -18,6 +20,9 @@ const SPAN: Duration = Duration::from_millis(500);
 
 /// More than a runtime needs for its housekeeping, and far less than a loop that does not wait.
 const REST_MAX: Duration = Duration::from_millis(50);
+/// A longer span, and half of it: more than a server needs that tries to accept again now and then on a busy machine.
+const LONG_SPAN: Duration = Duration::from_millis(1500);
+const PAUSES_MAX: Duration = Duration::from_millis(750);
 
 /// Clients that connect together, and descriptors when these must be too few.
 const CLIENTS: usize = 20;
@@ -26,7 +31,12 @@ const PLACES: u64 = 5;
 /// How often a server is stopped and continued.
 const ROUNDS: usize = 3;
 
-pub(crate) const DEMANDS: &[Demand] = &[
+/// All of them; last those that end the server.
+pub(crate) fn demands() -> impl Iterator<Item = &'static Demand> {
+    fair::DEMANDS.iter().chain(DEMANDS).chain(leave::DEMANDS)
+}
+
+const DEMANDS: &[Demand] = &[
     demand(
         "rest",
         "with nothing to do it uses no processor time, even with clients connected",
@@ -58,6 +68,13 @@ pub(crate) const DEMANDS: &[Demand] = &[
         Transport::Tcp,
         descriptors,
     ),
+    demand(
+        "full",
+        "while clients wait for a descriptor it uses no processor time",
+        Protocol::TALKING,
+        Transport::Tcp,
+        full,
+    ),
 ];
 
 const fn demand(
@@ -67,45 +84,45 @@ const fn demand(
     transport: Transport,
     run: fn(&Trial) -> Verdict,
 ) -> Demand {
-    Demand { name, text, protocols, transport, needs_process: true, is_fine: false, run }
+    Demand { name, text, protocols, transport, need: Need::Process, is_fine: false, run }
 }
 
 fn rest(trial: &Trial) -> Verdict {
-    idles(trial, "no client is connected")?;
+    idles(trial, "no client is connected", SPAN, REST_MAX)?;
     let _idle = trial.answered_client()?;
-    idles(trial, "a client is connected and silent")?;
+    idles(trial, "a client is connected and silent", SPAN, REST_MAX)?;
     let mut client = trial.answered_client()?;
     let question = trial.protocol.question(trial.number());
     client.send(&question[..question.len() / 2])?;
-    idles(trial, "a client is in the middle of a question")?;
+    idles(trial, "a client is in the middle of a question", SPAN, REST_MAX)?;
     if Protocol::STREAMS.contains(&trial.protocol) {
         let mut deaf = trial.connect_with(Room::Little)?;
         deaf.send_until_stuck(&trial.protocol.questions(64 * 1024).0, PENDING_BYTES);
-        idles(trial, "a client does not read the answers")?;
+        idles(trial, "a client does not read the answers", SPAN, REST_MAX)?;
     }
     Ok(())
 }
 
 fn rest_of_datagrams(trial: &Trial) -> Verdict {
     trial.asker()?.ask()?;
-    idles(trial, "no client asks")
+    idles(trial, "no client asks", SPAN, REST_MAX)
 }
 
-/// Expects a span, within the deadline, in which the server leaves the processor alone.
-fn idles(trial: &Trial, when: &'static str) -> Verdict {
+/// Expects a span, within the deadline, in which the server wants the processor for `most` of it at most.
+fn idles(trial: &Trial, when: &'static str, span: Duration, most: Duration) -> Verdict {
     let Some(process) = trial.process() else { return Ok(()) };
     loop {
         let before = process.wanted();
         let start = Instant::now();
-        while let Some(rest) = SPAN.checked_sub(start.elapsed()) {
+        while let Some(rest) = span.checked_sub(start.elapsed()) {
             thread::park_timeout(rest);
         }
         let wanted = process.wanted().saturating_sub(before);
-        if wanted <= REST_MAX {
+        if wanted <= most {
             return Ok(());
         }
         if left(trial.deadline).is_err() {
-            let got = format!("the server ran, or waited to run, for {wanted:.0?} of {SPAN:?}");
+            let got = format!("the server ran, or waited to run, for {wanted:.0?} of {span:?}");
             return Err(Miss::new("nothing", got, "a server that waits").when(when));
         }
     }
@@ -139,11 +156,24 @@ fn descriptors(trial: &Trial) -> Verdict {
     trial.a_client_is_served()?;
     let limit = process.limit_descriptors(PLACES)?;
     let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    // It has to reach the limit before the first client leaves.
+    process.settle(SPAN);
     // Each closes when it has been served, which frees a descriptor for the next.
     for mut client in clients? {
         let crowd = "more clients are connected than there are descriptors, and they close one by one";
         trial.ask(&mut client).map_err(|miss| miss.when(crowd))?;
     }
+    drop(limit);
+    trial.others_are_served("descriptors ran out and are free again, and a client asks")
+}
+
+fn full(trial: &Trial) -> Verdict {
+    let Some(process) = trial.process() else { return Ok(()) };
+    trial.a_client_is_served()?;
+    let limit = process.limit_descriptors(PLACES)?;
+    let clients: Result<Vec<_>, _> = (0..CLIENTS).map(|_| trial.connect()).collect();
+    idles(trial, "more clients are connected than there are descriptors", LONG_SPAN, PAUSES_MAX)?;
+    drop(clients?);
     drop(limit);
     trial.others_are_served("descriptors ran out and are free again, and a client asks")
 }

@@ -58,6 +58,18 @@ impl Process {
         self.signal(Signal::SIGCONT)
     }
 
+    /// Asks the process to stop gracefully.
+    pub(crate) fn terminate(&self) -> Result<(), Miss> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// `Threads` of proc_pid_status(5).
+    pub(crate) fn threads(&self) -> usize {
+        let status = self.read("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap_or_default();
+        line.trim().parse().unwrap_or(0)
+    }
+
     fn signal(&self, signal: Signal) -> Result<(), Miss> {
         kill(Pid::from_raw(self.0), signal)
             .map_err(|error| self.miss(&error.to_string(), "permission to send it signals"))

@@ -1,0 +1,57 @@
+//! How the server ends when it is asked to.
+
+use crate::client::url::Transport;
+use crate::demand::{Demand, Need};
+use crate::miss::{Miss, Verdict, excerpt};
+use crate::peer::{PENDING_BYTES, Room, in_words};
+use crate::protocol::Protocol;
+use crate::trial::Trial;
+
+pub(crate) const DEMANDS: &[Demand] = &[
+    demand("term", "after SIGTERM it sends the answers that are pending, then ends with exit code 0", term),
+    demand("term-stuck", "a second SIGTERM ends it even if a client does not read its answers", term_stuck),
+];
+
+const fn demand(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdict) -> Demand {
+    let protocols = Protocol::STREAMS;
+    Demand { name, text, protocols, transport: Transport::Tcp, need: Need::Start, is_fine: false, run }
+}
+
+fn term(trial: &Trial) -> Verdict {
+    let (Some(process), Some(server)) = (trial.process(), &trial.started) else { return Ok(()) };
+    let mut client = trial.connect_with(Room::Little)?;
+    let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    client.send_what_fits(&questions);
+    process.terminate()?;
+    client.finish()?;
+    let (got, end) = client.rest(answers.len());
+    let sent = "many questions, SIGTERM to the server, and FIN";
+    let right = got.iter().zip(&answers).take_while(|(got, right)| got == right).count();
+    // The last question was cut by the checker, and may get an error line.
+    let right = got[..right].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let rest = &got[right..];
+    let is_whole = rest.is_empty() || rest.starts_with(b"{\"Error\":");
+    if !is_whole || right == 0 || end.is_some() {
+        let then = end.map_or_else(|| "the end".to_owned(), |error| in_words(&error));
+        let got = format!("{right} bytes of answers, {}, then {then}", excerpt(rest));
+        return Err(Miss::new(sent, got, "whole answers to the questions that it has read, then the end"));
+    }
+    match server.ends_by(trial.deadline) {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(Miss::new(sent, format!("the answers, then {status}"), "the answers, then exit code 0")),
+        None => Err(Miss::new(sent, "the answers, and a server that goes on", "the answers, then exit code 0")),
+    }
+}
+
+fn term_stuck(trial: &Trial) -> Verdict {
+    let (Some(process), Some(server)) = (trial.process(), &trial.started) else { return Ok(()) };
+    let mut client = trial.connect_with(Room::Little)?;
+    client.send_what_fits(&trial.protocol.questions(PENDING_BYTES).0);
+    process.terminate()?;
+    // Between the two signals the server has to run, or it sees only one.
+    process.settle(super::SPAN);
+    let _ = process.terminate();
+    let sent = "many questions, without reading an answer, and SIGTERM to the server twice";
+    let ended = server.ends_by(trial.deadline);
+    ended.map(drop).ok_or_else(|| Miss::new(sent, "a server that goes on", "a server that ends"))
+}
