@@ -12,6 +12,8 @@
 pub(crate) mod addresses;
 mod cut;
 mod either;
+mod file_options;
+mod handle;
 mod ignored;
 mod mio;
 mod monotonic;
@@ -21,6 +23,7 @@ mod posix_disk;
 mod replies;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod send_queue;
+mod sender;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod socket_info;
 mod sockets;
@@ -36,12 +39,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use self::either::{Datagrams, StreamListener};
+pub use self::file_options::FileOptions;
+pub use self::handle::Handle;
 pub use self::ignored::is_ignored;
-pub use self::mio::{Handle, Mio};
+pub use self::mio::Mio;
 pub(crate) use self::monotonic::monotonic;
 pub use self::passed::{Passed, PassedSocket, PassedSockets};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
+pub use self::sender::Sender;
 pub(crate) use self::sockets::REUSE_PORT_WORKS;
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
@@ -52,7 +58,6 @@ pub use crate::disk::{Directory, Disk, Draft, Existing};
 pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
-use crate::peer::Credentials;
 pub use crate::peer::Peer;
 pub use crate::token::Token;
 use crate::xray::ReturnValue;
@@ -327,39 +332,6 @@ pub struct Received {
     pub to: Option<Source>,
 }
 
-/// The sender of a datagram, and the recipient of its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Sender {
-    /// Over UDP: its address. Port 0 is never answered.
-    Inet(SocketAddr),
-    /// Over a Unix socket: the sender of the last datagram, which the socket keeps until it receives another.
-    Unix,
-    /// Over a Unix socket: a sender that is never answered; the text is the name of its counter.
-    Unanswerable(&'static str),
-}
-
-impl Sender {
-    /// The sender of a datagram of the internet without an address.
-    pub(crate) const UNKNOWN: Self = Self::Inet(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
-}
-
-impl From<Sender> for Peer {
-    /// The kernel does not name the process that sent a Unix datagram.
-    fn from(sender: Sender) -> Self {
-        match sender {
-            Sender::Inet(address) => address.into(),
-            Sender::Unix | Sender::Unanswerable(_) => Credentials::default().into(),
-        }
-    }
-}
-
-impl fmt::Display for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Peer::from(*self).fmt(f)
-    }
-}
-
 /// One datagram.
 impl ReturnValue for Received {
     fn number(&self) -> i32 {
@@ -455,26 +427,6 @@ impl BindOptions {
     #[must_use]
     pub const fn reuse_port(self, reuse_port: bool) -> Self {
         Self { reuse_port, ..self }
-    }
-}
-
-/// The file of a Unix socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileOptions {
-    /// Its permissions, whatever the umask (`chmod(2)`).
-    pub mode: u32,
-    /// Its owner, if not the user of this process (`chown(2)`).
-    pub owner: Option<u32>,
-    /// Its group, if not the group of this process.
-    pub group: Option<u32>,
-}
-
-impl FileOptions {
-    /// Options with all of these.
-    #[must_use]
-    pub const fn new(mode: u32, owner: Option<u32>, group: Option<u32>) -> Self {
-        Self { mode, owner, group }
     }
 }
 

@@ -60,7 +60,7 @@ struct Next<'c> {
 }
 
 impl Next<'_> {
-    /// Makes what becomes of a listener whose endpoint is as it should be.
+    /// Keeps the endpoint of a listener as it is.
     fn unchanged(index: u16) -> Self {
         Self { index, change: None, service: None, allowed: None }
     }

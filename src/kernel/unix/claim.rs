@@ -9,7 +9,8 @@
 //! rename     over the stale socket, or link, which never replaces anything
 //! ```
 //!
-//! The calls here may block, but only at the start and at the end of a listener.
+//! None of these calls waits for another process. They are made when a listener begins and ends, at a reload by the loop, and on a
+//! slow disk it waits for them.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;

@@ -70,8 +70,8 @@ fn allowed_users_change_for_new_connections_to_the_same_socket() {
     let file = path.symlink_metadata().unwrap().ino();
     let old = UnixStream::connect(&path).unwrap();
     ask(&old);
-    let nobody = json!({ "allow_users": ["4000000000"], "backlog": 7 });
-    let log = server.accepts(&with(&[sum(&directory, &nobody)]));
+    let another_user = json!({ "allow_users": ["4000000000"], "backlog": 7 });
+    let log = server.accepts(&with(&[sum(&directory, &another_user)]));
     assert!(log.contains("reload: sum: backlog 1024 -> 7"), "{log}");
     ask(&old);
     let mut refused = UnixStream::connect(&path).unwrap();
