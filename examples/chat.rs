@@ -8,7 +8,7 @@
 //! The first line is a name. A line `/join ROOM` changes the room, every other line is said in it:
 //!
 //! ```text
-//! What is your name?
+//! What is your name (1 to 20 letters or digits)?
 //! Ada
 //! Ada is in hall
 //! hello
@@ -16,12 +16,12 @@
 //! Ada is in library
 //! ```
 //!
-//! Bad input is refused, and the connection goes on:
+//! A bad name is refused, and the connection goes on:
 //!
 //! ```text
-//! What is your name?
+//! What is your name (1 to 20 letters or digits)?
 //! Ada Lovelace
-//! a name has 1 to 20 letters or digits; what is your name?
+//! What is your name (1 to 20 letters or digits)?
 //! ```
 //!
 //! A line of more than 500 bytes closes the connection:
@@ -42,6 +42,7 @@ use reactor::protocol::{
 };
 
 const ABOUT: &str = "A chat: each line goes to all others in the room.";
+const QUESTION: &[u8] = b"What is your name (1 to 20 letters or digits)?\n";
 const LINE_BYTES_MAX: usize = 500;
 
 struct Chat {
@@ -49,30 +50,18 @@ struct Chat {
     /// Empty until the client has said its name.
     name: Box<str>,
     room: Box<str>,
-    /// Tells the room when the connection has ended.
+    /// Says that the client has left, when no context is left to say it with.
     sender: Option<Sender>,
 }
 
-impl Default for Chat {
-    fn default() -> Self {
-        Self { lines: Lines::at_most(LINE_BYTES_MAX), name: "".into(), room: "".into(), sender: None }
-    }
-}
-
 impl Chat {
-    fn take_name(&mut self, name: &str, cx: &mut Context<'_>) -> Result<(), NotSent> {
-        if !(1..=20).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            cx.refuse("bad name");
-            cx.out.extend_from_slice(b"a name has 1 to 20 letters or digits; what is your name?\n");
-            return Ok(());
-        }
-        self.name = name.into();
-        self.enter("hall", cx)
+    fn new() -> Self {
+        Self { lines: Lines::at_most(LINE_BYTES_MAX), name: "".into(), room: "".into(), sender: None }
     }
 
     fn enter(&mut self, room: &str, cx: &mut Context<'_>) -> Result<(), NotSent> {
         cx.join(room, WhenFull::Skip)?;
-        if !self.room.is_empty() && *self.room != *room {
+        if *self.room != *room {
             cx.leave(&self.room);
             cx.cast(&self.room, format!("{} has gone to {room}\n", self.name))?;
         }
@@ -82,11 +71,19 @@ impl Chat {
         cx.cast(room, news)
     }
 
-    fn take_line(&mut self, line: &str, cx: &mut Context<'_>) -> Result<(), NotSent> {
-        match line.strip_prefix("/join ").map(str::trim) {
-            _ if self.name.is_empty() => self.take_name(line, cx),
-            Some(room) if !room.is_empty() => self.enter(room, cx),
-            _ => cx.cast(&self.room, format!("{}: {line}\n", self.name)),
+    fn obey(&mut self, line: &str, cx: &mut Context<'_>) -> Result<(), NotSent> {
+        match line.strip_prefix("/join ") {
+            Some(room) if !self.name.is_empty() => self.enter(room, cx),
+            None if !self.name.is_empty() => cx.cast(&self.room, format!("{}: {line}\n", self.name)),
+            _ if line.len() <= 20 && !line.is_empty() && line.chars().all(char::is_alphanumeric) => {
+                self.name = line.into();
+                self.enter("hall", cx)
+            }
+            _ => {
+                cx.refuse("bad name");
+                cx.out.extend_from_slice(QUESTION);
+                Ok(())
+            }
         }
     }
 }
@@ -94,38 +91,32 @@ impl Chat {
 impl StreamProtocol for Chat {
     fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
         self.sender = Some(cx.sender());
-        cx.out.extend_from_slice(b"What is your name?\n");
+        cx.out.extend_from_slice(QUESTION);
         Ok(Step::wait(Within::Nothing))
     }
 
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
         let Some(line) = self.lines.next(input)? else { return Ok(Step::wait(Within::Request)) };
-        if self.take_line(&String::from_utf8_lossy(line.body), cx).is_err() {
-            cx.refuse("too busy");
-            cx.out.extend_from_slice(b"too busy: that line was not sent\n");
+        if let Err(why) = self.obey(&String::from_utf8_lossy(line.body), cx) {
+            cx.out.extend_from_slice(format!("not sent: {why}\n").as_bytes());
         }
         Ok(Step::again(line.consumed))
     }
 
-    fn on_event(&mut self, event: Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
-        if let Event::Missed(count) = event {
-            cx.out.extend_from_slice(format!("you missed {count} lines\n").as_bytes());
-            return Ok(Step::wait(if rest.is_empty() { Within::Nothing } else { Within::Request }));
-        }
-        Ok(Step::finish())
+    fn on_event(&mut self, event: Event, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let Event::Missed(count) = event else { return Ok(Step::finish()) };
+        cx.out.extend_from_slice(format!("you missed {count} lines\n").as_bytes());
+        Ok(Step::wait(Within::Nothing))
     }
 
     fn on_close(&mut self, _: CloseReason) -> Option<Job> {
-        let farewell = format!("{} has left\n", self.name);
-        // A room that is too busy is not told.
-        let _ = self.sender.take().filter(|_| !self.room.is_empty())?.cast(&self.room, farewell);
-        None
+        self.sender.take()?.cast(&self.room, format!("{} has left\n", self.name)).ok().and(None)
     }
 }
 
 fn main() -> ExitCode {
     let mut registry = Registry::built_in();
-    registry.stream_fn("chat", ABOUT, "nc 127.0.0.1 9006", |_| Chat::default());
+    registry.stream_fn("chat", ABOUT, "nc 127.0.0.1 9006", |_| Chat::new());
     reactor::command(registry)
 }
 
@@ -141,7 +132,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn chat(scripts: &[Script]) -> Vec<Transcript> {
-        converse_all(|_| Chat::default(), scripts)
+        converse_all(|_| Chat::new(), scripts)
     }
 
     fn lines(transcript: &Transcript) -> Vec<&str> {
@@ -166,10 +157,11 @@ mod tests {
     #[test]
     fn bad_names_and_long_lines_are_refused_however_they_are_split() {
         let long = "x".repeat(LINE_BYTES_MAX + 1);
-        for (input, answer) in [("Ada L\nAda\n", "a name has"), (&format!("Ada\n{long}\n"), "Ada is in hall\nerror: ")]
+        for (input, answer) in
+            [("Ada L\nAda\n", "What is your name"), (&format!("Ada\n{long}\n"), "Ada is in hall\nerror: ")]
         {
-            let heard = same_for_every_split(Chat::default, input.as_bytes());
-            assert!(String::from_utf8_lossy(&heard.sent).starts_with(&format!("What is your name?\n{answer}")));
+            let heard = same_for_every_split(Chat::new, input.as_bytes());
+            assert!(String::from_utf8_lossy(&heard.sent).contains(&format!("?\n{answer}")));
         }
     }
 
@@ -189,6 +181,6 @@ mod tests {
 
     #[test]
     fn faults_change_nothing() {
-        every_fault(Chat::default, &Script::new().send("Ada\nhello\n/join x\n").fin());
+        every_fault(Chat::new, &Script::new().send("Ada\nhello\n/join x\n").fin());
     }
 }
