@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(16);
     let mut client = Client {
-        stream: connect(&mut poll, Token(0), &cli.url, cli.timeout)?,
+        stream: connect(&mut poll, Token(0), &cli.url, cli.timeout)?.0,
         outbox: Outbox::default(),
         output: Output::open()?,
         every: cli.every.unwrap_or_default(),

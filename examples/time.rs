@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let output = Output::open()?;
-    let mut stream = connect(&mut poll, SERVER, &cli.url, cli.timeout)?;
+    let (mut stream, _) = connect(&mut poll, SERVER, &cli.url, cli.timeout)?;
     watch_reader(&poll, READER)?;
 
     let mut events = Events::with_capacity(16);

@@ -61,7 +61,7 @@ fn run(cli: &Cli) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(16);
     let mut client = Client {
-        stream: connect(&mut poll, SERVER, &cli.url, cli.timeout)?,
+        stream: connect(&mut poll, SERVER, &cli.url, cli.timeout)?.0,
         outbox: Outbox::default(),
         keyboard: Some(Keyboard::open(&poll, KEYBOARD).context("cannot use standard input")?),
         output: Output::open()?,

@@ -1,20 +1,26 @@
-//! Addresses to listen on: `tcp://127.0.0.1:5656`.
+//! Addresses to listen on: `tcp://127.0.0.1:5656`, `unix:///run/sum.sock`.
+
+pub(crate) mod access;
+mod transport;
+mod unix;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::transport::Transport;
+pub use self::unix::UnixAddress;
 use crate::units::{Expected, from_string};
 
-/// An address to listen on: `tcp://127.0.0.1:5656`.
+/// An address to listen on: `tcp://127.0.0.1:5656`, `unix:///run/sum.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listen {
-    /// TCP or UDP.
+    /// The transport.
     pub transport: Transport,
     /// The only family allowed, as in `tcp4` and `udp6`; `None` for both.
     pub family: Option<Family>,
@@ -26,16 +32,23 @@ pub struct Listen {
     /// The name or the number of a socket that the service manager passes at the start, as in `fd:web` and `fd:3`. The other
     /// members then say nothing: the socket has its own transport and address.
     pub passed: Option<String>,
+    /// The address of a Unix socket, which has no family, host and port.
+    pub unix: Option<UnixAddress>,
 }
 
-/// The transport of a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Streams.
-    Tcp,
-    /// Datagrams.
-    Udp,
+/// The address that a listener is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// An internet address with its real port.
+    Inet(SocketAddr),
+    /// The address of a Unix socket.
+    Unix(UnixAddress),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Inet(address)
+    }
 }
 
 /// An address family.
@@ -48,6 +61,7 @@ pub enum Family {
     V6,
 }
 
+/// The schemes of the internet.
 const SCHEMES: [(&str, Transport, Option<Family>); 6] = [
     ("tcp", Transport::Tcp, None),
     ("tcp4", Transport::Tcp, Some(Family::V4)),
@@ -64,16 +78,18 @@ const ADDRESS: Expected = Expected("an address such as \"tcp://127.0.0.1:5656\""
 const HOST: Expected = Expected("an IP address or a host name before the port, or nothing for every address");
 
 impl Listen {
-    /// Returns the scheme: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4` or `udp6`; `fd` for a passed socket.
+    /// Returns the scheme: `tcp`, `tcp4`, `tcp6`, `udp`, `udp4`, `udp6`, `unix` or `unixgram`; `fd` for a passed socket.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.passed.is_some() {
             return PASSED;
         }
-        SCHEMES
-            .iter()
-            .find(|(_, transport, family)| *transport == self.transport && *family == self.family)
-            .map_or("tcp", |(scheme, ..)| scheme)
+        let is_ours = |(_, transport, family): &&(_, _, _)| (*transport, *family) == (self.transport, self.family);
+        match self.transport {
+            Transport::Unix => "unix",
+            Transport::UnixDatagram => "unixgram",
+            Transport::Tcp | Transport::Udp => SCHEMES.iter().find(is_ours).map_or("tcp", |(scheme, ..)| scheme),
+        }
     }
 
     /// Whether this is the wildcard address of one family or of both.
@@ -113,6 +129,12 @@ impl Listen {
             let is_same = self.passed == first.passed;
             return is_same.then(|| format!("expected a socket of its own, found the socket of {name}"));
         }
+        if let Some(unix) = &self.unix {
+            // A path names one file; abstract names of streams and of datagrams are two name spaces (`unix(7)`).
+            let is_one = matches!(unix, UnixAddress::Path(_)) || self.transport == first.transport;
+            let clashes = is_one && first.unix.as_ref() == Some(unix);
+            return clashes.then(|| format!("expected an address of its own, found the address of {name}"));
+        }
         if self.port == 0 || (self.transport, self.port) != (first.transport, first.port) {
             return None;
         }
@@ -145,20 +167,14 @@ fn meets(every: Option<Family>, one: Option<Family>) -> bool {
     every.is_none() || every == one
 }
 
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-        })
-    }
-}
-
 /// The URL. The wildcard of both families is `[::]`, which is read as the same.
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.passed {
             return write!(f, "{PASSED}:{name}");
+        }
+        if let Some(unix) = &self.unix {
+            return write!(f, "{}:{unix}", self.scheme());
         }
         let host = self.host_or_every();
         if host.contains(':') {
@@ -175,13 +191,17 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, Expected> {
         if let Some(name) = text.strip_prefix(PASSED).and_then(|rest| rest.strip_prefix(':')) {
             let passed = Some(parse_passed(name)?);
-            return Ok(Self { transport: Transport::Tcp, family: None, host: None, port: 0, passed });
+            return Ok(Self { transport: Transport::Tcp, family: None, host: None, port: 0, passed, unix: None });
+        }
+        if let Some(parsed) = unix::parse(text) {
+            let (transport, address) = parsed?;
+            return Ok(Self { transport, family: None, host: None, port: 0, passed: None, unix: Some(address) });
         }
         let (scheme, rest) = text.split_once("://").ok_or(ADDRESS)?;
         let (_, transport, family) = *SCHEMES
             .iter()
             .find(|(known, ..)| *known == scheme)
-            .ok_or(Expected("tcp, tcp4, tcp6, udp, udp4 or udp6 before \"://\""))?;
+            .ok_or(Expected("tcp, tcp4, tcp6, udp, udp4, udp6, unix or unixgram before \"://\""))?;
         let (host, port) = rest
             .rsplit_once(':')
             .filter(|(_, port)| !port.ends_with(']'))
@@ -190,7 +210,7 @@ impl FromStr for Listen {
             return Err(Expected("a port from 0 to 65535 at the end"));
         }
         let port = port.parse().map_err(|_| Expected("a port from 0 to 65535 at the end"))?;
-        Ok(Self { transport, family, host: parse_host(host, family)?, port, passed: None })
+        Ok(Self { transport, family, host: parse_host(host, family)?, port, passed: None, unix: None })
     }
 }
 
@@ -299,8 +319,8 @@ impl JsonSchema for Listen {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let schemes = SCHEMES.map(|(scheme, ..)| scheme).join("|");
-        let url = format!("({schemes})://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+(%[^]/:%[]+)?\\])?:[0-9]+");
-        let pattern = format!("^({url}|{PASSED}:[ -9;-~]{{1,255}})$");
+        let inet = format!("({schemes})://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+(%[^]/:%[]+)?\\])?:[0-9]+");
+        let pattern = format!("^({inet}|{}|{PASSED}:[ -9;-~]{{1,255}})$", unix::PATTERN);
         json_schema!({ "type": "string", "pattern": pattern, "examples": ["tcp://127.0.0.1:5656"] })
     }
 }

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::address::{Family, Transport};
+use crate::address::{Address, Family, Transport, UnixAddress};
 use crate::config::ListenerConfig;
 use crate::endpoint::Endpoint;
 use crate::errno;
-use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, Passed, PassedSocket, Token, addresses};
+use crate::kernel::{
+    BindOptions, Disk, FileOptions, Kernel, ListenOptions, Passed, PassedSocket, Token, addresses, users,
+};
 use crate::limits::{FEW_DESCRIPTORS, Limits, RESERVED_DESCRIPTORS};
 use crate::messages::{Alarm, Attended};
 use crate::protocol::{Acceptor, DatagramProtocol, Setup, SetupError};
@@ -94,54 +96,69 @@ pub(crate) struct Bound<K: Kernel> {
     /// The socket, registered with the kernel.
     pub(crate) socket: Socket<K>,
     /// Its local address.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// The only address family, if there is one.
     pub(crate) family: Option<Family>,
-    /// Makes the protocols of TCP connections; `None` for UDP.
+    /// The users whose processes may connect; `None` for all.
+    pub(crate) allowed: Option<Box<[u32]>>,
+    /// Makes the protocols of connections; `None` for datagrams.
     pub(crate) service: Option<Acceptor>,
     /// The messages between its connections.
     pub(crate) exchange: Arc<Attended>,
 }
 
 impl<K: Kernel> Bound<K> {
-    fn stream(socket: K::Listener, address: SocketAddr, family: Option<Family>, service: Acceptor) -> Self {
+    fn stream(socket: K::Listener, address: Address, family: Option<Family>, service: Acceptor) -> Self {
         let exchange = Arc::clone(&service.exchange);
-        Self { socket: Socket::Listener(socket), address, family, service: Some(service), exchange }
+        let socket = Socket::Listener(socket);
+        Self { socket, address, family, allowed: None, service: Some(service), exchange }
     }
 
     fn datagram(
         socket: K::Socket,
-        address: SocketAddr,
+        address: Address,
         family: Option<Family>,
         service: Box<dyn DatagramProtocol>,
     ) -> Self {
-        let exchange = Attended::ended();
-        Self { socket: Socket::Datagram(socket, service), address, family, service: None, exchange }
+        let (socket, exchange) = (Socket::Datagram(socket, service), Attended::ended());
+        Self { socket, address, family, allowed: None, service: None, exchange }
     }
 }
 
 /// The socket of a listener.
 pub(crate) enum Socket<K: Kernel> {
-    /// A TCP listener.
+    /// A listener for streams.
     Listener(K::Listener),
-    /// A UDP socket and its protocol.
+    /// A socket for datagrams and its protocol.
     Datagram(K::Socket, Box<dyn DatagramProtocol>),
 }
 
 /// An open service.
 pub(crate) enum Opened {
-    /// Over TCP: makes the protocols of connections.
+    /// Over streams: makes the protocols of connections.
     Stream(Acceptor),
-    /// Over UDP: the protocol of the socket.
+    /// Over datagrams: the protocol of the socket.
     Datagram(Box<dyn DatagramProtocol>),
 }
 
-/// The addresses to try for a listener, in order.
-pub(crate) struct Candidates {
-    /// The addresses.
-    addresses: Vec<SocketAddr>,
-    /// Whether an IPv6 socket takes IPv4 as well.
-    both_families: bool,
+/// What a listener is bound to, with every name looked up.
+pub(crate) enum Candidates {
+    /// Internet addresses.
+    Inet {
+        /// The addresses to try, in order.
+        addresses: Vec<SocketAddr>,
+        /// Whether an IPv6 socket takes IPv4 as well.
+        both_families: bool,
+    },
+    /// A Unix socket.
+    Unix {
+        /// Its address.
+        address: UnixAddress,
+        /// Its file, if the address is a path.
+        file: FileOptions,
+        /// The users whose processes may connect; `None` for all.
+        allowed: Option<Box<[u32]>>,
+    },
 }
 
 /// Opens the service of a listener over `transport`, which may block.
@@ -152,22 +169,22 @@ pub(crate) fn open(
     disk: Arc<dyn Disk>,
     alarm: &Arc<Alarm>,
 ) -> Result<Opened, BindError> {
-    let exchange = match transport {
-        Transport::Tcp => Attended::new(Arc::clone(alarm), config.limits.max_pending_output),
-        Transport::Udp => Attended::ended(),
+    let exchange = match transport.is_stream() {
+        true => Attended::new(Arc::clone(alarm), config.limits.max_pending_output),
+        false => Attended::ended(),
     };
     let setup = Setup::with_exchange(&config.name, disk, Arc::clone(&exchange));
     let protocol = registry.find(&config.protocol);
     let unknown = || SetupError::Other(format!("protocol {} is not available over this transport", config.protocol));
     let options = config.options.clone();
-    let opened = match transport {
-        Transport::Tcp => {
+    let opened = match transport.is_stream() {
+        true => {
             let open = protocol.and_then(|protocol| protocol.stream.as_ref());
             open.ok_or_else(unknown)
                 .and_then(|open| open(options, &setup))
                 .map(|service| Opened::Stream(Acceptor { exchange, ..service }))
         }
-        Transport::Udp => {
+        false => {
             let open = protocol.and_then(|protocol| protocol.datagram.as_ref());
             open.ok_or_else(unknown).and_then(|open| open(options, &setup)).map(Opened::Datagram)
         }
@@ -175,14 +192,23 @@ pub(crate) fn open(
     opened.map_err(|error| unopened(config, error))
 }
 
-/// Looks up the address of a listener, which may block.
+/// Looks up what the address of a listener names, which may block: hosts, users and groups.
 pub(crate) fn candidates(config: &ListenerConfig) -> Result<Candidates, BindError> {
-    let (addresses, both_families) =
-        addresses::resolve(&config.listen).map_err(|source| address_error(config, source))?;
-    Ok(Candidates { addresses, both_families })
+    let found = match &config.listen.unix {
+        Some(unix) => users::file_options(&config.access).and_then(|file| {
+            let allowed = users::allowed(&config.access)?;
+            Ok(Candidates::Unix { address: unix.clone(), file, allowed })
+        }),
+        None => addresses::resolve(&config.listen)
+            .map(|(addresses, both_families)| Candidates::Inet { addresses, both_families }),
+    };
+    found.map_err(|source| address_error(config, source))
 }
 
 /// Binds a listener, whose service is open. `endpoints` are the listeners that are already bound.
+///
+/// At a reload this runs on the loop. For a Unix socket with a path that means a few calls on one local directory, and none of them
+/// waits for another process: the lock is tried, not awaited, and the socket that probes for a living server does not block.
 pub(crate) fn bind<K: Kernel>(
     kernel: &mut K,
     config: &ListenerConfig,
@@ -191,19 +217,31 @@ pub(crate) fn bind<K: Kernel>(
     endpoints: &[Endpoint],
     token: Token,
 ) -> Result<Bound<K>, BindError> {
+    let failed = |error| address_error(config, error);
     let family = config.listen.family;
-    match opened {
-        Opened::Stream(service) => {
+    match (opened, candidates) {
+        (Opened::Stream(service), Candidates::Inet { addresses, both_families }) => {
+            let candidates = (&addresses[..], *both_families);
             let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.listen(address, &listen_options(config, both_families), token)
             })?;
             Ok(Bound::stream(socket, address, family, service))
         }
-        Opened::Datagram(service) => {
+        (Opened::Datagram(service), Candidates::Inet { addresses, both_families }) => {
+            let candidates = (&addresses[..], *both_families);
             let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.bind(address, &bind_options(config, both_families), token)
             })?;
             Ok(Bound::datagram(socket, address, family, service))
+        }
+        (Opened::Stream(service), Candidates::Unix { address, file, allowed }) => {
+            let socket = kernel.listen_unix(address, file, config.backlog, token).map_err(failed)?;
+            let bound = Bound::stream(socket, Address::Unix(address.clone()), None, service);
+            Ok(Bound { allowed: allowed.clone(), ..bound })
+        }
+        (Opened::Datagram(service), Candidates::Unix { address, file, .. }) => {
+            let socket = kernel.bind_unix(address, file, token).map_err(failed)?;
+            Ok(Bound::datagram(socket, Address::Unix(address.clone()), None, service))
         }
     }
 }
@@ -239,10 +277,10 @@ pub(crate) fn passed<K: Kernel>(
     }
     match (socket, open(config, transport, registry, kernel.disk(), alarm)?) {
         (PassedSocket::Listener(socket), Opened::Stream(service)) => {
-            Ok(Bound::stream(socket, address, family, service))
+            Ok(Bound::stream(socket, address.into(), family, service))
         }
         (PassedSocket::Datagram(socket), Opened::Datagram(service)) => {
-            Ok(Bound::datagram(socket, address, family, service))
+            Ok(Bound::datagram(socket, address.into(), family, service))
         }
         _ => Err(wrong(io::ErrorKind::InvalidInput.into())),
     }
@@ -257,19 +295,19 @@ pub(crate) fn every_passed_socket_is_served<K: Kernel>(kernel: &K) -> Result<(),
 /// Tries the addresses in order; the second is tried only where the first address family is unavailable.
 fn at_first_address<S>(
     config: &ListenerConfig,
-    Candidates { addresses, both_families }: &Candidates,
+    (addresses, both_families): (&[SocketAddr], bool),
     endpoints: &[Endpoint],
-    mut bind: impl FnMut(SocketAddr, bool) -> io::Result<S>,
-) -> Result<S, BindError> {
+    mut bind: impl FnMut(SocketAddr, bool) -> io::Result<(S, SocketAddr)>,
+) -> Result<(S, Address), BindError> {
     let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
     for address in addresses.iter().copied() {
-        result = bind(address, *both_families && address.is_ipv6())
+        result = bind(address, both_families && address.is_ipv6())
             .map_err(|error| taken_by_us(error, config.listen.transport, address, endpoints));
         if !result.as_ref().is_err_and(errno::is_missing_family) {
             break;
         }
     }
-    result.map_err(|source| address_error(config, source))
+    result.map(|(socket, address)| (socket, address.into())).map_err(|source| address_error(config, source))
 }
 
 /// Returns the error of a listener whose address cannot be bound.
@@ -281,7 +319,7 @@ fn address_error(config: &ListenerConfig, source: io::Error) -> BindError {
 /// resolve to the same address.
 fn taken_by_us(error: io::Error, transport: Transport, address: SocketAddr, endpoints: &[Endpoint]) -> io::Error {
     let has_it = |endpoint: &&Endpoint| {
-        let other = endpoint.address();
+        let Some(other) = endpoint.address() else { return false };
         let is_every = other.ip().is_unspecified() || address.ip().is_unspecified();
         endpoint.transport() == transport && other.port() == address.port() && (is_every || other.ip() == address.ip())
     };
@@ -306,7 +344,7 @@ fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {
 /// the configuration asks for: `max_connections` counts as asked for only if it differs from the default.
 pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[Endpoint]) -> Result<usize, BindError> {
     let Some(free) = kernel.descriptors_free() else { return Ok(usize::MAX) };
-    let streams = || endpoints.iter().filter(|endpoint| endpoint.transport() == Transport::Tcp);
+    let streams = || endpoints.iter().filter(|endpoint| endpoint.transport().is_stream());
     let least = streams().map(Endpoint::descriptors).max().unwrap_or(0);
     let available = free.saturating_sub(RESERVED_DESCRIPTORS);
     if available < least {

@@ -31,7 +31,8 @@ use serde_json::Value;
 pub use log::{ACCESS_LOG, Access, LogConfig, LogFormat};
 pub use schema::schema;
 
-pub use crate::address::{Family, Listen, Transport};
+pub use crate::address::access::{Account, FileMode, UnixAccess};
+pub use crate::address::{Family, Listen, Transport, UnixAddress};
 use crate::json::quoted;
 pub use crate::json::{Problem, Problems};
 use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
@@ -73,14 +74,16 @@ pub struct ListenerConfig {
     pub protocol: String,
     /// The options of the protocol, checked and complete.
     pub options: Value,
-    /// TCP: the limits of the listener, with the limits at the top for those left out. UDP: the defaults, without effect.
+    /// Streams: the limits of the listener, with the limits at the top for those left out. Datagrams: the defaults, without effect.
     pub limits: Limits,
-    /// TCP: connections that the kernel queues before they are accepted (`listen(2)`).
+    /// Streams: connections that the kernel queues before they are accepted (`listen(2)`).
     pub backlog: u32,
     /// UDP: bytes of the kernel's receive buffer (`socket(7)`: `SO_RCVBUF`); `None` for the default.
     pub receive_buffer: Option<usize>,
     /// Whether other processes of the same user may listen on the same address (`socket(7)`: `SO_REUSEPORT`).
     pub reuse_port: bool,
+    /// Unix sockets: who may connect.
+    pub access: UnixAccess,
 }
 
 /// Why a configuration file was rejected.
@@ -174,10 +177,7 @@ impl Config {
             let reasons: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.path, error.message)).collect();
             format!("expected options, which only a configuration file can set ({})", reasons.join("; "))
         })?;
-        let limits = match listen.transport {
-            Transport::Tcp => self.limits.clone(),
-            Transport::Udp => Limits::default(),
-        };
+        let limits = if listen.transport.is_stream() { self.limits.clone() } else { Limits::default() };
         self.listeners.push(ListenerConfig {
             name: String::new(),
             listen,
@@ -187,6 +187,7 @@ impl Config {
             backlog: BACKLOG,
             receive_buffer: None,
             reuse_port: false,
+            access: UnixAccess::default(),
         });
         self.name_the_nameless();
         Ok(())
@@ -255,16 +256,21 @@ impl From<&Config> for FileMembers {
 
 impl From<&ListenerConfig> for ListenerMembers {
     fn from(listener: &ListenerConfig) -> Self {
-        let is_tcp = listener.listen.transport == Transport::Tcp;
+        let is_stream = listener.listen.transport.is_stream();
+        let has_file = matches!(listener.listen.unix, Some(UnixAddress::Path(_)));
         Self {
             name: Some(listener.name.clone()),
             listen: Some(listener.listen.clone()),
             protocol: Some(listener.protocol.clone()),
             options: Some(listener.options.clone()),
-            limits: is_tcp.then(|| LimitsMembers::from(&listener.limits)),
-            backlog: (is_tcp && listener.listen.passed.is_none()).then_some(listener.backlog),
+            limits: is_stream.then(|| LimitsMembers::from(&listener.limits)),
+            backlog: (is_stream && listener.listen.passed.is_none()).then_some(listener.backlog),
             receive_buffer: listener.receive_buffer.map(size),
             reuse_port: listener.reuse_port,
+            mode: has_file.then_some(listener.access.mode),
+            owner: listener.access.owner.clone(),
+            group: listener.access.group.clone(),
+            allow_users: listener.access.allow_users.clone(),
         }
     }
 }

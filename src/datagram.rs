@@ -1,4 +1,4 @@
-//! Drives one UDP socket, a batch of datagrams at a time. The reactor notes what happened, then calls `drive`:
+//! Drives one socket for datagrams, a batch of datagrams at a time. The reactor notes what happened, then calls `drive`:
 //!
 //! ```text
 //! drive                    decides whether the socket waits, pauses after errors, or closes
@@ -19,9 +19,10 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 
+use crate::address::Address;
 use crate::attempt::{Attempt, attempt};
 use crate::bug_log::BugLog;
-use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Reply, Token};
+use crate::kernel::{DatagramSocket, Panicked, Readiness, Received, Replies, Reply, Sender, Token};
 use crate::limits::{CALL_UNITS, DATAGRAM_BATCH_MAX, ERROR_PAUSE, LAST_VISITS_MAX, VISIT_DATAGRAMS_MAX};
 use crate::log_limit::LogLimit;
 use crate::panics::catch;
@@ -32,7 +33,7 @@ use crate::time::Time;
 use crate::visit::{Left, Status, Visit};
 use crate::xray::{self, Ask, Decision, What};
 
-/// A UDP socket and its protocol.
+/// A socket for datagrams and its protocol.
 pub(crate) struct Mailbox<S> {
     /// The owner of the slot, for the log.
     token: Token,
@@ -209,12 +210,12 @@ impl<S: DatagramSocket> Mailbox<S> {
     fn answer(&mut self, received: Received, payload: &[u8], visit: &mut Visit<'_>) {
         visit.stats.received_datagrams += 1;
         visit.stats.received_bytes += payload.len() as u64;
-        let result = if received.from.port() == 0 {
-            Err(Dropped("source port 0"))
+        let result = if let Err(dropped) = answerable(received.from) {
+            Err(dropped)
         } else if payload.len() > self.payload_bytes_max {
             Err(Dropped("too long"))
         } else {
-            let ends = OfDatagram { received, port: visit.place.site.address.port() };
+            let ends = OfDatagram { received, bound: &visit.place.site.address };
             let mut cx = Context {
                 out: visit.outbox,
                 now: visit.moment.instant,
@@ -266,21 +267,31 @@ impl<S: DatagramSocket> Mailbox<S> {
     }
 }
 
-/// The [`Ends`] of a datagram.
-struct OfDatagram {
-    /// Its source and destination address.
-    received: Received,
-    /// The local port.
-    port: u16,
+/// Whether a sender may be answered.
+fn answerable(sender: Sender) -> Result<(), Dropped> {
+    match sender {
+        Sender::Inet(address) if address.port() == 0 => Err(Dropped("source port 0")),
+        Sender::Inet(_) | Sender::Unix => Ok(()),
+        Sender::Unanswerable(reason) => Err(Dropped(reason)),
+    }
 }
 
-impl Ends for OfDatagram {
+/// The [`Ends`] of a datagram.
+struct OfDatagram<'a> {
+    /// Its source and destination address.
+    received: Received,
+    /// The address of the socket, which has the local port.
+    bound: &'a Address,
+}
+
+impl Ends for OfDatagram<'_> {
     fn peer(&self) -> Peer {
         self.received.from.into()
     }
 
     fn local(&self) -> Option<SocketAddr> {
-        self.received.to.map(|source| source.at(self.port))
+        let Address::Inet(bound) = self.bound else { return None };
+        self.received.to.map(|source| source.at(bound.port()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use self::table::{Endpoints, Successor};
-use crate::address::{Family, Transport};
+use crate::address::{Address, Family, Transport};
 use crate::bug_log::BugLog;
 use crate::config::ListenerConfig;
 use crate::connection::opening::Opens;
@@ -23,7 +23,7 @@ use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
 use crate::time::Time;
 
-/// A listener, TCP or UDP: its address, its protocol, its limits and its counters.
+/// A listener, for streams or datagrams: its address, its protocol, its limits and its counters.
 pub struct Endpoint {
     /// The name, and the address that the socket is bound to.
     pub(crate) site: Site,
@@ -31,7 +31,7 @@ pub struct Endpoint {
     pub(crate) door: Token,
     /// The name of the protocol.
     protocol: String,
-    /// TCP or UDP.
+    /// The transport.
     transport: Transport,
     /// The only address family, if one is configured.
     family: Option<Family>,
@@ -41,16 +41,18 @@ pub struct Endpoint {
     pub(crate) backlog: u32,
     /// The counters.
     pub(crate) stats: Stats,
-    /// Makes the protocols of TCP connections; `None` for UDP, where the socket's driver holds the protocol.
+    /// Makes the protocols of connections; `None` for datagrams, where the socket's driver holds the protocol.
     pub(crate) service: Option<Acceptor>,
     /// Connections that count for `max_connections`: open ones, and closed ones whose last job is still running.
     pub(crate) connections: usize,
-    /// Open connections by address, for `max_connections_per_ip`.
+    /// Open connections by address or user, for `max_connections_per_ip`.
     pub(crate) peers: Peers,
     /// Open connections whose opening is not complete.
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// The users whose processes may connect; `None` for all.
+    allowed: Option<Box<[u32]>>,
     /// Whether the server or this listener is stopping: what waits in the accept queue is served, and connections between requests
     /// close.
     pub(crate) stopping: bool,
@@ -74,18 +76,24 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Makes the endpoint of a listener that is bound to `address` of `family`, and whose socket belongs to `door`. `service`: `None`
-    /// for UDP.
+    /// for datagrams.
     pub(crate) fn new(
         config: &ListenerConfig,
         door: Token,
-        (address, family): (SocketAddr, Option<Family>),
+        (address, family): (Address, Option<Family>),
         service: Option<Acceptor>,
         exchange: Arc<Attended>,
     ) -> Self {
+        let transport = match (&address, service.is_some()) {
+            (Address::Inet(_), true) => Transport::Tcp,
+            (Address::Inet(_), false) => Transport::Udp,
+            (Address::Unix(_), true) => Transport::Unix,
+            (Address::Unix(_), false) => Transport::UnixDatagram,
+        };
         Self {
             site: Site { name: config.name.clone(), address, exchange },
             protocol: config.protocol.clone(),
-            transport: if service.is_some() { Transport::Tcp } else { Transport::Udp },
+            transport,
             family,
             limits: config.limits.clone(),
             backlog: config.backlog,
@@ -94,6 +102,7 @@ impl Endpoint {
             peers: Peers::default(),
             opening: 0,
             opens: None,
+            allowed: None,
             stopping: false,
             cut: false,
             until: Time::NEVER,
@@ -106,6 +115,18 @@ impl Endpoint {
             service,
             bug_log: BugLog::default(),
         }
+    }
+
+    /// Sets the users whose processes may connect; `None` for all.
+    pub(crate) fn allows(mut self, users: Option<Box<[u32]>>) -> Self {
+        self.allowed = users;
+        self
+    }
+
+    /// Whether the configuration admits the user of a peer. An unknown user is not admitted if there is a list.
+    pub(crate) fn admits_user(&self, peer: &Peer) -> bool {
+        let Some(allowed) = &self.allowed else { return true };
+        peer.credentials().and_then(|process| process.uid).is_some_and(|uid| allowed.contains(&uid))
     }
 
     /// The name in the configuration.
@@ -126,19 +147,23 @@ impl Endpoint {
         self.transport
     }
 
-    /// The address that the socket is bound to, with the actual port.
+    /// The internet address that the socket is bound to, with the actual port; `None` for a Unix socket.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.site.address
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.site.address {
+            Address::Inet(address) => Some(address),
+            Address::Unix(_) => None,
+        }
     }
 
     /// The address as it is written in a configuration: `tcp://127.0.0.1:5656`.
     #[must_use]
     pub fn url(&self) -> String {
-        addresses::url(self.transport, self.family, self.site.address)
+        addresses::url(self.transport, self.family, &self.site.address)
     }
 
-    /// Returns a sender of messages to the connections of the listener, for other threads. Over UDP every message is refused.
+    /// Returns a sender of messages to the connections of the listener, for other threads. A listener for datagrams has none: every
+    /// message is refused.
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.site.exchange.sender()
@@ -168,7 +193,7 @@ impl Endpoint {
     }
 
     /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero.
-    fn renew(&mut self, config: &ListenerConfig, service: Option<Acceptor>) -> Self {
+    fn renew(&mut self, config: &ListenerConfig, service: Option<Acceptor>, allowed: Option<Box<[u32]>>) -> Self {
         let elder = Self {
             site: self.site.clone(),
             protocol: std::mem::replace(&mut self.protocol, config.protocol.clone()),
@@ -178,12 +203,14 @@ impl Endpoint {
             connections: 0,
             peers: Peers::default(),
             opening: 0,
+            allowed: None,
             bug_log: BugLog::default(),
             ..*self
         };
         self.site.name.clone_from(&config.name);
         self.family = config.listen.family;
         self.backlog = config.backlog;
+        self.allowed = allowed;
         if let Some(service) = service {
             self.descriptors = descriptors_of(Some(&service));
             self.site.exchange = Arc::clone(&service.exchange);
@@ -214,8 +241,8 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stats = &self.stats;
         write!(f, "{} {} {}: ", self.site.name, self.protocol, self.url())?;
-        match self.transport {
-            Transport::Tcp => write!(
+        if self.transport.is_stream() {
+            write!(
                 f,
                 "accepted {}, open {}, closed {}, bytes in {}, bytes out {}, refused {}, accept paused {}",
                 stats.accepted,
@@ -225,8 +252,9 @@ impl fmt::Display for Endpoint {
                 stats.sent_bytes,
                 stats.refused,
                 stats.paused,
-            ),
-            Transport::Udp => write!(
+            )
+        } else {
+            write!(
                 f,
                 "datagrams in {}, datagrams out {}, bytes in {}, bytes out {}, receive errors {}, error answers {}, dropped {}",
                 stats.received_datagrams,
@@ -236,7 +264,7 @@ impl fmt::Display for Endpoint {
                 stats.receive_errors,
                 stats.error_answers,
                 stats.refused,
-            ),
+            )
         }?;
         if stats.messages + stats.undelivered.total() > 0 {
             write!(f, ", messages {}, undelivered {}", stats.messages, stats.undelivered)?;

@@ -11,6 +11,9 @@
 
 pub(crate) mod addresses;
 mod cut;
+mod either;
+mod file_options;
+mod handle;
 mod ignored;
 mod mio;
 mod monotonic;
@@ -20,10 +23,13 @@ mod posix_disk;
 mod replies;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod send_queue;
+mod sender;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod socket_info;
 mod sockets;
 mod udp;
+mod unix;
+pub(crate) mod users;
 
 use std::fmt;
 use std::io;
@@ -32,15 +38,21 @@ use std::slice::ChunksExactMut;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use self::either::{Datagrams, StreamListener};
+pub use self::file_options::FileOptions;
+pub use self::handle::Handle;
 pub use self::ignored::is_ignored;
-pub use self::mio::{Handle, Mio};
+pub use self::mio::Mio;
 pub(crate) use self::monotonic::monotonic;
 pub use self::passed::{Passed, PassedSocket, PassedSockets};
 pub use self::posix_disk::PosixDisk;
 pub use self::replies::{Replies, Reply};
+pub use self::sender::Sender;
 pub(crate) use self::sockets::REUSE_PORT_WORKS;
 pub use self::sockets::Stream;
 pub use self::udp::UdpSocket;
+pub use self::unix::{UnixDatagrams, UnixListener};
+pub use crate::address::UnixAddress;
 use crate::clock::Clock;
 pub use crate::disk::{Directory, Disk, Draft, Existing};
 pub use crate::job::{Job, Outcome};
@@ -55,11 +67,11 @@ use crate::xray::ReturnValue;
 /// Every call except [`Kernel::wait`] returns at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait Kernel {
-    /// A listening TCP socket.
+    /// A listening socket, TCP or Unix.
     type Listener;
-    /// A TCP connection.
+    /// A connection.
     type Stream: Transport;
-    /// A UDP socket.
+    /// A socket for datagrams, UDP or Unix.
     type Socket: DatagramSocket;
 
     /// The monotonic clock.
@@ -134,6 +146,29 @@ pub trait Kernel {
         Vec::new()
     }
 
+    /// Binds and registers a listener for Unix streams (`unix(7)`). No client can connect before its file has its owner and its mode.
+    /// The file of a process that has ended is replaced.
+    ///
+    /// # Errors
+    /// The address is in use or not permitted, or this kernel has no Unix sockets.
+    fn listen_unix(
+        &mut self,
+        _address: &UnixAddress,
+        _options: &FileOptions,
+        _backlog: u32,
+        _token: Token,
+    ) -> io::Result<Self::Listener> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Binds and registers a socket for Unix datagrams, as [`Kernel::listen_unix`] does.
+    ///
+    /// # Errors
+    /// As [`Kernel::listen_unix`].
+    fn bind_unix(&mut self, _address: &UnixAddress, _options: &FileOptions, _token: Token) -> io::Result<Self::Socket> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes one connection from the accept queue (`accept(2)`). The connection is not registered yet.
     ///
     /// # Errors
@@ -159,7 +194,7 @@ pub trait Kernel {
     /// Closes a listener; connections that are still in its accept queue are reset.
     fn close_listener(&mut self, listener: Self::Listener);
 
-    /// Closes a UDP socket.
+    /// Closes a socket for datagrams.
     fn close_socket(&mut self, socket: Self::Socket);
 
     /// Waits until something happens or `timeout` has passed, and appends what happened to `notices`. `None` waits for
@@ -211,7 +246,7 @@ impl<K: Kernel> Clock for K {
     }
 }
 
-/// One TCP connection, as the driver uses it. All calls return at once. It may gain methods in any release: see
+/// One connection, as the driver uses it. All calls return at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait Transport {
     /// Receives (`recv(2)`); 0 is the peer's FIN.
@@ -255,12 +290,13 @@ pub trait Transport {
         None
     }
 
-    /// Whether a read that returns fewer bytes than the buffer has room for proves that nothing is left. True for epoll
-    /// and kqueue (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` proves it.
+    /// Whether a read that returns fewer bytes than the buffer has room for proves that nothing is left. True for TCP with epoll
+    /// and kqueue (`epoll(7)`, "Do I need to continuously read/write"); elsewhere only `WouldBlock` proves it. Over a Unix socket it
+    /// never does, so the driver does not ask there.
     fn short_read_drains(&self) -> bool;
 }
 
-/// One UDP socket, as the driver uses it. All calls return at once. It may gain methods in any release: see
+/// One socket for datagrams, as the driver uses it. All calls return at once. It may gain methods in any release: see
 /// [Stability](self#stability).
 pub trait DatagramSocket {
     /// Receives one datagram into each of `rooms`, as long as there are rooms and datagrams, and appends their
@@ -291,14 +327,9 @@ pub struct Received {
     /// The length of the datagram, or of its room if that is shorter.
     pub length: usize,
     /// The sender.
-    pub from: SocketAddr,
+    pub from: Sender,
     /// The address of this machine that it was sent to, if the socket has several.
     pub to: Option<Source>,
-}
-
-impl Received {
-    /// The sender of a datagram without an internet address: port 0 is never answered.
-    pub(crate) const UNKNOWN_SENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 }
 
 /// One datagram.

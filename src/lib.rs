@@ -28,7 +28,7 @@
 //! let text = r#"{ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "uppercase" }] }"#;
 //! let config = Config::parse("inline.json", text, &registry)?;
 //! let mut reactor = Reactor::bind(&config, &registry)?;
-//! let address = reactor.endpoints()[0].address();
+//! let address = reactor.endpoints()[0].address().expect("a TCP listener");
 //! let handle = reactor.handle();
 //!
 //! let server = std::thread::spawn(move || reactor.run());

@@ -97,6 +97,16 @@ pub(crate) const READ_BUFFER_BYTES: usize = 5 * READ_BYTES;
 /// The longest payload that fits a UDP datagram over IPv4: 65,535 less the headers of IP and UDP (RFC 768, RFC 791).
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
+/// Bytes of the path or the name of a Unix socket: what `sockaddr_un` of Linux has room for, less the zero byte that ends a
+/// path there (`unix(7)`). The BSDs have room for 103.
+pub(crate) const UNIX_ADDRESS_BYTES_MAX: usize = 107;
+
+/// Bytes of the directory of a Unix socket: the socket is first bound to a name of five bytes beside its path.
+pub(crate) const UNIX_DIRECTORY_BYTES_MAX: usize = UNIX_ADDRESS_BYTES_MAX - 6;
+
+/// Attempts to lock the path of a Unix socket while other processes lock it and remove the lock.
+pub(crate) const LOCK_ATTEMPTS_MAX: usize = 16;
+
 /// Bytes that a protocol may leave unconsumed while it waits. A protocol with longer messages must consume them in
 /// parts.
 pub(crate) const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;

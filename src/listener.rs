@@ -75,15 +75,33 @@ impl<L> Listener<L> {
     }
 }
 
-/// Counts connections by address, for `max_connections_per_ip`. A peer without an internet address is not counted.
+/// Counts connections, for `max_connections_per_ip`: by address, and over a Unix socket by user.
 #[derive(Debug, Default)]
-pub(crate) struct Peers(HashMap<IpAddr, usize>);
+pub(crate) struct Peers(HashMap<Origin, usize>);
+
+/// What connections are counted by.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Origin {
+    /// The address of the peer.
+    Ip(IpAddr),
+    /// The user of the peer. Peers whose user is unknown count as one.
+    User(Option<u32>),
+}
+
+impl Origin {
+    /// Returns what a connection of `peer` is counted by.
+    fn of(peer: &Peer) -> Self {
+        match peer.ip() {
+            Some(address) => Self::Ip(address),
+            None => Self::User(peer.credentials().and_then(|process| process.uid)),
+        }
+    }
+}
 
 impl Peers {
-    /// Counts one more connection from the address of `peer`, unless it has `most`. Returns whether it was counted.
+    /// Counts one more connection of the origin of `peer`, unless it has `most`. Returns whether it was counted.
     pub(crate) fn admit(&mut self, peer: &Peer, most: usize) -> bool {
-        let Some(address) = peer.ip() else { return true };
-        let count = self.0.entry(address).or_insert(0);
+        let count = self.0.entry(Origin::of(peer)).or_insert(0);
         let admitted = *count < most;
         *count += usize::from(admitted);
         admitted
@@ -94,14 +112,13 @@ impl Peers {
         self.0.is_empty()
     }
 
-    /// Counts one connection less from the address of `peer`.
+    /// Counts one connection less of the origin of `peer`.
     pub(crate) fn leave(&mut self, peer: &Peer) {
-        if let Some(address) = peer.ip()
-            && let Some(count) = self.0.get_mut(&address)
-        {
+        let origin = Origin::of(peer);
+        if let Some(count) = self.0.get_mut(&origin) {
             *count -= 1;
             if *count == 0 {
-                self.0.remove(&address);
+                self.0.remove(&origin);
             }
         }
     }
@@ -131,11 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn peers_without_an_address_are_not_counted_by_address() {
+    fn connections_over_a_unix_socket_are_counted_by_user() {
         let mut peers = Peers::default();
-        let unix = Peer::from(Credentials::default());
-        assert!(peers.admit(&unix, 1) && peers.admit(&unix, 1) && peers.is_empty());
-        peers.leave(&unix);
+        let unix = |pid, uid| Peer::from(Credentials::new(Some(pid), uid, None));
+        assert!(peers.admit(&unix(1, Some(1000)), 1) && peers.admit(&unix(2, Some(0)), 1));
+        assert!(!peers.admit(&unix(3, Some(1000)), 1), "another process of the same user");
+        assert!(peers.admit(&unix(4, None), 1) && !peers.admit(&unix(5, None), 1), "unknown users are one");
+        for uid in [Some(1000), Some(0), None] {
+            peers.leave(&unix(6, uid));
+        }
         assert!(peers.is_empty());
     }
 }

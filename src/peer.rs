@@ -76,6 +76,13 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Whether it is a process of this machine, over a Unix socket.
+    pub(crate) const fn is_process(&self) -> bool {
+        matches!(self.0, Kind::Unix(_))
+    }
+}
+
 /// Converts an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), as a listener for both families reports it, to IPv4.
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {

@@ -285,7 +285,8 @@ impl Registry {
 }
 
 impl Protocol {
-    /// Returns the transports over which the protocol works.
+    /// Returns the transports over which the protocol works. A protocol for TCP works over Unix streams as well, and one for UDP
+    /// over Unix datagrams.
     pub fn transports(&self) -> impl Iterator<Item = Transport> {
         let tcp = self.stream.is_some().then_some(Transport::Tcp);
         let udp = self.datagram.is_some().then_some(Transport::Udp);
@@ -309,7 +310,7 @@ impl Protocol {
     /// # Errors
     /// A sentence for the administrator that names the transports of the protocol.
     pub(crate) fn speaks(&self, transport: Transport) -> Result<(), String> {
-        if self.transports().any(|known| known == transport) {
+        if self.transports().any(|known| known.is_stream() == transport.is_stream()) {
             return Ok(());
         }
         let known: Vec<_> = self.transports().map(|known| known.to_string()).collect();

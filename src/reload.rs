@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::bind::{self, Candidates, Opened};
 use crate::config::{Config, ListenerConfig, difference};
-use crate::kernel::{Disk, addresses};
+use crate::kernel::{Disk, addresses, users};
 use crate::messages::Alarm;
 use crate::registry::Registry;
 
@@ -49,20 +49,28 @@ pub(crate) struct Prepared {
 pub(crate) enum Before {
     /// The same, with this index.
     Same(u16),
-    /// One at the same address, with this index. With a new service if protocol or options differ.
-    Other(u16, Option<Opened>),
+    /// One at the same address.
+    Other {
+        /// Its index.
+        index: u16,
+        /// A new service, if protocol or options differ.
+        service: Option<Opened>,
+        /// The users whose processes may connect from now on; `None` for all.
+        allowed: Option<Box<[u32]>>,
+    },
     /// Nothing: it is to be bound.
     Nothing(Candidates, Opened),
 }
 
-/// Prepares a reload: all of it may block. `old` is the configuration in force, whose listeners are bound to the addresses `bound`.
+/// Prepares a reload: all of it may block. `old` is the configuration in force, whose listeners are bound to the addresses
+/// `bound`; `None` for a Unix socket.
 ///
 /// # Errors
 /// All problems, a line each.
 pub(crate) fn prepare(
     source: &Source,
     old: &Config,
-    bound: &[SocketAddr],
+    bound: &[Option<SocketAddr>],
     disk: &Arc<dyn Disk>,
     alarm: &Arc<Alarm>,
 ) -> Result<Prepared, Vec<String>> {
@@ -106,8 +114,12 @@ pub(crate) fn prepare(
 
 /// Returns for each listener of `new` the index of the listener of `old` that has its address: written in the same way, or
 /// `bound` to the address that is meant. Several listeners on port 0 are paired by name, then in their order.
-fn pair(old: &Config, new: &Config, bound: &[SocketAddr]) -> Vec<Option<usize>> {
-    let url = |listener: &ListenerConfig| listener.listen.to_string().to_ascii_lowercase();
+fn pair(old: &Config, new: &Config, bound: &[Option<SocketAddr>]) -> Vec<Option<usize>> {
+    let url = |listener: &ListenerConfig| {
+        let url = listener.listen.to_string();
+        // Only in the name of a host, letters of both cases are the same.
+        if listener.listen.host.is_some() { url.to_ascii_lowercase() } else { url }
+    };
     let mut unpaired: BTreeMap<String, VecDeque<usize>> = BTreeMap::new();
     for (index, listener) in old.listeners.iter().enumerate() {
         unpaired.entry(url(listener)).or_default().push_back(index);
@@ -130,8 +142,9 @@ fn pair(old: &Config, new: &Config, bound: &[SocketAddr]) -> Vec<Option<usize>> 
         let Some(meant) = meant.first().filter(|meant| !meant.ip().is_unspecified() && meant.port() != 0) else {
             continue;
         };
-        let is_there =
-            |index: &usize| old.listeners[*index].listen.transport == transport && bound.get(*index) == Some(meant);
+        let is_there = |index: &usize| {
+            old.listeners[*index].listen.transport == transport && bound.get(*index) == Some(&Some(*meant))
+        };
         *pair = rest.iter().position(is_there).map(|place| rest.swap_remove(place));
     }
     pairs
@@ -168,9 +181,23 @@ impl Preparation<'_> {
                 "receive_buffer cannot be removed by a reload, because the default of the kernel is not known",
             );
         }
+        let (file, new_file) = (&old.access, &new.access);
+        let are_same = [
+            ("mode", file.mode == new_file.mode),
+            ("owner", file.owner == new_file.owner),
+            ("group", file.group == new_file.group),
+        ];
+        for (member, _) in are_same.iter().filter(|(_, is_same)| !is_same) {
+            self.fail(
+                new,
+                &format!("{member} cannot be changed while the server runs: clients may be connecting already"),
+            );
+        }
+        let allowed =
+            users::allowed(&new.access).map_err(|error| self.fail(new, &format!("allow_users: {error}"))).ok();
         let serves_the_same = (&old.protocol, &old.options) == (&new.protocol, &new.options);
         let service = if serves_the_same { None } else { Some(self.open(new)?) };
-        Some(Before::Other(place, service))
+        Some(Before::Other { index: place, service, allowed: allowed? })
     }
 
     /// Prepares a listener that is new.

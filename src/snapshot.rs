@@ -116,14 +116,14 @@ impl Readiness {
     }
 }
 
-/// A listener or a UDP socket.
+/// A listener, for streams or datagrams.
 #[derive(Debug)]
 pub(crate) struct Door {
     /// The name in the configuration.
     pub(crate) name: String,
     /// The name of the protocol.
     pub(crate) protocol: String,
-    /// TCP or UDP.
+    /// The transport.
     pub(crate) transport: Transport,
     /// The address.
     pub(crate) url: String,

@@ -75,7 +75,7 @@ impl Pair {
         let reactor = Reactor::with_kernel(Timed::new(Duration::ZERO), &config, &registry).unwrap();
         let kind = if transport == "udp" { Type::DGRAM } else { Type::STREAM };
         let client = Socket::new(Domain::IPV4, kind, None).unwrap();
-        client.connect(&reactor.endpoints()[0].address().into()).unwrap();
+        client.connect(&reactor.endpoints()[0].address().unwrap().into()).unwrap();
         client.set_nonblocking(true).unwrap();
         Self { reactor, client, messages, answer }
     }
@@ -157,7 +157,7 @@ fn an_idle_connection_keeps_128_bytes_at_most() {
     for _ in 0..ROUNDS_BEFORE {
         pair.round();
     }
-    let address = pair.reactor.endpoints()[0].address();
+    let address = pair.reactor.endpoints()[0].address().unwrap();
     let (mut clients, mut kept) = (Vec::new(), 0);
     for number in 1..=IDLE {
         let mut client = TcpStream::connect(address).unwrap();

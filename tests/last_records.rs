@@ -123,7 +123,7 @@ fn a_panic_leaves_the_last_records_in_the_log_wherever_it_happens() {
         { "name": "sink", "listen": "tcp://127.0.0.1:0", "protocol": "late" },
         { "name": "leaving", "listen": "tcp://127.0.0.1:0", "protocol": "late" },
     ]));
-    let addresses: Vec<_> = reactor.endpoints().iter().map(|endpoint| endpoint.address()).collect();
+    let addresses: Vec<_> = reactor.endpoints().iter().map(|endpoint| endpoint.address().unwrap()).collect();
 
     let mut bytes = TcpStream::connect(addresses[0]).unwrap();
     bytes.write_all(b"x").unwrap();
@@ -174,7 +174,7 @@ fn the_records_of_a_refused_connection_end_with_its_close() {
         "listen": "tcp://127.0.0.1:0", "protocol": "uppercase", "limits": { "max_connections_per_ip": 1 },
     }]);
     let mut reactor = bind(&one_each);
-    let address = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().unwrap();
     let _clients = [TcpStream::connect(address).unwrap(), TcpStream::connect(address).unwrap()];
     turn_until(&mut reactor, |reactor| reactor.endpoints()[0].stats().refused.total() == 1);
     let mut text = Vec::new();

@@ -9,7 +9,8 @@ use jsonc_parser::common::Ranged;
 use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
 use super::taken::Taken;
 use super::{Config, ListenerConfig};
-use crate::address::{Listen, Transport};
+use crate::address::access::UnixAccess;
+use crate::address::{Listen, UnixAddress};
 use crate::json::{Document, Findings, Problems, describe_value, member, members, merged, quoted};
 use crate::kernel::REUSE_PORT_WORKS;
 use crate::limits::{BACKLOG, Limits, WORKERS_MAX};
@@ -106,21 +107,27 @@ impl<'c> Checker<'c> {
                 .report(value.start(), "expected false: this system does not spread connections over listeners");
         }
         let listen = self.required(source, "listen", members.listen);
+        if let Some(listen) = listen.as_ref().filter(|_| members.reuse_port) {
+            self.only_where_a_port_is_bound(source, listen);
+        }
         let name = self.required(source, "protocol", members.protocol);
         let protocol = name.and_then(|name| self.protocol(source, &name, listen.as_ref()));
         let options = protocol
             .and_then(|protocol| (protocol.options.read)(member(source, "options"), source, &mut self.findings));
         let limits = match &listen {
-            Some(listen) if listen.transport == Transport::Udp => self.only_what_udp_has(source),
+            Some(listen) if !listen.transport.is_stream() => self.only_what_datagrams_have(source, listen),
             Some(listen) => {
                 match listen.passed {
                     Some(_) => self.only_what_a_passed_socket_has(source),
-                    None => self.only_what_tcp_has(source),
+                    None => self.no_receive_buffer(source),
                 }
                 self.limits(source, inherited, default)
             }
             None => None,
         };
+        if let Some(listen) = &listen {
+            self.only_what_unix_sockets_have(source, listen);
+        }
         Some(ListenerConfig {
             name: members.name.unwrap_or_default(),
             listen: listen?,
@@ -130,6 +137,12 @@ impl<'c> Checker<'c> {
             backlog,
             receive_buffer: receive_buffer.map(bytes),
             reuse_port: members.reuse_port,
+            access: UnixAccess {
+                mode: members.mode.unwrap_or_default(),
+                owner: members.owner,
+                group: members.group,
+                allow_users: members.allow_users,
+            },
         })
     }
 
@@ -158,21 +171,24 @@ impl<'c> Checker<'c> {
         Some(protocol)
     }
 
-    fn only_what_udp_has(&mut self, source: &Value<'_>) -> Option<Limits> {
+    fn only_what_datagrams_have(&mut self, source: &Value<'_>, listen: &Listen) -> Option<Limits> {
+        let (only, found) = if listen.transport.is_unix() {
+            ("a listener of streams", "a datagram socket")
+        } else {
+            ("a TCP listener", "UDP")
+        };
         for limit in member(source, "limits").map_or(&[][..], members) {
-            self.findings
-                .report(limit.value.start(), "expected on a TCP listener only; UDP has no connections to limit");
+            let message = format!("expected on {only} only; {found} has no connections to limit");
+            self.findings.report(limit.value.start(), message);
         }
         if let Some(backlog) = member(source, "backlog") {
-            self.findings.report(backlog.start(), "expected on a TCP listener only; UDP has no connections to accept");
+            let message = format!("expected on {only} only; {found} has no connections to accept");
+            self.findings.report(backlog.start(), message);
+        }
+        if listen.transport.is_unix() {
+            self.no_receive_buffer(source);
         }
         Some(Limits::default())
-    }
-
-    fn only_what_tcp_has(&mut self, source: &Value<'_>) {
-        if let Some(receive_buffer) = member(source, "receive_buffer") {
-            self.findings.report(receive_buffer.start(), "expected on a UDP listener only");
-        }
     }
 
     /// Reports the options of a socket that its opener sets: for a passed socket that is not the server.
@@ -182,6 +198,41 @@ impl<'c> Checker<'c> {
                 let message = format!("expected in the socket unit as {setting}, because the socket is a passed one");
                 self.findings.report(value.start(), message);
             }
+        }
+    }
+
+    fn no_receive_buffer(&mut self, source: &Value<'_>) {
+        if let Some(receive_buffer) = member(source, "receive_buffer") {
+            self.findings.report(receive_buffer.start(), "expected on a UDP listener only");
+        }
+    }
+
+    fn only_where_a_port_is_bound(&mut self, source: &Value<'_>, listen: &Listen) {
+        let expected = match listen {
+            Listen { unix: Some(_), .. } => "expected false: several processes cannot have the same Unix socket",
+            Listen { passed: Some(_), .. } => {
+                "expected in the socket unit as ReusePort=, because the socket is a passed one"
+            }
+            _ => return,
+        };
+        if let Some(value) = member(source, "reuse_port") {
+            self.findings.report(value.start(), expected);
+        }
+    }
+
+    fn only_what_unix_sockets_have(&mut self, source: &Value<'_>, listen: &Listen) {
+        if !matches!(listen.unix, Some(UnixAddress::Path(_))) {
+            for found in ["mode", "owner", "group"].into_iter().filter_map(|name| member(source, name)) {
+                self.findings.report(found.start(), "expected on a Unix socket with a path only, which is a file");
+            }
+        }
+        let Some(users) = member(source, "allow_users") else { return };
+        if !(listen.transport.is_unix() && listen.transport.is_stream()) {
+            let message =
+                "expected on a listener of Unix streams only; elsewhere the kernel does not name the user of a peer";
+            self.findings.report(users.start(), message);
+        } else if users.as_array().is_some_and(|array| array.elements.is_empty()) {
+            self.findings.report(users.start(), "expected at least one user, found an empty array");
         }
     }
 

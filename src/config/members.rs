@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::log::{Access, LogConfig, LogFormat, Mode};
 use crate::address::Listen;
+use crate::address::access::{Account, FileMode};
 use crate::limits::{Limits, WORKERS, WORKERS_MAX};
 use crate::units::{Size, Span};
 
@@ -68,8 +69,9 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) name: Option<String>,
-    /// The address to listen on: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port, as in tcp://127.0.0.1:5656. Or a socket
-    /// that the service manager passes at the start, by name or number: fd:web, fd:3.
+    /// The address to listen on: tcp, tcp4, tcp6, udp, udp4 or udp6, then host and port, as in tcp://127.0.0.1:5656; or unix or
+    /// unixgram, then an absolute path or an abstract name, as in unix:///run/sum.sock and unix:@sum. Or a socket that the service
+    /// manager passes at the start, by name or number: fd:web, fd:3.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Listen")]
     pub(super) listen: Option<Listen>,
@@ -81,11 +83,11 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, Value>")]
     pub(super) options: Option<Value>,
-    /// TCP only: the limits of this listener; a limit that is left out is taken from the limits at the top.
+    /// Streams only: the limits of this listener; a limit that is left out is taken from the limits at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "LimitsMembers")]
     pub(super) limits: Option<LimitsMembers>,
-    /// TCP only: connections that the kernel queues before they are accepted; 1024 if left out.
+    /// Streams only: connections that the kernel queues before they are accepted; 1024 if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", range(min = 1, max = 2_147_483_647))]
     pub(super) backlog: Option<u32>,
@@ -95,6 +97,22 @@ pub(super) struct ListenerMembers {
     pub(super) receive_buffer: Option<Size>,
     /// Whether other processes of the same user may listen on the same address, each with its own queue.
     pub(super) reuse_port: bool,
+    /// Unix sockets with a path only: the permissions of the file; 0600 if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "FileMode")]
+    pub(super) mode: Option<FileMode>,
+    /// Unix sockets with a path only: the owner of the file, by name or number; the user of the server if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Account")]
+    pub(super) owner: Option<Account>,
+    /// Unix sockets with a path only: the group of the file, by name or number; the group of the server if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Account")]
+    pub(super) group: Option<Account>,
+    /// Unix streams only: the users whose processes may connect, by name or number; all that the mode admits if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Account>", length(min = 1))]
+    pub(super) allow_users: Option<Vec<Account>>,
 }
 
 /// The bounds of a listener and its connections.

@@ -19,12 +19,16 @@ pub fn schema(registry: &Registry) -> Value {
             rule(json!({ "protocol": { "const": protocol.name } }), json!({ "options": options }))
         })
         .collect();
-    rules.push(rule(json!({ "listen": { "pattern": "^tcp" } }), json!({ "receive_buffer": false })));
+    let listens = |pattern: &str| json!({ "listen": { "pattern": pattern } });
+    rules.push(rule(listens("^(tcp|unix)"), json!({ "receive_buffer": false })));
+    rules.push(rule(listens("^(udp|unixgram)"), json!({ "backlog": false, "limits": { "maxProperties": 0 } })));
     rules.push(rule(
-        json!({ "listen": { "pattern": "^udp" } }),
-        json!({ "backlog": false, "limits": { "maxProperties": 0 } }),
+        listens("^(tcp|udp|fd:|unix(gram)?:(//)?@)"),
+        json!({ "mode": false, "owner": false, "group": false }),
     ));
-    rules.push(rule(json!({ "listen": { "pattern": "^fd:" } }), json!({ "backlog": false, "receive_buffer": false })));
+    rules.push(rule(listens("^(tcp|udp|fd:|unixgram)"), json!({ "allow_users": false })));
+    rules.push(rule(listens("^(unix|fd:)"), json!({ "reuse_port": { "const": false } })));
+    rules.push(rule(listens("^fd:"), json!({ "backlog": false, "receive_buffer": false })));
 
     let mut schema = generator.into_root_schema_for::<FileMembers>();
     schema.insert("required".to_owned(), json!(["listeners"]));

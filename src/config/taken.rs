@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::address::{Listen, Transport};
+use crate::address::{Listen, Transport, UnixAddress};
 
 /// Addresses, each with the name of its listener.
 type Named<'l, N> = Vec<(&'l Listen, N)>;
@@ -14,15 +14,25 @@ pub(super) struct Taken<'l, N> {
     hosts: BTreeMap<(Transport, u16, String), Named<'l, N>>,
     /// By transport and port: the first listener of each family that takes a single address.
     firsts: BTreeMap<(Transport, u16), Named<'l, N>>,
+    /// Of Unix sockets: by address.
+    unix: BTreeMap<&'l UnixAddress, Named<'l, N>>,
 }
 
 impl<'l, N: Copy> Taken<'l, N> {
     pub(super) fn new() -> Self {
-        Self { hosts: BTreeMap::new(), firsts: BTreeMap::new() }
+        Self { hosts: BTreeMap::new(), firsts: BTreeMap::new(), unix: BTreeMap::new() }
     }
 
     /// Adds an address. If it clashes with an earlier one, returns the earlier one instead.
     pub(super) fn add(&mut self, listen: &'l Listen, name: N) -> Option<(&'l Listen, N)> {
+        if let Some(unix) = &listen.unix {
+            let same = self.unix.entry(unix).or_default();
+            let first = same.iter().find(|(first, _)| listen.clash(first, "").is_some()).copied();
+            if first.is_none() {
+                same.push((listen, name));
+            }
+            return first;
+        }
         let (transport, port) = (listen.transport, listen.port);
         let others = if listen.is_every() {
             self.firsts.get(&(transport, port))

@@ -1,6 +1,7 @@
 //! Every mistake in a configuration is reported in one run, each with its place.
 
 mod agreement;
+mod unix;
 
 use super::*;
 
@@ -107,10 +108,12 @@ fn what_is_wrong_with_a_listener_is_reported() {
             &["listeners[0].receive_buffer: expected on a UDP listener only"],
         ),
         (
-            r#""listen": "fd:web", "protocol": "time", "receive_buffer": "1MiB", "backlog": 5"#.to_owned(),
+            r#""listen": "fd:web", "protocol": "time", "receive_buffer": "1MiB", "backlog": 5, "reuse_port": true"#
+                .to_owned(),
             &[
                 "listeners[0].receive_buffer: expected in the socket unit as ReceiveBuffer=, because the socket is a passed one",
                 "listeners[0].backlog: expected in the socket unit as Backlog=, because the socket is a passed one",
+                "listeners[0].reuse_port: expected in the socket unit as ReusePort=, because the socket is a passed one",
             ],
         ),
         (

@@ -20,12 +20,13 @@ impl Config {
     }
 }
 
-/// Whether the protocol shows the server, and the address is not on loopback. A name other than `localhost` may be any address.
+/// Whether the protocol shows the server, and the address is not of this machine only. A name other than `localhost` may be any
+/// address.
 fn shows_the_server_to_others(listener: &ListenerConfig) -> bool {
     let is_local = listener.listen.host.as_deref().is_some_and(|host| {
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     });
-    listener.protocol == SHOWS_THE_SERVER && !is_local
+    listener.protocol == SHOWS_THE_SERVER && !is_local && listener.listen.unix.is_none()
 }
 
 #[cfg(all(test, feature = "admin"))]
@@ -40,6 +41,7 @@ mod tests {
             config.add_listener(listen, &Registry::built_in()).unwrap();
             config.warnings()
         };
+        assert_eq!(warnings("admin=unix:///run/admin.sock"), [""; 0]);
         for local in ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "LocalHost"] {
             assert_eq!(warnings(&format!("admin=tcp://{local}:9901")), [""; 0], "{local}");
         }

@@ -11,28 +11,48 @@ use crate::connection::Claim;
 use crate::kernel::Transport;
 use crate::notice::Readiness;
 use crate::outbox::Outbox;
+use crate::peer::Peer;
 use crate::xray::{self, Call};
 
 /// A socket, and what is known of it.
 pub(super) struct Line<T> {
     /// The socket.
     transport: T,
-    /// What the socket may be ready for. Events set it; only `WouldBlock`, or what proves the same, clears it.
-    ready: Readiness,
+    /// The socket may have something to read. Events set it; only `WouldBlock`, or what proves the same, clears it.
+    readable: bool,
+    /// The socket may take a write.
+    writable: bool,
+    /// Why a short read proves nothing.
+    doubt: Doubt,
     /// The peer's FIN has been read.
     peer_finished: bool,
 }
 
+/// The reasons why a read that fills less than its room may have left something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Doubt(u8);
+
+impl Doubt {
+    /// There is none.
+    const NONE: Self = Self(0);
+    /// An event included a FIN, an error or urgent data. It ends with `WouldBlock`.
+    const EVENT: u8 = 1;
+    /// The socket never proves it: descriptors that a peer passes over a Unix socket end a read early (`unix(7)`, `SCM_RIGHTS`), and
+    /// some kernels guarantee nothing.
+    const ALWAYS: Self = Self(2);
+}
+
 impl<T: Transport> Line<T> {
     /// Makes a line that is ready both ways: a new socket may already have bytes, and has room for some.
-    pub(super) fn new(transport: T) -> Self {
-        let ready = Readiness { readable: true, writable: true, in_doubt: false };
-        Self { transport, ready, peer_finished: false }
+    /// `peer` is the peer that the kernel names.
+    pub(super) fn new(transport: T, peer: &Peer) -> Self {
+        Self { readable: true, writable: true, ..Self::connecting(transport, peer) }
     }
 
     /// Makes a line whose connect is in progress. It is not used before an event.
-    pub(super) fn connecting(transport: T) -> Self {
-        Self { transport, ready: Readiness::default(), peer_finished: false }
+    pub(super) fn connecting(transport: T, peer: &Peer) -> Self {
+        let doubt = if peer.is_process() || !transport.short_read_drains() { Doubt::ALWAYS } else { Doubt::NONE };
+        Self { transport, readable: false, writable: false, doubt, peer_finished: false }
     }
 
     /// Asks the kernel whether the socket is connected. While the connect is in progress, an edge will follow.
@@ -45,26 +65,26 @@ impl<T: Transport> Line<T> {
             Attempt::WouldBlock => false,
             Attempt::Failed(error) => return Err(error),
         };
-        self.ready.readable = connected;
-        self.ready.writable = connected;
+        self.readable = connected;
+        self.writable = connected;
         Ok(connected)
     }
 
     /// Notes an event.
     pub(super) fn note_ready(&mut self, readiness: Readiness) {
-        self.ready.readable |= readiness.readable;
-        self.ready.writable |= readiness.writable;
-        self.ready.in_doubt |= readiness.in_doubt;
+        self.readable |= readiness.readable;
+        self.writable |= readiness.writable;
+        self.doubt.0 |= u8::from(readiness.in_doubt) * Doubt::EVENT;
     }
 
     /// Whether a read may return something.
     pub(super) fn is_readable(&self) -> bool {
-        self.ready.readable
+        self.readable
     }
 
     /// Whether the kernel may take a write.
     pub(super) fn is_writable(&self) -> bool {
-        self.ready.writable
+        self.writable
     }
 
     /// Whether the peer has sent its FIN, and everything before it has been read.
@@ -74,7 +94,7 @@ impl<T: Transport> Line<T> {
 
     /// Makes the next read ask the kernel, whatever was proved before.
     pub(super) fn ask_again(&mut self) {
-        self.ready.readable = true;
+        self.readable = true;
     }
 
     /// Reads into `room`, which is not empty. 0 bytes mean the peer's FIN; a short read may prove that nothing is left.
@@ -84,18 +104,18 @@ impl<T: Transport> Line<T> {
         match read {
             Attempt::Done(0) => {
                 self.peer_finished = true;
-                self.ready.readable = false;
+                self.readable = false;
             }
             Attempt::Done(count) => {
-                // Rule 2: a short read proves a stream drained, unless an event left it in doubt.
-                if count < room.len() && !self.ready.in_doubt && self.transport.short_read_drains() {
-                    self.ready.readable = false;
+                // Rule 2: a short read proves a stream drained, unless something leaves it in doubt.
+                if count < room.len() && self.doubt == Doubt::NONE {
+                    self.readable = false;
                 }
             }
             // Rule 1: only now may the connection wait for an edge.
             Attempt::WouldBlock => {
-                self.ready.readable = false;
-                self.ready.in_doubt = false;
+                self.readable = false;
+                self.doubt.0 &= Doubt::ALWAYS.0;
             }
             Attempt::Failed(_) => {}
         }
@@ -108,7 +128,7 @@ impl<T: Transport> Line<T> {
     /// The connection is broken.
     #[inline]
     pub(super) fn flush(&mut self, outbox: &mut Outbox, mut took: impl FnMut(usize)) -> io::Result<()> {
-        while !outbox.is_empty() && self.ready.writable {
+        while !outbox.is_empty() && self.writable {
             let count = self.write(outbox.pending())?;
             outbox.advance(count);
             took(count);
@@ -124,7 +144,7 @@ impl<T: Transport> Line<T> {
             Attempt::Done(0) => Err(io::ErrorKind::WriteZero.into()),
             Attempt::Done(count) => Ok(count),
             Attempt::WouldBlock => {
-                self.ready.writable = false;
+                self.writable = false;
                 Ok(0)
             }
             Attempt::Failed(error) => Err(error),
@@ -158,7 +178,7 @@ impl<T: Transport> Line<T> {
 
     /// Returns what the line claims about its socket.
     pub(super) fn claim(&self) -> Claim {
-        Claim { drained: !self.ready.readable && !self.peer_finished, blocked: !self.ready.writable }
+        Claim { drained: !self.readable && !self.peer_finished, blocked: !self.writable }
     }
 
     /// Returns the socket, to be closed.

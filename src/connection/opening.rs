@@ -99,7 +99,7 @@ pub(crate) struct Opened<T> {
 impl<T: Transport> Opened<T> {
     /// Makes an opened socket without an opening.
     pub(crate) fn at_once(transport: T, peer: &Peer) -> Self {
-        Self::of(Line::new(transport), peer)
+        Self::of(Line::new(transport, peer), peer)
     }
 
     /// Makes an opened socket that has received nothing.
@@ -176,12 +176,12 @@ pub(crate) enum Visited {
 impl<T: Transport> Opening<T> {
     /// Begins the opening of a connected socket, which was accepted or adopted.
     pub(crate) fn new(transport: T, peer: &Peer, opens: Opens, now: Time) -> Self {
-        Self::from(State::Opening, Line::new(transport), peer, opens, now)
+        Self::from(State::Opening, Line::new(transport, peer), peer, opens, now)
     }
 
     /// Begins the opening of a socket whose connect is in progress.
     pub(crate) fn connecting(transport: T, peer: &Peer, opens: Opens, now: Time) -> Self {
-        Self::from(State::Connecting, Line::connecting(transport), peer, opens, now)
+        Self::from(State::Connecting, Line::connecting(transport, peer), peer, opens, now)
     }
 
     /// Begins an opening in `state`.

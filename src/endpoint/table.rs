@@ -35,6 +35,8 @@ pub(crate) struct Successor<'c> {
     pub(crate) change: Option<&'c ListenerConfig>,
     /// Its new service, if it has one.
     pub(crate) service: Option<Acceptor>,
+    /// The users whose processes may connect from now on, if its configuration differs; `None` for all.
+    pub(crate) allowed: Option<Box<[u32]>>,
 }
 
 /// The new indices by old index, for sockets that listen and for connections.
@@ -144,13 +146,13 @@ impl Endpoints {
         let mut old: Vec<_> = mem::take(&mut self.list).into_iter().map(Some).collect();
         let mut moves = Moves { doors: vec![0; old.len()], connections: vec![0; old.len()] };
         let mut elders = Vec::new();
-        for Successor { index, change, service } in successors {
+        for Successor { index, change, service, allowed } in successors {
             let from = usize::from(index);
             let Some(mut endpoint) = old[from].take() else { continue };
             let to = self.list.len() as u16;
             (moves.doors[from], moves.connections[from]) = (to, to);
             if let Some(config) = change {
-                let elder = endpoint.renew(config, service);
+                let elder = endpoint.renew(config, service, allowed);
                 if slots[from] > 0 && !endpoint.serves_like(&elder) {
                     elders.push((from, Endpoint { slots: slots[from], ..elder }));
                 }

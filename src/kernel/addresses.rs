@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAdd
 
 use nix::net::if_::if_nametoindex;
 
-use crate::address::{Family, Listen, Transport};
+use crate::address::{Address, Family, Listen, Transport};
 
 /// Returns the addresses to try, in order, and whether an IPv6 socket takes IPv4 as well. Looks up host names, which
 /// may block: only called at the start.
@@ -46,10 +46,16 @@ fn interface(zone: &str) -> io::Result<u32> {
 
 /// Returns an address as it is written in a configuration: `tcp://127.0.0.1:5656`. The IPv6-only wildcard is
 /// `tcp6://[::]:5656`, because `tcp://[::]:5656` is the wildcard of both families.
-pub(crate) fn url(transport: Transport, family: Option<Family>, address: SocketAddr) -> String {
+pub(crate) fn url(transport: Transport, family: Option<Family>, address: &Address) -> String {
     let scheme = match transport {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",
+        Transport::Unix => "unix",
+        Transport::UnixDatagram => "unixgram",
+    };
+    let address = match address {
+        Address::Inet(address) => address,
+        Address::Unix(address) => return format!("{scheme}:{address}"),
     };
     let only = if family == Some(Family::V6) && address.ip().is_unspecified() { "6" } else { "" };
     format!("{scheme}{only}://{address}")
@@ -79,7 +85,8 @@ mod tests {
         for text in ["tcp://:80", "tcp4://:80", "tcp6://:80", "udp6://:80", "tcp6://[::1]:80", "udp://[fe80::1%7]:80"] {
             let listen: Listen = text.parse().expect("an address");
             let (addresses, both_families) = resolve(&listen).expect("its addresses");
-            let printed: Listen = url(listen.transport, listen.family, addresses[0]).parse().expect("an address");
+            let printed: Listen =
+                url(listen.transport, listen.family, &addresses[0].into()).parse().expect("an address");
             let again = resolve(&printed).expect("its addresses");
             assert_eq!((again.0[0], again.1), (addresses[0], both_families), "{text}: {printed}");
         }

@@ -1,26 +1,26 @@
 //! Warns of values that Linux silently reduces to a sysctl of the network (`listen(2)`, `socket(7)`).
 
+use std::fmt::Display;
 use std::fs;
-use std::net::SocketAddr;
 
 use crate::limits::BACKLOG;
 
 /// Warns of a `backlog` above the limit of this machine, unless it is the default, which the administrator did not
 /// choose.
-pub(super) fn check_backlog(address: SocketAddr, backlog: u32) {
+pub(super) fn check_backlog(address: impl Display, backlog: u32) {
     if backlog != BACKLOG {
         check("backlog", address, u64::from(backlog), "connections", "net.core.somaxconn");
     }
 }
 
 /// Warns of a receive buffer above the limit of this machine, in bytes.
-pub(super) fn check_receive_buffer(address: SocketAddr, bytes: Option<usize>) {
+pub(super) fn check_receive_buffer(address: impl Display, bytes: Option<usize>) {
     if let Some(bytes) = bytes {
         check("receive_buffer", address, bytes as u64, "bytes", "net.core.rmem_max");
     }
 }
 
-fn check(member: &str, address: SocketAddr, asked: u64, unit: &str, sysctl: &str) {
+fn check(member: &str, address: impl Display, asked: u64, unit: &str, sysctl: &str) {
     if let Some(most) = most(sysctl)
         && asked > most
     {

@@ -9,24 +9,24 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use ::mio::event::Event;
-use ::mio::net::TcpListener;
 use ::mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 use super::cut;
+use super::handle::Handle;
 use super::offload::Offload;
 use super::passed::Found;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::socket_info;
 use super::sockets::{self, Stream};
+use super::unix::{UnixDatagrams, UnixListener};
 use super::{
-    BindOptions, Command, Disk, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket, PassedSockets, Peer,
-    PosixDisk, Readiness, Token, UdpSocket, is_ignored,
+    BindOptions, Command, Datagrams, Disk, FileOptions, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket,
+    PassedSockets, Peer, PosixDisk, Readiness, StreamListener, Token, UdpSocket, UnixAddress, is_ignored,
 };
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
-use crate::token::ConnectionId;
 use crate::xray::{self, Answer, Call, ReturnValue, What};
 
 /// The tokens of the waker and of the signals, beyond the index of any slot.
@@ -60,60 +60,6 @@ pub struct Mio {
     disk: Arc<PosixDisk>,
     /// The sockets that this process was started with.
     passed: PassedSockets,
-}
-
-/// Controls a running loop from another thread.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    /// The channel to the loop.
-    commands: mpsc::Sender<Command>,
-    /// Wakes the loop after a command was sent.
-    waker: Arc<Waker>,
-}
-
-impl Handle {
-    /// Stops the loop gracefully, as SIGTERM does: after `shutdown_delay` nothing new is accepted, and requests are
-    /// finished within `shutdown_timeout`. Further calls change nothing.
-    pub fn stop(&self) {
-        self.send(Command::Stop);
-    }
-
-    /// Stops the loop now: connections are reset.
-    pub fn abort(&self) {
-        self.send(Command::Abort);
-    }
-
-    /// Reads the configuration again, as SIGHUP does: see [`Reactor::reload_with`](crate::Reactor::reload_with). Without a
-    /// configuration that can be read again, and while the server stops, this changes nothing.
-    pub fn reload(&self) {
-        self.send(Command::Reload);
-    }
-
-    /// Logs the counters of every listener and what each connection is waiting for, as SIGUSR1 does: see
-    /// `docs/configuration.md`.
-    pub fn report(&self) {
-        self.send(Command::Report);
-    }
-
-    /// Closes a connection gracefully: pending output is sent first, and an upload or a job ends first. A connection that has
-    /// ended is ignored. Its protocol makes the number known: see [`Context::id`](crate::protocol::Context::id).
-    pub fn close(&self, id: ConnectionId) {
-        self.send(Command::Close(id));
-    }
-
-    /// Sends a command. A loop that has ended ignores commands, so that is not an error.
-    fn send(&self, command: Command) {
-        if self.commands.send(command).is_ok() {
-            self.wake();
-        }
-    }
-
-    /// Makes the loop return from its wait.
-    fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            log::error!("cannot wake the loop: {error}");
-        }
-    }
 }
 
 impl Mio {
@@ -202,9 +148,9 @@ impl Mio {
 }
 
 impl Kernel for Mio {
-    type Listener = TcpListener;
+    type Listener = StreamListener;
     type Stream = Stream;
-    type Socket = UdpSocket;
+    type Socket = Datagrams;
 
     fn now(&self) -> Instant {
         Instant::now()
@@ -219,12 +165,25 @@ impl Kernel for Mio {
         address: SocketAddr,
         options: &ListenOptions,
         token: Token,
-    ) -> io::Result<(TcpListener, SocketAddr)> {
-        let mut listener = sockets::listen(address, options)?;
+    ) -> io::Result<(StreamListener, SocketAddr)> {
+        let listener = sockets::listen(address, options)?;
         let local = xray::answered(listener.local_addr(), || Call::GetName)?;
-        self.register_listener(&mut listener, token)?;
+        let listener = self.watch_listener(StreamListener::Tcp(listener), token)?;
         cut::check_backlog(local, options.backlog);
         Ok((listener, local))
+    }
+
+    fn listen_unix(
+        &mut self,
+        address: &UnixAddress,
+        options: &FileOptions,
+        backlog: u32,
+        token: Token,
+    ) -> io::Result<StreamListener> {
+        let listener = UnixListener::bind(address, options, backlog)?;
+        let listener = self.watch_listener(StreamListener::Unix(Box::new(listener)), token)?;
+        cut::check_backlog(format_args!("unix:{address}"), backlog);
+        Ok(listener)
     }
 
     fn bind(
@@ -232,22 +191,37 @@ impl Kernel for Mio {
         address: SocketAddr,
         options: &BindOptions,
         token: Token,
-    ) -> io::Result<(UdpSocket, SocketAddr)> {
-        let (mut socket, local) = UdpSocket::bind(address, options)?;
-        self.register_socket(&mut socket, token)?;
+    ) -> io::Result<(Datagrams, SocketAddr)> {
+        let (socket, local) = UdpSocket::bind(address, options)?;
+        let socket = self.watch_datagrams(Datagrams::Udp(socket), token)?;
         cut::check_receive_buffer(local, options.receive_buffer_bytes);
         Ok((socket, local))
     }
 
-    fn change_listener(&mut self, listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
-        sockets::change(listener, options)?;
-        cut::check_backlog(listener.local_addr()?, options.backlog);
+    fn bind_unix(&mut self, address: &UnixAddress, options: &FileOptions, token: Token) -> io::Result<Datagrams> {
+        let socket = UnixDatagrams::bind(address, options)?;
+        self.watch_datagrams(Datagrams::Unix(socket), token)
+    }
+
+    fn change_listener(&mut self, listener: &StreamListener, options: &ListenOptions) -> io::Result<()> {
+        match listener {
+            StreamListener::Tcp(listener) => {
+                sockets::change(listener, options)?;
+                cut::check_backlog(listener.local_addr()?, options.backlog);
+            }
+            StreamListener::Unix(listener) => {
+                listener.change_backlog(options.backlog)?;
+                cut::check_backlog(format_args!("unix:{}", listener.address()), options.backlog);
+            }
+        }
         Ok(())
     }
 
-    fn change_socket(&mut self, socket: &UdpSocket, options: &BindOptions) -> io::Result<()> {
-        let local = socket.change(options)?;
-        cut::check_receive_buffer(local, options.receive_buffer_bytes);
+    fn change_socket(&mut self, socket: &Datagrams, options: &BindOptions) -> io::Result<()> {
+        if let Datagrams::Udp(socket) = socket {
+            let local = socket.change(options)?;
+            cut::check_receive_buffer(local, options.receive_buffer_bytes);
+        }
         Ok(())
     }
 
@@ -260,17 +234,15 @@ impl Kernel for Mio {
         name: &str,
         keepalive: Option<Duration>,
         token: Token,
-    ) -> io::Result<Passed<TcpListener, UdpSocket>> {
+    ) -> io::Result<Passed<StreamListener, Datagrams>> {
         let socket = self.passed.take(name)?;
         let Found { is_listener, address, family } = Found::of(&socket)?;
         let socket = if is_listener {
-            let mut listener = sockets::adopt(socket, keepalive)?;
-            self.register_listener(&mut listener, token)?;
-            PassedSocket::Listener(listener)
+            let listener = StreamListener::Tcp(sockets::adopt(socket, keepalive)?);
+            PassedSocket::Listener(self.watch_listener(listener, token)?)
         } else {
-            let mut socket = UdpSocket::adopt(socket, address, family.is_none())?;
-            self.register_socket(&mut socket, token)?;
-            PassedSocket::Datagram(socket)
+            let socket = Datagrams::Udp(UdpSocket::adopt(socket, address, family.is_none())?);
+            PassedSocket::Datagram(self.watch_datagrams(socket, token)?)
         };
         Ok(Passed { socket, address, family })
     }
@@ -279,9 +251,17 @@ impl Kernel for Mio {
         self.passed.left()
     }
 
-    fn accept(&mut self, listener: &TcpListener) -> io::Result<(Stream, Peer)> {
-        let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
-        Ok((Stream::accepted(stream), peer.into()))
+    fn accept(&mut self, listener: &StreamListener) -> io::Result<(Stream, Peer)> {
+        match listener {
+            StreamListener::Tcp(listener) => {
+                let (stream, peer) = xray::answered(listener.accept(), || Call::Accept)?;
+                Ok((Stream::accepted(stream), peer.into()))
+            }
+            StreamListener::Unix(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Stream::of_unix(stream), peer.into()))
+            }
+        }
     }
 
     fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
@@ -293,19 +273,25 @@ impl Kernel for Mio {
         xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWriteUrgent })
     }
 
-    fn close(&mut self, stream: Stream) {
-        self.end(stream.into_source());
+    fn close(&mut self, mut stream: Stream) {
+        self.forget(stream.source());
+        end(stream);
     }
 
-    fn close_listener(&mut self, mut listener: TcpListener) {
-        self.forget_passed(&mut listener);
-        self.end(listener);
+    fn close_listener(&mut self, mut listener: StreamListener) {
+        if let StreamListener::Tcp(listener) = &mut listener {
+            self.forget_passed(listener);
+        }
+        self.forget(listener.source());
+        end(listener);
     }
 
-    fn close_socket(&mut self, socket: UdpSocket) {
-        let mut source = socket.into_source();
-        self.forget_passed(&mut source);
-        self.end(source);
+    fn close_socket(&mut self, mut socket: Datagrams) {
+        if let Datagrams::Udp(socket) = &mut socket {
+            self.forget_passed(socket.source());
+        }
+        self.forget(socket.source());
+        end(socket);
     }
 
     fn wait(&mut self, notices: &mut Vec<Notice>, mut timeout: Option<Duration>) -> io::Result<()> {
@@ -352,25 +338,15 @@ impl Kernel for Mio {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn accept_queue(&self, listener: &TcpListener) -> Option<(u32, u32)> {
-        socket_info::accept_queue(listener).ok()
+    fn accept_queue(&self, listener: &StreamListener) -> Option<(u32, u32)> {
+        match listener {
+            StreamListener::Tcp(listener) => socket_info::accept_queue(listener).ok(),
+            StreamListener::Unix(_) => None,
+        }
     }
 }
 
 impl Mio {
-    /// Registers a listener.
-    fn register_listener(&self, listener: &mut TcpListener, token: Token) -> io::Result<()> {
-        let registered = self.poll.registry().register(listener, pack(token), Interest::READABLE);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })
-    }
-
-    /// Registers a UDP socket.
-    fn register_socket(&self, socket: &mut UdpSocket, token: Token) -> io::Result<()> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })
-    }
-
     /// Deregisters a passed socket. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
     /// closed (`epoll(7)`, "Will closing a file descriptor").
     fn forget_passed(&self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
@@ -382,18 +358,37 @@ impl Mio {
         }
     }
 
-    /// Closes a socket. epoll and kqueue forget a descriptor when it is closed, which saves a system call for each
-    /// connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with the
-    /// same number is polled in its place.
-    fn end(&self, mut source: impl ::mio::event::Source) {
+    /// Forgets a socket that is about to be closed. epoll and kqueue forget a descriptor when it is closed, which saves a system
+    /// call for each connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with
+    /// the same number is polled in its place.
+    fn forget(&self, source: &mut (impl ::mio::event::Source + ?Sized)) {
         if !sockets::EDGES_ARE_THE_KERNELS
-            && let Err(error) = self.poll.registry().deregister(&mut source)
+            && let Err(error) = self.poll.registry().deregister(source)
         {
             log::debug!("cannot deregister a socket: {error}");
         }
-        drop(source);
-        xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
     }
+
+    /// Registers a listener.
+    fn watch_listener(&self, mut listener: StreamListener, token: Token) -> io::Result<StreamListener> {
+        let registered = self.poll.registry().register(listener.source(), pack(token), Interest::READABLE);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
+        Ok(listener)
+    }
+
+    /// Registers a socket for datagrams.
+    fn watch_datagrams(&self, mut socket: Datagrams, token: Token) -> io::Result<Datagrams> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
+        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
+        Ok(socket)
+    }
+}
+
+/// Closes a socket.
+fn end<S>(socket: S) {
+    drop(socket);
+    xray::record(|| What::Call { call: Call::Close, answer: Answer::ZERO });
 }
 
 impl fmt::Debug for Mio {

@@ -1,8 +1,6 @@
 //! A queue of datagrams that wait to be sent.
 
-use std::net::SocketAddr;
-
-use super::Source;
+use super::{Sender, Source};
 
 /// The replies to a batch of datagrams, in order, until the kernel has taken them.
 #[derive(Debug, Default)]
@@ -21,7 +19,7 @@ struct Envelope {
     /// The end of the payload in `payloads`; it starts at the end of the previous one.
     end: usize,
     /// The recipient.
-    to: SocketAddr,
+    to: Sender,
     /// The address of this machine to send from.
     source: Option<Source>,
 }
@@ -32,7 +30,7 @@ pub struct Reply<'a> {
     /// The payload.
     pub payload: &'a [u8],
     /// The recipient.
-    pub to: SocketAddr,
+    pub to: Sender,
     /// The address of this machine to send from; `None`: the kernel chooses.
     pub source: Option<Source>,
 }
@@ -52,7 +50,7 @@ pub(crate) struct Run<'a> {
     /// The number of replies.
     pub(crate) count: usize,
     /// The recipient of all.
-    pub(crate) to: SocketAddr,
+    pub(crate) to: Sender,
     /// The address of this machine to send from.
     pub(crate) source: Option<Source>,
 }
@@ -126,16 +124,24 @@ impl Replies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::Peer;
+
+    fn to(port: u16) -> Sender {
+        Sender::Inet(([192, 0, 2, 1], port).into())
+    }
+
+    fn port(sender: Sender) -> u16 {
+        Peer::from(sender).address().map_or(0, |address| address.port())
+    }
 
     #[test]
     fn each_reply_keeps_its_payload_and_recipient_whatever_was_sent_before() {
-        let to = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let mut replies = Replies::default();
         for (payload, port) in [(&b"one"[..], 1), (b"", 2), (b"three", 3)] {
             replies.push(Reply { payload, to: to(port), source: None });
         }
         for rest in [[1, 2, 3].as_slice(), &[2, 3], &[3]] {
-            assert_eq!(replies.unsent().map(|reply| reply.to.port()).collect::<Vec<_>>(), rest);
+            assert_eq!(replies.unsent().map(|reply| port(reply.to)).collect::<Vec<_>>(), rest);
             let last = replies.unsent().last().map(|reply| reply.payload.to_vec());
             assert_eq!(last.as_deref(), Some(&b"three"[..]));
             replies.advance(1);
@@ -147,7 +153,6 @@ mod tests {
 
     #[test]
     fn a_run_has_one_length_and_one_peer_and_only_its_last_may_be_shorter() {
-        let to = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let mut replies = Replies::default();
         for (payload, port) in [
             (&b"first"[..], 1),
@@ -165,7 +170,7 @@ mod tests {
             replies.push(Reply { payload, to: to(port), source: None });
         }
         let runs = |replies: &Replies, longest| {
-            let runs = replies.runs(longest).map(|run| (run.payloads.to_vec(), run.length, run.count, run.to.port()));
+            let runs = replies.runs(longest).map(|run| (run.payloads.to_vec(), run.length, run.count, port(run.to)));
             runs.collect::<Vec<_>>()
         };
         replies.advance(1);

@@ -1,4 +1,4 @@
-//! TCP sockets: their creation, and what mio does not offer: options, and reset on close.
+//! Sockets of the internet: their creation, and what mio does not offer: options, and reset on close.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -116,7 +116,7 @@ fn keep_alive(socket: impl AsFd, quiet: Duration) -> io::Result<()> {
 }
 
 /// Calls `listen(2)`. A second call changes only the backlog.
-fn start_listening(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+pub(super) fn start_listening(socket: impl AsFd, backlog: u32) -> io::Result<()> {
     let listening = net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX));
     xray::answered(listening.map_err(io::Error::from), || Call::Listen { backlog })
 }
@@ -125,8 +125,19 @@ fn start_listening(socket: impl AsFd, backlog: u32) -> io::Result<()> {
 pub(super) fn open(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     let (ipv6, datagram) = (address.is_ipv6(), kind == SocketType::DGRAM);
     let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
-    let socket = socket_close_on_exec(family, kind, if datagram { ipproto::UDP } else { ipproto::TCP });
-    let socket = xray::answered(socket.map_err(io::Error::from), || Call::Socket { ipv6, datagram })?;
+    let protocol = if datagram { ipproto::UDP } else { ipproto::TCP };
+    open_with(family, kind, Some(protocol), || Call::Socket { ipv6, datagram })
+}
+
+/// Opens a non-blocking socket of any family. `call` is its record.
+pub(super) fn open_with(
+    family: AddressFamily,
+    kind: SocketType,
+    protocol: Option<Protocol>,
+    call: impl FnOnce() -> Call,
+) -> io::Result<OwnedFd> {
+    let socket = socket_close_on_exec(family, kind, protocol);
+    let socket = xray::answered(socket.map_err(io::Error::from), call)?;
     set_nonblocking(&socket)?;
     Ok(socket)
 }
@@ -140,13 +151,21 @@ pub(super) fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
 
 /// Opens a socket that child programs do not inherit.
 #[cfg(not(target_vendor = "apple"))]
-fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
-    net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol))
+fn socket_close_on_exec(
+    family: AddressFamily,
+    kind: SocketType,
+    protocol: Option<Protocol>,
+) -> rustix::io::Result<OwnedFd> {
+    net::socket_with(family, kind, SocketFlags::CLOEXEC, protocol)
 }
 
 #[cfg(target_vendor = "apple")]
-fn socket_close_on_exec(family: AddressFamily, kind: SocketType, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
-    let socket = net::socket(family, kind, Some(protocol))?;
+fn socket_close_on_exec(
+    family: AddressFamily,
+    kind: SocketType,
+    protocol: Option<Protocol>,
+) -> rustix::io::Result<OwnedFd> {
+    let socket = net::socket(family, kind, protocol)?;
     rustix::io::ioctl_fioclex(&socket)?;
     sockopt::set_socket_nosigpipe(&socket, true)?;
     Ok(socket)
@@ -184,7 +203,8 @@ const SEND: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::empty();
 
-/// A TCP connection of the operating system.
+/// A connection of the operating system, TCP or Unix: all calls here are the same for both, so the type of the socket is only a
+/// name.
 #[derive(Debug)]
 pub struct Stream(TcpStream);
 
@@ -198,12 +218,13 @@ impl Stream {
         Self(stream)
     }
 
-    pub(super) fn source(&mut self) -> &mut TcpStream {
-        &mut self.0
+    /// Wraps a connection over a Unix socket.
+    pub(super) fn of_unix(stream: OwnedFd) -> Self {
+        Self(stream.into())
     }
 
-    pub(super) fn into_source(self) -> TcpStream {
-        self.0
+    pub(super) fn source(&mut self) -> &mut TcpStream {
+        &mut self.0
     }
 }
 
@@ -221,7 +242,7 @@ impl Transport for Stream {
         let error = xray::answered(self.0.take_error(), || Call::GetError)?;
         // Without an error the socket is connected or still connecting, and only the name of the peer tells which (mio's
         // documentation of `TcpStream::connect`).
-        match error.map_or_else(|| self.0.peer_addr(), Err) {
+        match error.map_or_else(|| Ok(net::getpeername(&self.0)?), Err) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
@@ -251,7 +272,7 @@ impl Transport for Stream {
     }
 
     fn short_read_drains(&self) -> bool {
-        // Rule 2: a short read proves nothing where the edges are not the kernel's.
+        // Rule 2: a short read proves nothing where the edges are not the kernel's. The driver knows a Unix socket by its peer.
         EDGES_ARE_THE_KERNELS
     }
 }

@@ -21,7 +21,7 @@ use self::batches::Calls;
 use self::one_by_one::Calls;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::socket_info;
-use super::{BindOptions, DatagramSocket, Received, Replies, sockets};
+use super::{BindOptions, DatagramSocket, Received, Replies, Sender, sockets};
 use crate::xray::{self, Call, SocketOption};
 
 /// A UDP socket of the operating system.
@@ -72,10 +72,6 @@ impl UdpSocket {
 
     pub(super) fn source(&mut self) -> &mut ::mio::net::UdpSocket {
         &mut self.socket
-    }
-
-    pub(super) fn into_source(self) -> ::mio::net::UdpSocket {
-        self.socket
     }
 }
 
@@ -158,7 +154,8 @@ mod tests {
         let mut replies = Replies::default();
         for (datagram, payload) in &received {
             assert_eq!(payload, b"datagram ", "only bytes beyond the room are lost");
-            assert_eq!(datagram.from.port(), client.local_addr().expect("bound").port());
+            let Sender::Inet(from) = datagram.from else { panic!("UDP has addresses") };
+            assert_eq!(from.port(), client.local_addr().expect("bound").port());
             assert_eq!(datagram.to.is_some(), address.ip().is_unspecified());
             replies.push(Reply { payload, to: datagram.from, source: datagram.to });
         }

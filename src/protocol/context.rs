@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use crate::address::Address;
 use crate::clock::Clock;
 use crate::messages::Attended;
 use crate::outbox::Outbox;
@@ -48,16 +49,16 @@ pub(crate) trait Ends {
 pub(crate) struct Site {
     /// Its name in the configuration.
     pub(crate) name: String,
-    /// The address that the listener is bound to, with the real port.
-    pub(crate) address: SocketAddr,
+    /// The address that the listener is bound to.
+    pub(crate) address: Address,
     /// The messages between its connections.
     pub(crate) exchange: Arc<Attended>,
 }
 
 impl Site {
     /// Makes the site of a listener whose connections cannot be sent messages.
-    pub(crate) fn new(name: impl Into<String>, address: SocketAddr) -> Self {
-        Self { name: name.into(), address, exchange: Attended::ended() }
+    pub(crate) fn new(name: impl Into<String>, address: impl Into<Address>) -> Self {
+        Self { name: name.into(), address: address.into(), exchange: Attended::ended() }
     }
 }
 
@@ -98,13 +99,13 @@ impl Context<'_> {
 
     /// Returns the address and port of this machine that the peer reached. It is an IPv4 address if the peer has one, whether
     /// the listener is for IPv4 or for both families. `None` if the kernel does not report it: for a multicast or broadcast
-    /// datagram, or a connection that has ended.
+    /// datagram, or a connection that has ended; and over a Unix socket, which has no such address.
     ///
     /// On a TCP listener with a wildcard address each call costs a system call (`getsockname(2)`), so keep the result.
     /// Otherwise a call costs none.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        let bound = self.place.site.address;
+        let Address::Inet(bound) = self.place.site.address else { return None };
         let address = if bound.ip().is_unspecified() { self.ends.local()? } else { bound };
         Some(canonical(address))
     }

@@ -44,6 +44,11 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn take_in(&mut self, index: u16, mut stream: K::Stream, peer: &Peer, before: Before) -> bool {
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: self.endpoints[index].served });
+        if !self.endpoints[index].admits_user(peer) {
+            log::debug!("{}: refused {peer}: its user is not one of allow_users", self.endpoints[index].name());
+            self.refuse(token, index, peer, stream, "allow_users");
+            return false;
+        }
         let is_direct = matches!(before, Before::Nothing);
         if is_direct && !self.admits(index, peer) {
             self.refuse(token, index, peer, stream, "max_connections_per_ip");
@@ -131,14 +136,14 @@ impl<K: Kernel> Reactor<K> {
         self.log_refused(token, endpoint, peer, reason);
     }
 
-    /// Returns whether one more connection from that address is within the limit. If so, it is counted.
+    /// Returns whether one more connection from that address or user is within the limit. If so, it is counted.
     fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
         let most = self.endpoints[endpoint].limits.max_connections_per_ip;
         let endpoint = self.endpoints.home(endpoint);
         match most {
             Some(most) if !endpoint.peers.admit(peer, most) => {
                 let most = Count(most as u64, "connection");
-                log::debug!("{}: refused {peer}: already {most} from its address", endpoint.name());
+                log::debug!("{}: refused {peer}: already {most} from its address or user", endpoint.name());
                 false
             }
             _ => true,

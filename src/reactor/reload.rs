@@ -55,6 +55,15 @@ struct Next<'c> {
     change: Option<&'c ListenerConfig>,
     /// Its new service, if it has one.
     service: Option<Opened>,
+    /// The users whose processes may connect from now on, if its configuration differs; `None` for all.
+    allowed: Option<Box<[u32]>>,
+}
+
+impl Next<'_> {
+    /// Keeps the endpoint of a listener as it is.
+    fn unchanged(index: u16) -> Self {
+        Self { index, change: None, service: None, allowed: None }
+    }
 }
 
 impl<K: Kernel> Reactor<K> {
@@ -201,15 +210,15 @@ impl<K: Kernel> Reactor<K> {
         let (mut successors, mut problems) = (Vec::new(), Vec::new());
         for (listener, before) in config.listeners.iter().zip(listeners) {
             match before {
-                Before::Same(index) => successors.push(Next { index, change: None, service: None }),
-                Before::Other(index, service) => {
+                Before::Same(index) => successors.push(Next::unchanged(index)),
+                Before::Other { index, service, allowed } => {
                     if let Err(error) = self.change_socket(index, listener) {
                         problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
                     }
-                    successors.push(Next { index, change: Some(listener), service });
+                    successors.push(Next { index, change: Some(listener), service, allowed });
                 }
                 Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
-                    Ok(index) => successors.push(Next { index, change: None, service: None }),
+                    Ok(index) => successors.push(Next::unchanged(index)),
                     Err(error) => problems.push(error.to_string()),
                 },
             }
@@ -277,7 +286,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Returns what happens to an endpoint. The protocol of a UDP socket changes here, because it is in the socket's driver.
-    fn successor<'c>(&mut self, Next { index, change, service }: Next<'c>) -> Successor<'c> {
+    fn successor<'c>(&mut self, Next { index, change, service, allowed }: Next<'c>) -> Successor<'c> {
         let (stream, datagram) = match service {
             Some(Opened::Stream(service)) => (Some(service), None),
             Some(Opened::Datagram(protocol)) => (None, Some(protocol)),
@@ -289,7 +298,7 @@ impl<K: Kernel> Reactor<K> {
         {
             mailbox.renew(&config.name, datagram);
         }
-        Successor { index, change, service: stream }
+        Successor { index, change, service: stream, allowed }
     }
 
     /// Takes over the members that concern the whole server.

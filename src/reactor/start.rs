@@ -141,13 +141,9 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Mailbox(Box::new(Mailbox::new(token, &listener.name, socket, protocol)))
             }
         };
-        self.endpoints.push(Endpoint::new(
-            listener,
-            token,
-            (bound.address, bound.family),
-            bound.service,
-            bound.exchange,
-        ));
+        let place = (bound.address, bound.family);
+        let endpoint = Endpoint::new(listener, token, place, bound.service, bound.exchange);
+        self.endpoints.push(endpoint.allows(bound.allowed));
         let served = xray::serves(|| self.endpoints.last().map(recording::served));
         let endpoint = &mut self.endpoints[index];
         endpoint.served = served;

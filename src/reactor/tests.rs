@@ -4,7 +4,7 @@ mod fake;
 mod reload;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use super::Reactor;
@@ -45,7 +45,7 @@ fn stats(reactor: &Reactor) -> &Stats {
 
 /// Connects a client.
 fn connect(reactor: &Reactor) -> TcpStream {
-    let address: SocketAddr = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().expect("TCP");
     TcpStream::connect(address).expect("a listener")
 }
 

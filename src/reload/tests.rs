@@ -20,8 +20,11 @@ fn paired(old: &[(&str, &str)], new: &[(&str, &str)]) -> Vec<Option<usize>> {
         config(&listeners.iter().map(|(name, listen)| sum(name, listen)).collect::<Vec<_>>().join(","))
     };
     let old = all(old);
-    let bound = old.listeners.iter().map(|listener| addresses::resolve(&listener.listen).expect("an address").0[0]);
-    let bound: Vec<_> = bound.collect();
+    let address = |listener: &ListenerConfig| {
+        let is_internet = listener.listen.unix.is_none();
+        is_internet.then(|| addresses::resolve(&listener.listen).expect("an address").0[0])
+    };
+    let bound: Vec<_> = old.listeners.iter().map(address).collect();
     pair(&old, &all(new), &bound)
 }
 
@@ -42,6 +45,13 @@ fn an_address_of_one_family_is_not_an_address_of_both() {
 fn a_name_that_means_the_address_of_a_listener_is_its_address() {
     assert_eq!(paired(&[("a", "tcp://127.0.0.1:1")], &[("b", "tcp4://localhost:1")]), [Some(0)]);
     assert_eq!(paired(&[("a", "udp://127.0.0.1:1")], &[("b", "tcp4://localhost:1")]), [None]);
+}
+
+#[test]
+fn a_unix_socket_is_paired_by_its_address_in_upper_and_lower_case() {
+    let old = [("a", "unix:///run/Sum"), ("b", "unixgram:@sum")];
+    let new = [("x", "unix:///run/sum"), ("y", "unix:/run/Sum"), ("z", "unix:@sum"), ("b", "unixgram://@sum")];
+    assert_eq!(paired(&old, &new), [None, Some(0), None, Some(1)]);
 }
 
 #[test]

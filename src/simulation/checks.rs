@@ -67,7 +67,7 @@ fn no_listener_overtakes(world: &mut World, reactor: &Server) -> Result<(), Stri
         let accepted = |index: usize| {
             let endpoint = &reactor.endpoints()[index];
             let is_tcp = endpoint.transport() == Transport::Tcp;
-            let listener = listeners().find(|listener| is_tcp && listener.address == endpoint.address());
+            let listener = listeners().find(|listener| is_tcp && Some(listener.address) == endpoint.address());
             listener.map_or(0, |listener| listener.accepted)
         };
         (index, accepted(index), (0..reactor.endpoints().len()).map(accepted).sum::<u64>())
@@ -252,11 +252,10 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
     }
     for endpoint in reactor.endpoints() {
         let stats = endpoint.stats();
-        let add_up = match endpoint.transport() {
-            Transport::Tcp => {
-                stats.accepted == stats.closed.total() && endpoint.connections == 0 && endpoint.peers.is_empty()
-            }
-            Transport::Udp => stats.received_datagrams == stats.datagrams_accounted(),
+        let add_up = if endpoint.transport().is_stream() {
+            stats.accepted == stats.closed.total() && endpoint.connections == 0 && endpoint.peers.is_empty()
+        } else {
+            stats.received_datagrams == stats.datagrams_accounted()
         };
         if !add_up {
             return Err(format!("the counters do not add up: {endpoint}"));

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::network::{Datagram, Happening, Network, client_at, source_for};
 use super::world::World;
-use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply};
+use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Sender};
 use crate::xray::{self, Call};
 
 /// Datagrams that a socket holds; further ones are lost.
@@ -87,7 +87,7 @@ impl Network {
         };
         let length = datagram.payload.len().min(buffer.len());
         buffer[..length].copy_from_slice(&datagram.payload[..length]);
-        Ok(Received { length, from: datagram.from, to: datagram.to })
+        Ok(Received { length, from: Sender::Inet(datagram.from), to: datagram.to })
     }
 
     fn server_sends(&mut self, socket: usize, reply: Reply<'_>) -> io::Result<()> {
@@ -105,7 +105,8 @@ impl Network {
             self.sockets[socket].edges_planned += 1;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let client = client_at(reply.to);
+        let Sender::Inet(to) = reply.to else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let client = client_at(to);
         let source = Some(source_for(client));
         assert_eq!(reply.source, source, "the reply to {} is sent from another address than was asked", reply.to);
         if !self.powered_off && !self.strikes(self.chaos.datagrams_lost) {

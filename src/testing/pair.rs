@@ -1,5 +1,6 @@
 //! Two scripted peers at both sides of a relay, through the real driver, without a socket.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::wire::{Edges, Fault, Wire};
@@ -88,7 +89,7 @@ impl Pair {
         let origin = Instant::now();
         let now = Time::since(origin, origin);
         let wires = sides.each_ref().map(|side| Wire::new(edges, side.window, side.fault));
-        let address = ([192, 0, 2, 2], 9000).into();
+        let address = SocketAddr::from(([192, 0, 2, 2], 9000));
         let halves = [0, 1].map(|side| {
             let opened = Opened::at_once(wires[side].clone(), &address_of(side));
             let opened = opened.with(&sides[side].received).through(sides[side].layer.map(|layer| layer()));
@@ -295,5 +296,5 @@ fn id(side: usize) -> ConnectionId {
 }
 
 fn address_of(side: usize) -> crate::peer::Peer {
-    std::net::SocketAddr::from(([192, 0, 2, 1], 40_000 + side as u16)).into()
+    SocketAddr::from(([192, 0, 2, 1], 40_000 + side as u16)).into()
 }

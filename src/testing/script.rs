@@ -259,7 +259,7 @@ impl Script {
     /// The address of this machine that the peer reached. Default: 192.0.2.2:9000. With the wildcard address it is unknown.
     #[must_use]
     pub fn local_address(mut self, address: SocketAddr) -> Self {
-        self.site.address = address;
+        self.site.address = address.into();
         self
     }
 

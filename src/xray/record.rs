@@ -172,6 +172,13 @@ pub enum Call {
         /// Whether the socket is for UDP.
         datagram: bool,
     },
+    /// `socket(2)` with `AF_UNIX`; the answer is the descriptor.
+    SocketUnix {
+        /// Whether the socket is for datagrams.
+        datagram: bool,
+    },
+    /// `getsockopt(2)` with `SO_PEERCRED`, or `getpeereid(3)`: which process connected.
+    PeerCredentials,
     /// `fcntl(2)` with `F_GETFL`; the answer is the flags.
     GetFlags,
     /// `fcntl(2)` with `F_SETFL`: the same flags and `O_NONBLOCK`.
@@ -185,7 +192,7 @@ pub enum Call {
     },
     /// `bind(2)`.
     Bind,
-    /// `connect(2)`, which does not wait.
+    /// `connect(2)`, which does not wait: to another server, or to find out whether a process listens at the path of a Unix socket.
     Connect,
     /// `listen(2)`.
     Listen {

@@ -20,7 +20,9 @@ impl Call {
             Self::Wait { .. } if FALLBACK => "poll",
             Self::Wait { .. } if LINUX => "epoll_wait",
             Self::Wait { .. } => "kevent",
-            Self::Socket { .. } => "socket",
+            Self::Socket { .. } | Self::SocketUnix { .. } => "socket",
+            Self::PeerCredentials if LINUX => "getsockopt",
+            Self::PeerCredentials => "getpeereid",
             Self::GetFlags | Self::SetNonblocking => "fcntl",
             Self::SetOption { .. } => "setsockopt",
             Self::Bind => "bind",
@@ -56,6 +58,11 @@ impl fmt::Display for Call {
                 let kind = if datagram { "SOCK_DGRAM" } else { "SOCK_STREAM" };
                 write!(f, "{name}({family}, {kind})")
             }
+            Self::SocketUnix { datagram } => {
+                let kind = if datagram { "SOCK_DGRAM" } else { "SOCK_STREAM" };
+                write!(f, "{name}(AF_UNIX, {kind})")
+            }
+            Self::PeerCredentials if LINUX => write!(f, "{name}(SO_PEERCRED)"),
             Self::GetFlags => write!(f, "{name}(F_GETFL)"),
             Self::SetNonblocking => write!(f, "{name}(F_SETFL, O_NONBLOCK)"),
             Self::GetError => write!(f, "{name}(SO_ERROR)"),
@@ -68,13 +75,12 @@ impl fmt::Display for Call {
             Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
             Self::Bind
             | Self::Connect
+            | Self::PeerCredentials
             | Self::GetName
             | Self::Accept
             | Self::ReceiveOne
             | Self::SendOne
-            | Self::Close => {
-                write!(f, "{name}()")
-            }
+            | Self::Close => write!(f, "{name}()"),
         }
     }
 }

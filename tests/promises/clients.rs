@@ -72,6 +72,31 @@ fn each_tells_how_it_is_used() {
     }
 }
 
+// An abstract name leaves no file, and only Linux has it.
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_and_load_speak_over_unix_sockets() {
+    let directory = Scratch::new();
+    let path = directory.path().join("sum.sock");
+    let (stream, name) =
+        (format!("unix://{}", path.display()), format!("unix:@reactor-clients-{}", std::process::id()));
+    let (datagram, uppercase) = (name.replace("unix:", "unixgram:"), format!("{name}-2"));
+    let listeners: Vec<_> = [("sum", &stream), ("sum", &name), ("sum", &datagram), ("uppercase", &uppercase)]
+        .map(|(protocol, listen)| json!({ "protocol": protocol, "listen": listen }))
+        .into();
+    let _server = server(&json!({ "listeners": listeners }));
+    for url in [&stream, &name, &datagram] {
+        assert_eq!(print("sum", &["7", "4", url]), "11\n");
+        assert_eq!(print("sum", &["--users", "3", "--every", "1ms", "--count", "2", "7", "4", url]).lines().count(), 6);
+        let load = ["sum", url, "--connections", "20", "--duration", "200ms", "--assert", "errors=0,rate>0"];
+        assert!(print("load", &load).contains("errors      0"), "{url}");
+    }
+    print("load", &["uppercase", &uppercase, "--duration", "200ms", "--assert", "errors=0,rate>0"]);
+    print("load", &["sum", &stream, "--connect-each", "--duration", "200ms", "--assert", "errors=0,rate>0"]);
+    let unserved = fail("sum", &["7", "4", &format!("unix://{}", directory.path().join("none").display())]);
+    assert!(unserved.contains("cannot connect to unix:///"), "{unserved}");
+}
+
 #[test]
 fn sum_asks_over_tcp_and_udp_once_or_often_alone_or_as_many() {
     let everything = Everything::start();

@@ -51,7 +51,7 @@ impl Recorded {
 
     /// Its address at `ip`.
     fn at(&self, ip: &str) -> SocketAddr {
-        SocketAddr::new(ip.parse().unwrap(), self.0.endpoints()[0].address().port())
+        SocketAddr::new(ip.parse().unwrap(), self.0.endpoints()[0].address().unwrap().port())
     }
 
     fn turn_until(&mut self, mut condition: impl FnMut() -> bool) {

@@ -144,7 +144,7 @@ fn reactor() -> Reactor {
 #[test]
 fn single_turns_serve_as_well_as_a_run_does() {
     let mut reactor = reactor();
-    let mut client = Client::connect(reactor.endpoints()[0].address());
+    let mut client = Client::connect(reactor.endpoints()[0].address().unwrap());
     for _ in 0..3 {
         client.send("live\n");
         while !client.has_answer() {
@@ -185,7 +185,7 @@ fn a_reactor_that_is_dropped_frees_its_addresses() {
     ] });
     let config = Config::parse("mine.json", &config.to_string(), &registry).unwrap();
     let reactor = Reactor::bind(&config, &registry).unwrap();
-    let addresses = [reactor.endpoints()[0].address(), reactor.endpoints()[1].address()];
+    let addresses = [0, 1].map(|index| reactor.endpoints()[index].address().unwrap());
     assert!(TcpListener::bind(addresses[0]).is_err() && UdpSocket::bind(addresses[1]).is_err());
     drop(reactor);
     TcpListener::bind(addresses[0]).unwrap();
@@ -224,7 +224,7 @@ fn an_address_of_another_listener_is_reported_under_any_name() {
 #[test]
 fn a_panic_of_a_protocol_ends_its_own_connection_and_is_counted_as_a_bug() {
     let mut reactor = reactor();
-    let address = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().unwrap();
     let handle = reactor.handle();
     let thread = thread::spawn(move || {
         reactor.run().unwrap();

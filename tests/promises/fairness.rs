@@ -43,7 +43,7 @@ impl Turned {
     }
 
     fn address(&self) -> SocketAddr {
-        self.0.endpoints()[0].address()
+        self.0.endpoints()[0].address().unwrap()
     }
 
     fn stats(&self) -> &Stats {
@@ -188,7 +188,7 @@ fn slow() -> Reactor {
 fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
     const CLIENTS: u64 = 40;
     let mut reactor = slow();
-    let address = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().unwrap();
     drop((0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>());
     let mut before = (0, 0);
     while before.0 < CLIENTS {
@@ -204,7 +204,7 @@ fn a_slow_turn_that_only_frees_connections_is_counted_for_their_listener() {
 fn a_stop_at_once_calls_on_close_of_every_protocol_however_slow() {
     const CLIENTS: u64 = 30;
     let mut reactor = slow();
-    let address = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().unwrap();
     let clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
     while reactor.endpoints()[0].stats().accepted < CLIENTS {
         reactor.turn(Some(PATIENCE)).unwrap();

@@ -53,6 +53,9 @@ mod soak;
 mod start;
 mod transcripts;
 mod udp;
+// It needs abstract names, and reads `/proc`.
+#[cfg(target_os = "linux")]
+mod unix;
 mod uploads;
 mod why;
 mod xray;

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::support::{Client, Process, eventually, listener, listener_with, number_after, refusing};
 
 /// A server with a file, and how often it was asked to read it again.
-struct Reloaded {
-    process: Process,
+pub(crate) struct Reloaded {
+    pub(crate) process: Process,
     asked: usize,
 }
 
 impl Reloaded {
-    fn start(config: &Value) -> Self {
+    pub(crate) fn start(config: &Value) -> Self {
         Self { process: Process::start(config), asked: 0 }
     }
 
@@ -34,14 +34,14 @@ impl Reloaded {
     }
 
     #[track_caller]
-    fn accepts(&mut self, config: &Value) -> String {
+    pub(crate) fn accepts(&mut self, config: &Value) -> String {
         let log = self.read_text(&config.to_string());
         assert!(log.contains("reload: done"), "{log}");
         log
     }
 
     #[track_caller]
-    fn rejects(&mut self, text: &str) -> String {
+    pub(crate) fn rejects(&mut self, text: &str) -> String {
         let log = self.read_text(text);
         assert!(log.contains("reload: failed; everything stays as it was"), "{log}");
         log

@@ -296,7 +296,7 @@ fn a_last_job_that_is_done_while_a_stop_begins_is_not_awaited_any_more() {
     let config = Config::parse("leaver.json", &config.to_string(), &registry).unwrap();
     let mut reactor = Reactor::bind(&config, &registry).unwrap();
     for _ in 0..2 {
-        drop(Client::connect(reactor.endpoints()[0].address()));
+        drop(Client::connect(reactor.endpoints()[0].address().unwrap()));
         while has_left.try_recv().is_err() {
             assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
         }
@@ -354,7 +354,7 @@ fn a_server_that_was_asked_to_stop_is_not_ready_although_it_serves() {
     while reactor.is_ready() {
         assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
     }
-    let mut client = Client::connect(reactor.endpoints()[0].address());
+    let mut client = Client::connect(reactor.endpoints()[0].address().unwrap());
     client.send("hello\n");
     while !client.has_answer() {
         assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);

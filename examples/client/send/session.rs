@@ -36,7 +36,7 @@ impl Session {
     pub(crate) fn connect(url: &Url, bare: bool, timeout: Duration) -> Result<Self> {
         let mut poll = Poll::new().context("cannot poll")?;
         Ok(Self {
-            stream: connect(&mut poll, Token(0), url, timeout)?,
+            stream: connect(&mut poll, Token(0), url, timeout)?.0,
             poll,
             events: Events::with_capacity(16),
             outbox: Outbox::default(),

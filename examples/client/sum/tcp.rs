@@ -19,12 +19,11 @@ pub(crate) fn run(cli: &Cli, mut questions: Questions) -> Result<()> {
     let output = Output::open()?;
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(256);
-    let first = connect(&mut poll, Token(0), &cli.url, cli.timeout)?;
     // The other connections go to the address that accepted the first one: the name is looked up once.
-    let address = first.peer_addr().context("cannot get the server's address")?;
+    let (first, address) = connect(&mut poll, Token(0), &cli.url, cli.timeout)?;
     let mut users = vec![User::new(cli, first)];
     for index in 1..cli.users as usize {
-        let stream = connect_to(&mut poll, Token(index), address, cli.timeout);
+        let stream = connect_to(&mut poll, Token(index), &address, cli.timeout);
         users.push(User::new(cli, stream.context(format_args!("cannot connect to {}", cli.url))?));
     }
     loop {

@@ -22,7 +22,7 @@ pub(crate) fn run(cli: &Cli, questions: Questions) -> Result<()> {
     let mut poll = Poll::new().context("cannot poll")?;
     let mut events = Events::with_capacity(16);
     let address = find(&cli.url, Questions::new(0, 0).next()?.request.as_bytes(), cli.timeout)?;
-    let mut socket = connect_to(address).context(format_args!("cannot use {}", cli.url))?;
+    let mut socket = connect_to(&address).context(format_args!("cannot use {}", cli.url))?;
     let both = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(&mut socket, Token(0), both).context("cannot watch the socket")?;
 

@@ -154,7 +154,7 @@ fn serve(protocol: &str, started: &Sender<(SocketAddr, Handle)>) -> Duration {
     let config = Config::parse("inputs.rs", &config, &registry).expect("the configuration is valid");
     let mut reactor = Reactor::bind(&config, &registry).expect("a port is free");
     let before = thread_time();
-    started.send((reactor.endpoints()[0].address(), reactor.handle())).expect("the peer waits for it");
+    started.send((reactor.endpoints()[0].address().expect("TCP"), reactor.handle())).expect("the peer waits for it");
     reactor.run().expect("the loop does not fail");
     thread_time() - before
 }

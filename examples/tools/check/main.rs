@@ -76,7 +76,7 @@ use clap::{CommandFactory, Error};
 use crate::asker::Asker;
 use crate::client::failure::{Context, Failure, Result, finish};
 use crate::client::span::span;
-use crate::client::url::{Transport, Url, url_of};
+use crate::client::url::{Address, Transport, Url, url_of};
 use crate::demand::{Demand, Scope};
 use crate::files::{Existing, Files};
 use crate::protocol::{Protocol, RUN};
@@ -222,17 +222,27 @@ fn list(demands: impl Iterator<Item = &'static Demand>) -> Result<()> {
 /// Returns the address to try: the only one of its name, or the first at which a server answers. Starts the server if it is
 /// for the checker to start.
 fn find(url: &Url, timeout: Duration, server: &mut Server, scope: &Scope) -> Result<SocketAddr> {
-    let addresses = url.addresses()?;
+    let mut inet = Vec::new();
+    for address in url.addresses()? {
+        match address {
+            Address::Inet(address) => inet.push(address),
+            Address::Unix(_) => return Failure::because("only servers over TCP and UDP can be checked"),
+        }
+    }
     let deadline = Instant::now() + timeout;
-    server.revive(addresses[0], scope, deadline)?;
-    if let [only] = addresses[..] {
+    server.revive(inet[0], scope, deadline)?;
+    if let [only] = inet[..] {
         return Ok(only);
     }
-    let is_there = |address| match url.transport {
+    let is_there = |address: SocketAddr| match url.transport {
         Transport::Tcp => TcpStream::connect_timeout(&address, timeout).map(drop),
         Transport::Udp => Asker::try_new(address, deadline)?.hears_something(),
     };
-    url.first_of(addresses, "no server at", |address| is_there(address).map(|()| address))
+    let addresses = inet.into_iter().map(Address::Inet).collect();
+    url.first_of(addresses, "no server at", |address| match address {
+        Address::Inet(address) => is_there(*address).map(|()| *address),
+        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    })
 }
 
 /// Tries one demand after the other, and prints the result of each.

@@ -1,6 +1,5 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use mio::{Interest, Registry, Token};
 
 use crate::client::attempt::attempt;
 use crate::client::failure::{Context as _, Result};
+use crate::client::url::Address;
 use crate::datagram::connect_to;
 use crate::engine::{Context, News, User, Visit};
 use crate::link::SHORT_READ_DRAINS;
@@ -26,6 +26,9 @@ pub(crate) struct Datagrams {
     next: usize,
     /// The requests without an answer, oldest first.
     in_flight: VecDeque<Asked>,
+    /// A request that is due, and for which the server had no room: a Unix socket makes its senders wait.
+    unsent: Option<Instant>,
+    waits_for_room: bool,
     /// An ICMP error (port unreachable) has reported that no socket listens there, so a request is lost.
     is_refused: bool,
 }
@@ -39,7 +42,7 @@ struct Asked {
 impl Datagrams {
     pub(crate) fn new(
         cli: &Cli,
-        address: SocketAddr,
+        address: &Address,
         registry: &Registry,
         index: usize,
         tape: &Rc<Tape>,
@@ -54,6 +57,8 @@ impl Datagrams {
             window: cli.pipeline as usize,
             next: tape.first(index),
             in_flight: VecDeque::with_capacity(cli.pipeline as usize),
+            unsent: None,
+            waits_for_room: matches!(address, Address::Unix(_)),
             is_refused: false,
         })
     }
@@ -84,12 +89,17 @@ impl Datagrams {
 
     fn ask(&mut self, cx: &mut Context) {
         while self.has_room()
-            && let Some(due) = cx.pace.take(cx.now)
+            && let Some(due) = self.unsent.take().or_else(|| cx.pace.take(cx.now))
         {
             let request = self.tape.bytes(self.tape.range(self.next, 1));
-            // A datagram for which the socket has no room is lost, as it could be anywhere on its way.
-            if let Err(error) = attempt(|| self.socket.send(request)) {
-                self.note(&error, cx);
+            match attempt(|| self.socket.send(request)) {
+                Ok(None) if self.waits_for_room => {
+                    self.unsent = Some(due);
+                    break;
+                }
+                // A datagram for which the socket has no room is lost, as it could be anywhere on its way.
+                Ok(_) => {}
+                Err(error) => self.note(&error, cx),
             }
             self.in_flight.push_back(Asked { variant: self.next, due, sent: cx.now });
             self.next = self.tape.after(self.next, 1);

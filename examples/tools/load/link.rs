@@ -1,12 +1,13 @@
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use crate::client::connect::is_connected;
+use crate::client::connect::{begin, is_connected};
+use crate::client::url::Address;
 use crate::engine::Context;
 use crate::tally::Fault;
 
@@ -20,7 +21,7 @@ pub(crate) const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_p
 /// A connection that can be made again and again without waiting for it.
 pub(crate) struct Link {
     token: Token,
-    address: SocketAddr,
+    address: Address,
     state: State,
 }
 
@@ -33,19 +34,18 @@ enum State {
 }
 
 impl Link {
-    pub(crate) fn closed(index: usize, address: SocketAddr) -> Self {
+    pub(crate) fn closed(index: usize, address: Address) -> Self {
         Self { token: Token(index), address, state: State::Closed }
     }
 
     /// A link over a stream that is connected and registered.
-    pub(crate) fn open(index: usize, address: SocketAddr, stream: TcpStream) -> Self {
+    pub(crate) fn open(index: usize, address: Address, stream: TcpStream) -> Self {
         Self { token: Token(index), address, state: State::Open(stream) }
     }
 
     /// Begins to connect. An event reports when to call [`Link::advance`].
     pub(crate) fn connect(&mut self, registry: &Registry, now: Instant) -> io::Result<()> {
-        let connecting = TcpStream::connect(self.address).and_then(|mut stream| {
-            stream.set_nodelay(true)?;
+        let connecting = begin(&self.address).and_then(|mut stream| {
             registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         });

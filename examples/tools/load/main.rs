@@ -63,7 +63,6 @@ mod tape;
 mod timer;
 mod upload;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -72,7 +71,7 @@ use clap::Parser;
 use client::connect::{connect, connect_to};
 use client::failure::{Context as _, Failure, Result, finish};
 use client::output::Output;
-use client::url::Transport;
+use client::url::{Address, Transport};
 use datagram::find;
 use datagrams::Datagrams;
 use engine::Engine;
@@ -121,7 +120,7 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
         let tape = Rc::new(Tape::new(cli));
         let address = find(&cli.url, tape.bytes(tape.range(0, 1)), cli.timeout())?;
         let sockets: Result<Vec<_>> = (0..cli.connections as usize)
-            .map(|index| Datagrams::new(cli, address, engine.registry(), index, &tape))
+            .map(|index| Datagrams::new(cli, &address, engine.registry(), index, &tape))
             .collect();
         return engine.run(cli, sockets?);
     }
@@ -129,11 +128,11 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
     let address = probe(cli, &mut engine)?;
     if let Some(mode) = cli.bad {
         let sample = Rc::new(Sample::new(cli, files));
-        let users =
-            (0..cli.connections as usize).map(|index| Bad::new(mode, Link::closed(index, address), index, &sample));
+        let users = (0..cli.connections as usize)
+            .map(|index| Bad::new(mode, Link::closed(index, address.clone()), index, &sample));
         return engine.run(cli, users.collect());
     }
-    let links = links(cli, &mut engine, address)?;
+    let links = links(cli, &mut engine, &address)?;
     match cli.protocol {
         Protocol::Sum | Protocol::Uppercase => {
             let tape = Rc::new(Tape::new(cli));
@@ -148,20 +147,19 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
 }
 
 /// Finds out which address of the server accepts, by a connection without data.
-fn probe(cli: &Cli, engine: &mut Engine) -> Result<SocketAddr> {
-    let stream = connect(engine.poll(), Token(0), &cli.url, cli.timeout())?;
-    stream.peer_addr().context("cannot get the server's address")
+fn probe(cli: &Cli, engine: &mut Engine) -> Result<Address> {
+    Ok(connect(engine.poll(), Token(0), &cli.url, cli.timeout())?.1)
 }
 
 /// Connects all users before the clock starts, except users that connect for each request.
-fn links(cli: &Cli, engine: &mut Engine, address: SocketAddr) -> Result<Vec<Link>> {
+fn links(cli: &Cli, engine: &mut Engine, address: &Address) -> Result<Vec<Link>> {
     let mut links = Vec::new();
     for index in 0..cli.connections as usize {
         links.push(if cli.connects_each() {
-            Link::closed(index, address)
+            Link::closed(index, address.clone())
         } else {
             let stream = connect_to(engine.poll(), Token(index), address, cli.timeout());
-            Link::open(index, address, stream.context(format_args!("cannot connect to {}", cli.url))?)
+            Link::open(index, address.clone(), stream.context(format_args!("cannot connect to {}", cli.url))?)
         });
     }
     Ok(links)

@@ -37,7 +37,8 @@ pub(crate) struct Cli {
     /// The protocol that the server speaks there
     pub(crate) protocol: Protocol,
 
-    /// Where the server listens, such as 127.0.0.1:5656, :5656 or, for sum only, udp://127.0.0.1:5656
+    /// Where the server listens, such as 127.0.0.1:5656, :5656, unix:///run/sum.sock or, for sum only, udp://127.0.0.1:5656 and
+    /// unixgram:///run/sum.dgram
     #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     pub(crate) url: Url,
 

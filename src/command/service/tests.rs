@@ -55,7 +55,7 @@ impl Served {
         let text = r#"{"listeners": [{"listen": "tcp://127.0.0.1:0", "protocol": "holder"}]}"#;
         let config = Config::parse("holder.json", text, &registry).expect("a configuration");
         let mut reactor = Reactor::bind(&config, &registry).expect("a free port");
-        let client = TcpStream::connect(reactor.endpoints()[0].address()).expect("a connection");
+        let client = TcpStream::connect(reactor.endpoints()[0].address().expect("TCP")).expect("a connection");
         client.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
         let handle = reactor.handle();
         let variable = |name: &str| match name {

@@ -38,7 +38,7 @@ fn the_schema_knows_every_member_and_only_those() {
     assert_eq!(known(""), top);
     assert_eq!(known("/$defs/Limits"), names(&file["limits"]));
     let mut listener = names(&file["listeners"][0]);
-    listener.insert("receive_buffer".to_owned());
+    listener.extend(["receive_buffer", "mode", "owner", "group", "allow_users"].map(str::to_owned));
     assert_eq!(known("/$defs/Listener"), listener);
     let mut log = names(&file["log"]);
     log.insert("file".to_owned());
@@ -163,7 +163,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         READ_BYTES VISIT_BYTES_MAX QUIET_BYTES_MAX CALL_UNITS VISIT_UNITS ACCEPT_UNITS REAP_UNITS QUIET_VISIT_UNITS LOUD_VISIT_UNITS
         LOOK_EVERY WINDOW_UNITS_MAX QUIET_VISIT_TIME LOUD_VISIT_TIME DOOR_VISIT_TIME QUIET_TURN_TIME LOUD_TURN_TIME REAP_TURN_TIME
         BACKLOG VISIT_ACCEPTS_MIN VISIT_REFUSALS_MAX RELIEF_EVERY UNSENT_BYTES_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
-        DATAGRAM_BYTES_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKERS_MAX WORKER_NICE
+        DATAGRAM_BYTES_MAX UNIX_ADDRESS_BYTES_MAX UNIX_DIRECTORY_BYTES_MAX LOCK_ATTEMPTS_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKERS_MAX WORKER_NICE
         JOBS_MAX JOB_WAIT ACCEPT_ERRORS_MAX LAST_VISITS_MAX CONNECT_TIMEOUT CONNECT_ADDRESSES_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         FEW_DESCRIPTORS

@@ -98,7 +98,7 @@ mod tests {
     use nix::errno::Errno;
 
     use super::*;
-    use crate::kernel::{BindOptions, Reply, Source};
+    use crate::kernel::{BindOptions, Reply, Sender, Source};
 
     /// A socket that receives the datagrams of a run in one piece, as they were sent (`udp(7)`: `UDP_GRO`).
     fn receiver() -> UdpSocket {
@@ -152,7 +152,7 @@ mod tests {
         let send = |calls: &mut Calls, to: SocketAddr, source: Option<Source>| {
             let mut replies = Replies::default();
             for _ in 0..3 {
-                replies.push(Reply { payload: b"reply", to, source });
+                replies.push(Reply { payload: b"reply", to: Sender::Inet(to), source });
             }
             calls.send(socket.as_raw_fd(), &replies)
         };

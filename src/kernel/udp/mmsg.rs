@@ -15,7 +15,7 @@ use std::slice::ChunksExactMut;
 use nix::libc;
 use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
-use super::{Received, Replies};
+use super::{Received, Replies, Sender};
 use crate::kernel::Source;
 use crate::limits::DATAGRAM_BATCH_MAX;
 use crate::xray::{self, Call};
@@ -86,7 +86,9 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies, longest: usize) -> io::
         *part = IoSlice::new(run.payloads);
         header.msg_iov = ptr::from_mut(part).cast();
         header.msg_iovlen = 1;
-        let (address, length) = Name::of(run.to);
+        // Only Unix sockets have other recipients.
+        let Sender::Inet(to) = run.to else { break };
+        let (address, length) = Name::of(to);
         header.msg_name = ptr::from_mut(name.write(address)).cast();
         header.msg_namelen = length as libc::socklen_t;
         header.msg_control = ptr::from_mut(control).cast();
@@ -163,14 +165,14 @@ const fn no_header() -> libc::mmsghdr {
     unsafe { mem::zeroed() }
 }
 
-/// Returns the sender of a datagram; [`Received::UNKNOWN_SENDER`] if its address is neither IPv4 nor IPv6.
+/// Returns the sender of a datagram; [`Sender::UNKNOWN`] if its address is neither IPv4 nor IPv6.
 ///
 /// # Safety
 /// `msg_name` must point to a socket address of `msg_namelen` bytes, aligned for each kind of address.
-unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
+unsafe fn sender(header: &libc::msghdr) -> Sender {
     let length = header.msg_namelen as usize;
     if length < size_of::<libc::sa_family_t>() {
-        return Received::UNKNOWN_SENDER;
+        return Sender::UNKNOWN;
     }
     // SAFETY: the caller guarantees the pointer and the length; every address begins with its family, and has the
     // structure of that family if it is long enough.
@@ -179,14 +181,14 @@ unsafe fn sender(header: &libc::msghdr) -> SocketAddr {
             libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
                 let address = header.msg_name.cast::<libc::sockaddr_in>().read();
                 let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
-                SocketAddrV4::new(ip, u16::from_be(address.sin_port)).into()
+                Sender::Inet(SocketAddrV4::new(ip, u16::from_be(address.sin_port)).into())
             }
             libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
                 let address = header.msg_name.cast::<libc::sockaddr_in6>().read();
                 let (ip, port) = (Ipv6Addr::from(address.sin6_addr.s6_addr), u16::from_be(address.sin6_port));
-                SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into()
+                Sender::Inet(SocketAddrV6::new(ip, port, address.sin6_flowinfo, address.sin6_scope_id).into())
             }
-            _ => Received::UNKNOWN_SENDER,
+            _ => Sender::UNKNOWN,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::slice::ChunksExactMut;
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage, recvmsg, sendmsg};
 
-use super::{Received, Replies};
+use super::{Received, Replies, Sender};
 use crate::kernel::{Reply, Source};
 use crate::xray::{self, Call, ReturnValue};
 
@@ -33,7 +33,7 @@ fn receive_one(descriptor: RawFd, room: &mut [u8]) -> io::Result<Received> {
     let mut control = nix::cmsg_space!([u8; 64]);
     let message = recvmsg(descriptor, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT).map_err(io::Error::from);
     let message: RecvMsg<'_, '_, SockaddrStorage> = xray::answered(message, || Call::ReceiveOne)?;
-    let from = message.address.as_ref().and_then(socket_address).unwrap_or(Received::UNKNOWN_SENDER);
+    let from = message.address.as_ref().and_then(socket_address).map_or(Sender::UNKNOWN, Sender::Inet);
     // On a socket for both families Linux reports two destinations of an IPv4 datagram; the last one counts, as in
     // `mmsg`.
     let to = message.cmsgs()?.filter_map(destination).last().flatten();
@@ -88,7 +88,9 @@ pub(super) fn send(descriptor: RawFd, replies: &Replies) -> io::Result<usize> {
 
 fn send_one(descriptor: RawFd, reply: Reply<'_>) -> io::Result<()> {
     let parts = [IoSlice::new(reply.payload)];
-    let to = SockaddrStorage::from(reply.to);
+    // Only Unix sockets have other recipients.
+    let Sender::Inet(to) = reply.to else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let to = SockaddrStorage::from(to);
     let send = |control: &[ControlMessage<'_>]| {
         let sent = sendmsg(descriptor, &parts, control, MsgFlags::MSG_DONTWAIT, Some(&to)).map_err(io::Error::from);
         xray::answered(sent, || Call::SendOne).map(drop)

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::address::Transport;
 use crate::snapshot::{Door, Histogram, Row, Snapshot};
 use crate::stats::Tally;
 
@@ -67,8 +66,8 @@ fn listener(door: &Door) -> Value {
         "sent_bytes": stats.sent_bytes,
         "slow_turns": stats.slow_turns,
     });
-    let of_the_transport = match door.transport {
-        Transport::Tcp => json!({
+    let of_the_transport = match door.transport.is_stream() {
+        true => json!({
             "open": door.open,
             "limit": door.open_max,
             "accepted": stats.accepted,
@@ -79,7 +78,7 @@ fn listener(door: &Door) -> Value {
             "accept_queue": door.accept_queue.map(|(waiting, _)| waiting),
             "accept_queue_limit": door.accept_queue.map(|(_, most)| most),
         }),
-        Transport::Udp => json!({
+        false => json!({
             "received_datagrams": stats.received_datagrams,
             "sent_datagrams": stats.sent_datagrams,
             "dropped": tally(&stats.refused),

@@ -9,7 +9,6 @@ use prometheus_client::registry::Registry;
 
 use super::http::{OK, Response};
 use super::process::Process;
-use crate::address::Transport;
 use crate::snapshot::{Door, Histogram, Snapshot};
 use crate::stats::Tally;
 
@@ -154,7 +153,7 @@ impl Families<'_> {
     }
 
     fn of_connections(&mut self, doors: &[Door]) -> fmt::Result {
-        let streams = || doors.iter().filter(|door| door.transport == Transport::Tcp);
+        let streams = || doors.iter().filter(|door| door.transport.is_stream());
         self.gauges("reactor_connections", "Open connections.", each(streams(), |door| door.open as u64))?;
         self.gauges(
             "reactor_connections_limit",
@@ -211,7 +210,7 @@ impl Families<'_> {
     }
 
     fn of_datagrams(&mut self, doors: &[Door]) -> fmt::Result {
-        let sockets = || doors.iter().filter(|door| door.transport == Transport::Udp);
+        let sockets = || doors.iter().filter(|door| !door.transport.is_stream());
         self.counters(
             "reactor_datagrams_received",
             "Datagrams received.",

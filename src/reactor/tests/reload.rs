@@ -68,7 +68,7 @@ fn snapshot(reactor: &Reactor<Fake>) -> String {
 /// Opens a connection to a listener, and returns its token.
 fn connect(reactor: &mut Reactor<Fake>, name: &str) -> Token {
     let endpoint = reactor.endpoints().iter().find(|endpoint| endpoint.name() == name).expect("a listener");
-    let (address, door) = (endpoint.address(), endpoint.door);
+    let (address, door) = (endpoint.address().expect("TCP"), endpoint.door);
     *reactor.kernel.queued.entry(address).or_default() += 1;
     reactor.kernel.notices.push(readable(door));
     turn(reactor);
@@ -180,6 +180,10 @@ fn the_number_of_versions_with_connections_is_bounded() {
     assert_eq!(reactor.endpoints.len(), RETIRED_ENDPOINTS_MAX + 1, "its place is used again");
 }
 
+fn bound_ports(reactor: &Reactor<Fake>) -> Vec<u16> {
+    reactor.endpoints().iter().map(|endpoint| endpoint.address().expect("TCP").port()).collect()
+}
+
 #[test]
 fn after_any_reloads_connections_keep_limits_and_listeners_keep_counts() {
     let mut random = Random::new(16);
@@ -188,7 +192,7 @@ fn after_any_reloads_connections_keep_limits_and_listeners_keep_counts() {
     for _ in 0..400 {
         let ports: Vec<u16> = (1..=4).filter(|_| random.strikes(800)).collect();
         let list: Vec<_> = ports.iter().map(|port| timed(*port, 1000 + random.within(0..3) as u64)).collect();
-        let removed = reactor.endpoints().iter().any(|endpoint| !ports.contains(&endpoint.address().port()));
+        let removed = bound_ports(&reactor).iter().any(|port| !ports.contains(port));
         let accepted: BTreeMap<_, _> =
             reactor.endpoints().iter().map(|endpoint| (endpoint.address(), endpoint.stats().accepted)).collect();
         reactor.kernel.steps = 0;
@@ -203,7 +207,7 @@ fn after_any_reloads_connections_keep_limits_and_listeners_keep_counts() {
         // Idle connections of a removed listener close.
         limits.retain(|_, (who, _)| !(is_done && removed) || reactor.slot(*who).is_some());
         for _ in 0..random.within(0..3) {
-            let name = random.pick(&reactor.endpoints().iter().map(|one| one.address().port()).collect::<Vec<_>>());
+            let name = random.pick(&bound_ports(&reactor));
             let who = connect(&mut reactor, &name.to_string());
             let kept = reactor.endpoints[reactor.slots[who.slot as usize].endpoint].limits.clone();
             limits.insert(who.generation, (who, kept));

@@ -109,8 +109,9 @@ impl Process {
             }
             let fields: Vec<_> = line.split(' ').collect();
             let &["listening", name, _protocol, url] = &fields[..] else { panic!("an unexpected line: {line}") };
-            let (_, address) = url.split_once("://").unwrap();
-            process.addresses.push((name.to_owned(), address.parse().unwrap()));
+            // A Unix socket has no such address.
+            let address = url.split_once("://").and_then(|(_, address)| address.parse().ok());
+            process.addresses.extend(address.map(|address| (name.to_owned(), address)));
         }
         process.collector.take().unwrap().join().unwrap();
         panic!("it never was ready: {}", process.log());

@@ -18,7 +18,8 @@ type Counters = (Stats, usize);
 /// connection counted. So create it before its clients, which are then dropped first.
 pub(crate) struct Server {
     names: Vec<String>,
-    addresses: Vec<SocketAddr>,
+    /// `None` for a Unix socket.
+    addresses: Vec<Option<SocketAddr>>,
     handle: Handle,
     asks: mpsc::Sender<mpsc::Sender<Vec<Counters>>>,
     thread: Option<JoinHandle<(Stopped, Vec<Counters>)>>,
@@ -34,7 +35,7 @@ pub(crate) fn server(config: &Value) -> Server {
 #[track_caller]
 pub(crate) fn loopback(protocol: &str) -> (Server, SocketAddr) {
     let server = server(&json!({ "listeners": [listener(protocol, "tcp")] }));
-    let address = server.addresses[0];
+    let address = server.addresses[0].unwrap();
     (server, address)
 }
 
@@ -70,7 +71,7 @@ impl Server {
     }
 
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
-        self.addresses[self.index(name)]
+        self.addresses[self.index(name)].unwrap()
     }
 
     pub(crate) fn handle(&self) -> &Handle {

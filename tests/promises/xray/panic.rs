@@ -50,7 +50,7 @@ fn a_panic_logs_the_last_records_of_its_own_connection_only() {
     let text = json!({ "listeners": [listener("fragile", "tcp"), listener("uppercase", "tcp")] }).to_string();
     let config = Config::parse("panic", &text, &registry).unwrap();
     let mut reactor = Reactor::bind(&config, &registry).unwrap();
-    let addresses: Vec<_> = reactor.endpoints().iter().map(|endpoint| endpoint.address()).collect();
+    let addresses: Vec<_> = reactor.endpoints().iter().map(|endpoint| endpoint.address().unwrap()).collect();
     let handle = reactor.handle();
     let server = thread::spawn(move || {
         xray::start();

@@ -22,7 +22,8 @@ pub(crate) fn record() -> Recording {
         let registry = Registry::built_in();
         let config = Config::parse("test.json", &config, &registry).unwrap();
         let mut reactor = Reactor::bind(&config, &registry).unwrap();
-        let named = reactor.endpoints().iter().map(|endpoint| (endpoint.name().to_owned(), endpoint.address()));
+        let named =
+            reactor.endpoints().iter().map(|endpoint| (endpoint.name().to_owned(), endpoint.address().unwrap()));
         ready.send((named.collect::<HashMap<String, SocketAddr>>(), reactor.handle())).unwrap();
         reactor.run().unwrap();
         reactor.recording().unwrap()

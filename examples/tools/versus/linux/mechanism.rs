@@ -123,7 +123,7 @@ fn contenders(protocol: &'static str, ready: usize) -> Result<[Contender; 3]> {
     });
     let config = Config::parse("versus", &config.to_string(), &registry).context("the configuration is wrong")?;
     let reactor = Reactor::bind(&config, &registry).context("cannot listen")?;
-    let address = reactor.endpoints()[0].address();
+    let address = reactor.endpoints()[0].address().expect("TCP");
     Ok([
         floor("bare epoll")?,
         floor("the same again")?,
