@@ -44,7 +44,7 @@ use reactor::protocol::{
 const ABOUT: &str = "A chat: each line goes to all others in the room.";
 const LINE_BYTES_MAX: usize = 500;
 
-struct Chat {
+pub(crate) struct Chat {
     lines: Lines,
     /// Empty until the client has said its name.
     name: Box<str>,
