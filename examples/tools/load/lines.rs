@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_server_are_told_from_those_of_members() {
+    fn lines_of_the_server_differ_from_those_of_members() {
         let said = Line::Said { sender: 12, text: b"1: 2" };
         for (line, read) in [
             ("load12: 1: 2", said),

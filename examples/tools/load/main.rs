@@ -34,7 +34,7 @@
 //!
 //! # A chat
 //!
-//! In a chat (`examples/chat.rs`) a line of a member goes to all others, so a latency is that of one line at one member, and
+//! In a chat (`examples/chat.rs`) a line of a member goes to all others, so a latency belongs to one line at one member, and
 //! `rate` counts those. The first members (`--senders`) say lines and all read, except those of `--deaf`, which never do. Each
 //! line has its sender, its number, the time at which it was due, and a sum over them; so a member sees whether a line
 //! is right, came twice or came too early. If the server says `you missed 3 lines`, three may be missing at that member.

@@ -26,7 +26,7 @@ const DATAGRAM_BYTES_MAX: u64 = 65_507;
 /// Without --rate the loop is closed: a connection asks again when it has its answer, which finds the capacity but hides
 /// stalls. With --rate it is open: a latency counts from the moment at which the request should have left.
 ///
-/// In a chat the first members say lines, and all read: a latency is that of one line at one member. The loop is closed or
+/// In a chat the first members say lines, and all read: a latency belongs to one line at one member. The loop is closed or
 /// open over the whole room.
 ///
 /// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation. The files stay with

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_under_way_are_bounded_over_the_whole_room_and_one_that_waits_is_released() {
+    fn lines_under_way_are_bounded_and_a_sender_that_waits_is_released() {
         let cli = Cli::parse_from("load chat :1 -c 7 --deaf 1 --senders 2 --pipeline 3".split(' '));
         let room = Room::new(&cli);
         for line in 0..6 {

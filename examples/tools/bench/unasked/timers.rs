@@ -39,7 +39,7 @@ impl Lateness {
     }
 }
 
-/// Has a timer, and sends nothing.
+/// Waits for its timer again and again, and sends nothing.
 struct Timer {
     next: Option<Instant>,
     lateness: Arc<Lateness>,

@@ -56,7 +56,7 @@ async fn converse(mut stream: TcpStream, member: u64, room: Sender<Line>) -> io:
     }
     let name = line.trim_ascii_end().to_owned();
     let say = |from, parts: &[&[u8]]| {
-        // It fails if there is no member, which is no error.
+        // It fails if there is no member.
         let _ = room.send(Line { from, text: parts.concat().into() });
     };
     let writer = tokio::spawn(write(output, member, room.subscribe()));

@@ -52,7 +52,7 @@ fn config() -> serde_json::Value {
     })
 }
 
-/// The processor time of a run less that of a short run, so that entering and leaving, equal in both, cancel out.
+/// The processor time of a run less the time of a short run, so that entering and leaving, equal in both, cancel out.
 fn sample(lab: &Lab, server: &Server, members: &str, rate: &str) -> Result<Vec<f64>> {
     let (short_time, short) = run(lab, server, SHORT, members, rate)?;
     let (time, found) = run(lab, server, lab.span.max(SPAN_MIN), members, rate)?;
