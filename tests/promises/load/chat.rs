@@ -46,7 +46,7 @@ impl Stub {
     }
 
     fn load(self, options: &str) -> Outcome {
-        let outcome = load(&format!("chat tcp://{} -c 2 -d 400ms --timeout 200ms {options}", self.address));
+        let outcome = load(&format!("chat tcp://{} -c 2 -d 400ms {options}", self.address));
         self.thread.join().unwrap();
         outcome
     }
@@ -76,7 +76,7 @@ fn every_line_of_a_chat_is_checked_at_every_member() {
 
 #[test]
 fn an_open_loop_of_a_chat_says_every_line_that_is_due() {
-    let outcome = Stub::start(|said| except(said, &["{}"])).load("--rate 100 --pipeline 40");
+    let outcome = Stub::start(|said| except(said, &["{}"])).load("--rate 100 --pipeline 40 --timeout 60s");
     outcome.assert_good();
     assert_eq!((outcome.number("/lines"), outcome.number("/requests")), (40.0, 40.0), "{}", outcome.text);
     assert_eq!((&outcome.json["senders"], &outcome.json["deaf"]), (&json!(1), &json!(0)));
@@ -84,13 +84,13 @@ fn an_open_loop_of_a_chat_says_every_line_that_is_due() {
 
 #[test]
 fn a_line_that_is_lost_is_an_error_unless_the_server_says_so() {
-    let lost = Stub::start(|said| except(said, &[])).load("");
+    let lost = Stub::start(|said| except(said, &[])).load("--timeout 1s");
     assert_eq!((lost.number("/errors/lost"), lost.number("/requests")), (1.0, 3.0), "{}", lost.text);
 
-    let in_between = Stub::start(|said| except(said, &[])).load("--pipeline 3 --rate 100");
+    let in_between = Stub::start(|said| except(said, &[])).load("--pipeline 3 --rate 100 --timeout 1s");
     assert!(in_between.number("/errors/lost") >= 1.0, "{}", in_between.text);
 
-    let told = Stub::start(|said| except(said, &["you missed 1 lines"])).load("");
+    let told = Stub::start(|said| except(said, &["you missed 1 lines"])).load("--timeout 60s");
     told.assert_good();
     assert_eq!(told.number("/missed"), 1.0);
     assert_eq!(told.number("/requests"), told.number("/lines") - 1.0);
@@ -98,7 +98,7 @@ fn a_line_that_is_lost_is_an_error_unless_the_server_says_so() {
 
 #[test]
 fn a_line_that_is_refused_is_an_error_of_its_sender_alone() {
-    let refused = Stub::start(|said| except(said, &["too busy: that line was not sent"])).load("");
+    let refused = Stub::start(|said| except(said, &["too busy: that line was not sent"])).load("--timeout 60s");
     assert_eq!((refused.number("/errors/refused"), refused.number("/errors/total")), (1.0, 1.0), "{}", refused.text);
     assert!(refused.number("/requests") > 4.0, "the others go on: {}", refused.text);
 }
@@ -118,9 +118,9 @@ fn lines_that_are_wrong_twice_or_out_of_order_are_errors() {
         ("missed and never said", |said| except(said, &["you missed 100 lines"])),
     ];
     for (what, hears) in hears {
-        let outcome = Stub::start(hears).load("--pipeline 2");
+        let outcome = Stub::start(hears).load("--pipeline 2 --timeout 60s");
         assert!(outcome.number("/errors/wrong") > 0.0, "{what}: {}", outcome.text);
     }
-    let unasked = Stub::start(|said| except(said, &["Eve: hello", "{}"])).load("");
+    let unasked = Stub::start(|said| except(said, &["Eve: hello", "{}"])).load("--timeout 60s");
     assert_eq!(unasked.number("/errors/unasked"), 1.0, "{}", unasked.text);
 }
