@@ -103,7 +103,7 @@ impl Entry {
                 Line::Entered(_) => *seen += 1,
                 Line::Missed(count) => *seen += count,
                 Line::News => {}
-                Line::Other if text == b"What is your name?" => {}
+                Line::Other if text.starts_with(b"What is your name") => {}
                 Line::Said { .. } | Line::Refused | Line::Other => {
                     return Err(Fault::new(Kind::Refused, format!("the server answered: {}", printable(text))));
                 }

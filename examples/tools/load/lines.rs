@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
             };
         }
         let missed = || str::from_utf8(line).ok()?.strip_prefix("you missed ")?.strip_suffix(" lines")?.parse().ok();
-        if line == b"too busy: that line was not sent" {
+        if line.starts_with(b"too busy: ") || line.starts_with(b"not sent: ") {
             Self::Refused
         } else if let Some(missed) = missed() {
             Self::Missed(missed)
@@ -213,6 +213,7 @@ mod tests {
             ("load12 is in hall", Line::Entered(12)),
             ("you missed 17 lines", Line::Missed(17)),
             ("too busy: that line was not sent", Line::Refused),
+            ("not sent: too many messages are under way", Line::Refused),
             ("Ada is in hall", Line::News),
             ("load has left", Line::News),
             ("you missed some lines", Line::Other),
