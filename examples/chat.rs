@@ -45,7 +45,7 @@ const ABOUT: &str = "A chat: each line goes to all others in the room.";
 const QUESTION: &[u8] = b"What is your name (1 to 20 letters or digits)?\n";
 const LINE_BYTES_MAX: usize = 500;
 
-struct Chat {
+pub(crate) struct Chat {
     lines: Lines,
     /// Empty until the client has said its name.
     name: Box<str>,
@@ -55,7 +55,7 @@ struct Chat {
 }
 
 impl Chat {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { lines: Lines::at_most(LINE_BYTES_MAX), name: "".into(), room: "".into(), sender: None }
     }
 

@@ -7,6 +7,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+// The protocol of the program, with its tests.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/chat.rs"]
+mod chat;
 mod timed;
 
 use std::io::{self, Read, Write};
@@ -173,6 +177,36 @@ fn an_idle_connection_keeps_128_bytes_at_most() {
     }
     let each = kept as f64 / IDLE as f64;
     assert!((64.0..=128.0).contains(&each), "{each} bytes");
+}
+
+/// With its name, its room, and its place in it. Counted as above.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn an_idle_member_of_a_chat_keeps_256_bytes_at_most() {
+    let mut registry = Registry::empty();
+    registry.stream_fn("chat", "", "", |_| chat::Chat::new());
+    let listener = json!({ "protocol": "chat", "listen": "tcp://127.0.0.1:0" });
+    let config = Config::parse("test.json", &json!({ "listeners": [listener] }).to_string(), &registry).unwrap();
+    let mut reactor = Reactor::with_kernel(Timed::new(Duration::ZERO), &config, &registry).unwrap();
+    let address = reactor.endpoints()[0].address();
+    let (mut clients, mut kept) = (Vec::new(), 0);
+    let news = |number: usize| format!("{number:0>20} is in hall\n").len();
+    let mut expected = 0;
+    for number in 1..=IDLE + 1 {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(format!("{number:0>20}\n").as_bytes()).unwrap();
+        clients.push(client);
+        let start = Instant::now();
+        expected += "What is your name (1 to 20 letters or digits)?\n".len() + number * news(number);
+        while reactor.endpoints()[0].stats().sent_bytes < expected as u64 {
+            assert!(start.elapsed() < PATIENCE, "member {number} has not entered after {PATIENCE:?}");
+            let turn = || assert_eq!(reactor.turn(Some(PATIENCE)).unwrap(), Turn::Running);
+            let grown = measure(turn).bytes_current;
+            kept += if number == 1 { 0 } else { grown };
+        }
+    }
+    let each = kept as f64 / IDLE as f64;
+    assert!((128.0..=256.0).contains(&each), "{each} bytes");
 }
 
 /// The counter works: an allocation is counted.

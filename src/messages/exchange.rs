@@ -378,7 +378,8 @@ impl State {
         self.served = 0;
         let mut goes_on = true;
         if let Some(group) = self.groups.get(group) {
-            for (place, member) in group.members.iter_mut().enumerate().skip(start) {
+            let members = group.members.iter_mut().zip(&group.when_full).enumerate();
+            for (place, (member, when_full)) in members.skip(start) {
                 if member.seen >= number || from == Some(member.id) {
                     continue;
                 }
@@ -386,7 +387,7 @@ impl State {
                     self.served = place;
                     return Served::Some;
                 }
-                let handed = hand(member.id, Parcel::Cast(bytes, member.when_full));
+                let handed = hand(member.id, Parcel::Cast(bytes, *when_full));
                 if handed.again {
                     self.served = place;
                     return Served::Some;

@@ -26,6 +26,8 @@ pub(super) struct Group {
     name: Box<str>,
     /// The members, in any order: a member that leaves is replaced by the last one.
     pub(super) members: Vec<Member>,
+    /// What happens to each of them that has no room, by its place. A vector of its own, so that a member takes 17 bytes and not 24.
+    pub(super) when_full: Vec<WhenFull>,
 }
 
 /// One member of a group.
@@ -35,8 +37,6 @@ pub(super) struct Member {
     pub(super) id: ConnectionId,
     /// The number of the newest message that the member got, missed, or sent before it joined.
     pub(super) seen: u64,
-    /// What happens if it has no room.
-    pub(super) when_full: WhenFull,
 }
 
 impl Groups {
@@ -67,7 +67,7 @@ impl Groups {
         let group = match self.find(name) {
             Some(group) => {
                 if let Some(membership) = account.memberships.iter().find(|membership| membership.group == group) {
-                    self.groups[group as usize].members[membership.place as usize].when_full = when_full;
+                    self.groups[group as usize].when_full[membership.place as usize] = when_full;
                     return Ok(());
                 }
                 group
@@ -79,16 +79,17 @@ impl Groups {
             return Err(NotSent::Full);
         }
         let group = if group == u32::MAX { self.make(name) } else { group };
-        let members = &mut self.groups[group as usize].members;
+        let Group { members, when_full: policies, .. } = &mut self.groups[group as usize];
         let membership = Membership { group, place: members.len() as u32 };
-        members.push(Member { id, seen: newest, when_full });
+        members.push(Member { id, seen: newest });
+        policies.push(when_full);
         // Most connections are in one group or two, and there may be many connections: no spare room.
         account.memberships = account.memberships.iter().copied().chain([membership]).collect();
         Ok(())
     }
 
     fn make(&mut self, name: &str) -> u32 {
-        let group = self.groups.insert(Group { name: name.into(), members: Vec::new() }) as u32;
+        let group = self.groups.insert(Group { name: name.into(), members: Vec::new(), when_full: Vec::new() }) as u32;
         self.names.insert(name.into(), group);
         group
     }
@@ -106,8 +107,9 @@ impl Groups {
 
     /// Removes a member from its group. Its account is already without that membership.
     pub(super) fn remove(&mut self, accounts: &mut Accounts, Membership { group, place }: Membership) {
-        let members = &mut self.groups[group as usize].members;
+        let Group { members, when_full, .. } = &mut self.groups[group as usize];
         members.swap_remove(place as usize);
+        when_full.swap_remove(place as usize);
         if let Some(moved) = members.get(place as usize).map(|member| member.id)
             && let Some(account) = accounts.get(moved)
             && let Some(membership) = account.memberships.iter_mut().find(|membership| membership.group == group)
@@ -119,6 +121,7 @@ impl Groups {
             self.names.remove(&name);
         } else if members.capacity() / 4 > members.len() {
             members.shrink_to(members.len() * 2);
+            when_full.shrink_to(members.len() * 2);
         }
     }
 }

@@ -2,25 +2,12 @@
 
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
-use crate::support::{Client, Process, eventually, listener, listener_with, watch_for};
+use crate::support::{Client, Process, eventually, listener, listener_with, may_open, watch_for};
 
 const REQUEST: &str = r#"{"A":7,"B":4}"#;
 const ANSWER: &str = "{\"Sum\":11}\n";
-
-/// Whether this process may have that many descriptors; prints a message if not.
-#[must_use]
-fn may_open(count: u64) -> bool {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    if hard < count {
-        assert!(std::env::var_os("CI").is_none(), "only {hard} descriptors are allowed (ulimit -Hn)");
-        eprintln!("SKIPPED: only {hard} descriptors are allowed (ulimit -Hn), so this test did nothing");
-    }
-    hard >= count
-}
 
 #[test]
 fn ten_thousand_connections_at_once_are_all_answered() {

@@ -1,5 +1,6 @@
 //! The example `load`: it measures correctly, and reports errors.
 
+mod chat;
 mod ending;
 
 use std::io::{BufReader, Write};
@@ -10,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Deserializer, Value, json};
 
 use crate::support::{
@@ -17,22 +20,22 @@ use crate::support::{
 };
 
 /// A run of `load`, and the directory of its result.
-struct Load {
+pub(crate) struct Load {
     child: Child,
     directory: Scratch,
 }
 
 /// The output and exit code of a run.
-struct Outcome {
+pub(crate) struct Outcome {
     code: Option<i32>,
-    text: String,
+    pub(crate) text: String,
     errors: String,
     /// The JSON that it wrote; null if it wrote none.
     json: Value,
 }
 
 impl Load {
-    fn start(arguments: &str) -> Self {
+    pub(crate) fn start(arguments: &str) -> Self {
         let directory = Scratch::new();
         let child = Command::new(program("load"))
             .args(arguments.split_whitespace())
@@ -46,7 +49,13 @@ impl Load {
         Self { child, directory }
     }
 
-    fn wait(self) -> Outcome {
+    /// Ends the run early, as Ctrl-C does: it reports its results.
+    pub(crate) fn interrupt(self) -> Outcome {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
+        self.wait()
+    }
+
+    pub(crate) fn wait(self) -> Outcome {
         let output = self.child.wait_with_output().unwrap();
         let json = self.directory.names().pop().map(|name| self.directory.contents(&name));
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -66,7 +75,7 @@ fn load(arguments: &str) -> Outcome {
 
 impl Outcome {
     #[track_caller]
-    fn number(&self, pointer: &str) -> f64 {
+    pub(crate) fn number(&self, pointer: &str) -> f64 {
         let number = self.json.pointer(pointer).and_then(Value::as_f64);
         number.unwrap_or_else(|| panic!("no {pointer} in {} {} {}", self.json, self.text, self.errors))
     }
@@ -309,6 +318,13 @@ fn wrong_usage_is_reported_before_the_run() {
         format!("sum tcp://{closed} --directory received"),
         format!("file tcp://{closed} --max-files 0"),
         format!("file tcp://{closed} --size 18446744073709551615"),
+        format!("sum tcp://{closed} --senders 2"),
+        format!("chat tcp://{closed} --bad drips"),
+        format!("chat tcp://{closed} --connect-each"),
+        format!("chat udp://{closed}"),
+        format!("chat tcp://{closed} -c 2 --deaf 1"),
+        format!("chat tcp://{closed} -c 5 --senders 5 --deaf 1"),
+        format!("chat tcp://{closed} -c 100k --senders 1000"),
         format!("sum tcp://{closed} --assert p98<1ms"),
         format!("sum tcp://{closed} --assert p99<1"),
         format!("sum tcp://{closed} --assert p99"),

@@ -11,7 +11,8 @@ use reactor::protocol::{
 };
 use serde_json::json;
 
-use crate::support::{Client, Server};
+use crate::load::Load;
+use crate::support::{Client, Process, Server, eventually, listener_with, number_after, watch_for};
 
 /// A listener whose connections tell a test their numbers, and the sender that reaches them.
 #[derive(Clone)]
@@ -152,6 +153,40 @@ fn a_member_that_never_reads_costs_the_others_no_line() {
     let stats = server.join("meeting");
     assert!(stats.undelivered.count("no room") > 0, "{stats:?}");
     assert_eq!(stats.undelivered.total(), stats.undelivered.count("no room"));
+}
+
+/// The memory is what docs/reliability.md states: a kibibyte for each connection, and twice the pending output.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_deaf_member_of_hundreds_costs_an_output_and_no_line() {
+    const MEMBERS: usize = 200;
+    const LINE_BYTES: usize = 450;
+    const NAME_BYTES_MAX: usize = 22;
+    const UNDER_WAY: usize = 20;
+    let limits = json!({ "limits": { "max_pending_output": "64KiB" } });
+    let server = Process::example_under(&[], "chat", &json!({ "listeners": [listener_with("chat", &limits)] }));
+    let address = server.address("chat-tcp");
+    // The loop has its buffers, and the program what its first member needs.
+    let mut first = Client::connect(address);
+    first.ask("first\n", "What is your name (1 to 20 letters or digits)?\nfirst is in hall\n");
+    drop(first);
+    let before = server.resident_bytes();
+    let load = Load::start(&format!(
+        "chat tcp://{address} -c {MEMBERS} --deaf 1 --senders {UNDER_WAY} --size {LINE_BYTES} -d 1h --timeout 60s"
+    ));
+    eventually("the deaf member misses lines", || {
+        // Each look makes the server write a line for each member.
+        watch_for(Duration::from_millis(200));
+        server.counters().iter().any(|line| line.contains("undelivered") && number_after(line, "undelivered") >= 100)
+    });
+    let grown = server.peak_bytes() - before;
+    let outcome = load.interrupt();
+    let (lines, deliveries) = (outcome.number("/lines"), outcome.number("/requests"));
+    assert_eq!(outcome.number("/errors/total"), 0.0, "{}", outcome.text);
+    assert_eq!((outcome.number("/missed"), deliveries), (0.0, lines * (MEMBERS - 2) as f64), "{}", outcome.text);
+    let under_way = MEMBERS * UNDER_WAY * (NAME_BYTES_MAX + LINE_BYTES);
+    let bound = MEMBERS * 1024 + 2 * (64 * 1024 + under_way);
+    assert!(grown <= bound, "{grown} bytes, of {bound}");
 }
 
 #[test]

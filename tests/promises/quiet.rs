@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Client, Scratch, Strace, eventually, every_protocol, listener, strace_works, watch_for};
+use crate::support::{
+    Client, Scratch, Strace, eventually, every_protocol, listener, listener_with, may_open, strace_works, watch_for,
+};
 
 #[test]
 fn an_idle_server_makes_no_system_call() {
@@ -21,6 +23,39 @@ fn an_idle_server_makes_no_system_call() {
     watch_for(Duration::from_secs(1));
     let after = server.lines();
     assert_eq!(after.len(), before.len(), "{:#?}", &after[before.len()..]);
+}
+
+#[test]
+fn two_thousand_idle_members_of_a_chat_make_no_system_call() {
+    const ROOMS: usize = 100;
+    const MEMBERS_EACH: usize = 20;
+    if !strace_works() || !may_open((ROOMS * MEMBERS_EACH + 1000) as u64) {
+        return;
+    }
+    let limits = json!({ "limits": { "max_connections": ROOMS * MEMBERS_EACH, "idle_timeout": "1h" } });
+    let server = Strace::example("chat", &json!({ "listeners": [listener_with("chat", &limits)] }));
+    let mut rooms: Vec<Vec<Client>> = Vec::new();
+    for room in 0..ROOMS {
+        let mut members: Vec<Client> = Vec::new();
+        for number in 0..MEMBERS_EACH {
+            let name = format!("m{room}x{number}");
+            let mut client = Client::connect(server.process.address("chat-tcp"));
+            let news = format!("{name} is in room{room}\n");
+            client.send(format!("{name}\n/join room{room}\n"));
+            client.expect(format!("What is your name (1 to 20 letters or digits)?\n{name} is in hall\n{news}"));
+            members.iter_mut().for_each(|other| other.expect(&news));
+            members.push(client);
+        }
+        rooms.push(members);
+    }
+    eventually("every thread waits", || server.is_at_rest());
+    let (before, ticks) = (server.lines(), server.process.processor_ticks());
+    watch_for(Duration::from_secs(1));
+    let after = server.lines();
+    assert_eq!(after.len(), before.len(), "{:#?}", &after[before.len()..]);
+    assert_eq!(server.process.processor_ticks(), ticks);
+    rooms[7][0].send("hello\n");
+    rooms[7][1].expect("m7x0: hello\n");
 }
 
 #[test]

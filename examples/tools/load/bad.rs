@@ -41,13 +41,13 @@ fn request(cli: &Cli, Files { prefix, .. }: &Files) -> Vec<u8> {
     let contents = "it would be all right to send this, ".bytes().cycle();
     let mut request = match cli.protocol {
         Protocol::Sum => br#"{"A":7,"B":4}"#.to_vec(),
-        Protocol::Uppercase => Vec::new(),
+        Protocol::Uppercase | Protocol::Chat => Vec::new(),
         Protocol::File => format!("{prefix}-bad\n").into_bytes(),
         Protocol::FileSized => format!("{prefix}-bad\n{size}\n").into_bytes(),
     };
     match cli.protocol {
         Protocol::Sum => {}
-        Protocol::Uppercase => request.extend(contents.take(size - 1).chain([b'\n'])),
+        Protocol::Uppercase | Protocol::Chat => request.extend(contents.take(size - 1).chain([b'\n'])),
         Protocol::File | Protocol::FileSized => request.extend(contents.take(size)),
     }
     request

@@ -21,6 +21,8 @@ enum Quantity {
     Latency(f64),
     Rate,
     Requests,
+    Lines,
+    Missed,
     Errors,
     ErrorsOf(Kind),
 }
@@ -69,14 +71,16 @@ impl FromStr for Condition {
 }
 
 /// The quantities besides the kinds of errors, with name and meaning.
-const QUANTITIES: [(&str, Quantity, &str); 8] = [
+const QUANTITIES: [(&str, Quantity, &str); 10] = [
     ("p50", Quantity::Latency(0.5), "the latency that half of the requests do not exceed"),
     ("p90", Quantity::Latency(0.9), "the latency that 90 % of the requests do not exceed"),
     ("p99", Quantity::Latency(0.99), "99 %"),
     ("p999", Quantity::Latency(0.999), "99.9 %"),
     ("max", Quantity::Latency(1.0), "the longest latency"),
-    ("rate", Quantity::Rate, "right answers a second"),
-    ("requests", Quantity::Requests, "right answers"),
+    ("rate", Quantity::Rate, "right answers a second; of chat, lines that came to a member"),
+    ("requests", Quantity::Requests, "right answers, or lines that came"),
+    ("lines", Quantity::Lines, "lines that members of a chat have said"),
+    ("missed", Quantity::Missed, "lines that members have missed, as the server said"),
     ("errors", Quantity::Errors, "errors of all kinds together"),
 ];
 
@@ -127,6 +131,8 @@ impl Condition {
                     Quantity::Rate => rate,
                     Quantity::Errors => tally.errors() as f64,
                     Quantity::ErrorsOf(kind) => tally.errors_of(kind) as f64,
+                    Quantity::Lines => tally.lines as f64,
+                    Quantity::Missed => tally.missed as f64,
                     Quantity::Requests | Quantity::Latency(_) => tally.requests() as f64,
                 };
                 (self.comparison.holds(&actual, &(limit as f64)), format!("{actual:.0}"))

@@ -28,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) now: Instant,
     pub(crate) buffer: Vec<u8>,
     pub(crate) timeout: Duration,
+    /// Users that can send because others have moved on.
+    pub(crate) woken: VecDeque<usize>,
 }
 
 /// A user: a connection, or a UDP socket.
@@ -108,6 +110,7 @@ impl Engine {
             now: start,
             buffer: vec![0; BUFFER_BYTES],
             timeout: cli.timeout(),
+            woken: VecDeque::new(),
         };
         let mut crowd = Crowd {
             cx,
@@ -161,6 +164,11 @@ impl<U: User> Crowd<U> {
         for event in events.iter().filter(|event| event.token() != TIMER) {
             self.visit(event.token().0, News::of(event));
         }
+        for _ in 0..self.cx.woken.len() {
+            if let Some(index) = self.cx.woken.pop_front() {
+                self.visit(index, News::default());
+            }
+        }
         for _ in 0..self.again.len() {
             if let Some(index) = self.again.pop_front() {
                 self.seats[index].is_again = false;
@@ -208,7 +216,7 @@ impl<U: User> Crowd<U> {
     }
 
     fn wakes_at(&self, next_tick: Instant) -> Instant {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || !self.cx.woken.is_empty() {
             return self.cx.now;
         }
         let due = self.cx.pace.next_due().filter(|_| !self.idle.is_empty());

@@ -5,6 +5,7 @@
 //! cargo run --release --example load -- sum udp://127.0.0.1:5656 -c 10 --rate 20k --assert 'p99<5ms,errors=0'
 //! cargo run --release --example load -- uppercase tcp://127.0.0.1:8001 --size 1KiB --pipeline 16 --json result.json
 //! cargo run --release --example load -- file-sized :8009 -c 4 --size 64MiB --directory received
+//! cargo run --release --example load -- chat :9006 -c 1000 --senders 10 --rate 100 --pipeline 10 --deaf 1
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656 --bad never-reads
 //! ```
 //!
@@ -31,13 +32,24 @@
 //! counts these connections as reset. In `file` the client's FIN ends the contents, so the client must close first:
 //! each upload keeps a port, unless the system reuses it sooner (`tcp_tw_reuse`, tcp(7); on loopback Linux does).
 //!
+//! # A chat
+//!
+//! In a chat (`examples/chat.rs`) a line of a member goes to all others, so a latency belongs to one line at one member, and
+//! `rate` counts those. The first members (`--senders`) say lines and all read, except those of `--deaf`, which never do. Each
+//! line has its sender, its number, the time at which it was due, and a sum over them; so a member sees whether a line
+//! is right, came twice or came too early. If the server says `you missed 3 lines`, three may be missing at that member.
+//! Before the clock starts all members enter, and each reads the names of those that come after it: for a thousand
+//! members half a million lines.
+//!
 //! # Where to read
 //!
 //! `engine.rs` is the loop, `pace.rs` decides when a request should leave. `exchange.rs` is a connection with requests
-//! and answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `tally.rs` counts,
+//! and answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a
+//! chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts,
 //! `report.rs` and `condition.rs` print the result. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
 mod bad;
+mod chat;
 #[path = "../../client/mod.rs"]
 mod client;
 mod condition;
@@ -47,7 +59,9 @@ mod datagrams;
 mod engine;
 mod exchange;
 mod files;
+mod gather;
 mod interrupt;
+mod lines;
 mod link;
 mod options;
 mod pace;
@@ -56,6 +70,7 @@ mod printable;
 mod progress;
 mod report;
 mod result_file;
+mod room;
 #[path = "../../client/sweep.rs"]
 mod sweep;
 mod tally;
@@ -84,6 +99,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::{Cli, Protocol};
 use report::Report;
 use result_file::ResultFile;
+use room::Room;
 use tape::Tape;
 use upload::{Plan, Upload};
 
@@ -132,16 +148,25 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
             .map(|index| Bad::new(mode, Link::closed(index, address.clone()), index, &sample));
         return engine.run(cli, users.collect());
     }
-    let links = links(cli, &mut engine, &address)?;
     match cli.protocol {
         Protocol::Sum | Protocol::Uppercase => {
             let tape = Rc::new(Tape::new(cli));
+            let links = links(cli, &mut engine, &address)?;
             let users = links.into_iter().enumerate().map(|(index, link)| Exchange::new(cli, link, index, &tape));
             engine.run(cli, users.collect())
         }
         Protocol::File | Protocol::FileSized => {
             let plan = Rc::new(Plan::new(cli, files));
+            let links = links(cli, &mut engine, &address)?;
             engine.run(cli, links.into_iter().map(|link| Upload::new(link, &plan)).collect())
+        }
+        Protocol::Chat => {
+            let room = Rc::new(Room::new(cli));
+            let deaf = gather::deaf(cli, &address, &room)?;
+            let members = gather::readers(cli, &mut engine, &address, &room)?;
+            let report = engine.run(cli, members);
+            drop(deaf);
+            report
         }
     }
 }

@@ -15,6 +15,9 @@ const TAPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// More bytes than any disk has.
 const SIZE_MAX: u64 = 1 << 50;
 
+/// Bytes that all members of a chat together take to remember which line of each sender comes next.
+const CHAT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// The longest payload of a UDP datagram over IPv4.
 const DATAGRAM_BYTES_MAX: u64 = 65_507;
 
@@ -22,6 +25,9 @@ const DATAGRAM_BYTES_MAX: u64 = 65_507;
 ///
 /// Without --rate the loop is closed: a connection asks again when it has its answer, which finds the capacity but hides
 /// stalls. With --rate it is open: a latency counts from the moment at which the request should have left.
+///
+/// In a chat the first members say lines, and all read: a latency belongs to one line at one member. The loop is closed or
+/// open over the whole room.
 ///
 /// A request of file and file-sized is a whole upload, under a fresh name, with its confirmation. The files stay with
 /// the server, unless --directory names its directory.
@@ -42,7 +48,7 @@ pub(crate) struct Cli {
     #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     pub(crate) url: Url,
 
-    /// Connections; over UDP, sockets
+    /// Connections; over UDP, sockets; of chat, members
     #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
 
@@ -54,7 +60,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span)]
     pub(crate) warmup: Duration,
 
-    /// Requests of each connection that may be without an answer
+    /// Requests of each connection that may be without an answer; of chat, lines under way for each sender
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) pipeline: u32,
 
@@ -65,7 +71,7 @@ pub(crate) struct Cli {
     /// Bytes of each request, such as 64 or 1KiB; of file and file-sized, of each file
     ///
     /// A request of sum is padded with white space within the object, and is longer if its numbers need more. A request
-    /// of uppercase is a line of this size. [default: 64 for uppercase, the minimum for sum, 64KiB for files]
+    /// of uppercase and of chat is a line of this size. [default: 64 for uppercase and chat, the minimum for sum, 64KiB for files]
     #[arg(long, value_parser = bytes)]
     size: Option<u64>,
 
@@ -80,6 +86,14 @@ pub(crate) struct Cli {
     /// 5s, for files 30s]
     #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
     timeout: Option<Duration>,
+
+    /// Members of a chat that say lines [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    senders: Option<u32>,
+
+    /// Members of a chat that never read [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    deaf: Option<u32>,
 
     /// End after this number of uploads, each of which leaves a file with the server
     #[arg(long, value_name = "N", default_value = "10k", value_parser = files)]
@@ -112,6 +126,8 @@ pub(crate) enum Protocol {
     File,
     /// File after file on a connection: a name, a size, then contents of that size
     FileSized,
+    /// A name in, then lines in, and the lines of all others out: the server is examples/chat.rs
+    Chat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -135,6 +151,7 @@ impl Cli {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let is_udp = self.url.transport == Transport::Udp;
         let is_file = self.protocol.is_file();
+        let is_chat = self.protocol == Protocol::Chat;
         let problem = if is_udp && self.protocol != Protocol::Sum {
             "over UDP there is only sum"
         } else if is_udp && (self.connect_each || self.bad.is_some()) {
@@ -143,6 +160,14 @@ impl Cli {
             "a datagram has at most 65507 bytes"
         } else if is_file && self.connect_each {
             "file makes a connection for each request anyway, file-sized never does"
+        } else if is_chat && (self.connect_each || self.bad.is_some()) {
+            "members of a chat stay, and --deaf is the only bad one"
+        } else if !is_chat && (self.senders.is_some() || self.deaf.is_some()) {
+            "--senders and --deaf are for chat"
+        } else if is_chat && self.readers() < self.senders().max(2) {
+            "senders read as well, and a line needs another member that does"
+        } else if is_chat && self.readers() as u64 * self.senders() as u64 * 4 > CHAT_BYTES_MAX {
+            "each member remembers 4 bytes of each sender, and all together have at most 64MiB"
         } else if !is_file && self.directory.is_some() {
             "--directory is for file and file-sized"
         } else if is_file && self.bad == Some(Mode::Expensive) {
@@ -165,16 +190,26 @@ impl Cli {
     pub(crate) fn size(&self) -> u64 {
         self.size.unwrap_or(match self.protocol {
             Protocol::Sum => 0,
-            Protocol::Uppercase => 64,
+            Protocol::Uppercase | Protocol::Chat => 64,
             Protocol::File | Protocol::FileSized => 64 * 1024,
         })
     }
 
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout.unwrap_or(match self.protocol {
-            Protocol::Sum | Protocol::Uppercase => Duration::from_secs(5),
+            Protocol::Sum | Protocol::Uppercase | Protocol::Chat => Duration::from_secs(5),
             Protocol::File | Protocol::FileSized => Duration::from_secs(30),
         })
+    }
+
+    /// Members of a chat that say lines.
+    pub(crate) fn senders(&self) -> usize {
+        self.senders.unwrap_or(1) as usize
+    }
+
+    /// Members of a chat that read.
+    pub(crate) fn readers(&self) -> usize {
+        self.connections.saturating_sub(self.deaf.unwrap_or(0)) as usize
     }
 
     /// Whether a connection serves one request only.
@@ -194,6 +229,7 @@ impl Protocol {
             Self::Uppercase => "uppercase",
             Self::File => "file",
             Self::FileSized => "file-sized",
+            Self::Chat => "chat",
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::failure::{Context as _, Failure, Result};
 use crate::condition::Condition;
-use crate::options::Cli;
+use crate::options::{Cli, Protocol};
 use crate::pace::{Pace, Stop};
 use crate::tally::{Kind, Tally};
 
@@ -59,6 +59,7 @@ pub(crate) struct Report {
     busy: f64,
     unsent: u64,
     is_file: bool,
+    is_chat: bool,
     is_bad: bool,
     stopped: Option<Stop>,
     notes: Vec<String>,
@@ -71,7 +72,7 @@ impl Report {
         let model = if cli.rate.is_some() { "open" } else { "closed" };
         let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{model} loop") };
         let connections = if cli.connections == 1 { "connection" } else { "connections" };
-        let setup = json!({
+        let mut setup = json!({
             "protocol": cli.protocol.name(),
             "url": cli.url.to_string(),
             "model": model,
@@ -80,6 +81,10 @@ impl Report {
             "size": cli.size(),
             "asked_rate": cli.rate,
         });
+        if cli.protocol == Protocol::Chat {
+            setup["senders"] = json!(cli.senders());
+            setup["deaf"] = json!(cli.connections as usize - cli.readers());
+        }
         let mut report = Self {
             title: format!("{} {}: {} {connections}, {how}", cli.protocol.name(), cli.url, cli.connections),
             setup: setup.as_object().cloned().unwrap_or_default(),
@@ -88,6 +93,7 @@ impl Report {
             busy,
             unsent: pace.unsent(),
             is_file,
+            is_chat: cli.protocol == Protocol::Chat,
             is_bad: cli.bad.is_some(),
             stopped: pace.stopped(),
             notes: Vec::new(),
@@ -99,6 +105,11 @@ impl Report {
     /// Right answers per second.
     fn rate(&self) -> f64 {
         self.each_second(self.tally.requests())
+    }
+
+    /// Requests per second that left: of a chat, the lines that were said.
+    fn kept_rate(&self) -> f64 {
+        if self.is_chat { self.each_second(self.tally.lines) } else { self.rate() }
     }
 
     /// Bytes of file contents per second.
@@ -137,7 +148,7 @@ impl Report {
                  connection only and the percentiles hide it; --rate shows it"
                     .into(),
             ),
-            Some(asked) if self.unsent > 0 || self.rate() < KEPT * asked as f64 => notes.push(format!(
+            Some(asked) if self.unsent > 0 || self.kept_rate() < KEPT * asked as f64 => notes.push(format!(
                 "warning: the rate of {asked}/s was not kept, latencies grew with time; {} requests were due and never \
                  sent",
                 self.unsent
@@ -164,7 +175,13 @@ impl Report {
 
     fn tell_requests(&self, text: &mut String) -> std::fmt::Result {
         let Self { tally, .. } = self;
-        writeln!(text, "requests    {}, {:.0}/s", tally.requests(), self.rate())?;
+        if self.is_chat {
+            writeln!(text, "lines       {}, {:.0}/s", tally.lines, self.kept_rate())?;
+            writeln!(text, "deliveries  {}, {:.0}/s", tally.requests(), self.rate())?;
+            writeln!(text, "missed      {}, as the server said", tally.missed)?;
+        } else {
+            writeln!(text, "requests    {}, {:.0}/s", tally.requests(), self.rate())?;
+        }
         if self.is_file {
             let rate = self.file_rate();
             writeln!(text, "contents    {}, {}/s", BinaryBytes(tally.file_bytes), BinaryBytes(rate as u64))?;
@@ -224,6 +241,10 @@ impl Report {
         if self.is_file {
             report["bytes"] = json!(tally.file_bytes);
             report["bytes_per_second"] = json!(self.file_rate());
+        }
+        if self.is_chat {
+            report["lines"] = json!(tally.lines);
+            report["missed"] = json!(tally.missed);
         }
         if self.is_bad {
             let harm = &tally.harm;

@@ -27,8 +27,8 @@ impl Kind {
         (Self::Reset, "reset", "the server reset the connection before it had answered"),
         (Self::Io, "io", "another error of the socket"),
         (Self::Timeout, "timeout", "no byte came for too long"),
-        (Self::Lost, "lost", "no datagram came for too long"),
-        (Self::Refused, "refused", "the server refused an upload; over UDP, the network refused a request"),
+        (Self::Lost, "lost", "no datagram came for too long; of chat, a line did not come to a member"),
+        (Self::Refused, "refused", "the server refused an upload or a line; over UDP, the network refused a request"),
         (Self::Wrong, "wrong", "the answer was wrong"),
         (Self::Unasked, "unasked", "bytes came that were not an answer to any request"),
     ];
@@ -95,6 +95,10 @@ pub(crate) struct Tally {
     pub(crate) start: Instant,
     latest: Latest,
     pub(crate) last_answer: Instant,
+    /// Lines that members of a chat have said.
+    pub(crate) lines: u64,
+    /// How often the server has said that a member missed a line.
+    pub(crate) missed: u64,
     /// Bytes of confirmed files.
     pub(crate) file_bytes: u64,
     /// Connections that the server closed between requests.
@@ -113,6 +117,8 @@ impl Tally {
             start,
             latest: Latest { due: start, now: start, count: 0 },
             last_answer: start,
+            lines: 0,
+            missed: 0,
             file_bytes: 0,
             reconnects: 0,
             errors: [0; Kind::ALL.len()],
@@ -143,6 +149,11 @@ impl Tally {
             self.latencies.saturating_record_n(now.duration_since(due).as_nanos() as u64, count);
             self.last_answer = now;
         }
+    }
+
+    /// Counts a line that was due at `due`.
+    pub(crate) fn said(&mut self, due: Instant) {
+        self.lines += u64::from(due >= self.start);
     }
 
     pub(crate) fn uploaded(&mut self, due: Instant, now: Instant, bytes: u64) {

@@ -3,6 +3,7 @@
 mod answer;
 mod async_tasks;
 mod bare;
+mod chat;
 mod datagrams;
 mod listen;
 mod threads;
@@ -32,6 +33,8 @@ enum Peer {
     Threads { protocol: Protocol },
     /// A task for each connection, on one thread of tokio
     Tokio { protocol: Protocol },
+    /// A chat with one room: a broadcast channel, and two tasks for each connection, on one thread of tokio
+    Chat,
     /// Sums over UDP: a system call to receive each datagram, and one to answer it
     DatagramEach,
     /// Sums over UDP: a system call to receive many datagrams, and one to answer them all
@@ -60,6 +63,7 @@ pub(crate) fn run() -> io::Result<()> {
         Peer::Bare { protocol: Protocol::Sum } => bare(answer::sums),
         Peer::Threads { protocol } => threads::serve(&listen::tcp()?, answer(protocol)),
         Peer::Tokio { protocol } => async_tasks::serve(listen::tcp()?, answer(protocol)),
+        Peer::Chat => chat::serve(listen::tcp()?),
         Peer::DatagramEach => datagrams::each(&listen::udp()?),
         Peer::DatagramBatch => datagrams::batch(&listen::udp()?),
         Peer::Copy { buffer, file } => upload::copy(&listen::tcp()?, &file, buffer),

@@ -1,6 +1,7 @@
 //! What is measured, and in which order.
 
 mod burst;
+mod chat;
 mod connections;
 mod crowd;
 mod fairness;
@@ -70,6 +71,8 @@ enum Section {
     Connect,
     /// sum over UDP
     Udp,
+    /// A chat beside the same chat in tokio
+    Chat,
     /// System calls for each request
     Calls,
     /// A file of 1 GiB to memory, in a file system of its own where it may mount one
@@ -120,6 +123,7 @@ fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
         Section::Growth => growth::measure(lab, svg),
         Section::Connect => throughput::connect_each(lab),
         Section::Udp => throughput::udp(lab).and_then(|()| burst::measure(lab)),
+        Section::Chat => chat::measure(lab),
         Section::Calls => system_calls::measure(lab),
         Section::File => upload::measure(lab),
         Section::Memory => crowd::memory(lab),

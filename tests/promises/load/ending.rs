@@ -130,7 +130,9 @@ fn help_lists_all_that_can_be_asserted() {
     let (_, help) = help.split_once("--assert <").unwrap();
     let members = |name: &str| -> Vec<String> { outcome.json[name].as_object().unwrap().keys().cloned().collect() };
     let kinds = members("errors").into_iter().filter(|kind| kind != "total");
-    for name in kinds.chain(members("latency_us")).chain(["rate", "requests", "errors"].map(String::from)) {
+    for name in
+        kinds.chain(members("latency_us")).chain(["rate", "requests", "lines", "missed", "errors"].map(String::from))
+    {
         let is_listed = help.lines().any(|line| line.split_whitespace().next() == Some(&name));
         assert!(is_listed, "{name}: {help}");
     }

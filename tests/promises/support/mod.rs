@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -75,6 +76,18 @@ pub(crate) fn refusing() -> (Socket, SocketAddr) {
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     (socket, address)
+}
+
+/// Whether this process may have that many descriptors; prints a message if not.
+#[must_use]
+pub(crate) fn may_open(count: u64) -> bool {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    if hard < count {
+        assert!(std::env::var_os("CI").is_none(), "only {hard} descriptors are allowed (ulimit -Hn)");
+        eprintln!("SKIPPED: only {hard} descriptors are allowed (ulimit -Hn), so this test did nothing");
+    }
+    hard >= count
 }
 
 /// A listener on a free port of this machine, with default options; its name is `PROTOCOL-SCHEME`.

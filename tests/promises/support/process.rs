@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use super::{Scratch, eventually, program};
 
+/// So that measured memory is memory in use (mallopt(3)): one arena, and freed blocks go back to the kernel.
+const FRUGAL: [&str; 3] = ["env", "MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=65536"];
+
 /// A running `reactor` with its own working directory, ended when it is dropped.
 pub(crate) struct Process {
     child: Child,
@@ -55,9 +58,17 @@ impl Process {
     #[track_caller]
     pub(crate) fn example(name: &str, directory: Scratch, listeners: &[&str]) -> Self {
         let program = program(name);
-        // So that measured memory is memory in use (mallopt(3)): one arena, and freed blocks go back to the kernel.
-        let malloc = ["MALLOC_ARENA_MAX=1", "MALLOC_MMAP_THRESHOLD_=65536"];
-        Self::listen_in(directory, &["env", malloc[0], malloc[1], program.to_str().unwrap()], listeners)
+        Self::listen_in(directory, &[&FRUGAL[..], &[program.to_str().unwrap()]].concat(), listeners)
+    }
+
+    /// The program of an example, with a configuration, at the end of another command line.
+    #[track_caller]
+    pub(crate) fn example_under(prefix: &[&str], name: &str, config: &Value) -> Self {
+        let directory = Scratch::new();
+        fs::write(directory.path().join("reactor.json"), config.to_string()).unwrap();
+        let program = program(name);
+        let line = [prefix, &FRUGAL, &[program.to_str().unwrap(), "-c", "reactor.json"]].concat();
+        Self::run(&line, directory)
     }
 
     #[track_caller]
@@ -202,9 +213,18 @@ impl Process {
 
     /// Memory in use, in bytes (`proc_pid_status(5)`: `VmRSS`).
     pub(crate) fn resident_bytes(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> usize {
         let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    /// The most memory that has been in use, in bytes (`proc_pid_status(5)`: `VmHWM`).
+    pub(crate) fn peak_bytes(&self) -> usize {
+        self.memory("VmHWM:")
     }
 
     /// Processor time used, in clock ticks of 10 ms (`proc_pid_stat(5)`: `utime` and `stime`).

@@ -38,10 +38,20 @@ impl Strace {
     /// The real command under `strace`, with more arguments.
     #[track_caller]
     pub(crate) fn with(options: &[&str], arguments: &[&str], config: &Value) -> Self {
+        Self::under(options, |prefix| Process::with(prefix, arguments, config))
+    }
+
+    /// The program of an example under `strace`.
+    #[track_caller]
+    pub(crate) fn example(name: &str, config: &Value) -> Self {
+        Self::under(&[], |prefix| Process::example_under(prefix, name, config))
+    }
+
+    #[track_caller]
+    fn under(options: &[&str], start: impl FnOnce(&[&str]) -> Process) -> Self {
         let directory = Scratch::new();
         let trace = directory.path().join("trace").into_os_string().into_string().unwrap();
-        let prefix = [&["strace", "-D", "-f", "-y", "-o", &trace], options].concat();
-        Self { process: Process::with(&prefix, arguments, config), directory }
+        Self { process: start(&[&["strace", "-D", "-f", "-y", "-o", &trace], options].concat()), directory }
     }
 
     /// The lines written so far. The trace is live.

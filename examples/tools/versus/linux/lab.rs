@@ -16,6 +16,7 @@ pub(crate) struct Lab {
     pub(crate) reactor: PathBuf,
     pub(crate) load: PathBuf,
     peers: PathBuf,
+    chat: PathBuf,
     scratch: PathBuf,
 }
 
@@ -32,9 +33,10 @@ impl Lab {
             reactor: examples.with_file_name("reactor"),
             load: examples.join("load"),
             peers: examples.join("peers"),
+            chat: examples.join("chat"),
             scratch,
         };
-        for program in [&lab.reactor, &lab.load, &lab.peers] {
+        for program in [&lab.reactor, &lab.load, &lab.peers, &lab.chat] {
             if !program.exists() {
                 let how = "cargo build --release --all-targets";
                 return Failure::because(format!("{} is missing: {how}", program.display()));
@@ -68,9 +70,18 @@ impl Lab {
 
     /// The command line of a reactor with this configuration.
     pub(crate) fn configured(&self, config: &Value) -> Result<Vec<String>> {
+        self.program(&self.reactor, config)
+    }
+
+    /// The command line of the chat with this configuration.
+    pub(crate) fn chat(&self, config: &Value) -> Result<Vec<String>> {
+        self.program(&self.chat, config)
+    }
+
+    fn program(&self, program: &Path, config: &Value) -> Result<Vec<String>> {
         let path = self.scratch.join("reactor.json");
         fs::write(&path, config.to_string()).context(path.display())?;
-        Ok(vec![self.reactor.display().to_string(), "-c".to_owned(), path.display().to_string()])
+        Ok(vec![program.display().to_string(), "-c".to_owned(), path.display().to_string()])
     }
 
     /// A file that is removed at the end.
@@ -90,7 +101,7 @@ impl Drop for Lab {
 /// examples change the features of some of its dependencies.
 fn build() -> Result<()> {
     let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
-    for what in [&["--bins"][..], &["--example", "load", "--example", "peers"]] {
+    for what in [&["--bins"][..], &["--example", "load", "--example", "peers", "--example", "chat"]] {
         let status = Command::new(&cargo).args(["build", "--release", "--quiet"]).args(what).status();
         if !status.context("cannot run cargo")?.success() {
             return Failure::because("the programs cannot be built");
