@@ -112,7 +112,7 @@ impl Server {
         let thread = thread::spawn(move || {
             let config = Config::parse("unasked.rs", &config.to_string(), &registry).expect("it is valid");
             let mut reactor = Reactor::bind(&config, &registry).expect("a port is free");
-            let addresses = reactor.endpoints().iter().map(|endpoint| endpoint.address()).collect();
+            let addresses = reactor.endpoints().iter().filter_map(|endpoint| endpoint.address()).collect();
             started.send((addresses, reactor.handle())).expect("the main thread waits for it");
             reactor.run().expect("the loop does not fail");
             let time = clock_gettime(ClockId::ThreadCPUTime);
