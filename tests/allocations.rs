@@ -164,7 +164,7 @@ fn an_idle_connection_keeps_128_bytes_at_most() {
     let address = pair.reactor.endpoints()[0].address().unwrap();
     let (mut clients, mut kept) = (Vec::new(), 0);
     for number in 1..=IDLE {
-        let mut client = TcpStream::connect(address).unwrap();
+        let mut client = TcpStream::connect(address.expect("over TCP")).unwrap();
         client.write_all(request.as_bytes()).unwrap();
         clients.push(client);
         let sent = |reactor: &Reactor<Timed>| reactor.endpoints()[0].stats().sent_bytes;
@@ -193,7 +193,7 @@ fn an_idle_member_of_a_chat_keeps_256_bytes_at_most() {
     let news = |number: usize| format!("{number:0>20} is in hall\n").len();
     let mut expected = 0;
     for number in 1..=IDLE + 1 {
-        let mut client = TcpStream::connect(address).unwrap();
+        let mut client = TcpStream::connect(address.expect("over TCP")).unwrap();
         client.write_all(format!("{number:0>20}\n").as_bytes()).unwrap();
         clients.push(client);
         let start = Instant::now();
