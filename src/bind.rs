@@ -136,6 +136,26 @@ pub(crate) enum Opened {
     Datagram(Box<dyn DatagramProtocol>),
 }
 
+/// A listener that is not bound, with its service, whose end may block.
+pub(crate) struct NotBound {
+    /// Why.
+    pub(crate) error: BindError,
+    /// The service, if it is still there.
+    pub(crate) opened: Option<Opened>,
+}
+
+impl From<BindError> for NotBound {
+    fn from(error: BindError) -> Self {
+        Self { error, opened: None }
+    }
+}
+
+impl From<NotBound> for BindError {
+    fn from(NotBound { error, .. }: NotBound) -> Self {
+        error
+    }
+}
+
 /// The addresses to try for a listener, in order.
 pub(crate) struct Candidates {
     /// The addresses.
@@ -190,20 +210,26 @@ pub(crate) fn bind<K: Kernel>(
     candidates: &Candidates,
     endpoints: &[Endpoint],
     token: Token,
-) -> Result<Bound<K>, BindError> {
+) -> Result<Bound<K>, NotBound> {
     let family = config.listen.family;
     match opened {
         Opened::Stream(service) => {
-            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+            let bound = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.listen(address, &listen_options(config, both_families), token)
-            })?;
-            Ok(Bound::stream(socket, address, family, service))
+            });
+            match bound {
+                Ok((socket, address)) => Ok(Bound::stream(socket, address, family, service)),
+                Err(error) => Err(NotBound { error, opened: Some(Opened::Stream(service)) }),
+            }
         }
         Opened::Datagram(service) => {
-            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+            let bound = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.bind(address, &bind_options(config, both_families), token)
-            })?;
-            Ok(Bound::datagram(socket, address, family, service))
+            });
+            match bound {
+                Ok((socket, address)) => Ok(Bound::datagram(socket, address, family, service)),
+                Err(error) => Err(NotBound { error, opened: Some(Opened::Datagram(service)) }),
+            }
         }
     }
 }

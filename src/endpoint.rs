@@ -3,12 +3,14 @@
 
 #![warn(clippy::missing_docs_in_private_items)]
 
+mod check;
 mod table;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(crate) use self::check::Tenant;
 pub(crate) use self::table::{Endpoints, Successor};
 use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
@@ -167,8 +169,9 @@ impl Endpoint {
         self.descriptors
     }
 
-    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero.
-    fn renew(&mut self, config: &ListenerConfig, service: Option<Acceptor>) -> Self {
+    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero, and
+    /// the service that a new one has replaced.
+    fn renew(&mut self, config: &ListenerConfig, service: Option<Acceptor>) -> (Self, Option<Acceptor>) {
         let elder = Self {
             site: self.site.clone(),
             protocol: std::mem::replace(&mut self.protocol, config.protocol.clone()),
@@ -184,17 +187,17 @@ impl Endpoint {
         self.site.name.clone_from(&config.name);
         self.family = config.listen.family;
         self.backlog = config.backlog;
-        if let Some(service) = service {
-            self.descriptors = descriptors_of(Some(&service));
-            self.site.exchange = Arc::clone(&service.exchange);
-            self.service = Some(service);
-        }
-        elder
+        let Some(service) = service else { return (elder, None) };
+        self.descriptors = descriptors_of(Some(&service));
+        self.site.exchange = Arc::clone(&service.exchange);
+        (elder, self.service.replace(service))
     }
 
-    /// Whether connections of `other` may be connections of this endpoint.
+    /// Whether connections of `other` may be connections of this endpoint: with the same limits, and with messages to each other.
     fn serves_like(&self, other: &Self) -> bool {
-        (&self.protocol, &self.limits, self.descriptors) == (&other.protocol, &other.limits, other.descriptors)
+        let has_its_exchange = Arc::ptr_eq(&self.site.exchange, &other.site.exchange);
+        has_its_exchange
+            && (&self.protocol, &self.limits, self.descriptors) == (&other.protocol, &other.limits, other.descriptors)
     }
 }
 
