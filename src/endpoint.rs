@@ -85,7 +85,7 @@ impl Endpoint {
         exchange: Arc<Attended>,
     ) -> Self {
         Self {
-            site: Site { name: config.name.clone(), address, exchange },
+            site: Site { name: config.name.clone(), address, exchange, access_log: None },
             protocol: config.protocol.clone(),
             transport: if service.is_some() { Transport::Tcp } else { Transport::Udp },
             family,

@@ -16,7 +16,7 @@ use super::stop::Stop;
 use super::{Reactor, recording};
 use crate::bind::{self, BindError, Bound, Candidates, NotBound, Opened};
 use crate::budget::Budget;
-use crate::config::{Config, ListenerConfig};
+use crate::config::{ACCESS_LOG, Config, ListenerConfig};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
@@ -151,6 +151,7 @@ impl<K: Kernel> Reactor<K> {
         let served = xray::serves(|| self.endpoints.last().map(recording::served));
         let endpoint = &mut self.endpoints[index];
         endpoint.served = served;
+        endpoint.site.access_log = self.access.is_on().then_some(ACCESS_LOG);
         self.insert(token, index, owner);
         Ok(index)
     }
