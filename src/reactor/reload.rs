@@ -192,8 +192,10 @@ impl<K: Kernel> Reactor<K> {
         if self.endpoints.len() + others > usize::from(u16::MAX) {
             problems.push(bind::BindError::Listeners.to_string());
         }
+        let added = self.endpoints.len() - first_new;
+        problems.extend(self.missing_descriptors(&successors, removed, added).map(|missing| missing.to_string()));
         if problems.is_empty() {
-            self.swap(successors, removed, self.endpoints.len() - first_new);
+            self.swap(successors, removed, added);
             self.settle_for(config);
             self.inquired.configuration = shown;
             Ok(differences)
@@ -227,6 +229,18 @@ impl<K: Kernel> Reactor<K> {
         }
         self.discard(unused);
         (successors, problems)
+    }
+
+    /// Returns the error of a reload after which no connection would have the descriptors that it needs.
+    fn missing_descriptors(&self, successors: &[Next<'_>], removed: usize, added: usize) -> Option<bind::BindError> {
+        let needed = successors.iter().filter_map(|next| match &next.service {
+            Some(Opened::Stream(service)) => Some(1 + service.descriptors),
+            Some(Opened::Datagram(_)) => None,
+            None => self.endpoints[next.index].service.as_ref().map(|service| 1 + service.descriptors),
+        });
+        let (least, most) = (needed.max()?, self.totals.descriptors_max.saturating_add(removed));
+        let missing = (least + added).checked_sub(most).filter(|missing| *missing > 0)?;
+        Some(bind::BindError::Descriptors(missing))
     }
 
     /// Sets the options of `config` on the socket of a listener.

@@ -4,19 +4,17 @@
 //! The listeners of the clients stay, so that no client is refused because of a reload.
 
 use std::cell::RefCell;
-use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use serde_json::{Value, json};
 
 use super::kernel::SimulatedKernel;
 use super::network::Happening;
 use super::random::Random;
+use super::settings::TAKEN;
 use super::world::World;
 use crate::config::{Config, Transport};
 use crate::kernel::Command;
@@ -26,8 +24,6 @@ use crate::stats::Reloads as Counts;
 
 /// Ports of listeners that come and go. They have no clients.
 const EXTRAS: Range<u16> = 9100..9105;
-/// A port that another program has.
-const TAKEN: u16 = 9999;
 /// Makes the stream of reloads another one than all others of a seed.
 const STREAM: u64 = 0x7265_6c6f_6164;
 
@@ -63,7 +59,7 @@ impl Reloads {
         }
     }
 
-    /// Gives a server its source of configurations.
+    /// Makes a server read its configurations here.
     pub(super) fn prepare(&mut self, reactor: &mut Reactor<SimulatedKernel>, text: &str, registry: &Arc<Registry>) {
         if self.at.is_empty() {
             return;
@@ -108,11 +104,6 @@ pub(super) fn extras(reactor: &Reactor<SimulatedKernel>) -> (usize, usize) {
     let extra = reactor.endpoints().iter().filter(|endpoint| EXTRAS.contains(&endpoint.address().port()));
     let (tcp, udp): (Vec<_>, Vec<_>) = extra.partition(|endpoint| endpoint.transport() == Transport::Tcp);
     (tcp.len(), udp.len())
-}
-
-/// Simulates the part of `bind(2)` that asks whether the address is free.
-pub(super) fn is_free(address: SocketAddr) -> io::Result<()> {
-    if address.port() == TAKEN { Err(Errno::EADDRINUSE.into()) } else { Ok(()) }
 }
 
 /// Describes what a failed reload must not change, a line for each listener.

@@ -14,7 +14,7 @@ pub(super) struct Saved {
 /// meanwhile does not get the result of that job.
 pub(super) struct Witness(Option<Uploader>);
 
-/// Who has sent a file.
+/// The client that has sent a file.
 struct Uploader {
     /// The target of the line.
     target: &'static str,
