@@ -141,6 +141,26 @@ pub(crate) enum Opened {
     Datagram(Box<dyn DatagramProtocol>),
 }
 
+/// A listener that is not bound, with its service, whose end may block.
+pub(crate) struct NotBound {
+    /// Why.
+    pub(crate) error: BindError,
+    /// The service, if it is still there.
+    pub(crate) opened: Option<Opened>,
+}
+
+impl From<BindError> for NotBound {
+    fn from(error: BindError) -> Self {
+        Self { error, opened: None }
+    }
+}
+
+impl From<NotBound> for BindError {
+    fn from(NotBound { error, .. }: NotBound) -> Self {
+        error
+    }
+}
+
 /// What a listener is bound to, with every name looked up.
 pub(crate) enum Candidates {
     /// Internet addresses.
@@ -216,32 +236,44 @@ pub(crate) fn bind<K: Kernel>(
     candidates: &Candidates,
     endpoints: &[Endpoint],
     token: Token,
-) -> Result<Bound<K>, BindError> {
+) -> Result<Bound<K>, NotBound> {
     let failed = |error| address_error(config, error);
     let family = config.listen.family;
     match (opened, candidates) {
         (Opened::Stream(service), Candidates::Inet { addresses, both_families }) => {
             let candidates = (&addresses[..], *both_families);
-            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+            let bound = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.listen(address, &listen_options(config, both_families), token)
-            })?;
-            Ok(Bound::stream(socket, address, family, service))
+            });
+            match bound {
+                Ok((socket, address)) => Ok(Bound::stream(socket, address, family, service)),
+                Err(error) => Err(NotBound { error, opened: Some(Opened::Stream(service)) }),
+            }
         }
         (Opened::Datagram(service), Candidates::Inet { addresses, both_families }) => {
             let candidates = (&addresses[..], *both_families);
-            let (socket, address) = at_first_address(config, candidates, endpoints, |address, both_families| {
+            let bound = at_first_address(config, candidates, endpoints, |address, both_families| {
                 kernel.bind(address, &bind_options(config, both_families), token)
-            })?;
-            Ok(Bound::datagram(socket, address, family, service))
+            });
+            match bound {
+                Ok((socket, address)) => Ok(Bound::datagram(socket, address, family, service)),
+                Err(error) => Err(NotBound { error, opened: Some(Opened::Datagram(service)) }),
+            }
         }
         (Opened::Stream(service), Candidates::Unix { address, file, allowed }) => {
-            let socket = kernel.listen_unix(address, file, config.backlog, token).map_err(failed)?;
-            let bound = Bound::stream(socket, Address::Unix(address.clone()), None, service);
-            Ok(Bound { allowed: allowed.clone(), ..bound })
+            match kernel.listen_unix(address, file, config.backlog, token) {
+                Ok(socket) => {
+                    let bound = Bound::stream(socket, Address::Unix(address.clone()), None, service);
+                    Ok(Bound { allowed: allowed.clone(), ..bound })
+                }
+                Err(error) => Err(NotBound { error: failed(error), opened: Some(Opened::Stream(service)) }),
+            }
         }
         (Opened::Datagram(service), Candidates::Unix { address, file, .. }) => {
-            let socket = kernel.bind_unix(address, file, token).map_err(failed)?;
-            Ok(Bound::datagram(socket, Address::Unix(address.clone()), None, service))
+            match kernel.bind_unix(address, file, token) {
+                Ok(socket) => Ok(Bound::datagram(socket, Address::Unix(address.clone()), None, service)),
+                Err(error) => Err(NotBound { error: failed(error), opened: Some(Opened::Datagram(service)) }),
+            }
         }
     }
 }

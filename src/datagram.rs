@@ -85,13 +85,21 @@ impl<S: DatagramSocket> Mailbox<S> {
         }
     }
 
-    /// Changes the name of the listener, and with `Some` its protocol. Replies that wait are still sent.
-    pub(crate) fn renew(&mut self, name: &str, protocol: Option<Box<dyn DatagramProtocol>>) {
+    /// Changes the name of the listener, and with `Some` its protocol; returns the old one. Replies that wait are still sent.
+    pub(crate) fn renew(
+        &mut self,
+        name: &str,
+        protocol: Option<Box<dyn DatagramProtocol>>,
+    ) -> Option<Box<dyn DatagramProtocol>> {
         name.clone_into(&mut self.name);
-        if let Some(protocol) = protocol {
-            self.payload_bytes_max = protocol.payload_bytes_max();
-            self.protocol = protocol;
-        }
+        let protocol = protocol?;
+        self.payload_bytes_max = protocol.payload_bytes_max();
+        Some(mem::replace(&mut self.protocol, protocol))
+    }
+
+    /// Returns the socket and the protocol, which are to be closed.
+    pub(crate) fn end(self) -> (S, Box<dyn DatagramProtocol>) {
+        (self.socket, self.protocol)
     }
 
     /// Notes an event.

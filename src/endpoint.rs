@@ -3,12 +3,14 @@
 
 #![warn(clippy::missing_docs_in_private_items)]
 
+mod check;
 mod table;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(crate) use self::check::Tenant;
 pub(crate) use self::table::{Endpoints, Successor};
 use crate::address::{Address, Family, Transport};
 use crate::bug_log::BugLog;
@@ -91,7 +93,7 @@ impl Endpoint {
             (Address::Unix(_), false) => Transport::UnixDatagram,
         };
         Self {
-            site: Site { name: config.name.clone(), address, exchange },
+            site: Site { name: config.name.clone(), address, exchange, access_log: None },
             protocol: config.protocol.clone(),
             transport,
             family,
@@ -192,8 +194,14 @@ impl Endpoint {
         self.descriptors
     }
 
-    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero.
-    fn renew(&mut self, config: &ListenerConfig, service: Option<Acceptor>, allowed: Option<Box<[u32]>>) -> Self {
+    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero, and
+    /// the service that a new one has replaced.
+    fn renew(
+        &mut self,
+        config: &ListenerConfig,
+        service: Option<Acceptor>,
+        allowed: Option<Box<[u32]>>,
+    ) -> (Self, Option<Acceptor>) {
         let elder = Self {
             site: self.site.clone(),
             protocol: std::mem::replace(&mut self.protocol, config.protocol.clone()),
@@ -211,17 +219,17 @@ impl Endpoint {
         self.family = config.listen.family;
         self.backlog = config.backlog;
         self.allowed = allowed;
-        if let Some(service) = service {
-            self.descriptors = descriptors_of(Some(&service));
-            self.site.exchange = Arc::clone(&service.exchange);
-            self.service = Some(service);
-        }
-        elder
+        let Some(service) = service else { return (elder, None) };
+        self.descriptors = descriptors_of(Some(&service));
+        self.site.exchange = Arc::clone(&service.exchange);
+        (elder, self.service.replace(service))
     }
 
-    /// Whether connections of `other` may be connections of this endpoint.
+    /// Whether connections of `other` may be connections of this endpoint: with the same limits, and with messages to each other.
     fn serves_like(&self, other: &Self) -> bool {
-        (&self.protocol, &self.limits, self.descriptors) == (&other.protocol, &other.limits, other.descriptors)
+        let has_its_exchange = Arc::ptr_eq(&self.site.exchange, &other.site.exchange);
+        has_its_exchange
+            && (&self.protocol, &self.limits, self.descriptors) == (&other.protocol, &other.limits, other.descriptors)
     }
 }
 

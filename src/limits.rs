@@ -290,6 +290,9 @@ pub(crate) const XRAY_BATCHES_MAX: usize = 64;
 /// Records that are logged after a panic in a protocol.
 pub(crate) const XRAY_LAST_RECORDS: usize = 64;
 
+/// The time between two lines of the access log about the datagrams that a UDP socket has dropped.
+pub(crate) const DROPS_LOGGED_EVERY: Duration = Duration::from_secs(60);
+
 /// The time between two looks at the status that the service manager shows.
 pub(crate) const NOTIFY_STATUS_EVERY: Duration = Duration::from_secs(1);
 

@@ -15,6 +15,7 @@
 //!   │ │ ├ drive_listener   reactor/accept.rs   accepts; `take_in` (reactor/open.rs) makes connections
 //!   │ │ ├ tick             reactor/tick.rs     calls a service that asked to be called regularly
 //!   │ │ └ drive_mailbox    reactor.rs          calls `Mailbox::drive` (datagram.rs)
+//!   │ │   └ log_drops      reactor/drops.rs    with an access log: counts what a UDP socket drops
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
 //!   │   └ settle           reactor/errands.rs  submits a job, arms the deadline, queues the slot again
@@ -30,6 +31,7 @@ mod accept;
 mod access;
 mod connect;
 mod deliver;
+mod drops;
 mod errands;
 mod invariants;
 mod kept;
@@ -305,9 +307,12 @@ impl<K: Kernel> Reactor<K> {
     fn drive_mailbox(&mut self, key: u32) {
         let Some((Owner::Mailbox(mailbox), mut visit)) = self.visit(key) else { return };
         xray::about(visit.place.id.token(), || What::Visit);
-        let left @ Left { status, deadline } = mailbox.drive(&mut visit);
+        let mut left @ Left { status, deadline } = mailbox.drive(&mut visit);
         let errand = visit.errand.take();
         xray::record(|| recording::left(status, 0, deadline, visit.now));
+        if self.access.is_on() {
+            left = self.log_drops(key, left);
+        }
         self.settle(key, left, errand, Class::Door);
     }
 

@@ -22,7 +22,7 @@
 //!
 //! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`;
 //! `tale`, `clients`, `disk`, and `world`, which contains them; the server's side of the network (`streams`,
-//! `datagrams`, `kernel`); `checks`; and `run`.
+//! `datagrams`, `kernel`); `reloads`, `checks`; and `run`.
 
 mod chaos;
 mod checks;
@@ -33,6 +33,7 @@ mod kernel;
 mod network;
 mod openings;
 pub(crate) mod random;
+mod reloads;
 mod run;
 mod settings;
 mod streams;

@@ -38,6 +38,17 @@ impl Tally {
         }
     }
 
+    /// Returns what was counted since `before`, which were earlier counts of this tally.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let new = self.iter().map(|(reason, count)| (reason, count.saturating_sub(before.count(reason))));
+        Self { counts: new.filter(|(_, count)| *count > 0).collect() }
+    }
+
+    /// Returns the counts by reason: `no request 60, empty 1`.
+    pub(crate) fn reasons(&self) -> String {
+        self.iter().map(|(reason, count)| format!("{reason} {count}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// The count for `reason`.
     #[must_use]
     pub fn count(&self, reason: &str) -> u64 {

@@ -164,7 +164,7 @@ fn an_idle_connection_keeps_128_bytes_at_most() {
     let address = pair.reactor.endpoints()[0].address().unwrap();
     let (mut clients, mut kept) = (Vec::new(), 0);
     for number in 1..=IDLE {
-        let mut client = TcpStream::connect(address.expect("over TCP")).unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
         client.write_all(request.as_bytes()).unwrap();
         clients.push(client);
         let sent = |reactor: &Reactor<Timed>| reactor.endpoints()[0].stats().sent_bytes;

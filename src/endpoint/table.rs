@@ -45,6 +45,8 @@ pub(crate) struct Moves {
     pub(crate) doors: Vec<u16>,
     /// Of connections.
     pub(crate) connections: Vec<u16>,
+    /// Services that new ones have replaced.
+    pub(crate) replaced: Vec<Acceptor>,
 }
 
 impl Endpoints {
@@ -63,9 +65,11 @@ impl Endpoints {
         self.current = self.list.len();
     }
 
-    /// Removes the endpoints from `length` on, which have no slots.
-    pub(crate) fn truncate(&mut self, length: usize) {
-        self.free_lanes.extend(self.list.drain(length..).map(|endpoint| endpoint.lane));
+    /// Removes the endpoints from `length` on, which have no slots. Returns their services.
+    pub(crate) fn truncate(&mut self, length: usize) -> Vec<Acceptor> {
+        let removed = self.list.split_off(length);
+        self.free_lanes.extend(removed.iter().map(|endpoint| endpoint.lane));
+        removed.into_iter().filter_map(|endpoint| endpoint.service).collect()
     }
 
     /// The endpoints of the configuration, in its order.
@@ -111,31 +115,29 @@ impl Endpoints {
 
     /// Notes that a slot refers to the endpoint: a connection that keeps old limits may connect to another server.
     pub(crate) fn enter(&mut self, index: u16) {
-        if usize::from(index) >= self.current {
+        if self.is_retired(index) {
             self[index].slots += 1;
         }
     }
 
-    /// Notes that a slot of the endpoint is free.
-    pub(crate) fn leave(&mut self, index: u16) {
-        if usize::from(index) >= self.current {
-            self.leave_retired(index);
-        }
+    /// Whether a reload has retired the endpoint, so that its slots are counted.
+    #[inline]
+    pub(crate) fn is_retired(&self, index: u16) -> bool {
+        usize::from(index) >= self.current
     }
 
-    /// Notes that a slot of a retired endpoint is free. With the last one, what a removed listener has opened is closed.
+    /// Notes that a slot of a retired endpoint is free. With the last one, returns what a removed listener has opened.
     #[cold]
-    fn leave_retired(&mut self, index: u16) {
-        let Some(endpoint) = self.list.get_mut(usize::from(index)) else { return };
+    pub(crate) fn leave(&mut self, index: u16) -> Option<Acceptor> {
+        let endpoint = self.list.get_mut(usize::from(index))?;
         endpoint.slots = endpoint.slots.saturating_sub(1);
-        if endpoint.slots == 0 {
-            let home = endpoint.home;
-            self.gather();
-            let is_in_use = |endpoint: &Endpoint| endpoint.home == home && endpoint.slots > 0;
-            if usize::from(home) >= self.current && !self.list.iter().any(is_in_use) {
-                self[home].service = None;
-            }
+        if endpoint.slots > 0 {
+            return None;
         }
+        let home = endpoint.home;
+        self.gather();
+        let is_in_use = |endpoint: &Endpoint| endpoint.home == home && endpoint.slots > 0;
+        if self.is_retired(home) && !self.list.iter().any(is_in_use) { self[home].service.take() } else { None }
     }
 
     /// Arranges the table for a new configuration. `successors` are its listeners, in its order; endpoints in front that are not
@@ -144,7 +146,7 @@ impl Endpoints {
         self.gather();
         let were_current = self.current;
         let mut old: Vec<_> = mem::take(&mut self.list).into_iter().map(Some).collect();
-        let mut moves = Moves { doors: vec![0; old.len()], connections: vec![0; old.len()] };
+        let mut moves = Moves { doors: vec![0; old.len()], connections: vec![0; old.len()], replaced: Vec::new() };
         let mut elders = Vec::new();
         for Successor { index, change, service, allowed } in successors {
             let from = usize::from(index);
@@ -152,7 +154,8 @@ impl Endpoints {
             let to = self.list.len() as u16;
             (moves.doors[from], moves.connections[from]) = (to, to);
             if let Some(config) = change {
-                let elder = endpoint.renew(config, service, allowed);
+                let (elder, replaced) = endpoint.renew(config, service, allowed);
+                moves.replaced.extend(replaced);
                 if slots[from] > 0 && !endpoint.serves_like(&elder) {
                     elders.push((from, Endpoint { slots: slots[from], ..elder }));
                 }

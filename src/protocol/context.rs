@@ -53,12 +53,14 @@ pub(crate) struct Site {
     pub(crate) address: Address,
     /// The messages between its connections.
     pub(crate) exchange: Arc<Attended>,
+    /// The target of the access log, unless it is off.
+    pub(crate) access_log: Option<&'static str>,
 }
 
 impl Site {
     /// Makes the site of a listener whose connections cannot be sent messages.
     pub(crate) fn new(name: impl Into<String>, address: impl Into<Address>) -> Self {
-        Self { name: name.into(), address: address.into(), exchange: Attended::ended() }
+        Self { name: name.into(), address: address.into(), exchange: Attended::ended(), access_log: None }
     }
 }
 

@@ -9,6 +9,7 @@
 //! the loop's thread.
 
 mod name;
+mod saved;
 mod sized;
 mod upload;
 
@@ -22,7 +23,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::name::{Ending, Field, Name};
-use self::upload::{Saved, Store, Upload, sink_of};
+use self::saved::{Saved, Witness};
+use self::upload::{Store, Upload, sink_of};
 use super::{
     Admission, Context, Event, OptionError, Peer, ProtocolError, Reply, Service, Setup, SetupError, Step, Stored,
     StreamProtocol, StreamService, Within,
@@ -202,12 +204,14 @@ impl Connection {
         Ok(Step::bulk(upload, self.0.store.size_max.saturating_add(1), Self::save))
     }
 
-    fn save(&mut self, stored: Stored<Upload>, _: &[u8], _: &mut Context<'_>) -> Reply {
-        let store = Arc::clone(&self.0.store);
+    fn save(&mut self, stored: Stored<Upload>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let (store, witness) = (Arc::clone(&self.0.store), Witness::of(cx));
         let work = move || {
             let upload = sink_of(stored)?;
             store.ensure_allowed(upload.size())?;
-            upload.commit()
+            let saved = upload.commit()?;
+            witness.note(&saved);
+            Ok(saved)
         };
         Ok(Step::job(work, Self::confirm))
     }

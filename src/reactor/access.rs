@@ -1,4 +1,5 @@
-//! The access log: one line for each connection when it ends, which says who ended it, in which phase and after how much.
+//! The access log: one line for each connection when it ends, which says who ended it, in which phase and after how much. What it
+//! says about UDP is in `drops.rs`, what it says about stored files in `protocol/file/saved.rs`.
 //!
 //! It costs nothing while it is off, which is the default: then nothing here is called except for one branch when a connection
 //! begins and one when it ends. While it is on, a protocol that counts requests wraps the protocol of each connection, and
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Reactor;
+use super::drops::Drops;
 use super::ledger::Account;
 use crate::config::{ACCESS_LOG, Access};
 use crate::kernel::{Kernel, Token};
@@ -23,6 +25,8 @@ pub(super) struct AccessLog {
     which: Access,
     /// Those that are open, by slot.
     entries: Vec<Entry>,
+    /// What UDP sockets have dropped.
+    pub(super) drops: Drops,
 }
 
 /// One connection.
@@ -64,7 +68,7 @@ struct Ending {
 impl AccessLog {
     /// Makes the log of the connections that `which` names.
     pub(super) fn new(which: Access) -> Self {
-        Self { which, entries: Vec::new() }
+        Self { which, ..Self::default() }
     }
 
     /// Whether any connection gets a line.

@@ -1,7 +1,7 @@
 //! Errands: owners of slots submit jobs, and get the results. The buffers of uploads are here too, because they come back with
 //! jobs.
 
-use super::reload::RELOADER;
+use super::reload::{DISCARDER, RELOADER, note_discarded};
 use super::{Owner, Reactor, Remains};
 use crate::amounts::Rounded;
 use crate::budget::Class;
@@ -18,8 +18,10 @@ impl<K: Kernel> Reactor<K> {
         // Rule 4: the result for an earlier owner of the slot is ignored.
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
-            if token == RELOADER {
-                return self.note_reloaded(result);
+            match token {
+                RELOADER => return self.note_reloaded(result),
+                DISCARDER => return note_discarded(result),
+                _ => {}
             }
             self.totals.stale_notices += 1;
             return xray::about(token, || What::Stale);

@@ -2,8 +2,10 @@
 
 use super::{Owner, Reactor, Slot};
 use crate::bulk::Buffers;
+use crate::config::ListenerConfig;
 use crate::connection::opening::Opens;
 use crate::connection::{Claim, Connection};
+use crate::endpoint::{Endpoint, Tenant};
 use crate::kernel::{Kernel, Token};
 use crate::protocol::ConnectionId;
 use crate::time::Time;
@@ -107,6 +109,7 @@ impl<K: Kernel> Reactor<K> {
         // A connection that waits for a socket which connects has no job at the kernel.
         census.jobs -= connecting;
         self.check_sums(&census)?;
+        self.check_endpoints()?;
         Ok(census)
     }
 
@@ -173,6 +176,29 @@ impl<K: Kernel> Reactor<K> {
         let Owner::Connection(other) = &half.owner else { return Err("relays with no connection") };
         let limits = &self.endpoints[slot.endpoint].limits;
         if slot.queued || half.queued { Ok(()) } else { connection.check_relay(other, limits, self.is_pressed()) }
+    }
+
+    /// Checks that the endpoints are those of the configuration in force, and that each slot has its own.
+    fn check_endpoints(&self) -> Result<(), &'static str> {
+        let tenants = self.slots.iter().map(|(key, slot)| {
+            let tenant = match slot.owner {
+                Owner::Listener(_) | Owner::Mailbox(_) => Tenant::Door(slot.token(key as u32)),
+                Owner::Opening(_) => Tenant::Opening,
+                Owner::Connection(_) | Owner::Remains(_) => Tenant::Connection,
+            };
+            (slot.endpoint, tenant)
+        });
+        self.endpoints.check(tenants)?;
+        let (configured, current) = (&self.in_force.config.listeners, self.endpoints.current());
+        let is_of = |(config, endpoint): (&ListenerConfig, &Endpoint)| {
+            (&config.name, &config.limits, config.backlog) == (&endpoint.site.name, &endpoint.limits, endpoint.backlog)
+                && (&*config.protocol, config.listen.transport) == (endpoint.protocol(), endpoint.transport())
+        };
+        if configured.len() == current.len() && configured.iter().zip(current).all(is_of) {
+            Ok(())
+        } else {
+            Err("the listeners are not those of the configuration in force")
+        }
     }
 
     /// Checks the totals against the slots.

@@ -88,11 +88,15 @@ impl<K: Kernel> Reactor<K> {
             Owner::Remains(_) => self.release(key),
             Owner::Listener(listener) => {
                 self.kernel.close_listener(listener.socket);
-                self.endpoints.leave(self.slots.remove(key as usize).endpoint);
+                let slot = self.slots.remove(key as usize);
+                self.leave_endpoint(slot.endpoint);
             }
             Owner::Mailbox(mailbox) => {
-                self.kernel.close_socket(mailbox.socket);
-                self.endpoints.leave(self.slots.remove(key as usize).endpoint);
+                let (socket, protocol) = mailbox.end();
+                self.kernel.close_socket(socket);
+                self.end_protocol(protocol);
+                let slot = self.slots.remove(key as usize);
+                self.leave_endpoint(slot.endpoint);
             }
         }
     }
@@ -102,7 +106,7 @@ impl<K: Kernel> Reactor<K> {
         let slot = self.slots.remove(key as usize);
         self.totals.descriptors -= self.endpoints[slot.endpoint].descriptors();
         self.endpoints.home(slot.endpoint).connections -= 1;
-        self.endpoints.leave(slot.endpoint);
+        self.leave_endpoint(slot.endpoint);
         self.waiters.freed = true;
     }
 

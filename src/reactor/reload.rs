@@ -8,6 +8,7 @@
 //!     ├ bind_all    binds what is new and changes living sockets; after one failure all of that is undone
 //!     └ swap        arranges the endpoints again and points each slot to its endpoint; this cannot fail
 //! cut_removed       the connections of a removed listener have taken too long: resets them
+//! discard           makes a job drop the services that nothing uses any more: the end of a service may block
 //! ```
 
 use std::fmt;
@@ -18,12 +19,13 @@ use super::kept::InForce;
 use super::stop::Stop;
 use super::{Owner, Reactor, Slot};
 use crate::amounts::Count;
-use crate::bind::{self, Opened};
+use crate::bind::{self, NotBound, Opened};
 use crate::config::{Config, ListenerConfig};
 use crate::endpoint::Successor;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, Panicked, Token};
 use crate::limits::{RELOAD_LINES_MAX, RETIRED_ENDPOINTS_MAX};
+use crate::protocol::DatagramProtocol;
 use crate::registry::Registry;
 use crate::reload::{Before, Prepared, Source, prepare};
 use crate::stats::Reloads;
@@ -32,8 +34,14 @@ use crate::time::Time;
 /// The token of the job of a reload, which no slot has.
 pub(super) const RELOADER: Token = Token { slot: u32::MAX, generation: 0 };
 
+/// The token of the jobs that drop services, which no slot has either.
+pub(super) const DISCARDER: Token = Token { slot: u32::MAX, generation: 1 };
+
 /// The number by which the kernel knows its workers: no listener has it, unless there are 65,536 of them.
 const LANE: u16 = u16::MAX;
+
+/// Why there is no reload without [`Reactor::reload_with`].
+const NO_SOURCE: &str = "there is nothing to reload: the server was started without a configuration file";
 
 /// The result of the job.
 type Result<T> = std::result::Result<T, Vec<String>>;
@@ -117,9 +125,8 @@ impl<K: Kernel> Reactor<K> {
             return log::info!("reload: ignored, because the server is stopping");
         }
         let Some(source) = self.in_force.source.clone() else {
-            return log::warn!(
-                "reload: there is nothing to reload: the server was started without a configuration file"
-            );
+            // A service manager waits for the end of each reload that it asks for.
+            return self.end_reload(Err(vec![NO_SOURCE.to_owned()]));
         };
         if std::mem::replace(&mut self.in_force.is_running, true) {
             self.in_force.again = true;
@@ -139,7 +146,8 @@ impl<K: Kernel> Reactor<K> {
     #[cold]
     pub(super) fn note_reloaded(&mut self, result: std::result::Result<Outcome, Panicked>) {
         if !self.is_ready() {
-            return log::info!("reload: given up, because the server is stopping");
+            log::info!("reload: given up, because the server is stopping");
+            return self.discard(vec![result]);
         }
         let bug = |panicked: Panicked| vec![format!("a bug: {panicked}{}", panicked.detail())];
         let prepared = result.map_err(bug).and_then(|outcome| {
@@ -193,13 +201,15 @@ impl<K: Kernel> Reactor<K> {
         if self.endpoints.len() + others > usize::from(u16::MAX) {
             problems.push(bind::BindError::Listeners.to_string());
         }
+        let added = self.endpoints.len() - first_new;
+        problems.extend(self.missing_descriptors(&successors, removed, added).map(|missing| missing.to_string()));
         if problems.is_empty() {
-            self.swap(successors, removed, self.endpoints.len() - first_new);
+            self.swap(successors, removed, added);
             self.settle_for(config);
             self.inquired.configuration = shown;
             Ok(differences)
         } else {
-            self.unbind(&successors, first_new);
+            self.unbind(successors, first_new);
             Err(problems)
         }
     }
@@ -207,7 +217,7 @@ impl<K: Kernel> Reactor<K> {
     /// Binds the listeners that are new, behind all endpoints, and changes the living sockets of the others. Returns what happens to
     /// each listener, and all problems.
     fn bind_all<'c>(&mut self, config: &'c Config, listeners: Vec<Before>) -> (Vec<Next<'c>>, Vec<String>) {
-        let (mut successors, mut problems) = (Vec::new(), Vec::new());
+        let (mut successors, mut problems, mut unused) = (Vec::new(), Vec::new(), Vec::new());
         for (listener, before) in config.listeners.iter().zip(listeners) {
             match before {
                 Before::Same(index) => successors.push(Next::unchanged(index)),
@@ -219,11 +229,27 @@ impl<K: Kernel> Reactor<K> {
                 }
                 Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
                     Ok(index) => successors.push(Next::unchanged(index)),
-                    Err(error) => problems.push(error.to_string()),
+                    Err(NotBound { error, opened }) => {
+                        problems.push(error.to_string());
+                        unused.extend(opened);
+                    }
                 },
             }
         }
+        self.discard(unused);
         (successors, problems)
+    }
+
+    /// Returns the error of a reload after which no connection would have the descriptors that it needs.
+    fn missing_descriptors(&self, successors: &[Next<'_>], removed: usize, added: usize) -> Option<bind::BindError> {
+        let needed = successors.iter().filter_map(|next| match &next.service {
+            Some(Opened::Stream(service)) => Some(1 + service.descriptors),
+            Some(Opened::Datagram(_)) => None,
+            None => self.endpoints[next.index].service.as_ref().map(|service| 1 + service.descriptors),
+        });
+        let (least, most) = (needed.max()?, self.totals.descriptors_max.saturating_add(removed));
+        let missing = (least + added).checked_sub(most).filter(|missing| *missing > 0)?;
+        Some(bind::BindError::Descriptors(missing))
     }
 
     /// Sets the options of `config` on the socket of a listener.
@@ -241,7 +267,7 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Undoes [`Reactor::bind_all`].
-    fn unbind(&mut self, successors: &[Next<'_>], first_new: usize) {
+    fn unbind(&mut self, successors: Vec<Next<'_>>, first_new: usize) {
         let in_force = Arc::clone(&self.in_force.config);
         for successor in successors.iter().filter(|successor| successor.change.is_some()) {
             let old = &in_force.listeners[usize::from(successor.index)];
@@ -255,7 +281,9 @@ impl<K: Kernel> Reactor<K> {
             self.queues.doors.retain(|key| *key != door);
             self.reap_slot(door);
         }
-        self.endpoints.truncate(first_new);
+        let unused = self.endpoints.truncate(first_new);
+        self.discard(unused);
+        self.discard(successors.into_iter().filter_map(|successor| successor.service).collect());
     }
 
     /// Puts the new listeners into force. Removed ones begin to stop.
@@ -267,6 +295,7 @@ impl<K: Kernel> Reactor<K> {
         let until = self.moment.now.after(self.time_to_finish());
         let successors = successors.into_iter().map(|next| self.successor(next)).collect();
         let moves = self.endpoints.rearrange(successors, &connections, until);
+        self.discard(moves.replaced);
         let mut visits = Vec::new();
         for (key, slot) in &mut self.slots {
             let moves = if slot.is_door() { &moves.doors } else { &moves.connections };
@@ -296,9 +325,40 @@ impl<K: Kernel> Reactor<K> {
         if let (Some(config), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
             (change, self.slots.get_mut(door as usize))
         {
-            mailbox.renew(&config.name, datagram);
+            let replaced = mailbox.renew(&config.name, datagram);
+            self.discard(replaced.into_iter().collect());
         }
         Successor { index, change, service: stream, allowed }
+    }
+
+    /// Notes that a slot of an endpoint is free. On the path of each connection that ends, so only a branch for those that no reload
+    /// has retired.
+    #[inline]
+    pub(super) fn leave_endpoint(&mut self, index: u16) {
+        if self.endpoints.is_retired(index) {
+            let unused = self.endpoints.leave(index);
+            self.discard(unused.into_iter().collect());
+        }
+    }
+
+    /// Drops the protocol of a UDP socket that has closed: on a worker, unless the server ends with it.
+    pub(super) fn end_protocol(&mut self, protocol: Box<dyn DatagramProtocol>) {
+        if self.is_ready() {
+            self.discard(vec![protocol]);
+        }
+    }
+
+    /// Rule 10: makes a worker drop what nothing uses any more, such as services that have been replaced.
+    #[cold]
+    fn discard<T: Send + 'static>(&mut self, unused: Vec<T>) {
+        if unused.is_empty() {
+            return;
+        }
+        let mut job = Job::discarding(Some(Box::new(unused)), None);
+        job.listener = LANE;
+        if let Err(why) = self.kernel.submit(DISCARDER, job) {
+            log::warn!("reload: no worker drops an old service, so the loop has done it: {why}");
+        }
     }
 
     /// Takes over the members that concern the whole server.
@@ -329,6 +389,14 @@ impl<K: Kernel> Slot<K> {
     /// Whether its owner is a listener or a UDP socket.
     fn is_door(&self) -> bool {
         matches!(self.owner, Owner::Listener(_) | Owner::Mailbox(_))
+    }
+}
+
+/// Logs the panic of a service whose end a job has awaited.
+#[cold]
+pub(super) fn note_discarded(result: std::result::Result<Outcome, Panicked>) {
+    if let Err(panicked) = result {
+        log::error!("reload: a bug: an old service panicked at its end{}", panicked.detail());
     }
 }
 

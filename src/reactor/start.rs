@@ -14,9 +14,9 @@ use super::queues::Queues;
 use super::slots::Owner;
 use super::stop::Stop;
 use super::{Reactor, recording};
-use crate::bind::{self, BindError, Bound, Candidates, Opened};
+use crate::bind::{self, BindError, Bound, Candidates, NotBound, Opened};
 use crate::budget::Budget;
-use crate::config::{Config, ListenerConfig};
+use crate::config::{ACCESS_LOG, Config, ListenerConfig};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
@@ -118,11 +118,11 @@ impl<K: Kernel> Reactor<K> {
         listener: &ListenerConfig,
         opened: Opened,
         candidates: &Candidates,
-    ) -> Result<u16, BindError> {
+    ) -> Result<u16, NotBound> {
         let token = self.next_token();
         xray::about(token, || What::Visit);
         let bound = bind::bind(&mut self.kernel, listener, opened, candidates, &self.endpoints, token)?;
-        self.take_bound(listener, bound, token)
+        Ok(self.take_bound(listener, bound, token)?)
     }
 
     /// Takes the passed socket `name` of a listener into a slot. Returns the index of its endpoint, the last one.
@@ -147,6 +147,7 @@ impl<K: Kernel> Reactor<K> {
         let served = xray::serves(|| self.endpoints.last().map(recording::served));
         let endpoint = &mut self.endpoints[index];
         endpoint.served = served;
+        endpoint.site.access_log = self.access.is_on().then_some(ACCESS_LOG);
         self.insert(token, index, owner);
         Ok(index)
     }

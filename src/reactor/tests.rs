@@ -2,6 +2,7 @@
 
 mod fake;
 mod reload;
+mod replaced;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

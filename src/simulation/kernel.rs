@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use super::datagrams::UdpSocket;
 use super::disk::FaultyDisk;
 use super::network::{self, Happening, ServerEnd};
-use super::settings::Service;
+use super::settings::{Service, is_free};
 use super::streams::Stream;
 use super::world::World;
 use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Peer, Readiness, Token};
@@ -73,6 +73,7 @@ impl Kernel for SimulatedKernel {
         options: &ListenOptions,
         token: Token,
     ) -> io::Result<(Listener, SocketAddr)> {
+        is_free(address)?;
         let network = &mut self.world.borrow_mut().network;
         network.listeners.push(network::Listener {
             address,
@@ -88,6 +89,7 @@ impl Kernel for SimulatedKernel {
     }
 
     fn bind(&mut self, address: SocketAddr, _: &BindOptions, token: Token) -> io::Result<(UdpSocket, SocketAddr)> {
+        is_free(address)?;
         let network = &mut self.world.borrow_mut().network;
         let edge = Readiness { writable: true, ..Readiness::default() };
         network.sockets.push(network::Socket { token, open: true, queue: [].into(), edge, edges_planned: 0 });

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::chaos::Chaos;
@@ -10,6 +11,7 @@ use super::clients::State;
 use super::disk::FaultyDisk;
 use super::kernel::SimulatedKernel;
 use super::random::Random;
+use super::reloads::Reloads;
 use super::settings::Settings;
 use super::tale::Teller;
 use super::trace::Trace;
@@ -43,14 +45,18 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     let settings = Settings::draw(&mut random);
     let text = settings.text();
     let disk = FaultyDisk::new(MemoryDisk::new(), &chaos, random.split());
-    let world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
+    let mut reloads = Reloads::draw(seed, chaos.until);
+    let mut world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
+    reloads.schedule(&mut world);
     let world = Rc::new(RefCell::new(world));
     let mut report = Report::default();
     let recorder = tracing.then(SimulatedClock::start);
-    let result = catch_unwind(AssertUnwindSafe(|| live(&world, &text, &mut report))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("a panic: {}", text.unwrap_or("without a text")))
-    });
+    let result =
+        catch_unwind(AssertUnwindSafe(|| live(&world, &text, &mut reloads, &mut report))).unwrap_or_else(|panic| {
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("a panic: {}", text.unwrap_or("without a text")))
+        });
     let mut world = world.borrow_mut();
     report.calls = world.network.calls;
     report.connections = world.network.links.len();
@@ -72,10 +78,11 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     }
 }
 
-fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(), String> {
+fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &mut Report) -> Result<(), String> {
     let mut registry = Registry::built_in();
     let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
     registry.stream_fn("tale", "Answers with much more than it is asked.", example, |_| Teller::default());
+    let registry = Arc::new(registry);
     let opening = world.borrow().settings.opening;
     let opens = opening.opens();
     let buffers_max = world.borrow().network.chaos.buffers_max;
@@ -90,7 +97,8 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
             reactor.open_with(opens);
             world.borrow_mut().network.seen.insert(opening.name());
         }
-        let life = one_life(world, &mut reactor, report)?;
+        reloads.prepare(&mut reactor, text, &registry);
+        let life = one_life(world, &mut reactor, reloads, report)?;
         for stats in reactor.endpoints().iter().map(Endpoint::stats) {
             let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]
                 .into_iter()
@@ -122,6 +130,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
 fn one_life(
     world: &Rc<RefCell<World>>,
     reactor: &mut Reactor<SimulatedKernel>,
+    reloads: &mut Reloads,
     report: &mut Report,
 ) -> Result<Life, String> {
     let mut turns_in_no_time = 0;
@@ -133,6 +142,7 @@ fn one_life(
         if let Some(left) = left {
             return Ok(Life::Crashed(left));
         }
+        reloads.check(world, reactor)?;
         checks::after_a_turn(world, reactor)?;
         if let Turn::Stopped(stopped) = turn {
             return Ok(Life::Stopped(stopped));

@@ -1,6 +1,9 @@
 //! The configuration of a simulated server: all protocols, with limits low enough to be reached.
 
+use std::io;
 use std::net::SocketAddr;
+
+use nix::errno::Errno;
 
 use super::openings::Opening;
 use super::random::Random;
@@ -36,6 +39,14 @@ impl Service {
             _ => 0,
         }
     }
+}
+
+/// A port that another program has.
+pub(super) const TAKEN: u16 = 9999;
+
+/// Simulates the part of `bind(2)` that asks whether the address is free.
+pub(super) fn is_free(address: SocketAddr) -> io::Result<()> {
+    if address.port() == TAKEN { Err(Errno::EADDRINUSE.into()) } else { Ok(()) }
 }
 
 /// The parts of the configuration that the seed decides.

@@ -220,7 +220,7 @@ impl World {
         if self.jobs.len() > self.jobs_due.len() && self.random.flip() {
             self.jobs_due = self.jobs.keys().copied().collect();
         }
-        if command != Command::Report {
+        if !matches!(command, Command::Report | Command::Reload) {
             self.stopping = true;
             self.excuse_those_that_are_left("the stop of the server");
         }

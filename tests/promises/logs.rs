@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
@@ -29,9 +29,10 @@ fn objects(log: &[u8]) -> Vec<Value> {
     parsed.collect()
 }
 
-/// The lines of the access log in a JSON log.
+/// The lines of the access log about connections in a JSON log.
 fn access(log: &[u8]) -> Vec<Value> {
-    objects(log).into_iter().filter(|line| line["target"] == "reactor::access").collect()
+    let is_about_one = |line: &Value| line["target"] == "reactor::access" && line["msg"] != "saved";
+    objects(log).into_iter().filter(is_about_one).collect()
 }
 
 fn config(listeners: Value, log: Value) -> Value {
@@ -249,6 +250,48 @@ fn the_access_log_agrees_with_what_clients_did_to_the_byte() {
         assert!(line["open_s"].as_f64().is_some_and(|seconds| (0.0..60.0).contains(&seconds)), "{line}");
     }
     assert!(expected.is_empty(), "{expected:?}");
+}
+
+#[test]
+fn each_stored_file_has_a_line_unless_the_access_log_is_off() {
+    for (which, count) in [("off", 0), ("errors", 3), ("all", 3)] {
+        let listeners = json!([listener("file", "tcp"), listener("file-sized", "tcp")]);
+        let log = json!({ "format": "json", "access": which, "file": "reactor.log" });
+        let process = Process::start(&config(listeners, log));
+        let mut sized = Client::connect(process.address("file-sized-tcp"));
+        let peer = sized.stream().local_addr().unwrap().to_string();
+        for part in ["a \"b\".txt\n", "5\n", "hello", "empty\n"] {
+            sized.ask(part, "OK\n");
+        }
+        sized.ask("0\n", "OK\nOK\n");
+        sized.finish();
+        sized.rest();
+        assert_eq!(ask(process.address("file-tcp"), &["c\n", "contents"]), b"ok\nsaved c 8\n");
+        ask(process.address("file-tcp"), &["c\n", "refused, because it exists"]);
+        let lines = objects(&stopped(process, Path::new("reactor.log")));
+        let saved: Vec<_> = lines.iter().filter(|line| line["msg"] == "saved").collect();
+        let found = saved.iter().map(|line| (line["name"].as_str().unwrap(), line["size"].as_u64().unwrap()));
+        let expected = [("a \"b\".txt", 5), ("empty", 0), ("c", 8)];
+        assert_eq!(found.collect::<Vec<_>>(), expected[..count], "{which}");
+        for line in saved.iter().take(2) {
+            assert_eq!((&line["target"], &line["listener"]), (&json!("reactor::access"), &json!("file-sized-tcp")));
+            assert_eq!(line["peer"], peer);
+        }
+    }
+}
+
+#[test]
+fn what_a_udp_listener_drops_is_one_line_and_not_one_for_each_datagram() {
+    let process = Process::start(&config(json!([listener("sum", "udp")]), json!({ "access": "errors" })));
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for payload in ["", "rubbish", "rubbish"] {
+        client.send_to(payload.as_bytes(), process.address("sum-udp")).unwrap();
+    }
+    process.signal(Signal::SIGTERM);
+    let log = process.wait().1;
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("reactor::access] ")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(lines[0].contains("] dropped listener=sum-udp datagrams=3 reasons="), "{log}");
 }
 
 #[test]

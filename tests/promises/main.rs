@@ -43,6 +43,7 @@ mod reload;
 // macOS has the option, but does not spread connections.
 #[cfg(not(target_vendor = "apple"))]
 mod reuse_port;
+mod rotation;
 mod service;
 mod shutdown;
 // It reads `/proc`.

@@ -253,6 +253,25 @@ fn what_is_passed_and_what_is_configured_must_agree() {
 }
 
 #[test]
+fn a_reload_keeps_passed_sockets_and_takes_no_other() {
+    let ((web, _), (sums, _)) = (tcp(), udp());
+    let process = start(&[&web, &sums], "LISTEN_FDS=2", &served(&[("3", "time"), ("4", "sum")]));
+    for number in 1..=2 {
+        process.signal(Signal::SIGHUP);
+        eventually("nothing differs", || process.log().matches("reload: done; 0 differences").count() == number);
+    }
+    let config = served(&[("3", "time"), ("4", "sum"), ("5", "time")]);
+    fs::write(process.directory().path().join("reactor.json"), config.to_string()).unwrap();
+    process.signal(Signal::SIGHUP);
+    eventually("it says so", || {
+        process.log().contains("reload: time-fd-2: a passed socket can be taken only at the start")
+            && process.log().contains("reload: failed; everything stays as it was")
+    });
+    tells_the_time(process.address("time-fd"));
+    stop(process);
+}
+
+#[test]
 fn sockets_for_another_process_are_left_alone() {
     let (web, _) = tcp();
     let config = json!({ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "time" }] });

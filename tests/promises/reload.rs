@@ -293,3 +293,26 @@ fn a_storm_of_sighup_is_a_few_reloads_one_after_the_other() {
     assert!(server.process.is_running());
     assert!(server.process.threads_named("reactor-worker") <= 4);
 }
+
+#[test]
+fn a_reload_that_changes_the_log_is_refused_and_says_so() {
+    let with = |log: Value| json!({ "listeners": [listener("uppercase", "tcp")], "log": log });
+    let mut server = Reloaded::start(&with(json!({ "access": "errors" })));
+    for log in [json!({ "access": "all" }), json!({ "access": "errors", "file": "other.log" }), json!({})] {
+        let log = server.rejects(&with(log).to_string());
+        assert!(log.contains("reload: log: cannot be changed while the server runs"), "{log}");
+    }
+    assert!(!server.process.directory().names().contains(&"other.log".to_owned()));
+    server.accepts(&with(json!({ "access": "errors" })));
+}
+
+#[test]
+fn a_log_format_on_the_command_line_is_not_a_difference() {
+    let with = |format: &str| json!({ "listeners": [listener("uppercase", "tcp")], "log": { "format": format } });
+    let process = Process::with(&[], &["--log-format", "json"], &with("text"));
+    let mut server = Reloaded { process, asked: 0 };
+    for format in ["text", "auto"] {
+        let log = server.accepts(&with(format));
+        assert!(log.contains("reload: done; 0 differences"), "{log}");
+    }
+}

@@ -1,9 +1,12 @@
 //! Under a service manager: it learns the states of the server in their order, and cannot hold the server.
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
 
 use crate::support::{Client, PATIENCE, Process, Scratch, listener};
 
@@ -23,9 +26,14 @@ impl Manager {
 
     /// A server that this manager starts, ready, with more variables.
     fn start(&self, variables: &[&str]) -> Process {
+        let listeners = json!([listener("uppercase", "tcp"), listener("sum", "udp")]);
+        self.start_with(variables, &json!({ "listeners": listeners }))
+    }
+
+    /// The same with a configuration.
+    fn start_with(&self, variables: &[&str], config: &Value) -> Process {
         let address = format!("NOTIFY_SOCKET={}", self.directory.path().join("notify").display());
-        let prefix = [&["env", &address], variables].concat();
-        Process::under(&prefix, &json!({ "listeners": [listener("uppercase", "tcp"), listener("sum", "udp")] }))
+        Process::under(&[&["env", &address], variables].concat(), config)
     }
 
     /// The next message, its lines separated by spaces.
@@ -33,6 +41,21 @@ impl Manager {
         let mut buffer = [0; 4096];
         let length = self.socket.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..length]).replace('\n', " ")
+    }
+
+    /// The next message with a state.
+    fn state(&self) -> String {
+        std::iter::from_fn(|| Some(self.message())).find(|message| !message.starts_with("STATUS=")).unwrap()
+    }
+
+    /// The next message is that a reload begins, now.
+    #[track_caller]
+    fn hears_of_a_reload(&self) {
+        let told = self.state();
+        let stamp = told.strip_prefix("RELOADING=1 MONOTONIC_USEC=").unwrap_or_else(|| panic!("{told}"));
+        let now = clock_gettime(ClockId::Monotonic);
+        let age = now.tv_sec * 1_000_000 + now.tv_nsec / 1000 - stamp.parse::<i64>().unwrap();
+        assert!((0..1_000_000).contains(&age), "{age} microseconds ago");
     }
 }
 
@@ -96,4 +119,69 @@ fn a_manager_that_is_not_there_changes_nothing() {
     let (status, log) = process.wait();
     assert!(status.success());
     assert!(log.contains("cannot notify the service manager at /nowhere/notify: No such file"), "{log}");
+}
+
+#[test]
+fn a_manager_learns_of_each_reload_and_why_one_has_failed() {
+    let manager = Manager::new();
+    let process = manager.start(&[]);
+    assert!(manager.state().starts_with("READY=1 "));
+    process.signal(Signal::SIGHUP);
+    manager.hears_of_a_reload();
+    assert_eq!(manager.state(), "READY=1 STATUS=reloaded");
+    fs::write(process.directory().path().join("reactor.json"), "{").unwrap();
+    process.signal(Signal::SIGHUP);
+    manager.hears_of_a_reload();
+    let told = manager.state();
+    assert!(told.starts_with("READY=1 STATUS=reload failed: reactor.json:1:"), "{told}");
+    let status = std::iter::from_fn(|| Some(manager.message())).find(|message| message.contains("2 listeners"));
+    assert!(status.as_ref().is_some_and(|it| it.contains("; the last reload failed: reactor.json:1:")), "{status:?}");
+    Client::connect(process.address("uppercase-tcp")).ask("a\n", "A\n");
+}
+
+#[test]
+fn however_many_sighups_come_each_reload_that_begins_also_ends() {
+    let manager = Manager::new();
+    let process = manager.start(&[]);
+    assert!(manager.state().starts_with("READY=1 "));
+    (0..200).for_each(|_| process.signal(Signal::SIGHUP));
+    fs::write(process.directory().path().join("reactor.json"), "{").unwrap();
+    process.signal(Signal::SIGHUP);
+    for number in 1.. {
+        manager.hears_of_a_reload();
+        let told = manager.state();
+        assert!(told.starts_with("READY=1 STATUS=reload"), "{number}: {told}");
+        if told.contains("reload failed: reactor.json:1:") {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_manager_does_not_wait_for_a_reload_that_is_not_possible() {
+    let manager = Manager::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
+    command.args(["--listen", "uppercase=tcp://127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", manager.directory.path().join("notify"));
+    let process = Process::of(command, Scratch::new());
+    assert!(manager.state().starts_with("READY=1 "));
+    process.signal(Signal::SIGHUP);
+    manager.hears_of_a_reload();
+    let told = manager.state();
+    assert!(told.starts_with("READY=1 STATUS=reload failed: there is nothing to reload"), "{told}");
+}
+
+#[test]
+fn a_manager_learns_of_a_stop_when_its_delay_begins() {
+    let manager = Manager::new();
+    let config = json!({ "listeners": [listener("uppercase", "tcp")], "shutdown_delay": "1h" });
+    let process = manager.start_with(&[], &config);
+    assert!(manager.state().starts_with("READY=1 "));
+    process.signal(Signal::SIGTERM);
+    assert!(manager.state().starts_with("STOPPING=1 EXTEND_TIMEOUT_USEC=10000000 STATUS="));
+    let mut client = Client::connect(process.address("uppercase-tcp"));
+    client.ask("a\n", "A\n");
+    drop(client);
+    process.signal(Signal::SIGTERM);
+    assert!(process.wait().0.success());
 }

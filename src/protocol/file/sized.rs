@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::name::{Ending, Field, Name, parse_size};
+use super::saved::Witness;
 use super::upload::{Upload, sink_of};
 use super::{CUT_SHORT, FileOptions, Receiver, no_worker, refuse, wait_for_end};
 use crate::protocol::{
@@ -120,13 +121,17 @@ impl Connection {
         let announced = announced?;
         announced.ending.answer(b"OK", cx.out);
         Ok(match announced.size {
-            0 => Step::job(|| announced.commit(), Self::confirm),
+            0 => {
+                let witness = Witness::of(cx);
+                Step::job(|| announced.commit(witness), Self::confirm)
+            }
             size => Step::bulk(announced, size, Self::save),
         })
     }
 
-    fn save(&mut self, stored: Stored<Announced>, _: &[u8], _: &mut Context<'_>) -> Reply {
-        Ok(Step::job(|| sink_of(stored)?.commit(), Self::confirm))
+    fn save(&mut self, stored: Stored<Announced>, _: &[u8], cx: &mut Context<'_>) -> Reply {
+        let witness = Witness::of(cx);
+        Ok(Step::job(|| sink_of(stored)?.commit(witness), Self::confirm))
     }
 
     fn confirm(&mut self, saved: Result<Ending, ProtocolError>, _: &[u8], cx: &mut Context<'_>) -> Reply {
@@ -142,11 +147,11 @@ impl Sink for Announced {
 }
 
 impl Announced {
-    fn commit(self) -> Result<Ending, ProtocolError> {
+    fn commit(self, witness: Witness) -> Result<Ending, ProtocolError> {
         if self.upload.size() < self.size {
             return Err(cut_short("contents"));
         }
-        self.upload.commit()?;
+        witness.note(&self.upload.commit()?);
         Ok(self.ending)
     }
 }

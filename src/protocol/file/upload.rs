@@ -6,6 +6,7 @@ use std::iter;
 use std::sync::Arc;
 
 use super::name::Name;
+use super::saved::Saved;
 use super::{OnExisting, refuse};
 use crate::disk::{Directory, Draft};
 use crate::errno;
@@ -70,12 +71,6 @@ pub(super) struct Upload {
     name: Name,
     draft: Box<dyn Draft>,
     written: u64,
-}
-
-/// A file that survives a loss of power.
-pub(super) struct Saved {
-    pub(super) name: Name,
-    pub(super) size: u64,
 }
 
 impl Sink for Upload {

@@ -1,5 +1,5 @@
 //! A kernel without sockets: it accepts as many connections as it is asked to, which are silent, and fails at the call that the test
-//! names. Jobs run while it waits.
+//! names. Jobs run while it waits, each on a thread of its own.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::slice::ChunksExactMut;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::job::Job;
@@ -33,8 +34,8 @@ pub(super) struct Fake {
     pub(super) notices: Vec<Notice>,
     /// Jobs that run at the next wait.
     jobs: Vec<(Token, Job)>,
-    /// The time, which does not pass.
-    now: Instant,
+    /// The time, which only the test moves.
+    pub(super) now: Instant,
     /// The peers that have not sent FIN. One that is set sends it at the next wait.
     pub(super) peers: HashMap<Token, Rc<Cell<bool>>>,
 }
@@ -59,6 +60,15 @@ impl Fake {
 
     pub(super) fn asks(&mut self, command: Command) {
         self.notices.push(Notice::Command(command));
+    }
+
+    /// Runs the jobs that wait.
+    pub(super) fn run_jobs(&mut self) -> Vec<Notice> {
+        let run = |(token, job): (Token, Job)| {
+            let worker = thread::spawn(move || catch(|| job.run()));
+            Notice::Done(token, worker.join().expect("panics are caught"))
+        };
+        self.jobs.drain(..).map(run).collect()
     }
 
     /// Counts a step, which fails if the test says so.
@@ -139,7 +149,7 @@ impl Kernel for Fake {
     fn wait(&mut self, notices: &mut Vec<Notice>, _: Option<Duration>) -> io::Result<()> {
         notices.append(&mut self.notices);
         notices.extend(self.peers.extract_if(|_, has_finished| has_finished.get()).map(|(token, _)| readable(token)));
-        notices.extend(self.jobs.drain(..).map(|(token, job)| Notice::Done(token, catch(|| job.run()))));
+        notices.extend(self.run_jobs());
         Ok(())
     }
 

@@ -14,11 +14,16 @@ use crate::registry::Registry;
 use crate::simulation::random::Random;
 
 /// The text that the next reload reads.
-type File = Arc<Mutex<String>>;
+pub(super) type File = Arc<Mutex<String>>;
 
 /// Starts a server with this configuration, and returns it with its file.
 fn server(text: &str) -> (Reactor<Fake>, File) {
-    let registry = Arc::new(Registry::built_in());
+    server_of(Registry::built_in(), text)
+}
+
+/// Starts a server with these protocols.
+pub(super) fn server_of(registry: Registry, text: &str) -> (Reactor<Fake>, File) {
+    let registry = Arc::new(registry);
     let config = Config::parse("test.json", text, &registry).expect("a configuration");
     let mut reactor = Reactor::with_kernel(Fake::new(), &config, &registry).expect("no step fails");
     let file = File::new(Mutex::new(text.to_owned()));
@@ -29,7 +34,7 @@ fn server(text: &str) -> (Reactor<Fake>, File) {
 }
 
 /// Turns a few times: events lead to visits, and visits to the next events.
-fn turn(reactor: &mut Reactor<Fake>) {
+pub(super) fn turn(reactor: &mut Reactor<Fake>) {
     for _ in 0..5 {
         reactor.turn(Some(Duration::ZERO)).expect("it cannot fail");
         reactor.census().expect("all rules are kept");
@@ -37,7 +42,7 @@ fn turn(reactor: &mut Reactor<Fake>) {
 }
 
 /// Reloads. Returns whether the new configuration is in force.
-fn reload(reactor: &mut Reactor<Fake>, file: &File, text: &str) -> bool {
+pub(super) fn reload(reactor: &mut Reactor<Fake>, file: &File, text: &str) -> bool {
     text.clone_into(&mut file.lock().expect("a text"));
     let before = reactor.reloads();
     reactor.kernel.asks(Command::Reload);
@@ -47,7 +52,7 @@ fn reload(reactor: &mut Reactor<Fake>, file: &File, text: &str) -> bool {
     after.done > before.done
 }
 
-fn listeners(list: &[&str]) -> String {
+pub(super) fn listeners(list: &[&str]) -> String {
     format!(r#"{{ "listeners": [{}] }}"#, list.join(","))
 }
 
@@ -66,7 +71,7 @@ fn snapshot(reactor: &Reactor<Fake>) -> String {
 }
 
 /// Opens a connection to a listener, and returns its token.
-fn connect(reactor: &mut Reactor<Fake>, name: &str) -> Token {
+pub(super) fn connect(reactor: &mut Reactor<Fake>, name: &str) -> Token {
     let endpoint = reactor.endpoints().iter().find(|endpoint| endpoint.name() == name).expect("a listener");
     let (address, door) = (endpoint.address().expect("TCP"), endpoint.door);
     *reactor.kernel.queued.entry(address).or_default() += 1;

@@ -8,6 +8,7 @@ mod names;
 mod opening;
 mod reading;
 mod relay;
+mod reload;
 mod slots;
 mod stopping;
 mod sum;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
         names::BUGS,
         disk::BUGS,
         relay::BUGS,
+        reload::BUGS,
     ];
     rooms.into_iter().flatten().collect()
 }
