@@ -321,6 +321,7 @@ fn the_loop_can_be_recorded_by_one_at_a_time() {
         assert!(text.body.contains(line), "no {line} in {}", text.body);
     }
     let page = get_with(&server, "/xray", "Accept: text/html\r\n");
+    assert_eq!(page.header("Content-Security-Policy"), "sandbox allow-scripts; frame-ancestors 'self'");
     assert!(page.header("Content-Type").starts_with("text/html") && page.body.starts_with("<!DOCTYPE html>"));
     assert!(get(&server, "/xray?format=json").json().is_object());
 
