@@ -25,6 +25,7 @@ impl<K: Kernel> Reactor<K> {
         self.lent.budget.begin_turn(now);
     }
 
+    /// Notes the end of a turn that is reported.
     #[cold]
     fn note_end(&mut self, now: Time) {
         self.note_slow();
@@ -33,6 +34,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Notes the begin of a turn, and the end of the one before.
     #[cold]
     fn note_begin(&mut self, now: Time) {
         self.note_slow();

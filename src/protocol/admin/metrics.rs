@@ -81,6 +81,7 @@ impl Collector for Scrape {
         let snapshot = &self.snapshot;
         families.of_the_loop(snapshot)?;
         families.of_connections(&snapshot.doors)?;
+        families.of_output_and_others(&snapshot.doors)?;
         families.of_datagrams(&snapshot.doors)?;
         families.of_resources(snapshot)?;
         families.of_operation(snapshot)?;
@@ -195,6 +196,31 @@ impl Families<'_> {
             each(doors.iter(), |door| door.stats.slow_turns),
         )?;
         self.gauges(
+            "reactor_accept_paused",
+            "Whether accepting is paused.",
+            each(streams(), |door| door.paused.is_some().into()),
+        )?;
+        self.counters(
+            "reactor_accept_pauses",
+            "Pauses of accepting, by reason.",
+            by_reason(streams(), |door| &door.stats.paused),
+        )?;
+        let queues = || streams().filter_map(|door| Some((vec![listener(door)], door.accept_queue?)));
+        self.gauges(
+            "reactor_accept_queue",
+            "Connections that wait to be accepted.",
+            queues().map(|(labels, (waiting, _))| (labels, waiting.into())),
+        )?;
+        self.gauges(
+            "reactor_accept_queue_limit",
+            "The limit of the accept queue.",
+            queues().map(|(labels, (_, most))| (labels, most.into())),
+        )
+    }
+
+    fn of_output_and_others(&mut self, doors: &[Door]) -> fmt::Result {
+        let streams = || doors.iter().filter(|door| door.transport == Transport::Tcp);
+        self.gauges(
             "reactor_back_pressured_connections",
             "Connections from which nothing is read, because too much output is pending.",
             each(streams(), |door| door.stats.back_pressured()),
@@ -223,27 +249,6 @@ impl Families<'_> {
             "reactor_undelivered_messages",
             "Messages between connections that were not handed to a receiver, by reason.",
             by_reason(streams(), |door| &door.stats.undelivered),
-        )?;
-        self.gauges(
-            "reactor_accept_paused",
-            "Whether accepting is paused.",
-            each(streams(), |door| door.paused.is_some().into()),
-        )?;
-        self.counters(
-            "reactor_accept_pauses",
-            "Pauses of accepting, by reason.",
-            by_reason(streams(), |door| &door.stats.paused),
-        )?;
-        let queues = || streams().filter_map(|door| Some((vec![listener(door)], door.accept_queue?)));
-        self.gauges(
-            "reactor_accept_queue",
-            "Connections that wait to be accepted.",
-            queues().map(|(labels, (waiting, _))| (labels, waiting.into())),
-        )?;
-        self.gauges(
-            "reactor_accept_queue_limit",
-            "The limit of the accept queue.",
-            queues().map(|(labels, (_, most))| (labels, most.into())),
         )
     }
 
