@@ -63,6 +63,10 @@ pub(crate) struct Budget {
     slow: Option<Slow>,
     /// The time between two readings from which it is reported.
     slow_turn: u64,
+    /// Whether the end of each turn is reported.
+    watched: bool,
+    /// Whether the end of this turn is reported: the turn is slow, or each is.
+    reports: bool,
 }
 
 /// A part of a turn that took too long, and the endpoints that the turn had served by its end.
@@ -107,6 +111,8 @@ impl Budget {
             served: 0,
             slow: None,
             slow_turn: u64::MAX,
+            watched: false,
+            reports: false,
         };
         budget.set_slow_turn(slow_turn);
         budget
@@ -115,6 +121,11 @@ impl Budget {
     /// Sets the time from which a turn is reported; `None` for never.
     pub(crate) fn set_slow_turn(&mut self, slow_turn: Option<Duration>) {
         self.slow_turn = slow_turn.map_or(u64::MAX, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Makes [`Budget::end_turn`] report each turn.
+    pub(crate) fn watch(&mut self) {
+        (self.watched, self.reports) = (true, true);
     }
 
     /// Begins a turn.
@@ -129,18 +140,20 @@ impl Budget {
         self.in_turn = true;
     }
 
-    /// Ends the turn, if one has begun. Returns whether a part of it took too long.
+    /// Ends the turn, if one has begun. Returns whether a part of it took too long, or whether each turn is reported: one branch
+    /// for both.
     #[inline]
     pub(crate) fn end_turn(&mut self, now: Time) -> bool {
         if self.in_turn && now.nanoseconds_from(self.read_at) >= nanoseconds(LOOK_EVERY) {
             self.look(now);
         }
         self.in_turn = false;
-        self.slow.is_some()
+        self.reports
     }
 
     /// Takes the part that took too long.
     pub(crate) fn take_slow(&mut self) -> Option<Slow> {
+        self.reports = self.watched;
         self.slow.take()
     }
 
@@ -191,6 +204,7 @@ impl Budget {
             self.units() > self.visit_units.saturating_mul(2) && self.time() > self.visit_time.saturating_mul(2);
         if took >= self.slow_turn && self.slow.is_none_or(|slow| slow.took.as_nanos() < took.into()) {
             self.slow = Some(Slow { took: Duration::from_nanos(took), served: self.served });
+            self.reports = true;
         }
         // The system may have stopped the loop, so one long interval shrinks the window only by a factor of 8.
         let least = (self.window / 8).max(1);
@@ -382,6 +396,19 @@ mod tests {
         turn.0.begin_visit(Class::Quiet, 0);
         turn.0.begin_turn(turn.1);
         assert!(!turn.0.end_turn(turn.1.after(LOOK_EVERY)));
+    }
+
+    #[test]
+    fn each_turn_is_reported_once_it_is_watched_and_slow_ones_still_are() {
+        let mut turn = Loop::new();
+        assert!(!turn.0.end_turn(turn.1));
+        turn.0.watch();
+        for slow in [false, true, false] {
+            turn.0.begin_turn(turn.1);
+            turn.1 = turn.1.after(if slow { Duration::from_secs(1) } else { LOOK_EVERY });
+            assert!(turn.0.end_turn(turn.1));
+            assert_eq!(turn.0.take_slow().is_some(), slow);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod sink;
 use std::io::{self, Write};
 use std::mem;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::Instant;
@@ -47,6 +48,12 @@ pub(crate) fn reopen() {
     }
 }
 
+/// Returns the number of lines that were not written: the queue was full, or the sink did not take them. Zero if the process
+/// has no log of ours.
+pub(crate) fn lost_lines() -> u64 {
+    OF_PROCESS.get().map_or(0, LogWriter::lost_lines)
+}
+
 /// The state that the writers share with the thread.
 struct Shared {
     /// The log's thread holds this lock as long as it lives. Other threads only try to lock it while that thread does
@@ -54,6 +61,8 @@ struct Shared {
     output: Mutex<Output>,
     /// Makes a line of a sentence of the log about itself.
     render: Render,
+    /// Lines that were not written, which [`Output`] counts too.
+    lost_lines: Arc<AtomicU64>,
     /// The lines that wait.
     queue: Mutex<Queue>,
     /// Signalled when there is something to do for the thread.
@@ -104,9 +113,11 @@ impl LogWriter {
     }
 
     fn new(sink: impl Sink + 'static, render: Render) -> Self {
+        let lost_lines = Arc::new(AtomicU64::new(0));
         let shared = Shared {
-            output: Mutex::new(Output::new(Box::new(sink), render)),
+            output: Mutex::new(Output::new(Box::new(sink), render, Arc::clone(&lost_lines))),
             render,
+            lost_lines,
             queue: Mutex::default(),
             filled: Condvar::new(),
             drained: Condvar::new(),
@@ -124,6 +135,11 @@ impl LogWriter {
     /// Makes this writer the one of the process, which [`reopen`] is about, unless the process has one already.
     pub(crate) fn serve_process(&self) {
         let _ = OF_PROCESS.set(self.clone());
+    }
+
+    /// Returns the number of lines that were not written so far.
+    fn lost_lines(&self) -> u64 {
+        self.shared.lost_lines.load(Ordering::Relaxed)
     }
 
     /// Changes the queue, and wakes the log's thread or starts it. If it cannot be started, the next line retries.
@@ -178,6 +194,7 @@ impl Write for LogWriter {
         self.ask(|queue| {
             if queue.dropped_lines > 0 || queue.lines.len() + line.len() > LOG_QUEUE_BYTES_MAX {
                 queue.dropped_lines += 1;
+                self.shared.lost_lines.fetch_add(1, Ordering::Relaxed);
             } else {
                 queue.lines.extend_from_slice(line);
             }

@@ -8,11 +8,11 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::address::Transport;
 use crate::peer::Peer;
-use crate::stats::{Stats, Tally};
+use crate::stats::{Reloads, Stats, Tally};
 use crate::token::ConnectionId;
 
 /// What a protocol inquires: each question costs the loop as much as it needs.
@@ -56,6 +56,16 @@ pub(crate) struct Snapshot {
     pub(crate) descriptors: (usize, Option<usize>),
     /// Buffers of uploads: lent, and free.
     pub(crate) buffers: (usize, usize),
+    /// Visits that ended with work left, because their budget was used up.
+    pub(crate) spent_visits: u64,
+    /// The numbers of reloads.
+    pub(crate) reloads: Reloads,
+    /// Whether the last reload failed.
+    pub(crate) has_reload_failed: bool,
+    /// When the configuration in force was read, or found to be in force.
+    pub(crate) loaded_at: Option<SystemTime>,
+    /// Log lines that were not written.
+    pub(crate) lost_log_lines: u64,
     /// Jobs: those that a worker runs, and those that wait for a worker.
     pub(crate) jobs: (usize, usize),
     /// The listeners in the order of the configuration.

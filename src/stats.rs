@@ -127,22 +127,54 @@ pub struct Stats {
     pub undelivered: Tally,
     /// Turns of the loop that took longer than `slow_turn` and served this listener.
     pub slow_turns: u64,
+    /// Times that reading from a connection was paused because too much output was pending, and times that such a pause ended.
+    pub(crate) held_back: (u64, u64),
 }
 
 impl Stats {
     /// Adds the counters of `other`.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.closed.absorb(&other.closed);
-        self.refused.absorb(&other.refused);
-        self.received_bytes += other.received_bytes;
-        self.sent_bytes += other.sent_bytes;
-        self.received_datagrams += other.received_datagrams;
-        self.sent_datagrams += other.sent_datagrams;
-        self.error_answers.absorb(&other.error_answers);
-        self.receive_errors += other.receive_errors;
-        self.paused.absorb(&other.paused);
-        self.slow_turns += other.slow_turns;
+        // All fields by name, so that the compiler finds one that is forgotten here.
+        let Self {
+            accepted,
+            connected,
+            connect_errors,
+            closed,
+            refused,
+            received_bytes,
+            sent_bytes,
+            received_datagrams,
+            sent_datagrams,
+            error_answers,
+            receive_errors,
+            paused,
+            messages,
+            undelivered,
+            slow_turns,
+            held_back,
+        } = other;
+        self.accepted += accepted;
+        self.connected += connected;
+        self.connect_errors.absorb(connect_errors);
+        self.closed.absorb(closed);
+        self.refused.absorb(refused);
+        self.received_bytes += received_bytes;
+        self.sent_bytes += sent_bytes;
+        self.received_datagrams += received_datagrams;
+        self.sent_datagrams += sent_datagrams;
+        self.error_answers.absorb(error_answers);
+        self.receive_errors += receive_errors;
+        self.paused.absorb(paused);
+        self.messages += messages;
+        self.undelivered.absorb(undelivered);
+        self.slow_turns += slow_turns;
+        self.held_back.0 += held_back.0;
+        self.held_back.1 += held_back.1;
+    }
+
+    /// Returns the number of connections from which nothing is read because too much output is pending.
+    pub(crate) fn back_pressured(&self) -> u64 {
+        self.held_back.0.saturating_sub(self.held_back.1)
     }
 
     /// Returns the number of datagrams that were answered or refused.
@@ -186,6 +218,18 @@ mod tests {
         let mut sum = Stats { accepted: 1, closed: tally(&["eof"]), sent_bytes: 5, ..Stats::default() };
         sum.absorb(&Stats { accepted: 2, closed: tally(&["idle", "eof", "idle"]), sent_bytes: 6, ..Stats::default() });
         assert_eq!((sum.accepted, sum.sent_bytes), (3, 11));
+        let between = |count, reason| Stats {
+            connected: count,
+            connect_errors: tally(&[reason]),
+            messages: count,
+            undelivered: tally(&[reason]),
+            held_back: (count, count - 1),
+            ..Stats::default()
+        };
+        let mut both = between(1, "gone");
+        both.absorb(&between(4, "no room"));
+        assert_eq!((both.connected, both.messages, both.held_back, both.back_pressured()), (5, 5, (5, 3), 2));
+        assert_eq!((both.connect_errors.total(), both.undelivered.total()), (2, 2));
         assert_eq!(sum.closed.iter().collect::<Vec<_>>(), [("eof", 2), ("idle", 2)]);
         let mut full = Tally::default();
         (0..REASONS_MAX).for_each(|number| full.add(Box::leak(number.to_string().into_boxed_str())));

@@ -142,6 +142,20 @@ fn check_reports_what_can_be_known_before_the_start() {
 }
 
 #[test]
+fn the_configurations_that_the_units_need_are_accepted() {
+    let scratch = Scratch::new("units");
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for file in ["systemd/reactor.json", "systemd/many.json", "service/reactor.json"] {
+        let output = scratch.run(&["check", "-c", &format!("{examples}/{file}")]);
+        assert_eq!(output.status.code(), Some(0), "{file}: {}", stderr(&output));
+    }
+    let many = scratch.run(&["check", "-c", &format!("{examples}/systemd/many.json")]);
+    let many: Value = serde_json::from_slice(&many.stdout).unwrap();
+    let listeners = many["listeners"].as_array().unwrap();
+    assert!(listeners.iter().all(|listener| listener["reuse_port"] == true), "{listeners:?}");
+}
+
+#[test]
 fn a_misspelt_level_of_the_log_is_wrong_usage_and_not_silence() {
     let scratch = Scratch::new("level");
     let nowhere = ["run", "--listen", "time=tcp://192.0.2.1:1"];

@@ -188,9 +188,11 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Notes whether pending output has reached the limit.
-    pub(super) fn note_full(&mut self, full: bool, visit: &Visit<'_>) {
+    pub(super) fn note_full(&mut self, full: bool, visit: &mut Visit<'_>) {
         if self.is_held_back() != full {
             self.held().full = full;
+            let times = &mut visit.stats.held_back;
+            *if full { &mut times.0 } else { &mut times.1 } += 1;
             let pending = visit.outbox.len() as u32;
             xray::record(|| if full { What::Full { pending } } else { What::Relieved { pending } });
         }

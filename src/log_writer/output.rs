@@ -3,6 +3,8 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -20,6 +22,8 @@ pub(super) struct Output {
     render: Render,
     /// `None` as long as the sink takes everything.
     trouble: Option<Trouble>,
+    /// Lines that the sink did not take so far, together with those that did not come here.
+    lost_lines: Arc<AtomicU64>,
 }
 
 /// What a sink did not take.
@@ -54,16 +58,33 @@ impl Text {
         let line_bytes = left.iter().position(|byte| *byte == b'\n').map_or(left.len(), |end| end + 1);
         let (rest, lost) = left.split_at(if is_between_lines { 0 } else { line_bytes });
         let lost_lines = lost.iter().filter(|byte| **byte == b'\n').count() as u64;
-        // As long as no byte of the note is written, its number is still unsaid, and the note itself does not count.
-        let is_said = count > self.note.start || self.note.is_empty();
-        let lost_lines = if is_said { lost_lines } else { lost_lines.saturating_sub(1) + self.lost_lines };
+        // The note itself does not count.
+        let lost_lines = if self.is_said(count) { lost_lines } else { lost_lines.saturating_sub(1) + self.lost_lines };
         Trouble { error, rest: rest.to_vec(), file_bytes, lost_lines }
+    }
+
+    /// Whether `count` bytes say how many lines were lost before: some of the note is among them, and the rest follows later.
+    fn is_said(&self, count: usize) -> bool {
+        count > self.note.start || self.note.is_empty()
     }
 }
 
 impl Output {
-    pub(super) fn new(sink: Box<dyn Sink>, render: Render) -> Self {
-        Self { sink, render, trouble: None }
+    pub(super) fn new(sink: Box<dyn Sink>, render: Render, lost_lines: Arc<AtomicU64>) -> Self {
+        Self { sink, render, trouble: None, lost_lines }
+    }
+
+    /// Notes that the sink took `count` bytes of `text` and then failed, and counts what is lost.
+    fn fail(&mut self, text: &Text, count: usize, error: io::Error) {
+        let trouble = text.left(count, error, self.sink.file_bytes());
+        // What was lost before and is still unsaid was counted then.
+        let counted = if text.is_said(count) { 0 } else { text.lost_lines };
+        self.count_lost(trouble.lost_lines - counted);
+        self.trouble = Some(trouble);
+    }
+
+    fn count_lost(&self, lines: u64) {
+        self.lost_lines.fetch_add(lines, Ordering::Relaxed);
     }
 
     /// Whether the sink has not taken everything so far.
@@ -75,7 +96,7 @@ impl Output {
     pub(super) fn write(&mut self, lines: Vec<u8>) -> Vec<u8> {
         let mut text = self.text(lines);
         if let (count, Some(error)) = write_some(&mut self.sink, &text.bytes) {
-            self.trouble = Some(text.left(count, error, self.sink.file_bytes()));
+            self.fail(&text, count, error);
         }
         text.bytes.clear();
         text.bytes
@@ -94,7 +115,7 @@ impl Output {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 failed => {
                     let error = failed.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into());
-                    self.trouble = Some(text.left(count, error, self.sink.file_bytes()));
+                    self.fail(&text, count, error);
                     count = text.bytes.len();
                 }
             }
@@ -112,6 +133,7 @@ impl Output {
         if !bytes.is_empty() && self.sink.file_bytes() < file_bytes {
             bytes.clear();
             lost_lines += 1;
+            self.count_lost(1);
         }
         let start = bytes.len();
         if lost_lines > 0 {
@@ -135,6 +157,7 @@ impl Output {
                 {
                     trouble.rest.clear();
                     trouble.lost_lines += 1;
+                    self.lost_lines.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Err(error) => {

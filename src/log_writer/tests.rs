@@ -76,6 +76,7 @@ fn a_stuck_sink_never_blocks_the_caller_and_dropped_lines_are_counted() {
     let second = writes.recv().unwrap();
     assert_eq!(second.len(), LOG_QUEUE_BYTES_MAX + b"7 log lines dropped\n".len());
     assert!(second.ends_with(b"x7 log lines dropped\n"));
+    assert_eq!(writer.lost_lines(), 7);
 
     drop(open);
     writer.write_all(b"last\n").unwrap();
@@ -136,6 +137,7 @@ fn the_writer_survives_an_error_of_its_sink_and_counts_lost_lines() {
     drop(open);
     writer.write_all(b"all is well\n").unwrap();
     assert_eq!(writes.recv().unwrap(), b"all is well\n");
+    assert_eq!(writer.lost_lines(), lost as u64);
 }
 
 impl LogWriter {

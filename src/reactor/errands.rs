@@ -68,6 +68,7 @@ impl<K: Kernel> Reactor<K> {
         match status {
             Status::Waiting => self.deadlines.arm(key, deadline),
             Status::Again => {
+                self.totals.spent_visits += 1;
                 self.deadlines.arm(key, deadline);
                 self.queue_as(key, again);
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::short::Short;
 use super::snapshot::Pulse;
@@ -41,6 +42,8 @@ pub(super) struct Totals {
     pub(super) descriptors_max: usize,
     /// Notices that were ignored because their owner had closed.
     pub(super) stale_notices: u64,
+    /// Visits that ended with work left, because their budget was used up.
+    pub(super) spent_visits: u64,
     /// The slots of outgoing connections, which do not count for `max_connections_per_ip`.
     pub(super) outgoing: HashSet<u32>,
 }
@@ -70,13 +73,15 @@ pub(super) struct InForce {
     pub(super) counts: Reloads,
     /// The first problem of the last reload, if it has failed.
     pub(super) failure: Option<String>,
+    /// When the server started, or last reloaded without a problem.
+    pub(super) loaded_at: SystemTime,
 }
 
 impl InForce {
-    /// Makes the state of a server that starts with `config`.
-    pub(super) fn new(config: &Config) -> Self {
-        let counts = Reloads::default();
-        Self { config: Arc::new(config.clone()), source: None, is_running: false, again: false, counts, failure: None }
+    /// Makes the state of a server that starts with `config` at the time `loaded_at`.
+    pub(super) fn new(config: &Config, loaded_at: SystemTime) -> Self {
+        let (config, counts) = (Arc::new(config.clone()), Reloads::default());
+        Self { config, source: None, is_running: false, again: false, counts, failure: None, loaded_at }
     }
 
     /// Notes the transports of passed sockets, which the configuration does not know.

@@ -47,6 +47,7 @@ impl<K: Kernel> Reactor<K> {
                 self.totals.pending_bytes -= connection.pending_bytes();
                 self.drop_recording(self.token(key));
                 let peer = connection.peer();
+                let was_held_back = connection.is_held_back();
                 let Ended { transport, reason, bug, last, job_out, other, within, .. } = connection.end();
                 self.kernel.close(transport);
                 let index = self.slots[key as usize].endpoint;
@@ -56,6 +57,7 @@ impl<K: Kernel> Reactor<K> {
                     home.peers.leave(&peer);
                 }
                 home.stats.closed.add(reason.name());
+                home.stats.held_back.1 += u64::from(was_held_back);
                 self.log_closed(key, &peer, reason, bug.as_deref());
                 self.log_access(key, &peer, reason, if job_out { Stage::Working } else { Stage::Within(within) });
                 let was_connecting = self.end_other_side(self.token(key), other);

@@ -163,6 +163,7 @@ impl<K: Kernel> Reactor<K> {
             Ok(differences) => {
                 self.in_force.counts.done += 1;
                 self.in_force.failure = None;
+                self.in_force.loaded_at = self.kernel.wall_clock();
                 log_lines(log::Level::Info, &differences);
                 log::info!("reload: done; {}", Count(differences.len() as u64, "difference"));
             }

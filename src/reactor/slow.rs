@@ -1,4 +1,5 @@
-//! Slow turns: a protocol computes or blocks on the loop's thread, and all other peers wait.
+//! The ends of turns: those that took too long, because a protocol computes or blocks on the loop's thread and all other peers
+//! wait, and all of them once the pulse is measured.
 
 use super::Reactor;
 use crate::amounts::Rounded;
@@ -10,10 +11,7 @@ impl<K: Kernel> Reactor<K> {
     #[inline]
     pub(super) fn end_turn(&mut self, now: Time) {
         if self.lent.budget.end_turn(now) {
-            self.note_slow();
-        }
-        if let Some(pulse) = &mut self.inquired.pulse {
-            pulse.rest(now);
+            self.note_end(now);
         }
     }
 
@@ -22,16 +20,30 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn begin_turn(&mut self) {
         let now = self.moment.now;
         if self.lent.budget.end_turn(now) {
-            self.note_slow();
+            self.note_begin(now);
         }
         self.lent.budget.begin_turn(now);
+    }
+
+    /// Notes the end of a turn that is reported.
+    #[cold]
+    fn note_end(&mut self, now: Time) {
+        self.note_slow();
+        if let Some(pulse) = &mut self.inquired.pulse {
+            pulse.rest(now);
+        }
+    }
+
+    /// Notes the begin of a turn, and the end of the one before.
+    #[cold]
+    fn note_begin(&mut self, now: Time) {
+        self.note_slow();
         if let Some(pulse) = &mut self.inquired.pulse {
             pulse.beat(now, self.deadlines.next());
         }
     }
 
     /// Counts and logs a slow turn, with the listeners whose protocols were called in it.
-    #[cold]
     fn note_slow(&mut self) {
         let Some(slow) = self.lent.budget.take_slow() else { return };
         let mut names = Vec::new();

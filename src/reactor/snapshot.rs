@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::job::Job;
 use crate::kernel::{DatagramSocket, Kernel, Token};
 use crate::listener::Pause;
+use crate::log_writer;
 use crate::snapshot::{Door, Question, Readiness, Snapshot};
 
 impl<K: Kernel> Reactor<K> {
@@ -59,6 +60,11 @@ impl<K: Kernel> Reactor<K> {
             readiness: self.readiness(),
             ready_slots: self.queues.iter().count(),
             stale_notices: totals.stale_notices,
+            spent_visits: totals.spent_visits,
+            reloads: self.in_force.counts,
+            has_reload_failed: self.in_force.failure.is_some(),
+            loaded_at: Some(self.in_force.loaded_at),
+            lost_log_lines: log_writer::lost_lines(),
             pending_bytes: (totals.pending_bytes, totals.pending_bytes_max),
             descriptors: (totals.descriptors, Some(totals.descriptors_max).filter(|most| *most != usize::MAX)),
             buffers: (buffers.lent(), buffers.free()),

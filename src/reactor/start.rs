@@ -63,6 +63,7 @@ impl<K: Kernel> Reactor<K> {
         let origin = kernel.now();
         let moment = Moment::new(origin, origin);
         let alarm = Arc::new(Alarm::new(kernel.waker()));
+        let in_force = InForce::new(config, kernel.wall_clock());
         let mut reactor = Self {
             kernel,
             moment,
@@ -84,10 +85,11 @@ impl<K: Kernel> Reactor<K> {
                 descriptors: 0,
                 descriptors_max: usize::MAX,
                 stale_notices: 0,
+                spent_visits: 0,
                 outgoing: HashSet::new(),
             },
             stop: Stop::No(Time::NEVER),
-            in_force: InForce::new(config),
+            in_force,
             logs: Logs::default(),
             inquired: Inquired { pulse: None, recorder: None, configuration: config.without_secrets(registry).into() },
         };

@@ -6,6 +6,14 @@ use crate::chromium::open_at;
 use crate::support::{Client, listener, server};
 
 #[test]
+fn a_recording_that_has_no_origin_still_works() {
+    let server = server(&json!({ "listeners": [listener("admin", "tcp")] }));
+    let shown = open_at(&format!("http://{}/xray?seconds=1&format=page", server.address("admin-tcp")));
+    assert_eq!(shown.complaints, [""; 0]);
+    assert!(shown.text("summary").contains(" turns ("), "{}", shown.text("summary"));
+}
+
+#[test]
 fn the_live_page_shows_the_server_and_nothing_goes_wrong() {
     let server =
         server(&json!({ "listeners": [listener("sum", "tcp"), listener("sum", "udp"), listener("admin", "tcp")] }));

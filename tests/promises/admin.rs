@@ -1,11 +1,14 @@
 //! An administrator can look at the server while it serves, over real sockets.
 
+use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, ask, listener, listener_with, server};
+use crate::support::{Client, Process, Server, ask, deaf_clients, eventually, listener, listener_with, server};
 
 /// A server with `sum` over both transports, `admin` and `agent`.
 fn watched() -> Server {
@@ -128,6 +131,76 @@ fn the_loop_measures_itself_from_the_first_question_on() {
     assert_eq!(two.metric("reactor_loop_turn_seconds_bucket{le=\"+Inf\"}"), count(&two));
 }
 
+/// Asks the listener of `admin` at this address for the metrics.
+#[track_caller]
+fn metrics_at(address: SocketAddr) -> Answer {
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    split(&String::from_utf8(ask(address, &[request])).unwrap(), false).0
+}
+
+#[test]
+fn a_reload_is_counted_and_no_counter_begins_again() {
+    let config = |idle: &str| {
+        let sum = listener_with("sum", &json!({ "limits": { "idle_timeout": idle } }));
+        json!({ "listeners": [sum, listener("admin", "tcp")] }).to_string()
+    };
+    let server = Process::start(&serde_json::from_str(&config("1h")).unwrap());
+    let (sum, admin) = (server.address("sum-tcp"), server.address("admin-tcp"));
+    let of_sum = |name: &str| format!("{name}{{listener=\"sum-tcp\"}}");
+    let results = |metrics: &Answer| {
+        let count = |result: &str| metrics.metric(&format!("reactor_config_reloads_total{{result=\"{result}\"}}"));
+        (count("done"), count("failed"), metrics.metric("reactor_config_last_reload_successful"))
+    };
+    let loaded_at = |metrics: &Answer| metrics.metric("reactor_config_last_reload_success_timestamp_seconds");
+    let at_first = metrics_at(admin);
+    assert_eq!((results(&at_first), at_first.metric("reactor_draining")), ((0.0, 0.0, 1.0), 0.0));
+    // It keeps the limits of the old configuration, and is counted with the others.
+    let _open = Client::connect(sum);
+    let (mut done, mut failed) = (0.0, 0.0);
+    for (number, text) in [config("2h"), "{".to_owned(), config("3h")].iter().enumerate() {
+        assert_eq!(ask(sum, &[r#"{"A":1,"B":2}"#]), b"{\"Sum\":3}\n");
+        fs::write(server.directory().path().join("reactor.json"), text).unwrap();
+        server.signal(Signal::SIGHUP);
+        let is_whole = text != "{";
+        *if is_whole { &mut done } else { &mut failed } += 1.0;
+        eventually("the reload ends", || results(&metrics_at(admin)) == (done, failed, is_whole.into()));
+        let metrics = metrics_at(admin);
+        let answered = (number + 1) as f64;
+        assert_eq!(metrics.metric(&of_sum("reactor_connections_accepted_total")), answered + 1.0);
+        assert_eq!(metrics.metric(&of_sum("reactor_sent_bytes_total")), 10.0 * answered);
+    }
+    assert!(loaded_at(&metrics_at(admin)) > loaded_at(&at_first));
+}
+
+#[test]
+fn connections_that_do_not_read_are_counted_as_long_as_they_are_open() {
+    let server = Process::start(&json!({ "listeners": [listener("uppercase", "tcp"), listener("admin", "tcp")] }));
+    let admin = server.address("admin-tcp");
+    let held_back = || metrics_at(admin).metric("reactor_back_pressured_connections{listener=\"uppercase-tcp\"}");
+    assert_eq!(held_back(), 0.0);
+    let mut clients = deaf_clients(&server, "uppercase-tcp", 3);
+    assert_eq!(held_back(), 3.0);
+    clients.pop().unwrap().reset();
+    eventually("a connection that is reset no longer counts", || held_back() == 2.0);
+    let mut reader = clients.pop().unwrap();
+    reader.finish();
+    reader.rest();
+    eventually("one whose output was taken does not either", || held_back() == 1.0);
+    let began = metrics_at(admin).metric("reactor_back_pressure_total{listener=\"uppercase-tcp\"}");
+    assert!(began >= 3.0, "{began}");
+}
+
+#[test]
+fn a_server_that_leaves_says_so_while_it_still_serves() {
+    let config = json!({ "listeners": [listener("agent", "tcp"), listener("admin", "tcp")], "shutdown_delay": "1h" });
+    let server = Process::start(&config);
+    server.signal(Signal::SIGTERM);
+    let admin = server.address("admin-tcp");
+    eventually("it is draining", || metrics_at(admin).metric("reactor_draining") == 1.0);
+    assert_eq!(metrics_at(admin).metric("reactor_ready"), 0.0);
+    assert_eq!(ask(server.address("agent-tcp"), &[""]), b"drain\n");
+}
+
 #[test]
 fn every_connection_has_a_row_with_what_it_waits_for() {
     let server = watched();
@@ -248,6 +321,7 @@ fn the_loop_can_be_recorded_by_one_at_a_time() {
         assert!(text.body.contains(line), "no {line} in {}", text.body);
     }
     let page = get_with(&server, "/xray", "Accept: text/html\r\n");
+    assert_eq!(page.header("Content-Security-Policy"), "sandbox allow-scripts; frame-ancestors 'self'");
     assert!(page.header("Content-Type").starts_with("text/html") && page.body.starts_with("<!DOCTYPE html>"));
     assert!(get(&server, "/xray?format=json").json().is_object());
 

@@ -193,6 +193,41 @@ const FRAMES: &[&[u8]] = &[
     b"\xff",
 ];
 
+const HTTP: &[&[u8]] = &[
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /healthz HTTP/1.0\r\n\r\n",
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"/metrics",
+    b"/readyz?verbose",
+    b"/connections?limit=1&listener=%41",
+    b"/xray?seconds=1",
+    b"http://localhost/config",
+    b" HTTP/1.1\r\n",
+    b" HTTP/1.1\r\n",
+    b" HTTP/1.0\r\n",
+    b" HTTP/2.0\r\n",
+    b"Host: localhost\r\n",
+    b"Host: localhost\r\n",
+    b"Host: [::1]:80\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close\r\n",
+    b"Accept: application/openmetrics-text\r\n",
+    b"\r\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\r",
+    b"\n",
+    b" ",
+    b":",
+    b"%",
+    b"?",
+    &[b'a'; 4096],
+];
+
 /// Tries the property of `target` on inputs that are put together from `words` and any bytes.
 fn hold_for(target: &str, words: &[&[&'static [u8]]]) {
     let word = select(words.concat()).prop_map(<[u8]>::to_vec);
@@ -236,6 +271,11 @@ fn file_sized_stores_what_its_model_does_whatever_happens_to_the_peer() {
 #[test]
 fn greeting_answers_each_read_once() {
     hold_for("greeting", &[LINES, HAPPENINGS]);
+}
+
+#[test]
+fn a_request_by_http_ends_where_it_ends_and_nothing_is_smuggled() {
+    hold_for("admin", &[HTTP, HTTP, HAPPENINGS]);
 }
 
 #[test]

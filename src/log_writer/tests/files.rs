@@ -201,7 +201,8 @@ fn wherever_the_disk_is_full_lines_are_whole_and_lost_ones_are_counted() {
     for without_thread in [false, true] {
         for (room, more) in (0..80).flat_map(|room| [0, 1, 5, 16, 40, 60, 90].map(|more| (room, more))) {
             let disk = Disk::default();
-            let mut output = Output::new(Box::new(disk.clone()), plain);
+            let counted = Arc::default();
+            let mut output = Output::new(Box::new(disk.clone()), plain, Arc::clone(&counted));
             let mut write = |lines: &str| match without_thread {
                 false => output.write(lines.into()),
                 true => output.write_chunks(lines.into(), Instant::now()),
@@ -214,6 +215,7 @@ fn wherever_the_disk_is_full_lines_are_whole_and_lost_ones_are_counted() {
             }
             let (lost, lines) = accounted(&disk.text());
             assert_eq!(lost + lines, written, "{room}, {more}: {}", disk.text());
+            assert_eq!(counted.load(Ordering::Relaxed), lost as u64, "{room}, {more}: {}", disk.text());
             assert!(write(LINE).is_empty() && disk.text().ends_with(&LINE.repeat(2)));
         }
     }
@@ -223,7 +225,8 @@ fn wherever_the_disk_is_full_lines_are_whole_and_lost_ones_are_counted() {
 fn a_line_whose_beginning_is_gone_is_not_completed_but_counted() {
     let (disk, line) = (Disk::default(), "a line of a log\n");
     for reopens in [false, true] {
-        let mut output = Output::new(Box::new(disk.clone()), plain);
+        let counted = Arc::default();
+        let mut output = Output::new(Box::new(disk.clone()), plain, Arc::clone(&counted));
         disk.state().room = 20;
         output.write(line.repeat(2).into());
         assert_eq!(disk.text(), "a line of a log\na li");
@@ -233,7 +236,7 @@ fn a_line_whose_beginning_is_gone_is_not_completed_but_counted() {
         }
         disk.state().room = 1 << 20;
         output.write(line.into());
-        assert_eq!(accounted(&disk.text()), (1, 1));
+        assert_eq!((accounted(&disk.text()), counted.load(Ordering::Relaxed)), ((1, 1), 1));
         disk.state().text.clear();
     }
 }

@@ -164,7 +164,7 @@ fn parse(head: &[u8], hosts: &Hosts) -> Result<Request, Refused> {
         return Err(Refused::bad("a malformed request line"));
     };
     let fields = Fields(parsed.headers);
-    no_body(&fields)?;
+    no_body(&fields, version)?;
     let host = match (&fields.all("host").collect::<Vec<_>>()[..], version) {
         ([host], _) => Some(*host),
         ([], 0) => None,
@@ -200,11 +200,16 @@ fn has_other_version(head: &[u8]) -> bool {
     matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
-/// Refuses a request that has a body, or may have one for another reader (RFC 9112, 6.3 and 11.2).
-fn no_body(fields: &Fields<'_, '_>) -> Result<(), Refused> {
+/// Refuses a request that has a body, or may have one for another reader (RFC 9112, 6.1, 6.3 and 11.2).
+fn no_body(fields: &Fields<'_, '_>, version: u8) -> Result<(), Refused> {
+    let codings: Vec<_> = fields.words("transfer-encoding").collect();
     let is_coded = fields.all("transfer-encoding").next().is_some();
     match (&fields.all("content-length").collect::<Vec<_>>()[..], is_coded) {
         ([], false) => Ok(()),
+        ([], true) if version == 0 => Err(Refused::bad("Transfer-Encoding in HTTP/1.0")),
+        ([], true) if !codings.last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked")) => {
+            Err(Refused::bad("a body whose end is unknown"))
+        }
         ([], true) => Err(Refused::last(CONTENT_TOO_LARGE, "a request has no body")),
         (_, true) => Err(Refused::bad("both Content-Length and Transfer-Encoding")),
         // `str::parse` would take a sign as well.

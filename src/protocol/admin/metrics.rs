@@ -1,6 +1,7 @@
 //! The counters as Prometheus reads them: in its own text format, or in the format of OpenMetrics.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text, text};
@@ -9,8 +10,8 @@ use prometheus_client::registry::Registry;
 
 use super::http::{OK, Response};
 use super::process::Process;
-use crate::snapshot::{Door, Histogram, Snapshot};
-use crate::stats::Tally;
+use crate::snapshot::{Door, Histogram, Readiness, Snapshot};
+use crate::stats::{Reloads, Tally};
 
 /// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +80,10 @@ impl Collector for Scrape {
         let snapshot = &self.snapshot;
         families.of_the_loop(snapshot)?;
         families.of_connections(&snapshot.doors)?;
+        families.of_output_and_others(&snapshot.doors)?;
         families.of_datagrams(&snapshot.doors)?;
         families.of_resources(snapshot)?;
+        families.of_operation(snapshot)?;
         families.of_the_process(snapshot, &self.process)
     }
 }
@@ -149,6 +152,11 @@ impl Families<'_> {
             "reactor_loop_stale_events",
             "Events and results for an owner that had closed.",
             snapshot.stale_notices,
+        )?;
+        self.counter(
+            "reactor_loop_spent_slots",
+            "Visits of a slot that ended with work left, because their budget was used up.",
+            snapshot.spent_visits,
         )
     }
 
@@ -209,6 +217,40 @@ impl Families<'_> {
         )
     }
 
+    fn of_output_and_others(&mut self, doors: &[Door]) -> fmt::Result {
+        let streams = || doors.iter().filter(|door| door.transport.is_stream());
+        self.gauges(
+            "reactor_back_pressured_connections",
+            "Connections from which nothing is read, because too much output is pending.",
+            each(streams(), |door| door.stats.back_pressured()),
+        )?;
+        self.counters(
+            "reactor_back_pressure",
+            "Times that reading was paused because too much output was pending.",
+            each(streams(), |door| door.stats.held_back.0),
+        )?;
+        self.counters(
+            "reactor_connects",
+            "Connections to other servers that got a protocol.",
+            each(streams(), |door| door.stats.connected),
+        )?;
+        self.counters(
+            "reactor_connect_errors",
+            "Addresses to which no connection was made, by reason.",
+            by_reason(streams(), |door| &door.stats.connect_errors),
+        )?;
+        self.counters(
+            "reactor_messages",
+            "Messages between connections that were handed to a receiver.",
+            each(streams(), |door| door.stats.messages),
+        )?;
+        self.counters(
+            "reactor_undelivered_messages",
+            "Messages between connections that were not handed to a receiver, by reason.",
+            by_reason(streams(), |door| &door.stats.undelivered),
+        )
+    }
+
     fn of_datagrams(&mut self, doors: &[Door]) -> fmt::Result {
         let sockets = || doors.iter().filter(|door| !door.transport.is_stream());
         self.counters(
@@ -258,6 +300,34 @@ impl Families<'_> {
             "reactor_descriptors_limit",
             "Descriptors that connections may have.",
             descriptors_max.map(|most| most as u64),
+        )
+    }
+
+    fn of_operation(&mut self, snapshot: &Snapshot) -> fmt::Result {
+        let Reloads { done, failed } = snapshot.reloads;
+        let results = [("done", done), ("failed", failed)].map(|(result, count)| (vec![("result", result)], count));
+        self.counters("reactor_config_reloads", "Reloads of the configuration, by result.", results.into_iter())?;
+        self.gauge(
+            "reactor_config_last_reload_successful",
+            "Whether the last reload succeeded; 1 if there was none.",
+            Some((!snapshot.has_reload_failed).into()),
+        )?;
+        let loaded_at = snapshot.loaded_at.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(loaded_at) = loaded_at {
+            let help = "When the server started, or last reloaded with success.";
+            let name = "reactor_config_last_reload_success_timestamp_seconds";
+            self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&loaded_at.as_secs_f64())?;
+        }
+        let is_draining = matches!(snapshot.readiness, Readiness::Leaving | Readiness::Stopping);
+        self.gauge(
+            "reactor_draining",
+            "Whether the server is stopping, or serves on for shutdown_delay before it stops.",
+            Some(is_draining.into()),
+        )?;
+        self.counter(
+            "reactor_log_lines_dropped",
+            "Log lines that were not written, because the log is too slow or its disk is full.",
+            snapshot.lost_log_lines,
         )
     }
 

@@ -1,7 +1,8 @@
 //! The live page: one HTML file without a network, which only looks. It asks `/listeners` and `/connections` each second.
 //!
 //! The policy of its answer permits one script and one style, by their hashes, and requests to this server. So text that a
-//! peer has chosen cannot become a script, even if the page inserted it as markup.
+//! peer has chosen cannot become a script, even if the page inserted it as markup. A recording is shown in a frame, whose page
+//! has a policy of its own ([`RECORDING_POLICY`]) and cannot reach the page around it.
 
 use super::http::{HTML, OK, Response};
 
@@ -11,9 +12,13 @@ const SCRIPT: &str = include_str!("page/page.js");
 
 /// The content security policy, with the SHA-256 of the script and of the style (Content Security Policy Level 3, 2.3.1).
 const POLICY: &str = "Content-Security-Policy: default-src 'none'; \
-    script-src 'sha256-utBoV9Ee+5W5+Byjdt/J2n3GGU2jYGxNv0wf14kQgss='; \
-    style-src 'sha256-t4/DIdwgPrAsK+KJp8l0/Xof6nNv62na9gVhbksgShs='; \
-    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
+    script-src 'sha256-bmPen79LlLB76YNvShDC85HQl3nfvX1v8WehJLigbXw='; \
+    style-src 'sha256-uMIuP4YtgEerFChHhYkTUH9mP5JScabgGtvI04pOq6g='; \
+    connect-src 'self'; frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
+
+/// The policy of a recording, in addition to the one of its page, which forbids the network: it has no origin, and a frame of
+/// this server alone may show it.
+pub(super) const RECORDING_POLICY: &str = "Content-Security-Policy: sandbox allow-scripts; frame-ancestors 'self'\r\n";
 
 /// Returns the page.
 pub(super) fn response() -> Response {

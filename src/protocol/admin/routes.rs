@@ -104,6 +104,9 @@ pub(super) fn recorded(snapshot: &Snapshot, form: Form) -> Response {
     };
     let mut body = Vec::new();
     match snapshot.tape.as_ref().map(|tape| tape.write(form, &mut body)) {
+        Some(Ok(())) if form == Form::Page => {
+            Response { headers: page::RECORDING_POLICY, ..Response::new(OK, kind, body) }
+        }
         Some(Ok(())) => Response::new(OK, kind, body),
         // The recording was ended by the program that embeds the loop.
         _ => Response::error(SERVICE_UNAVAILABLE, "the recording is lost"),

@@ -1,5 +1,5 @@
 //! The pulse: how the loop spends its time. Measured from the first inquiry on, so that a server without inquiries pays
-//! no more than two branches a turn.
+//! nothing: the branch that looks for a slow turn looks for the pulse too.
 
 use super::super::Reactor;
 use crate::kernel::Kernel;
@@ -24,7 +24,6 @@ impl Pulse {
     }
 
     /// Ends the turn, and begins to wait.
-    #[cold]
     pub(in crate::reactor) fn rest(&mut self, now: Time) {
         if let Some(began) = self.began.take() {
             self.measured.turns.add(now.nanoseconds_from(began));
@@ -35,7 +34,6 @@ impl Pulse {
     /// Ends the wait and begins a turn, in which a deadline at or before `now` is due.
     ///
     /// The clock is not read before a poll that does not sleep, so that poll belongs to the turn before.
-    #[cold]
     pub(in crate::reactor) fn beat(&mut self, now: Time, deadline: Option<Time>) {
         self.rest(now);
         self.measured.waited += now.nanoseconds_from(self.rested);
@@ -50,6 +48,7 @@ impl<K: Kernel> Reactor<K> {
     /// Returns the measurements so far, and starts to measure at the first call.
     pub(super) fn take_pulse(&mut self) -> snapshot::Pulse {
         let now = self.moment.now;
+        self.lent.budget.watch();
         self.inquired.pulse.get_or_insert_with(|| Box::new(Pulse::new(now))).measured
     }
 }

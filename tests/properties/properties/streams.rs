@@ -50,7 +50,7 @@ pub(crate) fn open<S: StreamService>(options: S::Options, disk: &MemoryDisk) -> 
         .expect("every peer is served")
 }
 
-fn open_default<S: StreamService>(disk: &MemoryDisk) -> Box<dyn StreamProtocol> {
+pub(crate) fn open_default<S: StreamService>(disk: &MemoryDisk) -> Box<dyn StreamProtocol> {
     open::<S>(S::Options::default(), disk)
 }
 

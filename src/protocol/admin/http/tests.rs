@@ -88,6 +88,7 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
         ("GET / HTTP/1.1\r\n\r\n", "no Host"),
         ("GET / HTTP/1.1\r\nHost: localhost\r\nhost: localhost\r\n\r\n", "more than one Host"),
         ("GET / HTTP/1.0\r\nHost: localhost\r\nhost: localhost\r\n\r\n", "more than one Host"),
+        ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding in HTTP/1.0"),
         ("GET / HTTP/1.1\r\nHost: \r\n\r\n", "a malformed Host"),
         ("GET / HTTP/1.1\r\nHost: a@localhost\r\n\r\n", "a malformed Host"),
         ("GET / HTTP/1.1\r\nHost: localhost:+80\r\n\r\n", "a malformed Host"),
@@ -100,6 +101,10 @@ fn what_two_readers_could_read_in_two_ways_is_refused() {
     for (headers, why) in [
         ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "both Content-Length and Transfer-Encoding"),
         ("Transfer-Encoding: identity\r\nContent-Length: 0\r\n", "both Content-Length and Transfer-Encoding"),
+        ("Transfer-Encoding: gzip\r\n", "a body whose end is unknown"),
+        ("Transfer-Encoding: chunked, gzip\r\n", "a body whose end is unknown"),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "a body whose end is unknown"),
+        ("Transfer-Encoding:\r\n", "a body whose end is unknown"),
         ("Content-Length: 0\r\nContent-Length: 0\r\n", "more than one Content-Length"),
         ("Content-Length: +5\r\n", "a malformed Content-Length"),
         ("Content-Length: -0\r\n", "a malformed Content-Length"),

@@ -3,6 +3,7 @@
 // Asks the server each second, and shows what it answers. Data is inserted as text only, never as markup.
 
 const EVERY_MS = 1000, SAMPLES_MAX = 120, TIMES_SECONDS = 10, ROWS = 25;
+const RECORDING = '/xray?seconds=3&format=page';
 const by = (id) => document.getElementById(id);
 
 // The answers of the last two minutes, each with the time of this page.
@@ -168,6 +169,21 @@ function pause() {
   if (isPaused) by('status').textContent = 'Paused: the server is not asked.';
 }
 
+// The server answers when the recording is complete. The frame has a policy of its own, and cannot reach this page.
+function record() {
+  if (by('record').disabled) return;
+  by('record').disabled = true;
+  by('taken').textContent = 'The loop is being recorded for three seconds.';
+  by('recording').hidden = false;
+  by('xray').src = RECORDING;
+}
+
+function recorded() {
+  if (!by('record').disabled) return;
+  by('record').disabled = false;
+  by('taken').textContent = `Recorded until ${new Date().toLocaleTimeString()}.`;
+}
+
 function paint(isDark) {
   document.documentElement.dataset.theme = isDark ? 'dark' : 'light';
   by('theme').setAttribute('aria-pressed', isDark);
@@ -177,10 +193,12 @@ const toggleTheme = () => paint(document.documentElement.dataset.theme !== 'dark
 paint(matchMedia('(prefers-color-scheme: dark)').matches);
 by('pause').addEventListener('click', pause);
 by('theme').addEventListener('click', toggleTheme);
+by('record').addEventListener('click', record);
+by('xray').addEventListener('load', recorded);
 by('filter').addEventListener('change', look);
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || event.target.tagName === 'SELECT') return;
-  const does = { p: pause, d: toggleTheme, r: () => by('record').click() }[event.key];
+  const does = { p: pause, d: toggleTheme, r: record }[event.key];
   if (does) does();
 });
 again();
