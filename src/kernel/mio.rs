@@ -284,8 +284,8 @@ impl Kernel for Mio {
         Ok((Stream::accepted(stream), peer.into()))
     }
 
-    fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
-        sockets::connect(address)
+    fn connect(&mut self, address: SocketAddr, keepalive: Option<Duration>) -> io::Result<Stream> {
+        sockets::connect(address, keepalive)
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {

@@ -73,13 +73,14 @@ impl<K: Kernel> Reactor<K> {
             if let Some(why) = self.may_not_connect(index, asked.until) {
                 return self.no_connection(*asked, why);
             }
+            let keepalive = self.endpoints[index].limits.tcp_keepalive;
             let Some((address, share)) = asked.connect.next_address(left) else {
                 return self.no_connection(*asked, error);
             };
             let peer = Peer::from(address);
             let token = self.next_token();
             xray::about(token, || What::Connects { peer: (&peer).into(), endpoint: index });
-            let connected = self.kernel.connect(address).and_then(|mut stream| {
+            let connected = self.kernel.connect(address, keepalive).and_then(|mut stream| {
                 // Rule 3: registered once; the edge of the connect is the first.
                 match self.kernel.register(&mut stream, token) {
                     Ok(()) => Ok(stream),

@@ -2,6 +2,7 @@
 
 mod connect;
 mod join;
+mod options;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
