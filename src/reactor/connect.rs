@@ -94,11 +94,12 @@ impl<K: Kernel> Reactor<K> {
                 Ok(stream) => {
                     log::debug!("{token} {}: connects to {peer} for {}", self.endpoints[index].name(), asked.asker);
                     let asker = asked.asker;
+                    self.access.begin(token.slot, self.moment.now);
                     let opening = Opening::connecting(stream, &peer, Opens::at_once(share), self.moment.now);
                     let owner = self.opens(index, opening.asked_by(asked));
                     self.count_in(token, index, owner);
                     if let Some(Owner::Connection(connection)) = self.slot(asker).map(|slot| &mut slot.owner) {
-                        connection.note_connecting(ConnectionId::of(token));
+                        connection.note_other(ConnectionId::of(token));
                     }
                     return;
                 }
@@ -180,8 +181,16 @@ impl<K: Kernel> Reactor<K> {
                 let id = ConnectionId::of(self.token(key));
                 self.totals.outgoing.insert(key);
                 self.start_opened(key, protocol, |stats| stats.connected += 1);
+                let waits = match self.slot(id.token()).map(|slot| &mut slot.owner) {
+                    Some(Owner::Connection(connection)) => connection.wait_for_asker(ConnectionId::of(asker)),
+                    _ => false,
+                };
                 self.answer(asker, Ok(Outcome::of(answer(Ok(id)))));
-                // After the one that asked: it may join both before the new peer's bytes are delivered.
+                if let (true, Some(Owner::Connection(connection))) =
+                    (waits, self.slot(asker).map(|slot| &mut slot.owner))
+                {
+                    connection.note_other(id);
+                }
                 self.queue(key);
             }
             Err(panicked) => {
@@ -189,6 +198,17 @@ impl<K: Kernel> Reactor<K> {
                 self.queue_ended(key);
                 self.answer(asker, Err(panicked));
             }
+        }
+    }
+
+    /// Makes a new connection go on, if it waits for `asker`.
+    pub(super) fn let_go(&mut self, asker: Token, made: Token) {
+        if let Some(Owner::Connection(connection)) = self.slot(made).map(|slot| &mut slot.owner)
+            && connection.waits_for_asker() == Some(ConnectionId::of(asker))
+        {
+            xray::about(made, || What::Visit);
+            connection.go_on();
+            self.queue(made.slot);
         }
     }
 
