@@ -3,6 +3,8 @@
 mod connect;
 mod join;
 mod options;
+#[cfg(target_os = "linux")]
+mod program;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
