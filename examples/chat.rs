@@ -16,7 +16,8 @@
 //! Ada is in library
 //! ```
 //!
-//! A bad name is refused, and the connection goes on:
+//! Control characters become spaces, so that no line does anything to the terminal of a reader. A bad name is refused, and the
+//! connection goes on:
 //!
 //! ```text
 //! What is your name (1 to 20 letters or digits)?
@@ -27,11 +28,14 @@
 //! A line of more than 500 bytes closes the connection:
 //!
 //! ```text
-//! error: the message is longer than 500 bytes
+//! error: a message has at most 500 bytes
 //! ```
 //!
-//! When a connection ends, by EOF or otherwise, the others read `Ada has left`. A client that does not read misses lines and
-//! costs the others nothing. Once it reads again it learns how many it has missed.
+//! When a connection ends, by EOF or otherwise, the others in its room read `NAME has left`. A client that does not read misses
+//! lines and costs the others nothing. Once it reads again it learns how many it has missed.
+//!
+//! A connection that neither says nor hears a line for `idle_timeout` (30 s) is closed. People think for longer: give them a
+//! configuration with `"limits": { "idle_timeout": "1d" }`.
 
 use std::process::ExitCode;
 
@@ -97,7 +101,8 @@ impl StreamProtocol for Chat {
 
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
         let Some(line) = self.lines.next(input)? else { return Ok(Step::wait(Within::Request)) };
-        if let Err(why) = self.obey(&String::from_utf8_lossy(line.body), cx) {
+        let text = String::from_utf8_lossy(line.body).replace(char::is_control, " ");
+        if let Err(why) = self.obey(&text, cx) {
             cx.out.extend_from_slice(format!("not sent: {why}\n").as_bytes());
         }
         Ok(Step::again(line.consumed))
@@ -152,6 +157,14 @@ mod tests {
         assert_eq!(lines(&heard[1])[..2], ["Bob is in hall", "Eve is in hall"]);
         assert_eq!(lines(&heard[1])[3..], ["Ada: hello", "Ada has left"]);
         assert_eq!(lines(&heard[2]), ["Eve is in hall", "Eve is in library"]);
+    }
+
+    #[test]
+    fn no_control_character_reaches_another_terminal() {
+        let ada = Script::new().send("Ada\n").pause(SECOND).send("a\x1b[2J\tb\u{9b}c\r\n").fin();
+        let bob = Script::new().send("Bob\n").pause(2 * SECOND).fin();
+        let heard = chat(&[ada, bob]);
+        assert!(lines(&heard[1]).contains(&"Ada: a [2J b c"), "{:?}", lines(&heard[1]));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! nc 127.0.0.1 9007
 //! ```
 //!
-//! The thread may wait, so it waits while too many lines are under way. A client that does not read is closed.
+//! The thread may wait, so it waits while too many lines are under way. A client that does not read is closed, and so is one for
+//! which no line has come for `idle_timeout` (30 s): if lines are rare, configure `"limits": { "idle_timeout": "1d" }`. With two
+//! listeners, each line goes to the clients of one of them.
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;

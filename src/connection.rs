@@ -34,6 +34,7 @@ mod invariants;
 pub(crate) mod layer;
 mod letters;
 mod line;
+pub(crate) mod moved;
 pub(crate) mod opening;
 mod pace;
 mod phase;

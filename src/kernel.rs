@@ -175,12 +175,12 @@ pub trait Kernel {
     /// `WouldBlock` if the queue is empty; otherwise see `listener.rs` for what each error means.
     fn accept(&mut self, listener: &Self::Listener) -> io::Result<(Self::Stream, Peer)>;
 
-    /// Begins to connect to `address` (`connect(2)`). The connection is not registered yet; [`Transport::is_connected`] tells
+    /// Begins to connect to `address` (`connect(2)`), and probes the peer when it has been silent for the time `keepalive`. The connection is not registered yet; [`Transport::is_connected`] tells
     /// when it is there, and an event when to ask.
     ///
     /// # Errors
     /// No socket can be made, or the connect has failed already: the network is unreachable, or the address is not permitted.
-    fn connect(&mut self, address: SocketAddr) -> io::Result<Self::Stream>;
+    fn connect(&mut self, address: SocketAddr, keepalive: Option<Duration>) -> io::Result<Self::Stream>;
 
     /// Registers a connection, once for its lifetime: readable, writable, edge-triggered.
     ///

@@ -178,6 +178,9 @@ impl<T: Transport> Connection<T> {
         self.converse_again();
         match returned {
             Returned::Job(then) => {
+                if let Some(made) = self.held.as_mut().and_then(|held| held.other.take()) {
+                    visit.errand = Some(Errand::LetGo(made, None));
+                }
                 self.call_with_input(Ask::Done, visit, |protocol, rest, cx| then.call(protocol, rest, cx));
             }
             Returned::Refused => self.close_gracefully(CloseReason::NoWorker, Event::NoWorker, visit),

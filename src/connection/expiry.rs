@@ -79,7 +79,7 @@ impl<T: Transport> Connection<T> {
                 };
                 if pending.any {
                     consider(write(), Expired::Write);
-                } else if !self.job_out {
+                } else if !self.job_out && !matches!(phase, Some(Phase::Working(None))) {
                     consider(self.active.after(limits.idle_timeout), Expired::Close(CloseReason::Idle));
                 }
                 if let (None | Some(Phase::Relaying(_)), Some(held)) = (phase, &self.held) {

@@ -39,8 +39,11 @@ pub(super) struct Held {
     pub(super) lifetime: Time,
     /// The phase, unless it is conversation.
     pub(super) phase: Option<Box<Phase>>,
-    /// The socket that connects for this connection, or the other half of its relay.
+    /// The socket that connects for this connection; the new connection until this one has had the answer; in the new connection,
+    /// the one that asked, as long; or the other half of its relay.
     pub(super) other: Option<ConnectionId>,
+    /// The connection was joined with `other`.
+    pub(super) relayed: bool,
     /// The layer between the socket and the protocol.
     pub(super) layered: Option<Box<Layered>>,
     /// What must be dropped on a worker after the connection has closed.
@@ -67,6 +70,7 @@ impl Held {
         lifetime: Time::NEVER,
         phase: None,
         other: None,
+        relayed: false,
         layered: None,
         remains: None,
         letters: None,

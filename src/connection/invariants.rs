@@ -57,7 +57,11 @@ impl<T: Transport> Connection<T> {
                 "it has sent everything and does not send its FIN",
             ),
             (
-                wakes || self.job_out || full || !matches!(phase, Some(Phase::Working(_))),
+                wakes
+                    || self.job_out
+                    || full
+                    || self.waits_for_asker().is_some()
+                    || !matches!(phase, Some(Phase::Working(_))),
                 "it waits for a job that is not out",
             ),
             (wakes || full || !matches!(phase, Some(Phase::Speaking)), "it has more output, and there is room for it"),

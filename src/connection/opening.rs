@@ -294,7 +294,17 @@ impl<T: Transport> Opening<T> {
             }
         }
         let within = Within::Nothing;
-        Ended { transport: line.into_transport(), reason, bug, last: None, job_out: false, other: None, asked, within }
+        Ended {
+            transport: line.into_transport(),
+            reason,
+            bug,
+            last: None,
+            job_out: false,
+            other: None,
+            relayed: false,
+            asked,
+            within,
+        }
     }
 
     /// Returns the socket of a complete opening.

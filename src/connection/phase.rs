@@ -109,9 +109,15 @@ impl<T: Transport> Connection<T> {
 
     /// Asks the loop to run an errand after the visit.
     pub(super) fn hand_out(&mut self, errand: Errand, visit: &mut Visit<'_>) {
-        debug_assert!(visit.errand.is_none() && !self.job_out, "one job at a time");
+        debug_assert!(!self.job_out, "one job at a time");
         self.job_out = true;
-        visit.errand = Some(errand);
+        visit.errand = Some(match visit.errand.take() {
+            Some(Errand::LetGo(made, None)) => Errand::LetGo(made, Some(Box::new(errand))),
+            before => {
+                debug_assert!(before.is_none(), "one errand at a time");
+                errand
+            }
+        });
     }
 
     /// Changes to conversation.
@@ -198,6 +204,7 @@ impl<T: Transport> Connection<T> {
             Some(&(Phase::Closed(reason) | Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
             _ => CloseReason::Shutdown,
         };
+        let relayed = self.held.as_ref().is_some_and(|held| held.relayed);
         let (remains, mut bug, layered, other) =
             self.held.map_or((None, None, None, None), |held| (held.remains, held.bug, held.layered, held.other));
         let mut protocol = self.protocol;
@@ -218,6 +225,6 @@ impl<T: Transport> Connection<T> {
             (discard, remains) => Some(Job::discarding(remains, discard)),
         };
         let (transport, job_out, within) = (self.line.into_transport(), self.job_out, self.within);
-        Ended { transport, reason, bug, last, job_out, other, asked: None, within }
+        Ended { transport, reason, bug, last, job_out, other, relayed, asked: None, within }
     }
 }

@@ -16,6 +16,7 @@ use std::mem;
 
 use super::expiry::Expired;
 use super::fin::Fin;
+use super::moved::Moved;
 use super::{Connection, Phase, Round};
 use crate::bulk::Buffers;
 use crate::job::Outcome;
@@ -28,9 +29,33 @@ use crate::visit::{Status, Visit};
 use crate::xray::{self, What};
 
 impl<T: Transport> Connection<T> {
-    /// Whether the connection may be joined by another one: its protocol waits for input.
-    pub(crate) fn may_relay(&self) -> bool {
-        self.is_open()
+    /// Whether the connection may be joined by `other`: its protocol waits for input, or it waits for `other`.
+    pub(crate) fn may_relay_with(&self, other: ConnectionId) -> bool {
+        self.is_open() || self.waits_for_asker() == Some(other)
+    }
+
+    /// Makes a new connection wait until the protocol of the one that asked for it has had its number. It is not read until then:
+    /// else its protocol would be shown a FIN that is meant for a relay, and close. Returns whether it waits.
+    pub(crate) fn wait_for_asker(&mut self, asker: ConnectionId) -> bool {
+        // A protocol that has begun something else in `on_open` is not disturbed.
+        let may_wait = self.is_open();
+        if may_wait {
+            self.begin(Phase::Working(None));
+            self.held().other = Some(asker);
+        }
+        may_wait
+    }
+
+    /// Returns the connection that asked for this one, while this one waits for it.
+    pub(crate) fn waits_for_asker(&self) -> Option<ConnectionId> {
+        let waits = !self.job_out && matches!(self.phase(), Some(Phase::Working(None)));
+        self.held.as_ref().filter(|_| waits)?.other
+    }
+
+    /// Goes on after the connection that asked for this one.
+    pub(crate) fn go_on(&mut self) {
+        self.converse_again();
+        self.held().other = None;
     }
 
     /// Whether the connection waits for an errand: a job, a connection to another server, or a relay.
@@ -51,9 +76,15 @@ impl<T: Transport> Connection<T> {
         self.note_done(result, now, buffers);
     }
 
-    /// Notes the socket that connects for this connection.
-    pub(crate) fn note_connecting(&mut self, other: ConnectionId) {
+    /// Notes the socket that connects for this connection, or the new connection that waits for this one.
+    pub(crate) fn note_other(&mut self, other: ConnectionId) {
         self.held().other = Some(other);
+    }
+
+    /// Whether this connection has an answer for its protocol, and `made` waits until that was called with it.
+    pub(crate) fn keeps_waiting(&self, made: ConnectionId) -> bool {
+        let has_answer = matches!(self.phase(), Some(Phase::Working(Some(_))));
+        self.held.as_ref().is_some_and(|held| held.other == Some(made)) && (has_answer || !self.listens())
     }
 
     /// Leaves the protocol, and is joined with `other`. Messages that wait for the protocol are dropped.
@@ -64,17 +95,19 @@ impl<T: Transport> Connection<T> {
         self.begin(Phase::Relaying(Fin::NotYet));
         let held = self.held();
         held.other = Some(other);
+        held.relayed = true;
         held.letters = None;
         (held.request, held.quiet, held.timer) = (Time::NEVER, Time::NEVER, Time::NEVER);
     }
 
     /// Moves bytes both ways between two halves of a relay. Each keeps what it holds between two visits. If either half leaves the
-    /// relay, so does the other.
-    pub(crate) fn relay(&mut self, other: &mut Self, visit: &mut Visit<'_>) -> Status {
+    /// relay, so does the other. Returns how the visit ended, and what this half and the other one moved in it.
+    pub(crate) fn relay(&mut self, other: &mut Self, visit: &mut Visit<'_>) -> (Status, [Moved; 2]) {
+        let (mut ours, mut others) = (Moved::default(), Moved::default());
         let mut asked = false;
         loop {
-            let status = self.exchange(other, visit);
-            self.pass_fins(other, visit);
+            let status = self.exchange(other, [&mut ours, &mut others], visit);
+            self.pass_fins(other, [&mut ours, &mut others], visit);
             self.follow(other, visit);
             other.follow(self, visit);
             // Activity at either side counts for both.
@@ -82,7 +115,7 @@ impl<T: Transport> Connection<T> {
             other.active = self.active;
             if !self.relays() || !self.expire_relay(other, &mut asked, status, visit) {
                 self.pace = self.pace.after(visit.budget.bytes_read(), visit.budget);
-                return status;
+                return (status, [ours, others]);
             }
         }
     }
@@ -93,9 +126,9 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Moves bytes both ways until nothing can be moved or the budget is used up.
-    fn exchange(&mut self, other: &mut Self, visit: &mut Visit<'_>) -> Status {
+    fn exchange(&mut self, other: &mut Self, [ours, others]: [&mut Moved; 2], visit: &mut Visit<'_>) -> Status {
         loop {
-            match (self.pass_on(other, visit), other.pass_on(self, visit)) {
+            match (self.pass_on(other, [ours, others], visit), other.pass_on(self, [others, ours], visit)) {
                 (Round::Progress, _) | (_, Round::Progress) => {}
                 (Round::Spent, _) | (_, Round::Spent) => return Status::Again,
                 _ => return Status::Waiting,
@@ -104,7 +137,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Passes on unconsumed input, or what one read returns, or that the peer has finished.
-    fn pass_on(&mut self, other: &mut Self, visit: &mut Visit<'_>) -> Round {
+    fn pass_on(&mut self, other: &mut Self, [ours, others]: [&mut Moved; 2], visit: &mut Visit<'_>) -> Round {
         if !self.relays() || !other.relays() {
             return Round::Rest;
         }
@@ -114,7 +147,7 @@ impl<T: Transport> Connection<T> {
             let input = self.take_input();
             let count = room.min(input.len());
             self.record_visit_of_other_half();
-            other.give(&input[..count], visit);
+            other.give(&input[..count], others, visit);
             self.keep(input, count);
             return Round::Progress;
         }
@@ -130,6 +163,7 @@ impl<T: Transport> Connection<T> {
         }
         let buffer = mem::take(&mut visit.read_buffer);
         other.record_visit_of_other_half();
+        let before = Moved::so_far(visit);
         let read = if self.is_layered() {
             // A layer may send something of its own.
             self.unstow(visit);
@@ -140,10 +174,11 @@ impl<T: Transport> Connection<T> {
         } else {
             self.read_into(&mut buffer[..room], visit)
         };
+        ours.add_since(before, visit);
         if let Ok(count) = read {
             self.record_visit_of_other_half();
             visit.charge(count as u32);
-            other.give(&buffer[..count], visit);
+            other.give(&buffer[..count], others, visit);
         }
         visit.read_buffer = buffer;
         read.map_or_else(|round| round, |_| Round::Progress)
@@ -166,7 +201,8 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends bytes, and keeps those that the kernel does not take.
-    fn give(&mut self, bytes: &[u8], visit: &mut Visit<'_>) {
+    fn give(&mut self, bytes: &[u8], moved: &mut Moved, visit: &mut Visit<'_>) {
+        let before = Moved::so_far(visit);
         self.unstow(visit);
         let mut rest = bytes;
         // Straight from the read buffer, unless older bytes come before them.
@@ -193,6 +229,7 @@ impl<T: Transport> Connection<T> {
             self.flush(visit);
         }
         self.stow(visit);
+        moved.add_since(before, visit);
     }
 
     /// Writes until the kernel takes no more. Returns the number of bytes that it took.
@@ -216,12 +253,12 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Passes on FINs. Once all bytes of both sides are sent and both peers have finished, both halves close.
-    fn pass_fins(&mut self, other: &mut Self, visit: &mut Visit<'_>) {
+    fn pass_fins(&mut self, other: &mut Self, [ours, others]: [&mut Moved; 2], visit: &mut Visit<'_>) {
         // What a layer sends at its end comes before our FIN.
         let is_layered = self.is_layered() || other.is_layered();
         if is_layered || !(self.is_complete() && other.is_complete()) {
-            self.pass_fin(other, visit);
-            other.pass_fin(self, visit);
+            self.pass_fin(other, ours, visit);
+            other.pass_fin(self, others, visit);
         }
         if self.is_complete() && other.is_complete() {
             // `close(2)` sends a FIN that was not sent yet.
@@ -242,16 +279,18 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sends our FIN if it is due and everything before it is sent.
-    fn pass_fin(&mut self, other: &Self, visit: &mut Visit<'_>) {
+    fn pass_fin(&mut self, other: &Self, moved: &mut Moved, visit: &mut Visit<'_>) {
         if !matches!(self.phase(), Some(Phase::Relaying(Fin::Due))) {
             return;
         }
         other.record_visit_of_other_half();
         if self.is_layered() && self.pending_bytes() == 0 {
+            let before = Moved::so_far(visit);
             self.unstow(visit);
             self.close_layer(visit);
             self.flush(visit);
             self.stow(visit);
+            moved.add_since(before, visit);
         }
         if self.pending_bytes() > 0 || !self.relays() {
             return;
@@ -346,7 +385,8 @@ impl<T: Transport> Connection<T> {
         }
         let pending = other.pending_bytes();
         let has_room = if pressed { pending == 0 } else { pending < limits.max_pending_output };
-        let has_more = !self.input().is_empty() || self.line.is_readable();
+        // An edge may come after the FIN was read: nothing is left to read then.
+        let has_more = !self.input().is_empty() || (self.line.is_readable() && !self.line.has_peer_finished());
         match self.phase() {
             _ if has_room && has_more => Err("relays, and waits although it has input and the other half has room"),
             Some(Phase::Relaying(Fin::Due)) if self.pending_bytes() == 0 => Err("relays, and does not send its FIN"),

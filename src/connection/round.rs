@@ -28,8 +28,11 @@ pub(crate) struct Ended<T> {
     pub(crate) last: Option<Job>,
     /// The result of an errand is still to come. If it is a job, the last job follows it.
     pub(crate) job_out: bool,
-    /// The socket that connects for it, or the other half of its relay; the loop tells that one.
+    /// The socket that connects for it, the new connection that waits for it, or the other half of its relay; the loop tells that
+    /// one.
     pub(crate) other: Option<ConnectionId>,
+    /// It was joined with `other`.
+    pub(crate) relayed: bool,
     /// The connection for which this socket was to connect, and failed.
     pub(crate) asked: Option<Box<Asked>>,
     /// What the protocol was in the middle of.

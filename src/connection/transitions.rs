@@ -21,7 +21,11 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     ),
     (Sending, Conversing, "everything is sent, and the service accepts the peer"),
     (Sending, Closed, "a limit or the service refuses the peer, the deadline passes, broken, or cut"),
-    (Conversing, Working, "the protocol asks for a job, a connection or a relay"),
+    (
+        Conversing,
+        Working,
+        "the protocol asks for a job, a connection or a relay; or it is new, and waits for the one that asked",
+    ),
     (Conversing, Storing, "the protocol asks for bytes to be stored"),
     (Conversing, Speaking, "the protocol has more to say than there is room for"),
     (
@@ -31,8 +35,12 @@ const TRANSITIONS: &[(Phase, Phase, &str)] = &[
     ),
     (Conversing, Relaying, "the other half has asked for a relay"),
     (Conversing, Closed, BROKEN),
-    (Working, Conversing, "the result has come, and there is room for the answer; or no worker takes the job"),
-    (Working, Relaying, "the relay that it has asked for begins"),
+    (
+        Working,
+        Conversing,
+        "the result has come, and there is room for the answer; no worker takes the job; or the one that asked goes on",
+    ),
+    (Working, Relaying, "the relay that it, or the one that asked, has asked for begins"),
     (Working, Flushing, EXPIRED),
     (Working, Closed, BROKEN),
     (Storing, Conversing, "the upload is complete or has failed, and there is room for the answer"),

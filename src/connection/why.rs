@@ -66,6 +66,8 @@ enum Wait {
     Buffer(u64),
     /// A socket that connects to another server.
     Connect(ConnectionId),
+    /// The connection that asked for this one, whose protocol has not been given it yet.
+    Asker(ConnectionId),
     /// Either peer of a relay to send more, or this one to read.
     Relay(ConnectionId),
     /// Room for the last output; then our FIN is sent.
@@ -108,7 +110,10 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Lingering(reason, since)) => (Wait::Fin(*reason), now.duration_from(*since)),
             Some(Phase::Flushing(reason)) => (Wait::Flushing(*reason), blocked),
             Some(Phase::Working(Some(_)) | Phase::Speaking) => (Wait::Room, blocked),
-            Some(Phase::Working(None)) => (held.and_then(|held| held.other).map_or(Wait::Job, Wait::Connect), silent),
+            Some(Phase::Working(None)) => {
+                let wait = if self.job_out { Wait::Connect } else { Wait::Asker };
+                (held.and_then(|held| held.other).map_or(Wait::Job, wait), silent)
+            }
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
@@ -166,7 +171,7 @@ impl Why {
             Wait::Upload(_) => "upload",
             Wait::Disk(_) => "writing",
             Wait::Buffer(_) => "buffer",
-            Wait::Connect(_) => "connecting",
+            Wait::Connect(_) | Wait::Asker(_) => "connecting",
             Wait::Relay(_) => "relaying",
             Wait::Flushing(_) => "flushing",
             Wait::Fin(_) => "lingering",
@@ -269,6 +274,9 @@ impl fmt::Display for Why {
                 write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))
             }
             Wait::Connect(other) => write!(f, "waiting for {other} to be connected to another server: for {waited}"),
+            Wait::Asker(asker) => {
+                write!(f, "connected to another server, waiting for {asker} to go on with it: for {waited}")
+            }
             Wait::Relay(other) => self.write_relay(f, other),
             Wait::Flushing(reason) => {
                 write!(f, "closing ({reason}), {pending} still to send: the last write said EAGAIN {waited} ago")

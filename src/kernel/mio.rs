@@ -264,8 +264,8 @@ impl Kernel for Mio {
         }
     }
 
-    fn connect(&mut self, address: SocketAddr) -> io::Result<Stream> {
-        sockets::connect(address)
+    fn connect(&mut self, address: SocketAddr, keepalive: Option<Duration>) -> io::Result<Stream> {
+        sockets::connect(address, keepalive)
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {

@@ -74,7 +74,7 @@ pub(super) fn adopt(socket: OwnedFd, keepalive: Option<Duration>) -> io::Result<
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Sets the options of a listener that its connections inherit.
+/// Sets the options that a connection inherits from its listener, or has of its own if it is outgoing.
 fn set_what_connections_inherit(socket: &OwnedFd, keepalive: Option<Duration>) -> io::Result<()> {
     send_at_once(socket)?;
     keepalive.map_or(Ok(()), |quiet| keep_alive(socket, quiet))
@@ -88,10 +88,10 @@ fn send_at_once(socket: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a socket and begins to connect it. The options are those of accepted connections, without keep-alive.
-pub(super) fn connect(address: SocketAddr) -> io::Result<Stream> {
+/// Opens a socket and begins to connect it. The options are those of accepted connections.
+pub(super) fn connect(address: SocketAddr, keepalive: Option<Duration>) -> io::Result<Stream> {
     let socket = open(address, SocketType::STREAM)?;
-    send_at_once(&socket)?;
+    set_what_connections_inherit(&socket, keepalive)?;
     let connecting = xray::answered(net::connect(&socket, &address).map_err(io::Error::from), || Call::Connect);
     match connecting {
         Err(error) if !errno::is_in_progress(&error) => Err(error),

@@ -47,6 +47,8 @@ pub(super) enum Stage {
     Opening,
     /// A worker was running its job.
     Working,
+    /// It was joined with another connection.
+    Relaying,
     /// Its protocol was in the middle of this.
     Within(Within),
 }
@@ -158,13 +160,15 @@ fn seconds(now: Time, since: Time) -> f64 {
     now.duration_from(since).as_micros() as f64 / 1e6
 }
 
-/// Returns who ended a connection: the peer, we, one of our deadlines, or an error of a socket, of a protocol or of the system.
+/// Returns who ended a connection: the peer, we, the end of the connection that it belonged to, one of our deadlines, or an error of
+/// a socket, of a protocol or of the system.
 const fn who(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::Eof => "peer",
         CloseReason::Transport(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => "peer",
         CloseReason::Finished | CloseReason::Refused(_) | CloseReason::OutputTotal => "us",
-        CloseReason::Asked | CloseReason::Shutdown | CloseReason::OtherSide => "us",
+        CloseReason::Asked | CloseReason::Shutdown => "us",
+        CloseReason::OtherSide => "other",
         CloseReason::Idle | CloseReason::RequestTimeout | CloseReason::OpeningTimeout => "deadline",
         CloseReason::Lifetime | CloseReason::WriteTimeout => "deadline",
         CloseReason::Bug(_) | CloseReason::NoWorker | CloseReason::Transport(_) => "error",
@@ -179,6 +183,7 @@ fn phase(reason: CloseReason, stage: Stage, account: Account) -> &'static str {
         Stage::Opening => "handshake",
         _ if matches!(reason, CloseReason::WriteTimeout | CloseReason::OutputTotal) => "sending",
         _ if interrupts && account.pending => "sending",
+        Stage::Relaying => "relaying",
         Stage::Working => "working",
         _ if reason == CloseReason::NoWorker => "working",
         Stage::Within(Within::Request) => "request",

@@ -73,13 +73,14 @@ impl<K: Kernel> Reactor<K> {
             if let Some(why) = self.may_not_connect(index, asked.until) {
                 return self.no_connection(*asked, why);
             }
+            let keepalive = self.endpoints[index].limits.tcp_keepalive;
             let Some((address, share)) = asked.connect.next_address(left) else {
                 return self.no_connection(*asked, error);
             };
             let peer = Peer::from(address);
             let token = self.next_token();
             xray::about(token, || What::Connects { peer: (&peer).into(), endpoint: index });
-            let connected = self.kernel.connect(address).and_then(|mut stream| {
+            let connected = self.kernel.connect(address, keepalive).and_then(|mut stream| {
                 // Rule 3: registered once; the edge of the connect is the first.
                 match self.kernel.register(&mut stream, token) {
                     Ok(()) => Ok(stream),
@@ -93,11 +94,12 @@ impl<K: Kernel> Reactor<K> {
                 Ok(stream) => {
                     log::debug!("{token} {}: connects to {peer} for {}", self.endpoints[index].name(), asked.asker);
                     let asker = asked.asker;
+                    self.access.begin(token.slot, self.moment.now);
                     let opening = Opening::connecting(stream, &peer, Opens::at_once(share), self.moment.now);
                     let owner = self.opens(index, opening.asked_by(asked));
                     self.count_in(token, index, owner);
                     if let Some(Owner::Connection(connection)) = self.slot(asker).map(|slot| &mut slot.owner) {
-                        connection.note_connecting(ConnectionId::of(token));
+                        connection.note_other(ConnectionId::of(token));
                     }
                     return;
                 }
@@ -179,8 +181,16 @@ impl<K: Kernel> Reactor<K> {
                 let id = ConnectionId::of(self.token(key));
                 self.totals.outgoing.insert(key);
                 self.start_opened(key, protocol, |stats| stats.connected += 1);
+                let waits = match self.slot(id.token()).map(|slot| &mut slot.owner) {
+                    Some(Owner::Connection(connection)) => connection.wait_for_asker(ConnectionId::of(asker)),
+                    _ => false,
+                };
                 self.answer(asker, Ok(Outcome::of(answer(Ok(id)))));
-                // After the one that asked: it may join both before the new peer's bytes are delivered.
+                if let (true, Some(Owner::Connection(connection))) =
+                    (waits, self.slot(asker).map(|slot| &mut slot.owner))
+                {
+                    connection.note_other(id);
+                }
                 self.queue(key);
             }
             Err(panicked) => {
@@ -188,6 +198,17 @@ impl<K: Kernel> Reactor<K> {
                 self.queue_ended(key);
                 self.answer(asker, Err(panicked));
             }
+        }
+    }
+
+    /// Makes a new connection go on, if it waits for `asker`.
+    pub(super) fn let_go(&mut self, asker: Token, made: Token) {
+        if let Some(Owner::Connection(connection)) = self.slot(made).map(|slot| &mut slot.owner)
+            && connection.waits_for_asker() == Some(ConnectionId::of(asker))
+        {
+            xray::about(made, || What::Visit);
+            connection.go_on();
+            self.queue(made.slot);
         }
     }
 

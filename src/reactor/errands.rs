@@ -8,6 +8,7 @@ use crate::budget::Class;
 use crate::bulk::Returned;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, NoWorker, Panicked, Token, Waiting};
+use crate::protocol::ConnectionId;
 use crate::visit::{Errand, Left, Status};
 use crate::xray::{self, What};
 
@@ -88,8 +89,16 @@ impl<K: Kernel> Reactor<K> {
             Some(Errand::Job(job)) => self.submit(key, job),
             Some(Errand::Connect(connect)) => self.begin_connect(key, connect),
             Some(Errand::Relay(other)) => self.begin_relay(key, other),
+            Some(Errand::LetGo(made, next)) => self.run_after(key, made, next),
             None => {}
         }
+    }
+
+    /// Runs `next`, if there is one, then lets go of a new connection, unless `next` has joined it with the one that asked.
+    #[cold]
+    fn run_after(&mut self, key: u32, made: ConnectionId, next: Option<Box<Errand>>) {
+        self.run_errand(key, next.map(|errand| *errand));
+        self.let_go(self.token(key), made.token());
     }
 
     /// Submits a job to the workers of its listener.

@@ -156,11 +156,23 @@ impl<K: Kernel> Reactor<K> {
         if !slot.queued && armed > due {
             return Err(format!("is due at {due:?}, but armed for {armed:?}"));
         }
+        if let Some(asker) = connection.waits_for_asker() {
+            return self.check_asker(ConnectionId::of(slot.token(key)), asker);
+        }
         if !slot.queued && due == Time::NEVER && !connection.awaits_job() {
             return Err("has neither a deadline, nor a job, nor a visit before it".to_owned());
         }
         let Some(other) = connection.relays_with() else { return Ok(()) };
         Ok(self.check_relay(slot, connection, other)?)
+    }
+
+    /// Checks that the connection for which a new one waits will let it go.
+    fn check_asker(&self, made: ConnectionId, asker: ConnectionId) -> Result<(), String> {
+        let token = asker.token();
+        match self.slots.get(token.slot as usize).filter(|slot| slot.generation == token.generation) {
+            Some(Slot { owner: Owner::Connection(asker), .. }) if asker.keeps_waiting(made) => Ok(()),
+            _ => Err("waits for a connection that will not let it go".to_owned()),
+        }
     }
 
     /// Checks one half of a relay against the other one.

@@ -48,7 +48,7 @@ impl<K: Kernel> Reactor<K> {
                 self.drop_recording(self.token(key));
                 let peer = connection.peer();
                 let was_held_back = connection.is_held_back();
-                let Ended { transport, reason, bug, last, job_out, other, within, .. } = connection.end();
+                let Ended { transport, reason, bug, last, job_out, other, relayed, within, .. } = connection.end();
                 self.kernel.close(transport);
                 let index = self.slots[key as usize].endpoint;
                 self.endpoints[index].site.exchange.forget(ConnectionId::of(self.token(key)));
@@ -59,7 +59,12 @@ impl<K: Kernel> Reactor<K> {
                 home.stats.closed.add(reason.name());
                 home.stats.held_back.1 += u64::from(was_held_back);
                 self.log_closed(key, &peer, reason, bug.as_deref());
-                self.log_access(key, &peer, reason, if job_out { Stage::Working } else { Stage::Within(within) });
+                let stage = match (relayed, job_out) {
+                    (true, _) => Stage::Relaying,
+                    (false, true) => Stage::Working,
+                    (false, false) => Stage::Within(within),
+                };
+                self.log_access(key, &peer, reason, stage);
                 let was_connecting = self.end_other_side(self.token(key), other);
                 match last {
                     last if job_out && !was_connecting => {

@@ -30,11 +30,15 @@ impl<K: Kernel> Reactor<K> {
 
     /// Returns both connections, if they may be joined.
     fn joinable(&mut self, near: Token, far: Token) -> Option<[&mut Connection<K::Stream>; 2]> {
+        // Rule 4: `far` may be this connection itself, or an earlier owner of its slot. `Slab::get2_mut` panics for one key twice.
+        if near.slot == far.slot {
+            return None;
+        }
         let (ours, other) = self.slots.get2_mut(near.slot as usize, far.slot as usize)?;
         let belongs = other.generation == far.generation && ours.endpoint == other.endpoint;
         match (&mut ours.owner, &mut other.owner) {
             (Owner::Connection(ours), Owner::Connection(other))
-                if belongs && ours.awaits_errand() && other.may_relay() =>
+                if belongs && ours.awaits_errand() && other.may_relay_with(ConnectionId::of(near)) =>
             {
                 Some([ours, other])
             }
@@ -63,8 +67,15 @@ impl<K: Kernel> Reactor<K> {
         let served = (&mut endpoint.stats, &endpoint.limits);
         let mut visit = Visit::new(&mut self.lent, &self.moment, place, served, mood);
         let before = [connection.pending_bytes(), other.pending_bytes()];
-        let status = connection.relay(other, &mut visit);
+        let (status, moved) = connection.relay(other, &mut visit);
         let after = [connection.pending_bytes(), other.pending_bytes()];
+        if self.ledger.is_counting() {
+            let ended = [connection.is_closed(), other.is_closed()];
+            for (half, slot) in [key, far.slot].into_iter().enumerate() {
+                let pending = if ended[half] { before[half] } else { after[half] };
+                self.ledger.add(slot, moved[half].received, moved[half].sent, pending > 0);
+            }
+        }
         let limits = &endpoint.limits;
         let halves = [(key, &*connection), (far.slot, &*other)]
             .map(|(slot, half)| (slot, half.relays_with().map(|_| half.deadline(limits))));
@@ -97,8 +108,8 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Ends what depends on a connection that has ended: the socket that connects for it, or the other half of its relay. Returns
-    /// whether a socket was connecting.
+    /// Ends what depends on a connection that has ended: the socket that connects for it, or the other half of its relay. A new
+    /// connection that waits for it goes on. Returns whether a socket was connecting.
     pub(super) fn end_other_side(&mut self, ended: Token, other: Option<ConnectionId>) -> bool {
         let Some(half) = other.map(ConnectionId::token) else { return false };
         let is_joined = matches!(
@@ -108,6 +119,7 @@ impl<K: Kernel> Reactor<K> {
         if is_joined {
             self.lose_other_half(half);
         }
+        self.let_go(ended, half);
         self.cancel_connect(ended, other)
     }
 }

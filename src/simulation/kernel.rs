@@ -106,7 +106,7 @@ impl Kernel for SimulatedKernel {
         Ok((Stream { world: Rc::clone(&self.world), link }, address.into()))
     }
 
-    fn connect(&mut self, _: SocketAddr) -> io::Result<Stream> {
+    fn connect(&mut self, _: SocketAddr, _: Option<Duration>) -> io::Result<Stream> {
         Err(Errno::ENETUNREACH.into())
     }
 

@@ -352,6 +352,7 @@ impl<'s> Conversation<'s> {
                     status = Status::Again;
                 }
             }
+            Some(Errand::LetGo(..)) => unreachable!("no other connection waits in a conversation"),
             // The protocol is not called again: the bytes of a relay are not its business.
             Some(Errand::Relay(other)) => {
                 self.relayed = Some(other);

@@ -27,11 +27,13 @@ pub(crate) struct Side {
     pub(crate) layer: Option<fn() -> Box<dyn Layer>>,
     /// Input that the protocol has left unconsumed.
     pub(crate) received: Vec<u8>,
+    /// What the peer sends, and then a FIN, while this connection is new and waits for the other one.
+    pub(crate) early: Option<&'static [u8]>,
 }
 
 impl Default for Side {
     fn default() -> Self {
-        Self { window: usize::MAX, reads: true, fault: None, layer: None, received: Vec::new() }
+        Self { window: usize::MAX, reads: true, fault: None, layer: None, received: Vec::new(), early: None }
     }
 }
 
@@ -111,9 +113,25 @@ impl Pair {
         };
         for side in [0, 1] {
             pair.visit(side, |connection, _, visit| connection.open(visit));
+            if let Some(bytes) = pair.sides[side].early {
+                pair.wait_for_asker(side, bytes);
+            }
             pair.half(side).join(id(1 - side));
         }
         pair
+    }
+
+    /// Lets a new connection wait for the other one, while its peer sends `bytes` and a FIN.
+    fn wait_for_asker(&mut self, side: usize, bytes: &[u8]) {
+        assert!(self.half(side).wait_for_asker(id(1 - side)) && self.half(side).may_relay_with(id(1 - side)));
+        assert!(!self.half(side).may_relay_with(id(side)), "no other connection may join it");
+        self.wires[side].world(|ends| ends.arrive(bytes));
+        self.wires[side].world(|ends| ends.arrive_fin());
+        let readiness = self.wires[side].world(|ends| ends.take_edges()).expect("an edge");
+        self.half(side).note_ready(readiness);
+        let left = self.visit(side, |connection, _, visit| connection.drive(visit));
+        assert_eq!((left.status, left.deadline), (Status::Waiting, Time::NEVER), "the other one wakes it");
+        assert_eq!(self.half(side).check_waiting(false), Ok(()));
     }
 
     /// Plays `acts`, then lets time pass until both connections have ended or `end` has passed.
@@ -209,7 +227,7 @@ impl Pair {
             };
             let status = match status {
                 Status::Relays => self.visit(side, |connection, other, visit| {
-                    connection.relay(other.expect("a half that relays has another"), visit)
+                    connection.relay(other.expect("a half that relays has another"), visit).0
                 }),
                 status => status,
             };

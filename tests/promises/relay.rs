@@ -2,6 +2,9 @@
 
 mod connect;
 mod join;
+mod options;
+#[cfg(target_os = "linux")]
+mod program;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 

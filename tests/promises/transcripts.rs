@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Random, Scratch, ask, every_protocol, server};
+use crate::support::{Client, Process, Random, Scratch, ask, every_protocol, server};
 
 /// A listener, the bytes that a client sends to it before its FIN, and all answers.
 const CONVERSATIONS: &[(&str, &[u8], &[u8])] = &[
@@ -74,4 +74,44 @@ fn the_time_is_sent_once_whatever_the_client_sends() {
         let shape: String = told.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
         assert_eq!(shape, "0000-00-00T00:00:00.000000Z\n");
     }
+}
+
+/// What a client of `examples/chat.rs` types, and the transcript in the documentation of that file.
+const CHATS: [(&str, &str); 2] = [
+    (
+        "Ada\nhello\n/join library\n",
+        "What is your name (1 to 20 letters or digits)?\nAda\nAda is in hall\nhello\n/join library\nAda is in library\n",
+    ),
+    (
+        "Ada Lovelace\n",
+        "What is your name (1 to 20 letters or digits)?\nAda Lovelace\nWhat is your name (1 to 20 letters or digits)?\n",
+    ),
+];
+
+#[test]
+fn the_documentation_of_the_chat_shows_what_its_clients_see() {
+    let documented: String = include_str!("../../examples/chat.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect();
+    let chat = Process::example("chat", Scratch::new(), &["chat=tcp://127.0.0.1:0"]);
+    let address = chat.address("chat-tcp");
+    let mut listens = Client::connect(address);
+    listens.ask("Bob\n", "What is your name (1 to 20 letters or digits)?\nBob is in hall\n");
+    for (typed, transcript) in CHATS {
+        assert!(documented.contains(&format!("```text\n{transcript}```\n")), "{transcript}");
+        let answers: String = transcript.split_inclusive('\n').filter(|line| !typed.contains(line)).collect();
+        assert_eq!(String::from_utf8(ask(address, &[typed])).unwrap(), answers);
+    }
+    let too_long = "error: a message has at most 500 bytes\n";
+    assert!(documented.contains(&format!("```text\n{too_long}```\n")));
+    let long = format!("Eve\n{}\n", "x".repeat(501));
+    assert_eq!(
+        String::from_utf8(ask(address, &[&long])).unwrap(),
+        format!("What is your name (1 to 20 letters or digits)?\nEve is in hall\n{too_long}")
+    );
+    // Ada has gone to another room before she left, and the nameless one was never there.
+    assert!(documented.contains("`NAME has left`"));
+    listens.expect("Ada is in hall\nAda: hello\nAda has gone to library\nEve is in hall\nEve has left\n");
 }

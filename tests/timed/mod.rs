@@ -59,8 +59,8 @@ impl Kernel for Timed {
         self.kernel.accept(listener)
     }
 
-    fn connect(&mut self, address: SocketAddr) -> io::Result<Self::Stream> {
-        self.kernel.connect(address)
+    fn connect(&mut self, address: SocketAddr, keepalive: Option<Duration>) -> io::Result<Self::Stream> {
+        self.kernel.connect(address, keepalive)
     }
 
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()> {

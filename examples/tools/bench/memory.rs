@@ -116,7 +116,7 @@ impl Kernel for Memory {
         Ok((stream, SocketAddr::from(([192, 0, 2, 1], 40_000)).into()))
     }
 
-    fn connect(&mut self, _: SocketAddr) -> io::Result<Connection> {
+    fn connect(&mut self, _: SocketAddr, _: Option<Duration>) -> io::Result<Connection> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -120,6 +120,16 @@ fn what_the_protocols_left_unconsumed_comes_first() {
 }
 
 #[test]
+fn a_new_connection_whose_peer_ends_at_once_waits_for_the_one_that_asked() {
+    for edges in EDGES {
+        let mut sides: [Side; 2] = Default::default();
+        sides[1].early = Some(b"everything");
+        let got = run(sides, edges, &[send(0, b"thanks"), Act::Fin(0)]);
+        assert_both(&got, [b"everything", b"thanks"], &format!("{edges:?}"));
+    }
+}
+
+#[test]
 fn a_layer_at_one_side_is_not_seen_at_the_other() {
     for edges in EDGES {
         let mut sides: [Side; 2] = Default::default();

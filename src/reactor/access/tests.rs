@@ -65,6 +65,10 @@ fn the_phase_is_what_the_connection_was_doing_when_its_end_was_decided() {
         (reset, Stage::Working, heard, "working"),
         (CloseReason::Shutdown, request, pending, "sending"),
         (CloseReason::Shutdown, nothing, heard, "idle"),
+        (CloseReason::Eof, Stage::Relaying, silent, "relaying"),
+        (CloseReason::OtherSide, Stage::Relaying, pending, "relaying"),
+        (CloseReason::WriteTimeout, Stage::Relaying, heard, "sending"),
+        (reset, Stage::Relaying, pending, "sending"),
         (CloseReason::Refused("max_connections_per_ip"), Stage::Refused, silent, "arriving"),
     ] {
         assert_eq!(phase(reason, stage, account), expected, "{reason:?} {stage:?} {account:?}");

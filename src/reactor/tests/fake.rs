@@ -127,7 +127,7 @@ impl Kernel for Fake {
         Ok((Silent(Rc::default()), SocketAddr::from(([192, 0, 2, 1], 40_000)).into()))
     }
 
-    fn connect(&mut self, _: SocketAddr) -> io::Result<Silent> {
+    fn connect(&mut self, _: SocketAddr, _: Option<Duration>) -> io::Result<Silent> {
         Err(io::ErrorKind::NetworkUnreachable.into())
     }
 

@@ -132,6 +132,37 @@ fn a_stop_ends_a_connect_and_answers() {
 }
 
 #[test]
+fn a_relay_takes_two_places_of_max_connections_and_returns_them() {
+    let (listener, address) = other_server();
+    let server = relay(address.into(), &json!({ "max_connections": 3 }));
+    for _ in 0..3 {
+        let mut client = client(&server);
+        let other = accept(&listener);
+        assert_eq!(answer(&server), "no room");
+        drop(other);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+        eventually("all places are free", || {
+            let stats = server.stats("relay-tcp");
+            stats.closed.total() == stats.accepted + stats.connected
+        });
+    }
+    assert_eq!(server.stats("relay-tcp").connected, 3);
+}
+
+#[test]
+fn outgoing_connections_do_not_count_for_max_connections_per_ip() {
+    let (listener, address) = other_server();
+    let server = relay(address.into(), &json!({ "max_connections_per_ip": 2 }));
+    let _relays = [(); 2].map(|()| (client(&server), accept(&listener)));
+    assert_eq!(client(&server).read(&mut [0]).ok().unwrap_or_default(), 0);
+    eventually("the third client is refused", || {
+        server.stats("relay-tcp").refused.to_string() == "1 (max_connections_per_ip 1)"
+    });
+    assert_eq!(server.stats("relay-tcp").connected, 2);
+}
+
+#[test]
 fn without_room_there_is_no_connection() {
     let (_listener, address) = other_server();
     let server = relay(address.into(), &json!({ "max_connections": 1 }));

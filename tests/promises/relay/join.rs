@@ -2,14 +2,18 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use reactor::Registry;
+use reactor::protocol::{ConnectionId, Context, Reply, Step, StreamProtocol, Within};
 
 use serde_json::{Value, json};
 use socket2::SockRef;
 
-use super::{Server, accept, client, other_server, relay};
-use crate::support::{Random, eventually};
+use super::{Behind, Front, Server, accept, client, other_server, relay};
+use crate::support::{Client, Random, eventually, listener_with};
 
 /// A client and the other server's end of its relay.
 fn joined(limits: &Value) -> (Server, TcpListener, [TcpStream; 2]) {
@@ -127,6 +131,98 @@ fn a_reader_that_stops_is_reset_and_so_is_the_other_side() {
         closed(server, "2 (write timeout 1, other side 1)");
         drop(other);
     });
+}
+
+/// Says more than its client reads before it connects.
+struct Talkative(Front);
+
+impl StreamProtocol for Talkative {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        cx.out.extend_from_slice(&[b'.'; MUCH]);
+        let target = self.0.0.take().unwrap();
+        Ok(Step::connect(target, |_| Behind, |front: &mut Self, to, rest, cx| front.0.connected(to, rest, cx)))
+    }
+
+    fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
+        Ok(Step::wait(Within::Body))
+    }
+}
+
+/// More than the sockets of a client that does not read take.
+const MUCH: usize = 32 << 20;
+
+#[test]
+fn a_server_that_sends_and_ends_before_the_asker_has_its_answer_loses_nothing() {
+    let (listener, address) = other_server();
+    let mut registry = Registry::empty();
+    registry.stream_fn("relay", "Relays.", "true", move |_| Talkative(Front(Some(address.into()))));
+    let server = Server::start(&registry, &json!({ "listeners": [listener_with("relay", &json!({}))] }));
+    let mut client = client(&server);
+    let mut other = accept(&listener);
+    other.write_all(b"answer").unwrap();
+    other.shutdown(Shutdown::Write).unwrap();
+    eventually("it is connected", || server.stats("relay-tcp").connected == 1);
+    // The kernel has the bytes and the FIN by now, and turns of the loop follow.
+    (0..3).for_each(|_| drop(server.stats("relay-tcp")));
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), MUCH + 6);
+    assert!(received.ends_with(b".answer"));
+    client.write_all(b"late").unwrap();
+    drop(client);
+    let mut late = String::new();
+    other.read_to_string(&mut late).unwrap();
+    assert_eq!(late, "late");
+    closed(&server, "2 (eof 2)");
+}
+
+/// Relays with the connection that was noted, or notes its own number and waits.
+struct Joins(Arc<Mutex<Option<ConnectionId>>>);
+
+impl StreamProtocol for Joins {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        let mut noted = self.0.lock().unwrap();
+        let Some(other) = *noted else {
+            *noted = Some(cx.id());
+            return Ok(Step::wait(Within::Body));
+        };
+        Ok(Step::relay(other))
+    }
+
+    fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
+        Ok(if input == b"itself" { Step::relay(cx.id()) } else { Step::wait(Within::Body) })
+    }
+
+    fn on_event(&mut self, event: reactor::protocol::Event, rest: &[u8], cx: &mut Context<'_>) -> Reply {
+        Front(None).on_event(event, rest, cx)
+    }
+}
+
+#[test]
+fn only_a_living_free_connection_of_the_same_listener_can_be_joined() {
+    let noted = Arc::new(Mutex::new(None));
+    let shared = Arc::clone(&noted);
+    let mut registry = Registry::empty();
+    registry.stream_fn("joins", "Joins.", "true", move |_| Joins(Arc::clone(&shared)));
+    let door = |name| listener_with("joins", &json!({ "name": name }));
+    let server = Server::start(&registry, &json!({ "listeners": [door("one"), door("two")] }));
+    let connect = |name: &str| Client::connect(server.address(name));
+    let mut first = connect("one");
+    first.send("itself");
+    assert_eq!(first.rest(), b"no relay", "it is no other connection");
+    drop(first);
+    eventually("it has closed", || server.stats("one").closed.total() == 1);
+    // The next one has its slot.
+    assert_eq!(connect("one").rest(), b"no relay", "it has closed");
+    *noted.lock().unwrap() = None;
+    let mut first = connect("one");
+    eventually("it is noted", || noted.lock().unwrap().is_some());
+    assert_eq!(connect("two").rest(), b"no relay", "another listener");
+    let mut second = connect("one");
+    second.send("a");
+    first.expect("a");
+    assert_eq!(connect("one").rest(), b"no relay", "it relays already");
+    drop((first, second));
 }
 
 #[test]
