@@ -20,8 +20,9 @@
 //! 2. Then the faults stop, and every honest client that no fault has hit must get its complete and correct answer.
 //! 3. Finally the server is stopped, and nothing may be left.
 //!
-//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`;
-//! `tale`, `clients`, `disk`, and `world`, which contains them; the server's side of the network (`streams`,
+//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`,
+//! `outgoing`;
+//! `tale`, `gossip`, `other_ends`, `clients`, `disk`, and `world`, which contains them; the server's side of the network (`streams`,
 //! `datagrams`, `kernel`); `checks`; and `run`.
 
 mod chaos;
@@ -29,9 +30,12 @@ mod checks;
 mod clients;
 mod datagrams;
 mod disk;
+mod gossip;
 mod kernel;
 mod network;
 mod openings;
+mod other_ends;
+mod outgoing;
 pub(crate) mod random;
 mod run;
 mod settings;
