@@ -21,9 +21,8 @@
 //! 3. Finally the server is stopped, and nothing may be left.
 //!
 //! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `network`,
-//! `outgoing`;
-//! `tale`, `gossip`, `other_ends`, `clients`, `disk`, and `world`, which contains them; the server's side of the network (`streams`,
-//! `datagrams`, `kernel`); `checks`; and `run`.
+//! `outgoing`; `tale`, `gossip`, `other_ends`, `clients`, `disk`, and `world`, which contains them; the server's side of the network
+//! (`streams`, `datagrams`, `kernel`); `checks`; and `run`.
 
 mod chaos;
 mod checks;

@@ -91,7 +91,7 @@ fn no_member_holds_too_much(world: &World, reactor: &Server) -> Result<(), Strin
         if service == Service::Relay && !is_layered && pending > world.settings.max_pending_output {
             return Err(format!("{token}: {pending} bytes are pending for one half of a relay"));
         }
-        if pending > 2 * world.settings.max_pending_output + ANSWER_BYTES_MAX {
+        if service == Service::Gossip && pending > 2 * world.settings.max_pending_output + ANSWER_BYTES_MAX {
             return Err(format!("{token}: {pending} bytes are pending for a member that does not read"));
         }
     }

@@ -4,6 +4,7 @@ mod accepting;
 mod closing;
 mod deadlines;
 mod disk;
+mod messages;
 mod names;
 mod opening;
 mod reading;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
         names::BUGS,
         disk::BUGS,
         relay::BUGS,
+        messages::BUGS,
     ];
     rooms.into_iter().flatten().collect()
 }

@@ -54,4 +54,14 @@ pub(super) const BUGS: &[Bug] = &[
         wrong: "",
         caught_by: Promise("relay::connect::a_socket_that_connects_is_closed_with_the_connection_that_asked"),
     },
+    Bug {
+        name: "an-outgoing-connection-is-not-counted",
+        cases: &[4],
+        does: "Connections to other servers are made beyond `max_connections`",
+        file: "src/reactor/connect.rs",
+        function: "may_not_connect",
+        right: "connections >= endpoint.limits.max_connections",
+        wrong: "{ let _ = connections; false }",
+        caught_by: Promise("relay::connect::without_room_there_is_no_connection"),
+    },
 ];
