@@ -10,8 +10,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 
 use super::chaos::{Chaos, Rate};
-use super::openings::{self, Ear, HEADER, Opening};
-use super::outgoing::Connecting;
+use super::openings::{self, Connecting, Ear, HEADER, Opening};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Command, Readiness, Source, Token};

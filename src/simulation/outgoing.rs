@@ -5,16 +5,9 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use super::network::{Link, Network, Pipe, ServerEnd};
-use super::openings::{Ear, Opening};
+use super::openings::{Connecting, Ear, Opening};
 use super::random::Random;
 use crate::kernel::Readiness;
-
-/// A connect of the server that has not succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Connecting {
-    InProgress,
-    Failed(Errno),
-}
 
 impl Network {
     /// Opens the link of a connect of the server to `address`. The other end is the client `number`; `relayed_for` is the client for

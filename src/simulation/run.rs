@@ -79,7 +79,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, report: &mut Report) -> Result<(
     registry.stream_fn("tale", "Answers with much more than it is asked.", example, |_| Teller::default());
     let ledger = world.borrow().ledger.clone();
     let example = r"printf 'j\0' | nc 127.0.0.1 9001";
-    registry.stream_fn("gossip", "Sends messages as it is told.", example, move |_| ledger.protocol());
+    registry.stream_fn("gossip", "Sends messages as its clients command.", example, move |_| ledger.protocol());
     let (fates, first) = (world.borrow().settings.relays.clone(), world.borrow().relayed);
     registry.stream_fn("relay", "Relays to one of several servers.", "nc 127.0.0.1 9002", move |peer| {
         // The port says which client it is.

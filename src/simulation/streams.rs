@@ -7,7 +7,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::network::{Happening, Network, ServerEnd};
-use super::outgoing::Connecting;
+use super::openings::Connecting;
 use super::settings::Service;
 use super::world::World;
 use crate::kernel::{Readiness, Transport};

@@ -34,7 +34,7 @@ impl Records {
             let padding = usize::from(u16::from_be_bytes([long, short]));
             let Some(padded) = rest.get(..padding) else { break };
             if !b"cpm".contains(&kind) || padded.iter().any(|byte| *byte != number as u8) {
-                return Err(format!("{header:?}, which is no record, at {}", self.checked));
+                return Err(format!("{header:?}, not a record, at {}", self.checked));
             }
             self.checked += RECORD_BYTES + padding;
             match kind {
