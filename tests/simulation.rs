@@ -81,7 +81,7 @@ fn the_same_seed_is_the_same_run() {
 
 /// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
-const TROUBLE: [&str; 51] = [
+const TROUBLE: [&str; 64] = [
     // The network and the kernel.
     "a short read",
     "a short write",
@@ -130,6 +130,21 @@ const TROUBLE: [&str; 51] = [
     "an opening with a layer",
     "no header",
     "opening timeout",
+    // Messages between connections.
+    "a post",
+    "a post from another thread",
+    "a post to a connection that has ended",
+    "a message that was refused",
+    "missed casts",
+    "slow consumer",
+    "a member that did not read",
+    // Connections to other servers, and relays.
+    "a connect",
+    "a connect that is refused",
+    "a connect that is never answered",
+    "a connect that fails at once",
+    "another end that resets",
+    "other side",
     // Other ends.
     "eof",
     "finished",

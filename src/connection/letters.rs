@@ -31,6 +31,16 @@ enum Letter {
     Cast(Arc<[u8]>),
 }
 
+impl Letter {
+    /// Returns the bytes by which a message for the protocol is counted; 0 for one to a group.
+    fn waiting(&self) -> usize {
+        match self {
+            Self::Post(message) => message.payload.len(),
+            Self::Cast(_) => 0,
+        }
+    }
+}
+
 /// What a connection did with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Took {
@@ -97,8 +107,14 @@ impl<T: Transport> Connection<T> {
         Took::Taken
     }
 
+    /// Returns the bytes of the messages that wait for the protocol.
+    pub(crate) fn waiting_posts(&self) -> usize {
+        let letters = self.held.as_ref().and_then(|held| held.letters.as_ref());
+        letters.map_or(0, |letters| letters.queue.iter().map(Letter::waiting).sum())
+    }
+
     /// Whether the protocol is called again, so that a message reaches it or its peer.
-    fn takes_messages(&self) -> bool {
+    pub(crate) fn takes_messages(&self) -> bool {
         self.listens() && !matches!(self.phase(), Some(Phase::Relaying(_)))
     }
 

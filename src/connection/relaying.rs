@@ -194,7 +194,7 @@ impl<T: Transport> Connection<T> {
     /// Returns how many bytes this half may be given.
     fn room(&self, visit: &Visit<'_>) -> usize {
         match (visit.pressed, self.pending_bytes()) {
-            (true, 0) => PRESSED_READ_BYTES,
+            (true, 0) => PRESSED_READ_BYTES.min(visit.limits.max_pending_output),
             (true, _) => 0,
             (false, pending) => visit.limits.max_pending_output.saturating_sub(pending).min(READ_BYTES),
         }
@@ -384,9 +384,11 @@ impl<T: Transport> Connection<T> {
             return Err("relays, and the other half does not");
         }
         let pending = other.pending_bytes();
-        let has_room = if pressed { pending == 0 } else { pending < limits.max_pending_output };
-        // An edge may come after the FIN was read: nothing is left to read then.
-        let has_more = !self.input().is_empty() || (self.line.is_readable() && !self.line.has_peer_finished());
+        // What was held back under pressure goes on with the next edge of the other half, also if the pressure has ended.
+        let has_room = if pressed || other.is_held_back() { pending == 0 } else { pending < limits.max_pending_output };
+        // An event after the FIN of its peer brings no bytes.
+        let is_readable = self.line.is_readable() && !self.line.has_peer_finished();
+        let has_more = !self.input().is_empty() || is_readable;
         match self.phase() {
             _ if has_room && has_more => Err("relays, and waits although it has input and the other half has room"),
             Some(Phase::Relaying(Fin::Due)) if self.pending_bytes() == 0 => Err("relays, and does not send its FIN"),

@@ -1,6 +1,6 @@
 //! What each connection has under way. A table by slot: an account is found by an index, and takes 32 bytes.
 
-use crate::token::ConnectionId;
+use crate::token::{ConnectionId, Token};
 
 /// The accounts of the connections of one listener that can be sent messages.
 #[derive(Debug, Default)]
@@ -59,6 +59,15 @@ impl Accounts {
             self.open += 1;
         }
         account
+    }
+
+    /// Returns all accounts in use, with their owners.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Account)> {
+        let open = self.by_slot.iter().enumerate().filter(|(_, account)| account.is_open);
+        open.map(|(slot, account)| {
+            let generation = account.generation;
+            (ConnectionId::of(Token { slot: slot as u32, generation }), account)
+        })
     }
 
     /// Closes the account of a connection, and returns it.

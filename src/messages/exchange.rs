@@ -306,6 +306,35 @@ impl Exchange {
         true
     }
 
+    /// Checks the sums against what is under way. `waiting` returns the bytes of the posts that a connection holds for its protocol.
+    /// Returns the bytes of all messages.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub(crate) fn check(&self, waiting: impl Fn(ConnectionId) -> usize) -> Result<usize, &'static str> {
+        let state = &*self.lock();
+        if !state.letters.is_empty() && !(self.is_waiting() && self.alarm.is_rung()) {
+            return Err("messages are to be delivered, and the loop does not know");
+        }
+        let mut bytes: usize = state.letters.iter().map(|letter| letter.to.len()).sum();
+        for (id, account) in state.accounts.iter() {
+            let is_for = |letter: &&Letter| matches!(letter.to, To::One(to, _) if to == id);
+            let coming: usize = state.letters.iter().filter(is_for).map(|letter| letter.to.len()).sum();
+            let sent = state.letters.iter().filter(|letter| letter.from == Some(id)).count();
+            if account.coming as usize != coming || usize::from(account.sent) != sent {
+                return Err("an account does not agree with the messages under way");
+            }
+            if account.waiting as usize != waiting(id) {
+                return Err("an account does not agree with what its connection holds");
+            }
+            if coming + account.waiting as usize > self.room {
+                return Err("more waits for a connection than max_pending_output");
+            }
+            bytes += account.waiting as usize;
+        }
+        if bytes == state.bytes { Ok(bytes) } else { Err("the bytes of all messages do not add up") }
+    }
+
     /// Notes that there are messages, and rings the alarm.
     fn announce(&self, state: MutexGuard<'_, State>, from: Option<ConnectionId>) {
         self.waiting.store(true, Ordering::Release);
@@ -319,6 +348,16 @@ impl Exchange {
     /// Locks the state. Nothing that can panic runs under the lock, so a poisoned lock protects a valid state too.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl To {
+    /// Returns the bytes by which the message is counted.
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_, payload) => payload.len(),
+            Self::Group(_, bytes) => bytes.len(),
+        }
     }
 }
 

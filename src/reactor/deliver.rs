@@ -46,6 +46,8 @@ impl<K: Kernel> Reactor<K> {
         };
         // Rule 4: a message for an earlier owner of the slot is dropped.
         let slot = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation);
+        // What a member misses is reported once its output is not full: at once, or when the kernel takes some.
+        let mut is_full = false;
         let took = match slot.map(|slot| (&mut slot.owner, slot.queued, slot.endpoint)) {
             Some((Owner::Connection(connection), is_queued, endpoint)) => {
                 let limits = &self.endpoints[endpoint].limits;
@@ -57,6 +59,7 @@ impl<K: Kernel> Reactor<K> {
                     }
                 };
                 self.totals.pending_bytes = self.totals.pending_bytes + connection.pending_bytes() - before;
+                is_full = connection.is_held_back();
                 took
             }
             _ => Took::Gone,
@@ -70,7 +73,7 @@ impl<K: Kernel> Reactor<K> {
             Took::Later => return Handed { taken: false, again: true, goes_on: false },
         }
         xray::about(token, || What::Message { bytes: bytes as u32, taken: took == Took::Taken });
-        if matches!(took, Took::Taken | Took::Closed) {
+        if matches!(took, Took::Taken | Took::Closed) || (took == Took::Missed && !is_full) {
             self.queue(token.slot);
         }
         if self.lent.budget.charge(MESSAGE_UNITS.saturating_add(bytes as u32)) {

@@ -110,6 +110,7 @@ impl<K: Kernel> Reactor<K> {
         census.jobs -= connecting;
         self.check_sums(&census)?;
         self.check_endpoints()?;
+        self.check_messages()?;
         Ok(census)
     }
 
@@ -126,6 +127,38 @@ impl<K: Kernel> Reactor<K> {
     /// Makes all connections begin with this opening, in a simulation.
     pub(crate) fn open_with(&mut self, opens: Opens) {
         self.endpoints.iter_mut().for_each(|endpoint| endpoint.opens = Some(opens));
+    }
+
+    /// Returns the bytes of all messages between connections that are under way.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.check_messages().unwrap_or(usize::MAX)
+    }
+
+    /// Returns the bytes of output that a connection has pending.
+    pub(crate) fn pending_bytes(&self, id: ConnectionId) -> usize {
+        self.connection(id).map_or(0, Connection::pending_bytes)
+    }
+
+    /// Whether a connection takes messages.
+    pub(crate) fn takes_messages(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(Connection::takes_messages)
+    }
+
+    /// Returns a connection that has a protocol.
+    fn connection(&self, id: ConnectionId) -> Option<&Connection<K::Stream>> {
+        let token = id.token();
+        let slot = self.slots.get(token.slot as usize).filter(|slot| slot.generation == token.generation)?;
+        if let Owner::Connection(connection) = &slot.owner { Some(connection) } else { None }
+    }
+
+    /// Checks the messages of each listener. Returns their bytes.
+    fn check_messages(&self) -> Result<usize, String> {
+        let waiting = |id| self.connection(id).map_or(0, Connection::waiting_posts);
+        let checked = self.endpoints.iter().map(|endpoint| {
+            let checked = endpoint.site.exchange.check(waiting);
+            checked.map_err(|broken| format!("{}: {broken}", endpoint.name()))
+        });
+        checked.sum()
     }
 
     /// Returns what waiting connections claim about their sockets.

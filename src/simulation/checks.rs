@@ -6,10 +6,13 @@ use std::rc::Rc;
 use super::clients::{Client, Expectation, State, Upload, excerpt};
 use super::kernel::SimulatedKernel;
 use super::network::ServerEnd;
+use super::openings::Opening;
 use super::reloads;
+use super::settings::Service;
 use super::world::World;
 use crate::config::Transport;
 use crate::limits::{QUIET_BYTES_MAX, RESERVED_DESCRIPTORS, VISIT_BYTES_MAX};
+use crate::protocol::ConnectionId;
 use crate::reactor::{Census, Reactor};
 use crate::testing::{Links, MemoryDisk};
 
@@ -54,12 +57,48 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
     } else {
         world.network.pressed_since = None;
     }
+    no_message_is_lost(world, reactor)?;
+    no_member_holds_too_much(world, reactor)?;
     no_listener_overtakes(world, reactor)?;
     no_wake_up_is_lost(world, reactor)?;
     no_connection_is_read_beyond_its_budget(world)?;
     no_address_has_too_many(world)?;
     hostile_clients_are_closed_in_time(world)?;
     confirmed_is_durable(world)
+}
+
+/// Checks that every message which the loop has delivered was right, and that none is missing once the loop has delivered all.
+fn no_message_is_lost(world: &mut World, reactor: &Server) -> Result<(), String> {
+    world.network.seen.extend(world.ledger.take_seen());
+    if let Some(wrong) = world.ledger.wrong() {
+        return Err(wrong);
+    }
+    if reactor.message_bytes() > 0 {
+        return Ok(());
+    }
+    match world.ledger.awaiting().into_iter().find(|id| reactor.takes_messages(*id)) {
+        Some(id) => Err(format!("a post for {id} was accepted and is nowhere")),
+        None => Ok(()),
+    }
+}
+
+/// Checks that casts do not pile up for a member that does not read. Answers to posts may come before casts that wait for a job.
+fn no_member_holds_too_much(world: &World, reactor: &Server) -> Result<(), String> {
+    const ANSWER_BYTES_MAX: usize = 200;
+    for link in world.network.links.iter().filter(|link| link.server == ServerEnd::Open) {
+        let service = world.clients.get(link.client).map_or(Service::Relay, |client| client.plan.service);
+        let Some(token) = link.token.filter(|_| matches!(service, Service::Gossip | Service::Relay)) else { continue };
+        let pending = reactor.pending_bytes(ConnectionId::of(token));
+        // A layer passes on a whole record when its end has come, whatever room there is.
+        let is_layered = world.settings.opening == Opening::Layer;
+        if service == Service::Relay && !is_layered && pending > world.settings.max_pending_output {
+            return Err(format!("{token}: {pending} bytes are pending for one half of a relay"));
+        }
+        if service == Service::Gossip && pending > 2 * world.settings.max_pending_output + ANSWER_BYTES_MAX {
+            return Err(format!("{token}: {pending} bytes are pending for a member that does not read"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that no other listener accepts while a listener is the first that waits for descriptors.
@@ -133,7 +172,8 @@ fn no_address_has_too_many(world: &World) -> Result<(), String> {
     };
     let open = world.network.links.iter().filter(|link| link.server == ServerEnd::Open);
     for link in open {
-        let service = world.clients[link.client].plan.service;
+        let Some(client) = world.clients.get(link.client) else { continue };
+        let service = client.plan.service;
         if world.open_from(link.address.ip(), service) > most {
             return Err(format!("{} has more than {most} connections to {service:?}", link.address.ip()));
         }
@@ -144,7 +184,7 @@ fn no_address_has_too_many(world: &World) -> Result<(), String> {
 /// Checks that hostile clients are closed in time.
 fn hostile_clients_are_closed_in_time(world: &World) -> Result<(), String> {
     for (number, link) in world.network.links.iter().enumerate() {
-        let Some(most) = world.clients[link.client].plan.closed_within else { continue };
+        let Some(most) = world.clients.get(link.client).and_then(|client| client.plan.closed_within) else { continue };
         let connected_for = world.network.now - link.accepted_at;
         if link.server == ServerEnd::Open && connected_for > most {
             return Err(format!("link {number}: a hostile client has been connected for {connected_for:?}"));
@@ -210,7 +250,10 @@ pub(super) fn at_rest(world: &World, reactor: &Server) -> Result<(), String> {
     let census = reactor.census()?;
     let (more_listeners, more_mailboxes) = reloads::extras(reactor);
     let rest = Census {
-        listeners: 7 + more_listeners,
+        listeners: Service::ALL.len()
+            + usize::from(world.settings.gossips > 0)
+            + usize::from(!world.settings.relays.is_empty())
+            + more_listeners,
         mailboxes: 1 + more_mailboxes,
         deadlines: census.deadlines,
         stale_notices: census.stale_notices,
@@ -257,7 +300,9 @@ fn nothing_is_left(world: &World, reactor: &Server) -> Result<(), String> {
     for endpoint in reactor.endpoints() {
         let stats = endpoint.stats();
         let add_up = if endpoint.transport().is_stream() {
-            stats.accepted == stats.closed.total() && endpoint.connections == 0 && endpoint.peers.is_empty()
+            stats.accepted + stats.connected == stats.closed.total()
+                && endpoint.connections == 0
+                && endpoint.peers.is_empty()
         } else {
             stats.received_datagrams == stats.datagrams_accounted()
         };

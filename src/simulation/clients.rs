@@ -1,13 +1,16 @@
 //! Clients: each plays a list of acts, reads at its own pace, and knows the answer that it must get.
 
 pub(super) mod datagram;
+pub(super) mod gossip;
 pub(super) mod honest;
 pub(super) mod hostile;
+pub(super) mod relayed;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::network::{Arrival, Network, wall_clock_at};
+use super::other_ends::{NO_ROOM, NO_SERVER};
 use super::random::Random;
 use super::settings::Service;
 
@@ -34,6 +37,10 @@ pub(super) enum Expectation {
     Exactly(Vec<u8>),
     /// A line with the time of connecting.
     Time,
+    /// These bytes, or an answer that there is no server. `is_there`: it must be connected to, if there is room.
+    Echo { sent: Vec<u8>, is_there: bool },
+    /// Records of `gossip`.
+    Records(gossip::Records),
     /// Any answer is accepted.
     Anything,
 }
@@ -201,12 +208,26 @@ impl Client {
                 let acts = &self.plan.acts[self.act.min(self.plan.acts.len())..];
                 acts.iter().any(|act| matches!(act, Act::Await(count) if self.received.len() < *count))
             }
+            Expectation::Echo { sent, .. } => {
+                let waits =
+                    self.plan.acts[self.act.min(self.plan.acts.len())..].iter().any(|act| matches!(act, Act::End));
+                waits && self.received != sent[..] && ![NO_ROOM, NO_SERVER].contains(&&self.received[..])
+            }
+            Expectation::Records(_) => {
+                self.plan.acts[self.act.min(self.plan.acts.len())..].iter().any(|act| matches!(act, Act::Finish))
+            }
             Expectation::Anything => false,
         }
     }
 
     fn compare(&mut self, network: &Network, link: usize) {
         let hit = network.links[link].hit.is_some();
+        if let Expectation::Records(records) = &mut self.plan.expectation
+            && let Err(wrong) = records.check(&self.received)
+        {
+            self.state = State::Wronged(wrong);
+            return;
+        }
         let wrong = match &self.plan.expectation {
             Expectation::Exactly(expected) => {
                 let right = expected.starts_with(&self.received);
@@ -214,12 +235,16 @@ impl Client {
                 !(right || ends_correctly)
             }
             Expectation::Time => !is_time_between(&self.received, self.connected_since, network.now),
-            Expectation::Anything => false,
+            Expectation::Echo { sent, is_there } => {
+                let none = self.received == NO_ROOM || (self.received == NO_SERVER && (hit || !is_there));
+                !(none || sent.starts_with(&self.received))
+            }
+            Expectation::Records(_) | Expectation::Anything => false,
         };
         if wrong {
             let (received, expected) = (excerpt(&self.received), &self.plan.expectation);
             let expected = match expected {
-                Expectation::Exactly(expected) => excerpt(expected),
+                Expectation::Exactly(expected) | Expectation::Echo { sent: expected, .. } => excerpt(expected),
                 _ => "the time of connecting".to_owned(),
             };
             self.state = State::Wronged(format!("it received {received} instead of {expected}"));
@@ -291,12 +316,18 @@ impl Client {
         match &self.plan.expectation {
             Expectation::Exactly(expected) => self.received == *expected || self.plan.acts.iter().all(is_deaf),
             Expectation::Time => !self.received.is_empty(),
-            Expectation::Anything => true,
+            Expectation::Echo { sent, .. } => {
+                self.received == *sent || [NO_ROOM, NO_SERVER].contains(&&self.received[..])
+            }
+            Expectation::Records(_) | Expectation::Anything => true,
         }
     }
 
     fn end_badly(&mut self, network: &Network, link: usize, how: &str) {
-        self.state = if !self.plan.honest || network.links[link].hit.is_some() {
+        // There is no server: the rest of what it sends is for none.
+        let is_alone = matches!(self.plan.expectation, Expectation::Echo { .. })
+            && [NO_ROOM, NO_SERVER].contains(&&self.received[..]);
+        self.state = if !self.plan.honest || is_alone || network.links[link].hit.is_some() {
             State::Excused
         } else {
             let received = excerpt(&self.received);

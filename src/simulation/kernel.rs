@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use super::datagrams::UdpSocket;
 use super::disk::FaultyDisk;
 use super::network::{self, Happening, ServerEnd};
+use super::other_ends::{Fate, OtherEnd};
 use super::settings::{Service, is_free};
 use super::streams::Stream;
 use super::world::World;
@@ -106,8 +107,9 @@ impl Kernel for SimulatedKernel {
         Ok((Stream { world: Rc::clone(&self.world), link }, address.into()))
     }
 
-    fn connect(&mut self, _: SocketAddr, _: Option<Duration>) -> io::Result<Stream> {
-        Err(Errno::ENETUNREACH.into())
+    fn connect(&mut self, address: SocketAddr, _: Option<Duration>) -> io::Result<Stream> {
+        let link = self.world.borrow_mut().connect_out(address)?;
+        Ok(Stream { world: Rc::clone(&self.world), link })
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
@@ -220,6 +222,33 @@ impl SimulatedKernel {
 }
 
 impl World {
+    /// Simulates `connect(2)` of a socket that does not block. Returns its link.
+    fn connect_out(&mut self, address: SocketAddr) -> io::Result<usize> {
+        let (fate, client) = Fate::of(address);
+        let client = self.relayed + client;
+        let network = &mut self.network;
+        network.calls += 1;
+        network.seen.insert(fate.name());
+        if network.chaos.exhaustion.contains(&network.now) {
+            if let Some(link) = network.links.iter().position(|link| link.client == client) {
+                network.hit(link, "no descriptor");
+            }
+            return Err(Errno::EMFILE.into());
+        }
+        if fate == Fate::FailsAtOnce {
+            return Err(self.own.pick(&[Errno::ENETUNREACH, Errno::EADDRNOTAVAIL, Errno::EACCES]).into());
+        }
+        let number = self.clients.len() + self.datagram_clients.len() + self.other_ends.len();
+        let link = network.connect_out(number, address, client, &mut self.own);
+        self.other_ends.push(OtherEnd::new(link, fate, &mut self.own));
+        if let Some(outcome) = fate.outcome() {
+            let at = network.now + self.own.millis(network.chaos.latency_millis);
+            network.agenda.add(at, Happening::Connected(link, outcome));
+        }
+        network.note(|| format!("link {link}: connects to {address}, which has {fate:?}"));
+        Ok(link)
+    }
+
     /// Simulates `accept(2)`, which allocates a descriptor before it looks at the queue.
     fn accept(&mut self, listener: usize, drafts: usize) -> io::Result<usize> {
         let network = &mut self.network;
@@ -256,7 +285,8 @@ impl World {
         if state.token.is_some() || state.hit.is_some() {
             return;
         }
-        let others = self.open_from(state.address.ip(), self.clients[state.client].plan.service) - 1;
+        let Some(client) = self.clients.get(state.client) else { return };
+        let others = self.open_from(state.address.ip(), client.plan.service) - 1;
         let most = self.settings.max_connections_per_ip;
         if most > 0 && others >= most {
             self.network.hit(link, "the limit of its address");
@@ -270,7 +300,7 @@ impl World {
         let is_one = |link: &&network::Link| {
             link.server == ServerEnd::Open
                 && link.address.ip() == address
-                && self.clients[link.client].plan.service == service
+                && self.clients.get(link.client).is_some_and(|client| client.plan.service == service)
         };
         self.network.links.iter().filter(is_one).count()
     }
@@ -351,7 +381,7 @@ impl network::Network {
         let state = &mut self.links[link];
         state.token = Some(token);
         let readable = !state.inbound.bytes.is_empty() || state.in_doubt();
-        state.edge = Readiness { readable, writable: true, in_doubt: state.in_doubt() };
+        state.edge = Readiness { readable, writable: state.connecting.is_none(), in_doubt: state.in_doubt() };
         Ok(())
     }
 

@@ -7,8 +7,10 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
+
 use super::chaos::{Chaos, Rate};
-use super::openings::{self, Ear, HEADER, Opening};
+use super::openings::{self, Connecting, Ear, HEADER, Opening};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Command, Readiness, Source, Token};
@@ -68,6 +70,8 @@ pub(super) enum Happening {
     Reply(usize, Vec<u8>),
     /// A job is due.
     Job(u64),
+    /// A connect has ended, perhaps with an error.
+    Connected(usize, Option<Errno>),
     Command(Command),
     DiskFull(bool),
     /// The faults stop.
@@ -162,6 +166,12 @@ pub(super) struct Link {
     pub(super) names: bool,
     /// Consecutive spurious refusals.
     pub(super) refusals: u32,
+    /// How it opens.
+    pub(super) opening: Opening,
+    /// A connect that is in progress, or its error.
+    pub(super) connecting: Option<Connecting>,
+    /// The client for which the server has connected to another end.
+    pub(super) relayed_for: Option<usize>,
 }
 
 /// The result of a client's read.
@@ -308,6 +318,9 @@ impl Network {
             whole,
             names: false,
             refusals: 0,
+            opening: self.opening,
+            connecting: None,
+            relayed_for: None,
         });
         self.note(|| format!("client {client}: connects to {to} by link {link}"));
         Some(link)
@@ -327,7 +340,7 @@ impl Network {
             return None;
         }
         let room = state.inbound.capacity.saturating_sub(state.inbound.bytes.len());
-        let (count, sealed) = openings::seal(self.opening, bytes, room);
+        let (count, sealed) = openings::seal(state.opening, bytes, room);
         state.inbound.bytes.extend(sealed);
         if count > 0 {
             if !chaos_strict || state.read_blocked {
@@ -405,6 +418,12 @@ impl Network {
     pub(super) fn hit(&mut self, link: usize, what: &'static str) {
         self.seen.insert(what);
         self.links[link].hit.get_or_insert(what);
+        // What hits an outgoing connection hits the client for which it was made.
+        if let Some(client) = self.links[link].relayed_for
+            && let Some(its) = self.links.iter_mut().find(|link| link.client == client)
+        {
+            its.hit.get_or_insert(what);
+        }
         self.note(|| format!("link {link}: is hit by {what}"));
     }
 
@@ -439,7 +458,7 @@ impl Link {
 }
 
 impl Pipe {
-    fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self { bytes: VecDeque::new(), capacity, finished: false }
     }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::random::Random;
 use crate::connection::layer::{Layer, Opened};
 use crate::connection::opening::{Opener, Opens, Progress};
@@ -48,6 +50,13 @@ impl Opening {
             Self::Layer => Some(Opens { opener: || Box::new(Door { layered: true }), timeout: TIMEOUT }),
         }
     }
+}
+
+/// A connect of the server that has not succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connecting {
+    InProgress,
+    Failed(Errno),
 }
 
 /// Answers a header.

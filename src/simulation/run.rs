@@ -10,9 +10,10 @@ use super::chaos::Chaos;
 use super::clients::State;
 use super::disk::FaultyDisk;
 use super::kernel::SimulatedKernel;
+use super::other_ends::Relay;
 use super::random::Random;
 use super::reloads::Reloads;
-use super::settings::Settings;
+use super::settings::{Service, Settings};
 use super::tale::Teller;
 use super::trace::Trace;
 use super::world::World;
@@ -82,6 +83,15 @@ fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &
     let mut registry = Registry::built_in();
     let example = r"printf 'j\5' | nc -N 127.0.0.1 9000";
     registry.stream_fn("tale", "Answers with much more than it is asked.", example, |_| Teller::default());
+    let ledger = world.borrow().ledger.clone();
+    let example = r"printf 'j\0' | nc 127.0.0.1 9001";
+    registry.stream_fn("gossip", "Sends messages as its clients command.", example, move |_| ledger.protocol());
+    let (fates, first) = (world.borrow().settings.relays.clone(), world.borrow().relayed);
+    registry.stream_fn("relay", "Relays to one of several servers.", "nc 127.0.0.1 9002", move |peer| {
+        // The port says which client it is.
+        let client = peer.address().map_or(0, |address| usize::from(address.port()) - 20_000 - first);
+        Relay::new(&fates[client], client)
+    });
     let registry = Arc::new(registry);
     let opening = world.borrow().settings.opening;
     let opens = opening.opens();
@@ -100,7 +110,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &
         reloads.prepare(&mut reactor, text, &registry);
         let life = one_life(world, &mut reactor, reloads, report)?;
         for stats in reactor.endpoints().iter().map(Endpoint::stats) {
-            let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused]
+            let reasons = [&stats.closed, &stats.refused, &stats.error_answers, &stats.paused, &stats.undelivered]
                 .into_iter()
                 .flat_map(Tally::iter)
                 .map(|(reason, _)| reason);
@@ -127,6 +137,19 @@ fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &
     }
 }
 
+/// Sends messages to the connections of `gossip`, as other threads do while the loop is between two turns.
+fn other_threads_send(world: &Rc<RefCell<World>>, reactor: &Reactor<SimulatedKernel>) {
+    let world = &mut *world.borrow_mut();
+    world.ledger.begin_turn();
+    if world.settings.gossips == 0 || world.network.now >= world.network.chaos.until || !world.own.strikes(100) {
+        return;
+    }
+    let gossip = Service::Gossip.address();
+    if let Some(endpoint) = reactor.endpoints().iter().find(|endpoint| endpoint.address() == Some(gossip)) {
+        world.ledger.send_from_outside(&endpoint.sender(), world.own.within(0..1000));
+    }
+}
+
 fn one_life(
     world: &Rc<RefCell<World>>,
     reactor: &mut Reactor<SimulatedKernel>,
@@ -136,6 +159,7 @@ fn one_life(
     let mut turns_in_no_time = 0;
     loop {
         let before = world.borrow().network.now;
+        other_threads_send(world, reactor);
         let turn = reactor.turn(None).map_err(|error| error.to_string())?;
         report.turns += 1;
         let left = world.borrow().disk.left_by_crash();

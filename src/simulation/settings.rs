@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use super::openings::Opening;
+use super::other_ends::Fate;
 use super::random::Random;
 use crate::protocol::file::OnExisting;
 
@@ -19,9 +20,14 @@ pub(super) enum Service {
     Time = 8330,
     Greeting = 7020,
     Tale = 9000,
+    /// Only for seeds that draw it.
+    Gossip = 9001,
+    /// Only for seeds that draw it.
+    Relay = 9002,
 }
 
 impl Service {
+    /// Those that every seed has.
     pub(super) const ALL: [Self; 7] =
         [Self::Sum, Self::Uppercase, Self::File, Self::FileSized, Self::Time, Self::Greeting, Self::Tale];
 
@@ -55,7 +61,7 @@ pub(super) struct Settings {
     max_connections: usize,
     /// Zero for no limit.
     pub(super) max_connections_per_ip: usize,
-    max_pending_output: usize,
+    pub(super) max_pending_output: usize,
     pub(super) max_pending_output_total: usize,
     /// Whether the kernel reports unacknowledged bytes.
     pub(super) tells_acknowledged: bool,
@@ -67,6 +73,10 @@ pub(super) struct Settings {
     pub(super) opening: Opening,
     /// The access log, whose counting of requests must change nothing.
     access: &'static str,
+    /// Clients that command connections which send messages to each other.
+    pub(super) gossips: usize,
+    /// For each client that is relayed, what happens to the connects for it.
+    pub(super) relays: Vec<Vec<Fate>>,
 }
 
 const KIB: usize = 1024;
@@ -89,6 +99,8 @@ impl Settings {
             existing: random.pick(&[OnExisting::Refuse, OnExisting::Replace, OnExisting::Number]),
             opening: Opening::Nothing,
             access: "off",
+            gossips: 0,
+            relays: Vec::new(),
         };
         // After an opening the address of the peer may be another one, which the checks of the network cannot count. Drawn from a
         // stream of its own, so that a seed without an opening stays the same.
@@ -97,6 +109,12 @@ impl Settings {
         }
         // From a stream of its own as well.
         settings.access = random.clone().split().split().pick(&["off", "all"]);
+        // And from one more.
+        let mut own = random.clone().split().split().split();
+        settings.gossips = if own.strikes(350) { own.within(2..9) } else { 0 };
+        if own.strikes(350) {
+            settings.relays = (0..own.within(1..7)).map(|_| Fate::draw(&mut own)).collect();
+        }
         settings
     }
 
@@ -111,6 +129,14 @@ impl Settings {
         };
         let files =
             format!(r#"{{ "directory": "received", "existing": "{existing}", "free_space_floor": "{floor}" }}"#);
+        let gossip = match self.gossips {
+            0 => "",
+            _ => r#", { "listen": "tcp://127.0.0.1:9001", "protocol": "gossip" }"#,
+        };
+        let relay = match self.relays.len() {
+            0 => "",
+            _ => r#", { "listen": "tcp://127.0.0.1:9002", "protocol": "relay" }"#,
+        };
         format!(
             r#"{{
                 "listeners": [
@@ -121,7 +147,7 @@ impl Settings {
                     {{ "listen": "tcp://127.0.0.1:8009", "protocol": "file-sized", "options": {files} }},
                     {{ "listen": "tcp://127.0.0.1:8330", "protocol": "time" }},
                     {{ "listen": "tcp://127.0.0.1:7020", "protocol": "greeting" }},
-                    {{ "listen": "tcp://127.0.0.1:9000", "protocol": "tale" }}
+                    {{ "listen": "tcp://127.0.0.1:9000", "protocol": "tale" }}{gossip}{relay}
                 ],
                 "limits": {{
                     "max_connections": {max_connections},

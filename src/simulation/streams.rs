@@ -7,6 +7,8 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::network::{Happening, Network, ServerEnd};
+use super::openings::Connecting;
+use super::settings::Service;
 use super::world::World;
 use crate::kernel::{Readiness, Transport};
 use crate::limits::RELIEF_EVERY;
@@ -39,6 +41,14 @@ impl Transport for Stream {
         result
     }
 
+    fn is_connected(&self) -> io::Result<bool> {
+        match self.world.borrow().network.links[self.link].connecting {
+            None => Ok(true),
+            Some(Connecting::InProgress) => Ok(false),
+            Some(Connecting::Failed(errno)) => Err(errno.into()),
+        }
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         let network = &mut world.network;
@@ -56,8 +66,13 @@ impl Transport for Stream {
 
     fn reset_on_close(&mut self) {
         let mut world = self.world.borrow_mut();
-        let network = &mut world.network;
-        network.links[self.link].reset_on_close = true;
+        let World { network, clients, .. } = &mut *world;
+        let link = &mut network.links[self.link];
+        link.reset_on_close = true;
+        let is_member = clients.get(link.client).is_some_and(|client| client.plan.service == Service::Gossip);
+        if is_member && (link.write_blocked || link.edge.writable || link.edges_planned > 0) {
+            network.hit(self.link, "a member that did not read");
+        }
         if network.pressed_since.is_some_and(|since| since + RELIEF_EVERY <= network.now) {
             network.hit(self.link, "max_pending_output_total");
         }
@@ -122,6 +137,7 @@ impl Network {
     fn server_writes(&mut self, link: usize, bytes: &[u8]) -> io::Result<usize> {
         self.calls += 1;
         assert!(!bytes.is_empty(), "a write of nothing");
+        assert!(self.links[link].connecting.is_none(), "a write before the socket is connected");
         assert!(!self.links[link].outbound.finished || self.powered_off, "a write after our FIN");
         if self.strikes(self.chaos.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());

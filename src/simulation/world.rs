@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use super::chaos::Chaos;
 use super::clients::datagram::DatagramClient;
-use super::clients::{Client, State, honest, hostile};
+use super::clients::{Client, State, gossip, honest, hostile, relayed};
 use super::disk::FaultyDisk;
+use super::gossip::Ledger;
 use super::network::{Happening, Network, ServerEnd, wall_clock_at};
+use super::other_ends::OtherEnd;
 use super::random::Random;
 use super::settings::{Service, Settings};
 use super::trace::Trace;
@@ -22,6 +24,14 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) clients: Vec<Client>,
     pub(super) datagram_clients: Vec<DatagramClient>,
+    /// What the connections of `gossip` have sent each other.
+    pub(super) ledger: Ledger,
+    /// The first client that is relayed.
+    pub(super) relayed: usize,
+    /// What the server has connected to.
+    pub(super) other_ends: Vec<OtherEnd>,
+    /// Decides what only some seeds have.
+    pub(super) own: Random,
     random: Random,
     pub(super) disk: FaultyDisk,
     /// The jobs that workers have taken.
@@ -36,10 +46,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(random: &mut Random, chaos: Chaos, settings: Settings, disk: FaultyDisk, trace: Trace) -> Self {
+        // From a stream of its own, so that a seed without them stays the same.
+        let mut own = random.clone().split().split();
         let honest_count = random.within(1..12);
         // If all clients use one service, they reach limits that they do not reach on several.
         let crowded = random.strikes(300).then(|| random.pick(&Service::ALL));
-        let clients: Vec<_> = (0..honest_count + random.within(0..12))
+        let mut clients: Vec<_> = (0..honest_count + random.within(0..12))
             .map(|number| {
                 let service = crowded.unwrap_or_else(|| random.pick(&Service::ALL));
                 let plan = if number < honest_count {
@@ -65,10 +77,18 @@ impl World {
                 }
             })
             .collect();
+        let first = clients.len();
+        clients.extend((first..first + settings.gossips).map(|number| Client::new(number, gossip::plan(&mut own))));
+        let relayed = clients.len();
+        for (number, fates) in settings.relays.iter().enumerate() {
+            clients.push(Client::new(relayed + number, relayed::plan(fates, &mut own)));
+        }
+        let extra = first..clients.len();
         let client_count = clients.len() + datagram_clients.len();
         let mut network = Network::new(chaos, settings.opening, random.split(), trace, client_count);
         let until = network.chaos.until.as_millis() as u64;
         for number in 0..client_count {
+            let random = if extra.contains(&number) { &mut own } else { &mut *random };
             let latest = random.pick(&[until, until, 10, 0]);
             let start = random.millis(latest);
             network.wake(number, start);
@@ -87,6 +107,10 @@ impl World {
             settings,
             clients,
             datagram_clients,
+            ledger: Ledger::default(),
+            relayed,
+            other_ends: Vec::new(),
+            own,
             random: random.split(),
             disk,
             jobs: BTreeMap::new(),
@@ -174,10 +198,7 @@ impl World {
                 network.awaited[number] = false;
                 match self.clients.get_mut(number) {
                     Some(client) => client.go_on(network, &mut self.random, self.stopping),
-                    None => {
-                        let client = &mut self.datagram_clients[number - self.clients.len()];
-                        client.go_on(number, network, &mut self.random, self.stopping);
-                    }
+                    None => self.wakes_another(number),
                 }
             }
             Happening::Edge(link, edge) => {
@@ -205,10 +226,23 @@ impl World {
                     self.fail(format!("UDP client {client} got {wrong}"));
                 }
             }
+            Happening::Connected(link, error) => network.connected(link, error),
             Happening::Calm => network.note(|| "the faults have stopped".to_owned()),
             Happening::Job(id) => self.jobs_due.push_back(id),
             Happening::Command(command) => self.command(command),
             Happening::DiskFull(full) => self.disk.memory.set_capacity(if full { 0 } else { u64::MAX }),
+        }
+    }
+
+    /// Lets a client over UDP act, or another end.
+    fn wakes_another(&mut self, number: usize) {
+        let at = number - self.clients.len();
+        match self.datagram_clients.get_mut(at) {
+            Some(client) => client.go_on(number, &mut self.network, &mut self.random, self.stopping),
+            None => {
+                let other_end = &mut self.other_ends[at - self.datagram_clients.len()];
+                other_end.go_on(number, &mut self.network, &mut self.own);
+            }
         }
     }
 
@@ -247,6 +281,7 @@ impl World {
         self.network.retired.clear();
         self.network.stale_notices = 0;
         self.network.first_in_short = None;
+        self.ledger.restart();
         let chaos = &self.network.chaos;
         left.set_capacity(if chaos.disk_full.contains(&self.network.now) { 0 } else { u64::MAX });
         self.disk = FaultyDisk::new(left, chaos, self.random.split());

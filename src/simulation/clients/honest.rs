@@ -20,6 +20,8 @@ pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisti
         Service::Time => time(random),
         Service::Greeting => greeting(random),
         Service::Tale => tale(random),
+        Service::Gossip => super::gossip::plan(random),
+        Service::Relay => super::relayed::plan(&[], random),
     };
     plan.pace_millis = random.pick(&[0, 1, 10, 60]);
     if random.strikes(200) {

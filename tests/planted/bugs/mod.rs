@@ -4,6 +4,7 @@ mod accepting;
 mod closing;
 mod deadlines;
 mod disk;
+mod messages;
 mod names;
 mod opening;
 mod reading;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
         disk::BUGS,
         relay::BUGS,
         reload::BUGS,
+        messages::BUGS,
     ];
     rooms.into_iter().flatten().collect()
 }

@@ -64,4 +64,14 @@ pub(super) const BUGS: &[Bug] = &[
         wrong: "{ let _ = connection; false }",
         caught_by: Promise("relay::join::a_server_that_sends_and_ends_before_the_asker_has_its_answer_loses_nothing"),
     },
+    Bug {
+        name: "an-outgoing-connection-is-not-counted",
+        cases: &[4],
+        does: "Connections to other servers are made beyond `max_connections`",
+        file: "src/reactor/connect.rs",
+        function: "may_not_connect",
+        right: "connections >= endpoint.limits.max_connections",
+        wrong: "{ let _ = connections; false }",
+        caught_by: Promise("relay::connect::without_room_there_is_no_connection"),
+    },
 ];

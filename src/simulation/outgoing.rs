@@ -1,0 +1,67 @@
+//! Links that the server has connected, whose other end the world plays.
+
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+
+use super::network::{Link, Network, Pipe, ServerEnd};
+use super::openings::{Connecting, Ear, Opening};
+use super::random::Random;
+use crate::kernel::Readiness;
+
+impl Network {
+    /// Opens the link of a connect of the server to `address`. The other end is the client `number`; `relayed_for` is the client for
+    /// which the server connects.
+    pub(super) fn connect_out(
+        &mut self,
+        number: usize,
+        address: SocketAddr,
+        relayed_for: usize,
+        random: &mut Random,
+    ) -> usize {
+        let mut capacity = || random.pick(&[300, 1000, 16 * 1024, 1024 * 1024]);
+        let (inbound, outbound) = (Pipe::new(capacity()), Pipe::new(capacity()));
+        self.links.push(Link {
+            client: number,
+            address,
+            inbound,
+            outbound,
+            server: ServerEnd::Open,
+            token: None,
+            accepted_at: self.now,
+            // The edge of the connect.
+            edges_planned: 1,
+            edge: Readiness::default(),
+            read_blocked: false,
+            write_blocked: false,
+            urgent: None,
+            broken: false,
+            reset_for_client: false,
+            client_closed: false,
+            reset_on_close: false,
+            said: Vec::new(),
+            ears: [Ear::new(Opening::Nothing), Ear::new(Opening::Nothing)],
+            read_in_turn: 0,
+            hit: None,
+            whole: false,
+            names: false,
+            refusals: 0,
+            opening: Opening::Nothing,
+            connecting: Some(Connecting::InProgress),
+            relayed_for: Some(relayed_for),
+        });
+        self.awaited.push(false);
+        self.links.len() - 1
+    }
+
+    /// Ends a connect.
+    pub(super) fn connected(&mut self, link: usize, error: Option<Errno>) {
+        let state = &mut self.links[link];
+        state.edges_planned -= 1;
+        state.connecting = error.map(Connecting::Failed);
+        let failed = error.is_some();
+        state.edge = Readiness { readable: failed, writable: true, in_doubt: failed };
+        state.broken |= failed;
+        self.note(|| format!("link {link}: the connect has ended: {error:?}"));
+    }
+}
