@@ -15,13 +15,9 @@
 //!   │ │ ├ drive_listener   reactor/accept.rs   accepts; `take_in` (reactor/open.rs) makes connections
 //!   │ │ ├ tick             reactor/tick.rs     calls a service that asked to be called regularly
 //!   │ │ └ drive_mailbox    reactor.rs          calls `Mailbox::drive` (datagram.rs)
-//!   │ │   └ log_drops      reactor/drops.rs    with an access log: counts what a UDP socket drops
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
-//!   │   └ settle           reactor/errands.rs  submits a job, arms the deadline, queues the slot again
-//!   │     ├ answer_inquiry reactor/snapshot.rs copies counters into a job that inquires about them
-//!   │     ├ begin_connect  reactor/connect.rs  connects to another server, and answers the connection that asked
-//!   │     └ relay          reactor/relay.rs    moves bytes between the connection and the other half of its relay
+//!   │   └ settle           reactor/errands.rs  submits a job, connects, relays, arms the deadline, queues the slot again
 //!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
 //! ```
 

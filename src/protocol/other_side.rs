@@ -14,8 +14,8 @@ impl Step {
     ///
     /// The places of the target are tried in their order, until one connects or the time has passed. Names are looked up on a worker
     /// thread; if no worker takes the lookup, the driver delivers [`Event::NoWorker`](super::Event::NoWorker). If the
-    /// connection that asked closes meanwhile, the socket that connects is closed. The protocol of the new connection is called with
-    /// nothing but `on_open` until `then` has been called, if that asks for nothing but input. Each of the two then goes on by itself, unless
+    /// connection that asked closes meanwhile, the socket that connects is closed. Until `then` has been called, only
+    /// `on_open` of the new protocol is called, if that asks only for input. Each of the two then goes on by itself, unless
     /// they [relay](Self::relay). `examples/relay.rs` uses both.
     pub fn connect<P: StreamProtocol, Q: StreamProtocol>(
         target: Target,

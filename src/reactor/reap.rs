@@ -2,7 +2,7 @@
 
 use super::access::Stage;
 use super::{Owner, Reactor, Remains, Slot};
-use crate::connection::Ended;
+use crate::connection::{Connection, Ended};
 use crate::kernel::Kernel;
 use crate::limits::REAP_UNITS;
 use crate::peer::Peer;
@@ -43,37 +43,7 @@ impl<K: Kernel> Reactor<K> {
         slot.queued = false;
         self.lent.budget.serve(slot.endpoint);
         match std::mem::replace(&mut slot.owner, Owner::Remains(Remains::Last)) {
-            Owner::Connection(connection) => {
-                self.totals.pending_bytes -= connection.pending_bytes();
-                self.drop_recording(self.token(key));
-                let peer = connection.peer();
-                let was_held_back = connection.is_held_back();
-                let Ended { transport, reason, bug, last, job_out, other, relayed, within, .. } = connection.end();
-                self.kernel.close(transport);
-                let index = self.slots[key as usize].endpoint;
-                self.endpoints[index].site.exchange.forget(ConnectionId::of(self.token(key)));
-                let home = self.endpoints.home(index);
-                if !self.totals.outgoing.remove(&key) {
-                    home.peers.leave(&peer);
-                }
-                home.stats.closed.add(reason.name());
-                home.stats.held_back.1 += u64::from(was_held_back);
-                self.log_closed(key, &peer, reason, bug.as_deref());
-                let stage = match (relayed, job_out) {
-                    (true, _) => Stage::Relaying,
-                    (false, true) => Stage::Working,
-                    (false, false) => Stage::Within(within),
-                };
-                self.log_access(key, &peer, reason, stage);
-                let was_connecting = self.end_other_side(self.token(key), other);
-                match last {
-                    last if job_out && !was_connecting => {
-                        self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last))
-                    }
-                    Some(job) => self.submit(key, job),
-                    None => self.release(key),
-                }
-            }
+            Owner::Connection(connection) => self.reap_connection(key, connection),
             Owner::Opening(opening) => {
                 self.totals.pending_bytes -= opening.pending_bytes();
                 let peer = opening.peer();
@@ -105,6 +75,39 @@ impl<K: Kernel> Reactor<K> {
                 let slot = self.slots.remove(key as usize);
                 self.leave_endpoint(slot.endpoint);
             }
+        }
+    }
+
+    /// Closes a connection. Its slot is freed, unless a job is running or a last job must run first.
+    fn reap_connection(&mut self, key: u32, connection: Connection<K::Stream>) {
+        self.totals.pending_bytes -= connection.pending_bytes();
+        self.drop_recording(self.token(key));
+        let peer = connection.peer();
+        let was_held_back = connection.is_held_back();
+        let Ended { transport, reason, bug, last, job_out, other, relayed, within, .. } = connection.end();
+        self.kernel.close(transport);
+        let index = self.slots[key as usize].endpoint;
+        self.endpoints[index].site.exchange.forget(ConnectionId::of(self.token(key)));
+        let home = self.endpoints.home(index);
+        if !self.totals.outgoing.remove(&key) {
+            home.peers.leave(&peer);
+        }
+        home.stats.closed.add(reason.name());
+        home.stats.held_back.1 += u64::from(was_held_back);
+        self.log_closed(key, &peer, reason, bug.as_deref());
+        let stage = match (relayed, job_out) {
+            (true, _) => Stage::Relaying,
+            (false, true) => Stage::Working,
+            (false, false) => Stage::Within(within),
+        };
+        self.log_access(key, &peer, reason, stage);
+        let was_connecting = self.end_other_side(self.token(key), other);
+        match last {
+            last if job_out && !was_connecting => {
+                self.slots[key as usize].owner = Owner::Remains(Remains::Unwanted(last))
+            }
+            Some(job) => self.submit(key, job),
+            None => self.release(key),
         }
     }
 

@@ -7,7 +7,8 @@ use std::slice::ChunksExactMut;
 
 use nix::errno::Errno;
 
-use super::network::{Datagram, Happening, Network, client_at, source_for};
+use super::agenda::{Datagram, Happening};
+use super::network::{Network, client_at, source_for};
 use super::world::World;
 use crate::kernel::{DatagramSocket, Readiness, Received, Replies, Reply, Sender};
 use crate::xray::{self, Call};

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 
+use super::agenda::Happening;
 use super::datagrams::UdpSocket;
 use super::disk::FaultyDisk;
-use super::network::{self, Happening, ServerEnd};
+use super::network::{self, ServerEnd};
 use super::other_ends::{Fate, OtherEnd};
 use super::settings::{Service, is_free};
 use super::streams::Stream;

@@ -2,18 +2,17 @@
 //!
 //! The clients' side is here; the server's side is in `streams.rs`, `datagrams.rs` and `kernel.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use nix::errno::Errno;
-
+use super::agenda::{Agenda, Datagram, Happening};
 use super::chaos::{Chaos, Rate};
 use super::openings::{self, Connecting, Ear, HEADER, Opening};
 use super::random::Random;
 use super::trace::Trace;
-use crate::kernel::{Command, Readiness, Source, Token};
+use crate::kernel::{Readiness, Source, Token};
 
 /// Everything between the clients and the server, and its clock.
 #[derive(Debug)]
@@ -48,36 +47,6 @@ pub(super) struct Network {
     pub(super) awaited: Vec<bool>,
 }
 
-/// The future events, in order; events of the same time happen in the order in which they were planned.
-#[derive(Debug, Default)]
-pub(super) struct Agenda {
-    entries: BTreeMap<(Duration, u64), Happening>,
-    planned: u64,
-}
-
-/// A future event.
-#[derive(Debug)]
-pub(super) enum Happening {
-    /// A client acts.
-    Client(usize),
-    /// A delayed edge.
-    Edge(usize, Readiness),
-    ListenerEdge(usize),
-    SocketEdge(usize, Readiness),
-    /// A datagram arrives at a socket of the server.
-    Datagram(usize, Datagram),
-    /// A datagram arrives at a client.
-    Reply(usize, Vec<u8>),
-    /// A job is due.
-    Job(u64),
-    /// A connect has ended, perhaps with an error.
-    Connected(usize, Option<Errno>),
-    Command(Command),
-    DiskFull(bool),
-    /// The faults stop.
-    Calm,
-}
-
 /// A listening socket of the server.
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -102,13 +71,6 @@ pub(super) struct Socket {
     pub(super) edge: Readiness,
     /// The number of delayed edges on the agenda.
     pub(super) edges_planned: u32,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Datagram {
-    pub(super) from: SocketAddr,
-    pub(super) to: Option<Source>,
-    pub(super) payload: Vec<u8>,
 }
 
 /// One direction of a link.
@@ -181,31 +143,6 @@ pub(super) enum Arrival {
     Nothing,
     End,
     Reset,
-}
-
-impl Agenda {
-    pub(super) fn add(&mut self, at: Duration, happening: Happening) {
-        self.planned += 1;
-        self.entries.insert((at, self.planned), happening);
-    }
-
-    pub(super) fn next(&self) -> Option<Duration> {
-        self.entries.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    pub(super) fn pop(&mut self, now: Duration) -> Option<Happening> {
-        if self.next()? > now {
-            return None;
-        }
-        self.entries.pop_first().map(|(_, happening)| happening)
-    }
-
-    /// Removes the events for a server that has ended.
-    pub(super) fn forget_server(&mut self) {
-        self.entries.retain(|_, happening| {
-            matches!(happening, Happening::Client(_) | Happening::Reply(..) | Happening::DiskFull(_) | Happening::Calm)
-        });
-    }
 }
 
 impl Network {

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::agenda::Happening;
 use super::kernel::SimulatedKernel;
-use super::network::Happening;
 use super::random::Random;
 use super::settings::TAKEN;
 use super::world::World;

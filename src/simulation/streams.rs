@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::network::{Happening, Network, ServerEnd};
+use super::agenda::Happening;
+use super::network::{Network, ServerEnd};
 use super::openings::Connecting;
 use super::settings::Service;
 use super::world::World;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
+use super::agenda::Happening;
 use super::chaos::Chaos;
 use super::clients::datagram::DatagramClient;
 use super::clients::{Client, State, gossip, honest, hostile, relayed};
 use super::disk::FaultyDisk;
 use super::gossip::Ledger;
-use super::network::{Happening, Network, ServerEnd, wall_clock_at};
+use super::network::{Network, ServerEnd, wall_clock_at};
 use super::other_ends::OtherEnd;
 use super::random::Random;
 use super::settings::{Service, Settings};
@@ -78,11 +79,8 @@ impl World {
             })
             .collect();
         let first = clients.len();
-        clients.extend((first..first + settings.gossips).map(|number| Client::new(number, gossip::plan(&mut own))));
-        let relayed = clients.len();
-        for (number, fates) in settings.relays.iter().enumerate() {
-            clients.push(Client::new(relayed + number, relayed::plan(fates, &mut own)));
-        }
+        let relayed = first + settings.gossips;
+        clients.extend(others(first, &settings, &mut own));
         let extra = first..clients.len();
         let client_count = clients.len() + datagram_clients.len();
         let mut network = Network::new(chaos, settings.opening, random.split(), trace, client_count);
@@ -288,6 +286,13 @@ impl World {
         self.jobs_due.clear();
         self.commands.clear();
     }
+}
+
+/// Makes the clients of `gossip` and `relay`; the first one has the number `first`.
+fn others(first: usize, settings: &Settings, own: &mut Random) -> Vec<Client> {
+    let gossips: Vec<_> = (0..settings.gossips).map(|_| gossip::plan(own)).collect();
+    let relays: Vec<_> = settings.relays.iter().map(|fates| relayed::plan(fates, own)).collect();
+    gossips.into_iter().chain(relays).enumerate().map(|(number, plan)| Client::new(first + number, plan)).collect()
 }
 
 /// Whether the end of a client is not awaited, because it is hostile.

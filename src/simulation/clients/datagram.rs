@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::super::network::{Datagram, Network, address_of, source_for};
+use super::super::agenda::Datagram;
+use super::super::network::{Network, address_of, source_for};
 use super::super::random::Random;
 
 /// The time that a client waits for an answer before it asks again.

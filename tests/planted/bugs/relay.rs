@@ -62,7 +62,7 @@ pub(super) const BUGS: &[Bug] = &[
         function: "connected",
         right: "connection.wait_for_asker(ConnectionId::of(asker))",
         wrong: "{ let _ = connection; false }",
-        caught_by: Promise("relay::join::a_server_that_sends_and_ends_before_the_asker_has_its_answer_loses_nothing"),
+        caught_by: Promise("relay::join::a_server_that_sends_and_ends_before_the_answer_loses_nothing"),
     },
     Bug {
         name: "an-outgoing-connection-is-not-counted",

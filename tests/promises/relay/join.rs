@@ -152,7 +152,7 @@ impl StreamProtocol for Talkative {
 const MUCH: usize = 32 << 20;
 
 #[test]
-fn a_server_that_sends_and_ends_before_the_asker_has_its_answer_loses_nothing() {
+fn a_server_that_sends_and_ends_before_the_answer_loses_nothing() {
     let (listener, address) = other_server();
     let mut registry = Registry::empty();
     registry.stream_fn("relay", "Relays.", "true", move |_| Talkative(Front(Some(address.into()))));
@@ -209,7 +209,7 @@ fn only_a_living_free_connection_of_the_same_listener_can_be_joined() {
     let connect = |name: &str| Client::connect(server.address(name));
     let mut first = connect("one");
     first.send("itself");
-    assert_eq!(first.rest(), b"no relay", "it is no other connection");
+    assert_eq!(first.rest(), b"no relay", "it cannot be joined with itself");
     drop(first);
     eventually("it has closed", || server.stats("one").closed.total() == 1);
     // The next one has its slot.
