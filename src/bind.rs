@@ -144,20 +144,20 @@ pub(crate) enum Opened {
 /// A listener that is not bound, with its service, whose end may block.
 pub(crate) struct NotBound {
     /// Why.
-    pub(crate) error: BindError,
+    pub(crate) error: Box<BindError>,
     /// The service, if it is still there.
     pub(crate) opened: Option<Opened>,
 }
 
 impl From<BindError> for NotBound {
     fn from(error: BindError) -> Self {
-        Self { error, opened: None }
+        Self { error: Box::new(error), opened: None }
     }
 }
 
 impl From<NotBound> for BindError {
     fn from(NotBound { error, .. }: NotBound) -> Self {
-        error
+        *error
     }
 }
 
@@ -247,7 +247,7 @@ pub(crate) fn bind<K: Kernel>(
             });
             match bound {
                 Ok((socket, address)) => Ok(Bound::stream(socket, address, family, service)),
-                Err(error) => Err(NotBound { error, opened: Some(Opened::Stream(service)) }),
+                Err(error) => Err(NotBound { error: Box::new(error), opened: Some(Opened::Stream(service)) }),
             }
         }
         (Opened::Datagram(service), Candidates::Inet { addresses, both_families }) => {
@@ -257,7 +257,7 @@ pub(crate) fn bind<K: Kernel>(
             });
             match bound {
                 Ok((socket, address)) => Ok(Bound::datagram(socket, address, family, service)),
-                Err(error) => Err(NotBound { error, opened: Some(Opened::Datagram(service)) }),
+                Err(error) => Err(NotBound { error: Box::new(error), opened: Some(Opened::Datagram(service)) }),
             }
         }
         (Opened::Stream(service), Candidates::Unix { address, file, allowed }) => {
@@ -266,13 +266,13 @@ pub(crate) fn bind<K: Kernel>(
                     let bound = Bound::stream(socket, Address::Unix(address.clone()), None, service);
                     Ok(Bound { allowed: allowed.clone(), ..bound })
                 }
-                Err(error) => Err(NotBound { error: failed(error), opened: Some(Opened::Stream(service)) }),
+                Err(error) => Err(NotBound { error: Box::new(failed(error)), opened: Some(Opened::Stream(service)) }),
             }
         }
         (Opened::Datagram(service), Candidates::Unix { address, file, .. }) => {
             match kernel.bind_unix(address, file, token) {
                 Ok(socket) => Ok(Bound::datagram(socket, Address::Unix(address.clone()), None, service)),
-                Err(error) => Err(NotBound { error: failed(error), opened: Some(Opened::Datagram(service)) }),
+                Err(error) => Err(NotBound { error: Box::new(failed(error)), opened: Some(Opened::Datagram(service)) }),
             }
         }
     }

@@ -151,7 +151,7 @@ pub(crate) enum Errand {
     /// Join the connection with this one.
     Relay(ConnectionId),
     /// Let go of the new connection that the protocol has now been given; then the errand that it asked for, if there is one.
-    LetGo(ConnectionId, Option<Box<Errand>>),
+    LetGo(ConnectionId, Option<Box<Self>>),
 }
 
 /// The result of a visit, beside its errand. It fits into two registers.

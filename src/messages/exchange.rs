@@ -313,7 +313,7 @@ impl Exchange {
     /// The rule that is broken.
     pub(crate) fn check(&self, waiting: impl Fn(ConnectionId) -> usize) -> Result<usize, &'static str> {
         let state = &*self.lock();
-        if !state.letters.is_empty() && !(self.is_waiting() && self.alarm.is_rung()) {
+        if !(state.letters.is_empty() || self.is_waiting() && self.alarm.is_rung()) {
             return Err("messages are to be delivered, and the loop does not know");
         }
         let mut bytes: usize = state.letters.iter().map(|letter| letter.to.len()).sum();

@@ -25,7 +25,7 @@ impl Context<'_> {
         self.send(to, Payload::Value(Value::new(value)))
     }
 
-    fn send(&mut self, to: ConnectionId, payload: Payload) -> Result<(), NotSent> {
+    fn send(&self, to: ConnectionId, payload: Payload) -> Result<(), NotSent> {
         let exchange = &self.place.site.exchange;
         exchange.admit(self.place.id);
         exchange.post(Some(self.place.id), to, payload)

@@ -118,8 +118,10 @@ pub(crate) struct Tick {
     /// When the next call is due; `None` before the loop has started.
     pub(crate) due: Option<Instant>,
     /// What is called.
-    pub(crate) call: Box<dyn FnMut(Instant, &Sender) + Send>,
+    pub(crate) call: Box<OnTick>,
 }
+
+type OnTick = dyn FnMut(Instant, &Sender) + Send;
 
 impl Acceptor {
     /// Creates an acceptor that calls `connect` for each connection that has just been accepted. `connect` returns the protocol,

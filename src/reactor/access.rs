@@ -135,6 +135,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Writes the line of a connection that has ended.
     #[cold]
     fn write_access(&self, endpoint: u16, peer: &Peer, reason: CloseReason, ending: &Ending) {
         let Ending { conn, stage, account, requests, open_seconds } = *ending;

@@ -83,7 +83,7 @@ impl<K: Kernel> Reactor<K> {
                 Owner::Opening(opening) => {
                     census.connections += 1;
                     census.openings += 1;
-                    connecting += usize::from(!opening.is_closed() && opening.asker().is_some());
+                    connecting += usize::from(opening.asker().is_some_and(|asker| self.awaits_result(asker)));
                     census.pending_bytes += opening.pending_bytes();
                     let checked = opening.check_waiting(slot.queued, self.deadlines.at(key as u32));
                     checked.map_err(|broken| format!("slot {key}: {broken}"))?;
@@ -112,6 +112,12 @@ impl<K: Kernel> Reactor<K> {
         self.check_endpoints()?;
         self.check_messages()?;
         Ok(census)
+    }
+
+    /// Whether a connection waits for the result of an errand.
+    fn awaits_result(&self, who: Token) -> bool {
+        let slot = self.slots.get(who.slot as usize).filter(|slot| slot.generation == who.generation);
+        matches!(slot.map(|slot| &slot.owner), Some(Owner::Connection(connection)) if connection.awaits_job())
     }
 
     /// Returns the endpoint whose listener has waited longest for descriptors.

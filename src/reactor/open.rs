@@ -104,7 +104,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Makes the owner of a socket that has its protocol.
     fn with_protocol(
-        &mut self,
+        &self,
         key: u32,
         endpoint: u16,
         opened: Opened<K::Stream>,

@@ -135,6 +135,7 @@ impl<K: Kernel> Reactor<K> {
         self.take_bound(listener, bound, token)
     }
 
+    /// Takes a bound listener into a slot. Returns the index of its endpoint.
     fn take_bound(&mut self, listener: &ListenerConfig, bound: Bound<K>, token: Token) -> Result<u16, BindError> {
         let index = u16::try_from(self.endpoints.len()).map_err(|_| BindError::Listeners)?;
         let owner = match bound.socket {

@@ -79,34 +79,31 @@ impl World {
             })
             .collect();
         let first = clients.len();
-        let relayed = first + settings.gossips;
         clients.extend(others(first, &settings, &mut own));
         let extra = first..clients.len();
-        let client_count = clients.len() + datagram_clients.len();
-        let mut network = Network::new(chaos, settings.opening, random.split(), trace, client_count);
+        let count = clients.len() + datagram_clients.len();
+        let mut network = Network::new(chaos, settings.opening, random.split(), trace, count);
         let until = network.chaos.until.as_millis() as u64;
-        for number in 0..client_count {
+        for number in 0..count {
             let random = if extra.contains(&number) { &mut own } else { &mut *random };
             let latest = random.pick(&[until, until, 10, 0]);
-            let start = random.millis(latest);
-            network.wake(number, start);
+            network.wake(number, random.millis(latest));
         }
         for (at, command) in network.chaos.stop_at.into_iter().chain(network.chaos.stop_again_at) {
             network.agenda.add(at, Happening::Command(command));
         }
-        if !network.chaos.disk_full.is_empty() {
-            network.agenda.add(network.chaos.disk_full.start, Happening::DiskFull(true));
-            network.agenda.add(network.chaos.disk_full.end, Happening::DiskFull(false));
-        }
+        let full = network.chaos.disk_full.clone();
+        let fills = [(full.start, true), (full.end, false)].into_iter().filter(|_| !full.is_empty());
+        fills.for_each(|(at, is_full)| network.agenda.add(at, Happening::DiskFull(is_full)));
         network.agenda.add(network.chaos.until, Happening::Calm);
         network.agenda.add(Duration::from_secs(1), Happening::Command(Command::Report));
         Self {
             network,
+            relayed: first + settings.gossips,
             settings,
             clients,
             datagram_clients,
             ledger: Ledger::default(),
-            relayed,
             other_ends: Vec::new(),
             own,
             random: random.split(),

@@ -21,7 +21,7 @@ struct Member {
 }
 
 impl Member {
-    fn obey(&mut self, line: &str, cx: &mut Context<'_>) -> Result<Step, NotSent> {
+    fn obey(&self, line: &str, cx: &mut Context<'_>) -> Result<Step, NotSent> {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
         let known = |name: &str| self.known.lock().expect("no panic")[&name.parse().expect("a number")];
@@ -66,7 +66,7 @@ impl StreamProtocol for Member {
             Event::Eof => return Ok(Step::finish()),
             Event::Missed(count) => format!("(missed {count})"),
             Event::Message(message) => {
-                let from = message.sender().map_or("outside".to_owned(), |id| id.to_string());
+                let from = message.sender().map_or_else(|| "outside".to_owned(), |id| id.to_string());
                 let text = String::from_utf8_lossy(message.bytes()).into_owned();
                 match message.value::<u32>() {
                     Ok(value) => format!("({from}: value {value})"),
