@@ -60,7 +60,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It acts on a deadline before it reads what arrived while the loop was delayed",
         file: "src/connection.rs",
         function: "drive",
-        right: "asked || timer_fires",
+        right: "asked || blames_no_peer",
         wrong: "true",
         caught_by: Unit("connection::tests::deadlines::a_late_loop_asks_the_socket_before_it_believes_a_deadline"),
     },

@@ -113,8 +113,9 @@ fn a_socket_that_connects_is_closed_with_the_connection_that_asked() {
     let (_socket, _waiting, silent) = black_hole();
     let server = relay(Target::from(silent).within(LONG), &json!({ "lifetime": "200ms", "linger_timeout": "1ms" }));
     assert_eq!(answer(&server), "");
-    eventually("the socket is closed", || stats(&server) == (0, "1 (other side 1)".to_owned()));
-    assert_eq!(server.stats("relay-tcp").closed.to_string(), "1 (lifetime 1)");
+    eventually("the connection is closed", || server.stats("relay-tcp").closed.to_string() == "1 (lifetime 1)");
+    // Each look at the counters is a turn of the loop.
+    assert!((0..100).any(|_| stats(&server) == (0, "1 (other side 1)".to_owned())), "the socket is not closed");
 }
 
 #[test]
