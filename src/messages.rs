@@ -1,6 +1,6 @@
 //! Messages: what a connection sends to other connections of its listener, and what other threads send to them.
 //!
-//! A message passes three places, each bounded: the [`Exchange`] of the listener until the loop delivers it, the connection
+//! A message passes three places, each bounded: the `Exchange` of the listener until the loop delivers it, the connection
 //! that it is for until there is room, and then its protocol or its output. Nothing runs at once: a connection that gets a message
 //! is visited in its place of the queue, like one that gets bytes.
 //!

@@ -34,7 +34,7 @@ impl Step {
     /// A peer that reads slowly blocks the other one, with at most `max_pending_output` bytes between them. A FIN is passed
     /// on after all bytes before it, a reset as a reset. `idle_timeout` runs while neither peer sends and nothing is pending;
     /// `write_timeout` and `lifetime` hold for each of the two. Both end together. A graceful stop waits for a relay as for contents
-    /// ([`Within::Body`]). If `other` cannot be joined, the driver delivers [`Event::NoRelay`](super::Event::NoRelay): it has closed or
+    /// ([`Within::Body`](super::Within::Body)). If `other` cannot be joined, the driver delivers [`Event::NoRelay`](super::Event::NoRelay): it has closed or
     /// is about to, belongs to another listener, waits for a job, stores an upload, or relays already.
     pub const fn relay(other: ConnectionId) -> Self {
         Self::of(Then::Relay(other))

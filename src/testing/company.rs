@@ -18,7 +18,7 @@ const STEPS_MAX: usize = 1_000_000;
 ///
 /// # Panics
 /// With *lost wake-up* if the driver waits although it could go on, and if the driver breaks another of its rules. A protocol
-/// that panics or breaks a rule does not panic here: it ends with [`CloseReason::Bug`].
+/// that panics or breaks a rule does not panic here: it ends with [`CloseReason::Bug`](crate::protocol::CloseReason::Bug).
 pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Transcript {
     let _xray = Xray(SimulatedClock::start());
     let mut company = Company::new(vec![protocol.boxed()], slice::from_ref(script));
@@ -56,7 +56,7 @@ pub fn converse(protocol: impl StreamProtocol + 'static, script: &Script) -> Tra
 /// ```
 ///
 /// # Panics
-/// As [`converse`](super::converse).
+/// As [`converse`].
 pub fn converse_all<P: StreamProtocol + 'static>(
     mut protocol: impl FnMut(usize) -> P,
     scripts: &[Script],

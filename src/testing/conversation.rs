@@ -62,7 +62,7 @@ impl Drop for Xray {
     }
 }
 
-/// One conversation among those of a [`Company`].
+/// One conversation among those of a `Company`.
 pub(super) struct Conversation<'s> {
     script: &'s Script,
     /// The steps of the script that are left, and when the next one happens.
