@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use ::mio::net::UnixStream;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use nix::sys::socket::getsockopt;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use nix::sys::socket::sockopt::PeerCredentials;
