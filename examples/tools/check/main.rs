@@ -290,7 +290,7 @@ fn examine(
     if Protocol::FILES.contains(&scope.protocol) && scope.files.directory.is_none() {
         say(format_args!("files whose names begin with {} are left with the server; --directory removes them", *RUN))?;
     }
-    if let Some(death) = &gone {
+    if let Some(death) = gone.as_ref().filter(|_| untried > 0) {
         let state = death.as_deref().unwrap_or("does not answer as expected");
         say(format_args!("{untried} not tried: the server {state}"))?;
     }
