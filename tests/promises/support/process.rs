@@ -238,7 +238,8 @@ impl Process {
     pub(crate) fn opened(&self) -> Vec<String> {
         let own = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().map(|entry| entry.unwrap());
         let opened = own.filter_map(|entry| {
-            let target = fs::read_link(entry.path()).unwrap();
+            // A descriptor may be closed meanwhile.
+            let target = fs::read_link(entry.path()).ok()?;
             let is_standard = ["0", "1", "2"].iter().any(|standard| entry.file_name() == *standard);
             // This test has an inherited one as well.
             let inherited = fs::read_link(Path::new("/proc/self/fd").join(entry.file_name()));
