@@ -40,6 +40,7 @@ fn feed(lines: impl BufRead, sender: &Sender) {
     for line in lines.lines().map_while(Result::ok) {
         while let Err(why) = sender.cast(ALL, format!("{line}\n")) {
             match why {
+                // Nothing tells another thread that there is room again: it tries again a little later.
                 NotSent::Full => thread::sleep(Duration::from_millis(1)),
                 _ => return,
             }

@@ -118,6 +118,7 @@ fn push(thread: u8, sender: &Sender, ids: &[ConnectionId]) -> usize {
                 Ok(()) => break,
                 Err(NotSent::Full) => {
                     refused += 1;
+                    // Nothing tells another thread that there is room again.
                     thread::sleep(PAUSE);
                 }
                 Err(why) => panic!("{why}"),
