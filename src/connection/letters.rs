@@ -80,7 +80,7 @@ impl<T: Transport> Connection<T> {
         }
         if self.pending_bytes() + bytes.len() > limits.max_pending_output {
             // The messages of one turn alone do not make a peer a slow reader.
-            if is_queued && self.line.is_writable() && self.is_open() {
+            if is_queued && self.line.is_writable() && (self.is_open() || self.has_answer()) {
                 return Took::Later;
             }
             return match when_full {

@@ -83,8 +83,12 @@ impl<T: Transport> Connection<T> {
 
     /// Whether this connection has an answer for its protocol, and `made` waits until that was called with it.
     pub(crate) fn keeps_waiting(&self, made: ConnectionId) -> bool {
-        let has_answer = matches!(self.phase(), Some(Phase::Working(Some(_))));
-        self.held.as_ref().is_some_and(|held| held.other == Some(made)) && (has_answer || !self.listens())
+        self.held.as_ref().is_some_and(|held| held.other == Some(made)) && (self.has_answer() || !self.listens())
+    }
+
+    /// Whether the next visit calls the protocol with the result of an errand.
+    pub(super) fn has_answer(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Working(Some(_))))
     }
 
     /// Leaves the protocol, and is joined with `other`. Messages that wait for the protocol are dropped.
