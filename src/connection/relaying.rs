@@ -159,7 +159,11 @@ impl<T: Transport> Connection<T> {
             // Set only after all input: a FIN never overtakes bytes.
             return if self.input().is_empty() { other.note_fin() } else { Round::Rest };
         }
-        if room == 0 || !self.line.is_readable() {
+        if !self.line.is_readable() {
+            return Round::Rest;
+        }
+        if room == 0 {
+            other.note_held_back(visit);
             return Round::Rest;
         }
         if visit.budget.is_spent() {
@@ -201,6 +205,14 @@ impl<T: Transport> Connection<T> {
             (true, 0) => PRESSED_READ_BYTES.min(visit.limits.max_pending_output),
             (true, _) => 0,
             (false, pending) => visit.limits.max_pending_output.saturating_sub(pending).min(READ_BYTES),
+        }
+    }
+
+    /// Notes that this half has no room, so that the other one is not read. Under pressure any pending output leaves none.
+    fn note_held_back(&mut self, visit: &mut Visit<'_>) {
+        if !self.is_held_back() {
+            self.unstow(visit);
+            self.stow(visit);
         }
     }
 

@@ -23,7 +23,10 @@ impl<K: Kernel> Reactor<K> {
         other_half.join(ConnectionId::of(near));
         let after = connection.pending_bytes() + other_half.pending_bytes();
         self.totals.pending_bytes = self.totals.pending_bytes + after - before;
+        let endpoint = self.slots[near.slot as usize].endpoint;
         for half in [near, far] {
+            // No message reaches it any more: it leaves its groups, and a post to it is refused.
+            self.endpoints[endpoint].site.exchange.forget(ConnectionId::of(half));
             self.queue(half.slot);
         }
     }

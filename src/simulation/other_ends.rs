@@ -170,7 +170,9 @@ impl Relay {
 }
 
 impl StreamProtocol for Relay {
-    fn on_open(&mut self, _: &mut Context<'_>) -> Reply {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        // It still waits when the relay begins.
+        let _ = cx.post(cx.id(), "dropped");
         Ok(Step::connect(self.0.clone(), |_| Far, Self::join))
     }
 
