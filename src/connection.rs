@@ -12,7 +12,7 @@
 //!  │     └ decide            conversation.rs  does what the returned `Step` asks for
 //!  ├ resume, speak           conversation.rs  a job's result, or room for more output
 //!  ├ store                   storing.rs       an upload: from the socket to buffers, and jobs that write them
-//!  ├ (relay)              relaying.rs      called by the loop, with the other half
+//!  ├ (relay)                relaying.rs      called by the loop, with the other half
 //!  ├ finish_writing, discard phase.rs         our FIN, then input is discarded until the peer's
 //!  ├ is_due, expire          expiry.rs        the next deadline
 //!  └ stow                    held.rs          keeps output that the kernel did not take
@@ -181,7 +181,12 @@ impl<T: Transport> Connection<T> {
                 Some(Phase::Working(_)) => self.resume(visit),
                 Some(Phase::Storing(_)) => self.store(visit),
                 Some(Phase::Speaking) => self.speak(visit),
-                Some(Phase::Relaying(_)) => break Left { status: Status::Relays, deadline: Time::NEVER },
+                Some(Phase::Relaying(_)) => {
+                    visit.charge(VISIT_UNITS.saturating_add(visit.written as u32));
+                    self.stow(visit);
+                    // `relay` notes how long the visit took.
+                    return Left { status: Status::Relays, deadline: Time::NEVER };
+                }
                 Some(&mut Phase::Flushing(reason)) => self.finish_writing(reason, visit),
                 Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit),
                 Some(Phase::Closed(_)) => break Left { status: Status::Closed, deadline: Time::NEVER },
