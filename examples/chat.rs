@@ -37,6 +37,7 @@
 //! A connection that neither says nor hears a line for `idle_timeout` (30 s) is closed. People think for longer: give them a
 //! configuration with `"limits": { "idle_timeout": "1d" }`.
 
+use std::mem;
 use std::process::ExitCode;
 
 use reactor::Registry;
@@ -65,18 +66,18 @@ impl Chat {
 
     fn enter(&mut self, room: &str, cx: &mut Context<'_>) -> Result<(), NotSent> {
         cx.join(room, WhenFull::Skip)?;
-        if *self.room != *room {
-            cx.leave(&self.room);
-            cx.cast(&self.room, format!("{} has gone to {room}\n", self.name))?;
+        let before = mem::replace(&mut self.room, room.into());
+        if *before != *room {
+            cx.leave(&before);
+            cx.cast(&before, format!("{} has gone to {room}\n", self.name))?;
         }
-        self.room = room.into();
         let news = format!("{} is in {room}\n", self.name);
         cx.out.extend_from_slice(news.as_bytes());
         cx.cast(room, news)
     }
 
     fn obey(&mut self, line: &str, cx: &mut Context<'_>) -> Result<(), NotSent> {
-        match line.strip_prefix("/join ") {
+        match line.strip_prefix("/join ").filter(|room| !room.is_empty()) {
             Some(room) if !self.name.is_empty() => self.enter(room, cx),
             None if !self.name.is_empty() => cx.cast(&self.room, format!("{}: {line}\n", self.name)),
             _ if line.len() <= 20 && !line.is_empty() && line.chars().all(char::is_alphanumeric) => {
