@@ -219,7 +219,10 @@ impl Endpoint {
         self.family = config.listen.family;
         self.backlog = config.backlog;
         self.allowed = allowed;
-        let Some(service) = service else { return (elder, None) };
+        let Some(service) = service else {
+            self.site.exchange.widen(config.limits.max_pending_output);
+            return (elder, None);
+        };
         self.descriptors = descriptors_of(Some(&service));
         self.site.exchange = Arc::clone(&service.exchange);
         (elder, self.service.replace(service))

@@ -9,13 +9,15 @@
 //! Sender::post, cast       messages/sender.rs       the same from any thread, and wakes the loop
 //! Exchange                 messages/exchange.rs     what is under way, who is in which group, who may still be sent how much
 //! deliver                  reactor/deliver.rs       once a turn, by budget: hands messages to connections and queues their slots
-//! take_message             connection/letters.rs    a cast goes to the output, a post waits for the protocol
+//! take_post, take_cast     connection/letters.rs    a cast goes to the output, a post waits for the protocol
 //! ```
 
 mod accounts;
 mod exchange;
 mod groups;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::fmt;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 pub(crate) use self::exchange::{Alarm, Attended, Handed, Parcel};
 pub use self::sender::Sender;
-use crate::panics::catch;
+use crate::panics::Foreign;
 use crate::token::ConnectionId;
 
 /// A message for the protocol of one connection; [`Event::Message`](crate::protocol::Event::Message) delivers it.
@@ -41,28 +43,18 @@ pub(crate) enum Payload {
     Value(Value),
 }
 
-/// A value of a plug-in. Rule 9: if it panics when it is dropped undelivered, the loop goes on.
-pub(crate) struct Value(Option<Box<dyn Any + Send>>);
+/// A value of a plug-in.
+pub(crate) struct Value(Foreign<Box<dyn Any + Send>>);
 
 impl Value {
     pub(crate) fn new(value: impl Send + 'static) -> Self {
-        Self(Some(Box::new(value)))
+        Self(Foreign::new(Box::new(value)))
     }
 
     /// Returns the value, if it is a `T`.
     fn take<T: 'static>(&mut self) -> Option<T> {
         let value = self.0.take()?;
-        value.downcast().map(|value| *value).map_err(|value| self.0 = Some(value)).ok()
-    }
-}
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        if let Some(value) = self.0.take()
-            && let Err(panicked) = catch(move || drop(value))
-        {
-            log::error!("the value of a message panicked when it was dropped{}", panicked.detail());
-        }
+        value.downcast().map(|value| *value).map_err(|value| self.0 = Foreign::new(value)).ok()
     }
 }
 
@@ -80,10 +72,7 @@ impl Message {
     /// Returns the bytes of the message; none if it is a value.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.payload {
-            Payload::Bytes(bytes) => bytes,
-            Payload::Value(_) => &[],
-        }
+        self.payload.bytes()
     }
 
     /// Returns the value of the message.
@@ -100,17 +89,30 @@ impl Message {
 }
 
 impl Payload {
-    /// Returns the bytes by which the message is counted. A value is counted as [`VALUE_BYTES`], whatever it holds.
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the bytes; none if it is a value.
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Value(_) => VALUE_BYTES,
+            Self::Bytes(bytes) => bytes,
+            Self::Value(_) => &[],
+        }
+    }
+
+    /// Returns the bytes by which the message is counted. A value is counted as [`COUNTED_BYTES_MIN`], whatever it holds.
+    pub(crate) fn counted(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => counted(bytes),
+            Self::Value(_) => COUNTED_BYTES_MIN,
         }
     }
 }
 
-/// Bytes by which a message is counted that is a value: its box and its place in the queues.
-const VALUE_BYTES: usize = 64;
+/// Bytes by which a message is counted at least, because a short one has a place in the queues too.
+const COUNTED_BYTES_MIN: usize = 64;
+
+/// Returns the bytes by which a message of `bytes` is counted.
+pub(crate) fn counted(bytes: &[u8]) -> usize {
+    bytes.len().max(COUNTED_BYTES_MIN)
+}
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,9 +139,9 @@ pub enum WhenFull {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSent {
-    /// The receiver has ended or is a connection of another listener; or the listener has ended.
+    /// The receiver is closing, has ended, relays, or is a connection of another listener; or the listener has ended.
     Gone,
-    /// The message is longer than `max_pending_output`, so no receiver will ever have room for it.
+    /// The message is longer than `max_pending_output`, or than 16 MiB: no receiver will ever have room for it.
     TooLong,
     /// A bound is reached: of the receiver, which has not taken earlier messages yet; of the sender; or of all messages
     /// of the listener that are under way. `docs/reliability.md` states the bounds.

@@ -87,6 +87,30 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(Panicked::new)
 }
 
+/// A value of a plug-in that the loop may drop. Rule 9: if it panics then, the loop goes on.
+pub(crate) struct Foreign<T>(Option<T>);
+
+impl<T> Foreign<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    /// Takes the value out; `None` if it was taken before.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.0.take()
+    }
+}
+
+impl<T> Drop for Foreign<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.take()
+            && let Err(panicked) = catch(move || drop(value))
+        {
+            log::error!("a value of a plug-in panicked when it was dropped{}", panicked.detail());
+        }
+    }
+}
+
 /// Installs our hook. It does not write panics to stderr, which could block the loop: the caller that catches a panic
 /// logs it, at a limited rate, because a peer may cause any number of panics.
 pub(crate) fn remember_places() {
@@ -124,14 +148,21 @@ mod tests {
         assert!(long.detail().ends_with("ä…"));
     }
 
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic::resume_unwind(Box::new("dropped"));
+        }
+    }
+
     #[test]
     fn the_panic_of_a_payload_that_is_dropped_does_not_spread() {
-        struct Bomb;
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                panic::resume_unwind(Box::new("dropped"));
-            }
-        }
         assert_eq!(panicked(Bomb).detail(), "");
+    }
+
+    #[test]
+    fn the_panic_of_a_foreign_value_that_is_dropped_does_not_spread() {
+        assert_eq!(catch(|| drop(Foreign::new(Bomb))), Ok(()));
     }
 }

@@ -81,7 +81,7 @@ fn the_same_seed_is_the_same_run() {
 
 /// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
-const TROUBLE: [&str; 64] = [
+const TROUBLE: [&str; 65] = [
     // The network and the kernel.
     "a short read",
     "a short write",
@@ -134,6 +134,7 @@ const TROUBLE: [&str; 64] = [
     "a post",
     "a post from another thread",
     "a post to a connection that has ended",
+    "a post to a connection that is closing",
     "a message that was refused",
     "missed casts",
     "slow consumer",

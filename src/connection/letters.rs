@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Connection, Phase};
-use crate::bulk::Buffers;
 use crate::kernel::Transport;
 use crate::limits::Limits;
-use crate::messages::{Message, WhenFull};
-use crate::protocol::{CloseReason, Event};
+use crate::messages::{Message, WhenFull, counted};
+use crate::protocol::Event;
 use crate::visit::Visit;
 
 /// What a connection has been sent and has not taken yet.
@@ -16,10 +15,12 @@ use crate::visit::Visit;
 pub(super) struct Letters {
     /// The messages, in order.
     queue: VecDeque<Letter>,
-    /// Bytes of the casts among them.
+    /// The bytes by which the casts among them are counted.
     pub(super) cast_bytes: usize,
     /// Messages to groups that the connection had no room for.
     missed: u64,
+    /// The connection is to be reset, because it had no room for a message.
+    too_slow: bool,
 }
 
 /// One message.
@@ -35,7 +36,7 @@ impl Letter {
     /// Returns the bytes by which a message for the protocol is counted; 0 for one to a group.
     fn waiting(&self) -> usize {
         match self {
-            Self::Post(message) => message.payload.len(),
+            Self::Post(message) => message.payload.counted(),
             Self::Cast(_) => 0,
         }
     }
@@ -48,8 +49,8 @@ pub(crate) enum Took {
     Taken,
     /// There was no room.
     Missed,
-    /// There was no room, and the connection has been reset for it.
-    Closed,
+    /// There was no room, and the connection is to be reset for it.
+    TooSlow,
     /// There is no room before the visit that is coming, in which the kernel may take the output.
     Later,
     /// The connection is closing.
@@ -57,12 +58,12 @@ pub(crate) enum Took {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Takes a message for the protocol. The exchange has checked that there is room.
-    pub(crate) fn take_post(&mut self, message: Message) -> Took {
+    /// Takes a message for the protocol, unless the connection is closing. The exchange has checked that there is room.
+    pub(crate) fn take_post(&mut self, post: &mut Option<Message>) -> Took {
         if !self.takes_messages() {
             return Took::Gone;
         }
-        self.letters().queue.push_back(Letter::Post(message));
+        self.letters().queue.extend(post.take().map(Letter::Post));
         Took::Taken
     }
 
@@ -73,7 +74,6 @@ impl<T: Transport> Connection<T> {
         when_full: WhenFull,
         is_queued: bool,
         limits: &Limits,
-        buffers: &mut Buffers,
     ) -> Took {
         if !self.takes_messages() {
             return Took::Gone;
@@ -89,8 +89,8 @@ impl<T: Transport> Connection<T> {
                     Took::Missed
                 }
                 WhenFull::Close => {
-                    self.cut(CloseReason::Refused("slow consumer"), buffers);
-                    Took::Closed
+                    self.letters().too_slow = true;
+                    Took::TooSlow
                 }
             };
         }
@@ -101,7 +101,7 @@ impl<T: Transport> Connection<T> {
             held.outbox.extend_from_slice(bytes);
         } else {
             let letters = held.letters.get_or_insert_default();
-            letters.cast_bytes += bytes.len();
+            letters.cast_bytes += counted(bytes);
             letters.queue.push_back(Letter::Cast(Arc::clone(bytes)));
         }
         Took::Taken
@@ -115,12 +115,23 @@ impl<T: Transport> Connection<T> {
 
     /// Whether the protocol is called again, so that a message reaches it or its peer.
     pub(crate) fn takes_messages(&self) -> bool {
-        self.listens() && !matches!(self.phase(), Some(Phase::Relaying(_)))
+        let letters = self.held.as_ref().and_then(|held| held.letters.as_ref());
+        self.listens()
+            && !matches!(self.phase(), Some(Phase::Relaying(_)))
+            && !letters.is_some_and(|letters| letters.too_slow)
     }
 
     /// Returns the letters, allocated if there are none.
     fn letters(&mut self) -> &mut Letters {
         self.held().letters.get_or_insert_default()
+    }
+
+    /// Drops the letters when the conversation ends: no message reaches the connection any more.
+    pub(super) fn drop_letters(&mut self, visit: &Visit<'_>) {
+        if let Some(held) = &mut self.held {
+            held.letters = None;
+        }
+        visit.place.site.exchange.forget(visit.place.id);
     }
 
     /// Delivers letters while the protocol is in conversation and there is room, as many as the visit has time for.
@@ -131,11 +142,11 @@ impl<T: Transport> Connection<T> {
             let Some(letters) = self.held.as_mut().and_then(|held| held.letters.as_mut()) else { break };
             match letters.queue.pop_front() {
                 Some(Letter::Post(message)) => {
-                    reached += message.payload.len();
+                    reached += message.payload.counted();
                     self.notify(Event::Message(message), visit);
                 }
                 Some(Letter::Cast(bytes)) => {
-                    letters.cast_bytes -= bytes.len();
+                    letters.cast_bytes -= counted(&bytes);
                     let before = visit.outbox.len();
                     visit.outbox.extend_from_slice(&bytes);
                     if self.is_layered() {

@@ -175,11 +175,12 @@ impl<T: Transport> Connection<T> {
         self.leave(Phase::Closed(reason), visit);
     }
 
-    /// Leaves the conversation for good. Unconsumed input is dropped, and if the connection is closed, pending output too.
+    /// Leaves the conversation for good. Unconsumed input and messages are dropped, and if the connection is closed, pending output too.
     pub(super) fn leave(&mut self, phase: Phase, visit: &mut Visit<'_>) {
         if matches!(phase, Phase::Closed(_)) {
             visit.outbox.clear();
         }
+        self.drop_letters(visit);
         self.replace_phase(phase, visit.buffers);
     }
 

@@ -52,8 +52,9 @@ impl<T: Transport> Connection<T> {
         self.held.as_ref().filter(|_| waits)?.other
     }
 
-    /// Goes on after the connection that asked for this one.
-    pub(crate) fn go_on(&mut self) {
+    /// Goes on after the connection that asked for this one. Its peer was not read until now, and was not idle.
+    pub(crate) fn go_on(&mut self, now: Time) {
+        self.active = now;
         self.converse_again();
         self.held().other = None;
     }

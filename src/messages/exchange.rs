@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::accounts::Accounts;
 use super::groups::Groups;
-use super::{Message, NotSent, Payload, WhenFull};
+use super::{COUNTED_BYTES_MIN, Message, NotSent, Payload, WhenFull, counted};
 use crate::limits::{MESSAGES_BYTES_MAX, MESSAGES_MAX, MESSAGES_PER_SENDER_MAX};
 use crate::token::ConnectionId;
 
@@ -66,8 +66,8 @@ pub(crate) struct Exchange {
     waiting: AtomicBool,
     /// Whether a connection has an account.
     used: AtomicBool,
-    /// Bytes that may wait for one connection.
-    room: usize,
+    /// Bytes that may wait for one connection: no more than for all.
+    room: AtomicUsize,
     /// Everything else.
     state: Mutex<State>,
 }
@@ -149,8 +149,8 @@ enum To {
 
 /// What is handed to one connection.
 pub(crate) enum Parcel<'a> {
-    /// A message for its protocol.
-    Post(Message),
+    /// A message for its protocol, which takes it out.
+    Post(&'a mut Option<Message>),
     /// Bytes for its output.
     Cast(&'a Arc<[u8]>, WhenFull),
 }
@@ -168,7 +168,23 @@ pub(crate) struct Handed {
 
 impl Exchange {
     fn new(alarm: Arc<Alarm>, room: usize) -> Self {
+        let room = AtomicUsize::new(room.min(MESSAGES_BYTES_MAX));
         Self { alarm, waiting: AtomicBool::new(false), used: AtomicBool::new(false), room, state: Mutex::default() }
+    }
+
+    /// Raises the bytes that may wait for one connection to `room`. Less is ignored, because so much may be waiting already.
+    pub(crate) fn widen(&self, room: usize) {
+        self.room.fetch_max(room.min(MESSAGES_BYTES_MAX), Ordering::Relaxed);
+    }
+
+    /// Returns the bytes that may wait for one connection.
+    fn room(&self) -> usize {
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Returns the bytes of posts that may wait for one connection, as they are counted: any one that is not too long fits.
+    fn room_for_posts(&self) -> usize {
+        self.room().max(COUNTED_BYTES_MIN)
     }
 
     /// Ends the exchange: nothing can be sent any more.
@@ -192,16 +208,17 @@ impl Exchange {
     /// # Errors
     /// The message is dropped: [`NotSent`] says why.
     pub(crate) fn post(&self, from: Option<ConnectionId>, to: ConnectionId, payload: Payload) -> Result<(), NotSent> {
-        let bytes = payload.len();
+        let (is_too_long, bytes) = (payload.bytes().len() > self.room(), payload.counted());
         let mut state = self.lock();
         let account = state.accounts.get(to).ok_or(NotSent::Gone)?;
-        if bytes > self.room {
+        if is_too_long {
             return Err(NotSent::TooLong);
         }
-        if account.coming as usize + account.waiting as usize + bytes > self.room {
+        if account.coming as usize + account.waiting as usize + bytes > self.room_for_posts() {
             return Err(NotSent::Full);
         }
-        state.send(from, bytes, To::One(to, payload))?;
+        state.count(from, bytes)?;
+        state.append(from, To::One(to, payload));
         if let Some(account) = state.accounts.get(to) {
             account.coming += bytes as u32;
         }
@@ -214,15 +231,19 @@ impl Exchange {
     /// # Errors
     /// As [`post`](Self::post). A group without members is not an error.
     pub(crate) fn cast(&self, from: Option<ConnectionId>, group: &str, bytes: &[u8]) -> Result<(), NotSent> {
+        let is_too_long = bytes.len() > self.room();
+        // Other senders do not wait for the copy.
+        let copy = if is_too_long { Arc::default() } else { Arc::from(bytes) };
         let mut state = self.lock();
         if state.ended {
             return Err(NotSent::Gone);
         }
-        if bytes.len() > self.room {
+        if is_too_long {
             return Err(NotSent::TooLong);
         }
         let Some(group) = state.groups.find(group) else { return Ok(()) };
-        state.send(from, bytes.len(), To::Group(group, bytes.into()))?;
+        state.count(from, counted(bytes))?;
+        state.append(from, To::Group(group, copy));
         self.announce(state, from);
         Ok(())
     }
@@ -282,11 +303,13 @@ impl Exchange {
 
     /// Hands out messages in order, until `hand` has no more time. Returns whether all have been handed out.
     pub(crate) fn deliver(&self, mut hand: impl FnMut(ConnectionId, Parcel<'_>) -> Handed) -> bool {
+        // Values of plug-ins are dropped without the lock: their destructors may send messages.
+        let mut gone = Vec::new();
         let state = &mut *self.lock();
         while let Some(letter) = state.letters.pop_front() {
             let from = letter.from;
             let goes_on = match letter.to {
-                To::One(to, payload) => state.deliver_post(from, to, payload, &mut hand),
+                To::One(to, payload) => state.deliver_post(from, to, payload, &mut gone, &mut hand),
                 To::Group(group, bytes) => match state.deliver_cast(letter.number, from, group, &bytes, &mut hand) {
                     Served::All { goes_on } => goes_on,
                     Served::Some => {
@@ -316,10 +339,10 @@ impl Exchange {
         if !(state.letters.is_empty() || self.is_waiting() && self.alarm.is_rung()) {
             return Err("messages are to be delivered, and the loop does not know");
         }
-        let mut bytes: usize = state.letters.iter().map(|letter| letter.to.len()).sum();
+        let mut bytes: usize = state.letters.iter().map(|letter| letter.to.counted()).sum();
         for (id, account) in state.accounts.iter() {
             let is_for = |letter: &&Letter| matches!(letter.to, To::One(to, _) if to == id);
-            let coming: usize = state.letters.iter().filter(is_for).map(|letter| letter.to.len()).sum();
+            let coming: usize = state.letters.iter().filter(is_for).map(|letter| letter.to.counted()).sum();
             let sent = state.letters.iter().filter(|letter| letter.from == Some(id)).count();
             if account.coming as usize != coming || usize::from(account.sent) != sent {
                 return Err("an account does not agree with the messages under way");
@@ -327,7 +350,7 @@ impl Exchange {
             if account.waiting as usize != waiting(id) {
                 return Err("an account does not agree with what its connection holds");
             }
-            if coming + account.waiting as usize > self.room {
+            if coming + account.waiting as usize > self.room_for_posts() {
                 return Err("more waits for a connection than max_pending_output");
             }
             bytes += account.waiting as usize;
@@ -353,17 +376,17 @@ impl Exchange {
 
 impl To {
     /// Returns the bytes by which the message is counted.
-    fn len(&self) -> usize {
+    fn counted(&self) -> usize {
         match self {
-            Self::One(_, payload) => payload.len(),
-            Self::Group(_, bytes) => bytes.len(),
+            Self::One(_, payload) => payload.counted(),
+            Self::Group(_, bytes) => counted(bytes),
         }
     }
 }
 
 impl State {
-    /// Appends a message, if its sender and the exchange have room for it.
-    fn send(&mut self, from: Option<ConnectionId>, bytes: usize, to: To) -> Result<(), NotSent> {
+    /// Counts a message, if its sender and the exchange have room for it. The caller appends it.
+    fn count(&mut self, from: Option<ConnectionId>, bytes: usize) -> Result<(), NotSent> {
         if self.letters.len() >= MESSAGES_MAX || bytes > MESSAGES_BYTES_MAX.saturating_sub(self.bytes) {
             return Err(NotSent::Full);
         }
@@ -375,21 +398,28 @@ impl State {
             account.sent += 1;
         }
         self.bytes += bytes;
-        self.newest += 1;
-        self.letters.push_back(Letter { number: self.newest, from, to });
         Ok(())
     }
 
-    /// Hands a message to one connection. Returns whether the loop goes on.
+    /// Appends a message that is counted.
+    fn append(&mut self, from: Option<ConnectionId>, to: To) {
+        self.newest += 1;
+        self.letters.push_back(Letter { number: self.newest, from, to });
+    }
+
+    /// Hands a message to one connection; `gone` gets it if that does not take it. Returns whether the loop goes on.
     fn deliver_post(
         &mut self,
         from: Option<ConnectionId>,
         to: ConnectionId,
         payload: Payload,
+        gone: &mut Vec<Message>,
         hand: &mut impl FnMut(ConnectionId, Parcel<'_>) -> Handed,
     ) -> bool {
-        let bytes = payload.len();
-        let handed = hand(to, Parcel::Post(Message::new(from, payload)));
+        let bytes = payload.counted();
+        let mut post = Some(Message::new(from, payload));
+        let handed = hand(to, Parcel::Post(&mut post));
+        gone.extend(post);
         match self.accounts.get(to) {
             Some(account) => {
                 account.coming -= bytes as u32;
@@ -435,7 +465,7 @@ impl State {
                 goes_on = handed.goes_on;
             }
         }
-        self.bytes -= bytes.len();
+        self.bytes -= counted(bytes);
         Served::All { goes_on }
     }
 }

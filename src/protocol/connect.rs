@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::StreamProtocol;
 use super::job::Continuation;
 use crate::limits::{CONNECT_ADDRESSES_MAX, CONNECT_TIMEOUT};
+use crate::panics::Foreign;
 use crate::token::ConnectionId;
 
 /// Where [`Step::connect`](super::Step::connect) connects to: places that are tried in their order, and the time for all of them.
@@ -176,13 +177,13 @@ pub(crate) struct Connect {
     target: Target,
     /// The addresses that have not been tried.
     addresses: VecDeque<SocketAddr>,
-    make: Box<Make>,
+    make: Foreign<Box<Make>>,
     answer: Box<Answer>,
 }
 
 impl Connect {
     pub(super) fn new(target: Target, make: Box<Make>, answer: Box<Answer>) -> Self {
-        Self { target, addresses: VecDeque::new(), make, answer }
+        Self { target, addresses: VecDeque::new(), make: Foreign::new(make), answer }
     }
 
     /// The time for all addresses.
@@ -234,8 +235,8 @@ impl Connect {
 
     /// Returns the function that makes the protocol of the new connection for the asker that it is passed, and the one that makes
     /// the call of the asker.
-    pub(crate) fn into_parts(self) -> (Box<Make>, Box<Answer>) {
-        (self.make, self.answer)
+    pub(crate) fn into_parts(mut self) -> Option<(Box<Make>, Box<Answer>)> {
+        Some((self.make.take()?, self.answer))
     }
 }
 

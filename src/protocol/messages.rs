@@ -11,7 +11,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// The message is dropped: [`NotSent`] says why. A receiver without room is [`NotSent::Full`]: messages of
-    /// `max_pending_output` bytes already wait for its protocol.
+    /// `max_pending_output` bytes already wait for its protocol. A short message is counted as 64 bytes.
     pub fn post(&mut self, to: ConnectionId, bytes: impl AsRef<[u8]>) -> Result<(), NotSent> {
         self.send(to, Payload::Bytes(bytes.as_ref().into()))
     }
@@ -55,7 +55,7 @@ impl Context<'_> {
     /// than `max_pending_output_total`, messages to groups wait.
     ///
     /// # Errors
-    /// No member gets the message: [`NotSent`] says why. A group without members is not an error.
+    /// The message is dropped: [`NotSent`] says why. A group without members is not an error.
     pub fn cast(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> Result<(), NotSent> {
         self.place.site.exchange.cast(Some(self.place.id), name, bytes.as_ref())
     }

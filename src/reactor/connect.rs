@@ -174,8 +174,7 @@ impl<K: Kernel> Reactor<K> {
             opening.give_up(CloseReason::OtherSide);
             return self.queue_ended(key);
         }
-        let Some(asked) = opening.take_asked() else { return };
-        let (make, answer) = asked.connect.into_parts();
+        let Some((make, answer)) = opening.take_asked().and_then(|asked| asked.connect.into_parts()) else { return };
         match catch(|| make(ConnectionId::of(asker))) {
             Ok(protocol) => {
                 let id = ConnectionId::of(self.token(key));
@@ -203,11 +202,12 @@ impl<K: Kernel> Reactor<K> {
 
     /// Makes a new connection go on, if it waits for `asker`.
     pub(super) fn let_go(&mut self, asker: Token, made: Token) {
+        let now = self.moment.now;
         if let Some(Owner::Connection(connection)) = self.slot(made).map(|slot| &mut slot.owner)
             && connection.waits_for_asker() == Some(ConnectionId::of(asker))
         {
             xray::about(made, || What::Visit);
-            connection.go_on();
+            connection.go_on(now);
             self.queue(made.slot);
         }
     }

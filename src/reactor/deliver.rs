@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Owner, Reactor};
 use crate::budget::Class;
 use crate::connection::Took;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Token};
 use crate::limits::MESSAGE_UNITS;
 use crate::messages::{Handed, Parcel};
-use crate::protocol::ConnectionId;
+use crate::protocol::{CloseReason, ConnectionId};
 use crate::xray::{self, What};
 
 impl<K: Kernel> Reactor<K> {
@@ -23,25 +23,35 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn deliver(&mut self) {
         self.alarm.reset();
         for index in 0..self.endpoints.len() as u16 {
-            if !self.endpoints[index].site.exchange.is_waiting() {
+            let exchange = &self.endpoints[index].site.exchange;
+            // An elder may share the exchange of an earlier endpoint, which has had the time of this turn.
+            let is_shared = |exchange| {
+                self.endpoints.iter().take(index.into()).any(|earlier| Arc::ptr_eq(&earlier.site.exchange, exchange))
+            };
+            if !exchange.is_waiting() || (self.endpoints.is_retired(index) && is_shared(exchange)) {
                 continue;
             }
-            let exchange = Arc::clone(&self.endpoints[index].site.exchange);
+            let exchange = Arc::clone(exchange);
             self.lent.budget.begin_visit(Class::Door, index);
-            if !exchange.deliver(|to, parcel| self.hand_over(index, to, parcel)) {
+            let mut too_slow = Vec::new();
+            if !exchange.deliver(|to, parcel| self.hand_over(index, to, parcel, &mut too_slow)) {
                 self.alarm.ring();
+            }
+            // A reset drops what belongs to plug-ins, whose destructors may send messages: the exchange is not locked any more.
+            for token in too_slow {
+                self.reset_slow_consumer(token);
             }
         }
     }
 
     /// Hands a message to a connection, and queues its slot.
-    fn hand_over(&mut self, index: u16, to: ConnectionId, parcel: Parcel<'_>) -> Handed {
+    fn hand_over(&mut self, index: u16, to: ConnectionId, parcel: Parcel<'_>, too_slow: &mut Vec<Token>) -> Handed {
         let token = to.token();
         if self.is_pressed() && matches!(parcel, Parcel::Cast(..)) {
             return Handed { taken: false, again: true, goes_on: false };
         }
         let bytes = match &parcel {
-            Parcel::Post(message) => message.bytes().len(),
+            Parcel::Post(post) => post.as_ref().map_or(0, |message| message.bytes().len()),
             Parcel::Cast(bytes, _) => bytes.len(),
         };
         // Rule 4: a message for an earlier owner of the slot is dropped.
@@ -53,10 +63,8 @@ impl<K: Kernel> Reactor<K> {
                 let limits = &self.endpoints[endpoint].limits;
                 let before = connection.pending_bytes();
                 let took = match parcel {
-                    Parcel::Post(message) => connection.take_post(message),
-                    Parcel::Cast(bytes, when_full) => {
-                        connection.take_cast(bytes, when_full, is_queued, limits, &mut self.lent.buffers)
-                    }
+                    Parcel::Post(post) => connection.take_post(post),
+                    Parcel::Cast(bytes, when_full) => connection.take_cast(bytes, when_full, is_queued, limits),
                 };
                 self.totals.pending_bytes = self.totals.pending_bytes + connection.pending_bytes() - before;
                 is_full = connection.is_held_back();
@@ -68,17 +76,31 @@ impl<K: Kernel> Reactor<K> {
         match took {
             Took::Taken => stats.messages += 1,
             Took::Missed => stats.undelivered.add("no room"),
-            Took::Closed => stats.undelivered.add("slow consumer"),
+            Took::TooSlow => {
+                stats.undelivered.add("slow consumer");
+                too_slow.push(token);
+            }
             Took::Gone => stats.undelivered.add("gone"),
             Took::Later => return Handed { taken: false, again: true, goes_on: false },
         }
         xray::about(token, || What::Message { bytes: bytes as u32, taken: took == Took::Taken });
-        if matches!(took, Took::Taken | Took::Closed) || (took == Took::Missed && !is_full) {
+        if took == Took::Taken || (took == Took::Missed && !is_full) {
             self.queue(token.slot);
         }
         if self.lent.budget.charge(MESSAGE_UNITS.saturating_add(bytes as u32)) {
             self.lent.budget.look(self.time());
         }
         Handed { taken: took == Took::Taken, again: false, goes_on: !self.lent.budget.is_spent() }
+    }
+
+    /// Resets a member of a group that had no room.
+    fn reset_slow_consumer(&mut self, token: Token) {
+        // Rule 4: the slot has the same owner, because no slot is freed while messages are delivered.
+        if let Some(Owner::Connection(connection)) = self.slots.get_mut(token.slot as usize).map(|slot| &mut slot.owner)
+        {
+            xray::about(token, || What::Visit);
+            connection.cut(CloseReason::Refused("slow consumer"), &mut self.lent.buffers);
+            self.queue(token.slot);
+        }
     }
 }

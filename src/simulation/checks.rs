@@ -73,6 +73,10 @@ fn no_message_is_lost(world: &mut World, reactor: &Server) -> Result<(), String>
     if let Some(wrong) = world.ledger.wrong() {
         return Err(wrong);
     }
+    // A connection that closes does not take messages again.
+    if let Some(id) = world.ledger.take_refused().into_iter().find(|id| reactor.takes_messages(*id)) {
+        return Err(format!("{id} takes messages, and a post for it was refused"));
+    }
     if reactor.message_bytes() > 0 {
         return Ok(());
     }

@@ -60,6 +60,8 @@ struct Book {
     newest: u32,
     /// By sender and receiver. The sender of other threads is [`OUTSIDE`].
     promises: BTreeMap<(u16, u16), VecDeque<Promise>>,
+    /// Connections that had not ended when a post for them was refused, since the last look.
+    refused: Vec<ConnectionId>,
     seen: BTreeSet<&'static str>,
     wrong: Option<String>,
 }
@@ -91,6 +93,11 @@ impl Ledger {
     /// Takes what was seen for the first time since the last call.
     pub(super) fn take_seen(&self) -> BTreeSet<&'static str> {
         std::mem::take(&mut self.book().seen)
+    }
+
+    /// Takes the connections that had not ended when a post for them was refused. They must have been closing.
+    pub(super) fn take_refused(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.book().refused)
     }
 
     /// Returns what was delivered wrongly, if anything was.
@@ -133,7 +140,10 @@ impl Ledger {
                 book.promises.entry((from, note.to)).or_default().push_back(Promise { note, turn });
             }
             Err(NotSent::Gone) if ended => drop(book.seen.insert("a post to a connection that has ended")),
-            Err(NotSent::Gone) => book.fail(format!("{id} has not ended, and a post for it was refused")),
+            Err(NotSent::Gone) => {
+                book.seen.insert("a post to a connection that is closing");
+                book.refused.push(id);
+            }
             Err(NotSent::Full | NotSent::TooLong) => drop(book.seen.insert("a message that was refused")),
         }
     }

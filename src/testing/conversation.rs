@@ -83,6 +83,8 @@ pub(super) struct Conversation<'s> {
     /// Jobs that workers have taken so far.
     jobs_taken: usize,
     stopping: bool,
+    /// Whether the next visit resets the connection, because it had no room for a message.
+    too_slow: bool,
     replies: Vec<Vec<u8>>,
     /// When the peer last read, if it reads at intervals.
     dripped: Duration,
@@ -126,6 +128,7 @@ impl<'s> Conversation<'s> {
             job: None,
             jobs_taken: 0,
             stopping: false,
+            too_slow: false,
             replies: Vec::new(),
             dripped: Duration::ZERO,
             writes_told: 0,
@@ -205,13 +208,16 @@ impl<'s> Conversation<'s> {
     /// Takes a message. `is_queued`: the connection is to be visited.
     pub(super) fn take(&mut self, parcel: Parcel<'_>, is_queued: bool) -> Handed {
         let took = match &mut self.stage {
-            Some(stage) => stage.take(parcel, is_queued, &self.script.limits, &mut self.lent.buffers),
+            Some(stage) => stage.take(parcel, is_queued, &self.script.limits),
             None => Took::Gone,
         };
         match took {
             Took::Taken => self.stats.messages += 1,
             Took::Missed => self.stats.undelivered.add("no room"),
-            Took::Closed => self.stats.undelivered.add("slow consumer"),
+            Took::TooSlow => {
+                self.stats.undelivered.add("slow consumer");
+                self.too_slow = true;
+            }
             Took::Gone => self.stats.undelivered.add("gone"),
             Took::Later => {}
         }
@@ -266,6 +272,11 @@ impl<'s> Conversation<'s> {
 
     /// Drives until the driver waits and no edge and no result is due, or the connection has ended.
     pub(super) fn settle(&mut self) {
+        if self.too_slow
+            && let Some(Stage::Connection(connection)) = &mut self.stage
+        {
+            connection.cut(CloseReason::Refused("slow consumer"), &mut self.lent.buffers);
+        }
         while !self.is_over() {
             match self.visit(Stage::drive) {
                 Status::Closed => return self.end(),
@@ -341,10 +352,9 @@ impl<'s> Conversation<'s> {
             None => {}
             Some(Errand::Job(job)) => status = self.run_job(job, status, moment.now),
             Some(Errand::Connect(connect)) => {
-                let id = self.script.id;
-                let (make, answer) = connect.into_parts();
+                let (make, answer) = connect.into_parts().expect("asked for once");
                 if self.script.connected.is_ok() {
-                    drop(make(id));
+                    drop(make(self.id));
                 }
                 let outcome = Outcome::of(answer(self.script.connected));
                 self.stage.as_mut().expect(STAGE).note_done(Ok(outcome), moment.now, &mut self.lent.buffers);

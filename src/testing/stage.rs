@@ -129,12 +129,12 @@ impl Stage {
         }
     }
 
-    pub(super) fn take(&mut self, parcel: Parcel<'_>, is_queued: bool, limits: &Limits, buffers: &mut Buffers) -> Took {
+    pub(super) fn take(&mut self, parcel: Parcel<'_>, is_queued: bool, limits: &Limits) -> Took {
         match (self, parcel) {
             (Self::Opening(..), _) => Took::Gone,
-            (Self::Connection(connection), Parcel::Post(message)) => connection.take_post(message),
+            (Self::Connection(connection), Parcel::Post(post)) => connection.take_post(post),
             (Self::Connection(connection), Parcel::Cast(bytes, when_full)) => {
-                connection.take_cast(bytes, when_full, is_queued, limits, buffers)
+                connection.take_cast(bytes, when_full, is_queued, limits)
             }
         }
     }

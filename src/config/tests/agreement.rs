@@ -152,7 +152,7 @@ fn memory() -> [(String, String); 5] {
         ("input", connections * (limits::READ_BYTES + bytes(request))),
         ("output", 2 * pending),
         ("uploads", limits::BULK_BUFFERS_MAX * limits::BULK_BUFFER_BYTES),
-        ("messages", limits::MESSAGES_BYTES_MAX + limits::MESSAGES_MAX * 128),
+        ("messages", 3 * limits::MESSAGES_BYTES_MAX),
     ];
     parts.map(|(part, most)| (format!("memory: {part}"), format!("{}MiB", most.div_ceil(KIB * KIB))))
 }

@@ -120,6 +120,26 @@ fn a_post_to_a_connection_that_has_ended_is_refused_as_gone() {
 }
 
 #[test]
+fn a_post_to_a_connection_that_is_closing_is_refused_as_gone() {
+    let sends = peer()
+        .pause(SECOND)
+        .send(
+            "cast g 0123456789
+",
+        )
+        .pause(2 * SECOND)
+        .send(
+            "post 1 x
+",
+        )
+        .fin();
+    let closing = peer().send("join g\n").never_reads(4).pause(2 * SECOND).fin();
+    let [sent, got] = &play(&[sends, closing])[..] else { panic!("two transcripts") };
+    assert_eq!((&sent.sent[..], got.reason), (&b"(Gone)"[..], CloseReason::WriteTimeout));
+    assert!(got.elapsed > 3 * SECOND, "it ended before the post");
+}
+
+#[test]
 fn a_receiver_takes_as_much_as_its_output_and_then_is_full() {
     let sends = peer().send(format!("full 1\npost 1 {}\n", "x".repeat(1000))).fin();
     let [sent, got] = &play(&[sends, listener().never_reads(10)])[..] else { panic!("two transcripts") };
