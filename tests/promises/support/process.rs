@@ -260,6 +260,17 @@ impl Process {
         fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().count()
     }
 
+    /// Whether every thread sleeps in the kernel (`proc_pid_stat(5)`): none runs, or waits for a tracer.
+    pub(crate) fn sleeps(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let state = |thread: io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).ok()?;
+            // The name of a thread may contain anything; the state follows its last parenthesis.
+            stat.rsplit_once(") ")?.1.chars().next()
+        };
+        threads.map(state).all(|state| state == Some('S'))
+    }
+
     /// The number of threads of this name. The log's thread runs only while there are lines to write, and for a while
     /// after.
     pub(crate) fn threads_named(&self, name: &str) -> usize {

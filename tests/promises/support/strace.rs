@@ -78,7 +78,8 @@ impl Strace {
         let last: HashMap<_, _> = self.lines().into_iter().map(|line| (line.thread, line.text)).collect();
         let waits = |call: &&String| ["epoll_wait(", "futex("].iter().any(|name| call.starts_with(name));
         let waiting = last.values().filter(|call| waits(call) && !call.contains(") = ")).count();
-        waiting == self.process.threads()
+        // A wait of no time begins in the trace like any other.
+        waiting == self.process.threads() && self.process.sleeps()
     }
 }
 
