@@ -12,6 +12,7 @@ mod load;
 mod mechanism;
 mod pairs;
 mod plot;
+mod relay;
 mod server;
 mod start;
 mod system_calls;
@@ -77,6 +78,8 @@ enum Section {
     Calls,
     /// A file of 1 GiB to memory, in a file system of its own where it may mount one
     File,
+    /// Requests and bytes through a relay, beside HAProxy and socat
+    Relay,
     /// Memory for each idle connection
     Memory,
     /// Busy connections beside 15,000 idle ones
@@ -126,6 +129,7 @@ fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
         Section::Chat => chat::measure(lab),
         Section::Calls => system_calls::measure(lab),
         Section::File => upload::measure(lab),
+        Section::Relay => relay::measure(lab),
         Section::Memory => crowd::memory(lab),
         Section::Idle => crowd::beside_idle(lab),
         Section::Fairness => fairness::measure(lab),

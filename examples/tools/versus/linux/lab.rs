@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(crate) struct Lab {
     pub(crate) load: PathBuf,
     peers: PathBuf,
     chat: PathBuf,
+    relay: PathBuf,
     scratch: PathBuf,
 }
 
@@ -34,9 +36,10 @@ impl Lab {
             load: examples.join("load"),
             peers: examples.join("peers"),
             chat: examples.join("chat"),
+            relay: examples.join("relay"),
             scratch,
         };
-        for program in [&lab.reactor, &lab.load, &lab.peers, &lab.chat] {
+        for program in [&lab.reactor, &lab.load, &lab.peers, &lab.chat, &lab.relay] {
             if !program.exists() {
                 let how = "cargo build --release --all-targets";
                 return Failure::because(format!("{} is missing: {how}", program.display()));
@@ -79,9 +82,20 @@ impl Lab {
     }
 
     fn program(&self, program: &Path, config: &Value) -> Result<Vec<String>> {
-        let path = self.scratch.join("reactor.json");
+        let name = program.file_name().unwrap_or(program.as_os_str());
+        let path = self.scratch.join(name).with_extension("json");
         fs::write(&path, config.to_string()).context(path.display())?;
         Ok(vec![program.display().to_string(), "-c".to_owned(), path.display().to_string()])
+    }
+
+    /// The command line of `examples/relay` from one address to another.
+    pub(crate) fn relay(&self, from: SocketAddr, to: SocketAddr) -> Result<Vec<String>> {
+        let listener = json!({
+            "listen": format!("tcp://{from}"),
+            "protocol": "relay",
+            "options": { "targets": [to.to_string()] },
+        });
+        self.program(&self.relay, &json!({ "listeners": [listener] }))
     }
 
     /// A file that is removed at the end.
@@ -101,7 +115,9 @@ impl Drop for Lab {
 /// examples change the features of some of its dependencies.
 fn build() -> Result<()> {
     let Some(cargo) = env::var_os("CARGO") else { return Ok(()) };
-    for what in [&["--bins"][..], &["--example", "load", "--example", "peers", "--example", "chat"]] {
+    for what in
+        [&["--bins"][..], &["--example", "load", "--example", "peers", "--example", "chat", "--example", "relay"]]
+    {
         let status = Command::new(&cargo).args(["build", "--release", "--quiet"]).args(what).status();
         if !status.context("cannot run cargo")?.success() {
             return Failure::because("the programs cannot be built");
