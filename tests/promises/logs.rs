@@ -8,13 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Client, Ended, Process, Random, Scratch, ask, eventually, every_protocol, listener, listener_with, root_works,
+    Client, Ended, Process, Random, Scratch, ask, eventually, every_protocol, listener, listener_with, root_works, soak,
 };
 
 /// The objects of a log in which every line must be one.
@@ -95,6 +95,7 @@ fn every_line_of_a_json_log_is_one_object_whatever_peers_send() {
     let path = process.directory().path().join("reactor.log");
     eventually("the log has its lines", || access(&whole(&fs::read(&path).unwrap())).len() > 100);
     let lines = objects(&stopped(process, Path::new("reactor.log")));
+    println!("{} lines", lines.len());
     for line in &lines {
         for member in ["ts", "level", "target", "msg"] {
             assert!(line[member].is_string(), "{line}");
@@ -106,10 +107,12 @@ fn every_line_of_a_json_log_is_one_object_whatever_peers_send() {
     assert!(has("reactor::reactor::report", "\nnumber ") && has("reactor::reactor::reap", "closed 127.0.0.1:"));
 }
 
-/// Connects many times, sends rubbish, and leaves in different ways.
+/// Connects many times, or for as long as a soak takes, sends rubbish, and leaves in different ways.
 fn send_rubbish(addresses: &[SocketAddr], seed: u64) {
     let mut random = Random::new(seed);
-    for _ in 0..150 {
+    let until = Instant::now() + soak(Duration::ZERO);
+    let mut connects = 0..;
+    while connects.next().is_some_and(|count| count < 150) || Instant::now() < until {
         let Ok(stream) = TcpStream::connect(addresses[random.below(addresses.len())]) else { continue };
         let mut client = Client::over(stream);
         let bytes = rubbish(&mut random);

@@ -5,7 +5,6 @@
 mod honest;
 mod hostile;
 
-use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -14,7 +13,9 @@ use serde_json::{Value, json};
 
 use self::honest::Honest;
 use self::hostile::Mob;
-use crate::support::{Canary, Ended, Process, Trial, eventually, listener, listener_with, number_after, watch_for};
+use crate::support::{
+    Canary, Ended, Process, Trial, eventually, listener, listener_with, number_after, soak, watch_for,
+};
 
 /// The listeners over TCP.
 const NAMES: [&str; 6] = ["sum-tcp", "uppercase-tcp", "file-tcp", "file-sized-tcp", "time-tcp", "greeting-tcp"];
@@ -52,8 +53,7 @@ fn listeners() -> Vec<Value> {
 
 #[test]
 fn after_a_soak_honest_clients_were_served_and_no_resource_is_held() {
-    let span =
-        env::var("REACTOR_SOAK").map_or(Duration::from_secs(2), |text| humantime::parse_duration(&text).unwrap());
+    let span = soak(Duration::from_secs(2));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = u64::from(now.subsec_nanos());
     println!("{span:?} from seed {seed}");

@@ -15,6 +15,7 @@ mod server;
 mod strace;
 mod trial;
 
+use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -61,6 +62,11 @@ pub(crate) fn watch_for(span: Duration) {
     }
 }
 
+/// How long a soak takes: as long as `REACTOR_SOAK` says, or `default`.
+pub(crate) fn soak(default: Duration) -> Duration {
+    env::var("REACTOR_SOAK").map_or(default, |text| humantime::parse_duration(&text).unwrap())
+}
+
 /// The program of an example; `cargo test` builds it.
 pub(crate) fn program(example: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_BIN_EXE_reactor")).parent().unwrap().join("examples");
@@ -84,7 +90,7 @@ pub(crate) fn may_open(count: u64) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     if hard < count {
-        assert!(std::env::var_os("CI").is_none(), "only {hard} descriptors are allowed (ulimit -Hn)");
+        assert!(env::var_os("CI").is_none(), "only {hard} descriptors are allowed (ulimit -Hn)");
         eprintln!("SKIPPED: only {hard} descriptors are allowed (ulimit -Hn), so this test did nothing");
     }
     hard >= count
