@@ -171,21 +171,37 @@ fn the_real_server_passes_all_steps() {
     assert_eq!(text.matches("\nok      ").count(), 29, "a demand of a step has an unknown name: {text}");
 }
 
+/// The command for the solution of a step in Python with each of these texts replaced.
+#[track_caller]
+fn changed(scratch: &Scratch, step: usize, changes: &[(&str, &str)]) -> Option<String> {
+    python(step)?;
+    let solution = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/steps/python/step{step:02}.py"));
+    let mut text = fs::read_to_string(solution).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "step {step} has no {from}");
+        text = text.replace(from, to);
+    }
+    let file = scratch.path().join("changed.py");
+    fs::write(&file, text).unwrap();
+    Some(format!("python3 '{}' PORT", file.display()))
+}
+
+#[test]
+fn a_number_or_nesting_that_ends_the_server_is_a_miss() {
+    let scratch = Scratch::new("infinite");
+    for error in ["OverflowError, ", ", RecursionError"] {
+        let Some(command) = changed(&scratch, 4, &[(error, "")]) else { return };
+        let Report { code, text } = started("sum", &command, &["--step", "4", "--only", "garbage", "--timeout", "50s"]);
+        assert!(code == 1 && text.contains("MISSED  garbage "), "{text}");
+        assert!(text.contains(&error.replace(", ", "")), "{text}");
+    }
+}
+
 #[test]
 fn a_busy_loop_while_no_descriptor_is_left_is_a_miss() {
-    if python(9).is_none() {
-        return;
-    }
-    let solution = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/steps/python/step09.py");
-    let right = fs::read_to_string(solution).unwrap();
-    let busy = right
-        .replace("PAUSE_MS if is_full else None", "None")
-        .replace("0 if is_full else select.POLLIN", "select.POLLIN");
-    assert_ne!(right, busy);
     let scratch = Scratch::new("busy");
-    let file = scratch.path().join("busy.py");
-    fs::write(&file, busy).unwrap();
-    let command = format!("python3 '{}' PORT", file.display());
+    let changes = [("PAUSE_MS if is_full else None", "None"), ("0 if is_full else select.POLLIN", "select.POLLIN")];
+    let Some(command) = changed(&scratch, 9, &changes) else { return };
     let Report { code, text } =
         started("sum", &command, &["--step", "9", "--only", "descriptors,full", "--timeout", "5s"]);
     assert!(code == 1 && text.contains("ok      descriptors") && text.contains("MISSED  full "), "{text}");
