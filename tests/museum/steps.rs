@@ -198,6 +198,15 @@ fn a_number_or_nesting_that_ends_the_server_is_a_miss() {
 }
 
 #[test]
+fn a_fair_server_on_ipv6_that_takes_ipv4_too_is_found_fair() {
+    let scratch = Scratch::new("dual");
+    let changes = [("listener = socket.socket()", "listener = socket.socket(socket.AF_INET6)"), ("127.0.0.1", "::")];
+    let Some(command) = changed(&scratch, 11, &changes) else { return };
+    let Report { code, text } = started("sum", &command, &["--step", "11", "--only", "firehose", "--timeout", "50s"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
 fn a_busy_loop_while_no_descriptor_is_left_is_a_miss() {
     let scratch = Scratch::new("busy");
     let changes = [("PAUSE_MS if is_full else None", "None"), ("0 if is_full else select.POLLIN", "select.POLLIN")];
