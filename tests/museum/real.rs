@@ -115,7 +115,7 @@ fn an_answer_from_another_address_than_was_asked_is_a_miss() {
 }
 
 #[test]
-fn an_address_that_takes_no_connection_does_not_hold_up_the_checker() {
+fn an_address_that_takes_no_connection_does_not_delay_the_checker() {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     listener.listen(0).unwrap();
