@@ -1,5 +1,5 @@
-//! **reactor** is a server on one thread: an event loop on [mio](https://docs.rs/mio) that owns TCP listeners,
-//! connections and UDP sockets, does all non-blocking I/O, and passes bytes to protocols that never see a socket.
+//! **reactor** is a server on one thread: an event loop on [mio](https://docs.rs/mio) that owns listeners, connections
+//! and datagram sockets (TCP, UDP and Unix), does all non-blocking I/O, and passes bytes to protocols that never see a socket.
 //!
 //! ```text
 //!             ┌─────────────────────────── one turn ───────────────────────────┐
