@@ -4,13 +4,12 @@
 //! (`connection.rs`) reads, writes, shares the loop's time fairly, applies back-pressure and deadlines, and closes: a
 //! protocol cannot forget these.
 //!
-//! - [`StreamProtocol`]: one value for each connection, over TCP or a Unix socket.
-//! - [`DatagramProtocol`]: one value for each datagram socket, UDP or Unix.
+//! - [`StreamProtocol`]: one value for each connection.
+//! - [`DatagramProtocol`]: one value for each datagram socket.
 //! - [`Registry`](crate::Registry): registers a protocol in one call, with a function that makes one value for each connection.
 //! - [`Service`]: the same as a type, for a protocol over streams and datagrams or with options that its own code must check.
 //! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: work that may block runs on a worker thread.
-//! - [`Context::post`], [`Context::cast`] and a [`Sender`]: messages to other connections of the listener.
-//! - [`Step::connect`] to a [`Target`], and [`Step::relay`]: a connection to another server.
+//! - [`Context::post`] and [`Context::cast`]: to other connections. [`Step::connect`] and [`Step::relay`]: to other servers.
 //!
 //! A protocol runs on the loop's thread: while it computes or blocks, no other connection is served. If it panics, its own
 //! connection is closed and counted as `bug`; the server goes on.
