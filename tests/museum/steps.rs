@@ -1,10 +1,12 @@
 //! Build your own reactor: the solution of each step passes it, and misses the first demand of the next one.
 
-use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread};
 
 use crate::checker::{Report, run};
 use crate::files::Scratch;
@@ -97,14 +99,20 @@ fn built(language: &str, build: &str) -> String {
 
 fn c(step: usize) -> Option<String> {
     assert_eq!(step, FIRST.len());
-    let build = format!("cc -std=c11 -Wall -Wextra -Werror -O2 -o FILE {}", file("c/step12.c"));
-    is_here("cc", "--version").then(|| built("c", &build))
+    static COMMAND: LazyLock<Option<String>> = LazyLock::new(|| {
+        let build = format!("cc -std=c11 -Wall -Wextra -Werror -O2 -o FILE {}", file("c/step12.c"));
+        is_here("cc", "--version").then(|| built("c", &build))
+    });
+    COMMAND.clone()
 }
 
 fn go(step: usize) -> Option<String> {
     assert_eq!(step, FIRST.len());
-    let build = format!("go vet {source} && go build -o FILE {source}", source = file("go/step12.go"));
-    is_here("go", "version").then(|| built("go", &build))
+    static COMMAND: LazyLock<Option<String>> = LazyLock::new(|| {
+        let build = format!("go vet {source} && go build -o FILE {source}", source = file("go/step12.go"));
+        is_here("go", "version").then(|| built("go", &build))
+    });
+    COMMAND.clone()
 }
 
 /// The command for the solution of a step in Rust.
@@ -194,6 +202,30 @@ fn a_number_or_nesting_that_ends_the_server_is_a_miss() {
         let Report { code, text } = started("sum", &command, &["--step", "4", "--only", "garbage", "--timeout", "50s"]);
         assert!(code == 1 && text.contains("MISSED  garbage "), "{text}");
         assert!(text.contains(&error.replace(", ", "")), "{text}");
+    }
+}
+
+#[test]
+fn a_number_that_fits_no_integer_is_refused_in_c_go_and_rust() {
+    for command in [c(12), go(12), rust(12)].into_iter().flatten() {
+        let port = free_port();
+        let mut server =
+            Command::new("sh").arg("-c").arg(format!("exec {}", command.replace("PORT", &port))).spawn().unwrap();
+        let address = format!("127.0.0.1:{port}");
+        let mut client = loop {
+            match TcpStream::connect(&address) {
+                Ok(client) => break client,
+                Err(_) if server.try_wait().unwrap().is_none() => thread::yield_now(),
+                Err(error) => panic!("{command}: {error}"),
+            }
+        };
+        client.write_all(br#"{"A":99999999999999999999,"B":-1}"#).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        let _ = server.kill();
+        server.wait().unwrap();
+        assert!(answer.starts_with("{\"Error\":"), "{command}: {answer}");
     }
 }
 
