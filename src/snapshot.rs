@@ -1,7 +1,7 @@
 //! A snapshot: what the loop copies of its state for a protocol that inquires, and what can be inquired.
 //!
-//! The loop copies numbers, which takes microseconds, and a worker makes the text of them. So a snapshot owns everything that
-//! it has.
+//! The loop only copies, and a worker makes the text. Counters take microseconds to copy; the table of slots takes a pass over
+//! all of them, and a recording is some mebibytes. So a snapshot owns everything that it has.
 
 #![warn(clippy::missing_docs_in_private_items)]
 

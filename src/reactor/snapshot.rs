@@ -1,4 +1,4 @@
-//! Answers inquiries: copies counters for a job.
+//! Answers inquiries: copies counters, the table of slots or a recording for a job.
 
 mod pulse;
 mod recorder;

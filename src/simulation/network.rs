@@ -231,34 +231,7 @@ impl Network {
         let drained = listener.queue.is_empty();
         listener.queue.push_back(link);
         listener.edge |= drained || !self.chaos.strict;
-        self.links.push(Link {
-            client,
-            address: from,
-            inbound,
-            outbound,
-            server: ServerEnd::Queued,
-            token: None,
-            accepted_at: Duration::ZERO,
-            edges_planned: 0,
-            edge: Readiness::default(),
-            read_blocked: false,
-            write_blocked: false,
-            urgent: None,
-            broken: false,
-            reset_for_client: false,
-            client_closed: false,
-            reset_on_close: false,
-            said: Vec::new(),
-            ears: [Ear::new(self.opening), Ear::new(self.opening)],
-            read_in_turn: 0,
-            hit: None,
-            whole,
-            names: false,
-            refusals: 0,
-            opening: self.opening,
-            connecting: None,
-            relayed_for: None,
-        });
+        self.links.push(Link { whole, ..Link::new(client, from, [inbound, outbound], self.opening) });
         self.note(|| format!("client {client}: connects to {to} by link {link}"));
         Some(link)
     }
@@ -379,6 +352,39 @@ impl Network {
 }
 
 impl Link {
+    /// A link that waits in an accept queue; `pipes` are its bytes to the server and to the client.
+    pub(super) fn new(client: usize, address: SocketAddr, pipes: [Pipe; 2], opening: Opening) -> Self {
+        let [inbound, outbound] = pipes;
+        Self {
+            client,
+            address,
+            inbound,
+            outbound,
+            server: ServerEnd::Queued,
+            token: None,
+            accepted_at: Duration::ZERO,
+            edges_planned: 0,
+            edge: Readiness::default(),
+            read_blocked: false,
+            write_blocked: false,
+            urgent: None,
+            broken: false,
+            reset_for_client: false,
+            client_closed: false,
+            reset_on_close: false,
+            said: Vec::new(),
+            ears: [Ear::new(opening), Ear::new(opening)],
+            read_in_turn: 0,
+            hit: None,
+            whole: false,
+            names: false,
+            refusals: 0,
+            opening,
+            connecting: None,
+            relayed_for: None,
+        }
+    }
+
     /// Breaks both directions.
     pub(super) fn break_off(&mut self) {
         self.broken = true;
