@@ -64,7 +64,7 @@ fn is_installed(program: &str, kind: Kind) -> bool {
     run.is_ok_and(|status| status.success())
 }
 
-/// The processor time of the proxy includes that of the children that it has waited for.
+/// The processor time of the proxy includes the time of the children that it has waited for.
 fn requests(lab: &Lab, kind: Kind) -> Result<Vec<f64>> {
     let server = Server::under(&[], &lab.reactor(&[("sum", "tcp")])?)?;
     let proxy = Proxy::start(lab, kind, server.address()?)?;
@@ -165,7 +165,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Ends the proxy. Returns all of its processor time, that of its children included.
+    /// Ends the proxy. Returns its processor time and the time of its children.
     fn stop(mut self) -> Result<Duration> {
         thread::sleep(SETTLING);
         let before = used(UsageWho::RUSAGE_CHILDREN)?;
