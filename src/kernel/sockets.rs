@@ -99,13 +99,12 @@ pub(super) fn connect(address: SocketAddr, keepalive: Option<Duration>) -> io::R
     }
 }
 
-/// Changes the options of a listener that can be changed while it listens.
-pub(super) fn change(listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
-    match options.keepalive {
-        Some(quiet) => keep_alive(listener, quiet)?,
-        None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0)?,
+/// Changes the keep-alive that later connections inherit from a listener.
+pub(super) fn change_keepalive(listener: &TcpListener, keepalive: Option<Duration>) -> io::Result<()> {
+    match keepalive {
+        Some(quiet) => keep_alive(listener, quiet),
+        None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0),
     }
-    start_listening(listener, options.backlog)
 }
 
 /// Makes the kernel probe a peer that has been silent for the time `quiet`.
