@@ -192,20 +192,24 @@ impl<K: Kernel> Reactor<K> {
         let first_new = self.endpoints.len();
         let (successors, mut problems) = self.bind_all(&config, listeners);
         let removed = self.endpoints.current().len() + self.endpoints.len() - first_new - successors.len();
-        let others = successors.iter().filter(|successor| successor.change.is_some()).count();
-        if self.endpoints.retired() + removed + others > RETIRED_ENDPOINTS_MAX {
+        let connections = self.connections();
+        // Only a connection keeps what a listener was before.
+        let in_use = connections[..self.endpoints.current().len()].iter().filter(|count| **count > 0).count();
+        let stays = |next: &&Next<'_>| next.change.is_none() && connections[usize::from(next.index)] > 0;
+        let retiring = in_use - successors.iter().filter(stays).count();
+        if self.endpoints.retired() + retiring > RETIRED_ENDPOINTS_MAX {
             problems.push(format!(
                 "after earlier reloads, connections still use {} earlier versions of listeners, of at most {RETIRED_ENDPOINTS_MAX} with those of this reload: try again when they have ended",
                 self.endpoints.retired()
             ));
         }
-        if self.endpoints.len() + others > usize::from(u16::MAX) {
+        if self.endpoints.len() + retiring > usize::from(u16::MAX) {
             problems.push(bind::BindError::Listeners.to_string());
         }
         let added = self.endpoints.len() - first_new;
         problems.extend(self.missing_descriptors(&successors, removed, added).map(|missing| missing.to_string()));
         if problems.is_empty() {
-            self.swap(successors, removed, added);
+            self.swap(successors, &connections, removed, added);
             self.settle_for(config);
             self.inquired.configuration = shown;
             Ok(differences)
@@ -287,15 +291,20 @@ impl<K: Kernel> Reactor<K> {
         self.discard(successors.into_iter().filter_map(|successor| successor.service).collect());
     }
 
-    /// Puts the new listeners into force. Removed ones begin to stop.
-    fn swap(&mut self, successors: Vec<Next<'_>>, removed: usize, added: usize) {
+    /// Returns the number of connections by the index of their endpoint.
+    fn connections(&self) -> Vec<usize> {
         let mut connections = vec![0; self.endpoints.len()];
         for (_, slot) in self.slots.iter().filter(|(_, slot)| !slot.is_door()) {
             connections[usize::from(slot.endpoint)] += 1;
         }
+        connections
+    }
+
+    /// Puts the new listeners into force. Removed ones begin to stop.
+    fn swap(&mut self, successors: Vec<Next<'_>>, connections: &[usize], removed: usize, added: usize) {
         let until = self.moment.now.after(self.time_to_finish());
         let successors = successors.into_iter().map(|next| self.successor(next)).collect();
-        let moves = self.endpoints.rearrange(successors, &connections, until);
+        let moves = self.endpoints.rearrange(successors, connections, until);
         self.discard(moves.replaced);
         let mut visits = Vec::new();
         for (key, slot) in &mut self.slots {

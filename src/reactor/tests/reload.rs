@@ -185,6 +185,23 @@ fn the_number_of_versions_with_connections_is_bounded() {
     assert_eq!(reactor.endpoints.len(), RETIRED_ENDPOINTS_MAX + 1, "its place is used again");
 }
 
+#[test]
+fn listeners_without_connections_may_all_change_or_go_at_once() {
+    let many = |seconds: u64| {
+        let list: Vec<_> = (1..=RETIRED_ENDPOINTS_MAX as u16 + 1).map(|port| timed(port, seconds)).collect();
+        listeners(&list.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (mut reactor, file) = server(&many(1000));
+    assert!(reload(&mut reactor, &file, &many(1001)), "no connection keeps an old limit");
+    assert!(reload(&mut reactor, &file, &listeners(&[&timed(1000, 1)])), "no connection is left");
+    assert!(reload(&mut reactor, &file, &many(1001)), "and none keeps a place");
+    let last = RETIRED_ENDPOINTS_MAX + 1;
+    let connections: Vec<_> = (1..=last).map(|port| connect(&mut reactor, &port.to_string())).collect();
+    assert!(!reload(&mut reactor, &file, &many(1002)), "each has a connection now");
+    disconnect(&mut reactor, connections[0]);
+    assert!(reload(&mut reactor, &file, &many(1002)));
+}
+
 fn bound_ports(reactor: &Reactor<Fake>) -> Vec<u16> {
     reactor.endpoints().iter().map(|endpoint| endpoint.address().expect("TCP").port()).collect()
 }
