@@ -186,6 +186,7 @@ impl<K: Kernel> Reactor<K> {
     /// All problems. Nothing has changed then.
     fn apply(&mut self, prepared: Prepared) -> Result<Vec<String>> {
         let Prepared { config, listeners, differences, shown } = prepared;
+        let config = Arc::new(config);
         if differences.is_empty() {
             return Ok(differences);
         }
@@ -209,8 +210,9 @@ impl<K: Kernel> Reactor<K> {
         let added = self.endpoints.len() - first_new;
         problems.extend(self.missing_descriptors(&successors, removed, added).map(|missing| missing.to_string()));
         if problems.is_empty() {
+            // First, because removed listeners have the new `shutdown_timeout`.
+            self.settle_for(Arc::clone(&config));
             self.swap(successors, &connections, removed, added);
-            self.settle_for(config);
             self.inquired.configuration = shown;
             Ok(differences)
         } else {
@@ -372,11 +374,11 @@ impl<K: Kernel> Reactor<K> {
     }
 
     /// Takes over the members that concern the whole server.
-    fn settle_for(&mut self, config: Config) {
+    fn settle_for(&mut self, config: Arc<Config>) {
         self.totals.pending_bytes_max = config.max_pending_output_total;
         self.lent.budget.set_slow_turn(config.slow_turn);
         self.kernel.limit_workers(config.workers);
-        self.in_force.config = Arc::new(config);
+        self.in_force.config = config;
     }
 
     /// Resets the connections of removed listeners that have not finished in time.

@@ -193,14 +193,14 @@ fn a_removed_listener_finishes_requests_and_closes() {
 }
 
 #[test]
-fn requests_of_a_removed_listener_have_shutdown_timeout_to_finish() {
-    let config = |listeners: Value| json!({ "listeners": listeners, "shutdown_timeout": "300ms" });
-    let mut server = Reloaded::start(&config(json!([listener("uppercase", "tcp"), listener("sum", "tcp")])));
+fn requests_of_a_removed_listener_have_the_new_shutdown_timeout() {
+    let config = |timeout: &str, listeners: Value| json!({ "listeners": listeners, "shutdown_timeout": timeout });
+    let mut server = Reloaded::start(&config("1h", json!([listener("uppercase", "tcp"), listener("sum", "tcp")])));
     let mut busy = Client::connect(server.process.address("sum-tcp"));
     busy.ask(r#"{"A":7,"B":4}{"A":1,"#, "{\"Sum\":11}\n");
     let mut stays = Client::connect(server.process.address("uppercase-tcp"));
     stays.ask("a", "A");
-    server.accepts(&config(json!([listener("uppercase", "tcp")])));
+    server.accepts(&config("300ms", json!([listener("uppercase", "tcp")])));
     busy.try_rest().unwrap_err();
     stays.ask("b", "B");
 }
