@@ -11,6 +11,7 @@
 //! discard           makes a job drop the services that nothing uses any more: the end of a service may block
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -373,8 +374,11 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Takes over the members that concern the whole server.
+    /// Takes over the members that concern the whole server, and warns of what an administrator should know of the new configuration.
     fn settle_for(&mut self, config: Arc<Config>) {
+        let known: HashSet<_> = self.in_force.config.warnings().into_iter().collect();
+        let warnings: Vec<_> = config.warnings().into_iter().filter(|warning| !known.contains(warning)).collect();
+        log_lines(log::Level::Warn, &warnings);
         self.totals.pending_bytes_max = config.max_pending_output_total;
         self.lent.budget.set_slow_turn(config.slow_turn);
         self.kernel.limit_workers(config.workers);

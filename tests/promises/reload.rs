@@ -259,6 +259,23 @@ fn what_cannot_be_changed_while_it_runs_is_named() {
 }
 
 #[test]
+fn a_listener_that_shows_the_server_to_other_machines_is_warned_of_once() {
+    let with = |listen: &str, idle: &str| {
+        let limits = json!({ "limits": { "idle_timeout": idle } });
+        let admin = json!({ "name": "admin", "protocol": "admin", "listen": listen });
+        json!({ "listeners": [listener_with("sum", &limits), admin] })
+    };
+    let mut server = Reloaded::start(&with("tcp://127.0.0.1:0", "30s"));
+    let warning = "reload: admin: other machines may reach tcp://0.0.0.0:0, where admin shows counters";
+    for (listen, idle, warnings) in
+        [("tcp://127.0.0.1:0", "31s", 0), ("tcp://0.0.0.0:0", "31s", 1), ("tcp://0.0.0.0:0", "32s", 0)]
+    {
+        let log = server.accepts(&with(listen, idle));
+        assert_eq!(log.matches(warning).count(), warnings, "{listen} {idle}: {log}");
+    }
+}
+
+#[test]
 fn a_server_without_a_file_has_nothing_to_reload_and_goes_on() {
     let process = Process::listen(&["uppercase=tcp://127.0.0.1:0"]);
     process.signal(Signal::SIGHUP);
