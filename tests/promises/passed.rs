@@ -6,14 +6,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::sys::signal::Signal;
 use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket};
 use serde_json::{Value, json};
 
-use crate::support::{Client, PATIENCE, Process, Scratch, eventually, passing};
+use crate::support::{Client, Ended, PATIENCE, Process, Scratch, eventually, passing};
 
 fn tcp() -> (OwnedFd, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -136,10 +135,10 @@ fn no_client_is_refused_while_a_server_restarts() {
     let (listener, address) = tcp();
     let config = served(&[("web", "uppercase")]);
     let start = || start(&[&listener], "LISTEN_FDS=1 LISTEN_FDNAMES=web", &config);
-    let is_last = AtomicBool::new(false);
+    let over = Ended::default();
     let client = || {
         let mut answered = 0;
-        while !is_last.load(Ordering::Relaxed) {
+        while !over.has_ended() {
             let mut client = Client::over(TcpStream::connect(address).unwrap());
             client.send("a\n");
             client.finish();
@@ -149,12 +148,13 @@ fn no_client_is_refused_while_a_server_restarts() {
         answered
     };
     let answered = thread::scope(|scope| {
+        let end = over.at_the_end();
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
         for _ in 0..5 {
             stop(start());
         }
         let server = start();
-        is_last.store(true, Ordering::Relaxed);
+        drop(end);
         let answered: Vec<usize> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         stop(server);
         answered

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Process, eventually, listener, listener_with, number_after, refusing};
+use crate::support::{Client, Ended, Process, eventually, listener, listener_with, number_after, refusing};
 
 /// A server with a file, and how often it was asked to read it again.
 pub(crate) struct Reloaded {
@@ -75,11 +75,12 @@ fn forty_reloads_with_every_fifth_broken_cost_no_client_and_no_count() {
     };
     let mut server = Reloaded::start(&config(0, false));
     let (sum, greeting) = (server.process.address("sum-tcp"), server.process.address("greeting-tcp"));
-    let (ended, served) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (over, served) = (Ended::default(), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _end = over.at_the_end();
         for _ in 0..3 {
             scope.spawn(|| {
-                while !ended.load(Ordering::Relaxed) {
+                while !over.has_ended() {
                     asks(sum).unwrap();
                     served.fetch_add(1, Ordering::Relaxed);
                 }
@@ -103,7 +104,6 @@ fn forty_reloads_with_every_fifth_broken_cost_no_client_and_no_count() {
             assert_eq!(ask_greeting(greeting), format!("version {in_force}\n"));
             eventually("clients are served", || served.load(Ordering::Relaxed) > before);
         }
-        ended.store(true, Ordering::Relaxed);
     });
     let served = served.load(Ordering::Relaxed);
     assert_eq!(server.process.counter("sum-tcp", "accepted"), served);
