@@ -46,7 +46,7 @@ use members::{FileMembers, LimitsMembers, ListenerMembers, LogMembers, bytes, si
 pub struct Config {
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<ListenerConfig>,
-    /// The limits of TCP listeners without limits of their own.
+    /// The limits of listeners for streams without limits of their own.
     pub limits: Limits,
     /// Bytes of output pending for all connections together, above which the server reads less.
     pub max_pending_output_total: usize,

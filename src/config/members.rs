@@ -26,7 +26,7 @@ pub(super) struct FileMembers {
     /// The listeners; at least one.
     #[schemars(length(min = 1))]
     pub(super) listeners: Vec<ListenerMembers>,
-    /// The limits of all TCP listeners without limits of their own.
+    /// The limits of all listeners for streams without limits of their own.
     pub(super) limits: LimitsMembers,
     /// Output pending for all connections together, above which the server reads less.
     pub(super) max_pending_output_total: Size,

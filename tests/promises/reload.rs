@@ -309,6 +309,11 @@ fn a_storm_of_sighup_is_a_few_reloads_one_after_the_other() {
     Client::connect(server.process.address("uppercase-tcp")).ask("a", "A");
     assert!(server.process.is_running());
     assert!(server.process.threads_named("reactor-worker") <= 4);
+    server.process.signal(Signal::SIGTERM);
+    let (status, log) = server.process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let reloads = log.matches("reload: done").count();
+    assert!(reloads < 1000, "signals during a reload are one more: {reloads}");
 }
 
 #[test]
