@@ -5,7 +5,8 @@
 //!  └ prepare        src/reload.rs, on a worker: reads, compares, looks up names, opens services
 //! note_reloaded     the result of the job
 //!  └ apply
-//!     ├ bind_all    binds what is new and changes living sockets; after one failure all of that is undone
+//!     ├ bind_all    binds what is new; after one failure all of that is closed
+//!     ├ change_all  changes living sockets; after one failure all of that is undone
 //!     └ swap        arranges the endpoints again and points each slot to its endpoint; this cannot fail
 //! cut_removed       the connections of a removed listener have taken too long: resets them
 //! discard           makes a job drop the services that nothing uses any more: the end of a service may block
@@ -211,6 +212,10 @@ impl<K: Kernel> Reactor<K> {
         let added = self.endpoints.len() - first_new;
         problems.extend(self.missing_descriptors(&successors, removed, added).map(|missing| missing.to_string()));
         if problems.is_empty() {
+            // Last, because it is not known what the kernel has chosen before a socket was changed.
+            problems = self.change_all(&successors);
+        }
+        if problems.is_empty() {
             // First, because removed listeners have the new `shutdown_timeout`.
             self.settle_for(Arc::clone(&config));
             self.swap(successors, &connections, removed, added);
@@ -222,17 +227,13 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Binds the listeners that are new, behind all endpoints, and changes the living sockets of the others. Returns what happens to
-    /// each listener, and all problems.
+    /// Binds the listeners that are new, behind all endpoints. Returns what happens to each listener, and all problems.
     fn bind_all<'c>(&mut self, config: &'c Config, listeners: Vec<Before>) -> (Vec<Next<'c>>, Vec<String>) {
         let (mut successors, mut problems, mut unused) = (Vec::new(), Vec::new(), Vec::new());
         for (listener, before) in config.listeners.iter().zip(listeners) {
             match before {
                 Before::Same(index) => successors.push(Next::unchanged(index)),
                 Before::Other { index, service, allowed } => {
-                    if let Err(error) = self.change_socket(index, listener) {
-                        problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
-                    }
                     successors.push(Next { index, change: Some(listener), service, allowed });
                 }
                 Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
@@ -260,6 +261,27 @@ impl<K: Kernel> Reactor<K> {
         Some(bind::BindError::Descriptors(missing))
     }
 
+    /// Changes the living sockets of the listeners that differ. After a failure, sets their old options again. Returns all problems.
+    fn change_all(&mut self, successors: &[Next<'_>]) -> Vec<String> {
+        let others = successors.iter().filter_map(|next| Some((next.index, next.change?)));
+        let mut problems = Vec::new();
+        for (index, listener) in others.clone() {
+            if let Err(error) = self.change_socket(index, listener) {
+                problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
+            }
+        }
+        if !problems.is_empty() {
+            let in_force = Arc::clone(&self.in_force.config);
+            for (index, _) in others {
+                let old = &in_force.listeners[usize::from(index)];
+                if let Err(error) = self.change_socket(index, old) {
+                    log::warn!("reload: {}: the old options of its socket cannot be set again: {error}", old.name);
+                }
+            }
+        }
+        problems
+    }
+
     /// Sets the options of `config` on the socket of a listener.
     fn change_socket(&mut self, index: u16, config: &ListenerConfig) -> io::Result<()> {
         let door = self.endpoints[index].door.slot;
@@ -276,19 +298,11 @@ impl<K: Kernel> Reactor<K> {
 
     /// Undoes [`Reactor::bind_all`].
     fn unbind(&mut self, successors: Vec<Next<'_>>, first_new: usize) {
-        let in_force = Arc::clone(&self.in_force.config);
-        for successor in successors.iter().filter(|successor| successor.change.is_some()) {
-            let old = &in_force.listeners[usize::from(successor.index)];
-            if let Err(error) = self.change_socket(successor.index, old) {
-                log::warn!("reload: {}: the old options of its socket cannot be set again: {error}", old.name);
-            }
-        }
         let doors: Vec<_> = self.endpoints.iter().skip(first_new).map(|endpoint| endpoint.door.slot).collect();
-        for door in doors {
-            // Nothing has visited these slots, and no event has come for them, so that they may be freed in the middle of a turn.
-            self.queues.doors.retain(|key| *key != door);
-            self.reap_slot(door);
-        }
+        let closed: HashSet<_> = doors.iter().copied().collect();
+        // Nothing has visited these slots, and no event has come for them, so that they may be freed in the middle of a turn.
+        self.queues.doors.retain(|key| !closed.contains(key));
+        doors.into_iter().for_each(|door| self.reap_slot(door));
         let unused = self.endpoints.truncate(first_new);
         self.discard(unused);
         self.discard(successors.into_iter().filter_map(|successor| successor.service).collect());

@@ -121,6 +121,19 @@ fn whichever_step_fails_everything_stays_as_it_was() {
 }
 
 #[test]
+fn a_failed_reload_leaves_the_receive_buffer_that_the_kernel_has_chosen() {
+    let udp = |members: &str| format!(r#"{{ "listen": "udp://127.0.0.1:1", "protocol": "sum"{members} }}"#);
+    let other = r#"{ "listen": "tcp://127.0.0.1:2", "protocol": "sum" }"#;
+    let (mut reactor, file) = server(&listeners(&[&udp("")]));
+    let before = snapshot(&reactor);
+    for step in 1..=2 {
+        (reactor.kernel.steps, reactor.kernel.fails_at) = (0, Some(step));
+        assert!(!reload(&mut reactor, &file, &listeners(&[&udp(r#", "receive_buffer": "2KiB""#), other])), "{step}");
+        assert_eq!(snapshot(&reactor), before, "step {step}");
+    }
+}
+
+#[test]
 fn a_panic_of_the_reader_fails_the_reload_and_nothing_else() {
     let text = listeners(&[r#"{ "listen": "tcp://127.0.0.1:1", "protocol": "sum" }"#]);
     let (mut reactor, file) = server(&text);
