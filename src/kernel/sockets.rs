@@ -67,10 +67,11 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Makes a listener of a passed socket, which listens already: its backlog stays as it is.
+/// Makes a listener of a passed socket, which listens already: its backlog stays as it is, its keep-alive does not.
 pub(super) fn adopt(socket: OwnedFd, keepalive: Option<Duration>) -> io::Result<TcpListener> {
     set_nonblocking(&socket)?;
-    set_what_connections_inherit(&socket, keepalive)?;
+    send_at_once(&socket)?;
+    change_keepalive(&socket, keepalive)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -100,7 +101,7 @@ pub(super) fn connect(address: SocketAddr, keepalive: Option<Duration>) -> io::R
 }
 
 /// Changes the keep-alive that later connections inherit from a listener.
-pub(super) fn change_keepalive(listener: &TcpListener, keepalive: Option<Duration>) -> io::Result<()> {
+pub(super) fn change_keepalive(listener: impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
     match keepalive {
         Some(quiet) => keep_alive(listener, quiet),
         None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0),

@@ -81,9 +81,8 @@ fn a_change_keeps_the_backlog_of_a_passed_listener_and_of_no_other() {
     let entry = Entry { number: socket.as_raw_fd(), name: "web".to_owned(), socket: Some(socket) };
     let mut kernel = Mio::new().expect("a poll").with_passed(PassedSockets(vec![entry]));
     let token = |slot| Token { slot, generation: 0 };
-    let PassedSocket::Listener(passed) = kernel.passed("web", None, token(0)).expect("it is passed").socket else {
-        panic!("it listens");
-    };
+    let passed = kernel.passed("web", None, token(0)).expect("it is passed").socket;
+    let PassedSocket::Listener(passed) = passed else { panic!("it listens") };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (own, _) = kernel.listen(any, &ListenOptions::new(7, None, false), token(1)).expect("a free port");
     let later = ListenOptions::new(9, Some(Duration::from_secs(60)), false);
