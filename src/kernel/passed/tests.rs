@@ -1,14 +1,11 @@
 //! What the environment announces, and which socket a name means.
 
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
-use rustix::net::{SocketFlags, bind, ipproto, listen, socket, socket_with};
+use rustix::net::{ipproto, socket};
 
 use super::*;
-use crate::kernel::{Kernel, ListenOptions, Mio, Token};
 
 fn announced(variables: &[(&str, &str)]) -> Result<Option<Announced>, String> {
     let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
@@ -75,10 +72,14 @@ fn a_name_or_a_number_takes_one_socket_once() {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn a_change_keeps_the_backlog_of_a_passed_listener_and_of_no_other() {
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
-    bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-    listen(&socket, 7).expect("it listens");
-    let entry = Entry { number: socket.as_raw_fd(), name: "web".to_owned(), socket: Some(socket) };
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use crate::kernel::{Kernel, ListenOptions, Mio, Token};
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    rustix::net::listen(&listener, 7).expect("it listens");
+    let entry = Entry { number: listener.as_raw_fd(), name: "web".to_owned(), socket: Some(listener.into()) };
     let mut kernel = Mio::new().expect("a poll").with_passed(PassedSockets(vec![entry]));
     let token = |slot| Token { slot, generation: 0 };
     let passed = kernel.passed("web", None, token(0)).expect("it is passed").socket;
