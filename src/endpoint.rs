@@ -216,7 +216,10 @@ impl Endpoint {
             ..*self
         };
         self.site.name.clone_from(&config.name);
-        self.family = config.listen.family;
+        // Only a passed socket itself tells its family.
+        if config.listen.passed.is_none() {
+            self.family = config.listen.family;
+        }
         self.backlog = config.backlog;
         self.allowed = allowed;
         let Some(service) = service else {

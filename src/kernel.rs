@@ -102,8 +102,8 @@ pub trait Kernel {
         token: Token,
     ) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// Changes a living listener: its `backlog` (by `listen(2)` again), and the `keepalive` of later connections. Other options
-    /// cannot be changed. A kernel without such options has nothing to do.
+    /// Changes a living listener: its `backlog` (by `listen(2)` again) unless it was passed, and the `keepalive` of later
+    /// connections. Other options cannot be changed. A kernel without such options has nothing to do.
     ///
     /// # Errors
     /// The system refuses an option (`setsockopt(2)`).

@@ -20,7 +20,7 @@ pub(crate) struct Listener<L> {
     pub(crate) paused: Option<Pause>,
     /// Whether the listener is in the list of listeners that are visited when a connection closes.
     pub(crate) waits_for_room: bool,
-    /// Connections accepted since the server began to stop: it still serves its accept queue, at most a backlog.
+    /// Connections accepted since the server or this listener began to stop: its accept queue is still served, at most a backlog.
     pub(crate) accepted_while_stopping: u32,
     /// Consecutive errors of `accept(2)` that each seemed to concern one connection.
     pub(crate) errors_in_a_row: usize,

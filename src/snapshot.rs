@@ -168,8 +168,8 @@ pub(crate) struct Row {
     pub(crate) number: ConnectionId,
     /// The peer of a connection.
     pub(crate) peer: Option<Peer>,
-    /// The index of the listener.
-    pub(crate) listener: u16,
+    /// The name of the listener.
+    pub(crate) listener: String,
     /// The age of its owner.
     pub(crate) age: Duration,
     /// The state in a word.

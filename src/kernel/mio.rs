@@ -206,8 +206,12 @@ impl Kernel for Mio {
     fn change_listener(&mut self, listener: &StreamListener, options: &ListenOptions) -> io::Result<()> {
         match listener {
             StreamListener::Tcp(listener) => {
-                sockets::change(listener, options)?;
-                cut::check_backlog(listener.local_addr()?, options.backlog);
+                sockets::change_keepalive(listener, options.keepalive)?;
+                // The manager that has opened a passed socket has also set its backlog.
+                if !self.passed.has_lent(listener.as_raw_fd()) {
+                    sockets::start_listening(listener, options.backlog)?;
+                    cut::check_backlog(listener.local_addr()?, options.backlog);
+                }
             }
             StreamListener::Unix(listener) => {
                 listener.change_backlog(options.backlog)?;
@@ -347,11 +351,11 @@ impl Kernel for Mio {
 }
 
 impl Mio {
-    /// Deregisters a passed socket. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
+    /// Deregisters a passed socket that is about to be closed. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
     /// closed (`epoll(7)`, "Will closing a file descriptor").
-    fn forget_passed(&self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
-        if sockets::EDGES_ARE_THE_KERNELS
-            && self.passed.has_lent(source.as_raw_fd())
+    fn forget_passed(&mut self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
+        if self.passed.forget(source.as_raw_fd())
+            && sockets::EDGES_ARE_THE_KERNELS
             && let Err(error) = self.poll.registry().deregister(source)
         {
             log::debug!("cannot deregister a socket: {error}");

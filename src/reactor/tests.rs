@@ -1,5 +1,6 @@
 //! The loop over real sockets: openings, which no configuration can set up yet.
 
+mod elders;
 mod fake;
 mod reload;
 mod replaced;

@@ -28,8 +28,7 @@ struct State {
 impl<K: Kernel> Reactor<K> {
     /// Returns a row for each wanted slot, the longest wait first, and counts of all wanted slots.
     pub(in crate::reactor) fn rows(&self, Wanted { listener, rows_max }: &Wanted) -> Table {
-        let is_wanted =
-            |slot: &Slot<K>| listener.as_ref().is_none_or(|name| self.endpoints[slot.endpoint].name() == name);
+        let is_wanted = |slot: &Slot<K>| listener.as_ref().is_none_or(|name| self.listener_of(slot) == name);
         let wanted = self.slots.iter().filter(|(_, slot)| is_wanted(slot));
         let mut states: Vec<_> = wanted.map(|(key, slot)| (Reverse(self.state(slot)), key)).collect();
         let names = |states: &[(Reverse<State>, usize)]| {
@@ -47,6 +46,11 @@ impl<K: Kernel> Reactor<K> {
         states.sort_unstable();
         let rows = states.iter().map(|(state, key)| self.row(*key, &self.slots[*key], state.0.name)).collect();
         Table { rows, all, rest }
+    }
+
+    /// Returns the name of the listener that counts a slot. A reload may have changed it.
+    fn listener_of(&self, slot: &Slot<K>) -> &str {
+        self.endpoints[self.endpoints.home_of(slot.endpoint)].name()
     }
 
     /// Returns the state of a slot's owner.
@@ -106,7 +110,7 @@ impl<K: Kernel> Reactor<K> {
         Row {
             number: ConnectionId::of(token),
             peer,
-            listener: self.endpoints.home_of(slot.endpoint),
+            listener: self.listener_of(slot).to_owned(),
             age: self.ledger.age(token.slot, self.moment.now),
             state,
             moved,
