@@ -54,6 +54,8 @@ pub struct Config {
     pub slow_turn: Option<Duration>,
     /// The most worker threads for the jobs of each listener; they are started when needed.
     pub workers: usize,
+    /// How long the loop looks for events before it sleeps; zero for not at all.
+    pub busy_poll: Duration,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
     /// Time for which the server goes on serving after the first signal to stop.
@@ -233,6 +235,7 @@ impl From<&FileMembers> for Config {
             workers: file.workers,
             shutdown_timeout: file.shutdown_timeout.as_std(),
             shutdown_delay: file.shutdown_delay.as_std(),
+            busy_poll: file.busy_poll.as_std(),
             log: LogConfig::from(&file.log),
         }
     }
@@ -249,6 +252,7 @@ impl From<&Config> for FileMembers {
             workers: config.workers,
             shutdown_timeout: units::Span::new(config.shutdown_timeout),
             shutdown_delay: units::Span::new(config.shutdown_delay),
+            busy_poll: units::Span::new(config.busy_poll),
             log: LogMembers::from(&config.log),
         }
     }

@@ -27,6 +27,7 @@ mod sender;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod socket_info;
 mod sockets;
+mod spin;
 mod udp;
 mod unix;
 pub(crate) mod users;
@@ -124,6 +125,11 @@ pub trait Kernel {
     /// Limits the worker threads of each listener from now on. A kernel without threads has nothing to do.
     fn limit_workers(&mut self, most: usize) {
         let _ = most;
+    }
+
+    /// Sets how long each wait looks for events before it sleeps. A kernel that does not sleep has nothing to do.
+    fn busy_poll(&mut self, longest: Duration) {
+        let _ = longest;
     }
 
     /// Takes, checks and registers a socket that this process was started with. `keepalive` is for the connections of a listener,

@@ -35,6 +35,8 @@ pub(super) struct FileMembers {
     /// The most worker threads for the jobs of each listener, such as writing uploads; started when needed.
     #[schemars(range(min = 1, max = WORKERS_MAX))]
     pub(super) workers: usize,
+    /// How long the loop looks for events before it sleeps; 0s for not at all.
+    pub(super) busy_poll: Span,
     /// Time for connections to finish their requests when the server stops.
     pub(super) shutdown_timeout: Span,
     /// Time for which the server goes on serving after it was asked to stop, so that a load balancer notices; 0s for none.
@@ -152,6 +154,7 @@ impl Default for FileMembers {
             max_pending_output_total: Size::bytes(256 << 20),
             slow_turn: Span::from_millis(250),
             workers: WORKERS,
+            busy_poll: Span::new(Duration::ZERO),
             shutdown_timeout: Span::new(Duration::from_secs(10)),
             shutdown_delay: Span::new(Duration::ZERO),
             log: LogMembers::default(),

@@ -396,6 +396,7 @@ impl<K: Kernel> Reactor<K> {
         self.totals.pending_bytes_max = config.max_pending_output_total;
         self.lent.budget.set_slow_turn(config.slow_turn);
         self.kernel.limit_workers(config.workers);
+        self.kernel.busy_poll(config.busy_poll);
         self.in_force.config = config;
     }
 

@@ -19,6 +19,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
     assert_eq!(config.log, bare.log);
     assert_eq!(config.shutdown_delay, bare.shutdown_delay);
+    assert_eq!(config.busy_poll, bare.busy_poll);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
     }
