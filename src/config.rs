@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+mod coming;
 mod members;
 mod schema;
 mod taken;
@@ -24,14 +25,18 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+pub use coming::{AccessRules, Others, ProxyProtocol};
 pub use schema::schema;
 
 pub use crate::address::{Family, Listen, Transport};
 use crate::json::quoted;
 pub use crate::json::{Problem, Problems};
 use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
+pub use crate::network::Network;
+pub use crate::rate::Rate;
 use crate::registry::Registry;
 pub use crate::units;
+use coming::ProxyMembers;
 use members::{FileMembers, LimitsMembers, ListenerMembers, bytes, size};
 
 /// A checked configuration.
@@ -70,6 +75,10 @@ pub struct ListenerConfig {
     pub backlog: u32,
     /// UDP: bytes of the kernel's receive buffer (`socket(7)`: `SO_RCVBUF`); `None` for the default.
     pub receive_buffer: Option<usize>,
+    /// TCP: the proxies whose connections begin with a PROXY header; `None` if there are none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// TCP: the networks that may come, and those that may not.
+    pub access_rules: AccessRules,
 }
 
 /// Why a configuration file was rejected.
@@ -172,6 +181,8 @@ impl Config {
             limits,
             backlog: BACKLOG,
             receive_buffer: None,
+            proxy_protocol: None,
+            access_rules: AccessRules::default(),
         });
         self.name_the_nameless();
         Ok(())
@@ -245,6 +256,8 @@ impl From<&ListenerConfig> for ListenerMembers {
             limits: is_tcp.then(|| LimitsMembers::from(&listener.limits)),
             backlog: is_tcp.then_some(listener.backlog),
             receive_buffer: listener.receive_buffer.map(size),
+            proxy_protocol: listener.proxy_protocol.as_ref().map(ProxyMembers::from),
+            access: (listener.access_rules != AccessRules::default()).then(|| (&listener.access_rules).into()),
         }
     }
 }

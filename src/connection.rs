@@ -34,6 +34,7 @@ mod line;
 pub(crate) mod opening;
 mod pace;
 mod phase;
+pub(crate) mod proxied;
 mod recording;
 mod round;
 mod storing;

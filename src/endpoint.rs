@@ -12,9 +12,11 @@ use crate::address::{Family, Transport};
 use crate::bug_log::BugLog;
 use crate::config::ListenerConfig;
 use crate::connection::opening::Opens;
+use crate::connection::proxied::Proxied;
+use crate::gate::Gate;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
-use crate::listener::Peers;
+use crate::listener::{Peers, Prefixes};
 use crate::messages::{Exchange, Sender};
 use crate::peer::Peer;
 use crate::protocol::{Acceptor, Site};
@@ -47,6 +49,8 @@ pub struct Endpoint {
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// Who may come, and how often.
+    pub(crate) gate: Gate,
     /// The limited log of bugs of the protocol.
     bug_log: BugLog,
 }
@@ -60,7 +64,7 @@ impl Endpoint {
         exchange: Arc<Exchange>,
     ) -> Self {
         Self {
-            site: Site { name: config.name.clone(), address, exchange },
+            site: Site { exchange, ..Site::new(config.name.clone(), address) },
             protocol: config.protocol.clone(),
             transport: config.listen.transport,
             family: config.listen.family,
@@ -69,9 +73,13 @@ impl Endpoint {
             stats: Stats::default(),
             service,
             connections: 0,
-            peers: Peers::default(),
+            peers: Peers::new(Prefixes::of(&config.limits)),
             opening: 0,
-            opens: None,
+            opens: config
+                .proxy_protocol
+                .as_ref()
+                .map(|proxy| Opens { opener: || Box::new(Proxied), timeout: proxy.timeout }),
+            gate: Gate::new(config),
             bug_log: BugLog::default(),
         }
     }

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use crate::attempt::{Attempt, attempt};
 use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
-use crate::limits::ACCEPT_ERRORS_MAX;
+use crate::limits::{ACCEPT_ERRORS_MAX, Limits};
+use crate::network::masked;
 use crate::peer::Peer;
 
 /// A listening socket.
@@ -33,6 +34,8 @@ pub(crate) enum Pause {
     Full(&'static str),
     /// `accept(2)` failed with this errno.
     Failed(Code),
+    /// As many connections were accepted as `connection_rate` allows for now.
+    Rate,
 }
 
 /// The result of one call of `accept(2)`.
@@ -75,15 +78,46 @@ impl<L> Listener<L> {
     }
 }
 
-/// Counts connections by address, for `max_connections_per_ip`. A peer without an internet address is not counted.
-#[derive(Debug, Default)]
-pub(crate) struct Peers(HashMap<IpAddr, usize>);
+/// How many of the first bits of an address count: all addresses that begin with the same bits are one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prefixes {
+    /// Of an IPv4 address.
+    v4: u8,
+    /// Of an IPv6 address.
+    v6: u8,
+}
+
+impl Prefixes {
+    /// Returns those of these limits.
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self { v4: limits.ip_prefix_v4, v6: limits.ip_prefix_v6 }
+    }
+
+    /// Returns the prefix of the address of `peer`; `None` if it has no internet address.
+    pub(crate) fn of_peer(self, peer: &Peer) -> Option<IpAddr> {
+        peer.ip().map(|ip| masked(ip, if ip.is_ipv4() { self.v4 } else { self.v6 }))
+    }
+}
+
+/// Counts connections by prefix, for `max_connections_per_ip`. A peer without an internet address is not counted.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    /// The connections of each prefix that has any.
+    counts: HashMap<IpAddr, usize>,
+    /// The prefixes.
+    prefixes: Prefixes,
+}
 
 impl Peers {
+    /// Makes the counter. Its prefixes never change, so that each connection leaves the prefix that it has joined.
+    pub(crate) fn new(prefixes: Prefixes) -> Self {
+        Self { counts: HashMap::new(), prefixes }
+    }
+
     /// Counts one more connection from the address of `peer`, unless it has `most`. Returns whether it was counted.
     pub(crate) fn admit(&mut self, peer: &Peer, most: usize) -> bool {
-        let Some(address) = peer.ip() else { return true };
-        let count = self.0.entry(address).or_insert(0);
+        let Some(prefix) = self.prefixes.of_peer(peer) else { return true };
+        let count = self.counts.entry(prefix).or_insert(0);
         let admitted = *count < most;
         *count += usize::from(admitted);
         admitted
@@ -91,17 +125,17 @@ impl Peers {
 
     /// Whether no connection is counted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.counts.is_empty()
     }
 
     /// Counts one connection less from the address of `peer`.
     pub(crate) fn leave(&mut self, peer: &Peer) {
-        if let Some(address) = peer.ip()
-            && let Some(count) = self.0.get_mut(&address)
+        if let Some(prefix) = self.prefixes.of_peer(peer)
+            && let Some(count) = self.counts.get_mut(&prefix)
         {
             *count -= 1;
             if *count == 0 {
-                self.0.remove(&address);
+                self.counts.remove(&prefix);
             }
         }
     }
@@ -116,7 +150,7 @@ mod tests {
 
     #[test]
     fn connections_are_counted_by_address_whatever_the_port_and_family() {
-        let mut peers = Peers::default();
+        let mut peers = Peers::new(Prefixes::of(&Limits::default()));
         let inet = |text: &str| Peer::from(text.parse::<SocketAddr>().expect("an address"));
         let (v4, mapped, other) = (inet("192.0.2.1:1000"), inet("[::ffff:192.0.2.1]:2000"), inet("192.0.2.2:1000"));
         assert!(peers.admit(&v4, 2) && peers.admit(&mapped, 2));
@@ -131,8 +165,26 @@ mod tests {
     }
 
     #[test]
+    fn addresses_with_one_prefix_count_as_one_address() {
+        let limits = Limits { ip_prefix_v4: 24, ..Limits::default() };
+        for (one, other, are_one) in [
+            ("192.0.2.1:1", "192.0.2.9:1", true),
+            ("192.0.2.1:1", "192.0.3.1:1", false),
+            ("[2001:db8:0:1::1]:1", "[2001:db8:0:1:ffff::]:1", true),
+            ("[2001:db8:0:1::1]:1", "[2001:db8:0:2::1]:1", false),
+        ] {
+            let [one, other] = [one, other].map(|text| Peer::from(text.parse::<SocketAddr>().expect("an address")));
+            let mut peers = Peers::new(Prefixes::of(&limits));
+            assert!(peers.admit(&one, 1));
+            assert_eq!(peers.admit(&other, 1), !are_one, "{one} {other}");
+            peers.leave(&one);
+            assert_eq!(peers.is_empty(), are_one);
+        }
+    }
+
+    #[test]
     fn peers_without_an_address_are_not_counted_by_address() {
-        let mut peers = Peers::default();
+        let mut peers = Peers::new(Prefixes::of(&Limits::default()));
         let unix = Peer::from(Credentials::default());
         assert!(peers.admit(&unix, 1) && peers.admit(&unix, 1) && peers.is_empty());
         peers.leave(&unix);

@@ -22,6 +22,7 @@ pub mod file;
 pub mod greeting;
 mod job;
 mod messages;
+mod proxies;
 mod service;
 mod step;
 pub mod sum;
@@ -36,6 +37,7 @@ pub use self::datagram::{DatagramProtocol, Dropped};
 pub use self::ending::{CloseReason, ProtocolError};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
+pub(crate) use self::proxies::Proxies;
 pub(crate) use self::service::Tick;
 pub use self::service::{
     Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,

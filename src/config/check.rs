@@ -7,7 +7,7 @@ use jsonc_parser::common::Ranged;
 
 use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
 use super::taken::Taken;
-use super::{Config, ListenerConfig};
+use super::{AccessRules, Config, ListenerConfig, ProxyProtocol, coming};
 use crate::address::{Listen, Transport};
 use crate::json::{Document, Findings, Problems, describe_value, member, members, merged, quoted};
 use crate::limits::{BACKLOG, Limits, WORKERS_MAX};
@@ -41,7 +41,7 @@ impl<'c> Checker<'c> {
         self.at_most(root, "workers", file.workers as u64, WORKERS_MAX as u64);
         let limits = member(root, "limits");
         if let Some(limits) = limits {
-            self.not_zero(limits, file.limits.zeros());
+            self.limits(limits, &file.limits);
         }
         let listeners = self.listeners(root);
         self.names(&listeners);
@@ -84,6 +84,7 @@ impl<'c> Checker<'c> {
         let receive_buffer = members.receive_buffer;
         self.at_most(source, "backlog", backlog.into(), INT_MAX);
         self.at_most(source, "receive_buffer", receive_buffer.map_or(0, Size::as_u64), INT_MAX);
+        coming::check(&mut self.findings, source, members.proxy_protocol.as_ref());
         let listen = self.required(source, "listen", members.listen);
         let name = self.required(source, "protocol", members.protocol);
         let protocol = name.and_then(|name| self.protocol(source, &name, listen.as_ref()));
@@ -102,6 +103,8 @@ impl<'c> Checker<'c> {
             limits: limits?,
             backlog,
             receive_buffer: receive_buffer.map(bytes),
+            proxy_protocol: members.proxy_protocol.as_ref().map(ProxyProtocol::from),
+            access_rules: members.access.as_ref().map(AccessRules::from).unwrap_or_default(),
         })
     }
 
@@ -136,6 +139,9 @@ impl<'c> Checker<'c> {
         if let Some(backlog) = member(source, "backlog") {
             self.findings.report(backlog.start(), "expected on a TCP listener only; UDP has no connections to accept");
         }
+        for found in ["proxy_protocol", "access"].into_iter().filter_map(|name| member(source, name)) {
+            self.findings.report(found.start(), "expected on a TCP listener only");
+        }
         Some(Limits::default())
     }
 
@@ -153,8 +159,14 @@ impl<'c> Checker<'c> {
         };
         let merged = merged(own, inherited);
         let limits: LimitsMembers = self.findings.read(&merged, false)?;
-        self.not_zero(&merged, limits.zeros());
+        self.limits(&merged, &limits);
         Some(Limits::from(&limits))
+    }
+
+    fn limits(&mut self, source: &Value<'_>, limits: &LimitsMembers) {
+        self.not_zero(source, limits.zeros());
+        self.at_most(source, "ip_prefix_v4", limits.ip_prefix_v4.into(), 32);
+        self.at_most(source, "ip_prefix_v6", limits.ip_prefix_v6.into(), 128);
     }
 
     fn no_member_twice(&mut self, value: &Value<'_>) {

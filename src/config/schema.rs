@@ -22,7 +22,7 @@ pub fn schema(registry: &Registry) -> Value {
     rules.push(rule(json!({ "listen": { "pattern": "^tcp" } }), json!({ "receive_buffer": false })));
     rules.push(rule(
         json!({ "listen": { "pattern": "^udp" } }),
-        json!({ "backlog": false, "limits": { "maxProperties": 0 } }),
+        json!({ "backlog": false, "limits": { "maxProperties": 0 }, "proxy_protocol": false, "access": false }),
     ));
 
     let mut schema = generator.into_root_schema_for::<FileMembers>();
@@ -33,6 +33,9 @@ pub fn schema(registry: &Registry) -> Value {
     if let Some(listener) = schema.pointer_mut("/$defs/Listener").and_then(Value::as_object_mut) {
         listener.insert("required".to_owned(), json!(["listen", "protocol"]));
         listener.insert("allOf".to_owned(), rules.into());
+    }
+    if let Some(proxy) = schema.pointer_mut("/$defs/ProxyProtocol").and_then(Value::as_object_mut) {
+        proxy.insert("required".to_owned(), json!(["from"]));
     }
     if let Some(protocol) = schema.pointer_mut("/$defs/Listener/properties/protocol").and_then(Value::as_object_mut) {
         protocol.insert("enum".to_owned(), registry.protocols().map(|protocol| protocol.name).collect());

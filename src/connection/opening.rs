@@ -11,7 +11,7 @@ use super::line::Line;
 use super::{Claim, Ended, transitions};
 use crate::attempt::Attempt;
 use crate::kernel::Transport;
-use crate::limits::{CALL_UNITS, READ_BYTES, UNCONSUMED_BYTES_MAX};
+use crate::limits::{CALL_UNITS, OPENING_BYTES_MAX, READ_BYTES};
 use crate::notice::Readiness;
 use crate::outbox::Outbox;
 use crate::panics::catch;
@@ -40,12 +40,22 @@ pub(crate) trait Opener: Send {
         Ok(Progress::More)
     }
 
-    /// Looks at everything received so far, at least one byte, and appends output to `out`.
+    /// Looks at everything received so far, at least one byte, and appends output to `out`. A peer may send byte by byte, so an
+    /// opener that needs many bytes notes how far it has looked: a call may cost only what is new.
     ///
     /// # Errors
     /// The connection is closed after one attempt to send `out`, and the reason is counted.
     fn on_received(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal>;
+
+    /// Whether peers may connect only to see whether the server is there. One that leaves before its first byte is then refused
+    /// as [`PROBE`], and not logged.
+    fn expects_probes(&self) -> bool {
+        false
+    }
 }
+
+/// The reason by which peers are counted that only wanted to see whether the server is there.
+pub(crate) const PROBE: &str = "probe";
 
 /// How far an opening has come.
 pub(crate) enum Progress {
@@ -114,6 +124,8 @@ pub(crate) struct Opening<T> {
     state: State,
     /// A bug for the log.
     bug: Option<Box<str>>,
+    /// The peer that the socket names, if the opener has named another.
+    proxy: Option<PackedPeer>,
 }
 
 /// The phase of an opening.
@@ -171,12 +183,18 @@ impl<T: Transport> Opening<T> {
             until: now.after(opens.timeout),
             state,
             bug: None,
+            proxy: None,
         }
     }
 
     /// Returns the peer, as far as it is known.
     pub(crate) fn peer(&self) -> Peer {
         self.opened.peer.unpack()
+    }
+
+    /// Returns the peer that the socket names, if the opener has named another.
+    pub(crate) fn proxy(&self) -> Option<PackedPeer> {
+        self.proxy
     }
 
     /// Returns when the opening is closed unless it is complete.
@@ -326,7 +344,7 @@ impl<T: Transport> Opening<T> {
         // No more than a conversation reads at a time: what follows the opening goes to the protocol at once.
         let most = READ_BYTES.min(visit.budget.bytes());
         match self.opened.line.read(&mut visit.read_buffer[..most]) {
-            Attempt::Done(0) => self.close(CloseReason::Eof),
+            Attempt::Done(0) => self.left(CloseReason::Eof),
             Attempt::Done(count) => {
                 visit.budget.take_bytes(count);
                 visit.charge(count as u32);
@@ -335,8 +353,15 @@ impl<T: Transport> Opening<T> {
                 self.ask(visit, |opener, received, out| opener.on_received(received, out));
             }
             Attempt::WouldBlock => {}
-            Attempt::Failed(error) => self.close(CloseReason::Transport(error.kind())),
+            Attempt::Failed(error) => self.left(CloseReason::Transport(error.kind())),
         }
+    }
+
+    /// Closes the opening, because the peer has left.
+    fn left(&mut self, reason: CloseReason) {
+        let was_silent = self.opened.received.is_empty();
+        let is_probe = was_silent && self.opener.as_ref().is_some_and(|opener| opener.expects_probes());
+        self.close(if is_probe { CloseReason::Refused(PROBE) } else { reason });
     }
 
     /// Calls the opener. The first call makes it; it is dropped when the opening is complete or refused.
@@ -371,12 +396,14 @@ impl<T: Transport> Opening<T> {
     /// Does what the opener decided.
     fn note(&mut self, progress: Progress) {
         match progress {
-            Progress::More if self.opened.received.len() <= UNCONSUMED_BYTES_MAX => {}
+            Progress::More if self.opened.received.len() <= OPENING_BYTES_MAX => {}
             Progress::More => self.close(CloseReason::Refused("too long")),
             Progress::Done { consumed, peer, layer } => {
                 self.opened.received.drain(..consumed.min(self.opened.received.len()));
                 if let Some(peer) = &peer {
-                    self.opened.peer = PackedPeer::from(peer);
+                    let proxy = mem::replace(&mut self.opened.peer, PackedPeer::from(peer));
+                    self.proxy = Some(proxy);
+                    xray::record(|| What::Announced { peer: peer.into() });
                 }
                 self.opened.layer = layer;
                 self.enter(State::Sending);

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::Proxies;
 use crate::clock::Clock;
 use crate::messages::Exchange;
 use crate::outbox::Outbox;
-use crate::peer::{Peer, canonical};
+use crate::peer::{PackedPeer, Peer, canonical};
 use crate::stats::Tally;
 use crate::token::ConnectionId;
 
@@ -52,12 +53,14 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     /// The messages between its connections.
     pub(crate) exchange: Arc<Exchange>,
+    /// The proxies of its connections.
+    pub(crate) proxies: Proxies,
 }
 
 impl Site {
     /// Makes the site of a listener whose connections cannot be sent messages.
     pub(crate) fn new(name: impl Into<String>, address: SocketAddr) -> Self {
-        Self { name: name.into(), address, exchange: Arc::new(Exchange::ended()) }
+        Self { name: name.into(), address, exchange: Arc::new(Exchange::ended()), proxies: Proxies::default() }
     }
 }
 
@@ -88,6 +91,13 @@ impl Context<'_> {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.ends.peer()
+    }
+
+    /// Returns the proxy through which the peer has come, if the listener [has proxies in
+    /// front](crate::config::ProxyProtocol) and one has named the peer. The proxy is the other end of the socket.
+    #[must_use]
+    pub fn proxy(&self) -> Option<Peer> {
+        self.place.site.proxies.of(self.place.id).map(PackedPeer::unpack)
     }
 
     /// Returns the name of the listener in the configuration.

@@ -5,6 +5,7 @@ use std::io;
 use super::open::Before;
 use super::{Owner, Reactor, Slot};
 use crate::errno::{self, AcceptError, Code};
+use crate::gate::{self, Source};
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
 use crate::listener::{Accepted, Pause};
@@ -31,6 +32,10 @@ impl<K: Kernel> Reactor<K> {
                 return self.pause(key, reason, None);
             }
             let stopping = self.is_stopping();
+            // A server that stops serves what is in the queue, however much that is.
+            if !stopping && self.waits_for_rate(key) {
+                return;
+            }
             let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
                 return;
             };
@@ -40,6 +45,7 @@ impl<K: Kernel> Reactor<K> {
             listener.paused = None;
             match listener.accept(&mut self.kernel) {
                 Accepted::Connection(stream, peer) => {
+                    self.endpoints[*endpoint].gate.note_accepted(self.moment.now);
                     if self.admit(key, stream, &peer) {
                         admitted += 1;
                         self.give_way_in_short(key);
@@ -118,10 +124,32 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Pauses accepting if the listener has accepted as many connections as its rate allows, until it allows the next one.
+    /// Connections wait in the accept queue meanwhile. Returns whether it is paused.
+    fn waits_for_rate(&mut self, key: u32) -> bool {
+        let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
+            return false;
+        };
+        let endpoint = &mut self.endpoints[*endpoint];
+        let Some(at) = endpoint.gate.closed_until(self.moment.now) else { return false };
+        if listener.paused.replace(Pause::Rate).is_none() {
+            endpoint.stats.paused.add(gate::RATE);
+        }
+        xray::record(|| What::Paused(gate::RATE));
+        self.deadlines.arm(key, at);
+        self.leave_short(key);
+        true
+    }
+
     /// Takes an accepted socket into a slot. Returns whether it was admitted.
     fn admit(&mut self, listener: u32, stream: K::Stream, peer: &Peer) -> bool {
         let index = self.slots[listener as usize].endpoint;
-        let before = self.endpoints[index].opens.map_or(Before::Nothing, Before::Opening);
+        let endpoint = &self.endpoints[index];
+        let before = match (endpoint.gate.source(peer), endpoint.opens) {
+            (Source::Stranger, _) => Before::Refusal("no trusted proxy"),
+            (Source::Client, Some(_)) if endpoint.gate.has_proxies() => Before::Nothing,
+            (_, opens) => opens.map_or(Before::Nothing, Before::Opening),
+        };
         let admitted = self.take_in(index, stream, peer, before);
         if admitted
             && self.is_stopping()

@@ -5,6 +5,7 @@ use crate::bulk::Buffers;
 use crate::connection::Claim;
 use crate::connection::opening::Opens;
 use crate::kernel::{Kernel, Token};
+use crate::listener::Pause;
 use crate::time::Time;
 
 /// The numbers of what a reactor holds.
@@ -62,7 +63,8 @@ impl<K: Kernel> Reactor<K> {
                     // The listeners in front of it wake it, one after the other.
                     let front = self.waiters.descriptors.first().and_then(|first| self.slots.get(first as usize));
                     let is_woken = is_short && front.is_some_and(|front| front.queued);
-                    let waits = wakes && (listener.waits_for_room || is_short);
+                    let is_timed = listener.paused == Some(Pause::Rate) && self.deadlines.at(key as u32) != Time::NEVER;
+                    let waits = is_timed || wakes && (listener.waits_for_room || is_short);
                     if listener.paused.is_some() && !slot.queued && !is_woken && !waits {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
@@ -160,6 +162,10 @@ impl<K: Kernel> Reactor<K> {
             (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of all pending output"),
             (opening == census.openings, "the connections without a protocol do not add up"),
             (open == census.connections + census.remains, "the open connections do not add up"),
+            (
+                self.endpoints.iter().all(|endpoint| endpoint.connections > 0 || endpoint.site.proxies.is_empty()),
+                "the proxy of a connection that has ended is remembered",
+            ),
             (served, "an upload waits for a buffer although one is free, and no visit will wake it"),
             (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),
         ];

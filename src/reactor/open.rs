@@ -5,14 +5,13 @@
 //! registered.
 
 use super::{Owner, Reactor, Remains};
-use crate::amounts::Count;
 use crate::budget::Class;
 use crate::connection::Connection;
 use crate::connection::opening::{Opened, Opening, Opens, Visited};
 use crate::kernel::Kernel;
 use crate::panics::catch;
-use crate::peer::Peer;
-use crate::protocol::{CloseReason, Refusal, StreamProtocol};
+use crate::peer::{PackedPeer, Peer};
+use crate::protocol::{CloseReason, ConnectionId, Refusal, StreamProtocol};
 use crate::visit::Left;
 use crate::xray::{self, What};
 
@@ -22,6 +21,8 @@ pub(super) enum Before {
     Nothing,
     /// An opening.
     Opening(Opens),
+    /// It gets none, for this reason.
+    Refusal(&'static str),
     /// An opening that begins with a connect in progress.
     #[cfg_attr(not(test), expect(dead_code, reason = "no part of the server connects yet, but its tests"))]
     Connect(Opens),
@@ -47,8 +48,14 @@ impl<K: Kernel> Reactor<K> {
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: index });
         let is_direct = matches!(before, Before::Nothing);
-        if is_direct && !self.admits(index, peer) {
-            self.refuse(index, stream, "max_connections_per_ip");
+        let admitted = match before {
+            Before::Nothing => self.admits(index, peer),
+            Before::Refusal(reason) => Err(reason),
+            Before::Opening(_) | Before::Connect(_) => Ok(()),
+        };
+        if let Err(reason) = admitted {
+            log::debug!("{}: refused {peer}: {reason}", self.endpoints[index].name());
+            self.refuse(index, stream, reason);
             return false;
         }
         // Rule 3: registered once; no request registers anything.
@@ -75,11 +82,14 @@ impl<K: Kernel> Reactor<K> {
             },
             Before::Opening(opens) => self.opens(index, Opening::new(stream, peer, opens, now)),
             Before::Connect(opens) => self.opens(index, Opening::connecting(stream, peer, opens, now)),
+            Before::Refusal(_) => return false,
         };
         let endpoint = &mut self.endpoints[index];
         endpoint.connections += 1;
         self.totals.descriptors += endpoint.descriptors();
-        log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
+        if is_direct {
+            log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
+        }
         self.insert(token, index, owner);
         self.start_protocol(token.slot);
         true
@@ -105,16 +115,16 @@ impl<K: Kernel> Reactor<K> {
         xray::record(|| What::Closed(reason));
     }
 
-    /// Returns whether one more connection from that address is within the limit. If so, it is counted.
-    fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
+    /// Decides by the address of a peer whether it may come. If so, its connection is counted.
+    ///
+    /// # Errors
+    /// The reason by which it is refused.
+    fn admits(&mut self, endpoint: u16, peer: &Peer) -> Result<(), &'static str> {
         let endpoint = &mut self.endpoints[endpoint];
+        endpoint.gate.admit(peer, self.moment.now)?;
         match endpoint.limits.max_connections_per_ip {
-            Some(most) if !endpoint.peers.admit(peer, most) => {
-                let most = Count(most as u64, "connection");
-                log::debug!("{}: refused {peer}: already {most} from its address", endpoint.name());
-                false
-            }
-            _ => true,
+            Some(most) if !endpoint.peers.admit(peer, most) => Err("max_connections_per_ip"),
+            _ => Ok(()),
         }
     }
 
@@ -179,15 +189,32 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Notes the proxy of a connection whose opening is complete, and logs who has come. A proxy itself is mostly a check
+    /// whether the server is there, so these lines are left to `trace`.
+    fn note_proxy(&mut self, key: u32, peer: &Peer, proxy: Option<PackedPeer>) {
+        let slot = &self.slots[key as usize];
+        let token = slot.token(key);
+        let endpoint = &mut self.endpoints[slot.endpoint];
+        let id = ConnectionId::of(token);
+        if proxy.is_some() || endpoint.gate.has_proxies() {
+            endpoint.site.proxies.note(id, proxy);
+        }
+        let proxies = &endpoint.site.proxies;
+        let level = if proxies.is_itself(id) { log::Level::Trace } else { log::Level::Debug };
+        log::log!(level, "{token} {}: accepted {peer}{}", endpoint.name(), proxies.beside(id));
+    }
+
     /// Makes the protocol of a connection after its opening. Limits by address apply now, because the opening may name the peer.
     fn complete(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
         let index = slot.endpoint;
         let Owner::Opening(opening) = &slot.owner else { return };
         let peer = opening.peer();
+        let proxy = opening.proxy();
+        self.note_proxy(key, &peer, proxy);
         let connected = match self.admits(index, &peer) {
-            true => self.connect(index, &peer),
-            false => Err("max_connections_per_ip".into()),
+            Ok(()) => self.connect(index, &peer),
+            Err(reason) => Err(reason.into()),
         };
         match connected {
             Ok(protocol) => {

@@ -2,6 +2,7 @@
 
 use super::{Owner, Reactor, Remains, Slot};
 use crate::connection::Ended;
+use crate::connection::opening::PROBE;
 use crate::kernel::Kernel;
 use crate::limits::REAP_UNITS;
 use crate::peer::Peer;
@@ -85,6 +86,7 @@ impl<K: Kernel> Reactor<K> {
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
         let endpoint = &mut self.endpoints[slot.endpoint];
+        endpoint.site.proxies.forget(ConnectionId::of(slot.token(key)));
         endpoint.connections -= 1;
         self.totals.descriptors -= endpoint.descriptors();
         self.waiters.freed = true;
@@ -95,7 +97,21 @@ impl<K: Kernel> Reactor<K> {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint];
         xray::record(|| What::Closed(reason.text()));
-        log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
+        let id = ConnectionId::of(slot.token(key));
+        let proxies = &endpoint.site.proxies;
+        // A proxy that only wants to see whether the server is there leaves no line.
+        let level = match reason {
+            CloseReason::Refused(PROBE) => log::Level::Trace,
+            _ if proxies.is_itself(id) => log::Level::Trace,
+            _ => log::Level::Debug,
+        };
+        log::log!(
+            level,
+            "{key}.{} {}: closed {peer}{}: {reason}",
+            slot.generation,
+            endpoint.name(),
+            proxies.beside(id)
+        );
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };
         if let Some(what) = bug.or(rule) {
             let who = slot.token(key);

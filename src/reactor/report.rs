@@ -9,6 +9,7 @@ use crate::datagram::Mailbox;
 use crate::kernel::{DatagramSocket, Kernel};
 use crate::limits::REPORT_ROWS_MAX;
 use crate::listener::{Listener, Pause};
+use crate::protocol::ConnectionId;
 use crate::stats::Tally;
 use crate::time::Time;
 
@@ -112,7 +113,8 @@ impl<K: Kernel> Reactor<K> {
                 bytes = [account.received, account.sent].map(|count| format!("{more}{}", Rounded::bytes(count)));
                 pending = why.pending_bytes;
                 left = why.deadline();
-                why.to_string()
+                let via = endpoint.site.proxies.beside(ConnectionId::of(token)).to_string();
+                if via.is_empty() { why.to_string() } else { format!("{why};{via}") }
             }
             Owner::Opening(opening) => {
                 peer = opening.peer().to_string();
@@ -150,6 +152,9 @@ fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
         None => "waiting for connections".to_owned(),
         Some(Pause::Full(limit)) => {
             format!("not accepting: {limit} reached; resumes {again}when a connection closes")
+        }
+        Some(Pause::Rate) => {
+            format!("not accepting: connection_rate is used up; resumes {}", again.trim_end_matches(" or "))
         }
         Some(Pause::Failed(errno)) => {
             format!("not accepting: accept returned {errno}; retries {again}when a connection closes")

@@ -185,6 +185,7 @@ impl fmt::Display for What {
             Self::Stale => f.write_str("event for a former owner of the slot"),
             Self::Due => f.write_str("deadline due"),
             Self::Accepted { peer, .. } => write!(f, "accepted {peer}"),
+            Self::Announced { peer } => write!(f, "announced by its proxy: {peer}"),
             Self::Visit => f.write_str("visit"),
             Self::Left { status, pending, deadline } => {
                 write!(f, "{status}")?;
