@@ -125,6 +125,8 @@ const TROUBLE: [&str; 49] = [
     // What comes before a protocol.
     "an opening",
     "an opening with a layer",
+    "a header of a proxy",
+    "proxy header",
     "no header",
     "opening timeout",
     // Other ends.

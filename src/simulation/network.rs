@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::chaos::{Chaos, Rate};
-use super::openings::{self, Ear, HEADER, Opening};
+use super::openings::{self, Ear, Opening};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Command, Readiness, Source, Token};
@@ -273,8 +273,7 @@ impl Network {
         if self.opening != Opening::Nothing {
             // Some hostile clients send too little, or something else.
             let wrong = !honest && self.random.strikes(300);
-            let header = if !wrong { HEADER } else { self.random.pick(&[&HEADER[..5], b"Hello".as_slice(), b""]) };
-            inbound.bytes.extend(header);
+            inbound.bytes.extend(openings::header(self.opening, (from, to), wrong, &mut self.random));
         }
         let listener = &mut self.listeners[index];
         if listener.queue.len() >= listener.backlog {

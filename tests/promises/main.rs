@@ -26,6 +26,7 @@ mod last_reply;
 mod load;
 mod messages;
 mod old_clients;
+mod proxied;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;
