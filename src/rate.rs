@@ -145,6 +145,14 @@ impl<K> Default for Buckets<K> {
 impl<K: Eq + Hash + Copy> Buckets<K> {
     /// Takes a token out of the bucket of `key`, if there is one.
     pub(crate) fn take(&mut self, key: K, rate: Rate, now: Time) -> bool {
+        self.forget(rate, now);
+        let old = &mut self.old;
+        let bucket = self.young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or(Bucket::FULL));
+        bucket.take(rate, now)
+    }
+
+    /// Begins a new period, if this one is over or has too many keys.
+    fn forget(&mut self, rate: Rate, now: Time) {
         let is_over = self.until <= now;
         if is_over || self.young.len() >= RATE_TABLE_MAX / 2 {
             self.old.clear();
@@ -154,9 +162,6 @@ impl<K: Eq + Hash + Copy> Buckets<K> {
             }
             self.until = now.after(rate.period());
         }
-        let old = &mut self.old;
-        let bucket = self.young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or(Bucket::FULL));
-        bucket.take(rate, now)
     }
 
     /// Returns the number of buckets.

@@ -14,7 +14,7 @@ use reactor::proxy::Header;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Client, PATIENCE, Process, Server, eventually, listener_with};
+use crate::support::{Client, PATIENCE, Process, Server, eventually, listener_with, program};
 
 /// Answers each read with its peer and the proxy of its peer.
 struct Who;
@@ -269,4 +269,18 @@ fn a_listener_without_proxies_reads_no_header() {
     let stream = TcpStream::connect(server.address("who-tcp")).unwrap();
     let itself = stream.local_addr().unwrap();
     Client::over(stream).ask(header("192.0.2.7:40000").version_1(), format!("{itself} via nobody\n"));
+}
+
+#[test]
+fn load_speaks_as_a_proxy_of_the_client_that_it_names() {
+    let listener = listener_with("sum", &behind(&json!({ "access": { "allow": ["192.0.2.7"] } })));
+    let server = crate::support::server(&json!({ "listeners": [listener] }));
+    let url = server.address("sum-tcp").to_string();
+    for (announce, errors) in [("v1=192.0.2.7", "errors=0"), ("v2=192.0.2.7", "errors=0"), ("v2=192.0.2.8", "errors>0")]
+    {
+        let arguments = ["sum", &url, "-c", "2", "-d", "200ms", "--proxy-protocol", announce, "--assert", errors];
+        let output = std::process::Command::new(program("load")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{announce}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(server.stats("sum-tcp").refused.count("access") > 0);
 }

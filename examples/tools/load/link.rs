@@ -6,6 +6,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
+use crate::announce::Announce;
 use crate::client::connect::is_connected;
 use crate::engine::Context;
 use crate::tally::Fault;
@@ -22,6 +23,8 @@ pub(crate) struct Link {
     token: Token,
     address: SocketAddr,
     state: State,
+    /// What each new connection announces.
+    announce: Option<Announce>,
 }
 
 enum State {
@@ -34,12 +37,17 @@ enum State {
 
 impl Link {
     pub(crate) fn closed(index: usize, address: SocketAddr) -> Self {
-        Self { token: Token(index), address, state: State::Closed }
+        Self { token: Token(index), address, state: State::Closed, announce: None }
     }
 
     /// A link over a stream that is connected and registered.
     pub(crate) fn open(index: usize, address: SocketAddr, stream: TcpStream) -> Self {
-        Self { token: Token(index), address, state: State::Open(stream) }
+        Self { token: Token(index), address, state: State::Open(stream), announce: None }
+    }
+
+    /// Makes each connection begin with the header of a proxy. One that is open already has sent it.
+    pub(crate) fn announcing(self, announce: Option<Announce>) -> Self {
+        Self { announce, ..self }
     }
 
     /// Begins to connect. An event reports when to call [`Link::advance`].
@@ -68,8 +76,12 @@ impl Link {
             Ok(false) if now.duration_since(*since) > timeout => Err(io::ErrorKind::TimedOut.into()),
             outcome => outcome,
         };
+        let announce = self.announce;
         self.state = match (outcome, std::mem::replace(&mut self.state, State::Closed)) {
-            (Ok(true), State::Connecting(stream, _)) => State::Open(stream),
+            (Ok(true), State::Connecting(mut stream, _)) => {
+                announce.map_or(Ok(()), |announce| announce.send(&mut stream))?;
+                State::Open(stream)
+            }
             (Ok(_), state) => {
                 self.state = state;
                 return Ok(false);

@@ -37,6 +37,8 @@
 //! and answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `tally.rs` counts,
 //! `report.rs` and `condition.rs` print the result. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
+#[path = "../../client/announce.rs"]
+mod announce;
 mod bad;
 #[path = "../../client/mod.rs"]
 mod client;
@@ -129,8 +131,8 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
     let address = probe(cli, &mut engine)?;
     if let Some(mode) = cli.bad {
         let sample = Rc::new(Sample::new(cli, files));
-        let users =
-            (0..cli.connections as usize).map(|index| Bad::new(mode, Link::closed(index, address), index, &sample));
+        let users = (0..cli.connections as usize)
+            .map(|index| Bad::new(mode, Link::closed(index, address).announcing(cli.proxy_protocol), index, &sample));
         return engine.run(cli, users.collect());
     }
     let links = links(cli, &mut engine, address)?;
@@ -158,10 +160,14 @@ fn links(cli: &Cli, engine: &mut Engine, address: SocketAddr) -> Result<Vec<Link
     let mut links = Vec::new();
     for index in 0..cli.connections as usize {
         links.push(if cli.connects_each() {
-            Link::closed(index, address)
+            Link::closed(index, address).announcing(cli.proxy_protocol)
         } else {
-            let stream = connect_to(engine.poll(), Token(index), address, cli.timeout());
-            Link::open(index, address, stream.context(format_args!("cannot connect to {}", cli.url))?)
+            let stream = connect_to(engine.poll(), Token(index), address, cli.timeout()).and_then(|mut stream| {
+                cli.proxy_protocol.map_or(Ok(()), |announce| announce.send(&mut stream))?;
+                Ok(stream)
+            });
+            let stream = stream.context(format_args!("cannot connect to {}", cli.url))?;
+            Link::open(index, address, stream).announcing(cli.proxy_protocol)
         });
     }
     Ok(links)

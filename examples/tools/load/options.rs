@@ -5,6 +5,7 @@ use clap::error::{Error, ErrorKind};
 use clap::{CommandFactory, Parser, ValueEnum};
 use reactor::config::units::Size;
 
+use crate::announce::Announce;
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
@@ -75,6 +76,11 @@ pub(crate) struct Cli {
     #[arg(long)]
     connect_each: bool,
 
+    /// Begin each connection with a PROXY header, as a proxy does: v1 or v2, or with the address of the client, as in
+    /// v2=192.0.2.7 [default address: that of this machine]
+    #[arg(long, value_name = "VERSION[=SOURCE]")]
+    pub(crate) proxy_protocol: Option<Announce>,
+
     /// Give up a request, or a connection, after this time without a byte; over UDP the answer counts as lost [default:
     /// 5s, for files 30s]
     #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
@@ -136,7 +142,7 @@ impl Cli {
         let is_file = self.protocol.is_file();
         let problem = if is_udp && self.protocol != Protocol::Sum {
             "over UDP there is only sum"
-        } else if is_udp && (self.connect_each || self.bad.is_some()) {
+        } else if is_udp && (self.connect_each || self.bad.is_some() || self.proxy_protocol.is_some()) {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
             "a datagram has at most 65507 bytes"

@@ -6,6 +6,7 @@ mod deadlines;
 mod disk;
 mod names;
 mod opening;
+mod proxies;
 mod reading;
 mod slots;
 mod stopping;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
         accepting::BUGS,
         slots::BUGS,
         opening::BUGS,
+        proxies::BUGS,
         reading::BUGS,
         writing::BUGS,
         closing::BUGS,

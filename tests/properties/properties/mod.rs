@@ -6,6 +6,7 @@ mod datagrams;
 mod framing;
 mod models;
 mod play;
+mod proxy;
 mod streams;
 mod uploads;
 
@@ -18,7 +19,7 @@ pub(crate) type Property = fn(&[u8]);
 
 /// All properties, by the names of the fuzz targets and of the directories with their seeds. Properties of protocols
 /// over TCP take the scripts that `play` describes.
-pub(crate) const TARGETS: [(&str, Property); 10] = [
+pub(crate) const TARGETS: [(&str, Property); 11] = [
     ("sum", streams::sum),
     ("uppercase", streams::uppercase),
     ("file", uploads::file),
@@ -29,6 +30,7 @@ pub(crate) const TARGETS: [(&str, Property); 10] = [
     ("names", uploads::names),
     ("datagrams", datagrams::datagrams),
     ("framing", framing::framing),
+    ("proxy", proxy::proxy),
 ];
 
 /// Tries the property of a target on `input`.
