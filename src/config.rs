@@ -33,7 +33,6 @@ use crate::json::quoted;
 pub use crate::json::{Problem, Problems};
 use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
 pub use crate::network::Network;
-pub use crate::rate::Rate;
 use crate::registry::Registry;
 pub use crate::units;
 use coming::ProxyMembers;

@@ -49,7 +49,7 @@ pub struct Endpoint {
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
-    /// Who may come, and how often.
+    /// Which peers may come, and how often.
     pub(crate) gate: Gate,
     /// The limited log of bugs of the protocol.
     bug_log: BugLog,

@@ -9,8 +9,9 @@ use crate::limits::Limits;
 use crate::listener::Prefixes;
 use crate::network::Networks;
 use crate::peer::Peer;
-use crate::rate::{Bucket, Buckets, Rate};
+use crate::rate::{Bucket, Buckets};
 use crate::time::Time;
+use crate::units::Rate;
 
 /// The name of the limit on the connections of a listener in a period.
 pub(crate) const RATE: &str = "connection_rate";
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn with_networks_to_allow_nobody_else_may_come_and_with_networks_to_deny_everybody_else() {
+    fn an_address_in_no_network_may_come_unless_some_are_allowed() {
         let admits = |members: &str, ip: &str| gate(members).admit(&peer(ip), Time::ORIGIN).is_ok();
         let allow = r#""access": { "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"] }"#;
         let deny = r#""access": { "allow": [], "deny": ["10.1.0.0/16"] }"#.replace(r#""allow": [], "#, "");

@@ -7,7 +7,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::rate::Rate;
+use crate::units::Rate;
 
 /// Bytes of one read: large enough that a stream needs few calls, small enough to stay in the L2 cache.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
@@ -180,11 +180,8 @@ pub(crate) const RESERVED_DESCRIPTORS: usize = 4;
 /// because the accept queue would be empty by now: the listener pauses as after any other error.
 pub(crate) const ACCEPT_ERRORS_MAX: usize = 64;
 
-/// The most events that a rate may have in one of its periods.
-pub(crate) const RATE_MAX: u32 = 1_000_000;
-
 /// Prefixes of addresses whose rate of connections is remembered, for each listener: at 40 bytes each they take about 4 MiB. Of
-/// more, those that connected last are remembered; nobody is refused because the table is full.
+/// more, those that connected last are remembered; no connection is refused because the table is full.
 pub(crate) const RATE_TABLE_MAX: usize = 65_536;
 
 /// Time for which a listener or a UDP socket pauses after the process or the system ran out of descriptors or memory,

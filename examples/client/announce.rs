@@ -11,7 +11,7 @@ use reactor::proxy::Header;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announce {
     is_version_1: bool,
-    /// The address of the announced client; `None` for that of this machine.
+    /// The address of the announced client; `None` for this machine itself.
     source: Option<IpAddr>,
 }
 

@@ -10,8 +10,7 @@ use serde_json::Value;
 use super::coming::{AccessMembers, ProxyMembers};
 use crate::address::Listen;
 use crate::limits::{Limits, WORKERS, WORKERS_MAX};
-use crate::rate::Rate;
-use crate::units::{Size, Span};
+use crate::units::{Rate, Size, Span};
 
 /// The whole configuration file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

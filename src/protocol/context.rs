@@ -9,7 +9,7 @@ use super::Proxies;
 use crate::clock::Clock;
 use crate::messages::Exchange;
 use crate::outbox::Outbox;
-use crate::peer::{PackedPeer, Peer, canonical};
+use crate::peer::{Peer, canonical};
 use crate::stats::Tally;
 use crate::token::ConnectionId;
 
@@ -91,13 +91,6 @@ impl Context<'_> {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.ends.peer()
-    }
-
-    /// Returns the proxy through which the peer has come, if the listener [has proxies in
-    /// front](crate::config::ProxyProtocol) and one has named the peer. The proxy is the other end of the socket.
-    #[must_use]
-    pub fn proxy(&self) -> Option<Peer> {
-        self.place.site.proxies.of(self.place.id).map(PackedPeer::unpack)
     }
 
     /// Returns the name of the listener in the configuration.

@@ -60,7 +60,7 @@ fn checksum(said: impl Iterator<Item = String>) -> u32 {
 }
 
 #[test]
-fn forty_headers_and_all_their_beginnings_read_as_the_independent_codec_reads_them() {
+fn headers_and_their_beginnings_read_as_the_independent_codec_reads_them() {
     let samples = samples();
     assert_eq!(samples.len(), 40);
     for Sample { header, said: expected, beginnings, .. } in samples {

@@ -21,7 +21,7 @@ struct Who;
 
 impl StreamProtocol for Who {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
-        let proxy = cx.proxy().map_or_else(|| "nobody".to_owned(), |proxy| proxy.to_string());
+        let proxy = cx.proxy().map_or_else(|| "-".to_owned(), |proxy| proxy.to_string());
         cx.out.extend_from_slice(format!("{} via {proxy}\n", cx.peer()).as_bytes());
         Ok(Step::wait(Within::Nothing).consuming(input.len()))
     }
@@ -111,7 +111,7 @@ fn a_header_that_drips_ends_at_its_deadline_and_not_before() {
 }
 
 #[test]
-fn what_is_no_header_and_what_is_too_long_is_closed_without_an_answer() {
+fn what_is_not_a_header_or_too_long_is_closed_without_an_answer() {
     let server = serving(&behind(&json!({})));
     let long = [b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 100]].concat();
     for bytes in [b"GET / HTTP/1.0\r\n\r\n".to_vec(), long, b"PROXY TCP4 1.2.3.4 1.2.3.4 080 80\r\n".to_vec()] {
@@ -134,7 +134,7 @@ fn a_stranger_is_refused_or_served_as_itself() {
     assert!(answer.is_empty(), "{answer}");
     refused(&server, "1 (no trusted proxy 1)");
     let (_server, itself, answer) = stranger("direct");
-    assert_eq!(answer, format!("{itself} via nobody\n"), "a header of a stranger is nothing but bytes");
+    assert_eq!(answer, format!("{itself} via -\n"), "a header of a stranger is input");
 }
 
 impl Client {
@@ -268,7 +268,7 @@ fn a_listener_without_proxies_reads_no_header() {
     let server = serving(&json!({}));
     let stream = TcpStream::connect(server.address("who-tcp")).unwrap();
     let itself = stream.local_addr().unwrap();
-    Client::over(stream).ask(header("192.0.2.7:40000").version_1(), format!("{itself} via nobody\n"));
+    Client::over(stream).ask(header("192.0.2.7:40000").version_1(), format!("{itself} via -\n"));
 }
 
 #[test]

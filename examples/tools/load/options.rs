@@ -77,7 +77,7 @@ pub(crate) struct Cli {
     connect_each: bool,
 
     /// Begin each connection with a PROXY header, as a proxy does: v1 or v2, or with the address of the client, as in
-    /// v2=192.0.2.7 [default address: that of this machine]
+    /// v2=192.0.2.7 [default address: the one of this machine]
     #[arg(long, value_name = "VERSION[=SOURCE]")]
     pub(crate) proxy_protocol: Option<Announce>,
 

@@ -1,4 +1,4 @@
-//! Proxies in front, networks and rates: who may come, and as whom.
+//! Proxies in front, networks and rates.
 
 use crate::bug::Bug;
 use crate::bug::Catcher::Unit;
@@ -7,7 +7,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-header-from-anybody",
         cases: &[],
-        does: "Whoever connects may name another client in a header, and counts as that one (Caddy 2.7, chrj/smtpd#71)",
+        does: "Any peer may name another client in a header, and counts as that one (Caddy 2.7, chrj/smtpd#71)",
         file: "src/gate.rs",
         function: "source",
         right: "Source::Stranger",
@@ -35,7 +35,7 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Unit("proxy::tests::spellings_that_other_readers_may_take_are_refused"),
     },
     Bug {
-        name: "a-checksum-that-nobody-checks",
+        name: "a-checksum-that-is-not-checked",
         cases: &[],
         does: "A header that a bad line has changed names another client (the crate proxy-header)",
         file: "src/proxy/records.rs",
@@ -70,8 +70,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "The table of rates grows with every address of a peer that rotates",
         file: "src/rate.rs",
         function: "forget",
-        right: "is_over || self.young.len() >= RATE_TABLE_MAX / 2",
-        wrong: "is_over",
+        right: "has_ended || self.young.len() >= RATE_TABLE_MAX / 2",
+        wrong: "has_ended",
         caught_by: Unit("rate::tests::any_number_of_keys_fits_into_the_table_and_idle_ones_are_forgotten"),
     },
 ];
