@@ -28,6 +28,7 @@ mod step;
 pub mod sum;
 pub mod time;
 pub mod uppercase;
+mod via;
 
 use std::any::Any;
 

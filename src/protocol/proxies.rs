@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::Context;
-use crate::peer::{PackedPeer, Peer};
+use crate::peer::PackedPeer;
 use crate::token::ConnectionId;
 
 /// The proxy of each connection that has come through one. A connection that came without takes no memory here.
@@ -51,14 +50,5 @@ struct Beside(Option<PackedPeer>);
 impl fmt::Display for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |proxy| write!(f, " via {proxy}"))
-    }
-}
-
-impl Context<'_> {
-    /// Returns the proxy through which the peer has come, if the listener has proxies in front (`proxy_protocol` of the
-    /// configuration) and one has named the peer. The proxy is the other end of the socket.
-    #[must_use]
-    pub fn proxy(&self) -> Option<Peer> {
-        self.place.site.proxies.of(self.place.id).map(PackedPeer::unpack)
     }
 }
