@@ -38,6 +38,7 @@ pub(crate) mod moved;
 pub(crate) mod opening;
 mod pace;
 mod phase;
+pub(crate) mod proxied;
 mod recording;
 mod relaying;
 mod round;

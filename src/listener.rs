@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use crate::attempt::{Attempt, attempt};
 use crate::errno::{self, AcceptError, Code};
 use crate::kernel::Kernel;
-use crate::limits::ACCEPT_ERRORS_MAX;
+use crate::limits::{ACCEPT_ERRORS_MAX, Limits};
+use crate::network::masked;
 use crate::peer::Peer;
 
 /// A listening socket.
@@ -33,6 +34,8 @@ pub(crate) enum Pause {
     Full(&'static str),
     /// `accept(2)` failed with this errno.
     Failed(Code),
+    /// As many connections were accepted as `connection_rate` allows for now.
+    Rate,
 }
 
 /// The result of one call of `accept(2)`.
@@ -75,33 +78,47 @@ impl<L> Listener<L> {
     }
 }
 
-/// Counts connections, for `max_connections_per_ip`: by address, and over a Unix socket by user.
-#[derive(Debug, Default)]
-pub(crate) struct Peers(HashMap<Origin, usize>);
-
 /// What connections are counted by.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Origin {
-    /// The address of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// The prefix of the address of the peer.
     Ip(IpAddr),
-    /// The user of the peer. Peers whose user is unknown count as one.
+    /// The user of the peer over a Unix socket. Peers whose user is unknown count as one.
     User(Option<u32>),
 }
 
-impl Origin {
+/// How many of the first bits of an address count: all addresses that begin with the same bits are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Prefixes {
+    /// Of an IPv4 address.
+    v4: u8,
+    /// Of an IPv6 address.
+    v6: u8,
+}
+
+impl Prefixes {
+    /// Returns those of these limits.
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self { v4: limits.ip_prefix_v4, v6: limits.ip_prefix_v6 }
+    }
+
     /// Returns what a connection of `peer` is counted by.
-    fn of(peer: &Peer) -> Self {
+    pub(crate) fn origin(self, peer: &Peer) -> Origin {
         match peer.ip() {
-            Some(address) => Self::Ip(address),
-            None => Self::User(peer.credentials().and_then(|process| process.uid)),
+            Some(ip) => Origin::Ip(masked(ip, if ip.is_ipv4() { self.v4 } else { self.v6 })),
+            None => Origin::User(peer.credentials().and_then(|process| process.uid)),
         }
     }
 }
 
+/// Counts connections by origin, for `max_connections_per_ip`.
+#[derive(Debug, Default)]
+pub(crate) struct Peers(HashMap<Origin, usize>);
+
 impl Peers {
-    /// Counts one more connection of the origin of `peer`, unless it has `most`. Returns whether it was counted.
-    pub(crate) fn admit(&mut self, peer: &Peer, most: usize) -> bool {
-        let count = self.0.entry(Origin::of(peer)).or_insert(0);
+    /// Counts one more connection of `origin`, unless it has `most`. Returns whether it was counted.
+    pub(crate) fn admit(&mut self, origin: Origin, most: usize) -> bool {
+        let count = self.0.entry(origin).or_insert(0);
         let admitted = *count < most;
         *count += usize::from(admitted);
         admitted
@@ -112,9 +129,8 @@ impl Peers {
         self.0.is_empty()
     }
 
-    /// Counts one connection less of the origin of `peer`.
-    pub(crate) fn leave(&mut self, peer: &Peer) {
-        let origin = Origin::of(peer);
+    /// Counts one connection less of `origin`.
+    pub(crate) fn leave(&mut self, origin: Origin) {
         if let Some(count) = self.0.get_mut(&origin) {
             *count -= 1;
             if *count == 0 {
@@ -131,31 +147,55 @@ mod tests {
     use super::*;
     use crate::peer::Credentials;
 
+    fn inet(text: &str) -> Peer {
+        Peer::from(text.parse::<SocketAddr>().expect("an address"))
+    }
+
     #[test]
     fn connections_are_counted_by_address_whatever_the_port_and_family() {
         let mut peers = Peers::default();
-        let inet = |text: &str| Peer::from(text.parse::<SocketAddr>().expect("an address"));
-        let (v4, mapped, other) = (inet("192.0.2.1:1000"), inet("[::ffff:192.0.2.1]:2000"), inet("192.0.2.2:1000"));
-        assert!(peers.admit(&v4, 2) && peers.admit(&mapped, 2));
-        assert!(!peers.admit(&v4, 2));
-        assert!(peers.admit(&other, 2));
-        peers.leave(&mapped);
-        assert!(peers.admit(&v4, 2));
-        for peer in [&v4, &v4, &other] {
+        let prefixes = Prefixes::of(&Limits::default());
+        let [v4, mapped, other] = ["192.0.2.1:1000", "[::ffff:192.0.2.1]:2000", "192.0.2.2:1000"]
+            .map(|address| prefixes.origin(&inet(address)));
+        assert!(peers.admit(v4, 2) && peers.admit(mapped, 2));
+        assert!(!peers.admit(v4, 2));
+        assert!(peers.admit(other, 2));
+        peers.leave(mapped);
+        assert!(peers.admit(v4, 2));
+        for peer in [v4, v4, other] {
             peers.leave(peer);
         }
         assert!(peers.is_empty());
     }
 
     #[test]
+    fn addresses_with_one_prefix_count_as_one_address() {
+        let prefixes = Prefixes::of(&Limits { ip_prefix_v4: 24, ..Limits::default() });
+        for (one, other, are_one) in [
+            ("192.0.2.1:1", "192.0.2.9:1", true),
+            ("192.0.2.1:1", "192.0.3.1:1", false),
+            ("[2001:db8:0:1::1]:1", "[2001:db8:0:1:ffff::]:1", true),
+            ("[2001:db8:0:1::1]:1", "[2001:db8:0:2::1]:1", false),
+        ] {
+            let [one, other] = [one, other].map(|address| prefixes.origin(&inet(address)));
+            let mut peers = Peers::default();
+            assert!(peers.admit(one, 1));
+            assert_eq!(peers.admit(other, 1), !are_one, "{one:?} {other:?}");
+            peers.leave(one);
+            assert_eq!(peers.is_empty(), are_one);
+        }
+    }
+
+    #[test]
     fn connections_over_a_unix_socket_are_counted_by_user() {
         let mut peers = Peers::default();
-        let unix = |pid, uid| Peer::from(Credentials::new(Some(pid), uid, None));
-        assert!(peers.admit(&unix(1, Some(1000)), 1) && peers.admit(&unix(2, Some(0)), 1));
-        assert!(!peers.admit(&unix(3, Some(1000)), 1), "another process of the same user");
-        assert!(peers.admit(&unix(4, None), 1) && !peers.admit(&unix(5, None), 1), "unknown users are one");
+        let prefixes = Prefixes::of(&Limits::default());
+        let unix = |pid, uid| prefixes.origin(&Peer::from(Credentials::new(Some(pid), uid, None)));
+        assert!(peers.admit(unix(1, Some(1000)), 1) && peers.admit(unix(2, Some(0)), 1));
+        assert!(!peers.admit(unix(3, Some(1000)), 1), "another process of the same user");
+        assert!(peers.admit(unix(4, None), 1) && !peers.admit(unix(5, None), 1), "unknown users are one");
         for uid in [Some(1000), Some(0), None] {
-            peers.leave(&unix(6, uid));
+            peers.leave(unix(6, uid));
         }
         assert!(peers.is_empty());
     }

@@ -168,6 +168,8 @@ pub(crate) struct Row {
     pub(crate) number: ConnectionId,
     /// The peer of a connection.
     pub(crate) peer: Option<Peer>,
+    /// The proxy through which the peer has come, if one has named it.
+    pub(crate) proxy: Option<Peer>,
     /// The index of the listener.
     pub(crate) listener: u16,
     /// The age of its owner.

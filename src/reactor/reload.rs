@@ -22,6 +22,7 @@ use crate::amounts::Count;
 use crate::bind::{self, NotBound, Opened};
 use crate::config::{Config, ListenerConfig};
 use crate::endpoint::Successor;
+use crate::gate::Gate;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, Panicked, Token};
 use crate::limits::{RELOAD_LINES_MAX, RETIRED_ENDPOINTS_MAX};
@@ -59,8 +60,8 @@ pub(crate) struct ReloadState {
 struct Next<'c> {
     /// The index of its endpoint.
     index: u16,
-    /// Its configuration, if that differs.
-    change: Option<&'c ListenerConfig>,
+    /// Its configuration, and which peers may come by it, if it differs.
+    change: Option<(&'c ListenerConfig, Box<Gate>)>,
     /// Its new service, if it has one.
     service: Option<Opened>,
     /// The users whose processes may connect from now on, if its configuration differs; `None` for all.
@@ -222,11 +223,11 @@ impl<K: Kernel> Reactor<K> {
         for (listener, before) in config.listeners.iter().zip(listeners) {
             match before {
                 Before::Same(index) => successors.push(Next::unchanged(index)),
-                Before::Other { index, service, allowed } => {
+                Before::Other { index, service, allowed, gate } => {
                     if let Err(error) = self.change_socket(index, listener) {
                         problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
                     }
-                    successors.push(Next { index, change: Some(listener), service, allowed });
+                    successors.push(Next { index, change: Some((listener, gate)), service, allowed });
                 }
                 Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
                     Ok(index) => successors.push(Next::unchanged(index)),
@@ -323,8 +324,8 @@ impl<K: Kernel> Reactor<K> {
             None => (None, None),
         };
         let door = self.endpoints[index].door.slot;
-        if let (Some(config), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
-            (change, self.slots.get_mut(door as usize))
+        if let (Some((config, _)), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
+            (&change, self.slots.get_mut(door as usize))
         {
             let replaced = mailbox.renew(&config.name, datagram);
             self.discard(replaced.into_iter().collect());

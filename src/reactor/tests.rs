@@ -164,6 +164,14 @@ fn what_an_opening_has_sent_arrives_at_a_peer_that_is_then_refused() {
     assert_eq!(heard, "welcome\n");
 }
 
+#[test]
+fn above_its_rate_a_listener_waits_until_the_next_may_come() {
+    let mut reactor = server(r#"{ "connection_rate": "20/s" }"#);
+    let peers: Vec<_> = (0..22).map(|_| connect(&reactor)).collect();
+    turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == peers.len());
+    assert!(stats(&reactor).paused.count("connection_rate") > 0);
+}
+
 /// More bytes than the kernel takes for a peer that does not read.
 const MUCH: usize = 32 << 20;
 

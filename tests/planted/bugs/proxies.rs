@@ -1,0 +1,77 @@
+//! Proxies in front, networks and rates.
+
+use crate::bug::Bug;
+use crate::bug::Catcher::Unit;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "a-header-from-anybody",
+        cases: &[],
+        does: "Any peer may name another client in a header, and counts as that one (Caddy 2.7, chrj/smtpd#71)",
+        file: "src/gate.rs",
+        function: "source",
+        right: "Source::Stranger",
+        wrong: "Source::Proxy(Duration::MAX)",
+        caught_by: Unit("gate::tests::only_proxies_send_headers_and_others_are_strangers_or_clients"),
+    },
+    Bug {
+        name: "limits-count-the-proxy",
+        cases: &[],
+        does: "All clients behind a balancer count as one, and the limit for one client shuts them all out",
+        file: "src/connection/opening.rs",
+        function: "note",
+        right: "mem::replace(&mut self.opened.peer, PackedPeer::from(peer))",
+        wrong: "self.opened.peer",
+        caught_by: Unit("reactor::tests::a_peer_is_admitted_by_the_address_that_its_opening_says"),
+    },
+    Bug {
+        name: "a-port-as-parse-takes-it",
+        cases: &[],
+        does: "It takes `+80` and `080` as ports (the crate proxy-header)",
+        file: "src/proxy/line.rs",
+        function: "port",
+        right: "filter(|_| is_plain)",
+        wrong: "filter(|_| is_plain || !is_plain)",
+        caught_by: Unit("proxy::tests::spellings_that_other_readers_may_take_are_refused"),
+    },
+    Bug {
+        name: "a-checksum-that-is-not-checked",
+        cases: &[],
+        does: "A header that a bad line has changed names another client (the crate proxy-header)",
+        file: "src/proxy/records.rs",
+        function: "check",
+        right: "computed.to_be_bytes() == value",
+        wrong: "computed.to_be_bytes() == value || !value.is_empty()",
+        caught_by: Unit("proxy::tests::every_change_of_one_byte_reads_as_the_independent_codec_reads_it"),
+    },
+    Bug {
+        name: "every-address-is-a-client",
+        cases: &[],
+        does: "A client with IPv6 has 2^64 addresses, and counts as that many clients (sozu#1270)",
+        file: "src/listener.rs",
+        function: "origin",
+        right: "masked(ip, if ip.is_ipv4() { self.v4 } else { self.v6 })",
+        wrong: "{ let _ = masked; ip }",
+        caught_by: Unit("listener::tests::addresses_with_one_prefix_count_as_one_address"),
+    },
+    Bug {
+        name: "a-rate-without-a-deadline",
+        cases: &[],
+        does: "After a pause for its rate, a listener accepts only when something else wakes it",
+        file: "src/reactor/accept.rs",
+        function: "waits_for_rate",
+        right: "self.deadlines.arm(key, at);",
+        wrong: "let _ = at;",
+        caught_by: Unit("reactor::tests::above_its_rate_a_listener_waits_until_the_next_may_come"),
+    },
+    Bug {
+        name: "a-rate-that-remembers-all",
+        cases: &[],
+        does: "The table of rates grows with every address of a peer that rotates",
+        file: "src/rate.rs",
+        function: "forget",
+        right: "has_ended || self.young.len() >= RATE_TABLE_MAX / 2",
+        wrong: "has_ended",
+        caught_by: Unit("rate::tests::any_number_of_keys_fits_into_the_table_and_idle_ones_are_forgotten"),
+    },
+];
