@@ -35,6 +35,7 @@ pub(crate) mod layer;
 mod letters;
 mod line;
 pub(crate) mod moved;
+pub(crate) mod opener;
 pub(crate) mod opening;
 mod pace;
 mod phase;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::config::{AccessRules, ListenerConfig, Others};
 use crate::limits::Limits;
-use crate::listener::{Origin, Prefixes};
 use crate::network::Networks;
+use crate::origin::{Origin, Prefixes};
 use crate::peer::Peer;
 use crate::rate::{Bucket, Buckets};
 use crate::time::Time;
@@ -64,7 +64,7 @@ impl Gate {
         }
     }
 
-    /// Goes on counting where `before`, the gate before a reload, has stopped: a rate that has changed begins anew, and so does
+    /// Goes on counting where `before`, the gate before a reload, has stopped: a rate that has changed begins again, and so does
     /// one for other prefixes.
     pub(crate) fn take_over(&mut self, before: &mut Self) {
         if let (Some((rate, bucket)), Some((old, counted))) = (&mut self.rate, &before.rate)

@@ -99,6 +99,7 @@ mod log_writer;
 mod messages;
 mod network;
 mod notice;
+mod origin;
 mod outbox;
 mod panics;
 mod peer;

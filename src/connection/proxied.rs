@@ -1,6 +1,6 @@
 //! The opening of a connection that a proxy makes for its client: the header that names the client comes first.
 
-use super::opening::{Opener, Progress};
+use super::opener::{Opener, Progress};
 use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::protocol::Refusal;

@@ -4,7 +4,7 @@ use std::io;
 
 use super::open::Before;
 use super::{Owner, Reactor, Slot};
-use crate::connection::opening::Opens;
+use crate::connection::opener::Opens;
 use crate::connection::proxied::Proxied;
 use crate::errno::{self, AcceptError, Code};
 use crate::gate::{self, Source};

@@ -16,7 +16,7 @@ use super::Reactor;
 use super::drops::Drops;
 use super::ledger::Account;
 use crate::config::{ACCESS_LOG, Access};
-use crate::connection::opening::PROBE;
+use crate::connection::opener::PROBE;
 use crate::kernel::{Kernel, Token};
 use crate::peer::Peer;
 use crate::protocol::{CloseReason, ConnectionId, Counting, StreamProtocol, Within};

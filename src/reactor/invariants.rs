@@ -3,7 +3,7 @@
 use super::{Owner, Reactor, Slot};
 use crate::bulk::Buffers;
 use crate::config::ListenerConfig;
-use crate::connection::opening::Opens;
+use crate::connection::opener::Opens;
 use crate::connection::{Claim, Connection};
 use crate::endpoint::{Endpoint, Tenant};
 use crate::kernel::{Kernel, Token};

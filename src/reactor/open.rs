@@ -7,9 +7,10 @@
 use super::{Owner, Reactor, Remains};
 use crate::budget::Class;
 use crate::connection::Connection;
-use crate::connection::opening::{Opened, Opening, Opens, Visited};
+use crate::connection::opener::Opens;
+use crate::connection::opening::{Opened, Opening, Visited};
 use crate::kernel::{Kernel, Token};
-use crate::listener::Prefixes;
+use crate::origin::Prefixes;
 use crate::panics::catch;
 use crate::peer::Peer;
 use crate::protocol::{CloseReason, ConnectionId, Refusal, StreamProtocol};

@@ -2,7 +2,7 @@
 
 use super::access::Stage;
 use super::{Owner, Reactor, Remains, Slot};
-use crate::connection::opening::PROBE;
+use crate::connection::opener::PROBE;
 use crate::connection::{Connection, Ended};
 use crate::kernel::Kernel;
 use crate::limits::REAP_UNITS;

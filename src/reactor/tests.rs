@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Reactor;
 use crate::config::Config;
-use crate::connection::opening::{Opener, Opens, Progress};
+use crate::connection::opener::{Opener, Opens, Progress};
 use crate::connection::tests::opening::{OPENS, TIMEOUT, Who};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Refusal};

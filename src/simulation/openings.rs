@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::random::Random;
 use crate::connection::layer::{Layer, Opened};
-use crate::connection::opening::{Opener, Opens, Progress};
+use crate::connection::opener::{Opener, Opens, Progress};
 use crate::connection::proxied::Proxied;
 use crate::outbox::Outbox;
 use crate::protocol::Refusal;

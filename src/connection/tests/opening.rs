@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layer::{Frames, sealed, unsealed};
 use super::{Lines, limits};
-use crate::connection::opening::{Opener, Opens, Progress};
+use crate::connection::opener::{Opener, Opens, Progress};
 use crate::limits::OPENING_BYTES_MAX;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Context, Refusal, Reply, Step, StreamProtocol, Within};

@@ -48,11 +48,11 @@ pub(super) const BUGS: &[Bug] = &[
         name: "every-address-is-a-client",
         cases: &[],
         does: "A client with IPv6 has 2^64 addresses, and counts as that many clients (sozu#1270)",
-        file: "src/listener.rs",
+        file: "src/origin.rs",
         function: "origin",
         right: "masked(ip, if ip.is_ipv4() { self.v4 } else { self.v6 })",
         wrong: "{ let _ = masked; ip }",
-        caught_by: Unit("listener::tests::addresses_with_one_prefix_count_as_one_address"),
+        caught_by: Unit("origin::tests::addresses_with_one_prefix_count_as_one_address"),
     },
     Bug {
         name: "a-rate-without-a-deadline",
