@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::json;
 
 use super::{behind, connect_from, is_refused, serving};
-use crate::support::{Scratch, Server, eventually, in_own_network};
+use crate::support::{PATIENCE, Process, Scratch, eventually, in_own_network};
 
 /// A balancer, which ends with the test.
 struct Balancer(Child);
@@ -18,12 +18,10 @@ impl Drop for Balancer {
     }
 }
 
-/// Starts a balancer with a configuration, in which `SERVER` is the address of the server; `None` if it is not installed, which
-/// is an error with `CI` set.
-fn start(program: &str, arguments: &[&str], config: &str, server: &Server, directory: &Scratch) -> Option<Balancer> {
+/// Starts a balancer with a configuration; `None` if it is not installed, which is an error with `CI` set.
+fn start(program: &str, arguments: &[&str], config: &str, directory: &Scratch) -> Option<Balancer> {
     let file = directory.path().join("balancer.conf");
-    let config = config.replace("SERVER", &server.address("who-tcp").to_string());
-    fs::write(&file, config.replace("DIRECTORY", directory.path().to_str().unwrap())).unwrap();
+    fs::write(&file, config).unwrap();
     let found = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|path| format!("{path}/{program}"));
     let Some(program) = found.iter().find(|path| fs::exists(path).unwrap()) else {
         assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
@@ -71,7 +69,8 @@ fn behind_haproxy_the_peer_is_the_client_and_checks_are_served() {
     }
     let directory = Scratch::new();
     let server = serving(&behind(&json!({ "limits": { "max_connections_per_ip": 1 } })));
-    let Some(_haproxy) = start("haproxy", &["-db", "-f"], HAPROXY, &server, &directory) else { return };
+    let config = HAPROXY.replace("SERVER", &server.address("who-tcp").to_string());
+    let Some(_haproxy) = start("haproxy", &["-db", "-f"], &config, &directory) else { return };
     for port in [7001, 7002, 7003] {
         clients_come_through(port);
     }
@@ -89,12 +88,15 @@ fn behind_haproxy_the_peer_is_the_client_and_checks_are_served() {
     assert_eq!((refused.count("proxy header"), refused.count("opening timeout")), (0, 0), "{refused}");
 }
 
+/// What a test needs beside the configuration: the module of Debian, and nothing that is outside of `directory`.
+fn of_nginx(directory: &Scratch) -> String {
+    let directory = directory.path().display();
+    format!(
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so; daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/error.log;"
+    )
+}
+
 const NGINX: &str = "
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off;
-master_process off;
-pid DIRECTORY/nginx.pid;
-error_log DIRECTORY/error.log;
 events {}
 stream {
     server {
@@ -112,7 +114,51 @@ fn behind_nginx_the_peer_is_the_client() {
     }
     let directory = Scratch::new();
     let server = serving(&behind(&json!({})));
-    let Some(_nginx) = start("nginx", &["-c"], NGINX, &server, &directory) else { return };
+    let config = NGINX.replace("SERVER", &server.address("who-tcp").to_string());
+    let Some(_nginx) = start("nginx", &["-g", &of_nginx(&directory), "-c"], &config, &directory) else { return };
     clients_come_through(7001);
     assert!(server.stats("who-tcp").refused.count("proxy header") == 0, "{}", server.stats("who-tcp").refused);
+}
+
+/// A file of the book, with `/run/reactor` in a directory of the test.
+fn of_the_book(text: &str, directory: &Scratch) -> String {
+    assert!(text.contains("/run/reactor"), "{text}");
+    text.replace("/run/reactor", directory.path().to_str().unwrap())
+}
+
+/// Asks for a sum at the doors of a balancer, and finds client and balancer in the access log.
+fn each_client_is_named(server: &Process) {
+    for (port, proxy) in [(5656, "127.0.0.1:"), (5657, "unix:")] {
+        let front = ([127, 0, 0, 1], port).into();
+        eventually("the balancer listens", || std::net::TcpStream::connect(front).is_ok());
+        let mut client = connect_from([127, 0, 0, 5], front);
+        let peer = format!("peer={} ", client.stream().local_addr().unwrap());
+        client.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+        client.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+        drop(client);
+        let is_line = |line: &str| line.contains(&peer) && line.contains(&format!(" proxy={proxy}"));
+        eventually("it has its line", || server.log().lines().any(is_line));
+    }
+}
+
+#[test]
+fn the_configurations_of_the_book_name_each_client() {
+    if !in_own_network("proxied::balancers::the_configurations_of_the_book_name_each_client") {
+        return;
+    }
+    let directory = Scratch::new();
+    let config = of_the_book(include_str!("../../../examples/service/behind.json"), &directory);
+    fs::write(directory.path().join("behind.json"), config).unwrap();
+    let balancers = Scratch::new();
+    let haproxy = of_the_book(include_str!("../../../examples/service/behind-haproxy.cfg"), &directory);
+    let nginx = of_the_book(include_str!("../../../examples/service/behind-nginx.conf"), &directory);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reactor"));
+    command.args(["-c", "behind.json"]);
+    let server = Process::of(command, directory);
+    for (program, arguments, config) in
+        [("haproxy", &["-db", "-f"][..], haproxy), ("nginx", &["-g", &of_nginx(&balancers), "-c"][..], nginx)]
+    {
+        let Some(_balancer) = start(program, arguments, &config, &balancers) else { return };
+        each_client_is_named(&server);
+    }
 }
