@@ -1,7 +1,7 @@
 //! Proxies in front, networks and rates.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::Unit;
+use crate::bug::Catcher::{Promise, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -73,5 +73,35 @@ pub(super) const BUGS: &[Bug] = &[
         right: "has_ended || self.young.len() >= RATE_TABLE_MAX / 2",
         wrong: "has_ended",
         caught_by: Unit("rate::tests::any_number_of_keys_fits_into_the_table_and_idle_ones_are_forgotten"),
+    },
+    Bug {
+        name: "a-reload-gives-the-rate-back",
+        cases: &[],
+        does: "Each reload gives every client its whole rate again",
+        file: "src/gate.rs",
+        function: "take_over",
+        right: "std::mem::swap(buckets, counted);",
+        wrong: "let _ = (buckets, counted);",
+        caught_by: Unit("gate::tests::a_rate_that_a_reload_leaves_as_it_is_goes_on_counting"),
+    },
+    Bug {
+        name: "each-that-leaves-frees-a-place",
+        cases: &[],
+        does: "After a reload, a connection that no limit has counted frees the place of one that it has",
+        file: "src/reactor/open.rs",
+        function: "uncount",
+        right: "limits.max_connections_per_ip.is_some()",
+        wrong: "limits.max_connections_per_ip.is_some() || limits.max_connections > 0",
+        caught_by: Unit("reactor::tests::reload::only_connections_that_a_limit_has_counted_free_its_places"),
+    },
+    Bug {
+        name: "a-reload-takes-the-proxies-away",
+        cases: &[],
+        does: "After a reload, no log says any more through which proxy a client has come",
+        file: "src/endpoint.rs",
+        function: "renew",
+        right: "site: Site { proxies, ..self.site.clone() }",
+        wrong: "site: { drop(proxies); self.site.clone() }",
+        caught_by: Promise("proxied::reload::a_connection_keeps_its_proxy_when_the_listener_has_none_any_more"),
     },
 ];
