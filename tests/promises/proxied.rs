@@ -7,6 +7,7 @@ mod reload;
 mod seen;
 mod unix;
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,7 @@ fn connect_from(ip: [u8; 4], to: SocketAddr) -> Client {
 
 /// Whether the server closes the connection without a byte.
 fn is_refused(client: &mut Client) -> bool {
-    client.try_rest().map_or(true, |rest| rest.is_empty())
+    client.try_rest().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |rest| rest.is_empty())
 }
 
 #[track_caller]
