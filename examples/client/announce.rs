@@ -36,7 +36,9 @@ impl Announce {
         // Both ends of a Unix socket have no internet address.
         let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?))).ok();
         let header = match (ends, self.source) {
-            (Some((local, to)), source) => Header::of(SocketAddr::new(source.unwrap_or(local.ip()), local.port()), to),
+            (Some((local, to)), source) => {
+                Header::of(SocketAddr::new(source.unwrap_or_else(|| local.ip()), local.port()), to)
+            }
             (None, Some(source)) => Header::of(SocketAddr::new(source, 0), SocketAddr::new(source, 0)),
             (None, None) => Header::Unknown,
         };

@@ -160,7 +160,7 @@ impl<K: Kernel> Reactor<K> {
             ("out", account.sent.into()),
             ("requests", requests.into()),
             ("open_s", open_seconds.into()),
-            ("proxy", proxy.as_ref().map_or(Value::null(), Value::from_display)),
+            ("proxy", proxy.as_ref().map_or_else(Value::null, Value::from_display)),
         ];
         // Only a connection that came through a proxy has the last one.
         let fields = &fields[..fields.len() - usize::from(proxy.is_none())];

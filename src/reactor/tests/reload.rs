@@ -252,7 +252,7 @@ fn only_connections_that_a_limit_has_counted_free_its_places() {
     let by_address = connect(&mut reactor, "1");
     disconnect(&mut reactor, uncounted);
     connect(&mut reactor, "1");
-    assert_eq!(refused(&reactor), 1, "its place was not that of the one that has left");
+    assert_eq!(refused(&reactor), 1, "an uncounted connection frees no place");
     assert!(reload(&mut reactor, &file, &with(r#""max_connections_per_ip": 1, "ip_prefix_v4": 24"#)));
     let by_network = connect(&mut reactor, "1");
     connect(&mut reactor, "1");

@@ -75,9 +75,9 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Unit("rate::tests::any_number_of_keys_fits_into_the_table_and_idle_ones_are_forgotten"),
     },
     Bug {
-        name: "a-reload-gives-the-rate-back",
+        name: "a-reload-forgets-the-rate",
         cases: &[],
-        does: "Each reload gives every client its whole rate again",
+        does: "After each reload, every client has its whole rate again",
         file: "src/gate.rs",
         function: "take_over",
         right: "std::mem::swap(buckets, counted);",
