@@ -259,6 +259,26 @@ fn above_the_rate_of_its_prefix_a_client_is_refused_and_others_are_not() {
     refused(&server, "1 (connection_rate_per_ip 1)");
 }
 
+#[test]
+fn more_addresses_than_the_table_of_rates_has_places_cost_no_more() {
+    const ADDRESSES: u32 = 70_000;
+    let members = json!({ "limits": { "connection_rate_per_ip": "1/h" } });
+    let server = Process::start(&json!({ "listeners": [listener_with("sum", &members)] }));
+    let from = |number: u32| {
+        let [_, high, middle, low] = number.to_be_bytes();
+        connect_from([127, 1 + high, middle, low], server.address("sum-tcp"))
+    };
+    let before = server.resident_bytes();
+    for number in 0..ADDRESSES {
+        from(number).reset();
+    }
+    assert!(is_refused(&mut from(ADDRESSES - 1)), "the last ones are remembered");
+    eventually("all are closed", || server.counter("sum-tcp", "open") == 0);
+    let grown = server.resident_bytes().saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes");
+    from(0).ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+}
+
 impl Client {
     /// Whether the server answers.
     fn try_answer(mut self) -> bool {
