@@ -211,7 +211,8 @@ impl Endpoint {
         let proxies = std::mem::take(&mut self.site.proxies);
         let elder = Self {
             site: Site { proxies, ..self.site.clone() },
-            gate: std::mem::replace(&mut self.gate, gate),
+            // It accepts no connection.
+            gate: Box::default(),
             protocol: std::mem::replace(&mut self.protocol, config.protocol.clone()),
             limits: std::mem::replace(&mut self.limits, config.limits.clone()),
             stats: Stats::default(),
@@ -227,6 +228,7 @@ impl Endpoint {
         self.family = config.listen.family;
         self.backlog = config.backlog;
         self.allowed = allowed;
+        self.gate = gate;
         let Some(service) = service else { return (elder, None) };
         self.descriptors = descriptors_of(Some(&service));
         self.site.exchange = Arc::clone(&service.exchange);

@@ -16,8 +16,8 @@ use crate::units::Rate;
 /// The name of the limit on the connections of a listener in a period.
 pub(crate) const RATE: &str = "connection_rate";
 
-/// What decides about the connections of a listener, beside its limits on open ones.
-#[derive(Debug)]
+/// What decides about the connections of a listener, beside its limits on open ones. The default one admits no peer.
+#[derive(Debug, Default)]
 pub(crate) struct Gate {
     /// The proxies, and the time for their headers.
     proxies: Option<(Networks<Duration>, Others)>,
@@ -205,5 +205,12 @@ mod tests {
             let counts = [next.closed_until(now).is_some(), next.admit(&peer("192.0.2.1"), now).is_err()];
             assert_eq!(counts, goes_on, "{limits}");
         }
+    }
+
+    #[test]
+    fn the_default_gate_admits_no_peer() {
+        let mut gate = Gate::default();
+        assert_eq!(gate.admit(&peer("127.0.0.1"), Time::ORIGIN), Err("access"));
+        assert_eq!(gate.admit(&Peer::from(Credentials::default()), Time::ORIGIN), Err("access"));
     }
 }

@@ -130,10 +130,16 @@ pub(crate) struct Networks<T> {
     unix: Option<T>,
 }
 
+impl<T> Default for Networks<T> {
+    fn default() -> Self {
+        Self { of: HashMap::new(), lengths: Vec::new(), unix: None }
+    }
+}
+
 impl<T> Networks<T> {
     /// Makes the table. Of a network that comes twice the last value counts.
     pub(crate) fn new(networks: impl IntoIterator<Item = (Network, T)>) -> Self {
-        let mut table = Self { of: HashMap::new(), lengths: Vec::new(), unix: None };
+        let mut table = Self::default();
         for (network, value) in networks {
             match network.0 {
                 Kind::Unix => table.unix = Some(value),

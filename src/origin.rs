@@ -17,7 +17,7 @@ pub(crate) enum Origin {
 }
 
 /// How many of the first bits of an address count: all addresses that begin with the same bits are one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Prefixes {
     /// Of an IPv4 address.
     v4: u8,
