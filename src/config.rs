@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+mod coming;
 pub(crate) mod difference;
 mod log;
 mod members;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+pub use coming::{AccessRules, Others, ProxyProtocol};
 pub use log::{ACCESS_LOG, Access, LogConfig, LogFormat};
 pub use schema::schema;
 
@@ -36,8 +38,10 @@ pub use crate::address::{Family, Listen, Transport, UnixAddress};
 use crate::json::quoted;
 pub use crate::json::{Problem, Problems};
 use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
+pub use crate::network::Network;
 use crate::registry::Registry;
 pub use crate::units;
+use coming::ProxyMembers;
 use members::{FileMembers, LimitsMembers, ListenerMembers, LogMembers, bytes, size};
 
 /// A checked configuration.
@@ -86,6 +90,10 @@ pub struct ListenerConfig {
     pub reuse_port: bool,
     /// Unix sockets: who may connect.
     pub access: UnixAccess,
+    /// Streams: the proxies whose connections begin with a PROXY header; `None` if there are none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Streams: the networks that may come, and those that may not.
+    pub access_rules: AccessRules,
 }
 
 /// Why a configuration file was rejected.
@@ -190,6 +198,8 @@ impl Config {
             receive_buffer: None,
             reuse_port: false,
             access: UnixAccess::default(),
+            proxy_protocol: None,
+            access_rules: AccessRules::default(),
         });
         self.name_the_nameless();
         Ok(())
@@ -275,6 +285,8 @@ impl From<&ListenerConfig> for ListenerMembers {
             owner: listener.access.owner.clone(),
             group: listener.access.group.clone(),
             allow_users: listener.access.allow_users.clone(),
+            proxy_protocol: listener.proxy_protocol.as_ref().map(ProxyMembers::from),
+            access: (listener.access_rules != AccessRules::default()).then(|| (&listener.access_rules).into()),
         }
     }
 }

@@ -29,11 +29,13 @@ mod inquiry;
 mod job;
 mod messages;
 mod other_side;
+mod proxies;
 mod service;
 mod step;
 pub mod sum;
 pub mod time;
 pub mod uppercase;
+mod via;
 
 use std::any::Any;
 
@@ -46,6 +48,7 @@ pub use self::datagram::{DatagramProtocol, Dropped};
 pub use self::ending::{CloseReason, ProtocolError};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
+pub(crate) use self::proxies::Proxies;
 pub(crate) use self::service::Tick;
 pub use self::service::{
     Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,

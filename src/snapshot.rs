@@ -168,6 +168,8 @@ pub(crate) struct Row {
     pub(crate) number: ConnectionId,
     /// The peer of a connection.
     pub(crate) peer: Option<Peer>,
+    /// The proxy through which the peer has come, if one has named it.
+    pub(crate) proxy: Option<Peer>,
     /// The name of the listener.
     pub(crate) listener: String,
     /// The age of its owner.

@@ -132,7 +132,7 @@ impl Mio {
         Ok(())
     }
 
-    /// Looks for events, and sleeps only if none come in time. `timeout` becomes that of the last call: only this one is recorded.
+    /// Looks for events, and sleeps only if none come in time. `timeout` becomes the timeout of the last call, the only one that is recorded.
     #[cold]
     fn look_and_poll(&mut self, timeout: &mut Option<Duration>) -> io::Result<()> {
         let (poll, events) = (&mut self.poll, &mut self.events);

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_that_find_nothing_become_rare_and_one_that_finds_something_ends_that() {
+    fn looks_that_find_nothing_become_rare_until_one_finds_events() {
         let mut spin = spin(MICROSECOND);
         let mut until_due = |at| {
             let left_out = (0..).take_while(|_| !spin.is_due()).count();

@@ -13,7 +13,8 @@
 
 use super::{Owner, Reactor};
 use crate::connection::asked::Asked;
-use crate::connection::opening::{Opening, Opens};
+use crate::connection::opener::Opens;
+use crate::connection::opening::Opening;
 use crate::errno;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, Panicked, Peer, Token};

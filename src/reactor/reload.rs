@@ -24,6 +24,7 @@ use crate::amounts::Count;
 use crate::bind::{self, NotBound, Opened};
 use crate::config::{Config, ListenerConfig};
 use crate::endpoint::Successor;
+use crate::gate::Gate;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, Panicked, Token};
 use crate::limits::{RELOAD_LINES_MAX, RETIRED_ENDPOINTS_MAX};
@@ -61,8 +62,8 @@ pub(crate) struct ReloadState {
 struct Next<'c> {
     /// The index of its endpoint.
     index: u16,
-    /// Its configuration, if that differs.
-    change: Option<&'c ListenerConfig>,
+    /// Its configuration, and which peers may come by it, if it differs.
+    change: Option<(&'c ListenerConfig, Box<Gate>)>,
     /// Its new service, if it has one.
     service: Option<Opened>,
     /// The users whose processes may connect from now on, if its configuration differs; `None` for all.
@@ -233,8 +234,8 @@ impl<K: Kernel> Reactor<K> {
         for (listener, before) in config.listeners.iter().zip(listeners) {
             match before {
                 Before::Same(index) => successors.push(Next::unchanged(index)),
-                Before::Other { index, service, allowed } => {
-                    successors.push(Next { index, change: Some(listener), service, allowed });
+                Before::Other { index, service, allowed, gate } => {
+                    successors.push(Next { index, change: Some((listener, gate)), service, allowed });
                 }
                 Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
                     Ok(index) => successors.push(Next::unchanged(index)),
@@ -263,7 +264,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Changes the living sockets of the listeners that differ. After a failure, sets their old options again. Returns all problems.
     fn change_all(&mut self, successors: &[Next<'_>]) -> Vec<String> {
-        let others = successors.iter().filter_map(|next| Some((next.index, next.change?)));
+        let others = successors.iter().filter_map(|next| Some((next.index, next.change.as_ref()?.0)));
         let mut problems = Vec::new();
         for (index, listener) in others.clone() {
             if let Err(error) = self.change_socket(index, listener) {
@@ -349,8 +350,8 @@ impl<K: Kernel> Reactor<K> {
             None => (None, None),
         };
         let door = self.endpoints[index].door.slot;
-        if let (Some(config), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
-            (change, self.slots.get_mut(door as usize))
+        if let (Some((config, _)), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
+            (&change, self.slots.get_mut(door as usize))
         {
             let replaced = mailbox.renew(&config.name, datagram);
             self.discard(replaced.into_iter().collect());

@@ -56,7 +56,9 @@ fn text(row: &Row) -> String {
         if row.pending_bytes > 0 { Rounded::bytes(row.pending_bytes as u64).to_string() } else { String::new() };
     let deadline = row.deadline.map(|left| Rounded(left).to_string()).unwrap_or_default();
     let (number, age) = (row.number.to_string(), Rounded(row.age).to_string());
-    line([&number, &peer, &row.listener, &age, row.state, &received, &sent, &pending, &deadline], &row.why.to_string())
+    let via = row.proxy.as_ref().map(|proxy| format!("; via {proxy}")).unwrap_or_default();
+    let why = format!("{}{via}", row.why);
+    line([&number, &peer, &row.listener, &age, row.state, &received, &sent, &pending, &deadline], &why)
 }
 
 /// Formats the bytes of a connection; a plus says that there were more.

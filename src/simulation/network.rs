@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::agenda::{Agenda, Datagram, Happening};
 use super::chaos::{Chaos, Rate};
-use super::openings::{self, Connecting, Ear, HEADER, Opening};
+use super::openings::{self, Connecting, Ear, Opening};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Readiness, Source, Token};
@@ -220,8 +220,7 @@ impl Network {
         if self.opening != Opening::Nothing {
             // Some hostile clients send too little, or something else.
             let wrong = !honest && self.random.strikes(300);
-            let header = if !wrong { HEADER } else { self.random.pick(&[&HEADER[..5], b"Hello".as_slice(), b""]) };
-            inbound.bytes.extend(header);
+            inbound.bytes.extend(openings::header(self.opening, (from, to), wrong, &mut self.random));
         }
         let listener = &mut self.listeners[index];
         if listener.queue.len() >= listener.backlog {

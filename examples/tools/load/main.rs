@@ -48,6 +48,8 @@
 //! chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts,
 //! `report.rs` and `condition.rs` print the result. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
+#[path = "../../client/announce.rs"]
+mod announce;
 mod bad;
 mod chat;
 #[path = "../../client/mod.rs"]
@@ -83,7 +85,7 @@ use std::rc::Rc;
 
 use bad::{Bad, Sample};
 use clap::Parser;
-use client::connect::{connect, connect_to};
+use client::connect::connect;
 use client::failure::{Context as _, Failure, Result, finish};
 use client::output::Output;
 use client::url::{Address, Transport};
@@ -145,7 +147,8 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
     if let Some(mode) = cli.bad {
         let sample = Rc::new(Sample::new(cli, files));
         let users = (0..cli.connections as usize)
-            .map(|index| Bad::new(mode, Link::closed(index, address.clone()), index, &sample));
+            .map(|index| (index, Link::closed(index, address.clone()).announcing(cli.proxy_protocol)))
+            .map(|(index, link)| Bad::new(mode, link, index, &sample));
         return engine.run(cli, users.collect());
     }
     match cli.protocol {
@@ -181,10 +184,9 @@ fn links(cli: &Cli, engine: &mut Engine, address: &Address) -> Result<Vec<Link>>
     let mut links = Vec::new();
     for index in 0..cli.connections as usize {
         links.push(if cli.connects_each() {
-            Link::closed(index, address.clone())
+            Link::closed(index, address.clone()).announcing(cli.proxy_protocol)
         } else {
-            let stream = connect_to(engine.poll(), Token(index), address, cli.timeout());
-            Link::open(index, address.clone(), stream.context(format_args!("cannot connect to {}", cli.url))?)
+            Link::made(cli, engine, address, index)?
         });
     }
     Ok(links)

@@ -20,6 +20,7 @@ fn connection(row: &Row) -> Value {
     json!({
         "number": row.number.to_string(),
         "peer": row.peer.as_ref().map(ToString::to_string),
+        "proxy": row.proxy.as_ref().map(ToString::to_string),
         "listener": row.listener,
         "state": row.state,
         "age_s": row.age.as_secs_f64(),

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::super::{Owner, Reactor, Slot};
 use crate::amounts::Rounded;
 use crate::datagram::Mailbox;
+use crate::gate::RATE;
 use crate::kernel::{DatagramSocket, Kernel};
 use crate::listener::{Listener, Pause};
+use crate::peer::PackedPeer;
 use crate::protocol::ConnectionId;
 use crate::snapshot::{Moved, Row, Table, Wanted};
 use crate::stats::Tally;
@@ -110,6 +112,7 @@ impl<K: Kernel> Reactor<K> {
         Row {
             number: ConnectionId::of(token),
             peer,
+            proxy: self.endpoints[slot.endpoint].site.proxies.of(ConnectionId::of(token)).map(PackedPeer::unpack),
             listener: self.listener_of(slot).to_owned(),
             age: self.ledger.age(token.slot, self.moment.now),
             state,
@@ -126,15 +129,18 @@ pub(super) fn why_paused(pause: Pause) -> String {
     match pause {
         Pause::Full(limit) => format!("{limit} reached"),
         Pause::Failed(errno) => format!("accept returned {errno}"),
+        Pause::Rate => format!("{RATE} is used up"),
     }
 }
 
 /// Returns what a listener is waiting for. `again`: the time until the next attempt.
 fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
-    let again = again.map(|left| format!("in {} or ", Rounded(left))).unwrap_or_default();
     let Some(pause) = listener.paused else { return "waiting for connections".to_owned() };
-    let then = if matches!(pause, Pause::Full(_)) { "resumes" } else { "retries" };
-    format!("not accepting: {}; {then} {again}when a connection closes", why_paused(pause))
+    let then = if matches!(pause, Pause::Failed(_)) { "retries" } else { "resumes" };
+    let at = again.map(|left| format!("in {}", Rounded(left)));
+    let when = [at, (pause != Pause::Rate).then(|| "when a connection closes".to_owned())];
+    let when: Vec<_> = when.into_iter().flatten().collect();
+    format!("not accepting: {}; {then} {}", why_paused(pause), when.join(" or "))
 }
 
 /// Returns what a UDP socket is waiting for. `again`: the time until the next attempt.

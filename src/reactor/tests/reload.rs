@@ -267,3 +267,28 @@ fn after_any_reloads_connections_keep_limits_and_listeners_keep_counts() {
     assert!(retired.into_iter().all(|endpoint| endpoint.service.is_none()), "what is not needed is closed");
     assert!(reactor.reloads().done > 100 && reactor.reloads().failed > 50, "{:?}", reactor.reloads());
 }
+
+#[test]
+fn only_connections_that_a_limit_has_counted_free_its_places() {
+    let with = |limits: &str| {
+        listeners(&[&format!(
+            r#"{{ "name": "1", "listen": "tcp://127.0.0.1:1", "protocol": "sum", "limits": {{ {limits} }} }}"#
+        )])
+    };
+    let (mut reactor, file) = server(&with(""));
+    let refused = |reactor: &Reactor<Fake>| reactor.endpoints()[0].stats().refused.count("max_connections_per_ip");
+    let uncounted = connect(&mut reactor, "1");
+    assert!(reload(&mut reactor, &file, &with(r#""max_connections_per_ip": 1"#)));
+    let by_address = connect(&mut reactor, "1");
+    disconnect(&mut reactor, uncounted);
+    connect(&mut reactor, "1");
+    assert_eq!(refused(&reactor), 1, "an uncounted connection frees no place");
+    assert!(reload(&mut reactor, &file, &with(r#""max_connections_per_ip": 1, "ip_prefix_v4": 24"#)));
+    let by_network = connect(&mut reactor, "1");
+    connect(&mut reactor, "1");
+    assert_eq!(refused(&reactor), 2);
+    for counted in [by_address, by_network] {
+        disconnect(&mut reactor, counted);
+    }
+    assert!(reactor.endpoints[0].peers.is_empty());
+}

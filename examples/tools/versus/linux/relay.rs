@@ -203,7 +203,7 @@ fn socat(address: SocketAddr, target: SocketAddr) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn passes(spoil: impl Fn(&mut Vec<u8>)) -> bool {
+    fn passes(spoil: impl Fn(&mut Vec<u8>) + Send) -> bool {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let mut sender = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
         let (receiver, _) = listener.accept().expect("a connection");
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_byte_that_is_lost_repeated_or_changed_is_noticed() {
         assert!(passes(|_| {}));
-        assert!(!passes(|stream| drop(stream.pop())));
+        assert!(!passes(|stream| stream.truncate(stream.len() - 1)));
         assert!(!passes(|stream| stream.push(0)));
         assert!(!passes(|stream| stream[CHUNK_BYTES + 3] ^= 1));
     }
