@@ -30,8 +30,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "It takes `+80` and `080` as ports (the crate proxy-header)",
         file: "src/proxy/line.rs",
         function: "port",
-        right: "filter(|_| is_plain)",
-        wrong: "filter(|_| is_plain || !is_plain)",
+        right: "text.parse().ok().filter(|_| is_plain)",
+        wrong: "text.parse().ok().filter(|_| is_plain || !is_plain)",
         caught_by: Unit("proxy::tests::spellings_that_other_readers_may_take_are_refused"),
     },
     Bug {
@@ -100,8 +100,8 @@ pub(super) const BUGS: &[Bug] = &[
         does: "After a reload, no log says any more through which proxy a client has come",
         file: "src/endpoint.rs",
         function: "renew",
-        right: "site: Site { proxies, ..self.site.clone() }",
-        wrong: "site: { drop(proxies); self.site.clone() }",
+        right: "std::mem::take(&mut self.site.proxies)",
+        wrong: "Default::default()",
         caught_by: Promise("proxied::reload::a_connection_keeps_its_proxy_when_the_listener_has_none_any_more"),
     },
 ];
