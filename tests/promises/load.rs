@@ -1,7 +1,10 @@
 //! The example `load`: it measures correctly, and reports errors.
 
 mod chat;
+mod compare;
 mod ending;
+mod find;
+mod raw;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -194,7 +197,10 @@ fn the_result_has_the_numbers_that_others_read() {
     assert!(seconds >= 0.3);
     assert!((outcome.number("/rate") * seconds - outcome.number("/requests")).abs() < 0.5);
     let kinds: Vec<_> = outcome.json["errors"].as_object().unwrap().keys().collect();
-    assert_eq!(kinds, ["closed", "connect", "io", "lost", "refused", "reset", "timeout", "total", "unasked", "wrong"]);
+    let all = [
+        "closed", "connect", "io", "long", "lost", "refused", "reset", "short", "timeout", "total", "unasked", "wrong",
+    ];
+    assert_eq!(kinds, all);
     assert_eq!(outcome.json["model"], "open");
     let busy = outcome.number("/client_busy");
     assert!(busy > 0.0 && busy <= 1.0, "a thread is at most busy all the time: {busy}");
@@ -328,6 +334,28 @@ fn wrong_usage_is_reported_before_the_run() {
         format!("sum tcp://{closed} --assert p98<1ms"),
         format!("sum tcp://{closed} --assert p99<1"),
         format!("sum tcp://{closed} --assert p99"),
+        format!("sum tcp://{closed} --send x"),
+        format!("sum tcp://{closed} --expect x"),
+        format!("raw tcp://{closed} --send x"),
+        format!("raw tcp://{closed} --expect x"),
+        format!("raw tcp://{closed} --send x --expect x --expect-bytes 1"),
+        format!("raw tcp://{closed} --send x --send-file /dev/null --expect x"),
+        format!("raw tcp://{closed} --send-file /nonexistent --expect x"),
+        format!("raw tcp://{closed} --send-file /dev/zero --expect x"),
+        format!(r"raw tcp://{closed} --send \q --expect x"),
+        format!("raw tcp://{closed} --send x --expect-bytes 0"),
+        format!("raw tcp://{closed} --send x --expect x --size 5"),
+        format!("raw tcp://{closed} --bad drips"),
+        format!("raw tcp://{closed} --send x --bad expensive"),
+        format!("find sum tcp://{closed}"),
+        format!("find sum tcp://{closed} --limit p98<1ms"),
+        format!("find sum tcp://{closed} --limit errors=0 --rate 5"),
+        format!("find sum tcp://{closed} --limit errors=0 --assert errors=0"),
+        format!("find sum tcp://{closed} --limit errors=0 --bad drips"),
+        format!("find sum tcp://{closed} --limit errors=0 --from 5 --to 4"),
+        format!("find file tcp://{closed} --limit errors=0"),
+        "compare".into(),
+        "compare a.json".into(),
     ] {
         let outcome = load(&arguments);
         assert_eq!((outcome.code, &outcome.json), (Some(2), &Value::Null), "{arguments}: {}", outcome.errors);

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Pace {
     pub(crate) fn new(cli: &Cli, start: Instant) -> Self {
-        Self { start, end: start + cli.warmup + cli.duration, rate: cli.rate, taken: 0, stopped: None }
+        Self { start, end: start + cli.warmup() + cli.duration, rate: cli.rate, taken: 0, stopped: None }
     }
 
     /// Ends the run early: no request that is due from now on is sent.
