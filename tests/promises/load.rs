@@ -210,6 +210,26 @@ fn the_result_has_the_numbers_that_others_read() {
 }
 
 #[test]
+fn poisson_arrivals_come_at_random_and_a_seed_repeats_them() {
+    let stub = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n")));
+    let run = |options: &str| {
+        let outcome = stub.load(&format!("--rate 1k {options}"));
+        outcome.assert_good();
+        (outcome.number("/requests"), outcome)
+    };
+    let (count, first) = run("--arrivals poisson --seed 7");
+    assert_eq!(count, run("--arrivals poisson --seed 7").0);
+    // The standard deviation of 300 random arrivals is 17.
+    assert!((200.0..400.0).contains(&count), "{}", first.text);
+    assert!(first.text.contains("Poisson, seed 7"), "{}", first.text);
+    assert_eq!((&first.json["arrivals"], &first.json["seed"]), (&json!("poisson"), &json!(7)));
+    let (_, other) = run("--arrivals poisson");
+    assert!(other.text.contains(&format!("seed {}", other.json["seed"])), "{}", other.text);
+    let (_, even) = run("");
+    assert_eq!((&even.json["arrivals"], even.json.get("seed")), (&json!("even"), None));
+}
+
+#[test]
 fn an_answer_that_is_wrong_is_an_error_and_no_request() {
     let wrong = Stub::start(|_, sum| Some(format!("{{\"Sum\":{}}}\n", sum + 1))).load("");
     assert!(wrong.number("/errors/wrong") > 0.0 && wrong.number("/requests") == 0.0, "{}", wrong.text);
@@ -347,6 +367,8 @@ fn wrong_usage_is_reported_before_the_run() {
         format!("raw tcp://{closed} --send x --expect x --size 5"),
         format!("raw tcp://{closed} --bad drips"),
         format!("raw tcp://{closed} --send x --bad expensive"),
+        format!("sum tcp://{closed} --arrivals poisson"),
+        format!("sum tcp://{closed} --rate 5 --arrivals random"),
         format!("find sum tcp://{closed}"),
         format!("find sum tcp://{closed} --limit p98<1ms"),
         format!("find sum tcp://{closed} --limit errors=0 --rate 5"),

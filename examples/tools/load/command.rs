@@ -24,7 +24,7 @@ pub(crate) fn obey() -> ExitCode {
     let matches = command.get_matches_mut();
     let checked = asked(&matches).and_then(|asked| {
         let problem = match &asked {
-            Asked::Run(cli) => cli.problem(),
+            Asked::Run(cli) => cli.problem_of_a_run(),
             Asked::Find(find) => find.problem(),
             Asked::Compare(_) => None,
         };

@@ -91,6 +91,8 @@ pub(crate) fn run(find: Find) -> Result<()> {
         }
         let step = Step::new(rate, &report, &limit);
         search.tell(rate, step.verdict());
+        // A step that is repeated has other arrivals.
+        cli.seed = cli.seed.wrapping_add(1);
         // Even if the reader of the text has closed, the rest must be done.
         printed = printed.and_then(|()| output.write(step.line().as_bytes()));
         curve.steps.push(step);

@@ -20,6 +20,9 @@
 //! request has a time at which it should leave, and its latency counts from that time, whether it could leave then or
 //! not. So no request is missing from the percentiles ("coordinated omission").
 //!
+//! Requests of an open loop leave at equal distances. Users do not: with `--arrivals poisson` the distances are random, sometimes
+//! many requests come together, and a server has queues long before it is busy all the time. `--seed` repeats such a run.
+//!
 //! # The knee
 //!
 //! `load find` looks for the highest rate at which all conditions of `--limit` hold. Each step is a run of the open loop with
@@ -61,13 +64,15 @@
 //!
 //! # Where to read
 //!
-//! `engine.rs` is the loop, `pace.rs` decides when a request should leave. `exchange.rs` is a connection with requests
+//! `engine.rs` is the loop, `pace.rs` decides when a request should leave, `arrivals.rs` when those
+//! of an open loop are due. `exchange.rs` is a connection with requests
 //! and answers, `answers.rs` judges those, `raw` has what a command line says of them. `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a
 //! chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts,
 //! `report.rs` and `condition.rs` print the result, `settings.rs` what was asked for. `find` searches with many runs, `compare.rs`
 //! reads two results. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
 mod answers;
+mod arrivals;
 mod bad;
 mod chat;
 #[path = "../../client/mod.rs"]

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use reactor::config::units::Size;
 
+use crate::arrivals::{Spread, fresh_seed};
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
@@ -67,6 +68,14 @@ pub(crate) struct Cli {
     /// Send this number of requests a second, over all connections, however slow the server is [example: 20k]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<u64>,
+
+    /// How the requests of an open loop are spread over the time
+    #[arg(long, value_name = "HOW", default_value = "even")]
+    pub(crate) arrivals: Spread,
+
+    /// The seed of --arrivals poisson: the same one makes the same arrivals [default: another in each run]
+    #[arg(long, value_name = "N", default_value_t = fresh_seed(), hide_default_value = true)]
+    pub(crate) seed: u64,
 
     /// Bytes of each request, such as 64 or 1KiB; of file and file-sized, of each file
     ///
@@ -152,6 +161,12 @@ pub(crate) enum Mode {
 }
 
 impl Cli {
+    /// Returns why the options of a single run do not go together.
+    pub(crate) fn problem_of_a_run(&self) -> Option<&'static str> {
+        let is_closed = self.arrivals == Spread::Poisson && self.rate.is_none();
+        is_closed.then_some("--arrivals is for an open loop: --rate").or_else(|| self.problem())
+    }
+
     /// Returns what clap cannot check: why options do not go together.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let is_udp = self.url.transport == Transport::Udp;

@@ -6,6 +6,7 @@ use indicatif::BinaryBytes;
 use nix::time::ClockId;
 use serde_json::{Map, Value, json};
 
+use crate::arrivals::Spread;
 use crate::client::failure::{Context as _, Failure, Result};
 use crate::condition::{Condition, Miss};
 use crate::options::{Cli, Protocol};
@@ -75,6 +76,8 @@ pub(crate) struct Report {
     is_file: bool,
     is_chat: bool,
     is_bad: bool,
+    /// Of Poisson arrivals.
+    seed: Option<u64>,
     stopped: Option<Stop>,
     notes: Vec<String>,
 }
@@ -97,6 +100,7 @@ impl Report {
             is_file,
             is_chat: cli.protocol == Protocol::Chat,
             is_bad: cli.bad.is_some(),
+            seed: (cli.arrivals == Spread::Poisson).then_some(cli.seed),
             stopped: pace.stopped(),
             notes: Vec::new(),
         };
@@ -121,6 +125,14 @@ impl Report {
         let answered = self.tally.requests() as f64 / asked.max(1) as f64;
         let in_time = self.planned / (self.seconds - LATE).max(self.planned);
         answered.min(in_time)
+    }
+
+    /// Whether fewer requests were answered than were asked for. How many come at random is not known, but whether they are late.
+    fn is_slower_than(&self, asked: u64) -> bool {
+        match self.seed {
+            Some(_) => self.kept_part() < KEPT,
+            None => self.kept_rate() < KEPT * asked as f64,
+        }
     }
 
     /// Returns why the rate of an open loop was not kept.
@@ -185,7 +197,7 @@ impl Report {
                  connection only and the percentiles hide it; --rate shows it"
                     .into(),
             ),
-            Some(asked) if self.unsent > 0 || self.kept_rate() < KEPT * asked as f64 => notes.push(format!(
+            Some(asked) if self.unsent > 0 || self.is_slower_than(asked) => notes.push(format!(
                 "warning: the rate of {asked}/s was not kept, latencies grew with time; {} requests were due and never \
                  sent",
                 self.unsent
@@ -231,6 +243,9 @@ impl Report {
         self.tell_errors(text)?;
         if tally.reconnects > 0 {
             writeln!(text, "reconnects  {}", tally.reconnects)?;
+        }
+        if let Some(seed) = self.seed {
+            writeln!(text, "arrivals    Poisson, seed {seed}")?;
         }
         writeln!(text, "client      its thread was {:.0} % busy", self.busy * 100.0)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::arrivals::Spread;
 use crate::options::{Cli, Protocol};
 use crate::printable::printable;
 
@@ -19,6 +20,7 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
         "pipeline": cli.pipeline,
         "size": cli.size(),
         "asked_rate": cli.rate,
+        "arrivals": cli.rate.map(|_| cli.arrivals.name()),
         "asked_seconds": cli.duration.as_secs_f64(),
         "warmup_seconds": cli.warmup().as_secs_f64(),
         "timeout_seconds": cli.timeout().as_secs_f64(),
@@ -27,6 +29,9 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     if cli.protocol == Protocol::Chat {
         settings["senders"] = json!(cli.senders());
         settings["deaf"] = json!(cli.connections as usize - cli.readers());
+    }
+    if cli.arrivals == Spread::Poisson {
+        settings["seed"] = json!(cli.seed);
     }
     if let Some(expectation) = cli.raw.expectation() {
         settings["send"] = json!(printable(cli.raw.request()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::search::{Knee, Verdict};
+use crate::arrivals::Spread;
 use crate::condition::{Condition, Miss};
 use crate::options::Cli;
 use crate::report::{Report, is_bottleneck};
@@ -106,9 +107,12 @@ impl Curve {
         let limit: Vec<_> = limit.iter().map(ToString::to_string).collect();
         let mut settings = settings(cli);
         settings.insert("model".into(), json!("open"));
+        settings.insert("arrivals".into(), json!(cli.arrivals.name()));
         settings.insert("limit".into(), json!(limit));
         let (protocol, url, connections) = (cli.protocol.name(), &cli.url, cli.connections);
-        let title = format!("find {protocol} {url}: {connections} connections, {}", limit.join(", "));
+        let seed =
+            if cli.arrivals == Spread::Poisson { format!(", Poisson from seed {}", cli.seed) } else { String::new() };
+        let title = format!("find {protocol} {url}: {connections} connections{seed}, {}", limit.join(", "));
         Self { title, settings: Value::Object(settings), steps: Vec::new() }
     }
 
