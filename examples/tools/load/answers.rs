@@ -15,8 +15,8 @@ pub(crate) trait Answers {
     /// Returns the fault of bytes that come while no request waits.
     fn unasked(&self, chunk: &[u8]) -> Fault;
 
-    /// The connection has ended, and the next answer will be that of the variant `next` of the tape. Returns what became of
-    /// the answer that was coming.
+    /// The connection has ended, and the variant `next` of the tape will be asked for next. Returns how far the answer that was
+    /// coming had come.
     fn cut(&mut self, next: usize) -> Cut;
 }
 
@@ -26,11 +26,11 @@ pub(crate) enum Heard {
     Right { bytes: usize, count: usize },
     /// The next answer is wrong. Its bytes are still to be skipped.
     Wrong(Fault),
-    /// These bytes belong to the wrong answer, which ends with them if it is `whole`.
+    /// These bytes belong to the wrong answer, which ends with them if `is_whole`.
     Skipped { bytes: usize, is_whole: bool },
 }
 
-/// What became of an answer when its connection ended.
+/// How far an answer had come when its connection ended.
 pub(crate) enum Cut {
     /// No byte of it has come.
     Between,

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_differ_are_named_with_both_values_and_figures_are_none() {
+    fn settings_that_differ_are_named_with_both_values() {
         let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
         let a = object(r#"{ "connections": 50, "pipeline": 1, "rate": 5, "seconds": 1, "asked_rate": null }"#);
         let b =

@@ -115,31 +115,16 @@ pub(crate) fn help() -> String {
     help
 }
 
-/// A condition that does not hold.
-pub(crate) struct Miss {
-    /// What does not hold, and what it is instead.
-    pub(crate) text: String,
-    /// It is missed by so little that chance may be the reason.
-    pub(crate) is_narrow: bool,
-}
-
-/// A value that is missed by less than this factor is missed narrowly.
-const NARROW: f64 = 1.25;
-
-/// As many errors among the requests are narrow.
-const NARROW_ERRORS: f64 = 0.001;
-
 impl Condition {
     /// Returns the reason if the condition does not hold.
-    pub(crate) fn miss(&self, tally: &Tally, rate: f64) -> Option<Miss> {
-        let (holds, actual, is_narrow) = match (self.quantity, self.limit) {
+    pub(crate) fn failure(&self, tally: &Tally, rate: f64) -> Option<String> {
+        let (holds, actual) = match (self.quantity, self.limit) {
             (Quantity::Latency(_), _) if tally.requests() == 0 => {
-                (false, "unknown, since no request was answered".into(), false)
+                (false, "unknown, since no request was answered".into())
             }
             (Quantity::Latency(part), Limit::Span(limit)) => {
                 let latency = Duration::from_nanos(tally.latencies.value_at_quantile(part));
-                let holds = self.comparison.holds(&latency, &limit);
-                (holds, format!("{latency:.1?}"), is_near(latency.as_secs_f64(), limit.as_secs_f64()))
+                (self.comparison.holds(&latency, &limit), format!("{latency:.1?}"))
             }
             (quantity, Limit::Count(limit)) => {
                 let actual = match quantity {
@@ -150,18 +135,11 @@ impl Condition {
                     Quantity::Missed => tally.missed as f64,
                     Quantity::Requests | Quantity::Latency(_) => tally.requests() as f64,
                 };
-                let limit = limit as f64;
-                let is_narrow = match quantity {
-                    Quantity::Errors | Quantity::ErrorsOf(_) | Quantity::Missed => {
-                        (actual - limit).abs() <= (NARROW_ERRORS * tally.requests() as f64).max(1.0)
-                    }
-                    _ => is_near(actual, limit),
-                };
-                (self.comparison.holds(&actual, &limit), format!("{actual:.0}"), is_narrow)
+                (self.comparison.holds(&actual, &(limit as f64)), format!("{actual:.0}"))
             }
-            (_, Limit::Span(_)) => (false, "not a latency".into(), false),
+            (_, Limit::Span(_)) => (false, "not a latency".into()),
         };
-        (!holds).then(|| Miss { text: format!("{} does not hold: it is {actual}", self.text), is_narrow })
+        (!holds).then(|| format!("{} does not hold: it is {actual}", self.text))
     }
 }
 
@@ -169,10 +147,6 @@ impl Display for Condition {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-fn is_near(actual: f64, limit: f64) -> bool {
-    actual < limit * NARROW && limit < actual * NARROW
 }
 
 impl Comparison {

@@ -26,7 +26,8 @@ const REQUESTS_MIN: f64 = 10.0;
 ///
 /// Each step is a run of an open loop at one rate, for --duration after a warm-up (--warmup; by default a fifth of it). The
 /// rate doubles until a condition breaks, and then the interval is halved until it is within 2 %. A step that breaks a
-/// condition narrowly is repeated once. That the rate is kept is a condition, too.
+/// condition, though at least 95 % of the rate were kept, is repeated once: chance may be the reason. So is the first step that breaks. That 99 % of the rate are kept is
+/// a condition, too.
 ///
 /// The result is the curve, a line for each step, and the knee. Ctrl-C ends the search: what was found so far is reported.
 ///

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arrivals::Spread;
 use crate::client::failure::{Context as _, Failure, Result};
-use crate::condition::{Condition, Miss};
+use crate::condition::Condition;
 use crate::options::{Cli, Protocol};
 use crate::pace::{Pace, Stop};
 use crate::settings::{model, settings};
@@ -20,8 +20,6 @@ const BUSY_MAX: f64 = 0.9;
 const KEPT: f64 = 0.99;
 /// The last answers may be this late, in seconds: a stall at the end of a short run.
 const LATE: f64 = 0.05;
-/// Above this share of the requested rate, chance may be the reason that it was not kept.
-const KEPT_NARROWLY: f64 = 0.95;
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
@@ -120,7 +118,7 @@ impl Report {
 
     /// The part of the rate of an open loop that was kept: of its requests that were answered, or of its time if the last answers
     /// were late.
-    fn kept_part(&self) -> f64 {
+    pub(crate) fn kept_part(&self) -> f64 {
         let asked = self.tally.requests() + self.tally.errors() + self.unsent;
         let answered = self.tally.requests() as f64 / asked.max(1) as f64;
         let in_time = self.planned / (self.seconds - LATE).max(self.planned);
@@ -130,21 +128,20 @@ impl Report {
     /// Whether fewer requests were answered than were asked for. How many come at random is not known, but whether they are late.
     fn is_slower_than(&self, asked: u64) -> bool {
         match self.seed {
-            Some(_) => self.kept_part() < KEPT,
+            Some(_) => !self.is_kept(),
             None => self.kept_rate() < KEPT * asked as f64,
         }
     }
 
-    /// Returns why the rate of an open loop was not kept.
-    pub(crate) fn miss_of_rate(&self) -> Option<Miss> {
-        let part = self.kept_part();
-        let text = format!("the rate was not kept: {:.1} % of it", 100.0 * part);
-        (part < KEPT).then_some(Miss { text, is_narrow: part >= KEPT_NARROWLY })
+    /// Whether nearly the whole rate was kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept_part() >= KEPT
     }
 
     /// Returns why these conditions do not hold, of each that does not.
-    pub(crate) fn misses(&self, conditions: &[Condition]) -> Vec<Miss> {
-        conditions.iter().filter_map(|condition| condition.miss(&self.tally, self.rate())).collect()
+    pub(crate) fn failures(&self, conditions: &[Condition]) -> Vec<String> {
+        let rate = self.rate();
+        conditions.iter().filter_map(|condition| condition.failure(&self.tally, rate)).collect()
     }
 
     /// Returns the latency that this part of the requests does not exceed. Without an answer there is no latency.
@@ -312,7 +309,7 @@ impl Report {
 
     /// Fails if an assertion does not hold, or if there was nothing to measure.
     pub(crate) fn judge(&self, conditions: &[Condition]) -> Result<()> {
-        let failures: Vec<_> = self.misses(conditions).into_iter().map(|miss| miss.text).collect();
+        let failures = self.failures(conditions);
         if !failures.is_empty() {
             return Failure::because(failures.join("; "));
         }

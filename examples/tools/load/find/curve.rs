@@ -7,13 +7,16 @@ use serde_json::{Value, json};
 
 use super::search::{Knee, Verdict};
 use crate::arrivals::Spread;
-use crate::condition::{Condition, Miss};
+use crate::condition::Condition;
 use crate::options::Cli;
 use crate::report::{Report, is_bottleneck};
 use crate::settings::settings;
 
 /// The longest bar of the plot, in characters.
 const BAR_MAX: f64 = 40.0;
+
+/// If a condition breaks while at least this part of the rate is kept, the server is not plainly overloaded.
+const DOUBTFUL: f64 = 0.95;
 
 /// The result of a run at one rate.
 pub(crate) struct Step {
@@ -23,12 +26,19 @@ pub(crate) struct Step {
     p99: Option<Duration>,
     errors: u64,
     busy: f64,
-    /// The conditions that did not hold.
-    misses: Vec<Miss>,
+    /// The part of the rate that was kept.
+    kept: f64,
+    /// Why conditions did not hold.
+    broken: Vec<String>,
 }
 
 impl Step {
     pub(crate) fn new(offered: u64, report: &Report, limit: &[Condition]) -> Self {
+        let kept = report.kept_part();
+        let mut broken = report.failures(limit);
+        if !report.is_kept() {
+            broken.push(format!("the rate was not kept: {:.1} % of it", 100.0 * kept));
+        }
         Self {
             offered,
             answered: report.rate(),
@@ -36,14 +46,15 @@ impl Step {
             p99: report.latency(0.99),
             errors: report.errors(),
             busy: report.busy(),
-            misses: report.misses(limit).into_iter().chain(report.miss_of_rate()).collect(),
+            kept,
+            broken,
         }
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        match &self.misses[..] {
+        match self.broken[..] {
             [] => Verdict::Holds,
-            misses if misses.iter().all(|miss| miss.is_narrow) => Verdict::Narrowly,
+            _ if self.kept >= DOUBTFUL => Verdict::Doubtful,
             _ => Verdict::Breaks,
         }
     }
@@ -55,11 +66,7 @@ impl Step {
     /// Returns its line of the curve.
     pub(crate) fn line(&self) -> String {
         let span = |latency: Option<Duration>| latency.map_or("-".into(), |latency| format!("{latency:.1?}"));
-        let how = match self.verdict() {
-            Verdict::Holds => "holds",
-            Verdict::Narrowly => "breaks narrowly",
-            Verdict::Breaks => "breaks",
-        };
+        let how = if self.broken.is_empty() { "holds" } else { "breaks" };
         let mut line = format!(
             "{:>9}/s {:>9.0}/s {:>9} {:>9} {:>8}  {how}",
             self.offered,
@@ -68,10 +75,9 @@ impl Step {
             span(self.p99),
             self.errors
         );
-        let reasons: Vec<_> = self.misses.iter().map(|miss| miss.text.as_str()).collect();
-        if !reasons.is_empty() {
+        if !self.broken.is_empty() {
             // Writing to a string cannot fail.
-            let _ = write!(line, ": {}", reasons.join("; "));
+            let _ = write!(line, ": {}", self.broken.join("; "));
         }
         if self.is_bottleneck() {
             let _ = write!(line, " (the client was the bottleneck: {:.0} % busy)", 100.0 * self.busy);
@@ -88,9 +94,9 @@ impl Step {
             "p99_us": microseconds(self.p99),
             "errors": self.errors,
             "client_busy": self.busy,
-            "holds": self.misses.is_empty(),
-            "narrowly": self.verdict() == Verdict::Narrowly,
-            "broken": self.misses.iter().map(|miss| miss.text.as_str()).collect::<Vec<_>>(),
+            "kept": self.kept,
+            "holds": self.broken.is_empty(),
+            "broken": self.broken,
         })
     }
 }
@@ -152,7 +158,7 @@ impl Curve {
         let mut text = String::from("\np99 by rate, on a logarithmic scale; # holds, x breaks\n");
         for step in steps {
             let part = if highest > lowest { (logarithm(step) - lowest) / (highest - lowest) } else { 0.0 };
-            let mark = if step.verdict() == Verdict::Holds { "#" } else { "x" };
+            let mark = if step.broken.is_empty() { "#" } else { "x" };
             let bar = mark.repeat(1 + (part * (BAR_MAX - 1.0)).round() as usize);
             let _ = writeln!(text, "{:>9}/s {bar} {:.1?}", step.offered, step.p99.unwrap_or_default());
         }

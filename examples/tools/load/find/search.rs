@@ -10,8 +10,8 @@ const STEPS_MAX: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Holds,
-    /// It breaks a condition by so little that chance may be the reason.
-    Narrowly,
+    /// It breaks a condition, though the server keeps the rate or nearly keeps it: chance may be the reason.
+    Doubtful,
     Breaks,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Search {
     to: u64,
     holds: Option<u64>,
     breaks: Option<u64>,
-    /// This rate broke narrowly, and is tried once more.
+    /// This rate is tried once more.
     again: Option<u64>,
     steps: u32,
 }
@@ -61,10 +61,13 @@ impl Search {
     pub(crate) fn tell(&mut self, rate: u64, verdict: Verdict) {
         self.steps += 1;
         let is_second = self.again.take().is_some();
+        // All later steps are below the first rate that breaks, so that one must not be chance either.
+        let is_first = self.breaks.is_none();
         match verdict {
             Verdict::Holds => self.holds = Some(rate),
-            Verdict::Narrowly if !is_second => self.again = Some(rate),
-            Verdict::Narrowly | Verdict::Breaks => self.breaks = Some(rate),
+            Verdict::Doubtful if !is_second => self.again = Some(rate),
+            Verdict::Breaks if !is_second && is_first => self.again = Some(rate),
+            Verdict::Doubtful | Verdict::Breaks => self.breaks = Some(rate),
         }
     }
 
@@ -77,7 +80,7 @@ impl Search {
 mod tests {
     use super::*;
 
-    /// Searches with a measurement that is told the rate and the number of the step. Returns the knee, and the steps.
+    /// Searches with a measurement of the rate and the number of the step. Returns the knee, and the steps.
     fn find(mut search: Search, mut measure: impl FnMut(u64, u32) -> Verdict) -> (Knee, u32) {
         while let Some(rate) = search.next() {
             let verdict = measure(rate, search.steps);
@@ -125,7 +128,7 @@ mod tests {
                         let over = rate as f64 / (knee as f64 * noise);
                         match over {
                             _ if over <= 1.0 => Verdict::Holds,
-                            _ if over <= 1.05 => Verdict::Narrowly,
+                            _ if over <= 1.05 => Verdict::Doubtful,
                             _ => Verdict::Breaks,
                         }
                     });
@@ -139,26 +142,41 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_breaks_narrowly_once_by_chance_moves_no_knee() {
+    fn a_step_that_breaks_once_by_chance_moves_no_knee() {
         for wrong in 0..12 {
             let mut measure = exact(4242);
             let mut is_first = true;
             let (found, _) = find(Search::new(1, 1000, 10_000_000), |rate, step| {
                 let verdict = measure(rate, step);
                 let is_wrong = step >= wrong && verdict == Verdict::Holds && std::mem::take(&mut is_first);
-                if is_wrong { Verdict::Narrowly } else { verdict }
+                if is_wrong { Verdict::Doubtful } else { verdict }
             });
             assert!((4158..=4242).contains(&found.holds.unwrap()), "{wrong} {found:?}");
         }
     }
 
     #[test]
-    fn a_step_that_breaks_narrowly_is_repeated_only_once() {
+    fn a_doubtful_step_is_repeated_only_once() {
         let mut search = Search::new(1, 1000, 10_000);
-        search.tell(1000, Verdict::Narrowly);
+        search.tell(1000, Verdict::Doubtful);
         assert_eq!(search.next(), Some(1000));
-        search.tell(1000, Verdict::Narrowly);
+        search.tell(1000, Verdict::Doubtful);
         assert_eq!((search.next(), search.knee().breaks), (Some(250), Some(1000)));
+    }
+
+    #[test]
+    fn the_first_rate_that_breaks_must_break_twice() {
+        let (found, _) = find(Search::new(1, 1000, 10_000_000), |rate, step| match step {
+            1 => Verdict::Breaks,
+            _ if rate <= 4242 => Verdict::Holds,
+            _ => Verdict::Breaks,
+        });
+        assert!((4158..=4242).contains(&found.holds.unwrap()), "{found:?}");
+        let mut search = Search::new(1, 1000, 10_000);
+        search.tell(1000, Verdict::Breaks);
+        search.tell(1000, Verdict::Breaks);
+        search.tell(250, Verdict::Breaks);
+        assert_eq!(search.next(), Some(62), "a later one need not");
     }
 
     #[test]
