@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Load, Stub, load};
-use crate::support::{Scratch, eventually, listener, loopback, server};
+use crate::support::{Scratch, eventually, listener, loopback, server, watch_for};
 
 #[test]
 fn raw_measures_servers_over_every_transport() {
@@ -74,6 +74,28 @@ fn an_answer_that_is_wrong_too_short_or_too_long_is_an_error() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
     let (right, wrong) = (outcome.number("/requests"), outcome.number("/errors/wrong"));
     assert!((right - 2.0 * wrong).abs() <= 8.0, "each connection ends with its wrong answer: {}", outcome.text);
+}
+
+/// Whether they come with the answer or later, they are one error.
+#[test]
+fn bytes_that_come_after_an_answer_are_an_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        // The first connection tests which address accepts.
+        let _probe = listener.accept().unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(b"yes\n").unwrap();
+        watch_for(Duration::from_millis(100));
+        stream.write_all(b"more\n").unwrap();
+        // It connects again, and its next request would be due after the end.
+        let (mut again, _) = listener.accept().unwrap();
+        assert_eq!(again.read(&mut [0]).unwrap(), 0);
+    });
+    let outcome = load(&format!(r"raw tcp://{address} -c 1 --rate 1 -d 900ms --send x --expect yes\n"));
+    server.join().unwrap();
+    assert_eq!((outcome.number("/errors/long"), outcome.number("/errors/total")), (1.0, 1.0), "{}", outcome.text);
 }
 
 #[test]
