@@ -36,8 +36,11 @@ const MEASURED: [&str; 16] = [
     "harm",
 ];
 
+/// Returns a figure as text, with its unit.
+type Print = fn(f64) -> String;
+
 /// The figures that are compared: what they are called, where they are, and how they are printed.
-const FIGURES: [(&str, &str, fn(f64) -> String); 7] = [
+const FIGURES: [(&str, &str, Print); 7] = [
     ("rate", "/rate", |rate| format!("{rate:.0}/s")),
     ("p50", "/latency_us/p50", microseconds),
     ("p99", "/latency_us/p99", microseconds),

@@ -208,7 +208,7 @@ impl Cli {
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.size.unwrap_or(match self.protocol {
+        self.size.unwrap_or_else(|| match self.protocol {
             Protocol::Sum => 0,
             Protocol::Uppercase | Protocol::Chat => 64,
             Protocol::Raw => self.raw.request().len() as u64,

@@ -65,7 +65,7 @@ impl Step {
 
     /// Returns its line of the curve.
     pub(crate) fn line(&self) -> String {
-        let span = |latency: Option<Duration>| latency.map_or("-".into(), |latency| format!("{latency:.1?}"));
+        let span = |latency: Option<Duration>| latency.map_or_else(|| "-".into(), |latency| format!("{latency:.1?}"));
         let how = if self.broken.is_empty() { "holds" } else { "breaks" };
         let mut line = format!(
             "{:>9}/s {:>9.0}/s {:>9} {:>9} {:>8}  {how}",
