@@ -230,6 +230,17 @@ fn poisson_arrivals_come_at_random_and_a_seed_repeats_them() {
 }
 
 #[test]
+fn a_ramp_sends_as_many_requests_as_its_line_has_below_it() {
+    let stub = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n")));
+    let outcome = stub.load("--ramp 0..1k/300ms");
+    outcome.assert_good();
+    let requests = outcome.number("/requests");
+    assert!((149.0..=151.0).contains(&requests), "300 ms at 500 a second on the mean: {}", outcome.text);
+    assert_eq!((&outcome.json["ramp"], &outcome.json["asked_rate"]), (&json!("0..1k/300ms"), &json!(1000)));
+    assert!(!outcome.text.contains("closed loop") && !outcome.text.contains("not kept"), "{}", outcome.text);
+}
+
+#[test]
 fn an_answer_that_is_wrong_is_an_error_and_no_request() {
     let wrong = Stub::start(|_, sum| Some(format!("{{\"Sum\":{}}}\n", sum + 1))).load("");
     assert!(wrong.number("/errors/wrong") > 0.0 && wrong.number("/requests") == 0.0, "{}", wrong.text);
@@ -369,6 +380,9 @@ fn wrong_usage_is_reported_before_the_run() {
         format!("raw tcp://{closed} --send x --bad expensive"),
         format!("sum tcp://{closed} --arrivals poisson"),
         format!("sum tcp://{closed} --rate 5 --arrivals random"),
+        format!("sum tcp://{closed} --ramp 5"),
+        format!("sum tcp://{closed} --ramp 0..10/1s --rate 5"),
+        format!("find sum tcp://{closed} --limit errors=0 --ramp 0..10/1s"),
         format!("find sum tcp://{closed}"),
         format!("find sum tcp://{closed} --limit p98<1ms"),
         format!("find sum tcp://{closed} --limit errors=0 --rate 5"),

@@ -2,6 +2,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 
+use crate::ramp::Ramp;
+
 /// How the requests of an open loop are spread over the time.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Spread {
@@ -28,68 +30,73 @@ pub(crate) fn fresh_seed() -> u64 {
 
 /// The times at which the requests of an open loop are due.
 pub(crate) struct Arrivals {
-    /// Requests a second.
+    /// Requests a second, unless there is a ramp.
     rate: u64,
+    ramp: Option<Ramp>,
     /// Requests before the next one.
     taken: u64,
     /// Of Poisson arrivals.
     random: Option<Random>,
 }
 
+/// Where the next request is on an axis on which one request comes in each unit, on the mean.
 struct Random {
     state: u64,
-    /// When the next request is due, in seconds after the start.
-    due: f64,
+    place: f64,
 }
 
 impl Arrivals {
-    pub(crate) fn new(rate: u64, spread: Spread, seed: u64) -> Self {
+    pub(crate) fn new(rate: u64, ramp: Option<Ramp>, spread: Spread, seed: u64) -> Self {
         let random = (spread == Spread::Poisson).then(|| {
-            let mut random = Random { state: seed, due: 0.0 };
-            random.advance(rate);
+            let mut random = Random { state: seed, place: 0.0 };
+            random.advance();
             random
         });
-        Self { rate, taken: 0, random }
+        Self { rate, ramp, taken: 0, random }
     }
 
     /// Returns when the next request is due, after the start.
     pub(crate) fn due(&self) -> Duration {
-        match &self.random {
-            None => span_of(self.taken, self.rate),
-            Some(random) => Duration::try_from_secs_f64(random.due).unwrap_or(Duration::MAX),
-        }
+        let place = self.random.as_ref().map_or(self.taken as f64, |random| random.place);
+        let seconds = match (&self.ramp, &self.random) {
+            (None, None) => return span_of(self.taken, self.rate),
+            (None, Some(_)) => place / self.rate as f64,
+            (Some(ramp), _) => ramp.time(place),
+        };
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
     /// Goes on to the request after the next one.
     pub(crate) fn advance(&mut self) {
         self.taken += 1;
         if let Some(random) = &mut self.random {
-            random.advance(self.rate);
+            random.advance();
         }
     }
 
     /// Returns the number of requests, from the next one on, that are due in a span from the start. Of Poisson arrivals it is the
     /// mean, since their times are not known before.
     pub(crate) fn left(&self, span: Duration) -> u64 {
-        match &self.random {
-            None => {
+        let seconds = span.as_secs_f64();
+        let all = self.ramp.as_ref().map_or(seconds * self.rate as f64, |ramp| ramp.count(seconds));
+        match (&self.random, &self.ramp) {
+            (None, None) => {
                 let all = (span.as_nanos() * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
                 all.saturating_sub(self.taken)
             }
-            Some(_) => match span.checked_sub(self.due()) {
-                None | Some(Duration::ZERO) => 0,
-                Some(left) => 1 + (left.as_secs_f64() * self.rate as f64) as u64,
-            },
+            (None, Some(_)) => (all.ceil() as u64).saturating_sub(self.taken),
+            (Some(_), _) if self.due() >= span => 0,
+            (Some(random), _) => 1 + (all - random.place).max(0.0) as u64,
         }
     }
 }
 
 impl Random {
     /// Adds a distance that is distributed exponentially: the inverse of its distribution function, at a random number above zero.
-    fn advance(&mut self, rate: u64) {
+    fn advance(&mut self) {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let uniform = ((mix(self.state) >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-        self.due -= uniform.ln() / rate as f64;
+        self.place -= uniform.ln();
     }
 }
 
@@ -112,7 +119,7 @@ mod tests {
 
     /// The first `count` times at which a request is due, at 1000 a second.
     fn times(spread: Spread, seed: u64, count: usize) -> Vec<f64> {
-        let mut arrivals = Arrivals::new(1000, spread, seed);
+        let mut arrivals = Arrivals::new(1000, None, spread, seed);
         let next = || {
             let due = arrivals.due();
             arrivals.advance();
@@ -148,17 +155,40 @@ mod tests {
         assert_ne!(times(Spread::Poisson, 7, 10), times(Spread::Poisson, 8, 10));
     }
 
+    /// From nothing to 1000 a second within a second: 500 requests, a quarter of them in the first half.
+    #[test]
+    fn a_ramp_makes_requests_more_and_more_frequent() {
+        let second = Duration::from_secs(1);
+        for (spread, tolerance) in [(Spread::Even, 1), (Spread::Poisson, 80)] {
+            let mut arrivals = Arrivals::new(1000, "0..1k/1s".parse().ok(), spread, 3);
+            let mut count = |until| {
+                let mut count = 0_i32;
+                while arrivals.due() < until {
+                    assert!(arrivals.left(until) >= 1);
+                    arrivals.advance();
+                    count += 1;
+                }
+                assert_eq!(arrivals.left(until), 0);
+                count
+            };
+            let (first, then, later) = (count(second / 2), count(second), count(second * 2));
+            for (count, due) in [(first, 125), (then, 375), (later, 1000)] {
+                assert!((count - due).abs() <= tolerance, "{count} {due}");
+            }
+        }
+    }
+
     #[test]
     fn requests_that_are_left_are_counted_from_the_next_one_on() {
         let second = Duration::from_secs(1);
-        let mut even = Arrivals::new(1000, Spread::Even, 0);
+        let mut even = Arrivals::new(1000, None, Spread::Even, 0);
         assert_eq!(even.left(second), 1000);
         (0..999).for_each(|_| even.advance());
         assert_eq!(even.left(second), 1);
         even.advance();
         assert_eq!(even.left(second), 0);
 
-        let mut poisson = Arrivals::new(1000, Spread::Poisson, 0);
+        let mut poisson = Arrivals::new(1000, None, Spread::Poisson, 0);
         assert!((950..=1001).contains(&poisson.left(second)), "{}", poisson.left(second));
         while poisson.due() < second {
             assert!(poisson.left(second) >= 1);

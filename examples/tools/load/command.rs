@@ -52,7 +52,10 @@ fn asked(matches: &ArgMatches) -> Result<Asked, clap::Error> {
     match matches.subcommand() {
         Some(("find", matches)) => Find::from_arg_matches(matches).map(Asked::Find),
         Some(("compare", matches)) => Compare::from_arg_matches(matches).map(Asked::Compare),
-        _ => Cli::from_arg_matches(matches).map(Asked::Run),
+        _ => Cli::from_arg_matches(matches).map(|mut cli| {
+            cli.rate = cli.rate.or_else(|| Some(cli.ramp.as_ref()?.to));
+            Asked::Run(cli)
+        }),
     }
 }
 

@@ -57,7 +57,7 @@ impl Find {
         let is_known = matches!(self.cli.protocol, Protocol::Sum | Protocol::Uppercase | Protocol::Raw);
         if !is_known {
             Some("find is for sum, uppercase and raw")
-        } else if self.cli.rate.is_some() {
+        } else if self.cli.rate.is_some() || self.cli.ramp.is_some() {
             Some("find looks for the rate: --from and --to say where")
         } else if self.cli.bad.is_some() {
             Some("a bad client has no rate")

@@ -22,6 +22,7 @@
 //!
 //! Requests of an open loop leave at equal distances. Users do not: with `--arrivals poisson` the distances are random, sometimes
 //! many requests come together, and a server has queues long before it is busy all the time. `--seed` repeats such a run.
+//! `--ramp 0..10k/30s` lets the rate rise from the start, the warm-up included, to see where a server begins to fail.
 //!
 //! # The knee
 //!
@@ -97,6 +98,7 @@ mod pace;
 #[path = "../../client/printable.rs"]
 mod printable;
 mod progress;
+mod ramp;
 mod raw;
 mod report;
 mod result_file;

@@ -8,6 +8,7 @@ use crate::arrivals::{Spread, fresh_seed};
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
+use crate::ramp::Ramp;
 use crate::raw::RawOptions;
 
 /// Bytes of all requests that are kept ready in memory.
@@ -68,6 +69,11 @@ pub(crate) struct Cli {
     /// Send this number of requests a second, over all connections, however slow the server is [example: 20k]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<u64>,
+
+    /// An open loop whose rate rises, or falls, in this time from the start, and then stays; --rate is not needed [example:
+    /// 0..10k/30s]
+    #[arg(long, value_name = "RATES/SPAN", conflicts_with_all = ["rate", "bad"])]
+    pub(crate) ramp: Option<Ramp>,
 
     /// How the requests of an open loop are spread over the time
     #[arg(long, value_name = "HOW", default_value = "even")]

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Pace {
     pub(crate) fn new(cli: &Cli, start: Instant) -> Self {
-        let arrivals = cli.rate.map(|rate| Arrivals::new(rate, cli.arrivals, cli.seed));
+        let arrivals = cli.rate.map(|rate| Arrivals::new(rate, cli.ramp.clone(), cli.arrivals, cli.seed));
         Self { start, end: start + cli.warmup() + cli.duration, arrivals, stopped: None }
     }
 

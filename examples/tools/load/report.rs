@@ -74,6 +74,8 @@ pub(crate) struct Report {
     is_file: bool,
     is_chat: bool,
     is_bad: bool,
+    /// The requests of an open loop are due at equal distances.
+    is_even: bool,
     /// Of Poisson arrivals.
     seed: Option<u64>,
     stopped: Option<Stop>,
@@ -98,6 +100,7 @@ impl Report {
             is_file,
             is_chat: cli.protocol == Protocol::Chat,
             is_bad: cli.bad.is_some(),
+            is_even: cli.ramp.is_none() && cli.arrivals == Spread::Even,
             seed: (cli.arrivals == Spread::Poisson).then_some(cli.seed),
             stopped: pace.stopped(),
             notes: Vec::new(),
@@ -125,12 +128,10 @@ impl Report {
         answered.min(in_time)
     }
 
-    /// Whether fewer requests were answered than were asked for. How many come at random is not known, but whether they are late.
+    /// Whether fewer requests were answered than were asked for. How many are due at random or on a ramp is not known here, but
+    /// whether they are late.
     fn is_slower_than(&self, asked: u64) -> bool {
-        match self.seed {
-            Some(_) => !self.is_kept(),
-            None => self.kept_rate() < KEPT * asked as f64,
-        }
+        if self.is_even { self.kept_rate() < KEPT * asked as f64 } else { !self.is_kept() }
     }
 
     /// Whether nearly the whole rate was kept.

@@ -33,6 +33,9 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     if cli.arrivals == Spread::Poisson {
         settings["seed"] = json!(cli.seed);
     }
+    if let Some(ramp) = &cli.ramp {
+        settings["ramp"] = json!(ramp.to_string());
+    }
     if let Some(expectation) = cli.raw.expectation() {
         settings["send"] = json!(printable(cli.raw.request()));
         settings["expect"] = json!(expectation.to_string());
