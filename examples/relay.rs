@@ -9,7 +9,8 @@
 //! echo '{"A":7,"B":4}' | nc -N 127.0.0.1 9006    # the answer of the server at port 5656
 //! ```
 //!
-//! It connects only to its targets, whatever a client sends. A client or a server that does not read costs
+//! With `"proxy_protocol": "v2"` among its options, it tells the server first who its client is. It connects only to its targets,
+//! whatever a client sends. A client or a server that does not read costs
 //! `max_pending_output` and no more.
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ use reactor::protocol::{
     Acceptor, ConnectError, ConnectionId, Context, ProtocolError, Reply, Setup, SetupError, Step, StreamProtocol,
     Target, Within,
 };
+use reactor::proxy::Header;
 use reactor::schemars::JsonSchema;
 use reactor::serde::{Deserialize, Serialize};
 use reactor::units::Span;
@@ -34,14 +36,45 @@ struct Options {
     targets: Vec<String>,
     /// The time to connect, for all targets together.
     connect_timeout: Option<Span>,
+    /// The version of the PROXY header that names the client; none if left out.
+    proxy_protocol: Option<Version>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "reactor::serde", rename_all = "lowercase")]
+#[schemars(crate = "reactor::schemars")]
+enum Version {
+    /// A line of text.
+    V1,
+    /// Bytes.
+    V2,
+}
+
+impl Version {
+    /// Returns the header for the client of a connection.
+    fn header(self, cx: &Context<'_>) -> Vec<u8> {
+        let header = match (cx.peer().address(), cx.local_address()) {
+            (Some(source), Some(destination)) => Header::of(source, destination),
+            _ => Header::Unknown,
+        };
+        match self {
+            Self::V1 => header.version_1(),
+            Self::V2 => header.version_2(),
+        }
+    }
 }
 
 /// The protocol of a client, until it is joined with a server.
-struct Client(Target);
+struct Client {
+    target: Target,
+    version: Option<Version>,
+}
 
 impl StreamProtocol for Client {
-    fn on_open(&mut self, _: &mut Context<'_>) -> Reply {
-        Ok(Step::connect(self.0.clone(), |_| Server, Self::join))
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        let header = self.version.map(|version| version.header(cx)).unwrap_or_default();
+        Ok(Step::connect(self.target.clone(), |_| Server { header }, Self::join))
     }
 
     fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
@@ -56,9 +89,17 @@ impl Client {
 }
 
 /// The protocol of the connection to a server: the relay passes on whatever it leaves unconsumed.
-struct Server;
+struct Server {
+    /// What the server gets first.
+    header: Vec<u8>,
+}
 
 impl StreamProtocol for Server {
+    fn on_open(&mut self, cx: &mut Context<'_>) -> Reply {
+        cx.out.extend_from_slice(&self.header);
+        Ok(Step::wait(Within::Body))
+    }
+
     fn on_bytes(&mut self, _: &[u8], _: &mut Context<'_>) -> Reply {
         Ok(Step::wait(Within::Body))
     }
@@ -74,7 +115,7 @@ fn open(options: Options, _: &Setup<'_>) -> Result<Acceptor, SetupError> {
     if let Some(time) = options.connect_timeout {
         target = target.within(time.as_std());
     }
-    Ok(Acceptor::new(move |_| Client(target.clone())))
+    Ok(Acceptor::new(move |_| Client { target: target.clone(), version: options.proxy_protocol }))
 }
 
 fn main() -> ExitCode {
@@ -91,7 +132,7 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        Client("127.0.0.1:5656".parse().expect("a target"))
+        Client { target: "127.0.0.1:5656".parse().expect("a target"), version: None }
     }
 
     #[test]

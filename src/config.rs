@@ -9,6 +9,7 @@
 //! ```
 
 mod check;
+mod coming;
 pub(crate) mod difference;
 mod log;
 mod members;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+pub use coming::{AccessRules, Others, ProxyProtocol};
 pub use log::{ACCESS_LOG, Access, LogConfig, LogFormat};
 pub use schema::schema;
 
@@ -36,8 +38,10 @@ pub use crate::address::{Family, Listen, Transport, UnixAddress};
 use crate::json::quoted;
 pub use crate::json::{Problem, Problems};
 use crate::limits::{BACKLOG, CONFIG_BYTES_MAX, Limits};
+pub use crate::network::Network;
 use crate::registry::Registry;
 pub use crate::units;
+use coming::ProxyMembers;
 use members::{FileMembers, LimitsMembers, ListenerMembers, LogMembers, bytes, size};
 
 /// A checked configuration.
@@ -46,7 +50,7 @@ use members::{FileMembers, LimitsMembers, ListenerMembers, LogMembers, bytes, si
 pub struct Config {
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<ListenerConfig>,
-    /// The limits of TCP listeners without limits of their own.
+    /// The limits of all listeners for streams. A listener's own limits take precedence.
     pub limits: Limits,
     /// Bytes of output pending for all connections together, above which the server reads less.
     pub max_pending_output_total: usize,
@@ -54,6 +58,8 @@ pub struct Config {
     pub slow_turn: Option<Duration>,
     /// The most worker threads for the jobs of each listener; they are started when needed.
     pub workers: usize,
+    /// How long the loop looks for events before it sleeps; zero for not at all.
+    pub busy_poll: Duration,
     /// Time for connections to finish their requests when the server stops.
     pub shutdown_timeout: Duration,
     /// Time for which the server goes on serving after the first signal to stop.
@@ -84,6 +90,10 @@ pub struct ListenerConfig {
     pub reuse_port: bool,
     /// Unix sockets: who may connect.
     pub access: UnixAccess,
+    /// Streams: the proxies whose connections begin with a PROXY header; `None` if there are none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Streams: the networks that may come, and those that may not.
+    pub access_rules: AccessRules,
 }
 
 /// Why a configuration file was rejected.
@@ -188,6 +198,8 @@ impl Config {
             receive_buffer: None,
             reuse_port: false,
             access: UnixAccess::default(),
+            proxy_protocol: None,
+            access_rules: AccessRules::default(),
         });
         self.name_the_nameless();
         Ok(())
@@ -233,6 +245,7 @@ impl From<&FileMembers> for Config {
             workers: file.workers,
             shutdown_timeout: file.shutdown_timeout.as_std(),
             shutdown_delay: file.shutdown_delay.as_std(),
+            busy_poll: file.busy_poll.as_std(),
             log: LogConfig::from(&file.log),
         }
     }
@@ -249,6 +262,7 @@ impl From<&Config> for FileMembers {
             workers: config.workers,
             shutdown_timeout: units::Span::new(config.shutdown_timeout),
             shutdown_delay: units::Span::new(config.shutdown_delay),
+            busy_poll: units::Span::new(config.busy_poll),
             log: LogMembers::from(&config.log),
         }
     }
@@ -271,6 +285,8 @@ impl From<&ListenerConfig> for ListenerMembers {
             owner: listener.access.owner.clone(),
             group: listener.access.group.clone(),
             allow_users: listener.access.allow_users.clone(),
+            proxy_protocol: listener.proxy_protocol.as_ref().map(ProxyMembers::from),
+            access: (listener.access_rules != AccessRules::default()).then(|| (&listener.access_rules).into()),
         }
     }
 }

@@ -35,9 +35,11 @@ pub(crate) mod layer;
 mod letters;
 mod line;
 pub(crate) mod moved;
+pub(crate) mod opener;
 pub(crate) mod opening;
 mod pace;
 mod phase;
+pub(crate) mod proxied;
 mod recording;
 mod relaying;
 mod round;
@@ -181,12 +183,7 @@ impl<T: Transport> Connection<T> {
                 Some(Phase::Working(_)) => self.resume(visit),
                 Some(Phase::Storing(_)) => self.store(visit),
                 Some(Phase::Speaking) => self.speak(visit),
-                Some(Phase::Relaying(_)) => {
-                    visit.charge(VISIT_UNITS.saturating_add(visit.written as u32));
-                    self.stow(visit);
-                    // `relay` notes how long the visit took.
-                    return Left { status: Status::Relays, deadline: Time::NEVER };
-                }
+                Some(Phase::Relaying(_)) => return self.leave_to_relay(visit),
                 Some(&mut Phase::Flushing(reason)) => self.finish_writing(reason, visit),
                 Some(&mut Phase::Lingering(reason, _)) => self.discard(reason, visit),
                 Some(Phase::Closed(_)) => break Left { status: Status::Closed, deadline: Time::NEVER },

@@ -53,7 +53,7 @@ pub(crate) struct Mailbox<S> {
     replies: Replies,
     /// The last visit saw only errors.
     failing: bool,
-    /// Visits since the server began to stop.
+    /// Visits since the server or this listener began to stop.
     last_visits: usize,
     /// The socket closes at its next visit.
     cut: bool,

@@ -15,11 +15,12 @@ pub(crate) use self::table::{Endpoints, Successor};
 use crate::address::{Address, Family, Transport};
 use crate::bug_log::BugLog;
 use crate::config::ListenerConfig;
-use crate::connection::opening::Opens;
+use crate::connection::opener::Opens;
+use crate::gate::Gate;
 use crate::kernel::{Token, addresses};
 use crate::limits::Limits;
-use crate::listener::Peers;
 use crate::messages::{Attended, Sender};
+use crate::origin::Peers;
 use crate::peer::Peer;
 use crate::protocol::{Acceptor, Site};
 use crate::stats::Stats;
@@ -53,6 +54,8 @@ pub struct Endpoint {
     pub(crate) opening: usize,
     /// The handshakes that a connection completes before it gets a protocol.
     pub(crate) opens: Option<Opens>,
+    /// Which peers may come, and how often.
+    pub(crate) gate: Box<Gate>,
     /// The users whose processes may connect; `None` for all.
     allowed: Option<Box<[u32]>>,
     /// Whether the server or this listener is stopping: what waits in the accept queue is served, and connections between requests
@@ -93,7 +96,7 @@ impl Endpoint {
             (Address::Unix(_), false) => Transport::UnixDatagram,
         };
         Self {
-            site: Site { name: config.name.clone(), address, exchange, access_log: None },
+            site: Site { exchange, ..Site::new(config.name.clone(), address) },
             protocol: config.protocol.clone(),
             transport,
             family,
@@ -103,6 +106,7 @@ impl Endpoint {
             connections: 0,
             peers: Peers::default(),
             opening: 0,
+            gate: Box::new(Gate::new(config)),
             opens: None,
             allowed: None,
             stopping: false,
@@ -194,16 +198,21 @@ impl Endpoint {
         self.descriptors
     }
 
-    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits and counts from zero, and
-    /// the service that a new one has replaced.
+    /// Changes what the listener serves, and keeps its counters. Returns its elder, which has the old limits, the connections and
+    /// their proxies, and counts from zero; and the service that a new one has replaced.
     fn renew(
         &mut self,
         config: &ListenerConfig,
+        mut gate: Box<Gate>,
         service: Option<Acceptor>,
         allowed: Option<Box<[u32]>>,
     ) -> (Self, Option<Acceptor>) {
+        gate.take_over(&mut self.gate);
+        let proxies = std::mem::take(&mut self.site.proxies);
         let elder = Self {
-            site: self.site.clone(),
+            site: Site { proxies, ..self.site.clone() },
+            // It accepts no connection.
+            gate: Box::default(),
             protocol: std::mem::replace(&mut self.protocol, config.protocol.clone()),
             limits: std::mem::replace(&mut self.limits, config.limits.clone()),
             stats: Stats::default(),
@@ -216,9 +225,13 @@ impl Endpoint {
             ..*self
         };
         self.site.name.clone_from(&config.name);
-        self.family = config.listen.family;
+        // Only a passed socket itself tells its family.
+        if config.listen.passed.is_none() {
+            self.family = config.listen.family;
+        }
         self.backlog = config.backlog;
         self.allowed = allowed;
+        self.gate = gate;
         let Some(service) = service else {
             self.site.exchange.widen(config.limits.max_pending_output);
             return (elder, None);

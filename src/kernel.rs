@@ -27,6 +27,7 @@ mod sender;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod socket_info;
 mod sockets;
+mod spin;
 mod udp;
 mod unix;
 pub(crate) mod users;
@@ -102,8 +103,8 @@ pub trait Kernel {
         token: Token,
     ) -> io::Result<(Self::Socket, SocketAddr)>;
 
-    /// Changes a living listener: its `backlog` (by `listen(2)` again), and the `keepalive` of later connections. Other options
-    /// cannot be changed. A kernel without such options has nothing to do.
+    /// Changes a living listener: its `backlog` (by `listen(2)` again) unless it was passed, and the `keepalive` of later
+    /// connections. Other options cannot be changed. A kernel without such options has nothing to do.
     ///
     /// # Errors
     /// The system refuses an option (`setsockopt(2)`).
@@ -124,6 +125,11 @@ pub trait Kernel {
     /// Limits the worker threads of each listener from now on. A kernel without threads has nothing to do.
     fn limit_workers(&mut self, most: usize) {
         let _ = most;
+    }
+
+    /// Sets how long each wait looks for events before it sleeps. A kernel that does not sleep has nothing to do.
+    fn busy_poll(&mut self, longest: Duration) {
+        let _ = longest;
     }
 
     /// Takes, checks and registers a socket that this process was started with. `keepalive` is for the connections of a listener,

@@ -1,5 +1,5 @@
-//! **reactor** is a server on one thread: an event loop on [mio](https://docs.rs/mio) that owns TCP listeners,
-//! connections and UDP sockets, does all non-blocking I/O, and passes bytes to protocols that never see a socket.
+//! **reactor** is a server on one thread: an event loop on [mio](https://docs.rs/mio) that owns listeners, connections
+//! and datagram sockets (TCP, UDP and Unix), does all non-blocking I/O, and passes bytes to protocols that never see a socket.
 //!
 //! ```text
 //!             ┌─────────────────────────── one turn ───────────────────────────┐
@@ -57,9 +57,12 @@
 //!    `connection/line.rs`: the socket half of a connection; `connection/conversation.rs`: the protocol half;
 //!    `connection.rs` drives both, by the rules of waiting, back-pressure, deadlines and closing.
 //! 4. `deadlines.rs`, `listener.rs`, then `reactor.rs`, the loop. These first four steps are the path of a byte.
-//! 5. `datagram.rs` and `protocol/datagram.rs` for UDP, `bulk.rs` for uploads, [`framing`] for messages in a stream.
+//! 5. `datagram.rs` and `protocol/datagram.rs` for datagrams, `bulk.rs` for uploads, [`framing`] for messages in a stream,
+//!    `messages.rs` for messages between connections, `reactor/connect.rs` and `connection/relaying.rs` for connections to
+//!    other servers.
 //! 6. [`kernel`]: the interface to the operating system. It is generic, so that a simulation can replace it.
-//! 7. [`limits`]: every limit. [`config`] and `command.rs`: from JSON to a running server.
+//! 7. [`limits`]: every limit. [`config`] and `command.rs`: from JSON to a running server. `reload.rs`: to another
+//!    configuration while it serves. `snapshot.rs` and `protocol/admin.rs`: what an administrator sees.
 //! 8. [`xray`]: the recorder. The lines with `xray::` in other files record for a developer what the loop does.
 //!
 //! The rules of all this code are in `docs/design.md`, the bytes on the wire in `docs/protocols.md`.
@@ -88,6 +91,7 @@ mod endpoint;
 mod errno;
 mod file_lock;
 pub mod framing;
+mod gate;
 mod job;
 mod json;
 pub mod kernel;
@@ -96,11 +100,15 @@ mod listener;
 mod log_limit;
 mod log_writer;
 mod messages;
+mod network;
 mod notice;
+mod origin;
 mod outbox;
 mod panics;
 mod peer;
 pub mod protocol;
+pub mod proxy;
+mod rate;
 mod reactor;
 mod registry;
 mod reload;

@@ -7,6 +7,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::units::Rate;
+
 /// Bytes of one read: large enough that a stream needs few calls, small enough to stay in the L2 cache.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
@@ -111,6 +113,20 @@ pub(crate) const LOCK_ATTEMPTS_MAX: usize = 16;
 /// parts.
 pub(crate) const UNCONSUMED_BYTES_MAX: usize = 1024 * 1024;
 
+/// Bytes that an opening may need before the protocol: room for the handshakes of other protocols, whose records have 16 KiB.
+/// An opener refuses earlier what is too long for it.
+pub(crate) const OPENING_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a PROXY header of version 1, the end of the line included: the specification says so.
+pub(crate) const PROXY_LINE_BYTES_MAX: usize = 107;
+
+/// Bytes of a PROXY header of version 2: the longest addresses, and records about the client's TLS with room to spare.
+pub(crate) const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+
+/// Time for the PROXY header of a connection, unless `timeout` of `proxy_protocol` says otherwise: the specification asks for
+/// at least 3 s, for one segment that is sent again.
+pub(crate) const PROXY_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Bytes that one read asks for while all connections together have more output pending than
 /// `max_pending_output_total`: the pending output then grows so slowly that the total stays bounded.
 pub(crate) const PRESSED_READ_BYTES: usize = 4 * 1024;
@@ -180,6 +196,10 @@ pub(crate) const RESERVED_DESCRIPTORS: usize = 4;
 /// Consecutive errors of `accept(2)` that are each attributed to one connection. More must concern the listener,
 /// because the accept queue would be empty by now: the listener pauses as after any other error.
 pub(crate) const ACCEPT_ERRORS_MAX: usize = 64;
+
+/// Prefixes of addresses whose rate of connections is remembered, for each listener: at 40 bytes each they take about 4 MiB. Of
+/// more, those that connected last are remembered; no connection is refused because the table is full.
+pub(crate) const RATE_TABLE_MAX: usize = 65_536;
 
 /// Time for which a listener or a UDP socket pauses after the process or the system ran out of descriptors or memory,
 /// unless a connection closes earlier: short enough to resume soon, long enough to cost nothing. A worker that cannot
@@ -316,6 +336,14 @@ pub struct Limits {
     pub max_connections: usize,
     /// Open connections from one address; further ones are refused.
     pub max_connections_per_ip: Option<usize>,
+    /// Connections accepted in a period; further ones wait in the accept queue.
+    pub connection_rate: Option<Rate>,
+    /// Connections in a period from one address; further ones are refused.
+    pub connection_rate_per_ip: Option<Rate>,
+    /// The first bits of an IPv4 address that count as one address.
+    pub ip_prefix_v4: u8,
+    /// The first bits of an IPv6 address that count as one address.
+    pub ip_prefix_v6: u8,
     /// Time without a byte received, a job finished, or output sent.
     pub idle_timeout: Duration,
     /// Time from the first byte of a request to its last.
@@ -340,6 +368,10 @@ impl Default for Limits {
         Self {
             max_connections: 10_000,
             max_connections_per_ip: None,
+            connection_rate: None,
+            connection_rate_per_ip: None,
+            ip_prefix_v4: 32,
+            ip_prefix_v6: 64,
             idle_timeout: Duration::from_secs(30),
             request_timeout: Some(Duration::from_secs(30)),
             lifetime: None,

@@ -4,12 +4,12 @@
 //! (`connection.rs`) reads, writes, shares the loop's time fairly, applies back-pressure and deadlines, and closes: a
 //! protocol cannot forget these.
 //!
-//! - [`StreamProtocol`]: one value for each TCP connection.
-//! - [`DatagramProtocol`]: one value for each UDP socket.
+//! - [`StreamProtocol`]: one value for each connection.
+//! - [`DatagramProtocol`]: one value for each datagram socket.
 //! - [`Registry`](crate::Registry): registers a protocol in one call, with a function that makes one value for each connection.
-//! - [`Service`]: the same as a type, for a protocol over both transports or with options that its own code must check.
+//! - [`Service`]: the same as a type, for a protocol over streams and datagrams or with options that its own code must check.
 //! - [`Step::job`], and [`Step::bulk`] with a [`Sink`]: work that may block runs on a worker thread.
-//! - [`Step::connect`] to a [`Target`], and [`Step::relay`]: a connection to another server.
+//! - [`Context::post`] and [`Context::cast`]: to other connections. [`Step::connect`] and [`Step::relay`]: to other servers.
 //!
 //! A protocol runs on the loop's thread: while it computes or blocks, no other connection is served. If it panics, its own
 //! connection is closed and counted as `bug`; the server goes on.
@@ -29,11 +29,13 @@ mod inquiry;
 mod job;
 mod messages;
 mod other_side;
+mod proxies;
 mod service;
 mod step;
 pub mod sum;
 pub mod time;
 pub mod uppercase;
+mod via;
 
 use std::any::Any;
 
@@ -46,6 +48,7 @@ pub use self::datagram::{DatagramProtocol, Dropped};
 pub use self::ending::{CloseReason, ProtocolError};
 pub(crate) use self::job::{Continuation, ErasedSink};
 pub use self::job::{Sink, Stored};
+pub(crate) use self::proxies::Proxies;
 pub(crate) use self::service::Tick;
 pub use self::service::{
     Acceptor, Admission, IntoAdmission, NoOptions, OptionError, Refusal, Service, Setup, SetupError, StreamService,
@@ -58,7 +61,7 @@ pub use crate::outbox::Outbox;
 pub use crate::peer::{Credentials, Peer};
 pub use crate::token::ConnectionId;
 
-/// The protocol of one TCP connection: a state machine over bytes.
+/// The protocol of one connection: a state machine over bytes.
 ///
 /// The driver calls, in this order: [`on_open`](Self::on_open) once; as things happen, [`on_bytes`](Self::on_bytes),
 /// [`on_event`](Self::on_event) and the methods that take the results of jobs ([`Step::job`], [`Step::bulk`]);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::bind::{self, Candidates, Opened};
 use crate::config::{Config, ListenerConfig, difference};
+use crate::gate::Gate;
 use crate::kernel::{Disk, addresses, users};
 use crate::messages::Alarm;
 use crate::registry::Registry;
@@ -57,6 +58,8 @@ pub(crate) enum Before {
         service: Option<Opened>,
         /// The users whose processes may connect from now on; `None` for all.
         allowed: Option<Box<[u32]>>,
+        /// Which peers may come from now on, and how often.
+        gate: Box<Gate>,
     },
     /// Nothing: it is to be bound.
     Nothing(Candidates, Opened),
@@ -197,7 +200,7 @@ impl Preparation<'_> {
             users::allowed(&new.access).map_err(|error| self.fail(new, &format!("allow_users: {error}"))).ok();
         let serves_the_same = (&old.protocol, &old.options) == (&new.protocol, &new.options);
         let service = if serves_the_same { None } else { Some(self.open(new)?) };
-        Some(Before::Other { index: place, service, allowed: allowed? })
+        Some(Before::Other { index: place, service, allowed: allowed?, gate: Box::new(Gate::new(new)) })
     }
 
     /// Prepares a listener that is new.

@@ -1,7 +1,7 @@
 //! A snapshot: what the loop copies of its state for a protocol that inquires, and what can be inquired.
 //!
-//! The loop copies numbers, which takes microseconds, and a worker makes the text of them. So a snapshot owns everything that
-//! it has.
+//! The loop only copies, and a worker makes the text. Counters take microseconds to copy; the table of slots takes a pass over
+//! all of them, and a recording is some mebibytes. So a snapshot owns everything that it has.
 
 #![warn(clippy::missing_docs_in_private_items)]
 
@@ -168,8 +168,10 @@ pub(crate) struct Row {
     pub(crate) number: ConnectionId,
     /// The peer of a connection.
     pub(crate) peer: Option<Peer>,
-    /// The index of the listener.
-    pub(crate) listener: u16,
+    /// The proxy through which the peer has come, if one has named it.
+    pub(crate) proxy: Option<Peer>,
+    /// The name of the listener.
+    pub(crate) listener: String,
     /// The age of its owner.
     pub(crate) age: Duration,
     /// The state in a word.

@@ -173,6 +173,7 @@ impl Stats {
     }
 
     /// Returns the number of connections from which nothing is read because too much output is pending.
+    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "only `admin` shows it"))]
     pub(crate) fn back_pressured(&self) -> u64 {
         self.held_back.0.saturating_sub(self.held_back.1)
     }

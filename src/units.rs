@@ -1,4 +1,6 @@
-//! Durations and sizes in a configuration: a whole number and one unit.
+//! Durations, sizes and rates in a configuration: a whole number and one unit.
+
+mod rate;
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,6 +8,8 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use self::rate::Rate;
 
 /// A duration, written `"30s"`: a whole number and one of `ns`, `us`, `ms`, `s`, `m`, `h`, `d`. At most 100 years.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -81,7 +81,7 @@ fn the_same_seed_is_the_same_run() {
 
 /// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
-const TROUBLE: [&str; 65] = [
+const TROUBLE: [&str; 67] = [
     // The network and the kernel.
     "a short read",
     "a short write",
@@ -128,6 +128,8 @@ const TROUBLE: [&str; 65] = [
     // What comes before a protocol.
     "an opening",
     "an opening with a layer",
+    "a header of a proxy",
+    "proxy header",
     "no header",
     "opening timeout",
     // Messages between connections.

@@ -8,7 +8,7 @@ use jsonc_parser::common::Ranged;
 
 use super::members::{FileMembers, LimitsMembers, ListenerMembers, bytes};
 use super::taken::Taken;
-use super::{Config, ListenerConfig};
+use super::{AccessRules, Config, ListenerConfig, ProxyProtocol, coming};
 use crate::address::access::UnixAccess;
 use crate::address::{Listen, UnixAddress};
 use crate::json::{Document, Findings, Problems, describe_value, member, members, merged, quoted};
@@ -44,7 +44,7 @@ impl<'c> Checker<'c> {
         self.at_most(root, "workers", file.workers as u64, WORKERS_MAX as u64);
         let limits = member(root, "limits");
         if let Some(limits) = limits {
-            self.not_zero(limits, file.limits.zeros());
+            self.bounds_of_limits(limits, &file.limits);
         }
         if let (Some(path), Some(value)) = (&file.log.file, member(root, "log").and_then(|log| member(log, "file"))) {
             self.log_file(path, value);
@@ -127,6 +127,7 @@ impl<'c> Checker<'c> {
         };
         if let Some(listen) = &listen {
             self.only_what_unix_sockets_have(source, listen);
+            coming::check(&mut self.findings, source, listen.transport, members.proxy_protocol.as_ref());
         }
         Some(ListenerConfig {
             name: members.name.unwrap_or_default(),
@@ -143,6 +144,8 @@ impl<'c> Checker<'c> {
                 group: members.group,
                 allow_users: members.allow_users,
             },
+            proxy_protocol: members.proxy_protocol.as_ref().map(ProxyProtocol::from),
+            access_rules: members.access.as_ref().map(AccessRules::from).unwrap_or_default(),
         })
     }
 
@@ -242,8 +245,14 @@ impl<'c> Checker<'c> {
         };
         let merged = merged(own, inherited);
         let limits: LimitsMembers = self.findings.read(&merged, false)?;
-        self.not_zero(&merged, limits.zeros());
+        self.bounds_of_limits(&merged, &limits);
         Some(Limits::from(&limits))
+    }
+
+    fn bounds_of_limits(&mut self, source: &Value<'_>, limits: &LimitsMembers) {
+        self.not_zero(source, limits.zeros());
+        self.at_most(source, "ip_prefix_v4", limits.ip_prefix_v4.into(), 32);
+        self.at_most(source, "ip_prefix_v6", limits.ip_prefix_v6.into(), 128);
     }
 
     fn no_member_twice(&mut self, value: &Value<'_>) {

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::coming::{AccessMembers, ProxyMembers};
 use super::log::{Access, LogConfig, LogFormat, Mode};
 use crate::address::Listen;
 use crate::address::access::{Account, FileMode};
 use crate::limits::{Limits, WORKERS, WORKERS_MAX};
-use crate::units::{Size, Span};
+use crate::units::{Rate, Size, Span};
 
 /// The whole configuration file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +27,7 @@ pub(super) struct FileMembers {
     /// The listeners; at least one.
     #[schemars(length(min = 1))]
     pub(super) listeners: Vec<ListenerMembers>,
-    /// The limits of all TCP listeners without limits of their own.
+    /// The limits of all listeners for streams. A listener's own limits take precedence.
     pub(super) limits: LimitsMembers,
     /// Output pending for all connections together, above which the server reads less.
     pub(super) max_pending_output_total: Size,
@@ -35,6 +36,8 @@ pub(super) struct FileMembers {
     /// The most worker threads for the jobs of each listener, such as writing uploads; started when needed.
     #[schemars(range(min = 1, max = WORKERS_MAX))]
     pub(super) workers: usize,
+    /// How long the loop looks for events before it sleeps; 0s for not at all.
+    pub(super) busy_poll: Span,
     /// Time for connections to finish their requests when the server stops.
     pub(super) shutdown_timeout: Span,
     /// Time for which the server goes on serving after it was asked to stop, so that a load balancer notices; 0s for none.
@@ -113,6 +116,14 @@ pub(super) struct ListenerMembers {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<Account>", length(min = 1))]
     pub(super) allow_users: Option<Vec<Account>>,
+    /// Streams only: the proxies in front, whose connections begin with a PROXY header that names the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ProxyMembers")]
+    pub(super) proxy_protocol: Option<ProxyMembers>,
+    /// TCP, or behind a proxy: the networks that may come, and those that may not; all may if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AccessMembers")]
+    pub(super) access: Option<AccessMembers>,
 }
 
 /// The bounds of a listener and its connections.
@@ -125,6 +136,17 @@ pub(super) struct LimitsMembers {
     pub(super) max_connections: usize,
     /// The most connections at a time from one address; 0 for no limit.
     pub(super) max_connections_per_ip: usize,
+    /// The most connections accepted in a second (/s), a minute (/m) or an hour (/h); further ones wait in the accept queue. 0/s
+    /// for no limit.
+    pub(super) connection_rate: Rate,
+    /// The most connections in a period from one address; further ones are refused. 0/s for no limit.
+    pub(super) connection_rate_per_ip: Rate,
+    /// The first bits of an IPv4 address that count as one address.
+    #[schemars(range(min = 1, max = 32))]
+    pub(super) ip_prefix_v4: u8,
+    /// The first bits of an IPv6 address that count as one address.
+    #[schemars(range(min = 1, max = 128))]
+    pub(super) ip_prefix_v6: u8,
     /// Time without a byte received, a job finished or output drained, after which a connection is closed.
     pub(super) idle_timeout: Span,
     /// The most time from the first byte of a request to its last; 0s for no limit.
@@ -152,6 +174,7 @@ impl Default for FileMembers {
             max_pending_output_total: Size::bytes(256 << 20),
             slow_turn: Span::from_millis(250),
             workers: WORKERS,
+            busy_poll: Span::new(Duration::ZERO),
             shutdown_timeout: Span::new(Duration::from_secs(10)),
             shutdown_delay: Span::new(Duration::ZERO),
             log: LogMembers::default(),
@@ -197,6 +220,8 @@ impl LimitsMembers {
     pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
         zeros([
             ("max_connections", self.max_connections == 0),
+            ("ip_prefix_v4", self.ip_prefix_v4 == 0),
+            ("ip_prefix_v6", self.ip_prefix_v6 == 0),
             ("idle_timeout", self.idle_timeout.as_std().is_zero()),
             ("write_timeout", self.write_timeout.as_std().is_zero()),
             ("linger_timeout", self.linger_timeout.as_std().is_zero()),
@@ -227,9 +252,14 @@ impl From<&LogConfig> for LogMembers {
 impl From<&LimitsMembers> for Limits {
     fn from(members: &LimitsMembers) -> Self {
         let optional = |span: Span| Some(span.as_std()).filter(|time| !time.is_zero());
+        let some_rate = |rate: Rate| Some(rate).filter(|rate| rate.count() != 0);
         Self {
             max_connections: members.max_connections,
             max_connections_per_ip: (members.max_connections_per_ip != 0).then_some(members.max_connections_per_ip),
+            connection_rate: some_rate(members.connection_rate),
+            connection_rate_per_ip: some_rate(members.connection_rate_per_ip),
+            ip_prefix_v4: members.ip_prefix_v4,
+            ip_prefix_v6: members.ip_prefix_v6,
             idle_timeout: members.idle_timeout.as_std(),
             request_timeout: optional(members.request_timeout),
             lifetime: optional(members.lifetime),
@@ -248,6 +278,10 @@ impl From<&Limits> for LimitsMembers {
         Self {
             max_connections: limits.max_connections,
             max_connections_per_ip: limits.max_connections_per_ip.unwrap_or(0),
+            connection_rate: limits.connection_rate.unwrap_or(Rate::ZERO),
+            connection_rate_per_ip: limits.connection_rate_per_ip.unwrap_or(Rate::ZERO),
+            ip_prefix_v4: limits.ip_prefix_v4,
+            ip_prefix_v6: limits.ip_prefix_v6,
             idle_timeout: Span::new(limits.idle_timeout),
             request_timeout: or_zero(limits.request_timeout),
             lifetime: or_zero(limits.lifetime),

@@ -21,7 +21,10 @@ pub fn schema(registry: &Registry) -> Value {
         .collect();
     let listens = |pattern: &str| json!({ "listen": { "pattern": pattern } });
     rules.push(rule(listens("^(tcp|unix)"), json!({ "receive_buffer": false })));
-    rules.push(rule(listens("^(udp|unixgram)"), json!({ "backlog": false, "limits": { "maxProperties": 0 } })));
+    rules.push(rule(
+        listens("^(udp|unixgram)"),
+        json!({ "backlog": false, "limits": { "maxProperties": 0 }, "proxy_protocol": false, "access": false }),
+    ));
     rules.push(rule(
         listens("^(tcp|udp|fd:|unix(gram)?:(//)?@)"),
         json!({ "mode": false, "owner": false, "group": false }),
@@ -38,6 +41,9 @@ pub fn schema(registry: &Registry) -> Value {
     if let Some(listener) = schema.pointer_mut("/$defs/Listener").and_then(Value::as_object_mut) {
         listener.insert("required".to_owned(), json!(["listen", "protocol"]));
         listener.insert("allOf".to_owned(), rules.into());
+    }
+    if let Some(proxy) = schema.pointer_mut("/$defs/ProxyProtocol").and_then(Value::as_object_mut) {
+        proxy.insert("required".to_owned(), json!(["from"]));
     }
     if let Some(protocol) = schema.pointer_mut("/$defs/Listener/properties/protocol").and_then(Value::as_object_mut) {
         protocol.insert("enum".to_owned(), registry.protocols().map(|protocol| protocol.name).collect());

@@ -1,6 +1,7 @@
 //! Every mistake in a configuration is reported in one run, each with its place.
 
 mod agreement;
+mod coming;
 mod unix;
 
 use super::*;

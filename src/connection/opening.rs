@@ -4,15 +4,15 @@
 //! then is a protocol made. Connections of a listener without an opener cost nothing for it.
 
 use std::mem;
-use std::time::Duration;
 
 use super::asked::Asked;
 use super::layer::Layer;
 use super::line::Line;
+use super::opener::{Opener, Opens, PROBE, Progress};
 use super::{Claim, Ended, transitions};
 use crate::attempt::Attempt;
 use crate::kernel::Transport;
-use crate::limits::{CALL_UNITS, READ_BYTES, UNCONSUMED_BYTES_MAX};
+use crate::limits::{CALL_UNITS, OPENING_BYTES_MAX, READ_BYTES};
 use crate::notice::Readiness;
 use crate::outbox::Outbox;
 use crate::panics::catch;
@@ -22,67 +22,6 @@ use crate::time::Time;
 use crate::token::Token;
 use crate::visit::{Left, Status, Visit};
 use crate::xray::{self, Phase, What};
-
-/// How the connections of a listener open.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Opens {
-    /// Makes the opener of one connection.
-    pub(crate) opener: fn() -> Box<dyn Opener>,
-    /// How long an opening may take, a connect in progress included.
-    pub(crate) timeout: Duration,
-}
-
-impl Opens {
-    /// The opening of a socket that connects, and whose protocol starts at once when it is connected.
-    pub(crate) fn at_once(timeout: Duration) -> Self {
-        Self { opener: || Box::new(AtOnce), timeout }
-    }
-}
-
-/// An opening that sends and reads nothing.
-struct AtOnce;
-
-impl Opener for AtOnce {
-    fn on_connected(&mut self, _: &mut Outbox) -> Result<Progress, Refusal> {
-        Ok(Progress::Done { consumed: 0, peer: None, layer: None })
-    }
-
-    fn on_received(&mut self, _: &[u8], _: &mut Outbox) -> Result<Progress, Refusal> {
-        Ok(Progress::Done { consumed: 0, peer: None, layer: None })
-    }
-}
-
-/// What opens one connection, without a socket or a clock. A panic ends only its own connection.
-pub(crate) trait Opener: Send {
-    /// Is called once when the socket is connected, before anything is read. An opener that sends first appends to `out`.
-    ///
-    /// # Errors
-    /// The connection is closed, and the reason is counted.
-    fn on_connected(&mut self, _out: &mut Outbox) -> Result<Progress, Refusal> {
-        Ok(Progress::More)
-    }
-
-    /// Looks at everything received so far, at least one byte, and appends output to `out`.
-    ///
-    /// # Errors
-    /// The connection is closed after one attempt to send `out`, and the reason is counted.
-    fn on_received(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal>;
-}
-
-/// How far an opening has come.
-pub(crate) enum Progress {
-    /// The opener needs more bytes.
-    More,
-    /// The opening is complete.
-    Done {
-        /// The number of bytes that belonged to the opening; the others are for the layer or the protocol.
-        consumed: usize,
-        /// The peer, if it is not the one that the socket names.
-        peer: Option<Peer>,
-        /// The layer that changes all bytes from now on.
-        layer: Option<Box<dyn Layer>>,
-    },
-}
 
 /// A socket whose opening is complete.
 pub(crate) struct Opened<T> {
@@ -138,6 +77,10 @@ pub(crate) struct Opening<T> {
     bug: Option<Box<str>>,
     /// The connection for which the socket connects.
     asked: Option<Box<Asked>>,
+    /// The peer that the socket names, if the opener has named another.
+    proxy: Option<PackedPeer>,
+    /// Whether the opener has called the peer a probe.
+    is_probe: bool,
 }
 
 /// The phase of an opening.
@@ -196,6 +139,8 @@ impl<T: Transport> Opening<T> {
             state,
             bug: None,
             asked: None,
+            proxy: None,
+            is_probe: false,
         }
     }
 
@@ -217,6 +162,16 @@ impl<T: Transport> Opening<T> {
     /// Returns the peer, as far as it is known.
     pub(crate) fn peer(&self) -> Peer {
         self.opened.peer.unpack()
+    }
+
+    /// Returns the peer that the socket names, if the opener has named another.
+    pub(crate) fn proxy(&self) -> Option<PackedPeer> {
+        self.proxy
+    }
+
+    /// Whether the peer only wants to see whether the server is there.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// Returns when the opening is closed unless it is complete.
@@ -382,7 +337,7 @@ impl<T: Transport> Opening<T> {
         // No more than a conversation reads at a time: what follows the opening goes to the protocol at once.
         let most = READ_BYTES.min(visit.budget.bytes());
         match self.opened.line.read(&mut visit.read_buffer[..most]) {
-            Attempt::Done(0) => self.close(CloseReason::Eof),
+            Attempt::Done(0) => self.left(CloseReason::Eof),
             Attempt::Done(count) => {
                 visit.budget.take_bytes(count);
                 visit.charge(count as u32);
@@ -391,8 +346,14 @@ impl<T: Transport> Opening<T> {
                 self.ask(visit, |opener, received, out| opener.on_received(received, out));
             }
             Attempt::WouldBlock => {}
-            Attempt::Failed(error) => self.close(CloseReason::Transport(error.kind())),
+            Attempt::Failed(error) => self.left(CloseReason::Transport(error.kind())),
         }
+    }
+
+    /// Closes the opening, because the peer has left.
+    fn left(&mut self, reason: CloseReason) {
+        let was_silent = self.opened.received.is_empty();
+        self.close(if was_silent && self.is_probe { CloseReason::Refused(PROBE) } else { reason });
     }
 
     /// Calls the opener. The first call makes it; it is dropped when the opening is complete or refused.
@@ -407,12 +368,13 @@ impl<T: Transport> Opening<T> {
         let asked = catch(|| {
             let mut opener = opener.unwrap_or_else(make);
             let progress = call(&mut *opener, received, outbox)?;
-            let goes_on = matches!(progress, Progress::More);
-            Ok((goes_on.then_some(opener), progress))
+            let (goes_on, is_probe) = (matches!(progress, Progress::More), opener.is_probe());
+            Ok((goes_on.then_some(opener), progress, is_probe))
         });
         match asked {
-            Ok(Ok((opener, progress))) => {
+            Ok(Ok((opener, progress, is_probe))) => {
                 self.opener = opener;
+                self.is_probe = is_probe;
                 self.note(progress);
             }
             Ok(Err(Refusal(reason))) => self.close(CloseReason::Refused(reason)),
@@ -427,12 +389,14 @@ impl<T: Transport> Opening<T> {
     /// Does what the opener decided.
     fn note(&mut self, progress: Progress) {
         match progress {
-            Progress::More if self.opened.received.len() <= UNCONSUMED_BYTES_MAX => {}
+            Progress::More if self.opened.received.len() <= OPENING_BYTES_MAX => {}
             Progress::More => self.close(CloseReason::Refused("too long")),
             Progress::Done { consumed, peer, layer } => {
                 self.opened.received.drain(..consumed.min(self.opened.received.len()));
                 if let Some(peer) = &peer {
-                    self.opened.peer = PackedPeer::from(peer);
+                    let proxy = mem::replace(&mut self.opened.peer, PackedPeer::from(peer));
+                    self.proxy = Some(proxy);
+                    xray::record(|| What::Announced { peer: peer.into() });
                 }
                 self.opened.layer = layer;
                 self.enter(State::Sending);

@@ -21,11 +21,11 @@ use super::{Connection, Phase, Round};
 use crate::bulk::Buffers;
 use crate::job::Outcome;
 use crate::kernel::Transport;
-use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES};
+use crate::limits::{Limits, PRESSED_READ_BYTES, READ_BYTES, VISIT_UNITS};
 use crate::panics::Panicked;
 use crate::protocol::{CloseReason, ConnectionId, Within};
 use crate::time::Time;
-use crate::visit::{Status, Visit};
+use crate::visit::{Left, Status, Visit};
 use crate::xray::{self, What};
 
 impl<T: Transport> Connection<T> {
@@ -103,6 +103,13 @@ impl<T: Transport> Connection<T> {
         held.relayed = true;
         held.letters = None;
         (held.request, held.quiet, held.timer) = (Time::NEVER, Time::NEVER, Time::NEVER);
+    }
+
+    /// Ends the part of a visit that needs no other half. `relay` makes the rest, and notes how long the visit took.
+    pub(super) fn leave_to_relay(&mut self, visit: &mut Visit<'_>) -> Left {
+        visit.charge(VISIT_UNITS.saturating_add(visit.written as u32));
+        self.stow(visit);
+        Left { status: Status::Relays, deadline: Time::NEVER }
     }
 
     /// Moves bytes both ways between two halves of a relay. Each keeps what it holds between two visits. If either half leaves the

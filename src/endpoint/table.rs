@@ -11,6 +11,7 @@ use std::ops::{Deref, DerefMut, Index, IndexMut};
 
 use super::Endpoint;
 use crate::config::ListenerConfig;
+use crate::gate::Gate;
 use crate::protocol::Acceptor;
 use crate::time::Time;
 
@@ -31,8 +32,8 @@ pub(crate) struct Endpoints {
 pub(crate) struct Successor<'c> {
     /// Its old index.
     pub(crate) index: u16,
-    /// Its new configuration, if that differs.
-    pub(crate) change: Option<&'c ListenerConfig>,
+    /// Its new configuration, and which peers may come by it, if it differs.
+    pub(crate) change: Option<(&'c ListenerConfig, Box<Gate>)>,
     /// Its new service, if it has one.
     pub(crate) service: Option<Acceptor>,
     /// The users whose processes may connect from now on, if its configuration differs; `None` for all.
@@ -153,11 +154,13 @@ impl Endpoints {
             let Some(mut endpoint) = old[from].take() else { continue };
             let to = self.list.len() as u16;
             (moves.doors[from], moves.connections[from]) = (to, to);
-            if let Some(config) = change {
-                let (elder, replaced) = endpoint.renew(config, service, allowed);
+            if let Some((config, gate)) = change {
+                let (elder, replaced) = endpoint.renew(config, gate, service, allowed);
                 moves.replaced.extend(replaced);
                 if slots[from] > 0 && !endpoint.serves_like(&elder) {
                     elders.push((from, Endpoint { slots: slots[from], ..elder }));
+                } else {
+                    endpoint.site.proxies = elder.site.proxies;
                 }
             }
             self.list.push(endpoint);

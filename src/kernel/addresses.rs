@@ -8,7 +8,7 @@ use nix::net::if_::if_nametoindex;
 use crate::address::{Address, Family, Listen, Transport};
 
 /// Returns the addresses to try, in order, and whether an IPv6 socket takes IPv4 as well. Looks up host names, which
-/// may block: only called at the start.
+/// may block: called at the start, and by a worker at a reload.
 pub(crate) fn resolve(listen: &Listen) -> io::Result<(Vec<SocketAddr>, bool)> {
     let Some(host) = &listen.host else {
         let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), listen.port);

@@ -28,8 +28,9 @@ impl Handle {
         self.send(Command::Abort);
     }
 
-    /// Reads the configuration again, as SIGHUP does: see [`Reactor::reload_with`](crate::Reactor::reload_with). Without a
-    /// configuration that can be read again, and while the server stops, this changes nothing.
+    /// Opens the log file again and reads the configuration again, as SIGHUP does: see
+    /// [`Reactor::reload_with`](crate::Reactor::reload_with). Without a configuration that can be read again, this counts as a failed
+    /// reload. While the server stops, only the log file is opened again.
     pub fn reload(&self) {
         self.send(Command::Reload);
     }

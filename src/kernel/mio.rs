@@ -20,6 +20,7 @@ use super::passed::Found;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::socket_info;
 use super::sockets::{self, Stream};
+use super::spin::Spin;
 use super::unix::{UnixDatagrams, UnixListener};
 use super::{
     BindOptions, Command, Datagrams, Disk, FileOptions, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket,
@@ -60,6 +61,8 @@ pub struct Mio {
     disk: Arc<PosixDisk>,
     /// The sockets that this process was started with.
     passed: PassedSockets,
+    /// Whether to look for events before a wait sleeps.
+    spin: Spin,
 }
 
 impl Mio {
@@ -88,6 +91,7 @@ impl Mio {
             offload: Offload::new(waker),
             disk: Arc::new(PosixDisk::default()),
             passed: PassedSockets::default(),
+            spin: Spin::default(),
             poll,
         })
     }
@@ -126,6 +130,20 @@ impl Mio {
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         self.signals = Some(signals);
         Ok(())
+    }
+
+    /// Looks for events, and sleeps only if none come in time. `timeout` becomes the timeout of the last call, the only one that is recorded.
+    #[cold]
+    fn look_and_poll(&mut self, timeout: &mut Option<Duration>) -> io::Result<()> {
+        let (poll, events) = (&mut self.poll, &mut self.events);
+        *timeout = self.spin.look(*timeout, Instant::now, || {
+            poll.poll(events, Some(Duration::ZERO))?;
+            Ok(!events.is_empty())
+        })?;
+        match self.events.is_empty() && *timeout != Some(Duration::ZERO) {
+            true => self.poll.poll(&mut self.events, *timeout),
+            false => Ok(()),
+        }
     }
 
     fn note(&mut self, notices: &mut Vec<Notice>) {
@@ -206,8 +224,12 @@ impl Kernel for Mio {
     fn change_listener(&mut self, listener: &StreamListener, options: &ListenOptions) -> io::Result<()> {
         match listener {
             StreamListener::Tcp(listener) => {
-                sockets::change(listener, options)?;
-                cut::check_backlog(listener.local_addr()?, options.backlog);
+                sockets::change_keepalive(listener, options.keepalive)?;
+                // The manager that has opened a passed socket has also set its backlog.
+                if !self.passed.has_lent(listener.as_raw_fd()) {
+                    sockets::start_listening(listener, options.backlog)?;
+                    cut::check_backlog(listener.local_addr()?, options.backlog);
+                }
             }
             StreamListener::Unix(listener) => {
                 listener.change_backlog(options.backlog)?;
@@ -307,13 +329,20 @@ impl Kernel for Mio {
         if !notices.is_empty() {
             timeout = Some(Duration::ZERO);
         }
-        let polled = self.poll.poll(&mut self.events, timeout).map(|()| &self.events);
-        match xray::answered(polled, move || Call::wait(timeout)) {
+        let polled = match timeout != Some(Duration::ZERO) && self.spin.is_due() {
+            true => self.look_and_poll(&mut timeout),
+            false => self.poll.poll(&mut self.events, timeout),
+        };
+        match xray::answered(polled.map(|()| &self.events), move || Call::wait(timeout)) {
             Ok(_) => self.note(notices),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn busy_poll(&mut self, longest: Duration) {
+        self.spin.set(longest);
     }
 
     fn submit(&mut self, token: Token, job: Job) -> Result<(), NoWorker> {
@@ -347,11 +376,11 @@ impl Kernel for Mio {
 }
 
 impl Mio {
-    /// Deregisters a passed socket. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
+    /// Deregisters a passed socket that is about to be closed. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
     /// closed (`epoll(7)`, "Will closing a file descriptor").
-    fn forget_passed(&self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
-        if sockets::EDGES_ARE_THE_KERNELS
-            && self.passed.has_lent(source.as_raw_fd())
+    fn forget_passed(&mut self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
+        if self.passed.forget(source.as_raw_fd())
+            && sockets::EDGES_ARE_THE_KERNELS
             && let Err(error) = self.poll.registry().deregister(source)
         {
             log::debug!("cannot deregister a socket: {error}");

@@ -111,6 +111,14 @@ impl PassedSockets {
         self.0.iter().any(|entry| entry.number == number && entry.socket.is_none())
     }
 
+    /// Forgets a descriptor that its listener closes: the next socket of this process may have the same number. Returns whether it
+    /// was passed.
+    pub(super) fn forget(&mut self, number: RawFd) -> bool {
+        let before = self.0.len();
+        self.0.retain(|entry| entry.number != number || entry.socket.is_some());
+        self.0.len() < before
+    }
+
     /// Returns the sockets that no listener has taken, as messages name them.
     pub(super) fn left(&self) -> Vec<String> {
         self.0.iter().filter(|entry| entry.socket.is_some()).map(Entry::to_string).collect()

@@ -67,10 +67,11 @@ pub(super) fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Makes a listener of a passed socket, which listens already: its backlog stays as it is.
+/// Makes a listener of a passed socket, which listens already: its backlog stays as it is, its keep-alive does not.
 pub(super) fn adopt(socket: OwnedFd, keepalive: Option<Duration>) -> io::Result<TcpListener> {
     set_nonblocking(&socket)?;
-    set_what_connections_inherit(&socket, keepalive)?;
+    send_at_once(&socket)?;
+    change_keepalive(&socket, keepalive)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -99,13 +100,12 @@ pub(super) fn connect(address: SocketAddr, keepalive: Option<Duration>) -> io::R
     }
 }
 
-/// Changes the options of a listener that can be changed while it listens.
-pub(super) fn change(listener: &TcpListener, options: &ListenOptions) -> io::Result<()> {
-    match options.keepalive {
-        Some(quiet) => keep_alive(listener, quiet)?,
-        None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0)?,
+/// Changes the keep-alive that later connections inherit from a listener.
+pub(super) fn change_keepalive(listener: impl AsFd, keepalive: Option<Duration>) -> io::Result<()> {
+    match keepalive {
+        Some(quiet) => keep_alive(listener, quiet),
+        None => set(sockopt::set_socket_keepalive(listener, false), SocketOption::KeepAlive, 0),
     }
-    start_listening(listener, options.backlog)
 }
 
 /// Makes the kernel probe a peer that has been silent for the time `quiet`.

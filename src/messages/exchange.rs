@@ -172,7 +172,7 @@ impl Exchange {
         Self { alarm, waiting: AtomicBool::new(false), used: AtomicBool::new(false), room, state: Mutex::default() }
     }
 
-    /// Raises the bytes that may wait for one connection to `room`. Less is ignored, because so much may be waiting already.
+    /// Raises the bytes that may wait for one connection to `room`. Less is ignored, because more may be waiting already.
     pub(crate) fn widen(&self, room: usize) {
         self.room.fetch_max(room.min(MESSAGES_BYTES_MAX), Ordering::Relaxed);
     }

@@ -134,7 +134,7 @@ impl StreamProtocol for Visitor {
                 let response = Response::error(http::SERVICE_UNAVAILABLE, "no worker takes the request");
                 cx.out.extend_from_slice(&response.into_bytes(Manner::LAST));
             }
-            Event::Closing if !rest.is_empty() => {
+            Event::Closing if self.take.is_none() && !rest.is_empty() => {
                 let response = Response::error(http::REQUEST_TIMEOUT, "the rest of the request did not come");
                 cx.out.extend_from_slice(&response.into_bytes(Manner::LAST));
             }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use super::Proxies;
 use crate::address::Address;
 use crate::clock::Clock;
 use crate::messages::Attended;
@@ -55,12 +56,20 @@ pub(crate) struct Site {
     pub(crate) exchange: Arc<Attended>,
     /// The target of the access log, unless it is off.
     pub(crate) access_log: Option<&'static str>,
+    /// The proxies of its connections.
+    pub(crate) proxies: Proxies,
 }
 
 impl Site {
     /// Makes the site of a listener whose connections cannot be sent messages.
     pub(crate) fn new(name: impl Into<String>, address: impl Into<Address>) -> Self {
-        Self { name: name.into(), address: address.into(), exchange: Attended::ended(), access_log: None }
+        Self {
+            name: name.into(),
+            address: address.into(),
+            exchange: Attended::ended(),
+            access_log: None,
+            proxies: Proxies::default(),
+        }
     }
 }
 

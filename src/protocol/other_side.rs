@@ -29,7 +29,7 @@ impl Step {
 
     /// Joins the connection with `other`, one of the same listener, for good: what either peer sends goes to the other peer, and
     /// neither protocol is called again but for `on_close`. Output that is pending, and input that neither protocol has
-    /// consumed, come first.
+    /// consumed, come first. Both leave their groups, and messages to them are refused or dropped.
     ///
     /// A peer that reads slowly blocks the other one, with at most `max_pending_output` bytes between them. A FIN is passed
     /// on after all bytes before it, a reset as a reset. `idle_timeout` runs while neither peer sends and nothing is pending;

@@ -4,7 +4,10 @@ use std::io;
 
 use super::open::Before;
 use super::{Owner, Reactor, Slot};
+use crate::connection::opener::Opens;
+use crate::connection::proxied::Proxied;
 use crate::errno::{self, AcceptError, Code};
+use crate::gate::{self, Source};
 use crate::kernel::Kernel;
 use crate::limits::{ACCEPT_UNITS, ERROR_PAUSE, VISIT_ACCEPTS_MAX, VISIT_ACCEPTS_MIN, VISIT_REFUSALS_MAX};
 use crate::listener::{Accepted, Pause};
@@ -30,6 +33,9 @@ impl<K: Kernel> Reactor<K> {
             if let Some(reason) = self.no_room(key) {
                 return self.pause(key, reason, None);
             }
+            if self.waits_for_rate(key) {
+                return;
+            }
             let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
                 return;
             };
@@ -40,6 +46,7 @@ impl<K: Kernel> Reactor<K> {
             listener.paused = None;
             match listener.accept(&mut self.kernel) {
                 Accepted::Connection(stream, peer) => {
+                    self.endpoints[*endpoint].gate.note_accepted(self.moment.now);
                     if self.admit(key, stream, &peer) {
                         admitted += 1;
                         self.give_way_in_short(key);
@@ -118,10 +125,36 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Pauses accepting if the listener has accepted as many connections as its rate allows, until it allows the next one.
+    /// Connections wait in the accept queue meanwhile. Returns whether it is paused.
+    fn waits_for_rate(&mut self, key: u32) -> bool {
+        let Some(Slot { owner: Owner::Listener(listener), endpoint, .. }) = self.slots.get_mut(key as usize) else {
+            return false;
+        };
+        let endpoint = &mut self.endpoints[*endpoint];
+        // A listener that stops serves what is in its queue, however much that is.
+        if endpoint.stopping {
+            return false;
+        }
+        let Some(at) = endpoint.gate.closed_until(self.moment.now) else { return false };
+        if listener.paused.replace(Pause::Rate).is_none() {
+            endpoint.stats.paused.add(gate::RATE);
+        }
+        xray::record(|| What::Paused(gate::RATE));
+        self.deadlines.arm(key, at);
+        self.leave_short(key);
+        true
+    }
+
     /// Takes an accepted socket into a slot. Returns whether it was admitted.
     fn admit(&mut self, listener: u32, stream: K::Stream, peer: &Peer) -> bool {
         let index = self.slots[listener as usize].endpoint;
-        let before = self.endpoints[index].opens.map_or(Before::Nothing, Before::Opening);
+        let endpoint = &self.endpoints[index];
+        let before = match endpoint.gate.source(peer) {
+            Source::Stranger => Before::Refusal("no trusted proxy"),
+            Source::Proxy(timeout) => Before::Opening(Opens { opener: || Box::<Proxied>::default(), timeout }),
+            Source::Client => endpoint.opens.map_or(Before::Nothing, Before::Opening),
+        };
         let admitted = self.take_in(index, stream, peer, before);
         if admitted
             && self.endpoints[index].stopping

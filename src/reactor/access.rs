@@ -9,13 +9,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use log::kv::Value;
+use log::{Level, Record};
+
 use super::Reactor;
 use super::drops::Drops;
 use super::ledger::Account;
 use crate::config::{ACCESS_LOG, Access};
+use crate::connection::opener::PROBE;
 use crate::kernel::{Kernel, Token};
 use crate::peer::Peer;
-use crate::protocol::{CloseReason, Counting, StreamProtocol, Within};
+use crate::protocol::{CloseReason, ConnectionId, Counting, StreamProtocol, Within};
 use crate::time::Time;
 
 /// Which connections get a line, and what only this log counts about those that are open.
@@ -135,24 +139,35 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Writes the line of a connection that has ended.
+    /// Writes the line of a connection that has ended, unless a proxy has only looked whether the server is there.
     #[cold]
     fn write_access(&self, endpoint: u16, peer: &Peer, reason: CloseReason, ending: &Ending) {
         let Ending { conn, stage, account, requests, open_seconds } = *ending;
-        log::info!(
-            target: ACCESS_LOG,
-            listener = self.endpoints[endpoint].name(),
-            conn:% = conn,
-            peer:% = peer,
-            reason = reason.name(),
-            who = who(reason),
-            phase = phase(reason, stage, account),
-            "in" = account.received,
-            out = account.sent,
-            requests = requests,
-            open_s = open_seconds;
-            "{}", if stage == Stage::Refused { "refused" } else { "closed" }
-        );
+        let (proxies, id) = (&self.endpoints[endpoint].site.proxies, ConnectionId::of(conn));
+        let is_probe = reason == CloseReason::Refused(PROBE) || proxies.is_itself(id);
+        if is_probe || !log::log_enabled!(target: ACCESS_LOG, Level::Info) {
+            return;
+        }
+        let proxy = proxies.of(id);
+        let fields = [
+            ("listener", Value::from(self.endpoints[endpoint].name())),
+            ("conn", Value::from_display(&conn)),
+            ("peer", Value::from_display(peer)),
+            ("reason", reason.name().into()),
+            ("who", who(reason).into()),
+            ("phase", phase(reason, stage, account).into()),
+            ("in", account.received.into()),
+            ("out", account.sent.into()),
+            ("requests", requests.into()),
+            ("open_s", open_seconds.into()),
+            ("proxy", proxy.as_ref().map_or_else(Value::null, Value::from_display)),
+        ];
+        // Only a connection that came through a proxy has the last one.
+        let fields = &fields[..fields.len() - usize::from(proxy.is_none())];
+        let what = if stage == Stage::Refused { "refused" } else { "closed" };
+        let mut record = Record::builder();
+        record.level(Level::Info).target(ACCESS_LOG).key_values(&fields);
+        log::logger().log(&record.args(format_args!("{what}")).build());
     }
 }
 

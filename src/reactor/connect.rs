@@ -13,7 +13,8 @@
 
 use super::{Owner, Reactor};
 use crate::connection::asked::Asked;
-use crate::connection::opening::{Opening, Opens};
+use crate::connection::opener::Opens;
+use crate::connection::opening::Opening;
 use crate::errno;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, Panicked, Peer, Token};
@@ -79,7 +80,7 @@ impl<K: Kernel> Reactor<K> {
             };
             let peer = Peer::from(address);
             let token = self.next_token();
-            xray::about(token, || What::Connects { peer: (&peer).into(), endpoint: index });
+            xray::about(token, || What::Connects { peer: (&peer).into(), endpoint: self.endpoints[index].served });
             let connected = self.kernel.connect(address, keepalive).and_then(|mut stream| {
                 // Rule 3: registered once; the edge of the connect is the first.
                 match self.kernel.register(&mut stream, token) {

@@ -3,10 +3,11 @@
 use super::{Owner, Reactor, Slot};
 use crate::bulk::Buffers;
 use crate::config::ListenerConfig;
-use crate::connection::opening::Opens;
+use crate::connection::opener::Opens;
 use crate::connection::{Claim, Connection};
 use crate::endpoint::{Endpoint, Tenant};
 use crate::kernel::{Kernel, Token};
+use crate::listener::Pause;
 use crate::protocol::ConnectionId;
 use crate::time::Time;
 
@@ -66,7 +67,8 @@ impl<K: Kernel> Reactor<K> {
                     // The listeners in front of it wake it, one after the other.
                     let front = self.waiters.descriptors.first().and_then(|first| self.slots.get(first as usize));
                     let is_woken = is_short && front.is_some_and(|front| front.queued);
-                    let waits = wakes && (listener.waits_for_room || is_short);
+                    let is_timed = listener.paused == Some(Pause::Rate) && self.deadlines.at(key as u32) != Time::NEVER;
+                    let waits = is_timed || wakes && (listener.waits_for_room || is_short);
                     if listener.paused.is_some() && !slot.queued && !is_woken && !waits {
                         return Err(format!("slot {key} does not accept, and nothing will change that"));
                     }
@@ -252,6 +254,17 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Whether each endpoint remembers only proxies of its own connections.
+    fn are_proxies_of_living(&self) -> bool {
+        let mut remembered = (0..)
+            .zip(self.endpoints.iter())
+            .flat_map(|(index, endpoint)| endpoint.site.proxies.connections().map(move |id| (index, id.token())));
+        remembered.all(|(index, Token { slot, generation })| {
+            let slot = self.slots.get(slot as usize);
+            slot.is_some_and(|slot| (slot.generation, slot.endpoint) == (generation, index))
+        })
+    }
+
     /// Checks the totals against the slots.
     fn check_sums(&self, census: &Census) -> Result<(), String> {
         let lives = |key: u32| self.slots.contains(key as usize);
@@ -265,6 +278,7 @@ impl<K: Kernel> Reactor<K> {
             (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of all pending output"),
             (opening == census.openings, "the connections without a protocol do not add up"),
             (open == census.connections + census.remains, "the open connections do not add up"),
+            (self.are_proxies_of_living(), "the proxy of a connection that has ended is remembered"),
             (served, "an upload waits for a buffer although one is free, and no visit will wake it"),
             (census.deadlines <= self.slots.len(), "there are more deadlines than slots"),
         ];

@@ -5,14 +5,15 @@
 //! registered.
 
 use super::{Owner, Reactor, Remains};
-use crate::amounts::Count;
 use crate::budget::Class;
 use crate::connection::Connection;
-use crate::connection::opening::{Opened, Opening, Opens, Visited};
+use crate::connection::opener::Opens;
+use crate::connection::opening::{Opened, Opening, Visited};
 use crate::kernel::{Kernel, Token};
+use crate::origin::Prefixes;
 use crate::panics::catch;
 use crate::peer::Peer;
-use crate::protocol::{CloseReason, Refusal, StreamProtocol};
+use crate::protocol::{CloseReason, ConnectionId, Refusal, StreamProtocol};
 use crate::stats::Stats;
 use crate::visit::Left;
 use crate::xray::{self, What};
@@ -23,6 +24,8 @@ pub(super) enum Before {
     Nothing,
     /// An opening.
     Opening(Opens),
+    /// It gets none, for this reason.
+    Refusal(&'static str),
 }
 
 /// Why a peer gets no protocol.
@@ -50,15 +53,21 @@ impl<K: Kernel> Reactor<K> {
             return false;
         }
         let is_direct = matches!(before, Before::Nothing);
-        if is_direct && !self.admits(index, peer) {
-            self.refuse(token, index, peer, stream, "max_connections_per_ip");
+        let admitted = match before {
+            Before::Nothing => self.admits(index, peer),
+            Before::Refusal(reason) => Err(reason),
+            Before::Opening(_) => Ok(()),
+        };
+        if let Err(reason) = admitted {
+            log::debug!("{}: refused {peer}: {reason}", self.endpoints[index].name());
+            self.refuse(token, index, peer, stream, reason);
             return false;
         }
         // Rule 3: registered once; no request registers anything.
         if let Err(error) = self.kernel.register(&mut stream, token) {
             log::debug!("{}: refused {peer}: cannot be registered: {error}", self.endpoints[index].name());
             if is_direct {
-                self.endpoints[index].peers.leave(peer);
+                self.uncount(index, peer);
             }
             self.refuse(token, index, peer, stream, "cannot be registered");
             return false;
@@ -81,8 +90,11 @@ impl<K: Kernel> Reactor<K> {
                 }
             },
             Before::Opening(opens) => self.opens(index, Opening::new(stream, peer, opens, now)),
+            Before::Refusal(_) => return false,
         };
-        log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
+        if is_direct {
+            log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
+        }
         self.count_in(token, index, owner);
         self.start_protocol(token.slot);
         true
@@ -136,17 +148,29 @@ impl<K: Kernel> Reactor<K> {
         self.log_refused(token, endpoint, peer, reason);
     }
 
-    /// Returns whether one more connection from that address or user is within the limit. If so, it is counted.
-    fn admits(&mut self, endpoint: u16, peer: &Peer) -> bool {
-        let most = self.endpoints[endpoint].limits.max_connections_per_ip;
-        let endpoint = self.endpoints.home(endpoint);
+    /// Decides by the address or the user of a peer whether it may come, by the newest configuration. If so, its connection is
+    /// counted.
+    ///
+    /// # Errors
+    /// The reason by which it is refused.
+    fn admits(&mut self, index: u16, peer: &Peer) -> Result<(), &'static str> {
+        let now = self.moment.now;
+        let limits = &self.endpoints[index].limits;
+        let (most, prefixes) = (limits.max_connections_per_ip, Prefixes::of(limits));
+        let home = self.endpoints.home(index);
+        home.gate.admit(peer, now)?;
         match most {
-            Some(most) if !endpoint.peers.admit(peer, most) => {
-                let most = Count(most as u64, "connection");
-                log::debug!("{}: refused {peer}: already {most} from its address or user", endpoint.name());
-                false
-            }
-            _ => true,
+            Some(most) if !home.peers.admit(prefixes.origin(peer), most) => Err("max_connections_per_ip"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts one connection less of the origin of `peer`, if the limits that it has kept count it.
+    pub(super) fn uncount(&mut self, index: u16, peer: &Peer) {
+        let limits = &self.endpoints[index].limits;
+        if limits.max_connections_per_ip.is_some() {
+            let origin = Prefixes::of(limits).origin(peer);
+            self.endpoints.home(index).peers.leave(origin);
         }
     }
 
@@ -154,8 +178,8 @@ impl<K: Kernel> Reactor<K> {
     ///
     /// # Errors
     /// The service refused the peer, or panicked: the peer is no longer counted.
-    fn connect(&mut self, endpoint: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
-        let endpoint = self.endpoints.home(endpoint);
+    fn connect(&mut self, index: u16, peer: &Peer) -> Result<Box<dyn StreamProtocol>, NotServed> {
+        let endpoint = self.endpoints.home(index);
         let service = endpoint.service.as_ref();
         let why = match catch(|| service.map(|service| (service.connect)(peer))) {
             Ok(Some(Ok(protocol))) => return Ok(protocol),
@@ -169,7 +193,7 @@ impl<K: Kernel> Reactor<K> {
                 NotServed { reason: "bug", bug: Some(bug) }
             }
         };
-        endpoint.peers.leave(peer);
+        self.uncount(index, peer);
         Err(why)
     }
 
@@ -211,6 +235,22 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Notes the proxy of a connection whose opening is complete, and logs who has come. If a proxy itself checks whether the server
+    /// is there, the line is left to `trace`.
+    fn note_opened(&mut self, key: u32) {
+        let slot = &self.slots[key as usize];
+        let Owner::Opening(opening) = &slot.owner else { return };
+        let token = slot.token(key);
+        let id = ConnectionId::of(token);
+        let endpoint = &mut self.endpoints[slot.endpoint];
+        if opening.proxy().is_some() || opening.is_probe() {
+            endpoint.site.proxies.note(id, opening.proxy());
+        }
+        let proxies = &endpoint.site.proxies;
+        let level = if opening.is_probe() { log::Level::Trace } else { log::Level::Debug };
+        log::log!(level, "{token} {}: accepted {}{}", endpoint.name(), opening.peer(), proxies.beside(id));
+    }
+
     /// Makes the protocol of a connection after its opening. Limits by address apply now, because the opening may name the peer.
     fn complete(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
@@ -220,9 +260,10 @@ impl<K: Kernel> Reactor<K> {
             return self.connected(key, asker);
         }
         let peer = opening.peer();
+        self.note_opened(key);
         let connected = match self.admits(index, &peer) {
-            true => self.connect(index, &peer),
-            false => Err("max_connections_per_ip".into()),
+            Ok(()) => self.connect(index, &peer),
+            Err(reason) => Err(reason.into()),
         };
         match connected {
             Ok(protocol) => {

@@ -2,6 +2,7 @@
 
 use super::access::Stage;
 use super::{Owner, Reactor, Remains, Slot};
+use crate::connection::opener::PROBE;
 use crate::connection::{Connection, Ended};
 use crate::kernel::Kernel;
 use crate::limits::REAP_UNITS;
@@ -88,10 +89,10 @@ impl<K: Kernel> Reactor<K> {
         self.kernel.close(transport);
         let index = self.slots[key as usize].endpoint;
         self.endpoints[index].site.exchange.forget(ConnectionId::of(self.token(key)));
-        let home = self.endpoints.home(index);
         if !self.totals.outgoing.remove(&key) {
-            home.peers.leave(&peer);
+            self.uncount(index, &peer);
         }
+        let home = self.endpoints.home(index);
         home.stats.closed.add(reason.name());
         home.stats.held_back.1 += u64::from(was_held_back);
         self.log_closed(key, &peer, reason, bug.as_deref());
@@ -114,7 +115,9 @@ impl<K: Kernel> Reactor<K> {
     /// Frees the slot of a connection, which then no longer counts against the limits.
     fn release(&mut self, key: u32) {
         let slot = self.slots.remove(key as usize);
-        self.totals.descriptors -= self.endpoints[slot.endpoint].descriptors();
+        let endpoint = &mut self.endpoints[slot.endpoint];
+        endpoint.site.proxies.forget(ConnectionId::of(slot.token(key)));
+        self.totals.descriptors -= endpoint.descriptors();
         self.endpoints.home(slot.endpoint).connections -= 1;
         self.leave_endpoint(slot.endpoint);
         self.waiters.freed = true;
@@ -125,7 +128,18 @@ impl<K: Kernel> Reactor<K> {
         let slot = &self.slots[key as usize];
         let endpoint = &mut self.endpoints[slot.endpoint];
         xray::record(|| What::Closed(reason.text()));
-        log::debug!("{key}.{} {}: closed {peer}: {reason}", slot.generation, endpoint.name());
+        let id = ConnectionId::of(slot.token(key));
+        let proxies = &endpoint.site.proxies;
+        // A proxy that only wants to see whether the server is there leaves no line.
+        let is_probe = reason == CloseReason::Refused(PROBE) || proxies.is_itself(id);
+        let level = if is_probe { log::Level::Trace } else { log::Level::Debug };
+        log::log!(
+            level,
+            "{key}.{} {}: closed {peer}{}: {reason}",
+            slot.generation,
+            endpoint.name(),
+            proxies.beside(id)
+        );
         let rule = if let CloseReason::Bug(what) = reason { Some(what) } else { None };
         if let Some(what) = bug.or(rule) {
             let who = slot.token(key);

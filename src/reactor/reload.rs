@@ -5,12 +5,14 @@
 //!  └ prepare        src/reload.rs, on a worker: reads, compares, looks up names, opens services
 //! note_reloaded     the result of the job
 //!  └ apply
-//!     ├ bind_all    binds what is new and changes living sockets; after one failure all of that is undone
+//!     ├ bind_all    binds what is new; after one failure all of that is closed
+//!     ├ change_all  changes living sockets; after one failure all of that is undone
 //!     └ swap        arranges the endpoints again and points each slot to its endpoint; this cannot fail
 //! cut_removed       the connections of a removed listener have taken too long: resets them
 //! discard           makes a job drop the services that nothing uses any more: the end of a service may block
 //! ```
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::amounts::Count;
 use crate::bind::{self, NotBound, Opened};
 use crate::config::{Config, ListenerConfig};
 use crate::endpoint::Successor;
+use crate::gate::Gate;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Kernel, Panicked, Token};
 use crate::limits::{RELOAD_LINES_MAX, RETIRED_ENDPOINTS_MAX};
@@ -59,8 +62,8 @@ pub(crate) struct ReloadState {
 struct Next<'c> {
     /// The index of its endpoint.
     index: u16,
-    /// Its configuration, if that differs.
-    change: Option<&'c ListenerConfig>,
+    /// Its configuration, and which peers may come by it, if it differs.
+    change: Option<(&'c ListenerConfig, Box<Gate>)>,
     /// Its new service, if it has one.
     service: Option<Opened>,
     /// The users whose processes may connect from now on, if its configuration differs; `None` for all.
@@ -186,27 +189,37 @@ impl<K: Kernel> Reactor<K> {
     /// All problems. Nothing has changed then.
     fn apply(&mut self, prepared: Prepared) -> Result<Vec<String>> {
         let Prepared { config, listeners, differences, shown } = prepared;
+        let config = Arc::new(config);
         if differences.is_empty() {
             return Ok(differences);
         }
         let first_new = self.endpoints.len();
         let (successors, mut problems) = self.bind_all(&config, listeners);
         let removed = self.endpoints.current().len() + self.endpoints.len() - first_new - successors.len();
-        let others = successors.iter().filter(|successor| successor.change.is_some()).count();
-        if self.endpoints.retired() + removed + others > RETIRED_ENDPOINTS_MAX {
+        let connections = self.connections();
+        // Only a connection keeps what a listener was before.
+        let in_use = connections[..self.endpoints.current().len()].iter().filter(|count| **count > 0).count();
+        let stays = |next: &&Next<'_>| next.change.is_none() && connections[usize::from(next.index)] > 0;
+        let retiring = in_use - successors.iter().filter(stays).count();
+        if self.endpoints.retired() + retiring > RETIRED_ENDPOINTS_MAX {
             problems.push(format!(
                 "after earlier reloads, connections still use {} earlier versions of listeners, of at most {RETIRED_ENDPOINTS_MAX} with those of this reload: try again when they have ended",
                 self.endpoints.retired()
             ));
         }
-        if self.endpoints.len() + others > usize::from(u16::MAX) {
+        if self.endpoints.len() + retiring > usize::from(u16::MAX) {
             problems.push(bind::BindError::Listeners.to_string());
         }
         let added = self.endpoints.len() - first_new;
         problems.extend(self.missing_descriptors(&successors, removed, added).map(|missing| missing.to_string()));
         if problems.is_empty() {
-            self.swap(successors, removed, added);
-            self.settle_for(config);
+            // Last, because it is not known what the kernel has chosen before a socket was changed.
+            problems = self.change_all(&successors);
+        }
+        if problems.is_empty() {
+            // First, because removed listeners have the new `shutdown_timeout`.
+            self.settle_for(Arc::clone(&config));
+            self.swap(successors, &connections, removed, added);
             self.inquired.configuration = shown;
             Ok(differences)
         } else {
@@ -215,18 +228,14 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Binds the listeners that are new, behind all endpoints, and changes the living sockets of the others. Returns what happens to
-    /// each listener, and all problems.
+    /// Binds the listeners that are new, behind all endpoints. Returns what happens to each listener, and all problems.
     fn bind_all<'c>(&mut self, config: &'c Config, listeners: Vec<Before>) -> (Vec<Next<'c>>, Vec<String>) {
         let (mut successors, mut problems, mut unused) = (Vec::new(), Vec::new(), Vec::new());
         for (listener, before) in config.listeners.iter().zip(listeners) {
             match before {
                 Before::Same(index) => successors.push(Next::unchanged(index)),
-                Before::Other { index, service, allowed } => {
-                    if let Err(error) = self.change_socket(index, listener) {
-                        problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
-                    }
-                    successors.push(Next { index, change: Some(listener), service, allowed });
+                Before::Other { index, service, allowed, gate } => {
+                    successors.push(Next { index, change: Some((listener, gate)), service, allowed });
                 }
                 Before::Nothing(candidates, opened) => match self.open_door(listener, opened, &candidates) {
                     Ok(index) => successors.push(Next::unchanged(index)),
@@ -253,6 +262,27 @@ impl<K: Kernel> Reactor<K> {
         Some(bind::BindError::Descriptors(missing))
     }
 
+    /// Changes the living sockets of the listeners that differ. After a failure, sets their old options again. Returns all problems.
+    fn change_all(&mut self, successors: &[Next<'_>]) -> Vec<String> {
+        let others = successors.iter().filter_map(|next| Some((next.index, next.change.as_ref()?.0)));
+        let mut problems = Vec::new();
+        for (index, listener) in others.clone() {
+            if let Err(error) = self.change_socket(index, listener) {
+                problems.push(format!("{}: its socket cannot be changed: {error}", listener.name));
+            }
+        }
+        if !problems.is_empty() {
+            let in_force = Arc::clone(&self.in_force.config);
+            for (index, _) in others {
+                let old = &in_force.listeners[usize::from(index)];
+                if let Err(error) = self.change_socket(index, old) {
+                    log::warn!("reload: {}: the old options of its socket cannot be set again: {error}", old.name);
+                }
+            }
+        }
+        problems
+    }
+
     /// Sets the options of `config` on the socket of a listener.
     fn change_socket(&mut self, index: u16, config: &ListenerConfig) -> io::Result<()> {
         let door = self.endpoints[index].door.slot;
@@ -269,33 +299,30 @@ impl<K: Kernel> Reactor<K> {
 
     /// Undoes [`Reactor::bind_all`].
     fn unbind(&mut self, successors: Vec<Next<'_>>, first_new: usize) {
-        let in_force = Arc::clone(&self.in_force.config);
-        for successor in successors.iter().filter(|successor| successor.change.is_some()) {
-            let old = &in_force.listeners[usize::from(successor.index)];
-            if let Err(error) = self.change_socket(successor.index, old) {
-                log::warn!("reload: {}: the old options of its socket cannot be set again: {error}", old.name);
-            }
-        }
         let doors: Vec<_> = self.endpoints.iter().skip(first_new).map(|endpoint| endpoint.door.slot).collect();
-        for door in doors {
-            // Nothing has visited these slots, and no event has come for them, so that they may be freed in the middle of a turn.
-            self.queues.doors.retain(|key| *key != door);
-            self.reap_slot(door);
-        }
+        let closed: HashSet<_> = doors.iter().copied().collect();
+        // Nothing has visited these slots, and no event has come for them, so that they may be freed in the middle of a turn.
+        self.queues.doors.retain(|key| !closed.contains(key));
+        doors.into_iter().for_each(|door| self.reap_slot(door));
         let unused = self.endpoints.truncate(first_new);
         self.discard(unused);
         self.discard(successors.into_iter().filter_map(|successor| successor.service).collect());
     }
 
-    /// Puts the new listeners into force. Removed ones begin to stop.
-    fn swap(&mut self, successors: Vec<Next<'_>>, removed: usize, added: usize) {
+    /// Returns the number of connections by the index of their endpoint.
+    fn connections(&self) -> Vec<usize> {
         let mut connections = vec![0; self.endpoints.len()];
         for (_, slot) in self.slots.iter().filter(|(_, slot)| !slot.is_door()) {
             connections[usize::from(slot.endpoint)] += 1;
         }
+        connections
+    }
+
+    /// Puts the new listeners into force. Removed ones begin to stop.
+    fn swap(&mut self, successors: Vec<Next<'_>>, connections: &[usize], removed: usize, added: usize) {
         let until = self.moment.now.after(self.time_to_finish());
         let successors = successors.into_iter().map(|next| self.successor(next)).collect();
-        let moves = self.endpoints.rearrange(successors, &connections, until);
+        let moves = self.endpoints.rearrange(successors, connections, until);
         self.discard(moves.replaced);
         let mut visits = Vec::new();
         for (key, slot) in &mut self.slots {
@@ -323,8 +350,8 @@ impl<K: Kernel> Reactor<K> {
             None => (None, None),
         };
         let door = self.endpoints[index].door.slot;
-        if let (Some(config), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
-            (change, self.slots.get_mut(door as usize))
+        if let (Some((config, _)), Some(Slot { owner: Owner::Mailbox(mailbox), .. })) =
+            (&change, self.slots.get_mut(door as usize))
         {
             let replaced = mailbox.renew(&config.name, datagram);
             self.discard(replaced.into_iter().collect());
@@ -362,12 +389,16 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Takes over the members that concern the whole server.
-    fn settle_for(&mut self, config: Config) {
+    /// Takes over the members that concern the whole server, and warns of what an administrator should know of the new configuration.
+    fn settle_for(&mut self, config: Arc<Config>) {
+        let known: HashSet<_> = self.in_force.config.warnings().into_iter().collect();
+        let warnings: Vec<_> = config.warnings().into_iter().filter(|warning| !known.contains(warning)).collect();
+        log_lines(log::Level::Warn, &warnings);
         self.totals.pending_bytes_max = config.max_pending_output_total;
         self.lent.budget.set_slow_turn(config.slow_turn);
         self.kernel.limit_workers(config.workers);
-        self.in_force.config = Arc::new(config);
+        self.kernel.busy_poll(config.busy_poll);
+        self.in_force.config = config;
     }
 
     /// Resets the connections of removed listeners that have not finished in time.

@@ -31,7 +31,7 @@ impl<K: Kernel> Reactor<K> {
         let Table { rows, all, rest } = self.rows(&Wanted { listener: None, rows_max: REPORT_ROWS_MAX });
         let mut lines =
             vec![line(["number", "peer", "listener", "age", "state", "in", "out", "pending", "deadline"], "why")];
-        lines.extend(rows.iter().map(|row| text(row, self.endpoints[row.listener].name())));
+        lines.extend(rows.iter().map(text));
         if rest.total() > 0 {
             lines.push(format!("… and {rest} more"));
         }
@@ -49,14 +49,16 @@ impl<K: Kernel> Reactor<K> {
 }
 
 /// Formats the row of a slot.
-fn text(row: &Row, listener: &str) -> String {
+fn text(row: &Row) -> String {
     let peer = row.peer.as_ref().map(|peer| peer.to_string()).unwrap_or_default();
     let [received, sent] = row.moved.map(bytes).unwrap_or_default();
     let pending =
         if row.pending_bytes > 0 { Rounded::bytes(row.pending_bytes as u64).to_string() } else { String::new() };
     let deadline = row.deadline.map(|left| Rounded(left).to_string()).unwrap_or_default();
     let (number, age) = (row.number.to_string(), Rounded(row.age).to_string());
-    line([&number, &peer, listener, &age, row.state, &received, &sent, &pending, &deadline], &row.why.to_string())
+    let via = row.proxy.as_ref().map(|proxy| format!("; via {proxy}")).unwrap_or_default();
+    let why = format!("{}{via}", row.why);
+    line([&number, &peer, &row.listener, &age, row.state, &received, &sent, &pending, &deadline], &why)
 }
 
 /// Formats the bytes of a connection; a plus says that there were more.

@@ -1,6 +1,8 @@
 //! The ends of turns: those that took too long, because a protocol computes or blocks on the loop's thread and all other peers
 //! wait, and all of them once the pulse is measured.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::Reactor;
 use crate::amounts::Rounded;
 use crate::kernel::Kernel;
@@ -46,10 +48,17 @@ impl<K: Kernel> Reactor<K> {
     /// Counts and logs a slow turn, with the listeners whose protocols were called in it.
     fn note_slow(&mut self) {
         let Some(slow) = self.lent.budget.take_slow() else { return };
+        // A listener and its elders are one.
+        let mut served = BTreeMap::new();
+        for (index, endpoint) in self.endpoints.iter().enumerate().filter(|(index, _)| slow.concerns(*index)) {
+            let protocols: &mut BTreeSet<_> = served.entry(self.endpoints.home_of(index as u16)).or_default();
+            protocols.insert(endpoint.protocol().to_owned());
+        }
         let mut names = Vec::new();
-        for (_, endpoint) in self.endpoints.iter_mut().enumerate().filter(|(index, _)| slow.concerns(*index)) {
-            endpoint.stats.slow_turns += 1;
-            names.push(format!("{} ({})", endpoint.name(), endpoint.protocol()));
+        for (home, protocols) in served {
+            let home = &mut self.endpoints[home];
+            home.stats.slow_turns += 1;
+            names.extend(protocols.iter().map(|protocol| format!("{} ({protocol})", home.name())));
         }
         if let Some(suppressed) = self.logs.slow.allow(self.moment.now) {
             let served = if names.is_empty() { "no listener".to_owned() } else { names.join(" and ") };

@@ -1,4 +1,4 @@
-//! Answers inquiries: copies counters for a job.
+//! Answers inquiries: copies counters, the table of slots or a recording for a job.
 
 mod pulse;
 mod recorder;
@@ -36,7 +36,7 @@ impl<K: Kernel> Reactor<K> {
 
     /// Returns whether new connections should come to this server.
     ///
-    /// A listener at its `max_connections` is as busy as its administrator wants it to be, so the server is ready all the same.
+    /// A listener at its `max_connections` or its `connection_rate` is as busy as its administrator wants it to be, so the server is ready all the same.
     fn readiness(&self) -> Readiness {
         match self.stop {
             Stop::No(_) => {}
@@ -45,7 +45,7 @@ impl<K: Kernel> Reactor<K> {
         }
         let short = self.endpoints.current().iter().find_map(|endpoint| {
             let pause = self.pause_of(endpoint)?;
-            let is_short = !matches!(pause, Pause::Full("max_connections"));
+            let is_short = !matches!(pause, Pause::Full("max_connections") | Pause::Rate);
             is_short.then(|| format!("{}: accepting is paused: {}", endpoint.name(), why_paused(pause)))
         });
         short.map_or(Readiness::Ready, Readiness::Paused)

@@ -59,7 +59,8 @@ impl<K: Kernel> Reactor<K> {
     ///
     /// # Errors
     /// As [`Reactor::bind`].
-    pub fn with_kernel(kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
+    pub fn with_kernel(mut kernel: K, config: &Config, registry: &Registry) -> Result<Self, BindError> {
+        kernel.busy_poll(config.busy_poll);
         let origin = kernel.now();
         let moment = Moment::new(origin, origin);
         let alarm = Arc::new(Alarm::new(kernel.waker()));

@@ -1,5 +1,6 @@
 //! The loop over real sockets: openings, which no configuration can set up yet.
 
+mod elders;
 mod fake;
 mod reload;
 mod replaced;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::Reactor;
 use crate::config::Config;
-use crate::connection::opening::{Opener, Opens, Progress};
+use crate::connection::opener::{Opener, Opens, Progress};
 use crate::connection::tests::opening::{OPENS, TIMEOUT, Who};
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Refusal};
@@ -162,6 +163,14 @@ fn what_an_opening_has_sent_arrives_at_a_peer_that_is_then_refused() {
     let mut heard = String::new();
     refused.read_to_string(&mut heard).expect("a FIN and no reset");
     assert_eq!(heard, "welcome\n");
+}
+
+#[test]
+fn above_its_rate_a_listener_waits_until_the_next_may_come() {
+    let mut reactor = server(r#"{ "connection_rate": "20/s" }"#);
+    let peers: Vec<_> = (0..22).map(|_| connect(&reactor)).collect();
+    turn_until(&mut reactor, |reactor| reactor.endpoints()[0].open_connections() == peers.len());
+    assert!(stats(&reactor).paused.count("connection_rate") > 0);
 }
 
 /// More bytes than the kernel takes for a peer that does not read.

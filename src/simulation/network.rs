@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::agenda::{Agenda, Datagram, Happening};
 use super::chaos::{Chaos, Rate};
-use super::openings::{self, Connecting, Ear, HEADER, Opening};
+use super::openings::{self, Connecting, Ear, Opening};
 use super::random::Random;
 use super::trace::Trace;
 use crate::kernel::{Readiness, Source, Token};
@@ -220,8 +220,7 @@ impl Network {
         if self.opening != Opening::Nothing {
             // Some hostile clients send too little, or something else.
             let wrong = !honest && self.random.strikes(300);
-            let header = if !wrong { HEADER } else { self.random.pick(&[&HEADER[..5], b"Hello".as_slice(), b""]) };
-            inbound.bytes.extend(header);
+            inbound.bytes.extend(openings::header(self.opening, (from, to), wrong, &mut self.random));
         }
         let listener = &mut self.listeners[index];
         if listener.queue.len() >= listener.backlog {
@@ -231,34 +230,7 @@ impl Network {
         let drained = listener.queue.is_empty();
         listener.queue.push_back(link);
         listener.edge |= drained || !self.chaos.strict;
-        self.links.push(Link {
-            client,
-            address: from,
-            inbound,
-            outbound,
-            server: ServerEnd::Queued,
-            token: None,
-            accepted_at: Duration::ZERO,
-            edges_planned: 0,
-            edge: Readiness::default(),
-            read_blocked: false,
-            write_blocked: false,
-            urgent: None,
-            broken: false,
-            reset_for_client: false,
-            client_closed: false,
-            reset_on_close: false,
-            said: Vec::new(),
-            ears: [Ear::new(self.opening), Ear::new(self.opening)],
-            read_in_turn: 0,
-            hit: None,
-            whole,
-            names: false,
-            refusals: 0,
-            opening: self.opening,
-            connecting: None,
-            relayed_for: None,
-        });
+        self.links.push(Link { whole, ..Link::new(client, from, [inbound, outbound], self.opening) });
         self.note(|| format!("client {client}: connects to {to} by link {link}"));
         Some(link)
     }
@@ -379,6 +351,39 @@ impl Network {
 }
 
 impl Link {
+    /// A link that waits in an accept queue; `pipes` are its bytes to the server and to the client.
+    pub(super) fn new(client: usize, address: SocketAddr, pipes: [Pipe; 2], opening: Opening) -> Self {
+        let [inbound, outbound] = pipes;
+        Self {
+            client,
+            address,
+            inbound,
+            outbound,
+            server: ServerEnd::Queued,
+            token: None,
+            accepted_at: Duration::ZERO,
+            edges_planned: 0,
+            edge: Readiness::default(),
+            read_blocked: false,
+            write_blocked: false,
+            urgent: None,
+            broken: false,
+            reset_for_client: false,
+            client_closed: false,
+            reset_on_close: false,
+            said: Vec::new(),
+            ears: [Ear::new(opening), Ear::new(opening)],
+            read_in_turn: 0,
+            hit: None,
+            whole: false,
+            names: false,
+            refusals: 0,
+            opening,
+            connecting: None,
+            relayed_for: None,
+        }
+    }
+
     /// Breaks both directions.
     pub(super) fn break_off(&mut self) {
         self.broken = true;

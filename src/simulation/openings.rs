@@ -1,18 +1,21 @@
 //! Openings before the protocols of a simulated server, if the seed chooses them: a header that the server answers, and a layer
 //! of records after it. The clients are not aware of them: their end of the network adds and removes both.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::random::Random;
 use crate::connection::layer::{Layer, Opened};
-use crate::connection::opening::{Opener, Opens, Progress};
+use crate::connection::opener::{Opener, Opens, Progress};
+use crate::connection::proxied::Proxied;
 use crate::outbox::Outbox;
 use crate::protocol::Refusal;
+use crate::proxy::Header;
 
-/// The header, which a client's end of the network sends first.
-pub(super) const HEADER: &[u8] = b"open, please\n";
+/// The header of an opening that is not a proxy's, which a client's end of the network sends first.
+const HEADER: &[u8] = b"open, please\n";
 /// The server's answer to the header.
 const WELCOME: &[u8] = b"it is open\n";
 /// The time that an opening may take: longer than any fault lasts, shorter than any client waits.
@@ -25,13 +28,18 @@ pub(super) enum Opening {
     Nothing,
     /// With a header.
     Header,
+    /// With the header of a proxy, which the server does not answer.
+    Proxy,
     /// With a header, and a layer after it.
     Layer,
 }
 
 impl Opening {
     pub(super) fn draw(random: &mut Random) -> Self {
-        random.pick(&[Self::Nothing, Self::Nothing, Self::Header, Self::Layer])
+        match random.pick(&[Self::Nothing, Self::Nothing, Self::Header, Self::Layer]) {
+            Self::Header if random.strikes(500) => Self::Proxy,
+            drawn => drawn,
+        }
     }
 
     /// Returns the name in the list of what occurred in a simulation.
@@ -39,6 +47,7 @@ impl Opening {
         match self {
             Self::Nothing => "no opening",
             Self::Header => "an opening",
+            Self::Proxy => "a header of a proxy",
             Self::Layer => "an opening with a layer",
         }
     }
@@ -47,6 +56,7 @@ impl Opening {
         match self {
             Self::Nothing => None,
             Self::Header => Some(Opens { opener: || Box::new(Door { layered: false }), timeout: TIMEOUT }),
+            Self::Proxy => Some(Opens { opener: || Box::<Proxied>::default(), timeout: TIMEOUT }),
             Self::Layer => Some(Opens { opener: || Box::new(Door { layered: true }), timeout: TIMEOUT }),
         }
     }
@@ -57,6 +67,25 @@ impl Opening {
 pub(super) enum Connecting {
     InProgress,
     Failed(Errno),
+}
+
+/// Returns what the end of the network of a client at `from` sends first. `wrong`: too little, or something else.
+pub(super) fn header(
+    opening: Opening,
+    (from, to): (SocketAddr, SocketAddr),
+    wrong: bool,
+    random: &mut Random,
+) -> Vec<u8> {
+    let header = match opening {
+        Opening::Nothing => return Vec::new(),
+        Opening::Header | Opening::Layer => HEADER.to_vec(),
+        Opening::Proxy => {
+            let client = SocketAddr::from(([198, 51, 100, from.port() as u8], from.port()));
+            let header = Header::of(client, to);
+            if from.port().is_multiple_of(2) { header.version_1() } else { header.version_2() }
+        }
+    };
+    if wrong { random.pick(&[&header[..5], b"Hello", b""]).to_vec() } else { header }
 }
 
 /// Answers a header.
@@ -153,7 +182,7 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) fn new(opening: Opening) -> Self {
-        let welcome = if opening == Opening::Nothing { 0 } else { WELCOME.len() };
+        let welcome = if matches!(opening, Opening::Nothing | Opening::Proxy) { 0 } else { WELCOME.len() };
         Self { layered: opening == Opening::Layer, welcome, unfinished: Vec::new() }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use super::network::{Link, Network, Pipe, ServerEnd};
-use super::openings::{Connecting, Ear, Opening};
+use super::openings::{Connecting, Opening};
 use super::random::Random;
 use crate::kernel::Readiness;
 
@@ -20,35 +20,15 @@ impl Network {
         random: &mut Random,
     ) -> usize {
         let mut capacity = || random.pick(&[300, 1000, 16 * 1024, 1024 * 1024]);
-        let (inbound, outbound) = (Pipe::new(capacity()), Pipe::new(capacity()));
+        let pipes = [Pipe::new(capacity()), Pipe::new(capacity())];
         self.links.push(Link {
-            client: number,
-            address,
-            inbound,
-            outbound,
             server: ServerEnd::Open,
-            token: None,
             accepted_at: self.now,
             // The edge of the connect.
             edges_planned: 1,
-            edge: Readiness::default(),
-            read_blocked: false,
-            write_blocked: false,
-            urgent: None,
-            broken: false,
-            reset_for_client: false,
-            client_closed: false,
-            reset_on_close: false,
-            said: Vec::new(),
-            ears: [Ear::new(Opening::Nothing), Ear::new(Opening::Nothing)],
-            read_in_turn: 0,
-            hit: None,
-            whole: false,
-            names: false,
-            refusals: 0,
-            opening: Opening::Nothing,
             connecting: Some(Connecting::InProgress),
             relayed_for: Some(relayed_for),
+            ..Link::new(number, address, pipes, Opening::Nothing)
         });
         self.awaited.push(false);
         self.links.len() - 1

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::wire::{Edges, Fault};
 use crate::connection::layer::Layer;
-use crate::connection::opening::Opens;
+use crate::connection::opener::Opens;
 use crate::limits::{BULK_BUFFERS_MAX, Limits};
 use crate::peer::Peer;
 use crate::protocol::{ConnectError, ConnectionId, Ends, Site};

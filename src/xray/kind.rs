@@ -68,7 +68,7 @@ impl Kind {
             What::Turn { .. } => Self::Turn,
             What::Event(_) | What::Message { taken: true, .. } => Self::Event,
             What::Due | What::Expired(_) => Self::Deadline,
-            What::Accepted { .. } | What::Connects { .. } => Self::Accepted,
+            What::Accepted { .. } | What::Announced { .. } | What::Connects { .. } => Self::Accepted,
             What::Visit => Self::Visit,
             What::Left { .. } => Self::Left,
             What::Call { call: Call::Wait { .. }, .. } => Self::Wait,

@@ -67,6 +67,11 @@ pub enum What {
         /// The listener that both belong to, as an index into [`Recording::endpoints`](super::Recording::endpoints).
         endpoint: u16,
     },
+    /// The opening of a connection has named another peer than the kernel: the client of a proxy.
+    Announced {
+        /// The client.
+        peer: PackedPeer,
+    },
     /// The loop begins to visit a slot.
     Visit,
     /// The visit ends.

@@ -203,6 +203,7 @@ impl fmt::Display for What {
             Self::Due => f.write_str("deadline due"),
             Self::Accepted { peer, .. } => write!(f, "accepted {peer}"),
             Self::Connects { peer, .. } => write!(f, "connects to {peer}"),
+            Self::Announced { peer } => write!(f, "announced by its proxy: {peer}"),
             Self::Visit => f.write_str("visit"),
             Self::Left { status, pending, deadline } => {
                 write!(f, "{status}")?;

@@ -1,7 +1,10 @@
 //! The real server, and the checker's output without a verdict.
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::checker::{Report, check, run};
 use crate::server::{Output, Server};
@@ -109,4 +112,26 @@ fn an_answer_from_another_address_than_was_asked_is_a_miss() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("MISSED  address") && text.contains("ok      lost"), "{text}");
     assert!(text.contains("docs/udp.md#one-udp-socket-many-peers"), "{text}");
+}
+
+#[test]
+fn an_address_that_takes_no_connection_does_not_delay_the_checker() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    // Until the accept queue is full: the kernel drops each further SYN.
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok();
+    let _queued: Vec<_> = std::iter::from_fn(connect).collect();
+
+    let url = format!("tcp://{address}");
+    let began = Instant::now();
+    let Report { code, text } = run(&["sum", &url, "--only", "answers", "--timeout", "1s"]);
+    assert!(
+        code == 1 && text.contains("does not answer as expected") && text.contains("got       a timeout"),
+        "{text}"
+    );
+    let Report { code, text } = run(&["sum", &url, "--run", "sleep 100", "--step", "1", "--timeout", "1s"]);
+    assert!(code == 1 && text.contains("the server does not listen at"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

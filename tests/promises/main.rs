@@ -34,6 +34,7 @@ mod old_clients;
 // It passes sockets as systemd does, and reads `/proc`.
 #[cfg(target_os = "linux")]
 mod passed;
+mod proxied;
 // It counts the system calls of epoll.
 #[cfg(not(mio_unsupported_force_poll_poll))]
 mod quiet;

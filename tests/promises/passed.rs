@@ -2,18 +2,18 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::sys::signal::Signal;
-use rustix::net::{AddressFamily, SocketType, bind, ipproto, socket};
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_keepalive, socket_keepalive};
+use rustix::net::{AddressFamily, SocketType, bind, ipproto, listen, socket};
 use serde_json::{Value, json};
 
-use crate::support::{Client, PATIENCE, Process, Scratch, eventually, passing};
+use crate::support::{Client, Ended, PATIENCE, Process, Scratch, eventually, passing};
 
 fn tcp() -> (OwnedFd, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -136,10 +136,10 @@ fn no_client_is_refused_while_a_server_restarts() {
     let (listener, address) = tcp();
     let config = served(&[("web", "uppercase")]);
     let start = || start(&[&listener], "LISTEN_FDS=1 LISTEN_FDNAMES=web", &config);
-    let is_last = AtomicBool::new(false);
+    let over = Ended::default();
     let client = || {
         let mut answered = 0;
-        while !is_last.load(Ordering::Relaxed) {
+        while !over.has_ended() {
             let mut client = Client::over(TcpStream::connect(address).unwrap());
             client.send("a\n");
             client.finish();
@@ -149,12 +149,13 @@ fn no_client_is_refused_while_a_server_restarts() {
         answered
     };
     let answered = thread::scope(|scope| {
+        let end = over.at_the_end();
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
         for _ in 0..5 {
             stop(start());
         }
         let server = start();
-        is_last.store(true, Ordering::Relaxed);
+        drop(end);
         let answered: Vec<usize> = clients.into_iter().map(|client| client.join().unwrap()).collect();
         stop(server);
         answered
@@ -269,6 +270,27 @@ fn a_reload_keeps_passed_sockets_and_takes_no_other() {
     });
     tells_the_time(process.address("time-fd"));
     stop(process);
+}
+
+#[test]
+fn a_reload_of_other_limits_changes_nothing_else_of_a_passed_socket() {
+    let six = socket(AddressFamily::INET6, SocketType::STREAM, Some(ipproto::TCP)).unwrap();
+    set_ipv6_v6only(&six, true).unwrap();
+    set_socket_keepalive(&six, true).unwrap();
+    bind(&six, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))).unwrap();
+    listen(&six, 7).unwrap();
+    let config = |idle: &str| {
+        let limits = json!({ "idle_timeout": idle, "tcp_keepalive": "0s" });
+        json!({ "listeners": [{ "listen": "fd:3", "protocol": "time", "limits": limits }] })
+    };
+    let process = start(&[&six], "LISTEN_FDS=1", &config("1h"));
+    assert!(!socket_keepalive(&six).unwrap(), "tcp_keepalive decides, and not KeepAlive= of the unit");
+    fs::write(process.directory().path().join("reactor.json"), config("2h").to_string()).unwrap();
+    process.signal(Signal::SIGHUP);
+    eventually("it reloads", || process.log().contains("reload: time-fd: idle_timeout 1h -> 2h"));
+    let address = process.address("time-fd");
+    let log = stop(process);
+    assert!(log.contains(&format!("] time-fd time tcp6://{address}: accepted 0")), "{log}");
 }
 
 #[test]

@@ -59,6 +59,27 @@ fn two_thousand_idle_members_of_a_chat_make_no_system_call() {
 }
 
 #[test]
+fn a_loop_that_looks_before_it_sleeps_sleeps_when_nothing_comes() {
+    if !strace_works() {
+        return;
+    }
+    let server = Strace::start(&[], &json!({ "listeners": [listener("sum", "tcp")], "busy_poll": "20ms" }));
+    let mut client = Client::connect(server.process.address("sum-tcp"));
+    eventually("every thread waits", || server.is_at_rest());
+    let looks = || server.lines().iter().filter(|line| line.text.ends_with("[], 1024, 0) = 0")).count();
+    let ask = |client: &mut Client| client.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+    eventually("the loop looks before it sleeps", || {
+        ask(&mut client);
+        looks() > 100
+    });
+    eventually("every thread waits", || server.is_at_rest());
+    let (before, ticks) = (server.lines().len(), server.process.processor_ticks());
+    watch_for(Duration::from_secs(1));
+    assert_eq!((server.lines().len(), server.process.processor_ticks()), (before, ticks));
+    ask(&mut client);
+}
+
+#[test]
 fn a_request_costs_one_read_one_write_and_one_wait() {
     const REQUESTS: usize = 1000;
     if !strace_works() {

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Process, eventually, listener, listener_with, number_after, refusing};
+use crate::support::{Client, Ended, Process, eventually, listener, listener_with, number_after, refusing};
 
 /// A server with a file, and how often it was asked to read it again.
 pub(crate) struct Reloaded {
@@ -75,11 +75,12 @@ fn forty_reloads_with_every_fifth_broken_cost_no_client_and_no_count() {
     };
     let mut server = Reloaded::start(&config(0, false));
     let (sum, greeting) = (server.process.address("sum-tcp"), server.process.address("greeting-tcp"));
-    let (ended, served) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (over, served) = (Ended::default(), AtomicU64::new(0));
     thread::scope(|scope| {
+        let _end = over.at_the_end();
         for _ in 0..3 {
             scope.spawn(|| {
-                while !ended.load(Ordering::Relaxed) {
+                while !over.has_ended() {
                     asks(sum).unwrap();
                     served.fetch_add(1, Ordering::Relaxed);
                 }
@@ -103,7 +104,6 @@ fn forty_reloads_with_every_fifth_broken_cost_no_client_and_no_count() {
             assert_eq!(ask_greeting(greeting), format!("version {in_force}\n"));
             eventually("clients are served", || served.load(Ordering::Relaxed) > before);
         }
-        ended.store(true, Ordering::Relaxed);
     });
     let served = served.load(Ordering::Relaxed);
     assert_eq!(server.process.counter("sum-tcp", "accepted"), served);
@@ -193,14 +193,14 @@ fn a_removed_listener_finishes_requests_and_closes() {
 }
 
 #[test]
-fn requests_of_a_removed_listener_have_shutdown_timeout_to_finish() {
-    let config = |listeners: Value| json!({ "listeners": listeners, "shutdown_timeout": "300ms" });
-    let mut server = Reloaded::start(&config(json!([listener("uppercase", "tcp"), listener("sum", "tcp")])));
+fn requests_of_a_removed_listener_have_the_new_shutdown_timeout() {
+    let config = |timeout: &str, listeners: Value| json!({ "listeners": listeners, "shutdown_timeout": timeout });
+    let mut server = Reloaded::start(&config("1h", json!([listener("uppercase", "tcp"), listener("sum", "tcp")])));
     let mut busy = Client::connect(server.process.address("sum-tcp"));
     busy.ask(r#"{"A":7,"B":4}{"A":1,"#, "{\"Sum\":11}\n");
     let mut stays = Client::connect(server.process.address("uppercase-tcp"));
     stays.ask("a", "A");
-    server.accepts(&config(json!([listener("uppercase", "tcp")])));
+    server.accepts(&config("300ms", json!([listener("uppercase", "tcp")])));
     busy.try_rest().unwrap_err();
     stays.ask("b", "B");
 }
@@ -259,6 +259,23 @@ fn what_cannot_be_changed_while_it_runs_is_named() {
 }
 
 #[test]
+fn a_listener_that_shows_the_server_to_other_machines_is_warned_of_once() {
+    let with = |listen: &str, idle: &str| {
+        let limits = json!({ "limits": { "idle_timeout": idle } });
+        let admin = json!({ "name": "admin", "protocol": "admin", "listen": listen });
+        json!({ "listeners": [listener_with("sum", &limits), admin] })
+    };
+    let mut server = Reloaded::start(&with("tcp://127.0.0.1:0", "30s"));
+    let warning = "reload: admin: other machines may reach tcp://0.0.0.0:0, where admin shows counters";
+    for (listen, idle, warnings) in
+        [("tcp://127.0.0.1:0", "31s", 0), ("tcp://0.0.0.0:0", "31s", 1), ("tcp://0.0.0.0:0", "32s", 0)]
+    {
+        let log = server.accepts(&with(listen, idle));
+        assert_eq!(log.matches(warning).count(), warnings, "{listen} {idle}: {log}");
+    }
+}
+
+#[test]
 fn a_server_without_a_file_has_nothing_to_reload_and_goes_on() {
     let process = Process::listen(&["uppercase=tcp://127.0.0.1:0"]);
     process.signal(Signal::SIGHUP);
@@ -292,6 +309,11 @@ fn a_storm_of_sighup_is_a_few_reloads_one_after_the_other() {
     Client::connect(server.process.address("uppercase-tcp")).ask("a", "A");
     assert!(server.process.is_running());
     assert!(server.process.threads_named("reactor-worker") <= 4);
+    server.process.signal(Signal::SIGTERM);
+    let (status, log) = server.process.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    let reloads = log.matches("reload: done").count();
+    assert!(reloads < 1000, "signals during a reload are one more: {reloads}");
 }
 
 #[test]

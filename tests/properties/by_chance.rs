@@ -48,6 +48,28 @@ const HAPPENINGS: &[&[u8]] = &[
     b"\xffl\x00",
 ];
 
+const HEADERS: &[&[u8]] = &[
+    b"PROXY TCP4 192.0.2.7 203.0.113.1 40000 80\r\n",
+    b"PROXY TCP6 2001:db8::7 ::1 0 65535\r\n",
+    b"PROXY UNKNOWN",
+    b"PROXY ",
+    b"TCP4 ",
+    b"192.0.2.7 ",
+    b"::1 ",
+    b"80",
+    b" ",
+    b"\r\n",
+    b"\r\n\r\n\x00\r\nQUIT\n",
+    b"\x20\x00\x00\x00",
+    b"\x21\x11\x00\x0c",
+    b"\x21\x11\x00\x13",
+    b"\x21\x21\x00\x24",
+    b"\xc0\x00\x02\x07\xcb\x00\x71\x01\x9c\x40\x00\x50",
+    b"\x04\x00\x04\x00\x00\x00\x00",
+    b"\x03\x00\x04\x00\x00\x00\x00",
+    b"\x20\x00\x05\x01\x00\x00\x00\x00",
+];
+
 const JSON: &[&[u8]] = &[
     br#"{"A":7,"B":4}"#,
     br#"{"a":-0,"b":1}"#,
@@ -302,4 +324,9 @@ fn an_answer_is_never_longer_than_its_datagram_nor_itself_a_request() {
 #[test]
 fn a_message_ends_where_it_ends_however_the_stream_is_split() {
     hold_for("framing", &[FRAMES]);
+}
+
+#[test]
+fn a_proxy_header_is_read_alike_however_it_arrives_and_is_written() {
+    hold_for("proxy", &[HEADERS]);
 }

@@ -79,12 +79,25 @@ static void refuse(struct connection *c)
     push(c, line, sizeof line - 1);
 }
 
-/* Answers a question without blanks, such as {"A":7,"B":4}. Returns whether it is one. */
+/* Reads a text, and a number behind it. Returns the place after them, or NULL. */
+static const char *read_number(const char *from, const char *text, long long *number)
+{
+    size_t length = strlen(text);
+    char *end;
+    if (!from || strncmp(from, text, length))
+        return NULL;
+    from += length;
+    errno = 0; /* strtoll returns a number also if none fits */
+    *number = strtoll(from, &end, 10);
+    return end == from || errno ? NULL : end;
+}
+
+/* Answers a question, such as {"A":7,"B":4}. Returns whether it is one. */
 static bool answer(struct connection *c, const char *from, size_t length)
 {
     char question[QUESTION_BYTES_MAX + 1], line[ANSWER_BYTES_MAX];
+    const char *end;
     long long a, b, sum;
-    int end = 0;
     size_t kept = 0;
     if (length > QUESTION_BYTES_MAX)
         return false;
@@ -92,7 +105,8 @@ static bool answer(struct connection *c, const char *from, size_t length)
         if (!isspace((unsigned char)from[at]))
             question[kept++] = from[at];
     question[kept] = 0;
-    if (sscanf(question, "{\"A\":%lld,\"B\":%lld}%n", &a, &b, &end) != 2 || (size_t)end != kept)
+    end = read_number(read_number(question, "{\"A\":", &a), ",\"B\":", &b);
+    if (!end || *end != '}' || end + 1 != question + kept)
         return false;
     if (__builtin_add_overflow(a, b, &sum))
         return false;

@@ -37,7 +37,7 @@ class Framing:
             self.input = self.input[start:].lstrip()
             if len(self.input) > QUESTION_BYTES_MAX:
                 raise ValueError
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             self.is_refused = True
             answers += b'{"Error":"not a question"}\n'
         return answers

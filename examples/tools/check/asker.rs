@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{io, iter};
 
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{in_words, left};
+use crate::peer::{in_words, is_silence, left};
 use crate::protocol::Protocol;
 
 /// The time after which a question counts as lost and is asked again.
@@ -96,8 +96,4 @@ impl Asker {
         buffer.truncate(count);
         Ok(buffer)
     }
-}
-
-fn is_silence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

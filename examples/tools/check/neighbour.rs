@@ -118,14 +118,20 @@ fn deaf(trial: &Trial) -> Verdict {
 
 fn garbage(trial: &Trial) -> Verdict {
     let everything: Vec<u8> = (0..=255).cycle().take(64 * 1024).collect();
-    let texts: [&[u8]; 6] = [
+    let brackets = b"[".repeat(10_000);
+    let nested = [br#"{"A":"#, &brackets[..3000], b"}"].concat();
+    let mut texts: Vec<&[u8]> = vec![
         b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03],
         &[0; 1000],
         &[0xff; 1000],
-        &b"[".repeat(10_000),
+        &brackets,
         &everything,
     ];
+    if trial.protocol == Protocol::Sum {
+        // JSON whose number is infinite as a float, and brackets that fill the stack of a recursive reader.
+        texts.extend([&br#"{"A":1e999,"B":1}"#[..], &nested]);
+    }
     for text in texts {
         let mut client = trial.connect()?;
         // The server may refuse it early, even by a reset. Only the other clients matter here.

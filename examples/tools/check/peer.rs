@@ -311,7 +311,8 @@ pub(crate) fn left(deadline: Instant) -> io::Result<Duration> {
         .ok_or_else(|| ErrorKind::TimedOut.into())
 }
 
-fn is_silence(error: &io::Error) -> bool {
+/// Whether the error means only that nothing happened in time.
+pub(crate) fn is_silence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 

@@ -14,9 +14,9 @@ use crate::client::url::Transport;
 use crate::demand::{Need, Scope};
 use crate::protocol::Protocol;
 
-/// The time that a server may take to end after its last word.
+/// The time that a server may take to end after its last word, and to refuse a connection when it has ended.
 const DYING: Duration = Duration::from_millis(500);
-/// The time for the answer to the first question.
+/// The time for the first connection, and for the answer to the first question.
 const ANSWER: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -78,7 +78,7 @@ impl Server {
             return Some("has ended".to_owned());
         }
         let refuses = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        let is_refused = transport == Transport::Tcp && TcpStream::connect(address).is_err_and(refuses);
+        let is_refused = transport == Transport::Tcp && TcpStream::connect_timeout(&address, DYING).is_err_and(refuses);
         is_refused.then(|| "is not there: no program listens at the address".to_owned())
     }
 }
@@ -90,7 +90,7 @@ fn listens(address: SocketAddr, scope: &Scope) -> bool {
         let asker = Asker::try_new(address, Instant::now() + ANSWER);
         return asker.is_ok_and(|asker| asker.hears_something().is_ok());
     }
-    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, ANSWER) else { return false };
     if Protocol::STREAMS.contains(&scope.protocol) {
         let question = scope.protocol.question(0);
         let timeout = stream.set_read_timeout(Some(ANSWER));

@@ -22,8 +22,10 @@ pub(crate) struct Member {
     link: Link,
     room: Rc<Room>,
     index: usize,
-    /// Lines that it has said.
+    /// Lines that it has said and that were not refused.
     own: u64,
+    /// The number of its next line. A line that was refused keeps its number, because later lines may have been heard.
+    number: u64,
     /// Lines that it got, or that the server says it has missed.
     settled: u64,
     /// For each sender, the number of the line that may come next.
@@ -51,6 +53,7 @@ impl Member {
             room: Rc::clone(room),
             index,
             own: 0,
+            number: 0,
             settled: 0,
             next: vec![0; room.senders],
             line: format!("{}\n", name(&room.prefix, index)).into_bytes(),
@@ -179,8 +182,9 @@ impl Member {
         }
         let now = Instant::now();
         let Some(due) = cx.pace.take(now) else { return };
-        let said = Said { sender: self.index, number: self.own, due: self.room.time(due) };
+        let said = Said { sender: self.index, number: self.number, due: self.room.time(due) };
         said.write(self.room.size, &mut self.line);
+        self.number += 1;
         self.own += 1;
         self.room.say(now);
         cx.tally.said(due);

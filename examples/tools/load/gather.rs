@@ -5,11 +5,10 @@ use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::{Events, Token};
+use mio::Events;
 use socket2::{Domain, Socket, Type};
 
 use crate::chat::Member;
-use crate::client::connect::connect_to;
 use crate::client::failure::{Context as _, Failure, Result};
 use crate::client::url::Address;
 use crate::client::wait::{after, is_past, wait};
@@ -63,9 +62,7 @@ pub(crate) fn deaf(cli: &Cli, address: &Address, room: &Room) -> Result<Vec<TcpS
 pub(crate) fn readers(cli: &Cli, engine: &mut Engine, address: &Address, room: &Rc<Room>) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     for index in 0..cli.readers() {
-        let stream = connect_to(engine.poll(), Token(index), address, cli.timeout());
-        let link = Link::open(index, address.clone(), stream.context(format_args!("cannot connect to {}", cli.url))?);
-        members.push(Member::new(link, room, index));
+        members.push(Member::new(Link::made(cli, engine, address, index)?, room, index));
     }
     let count = members.len() as u64;
     let mut entry = Entry { entered: 0, seen: 0, buffer: vec![0; READ_BYTES] };

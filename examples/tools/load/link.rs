@@ -6,9 +6,12 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use crate::client::connect::{begin, is_connected};
+use crate::announce::Announce;
+use crate::client::connect::{begin, connect_to, is_connected};
+use crate::client::failure::{self, Context as _};
 use crate::client::url::Address;
-use crate::engine::Context;
+use crate::engine::{Context, Engine};
+use crate::options::Cli;
 use crate::tally::Fault;
 
 /// The delay before the next connection after one that failed: without a server, retrying must not use a full core.
@@ -23,6 +26,8 @@ pub(crate) struct Link {
     token: Token,
     address: Address,
     state: State,
+    /// What each new connection announces.
+    announce: Option<Announce>,
 }
 
 enum State {
@@ -35,12 +40,23 @@ enum State {
 
 impl Link {
     pub(crate) fn closed(index: usize, address: Address) -> Self {
-        Self { token: Token(index), address, state: State::Closed }
+        Self { token: Token(index), address, state: State::Closed, announce: None }
     }
 
-    /// A link over a stream that is connected and registered.
-    pub(crate) fn open(index: usize, address: Address, stream: TcpStream) -> Self {
-        Self { token: Token(index), address, state: State::Open(stream) }
+    /// A link that is connected, and has sent what it announces.
+    pub(crate) fn made(cli: &Cli, engine: &mut Engine, address: &Address, index: usize) -> failure::Result<Self> {
+        let announce = cli.proxy_protocol;
+        let connected = connect_to(engine.poll(), Token(index), address, cli.timeout()).and_then(|mut stream| {
+            announce.map_or(Ok(()), |announce| announce.send(&mut stream))?;
+            Ok(stream)
+        });
+        let stream = connected.context(format_args!("cannot connect to {}", cli.url))?;
+        Ok(Self { token: Token(index), address: address.clone(), state: State::Open(stream), announce })
+    }
+
+    /// Makes each connection begin with the header of a proxy.
+    pub(crate) fn announcing(self, announce: Option<Announce>) -> Self {
+        Self { announce, ..self }
     }
 
     /// Begins to connect. An event reports when to call [`Link::advance`].
@@ -68,8 +84,12 @@ impl Link {
             Ok(false) if now.duration_since(*since) > timeout => Err(io::ErrorKind::TimedOut.into()),
             outcome => outcome,
         };
+        let announce = self.announce;
         self.state = match (outcome, std::mem::replace(&mut self.state, State::Closed)) {
-            (Ok(true), State::Connecting(stream, _)) => State::Open(stream),
+            (Ok(true), State::Connecting(mut stream, _)) => {
+                announce.map_or(Ok(()), |announce| announce.send(&mut stream))?;
+                State::Open(stream)
+            }
             (Ok(_), state) => {
                 self.state = state;
                 return Ok(false);

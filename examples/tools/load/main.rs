@@ -66,13 +66,15 @@
 //!
 //! # Where to read
 //!
-//! `engine.rs` is the loop, `pace.rs` decides when a request should leave, `arrivals.rs` when those
-//! of an open loop are due. `exchange.rs` is a connection with requests
-//! and answers, `answers.rs` judges those, `raw` has what a command line says of them. `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a
-//! chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts,
-//! `report.rs` and `condition.rs` print the result, `settings.rs` what was asked for. `find` searches with many runs, `compare.rs`
-//! reads two results. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
+//! `command.rs` has the commands, `find` searches with many runs, `compare.rs` reads two results. `engine.rs` is the loop, `pace.rs`
+//! decides when a request should leave; `arrivals.rs` and `ramp.rs` know when those of an open loop are due. `exchange.rs` is a
+//! connection with requests and answers, `answers.rs` judges those, `raw` has what a command line says of them. `datagrams.rs` is
+//! the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a chat, `gather.rs` brings members
+//! together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts, `report.rs` and `condition.rs` print the
+//! result, `settings.rs` what was asked for. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
+#[path = "../../client/announce.rs"]
+mod announce;
 mod answers;
 mod arrivals;
 mod bad;
@@ -116,7 +118,7 @@ use std::rc::Rc;
 
 use answers::Lines;
 use bad::{Bad, Sample};
-use client::connect::{connect, connect_to};
+use client::connect::connect;
 use client::failure::{Context as _, Failure, Result};
 use client::output::Output;
 use client::url::{Address, Transport};
@@ -175,7 +177,8 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
     if let Some(mode) = cli.bad {
         let sample = Rc::new(Sample::new(cli, files));
         let users = (0..cli.connections as usize)
-            .map(|index| Bad::new(mode, Link::closed(index, address.clone()), index, &sample));
+            .map(|index| (index, Link::closed(index, address.clone()).announcing(cli.proxy_protocol)))
+            .map(|(index, link)| Bad::new(mode, link, index, &sample));
         return engine.run(cli, users.collect());
     }
     match cli.protocol {
@@ -220,10 +223,9 @@ fn links(cli: &Cli, engine: &mut Engine, address: &Address) -> Result<Vec<Link>>
     let mut links = Vec::new();
     for index in 0..cli.connections as usize {
         links.push(if cli.connects_each() {
-            Link::closed(index, address.clone())
+            Link::closed(index, address.clone()).announcing(cli.proxy_protocol)
         } else {
-            let stream = connect_to(engine.poll(), Token(index), address, cli.timeout());
-            Link::open(index, address.clone(), stream.context(format_args!("cannot connect to {}", cli.url))?)
+            Link::made(cli, engine, address, index)?
         });
     }
     Ok(links)

@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use reactor::config::units::Size;
 
+use crate::announce::Announce;
 use crate::arrivals::{Spread, fresh_seed};
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
@@ -97,6 +98,11 @@ pub(crate) struct Cli {
     #[arg(long)]
     connect_each: bool,
 
+    /// Begin each connection with a PROXY header, as a proxy does: v1 or v2, or with the address of the client, as in
+    /// v2=192.0.2.7 [default address: the one of this machine]
+    #[arg(long, value_name = "VERSION[=SOURCE]")]
+    pub(crate) proxy_protocol: Option<Announce>,
+
     /// Give up a request, or a connection, after this time without a byte; over UDP the answer counts as lost [default:
     /// 5s, for files 30s]
     #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
@@ -180,7 +186,7 @@ impl Cli {
         let is_chat = self.protocol == Protocol::Chat;
         let problem = if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
             "over UDP there are only sum and raw"
-        } else if is_udp && (self.connect_each || self.bad.is_some()) {
+        } else if is_udp && (self.connect_each || self.bad.is_some() || self.proxy_protocol.is_some()) {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
             "a datagram has at most 65507 bytes"
@@ -190,6 +196,8 @@ impl Cli {
             "members of a chat stay, and --deaf is the only bad one"
         } else if !is_chat && (self.senders.is_some() || self.deaf.is_some()) {
             "--senders and --deaf are for chat"
+        } else if self.deaf.is_some() && self.proxy_protocol.is_some() {
+            "members that never read send no header of a proxy"
         } else if is_chat && self.readers() < self.senders().max(2) {
             "senders read as well, and a line needs another member that does"
         } else if is_chat && self.readers() as u64 * self.senders() as u64 * 4 > CHAT_BYTES_MAX {

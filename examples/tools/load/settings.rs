@@ -33,6 +33,9 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     if cli.arrivals == Spread::Poisson {
         settings["seed"] = json!(cli.seed);
     }
+    if let Some(announce) = cli.proxy_protocol {
+        settings["proxy_protocol"] = json!(announce.to_string());
+    }
     if let Some(ramp) = &cli.ramp {
         settings["ramp"] = json!(ramp.to_string());
     }

@@ -63,6 +63,8 @@ enum Section {
     Uppercase,
     /// sum, a request at a time
     Sum,
+    /// One client, beside a loop that looks for events before it sleeps
+    Spin,
     /// Sixteen requests at a time
     Pipelined,
     /// The recorder of the X-ray, off and on
@@ -124,6 +126,7 @@ fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
         Section::Mechanism => mechanism::measure(lab),
         Section::Uppercase => throughput::one_at_a_time(lab, "uppercase"),
         Section::Sum => throughput::one_at_a_time(lab, "sum"),
+        Section::Spin => throughput::spinning(lab),
         Section::Pipelined => throughput::pipelined(lab),
         Section::Xray => throughput::recorded(lab),
         Section::Growth => growth::measure(lab, svg),

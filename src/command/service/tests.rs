@@ -17,13 +17,17 @@ use crate::kernel::Handle;
 use crate::protocol::{Context, Reply, Step, StreamProtocol};
 use crate::registry::Registry;
 
-/// Echoes, and at `!` holds the loop until the test lets it go on.
-struct Holder(Arc<Mutex<Receiver<()>>>);
+/// Echoes, and at `!` says that it holds the loop, and does so until the test lets it go on.
+struct Holder {
+    holds: Sender<()>,
+    goes_on: Arc<Mutex<Receiver<()>>>,
+}
 
 impl StreamProtocol for Holder {
     fn on_bytes(&mut self, input: &[u8], cx: &mut Context<'_>) -> Reply {
         if input.contains(&b'!') {
-            self.0.lock().expect("no panic").recv().expect("the test lets it go on");
+            self.holds.send(()).expect("the test");
+            self.goes_on.lock().expect("no panic").recv().expect("the test lets it go on");
         }
         cx.out.extend_from_slice(input);
         Ok(Step::again(input.len()))
@@ -35,6 +39,7 @@ struct Served {
     manager: UnixDatagram,
     path: PathBuf,
     client: TcpStream,
+    held: Receiver<()>,
     go_on: Sender<()>,
     handle: Handle,
     server: JoinHandle<io::Result<Stopped>>,
@@ -48,10 +53,13 @@ impl Served {
         manager.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
         prepare(&manager, &path);
 
-        let (go_on, goes_on) = mpsc::channel();
+        let ((go_on, goes_on), (holds, held)) = (mpsc::channel(), mpsc::channel());
         let goes_on = Arc::new(Mutex::new(goes_on));
         let mut registry = Registry::empty();
-        registry.stream_fn("holder", "Holds the loop.", "true", move |_| Holder(Arc::clone(&goes_on)));
+        registry.stream_fn("holder", "Holds the loop.", "true", move |_| Holder {
+            holds: holds.clone(),
+            goes_on: Arc::clone(&goes_on),
+        });
         let text = r#"{"listeners": [{"listen": "tcp://127.0.0.1:0", "protocol": "holder"}]}"#;
         let config = Config::parse("holder.json", text, &registry).expect("a configuration");
         let mut reactor = Reactor::bind(&config, &registry).expect("a free port");
@@ -66,7 +74,7 @@ impl Served {
         let notifier = Notifier::connect(variable, false);
         assert!(notifier.is_some());
         let server = thread::spawn(move || run(&mut reactor, notifier));
-        Self { manager, path, client, go_on, handle, server }
+        Self { manager, path, client, held, go_on, handle, server }
     }
 
     fn message(&self) -> String {
@@ -114,8 +122,7 @@ fn the_watchdog_starves_while_a_protocol_holds_the_loop() {
         served.is_fed();
     }
     served.send("!");
-    // The loop reads the byte in its next turn, at the latest half of the time later.
-    thread::park_timeout(4 * LIMIT);
+    served.held.recv_timeout(Duration::from_secs(60)).expect("the loop is held");
     served.drain();
     served.manager.set_read_timeout(Some(4 * LIMIT)).expect("a socket");
     assert!(served.manager.recv(&mut [0; 8]).is_err(), "it is not fed any more");

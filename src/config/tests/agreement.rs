@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 
 use super::super::*;
 use crate::limits;
-use crate::units::{Size, Span};
+use crate::units::{Rate, Size, Span};
 
 #[test]
 fn the_embedded_configuration_states_the_defaults_of_the_code() {
@@ -19,6 +19,7 @@ fn the_embedded_configuration_states_the_defaults_of_the_code() {
     assert_eq!(config.shutdown_timeout, bare.shutdown_timeout);
     assert_eq!(config.log, bare.log);
     assert_eq!(config.shutdown_delay, bare.shutdown_delay);
+    assert_eq!(config.busy_poll, bare.busy_poll);
     for listener in &config.listeners {
         assert_eq!(listener.options, registry.find(&listener.protocol).unwrap().default_options(), "{}", listener.name);
     }
@@ -38,12 +39,13 @@ fn the_schema_knows_every_member_and_only_those() {
     assert_eq!(known(""), top);
     assert_eq!(known("/$defs/Limits"), names(&file["limits"]));
     let mut listener = names(&file["listeners"][0]);
-    listener.extend(["receive_buffer", "mode", "owner", "group", "allow_users"].map(str::to_owned));
+    let own = ["receive_buffer", "mode", "owner", "group", "allow_users", "proxy_protocol", "access"];
+    listener.extend(own.map(str::to_owned));
     assert_eq!(known("/$defs/Listener"), listener);
     let mut log = names(&file["log"]);
     log.insert("file".to_owned());
     assert_eq!(known("/$defs/Log"), log);
-    for pointer in ["", "/$defs/Limits", "/$defs/Listener", "/$defs/Log"] {
+    for pointer in ["", "/$defs/Limits", "/$defs/Listener", "/$defs/Log", "/$defs/ProxyProtocol", "/$defs/Access"] {
         assert_eq!(schema.pointer(&format!("{pointer}/additionalProperties")), Some(&json!(false)), "{pointer}");
     }
 
@@ -85,6 +87,7 @@ fn defaults() -> BTreeMap<String, Value> {
     collect("limits.", &file["limits"]);
     collect("log.", &file["log"]);
     collect("", &json!({ "backlog": BACKLOG, "reuse_port": false }));
+    collect("proxy_protocol.", &serde_json::to_value(ProxyMembers::default()).unwrap());
     for protocol in Registry::built_in().protocols() {
         collect(&format!("{}: ", protocol.name), &protocol.default_options());
     }
@@ -164,6 +167,7 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
         LOOK_EVERY WINDOW_UNITS_MAX QUIET_VISIT_TIME LOUD_VISIT_TIME DOOR_VISIT_TIME QUIET_TURN_TIME LOUD_TURN_TIME REAP_TURN_TIME
         BACKLOG VISIT_ACCEPTS_MIN VISIT_REFUSALS_MAX RELIEF_EVERY UNSENT_BYTES_MAX VISIT_ACCEPTS_MAX VISIT_DATAGRAMS_MAX DATAGRAM_BATCH_MAX READ_BUFFER_BYTES
         DATAGRAM_BYTES_MAX UNIX_ADDRESS_BYTES_MAX UNIX_DIRECTORY_BYTES_MAX LOCK_ATTEMPTS_MAX UNCONSUMED_BYTES_MAX PRESSED_READ_BYTES KEPT_OUTBOX_BYTES_MAX EVENTS_MAX WORKERS WORKERS_MAX WORKER_NICE
+        OPENING_BYTES_MAX PROXY_LINE_BYTES_MAX PROXY_HEADER_BYTES_MAX PROXY_TIMEOUT RATE_TABLE_MAX
         JOBS_MAX JOB_WAIT ACCEPT_ERRORS_MAX LAST_VISITS_MAX CONNECT_TIMEOUT CONNECT_ADDRESSES_MAX
         BULK_BUFFER_BYTES BULK_BUFFERS_PER_CONNECTION_MAX BULK_BUFFERS_MAX RESERVED_DESCRIPTORS ERROR_PAUSE CUT_GRACE
         FEW_DESCRIPTORS
@@ -182,7 +186,10 @@ fn the_limits_in_the_document_of_reliability_are_those_of_the_code() {
 
     let is_quantity = |value: &Value| {
         let text = value.as_str().unwrap_or_default();
-        value.is_number() || text.parse::<Size>().is_ok() || text.parse::<Span>().is_ok()
+        value.is_number()
+            || text.parse::<Size>().is_ok()
+            || text.parse::<Span>().is_ok()
+            || text.parse::<Rate>().is_ok()
     };
     let configured = defaults().into_iter().filter(|(_, value)| is_quantity(value));
     let actual: BTreeMap<_, _> =

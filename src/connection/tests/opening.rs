@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::layer::{Frames, sealed, unsealed};
 use super::{Lines, limits};
-use crate::connection::opening::{Opener, Opens, Progress};
-use crate::limits::UNCONSUMED_BYTES_MAX;
+use crate::connection::opener::{Opener, Opens, Progress};
+use crate::limits::OPENING_BYTES_MAX;
 use crate::outbox::Outbox;
 use crate::protocol::{CloseReason, Context, Refusal, Reply, Step, StreamProtocol, Within};
 use crate::testing::{Edges, Script, converse, every_fault, every_split};
@@ -147,7 +147,7 @@ fn an_opening_that_is_refused_or_cut_short_says_why() {
     for (script, reason) in [
         (opens().send("hello\n"), CloseReason::Refused("no address")),
         (opens().send("from 192.0").fin(), CloseReason::Eof),
-        (opens().send([b'x'; UNCONSUMED_BYTES_MAX + 1]), CloseReason::Refused("too long")),
+        (opens().send([b'x'; OPENING_BYTES_MAX + 1]), CloseReason::Refused("too long")),
         (opens().send("from 192.0").reset(), CloseReason::Transport(ErrorKind::ConnectionReset)),
         (opens().send("from 192.0").cut(), CloseReason::Shutdown),
     ] {

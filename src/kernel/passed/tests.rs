@@ -60,10 +60,37 @@ fn a_name_or_a_number_takes_one_socket_once() {
     assert_eq!(told("5"), Ok(()));
     assert_eq!(sockets.left(), ["fd:4 (api)", "fd:6 (8)"]);
     assert!(sockets.has_lent(3) && !sockets.has_lent(4) && !sockets.has_lent(99));
+    assert!(!sockets.forget(4), "no listener closes it");
+    assert!(sockets.forget(3) && !sockets.has_lent(3), "another socket may have its number");
+    assert!(!sockets.forget(3) && sockets.has_lent(5));
     assert_eq!(
         PassedSockets::default().take("web").map(drop).expect_err("nothing was passed").to_string(),
         "no socket was passed to this process (LISTEN_FDS, LISTEN_PID)"
     );
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn a_change_keeps_the_backlog_of_a_passed_listener_and_of_no_other() {
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use crate::kernel::{Kernel, ListenOptions, Mio, Token};
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    rustix::net::listen(&listener, 7).expect("it listens");
+    let entry = Entry { number: listener.as_raw_fd(), name: "web".to_owned(), socket: Some(listener.into()) };
+    let mut kernel = Mio::new().expect("a poll").with_passed(PassedSockets(vec![entry]));
+    let token = |slot| Token { slot, generation: 0 };
+    let passed = kernel.passed("web", None, token(0)).expect("it is passed").socket;
+    let PassedSocket::Listener(passed) = passed else { panic!("it listens") };
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (own, _) = kernel.listen(any, &ListenOptions::new(7, None, false), token(1)).expect("a free port");
+    let later = ListenOptions::new(9, Some(Duration::from_secs(60)), false);
+    for (listener, backlog) in [(&passed, 7), (&own, 9)] {
+        kernel.change_listener(listener, &later).expect("a listener");
+        assert_eq!(kernel.accept_queue(listener), Some((0, backlog)));
+    }
 }
 
 #[test]

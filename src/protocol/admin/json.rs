@@ -11,17 +11,17 @@ pub(super) const KIND: &str = "application/json";
 /// Returns what each connection waits for, the longest wait first.
 pub(super) fn connections(snapshot: &Snapshot) -> String {
     let table = &snapshot.table;
-    let rows: Vec<_> = table.rows.iter().map(|row| connection(row, &snapshot.doors)).collect();
+    let rows: Vec<_> = table.rows.iter().map(connection).collect();
     line(&json!({ "connections": rows, "all": tally(&table.all), "more": table.rest.total() }))
 }
 
 /// Returns a row. A member that says nothing of this slot is `null`.
-fn connection(row: &Row, doors: &[Door]) -> Value {
-    let listener = doors.get(usize::from(row.listener)).map(|door| &door.name);
+fn connection(row: &Row) -> Value {
     json!({
         "number": row.number.to_string(),
         "peer": row.peer.as_ref().map(ToString::to_string),
-        "listener": listener,
+        "proxy": row.proxy.as_ref().map(ToString::to_string),
+        "listener": row.listener,
         "state": row.state,
         "age_s": row.age.as_secs_f64(),
         "in": row.moved.map(|moved| moved.received),

@@ -12,7 +12,7 @@ const SCRIPT: &str = include_str!("page/page.js");
 
 /// The content security policy, with the SHA-256 of the script and of the style (Content Security Policy Level 3, 2.3.1).
 const POLICY: &str = "Content-Security-Policy: default-src 'none'; \
-    script-src 'sha256-bmPen79LlLB76YNvShDC85HQl3nfvX1v8WehJLigbXw='; \
+    script-src 'sha256-7FHAg0Q6kD/hF8lBLzlDSM279eLfKrGZ8U2/w9FlwFo='; \
     style-src 'sha256-uMIuP4YtgEerFChHhYkTUH9mP5JScabgGtvI04pOq6g='; \
     connect-src 'self'; frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n";
 

@@ -62,6 +62,16 @@ fn a_request_that_does_not_come_in_time_is_answered_and_silence_is_not() {
 }
 
 #[test]
+fn what_follows_the_request_for_a_recording_is_not_answered_in_its_place() {
+    let limits = Limits { lifetime: Some(Duration::from_secs(5)), ..Limits::default() };
+    for rest in [String::new(), get("/healthz"), "GET /".to_owned()] {
+        let recording = Visitor { take: Some((Form::Text, Manner::LAST)), ..visitor() };
+        let transcript = converse(recording, &Script::new().limits(limits.clone()).send(&rest));
+        assert_eq!((statuses(&transcript), transcript.reason), (vec![], CloseReason::Lifetime), "{rest}");
+    }
+}
+
+#[test]
 fn without_a_worker_the_answer_is_503() {
     let transcript = converse(visitor(), &Script::new().send(get("/metrics")).jobs_taken(0));
     assert_eq!(

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::super::{Owner, Reactor, Slot};
 use crate::amounts::Rounded;
 use crate::datagram::Mailbox;
+use crate::gate::RATE;
 use crate::kernel::{DatagramSocket, Kernel};
 use crate::listener::{Listener, Pause};
+use crate::peer::PackedPeer;
 use crate::protocol::ConnectionId;
 use crate::snapshot::{Moved, Row, Table, Wanted};
 use crate::stats::Tally;
@@ -28,8 +30,7 @@ struct State {
 impl<K: Kernel> Reactor<K> {
     /// Returns a row for each wanted slot, the longest wait first, and counts of all wanted slots.
     pub(in crate::reactor) fn rows(&self, Wanted { listener, rows_max }: &Wanted) -> Table {
-        let is_wanted =
-            |slot: &Slot<K>| listener.as_ref().is_none_or(|name| self.endpoints[slot.endpoint].name() == name);
+        let is_wanted = |slot: &Slot<K>| listener.as_ref().is_none_or(|name| self.listener_of(slot) == name);
         let wanted = self.slots.iter().filter(|(_, slot)| is_wanted(slot));
         let mut states: Vec<_> = wanted.map(|(key, slot)| (Reverse(self.state(slot)), key)).collect();
         let names = |states: &[(Reverse<State>, usize)]| {
@@ -47,6 +48,11 @@ impl<K: Kernel> Reactor<K> {
         states.sort_unstable();
         let rows = states.iter().map(|(state, key)| self.row(*key, &self.slots[*key], state.0.name)).collect();
         Table { rows, all, rest }
+    }
+
+    /// Returns the name of the listener that counts a slot. A reload may have changed it.
+    fn listener_of(&self, slot: &Slot<K>) -> &str {
+        self.endpoints[self.endpoints.home_of(slot.endpoint)].name()
     }
 
     /// Returns the state of a slot's owner.
@@ -106,7 +112,8 @@ impl<K: Kernel> Reactor<K> {
         Row {
             number: ConnectionId::of(token),
             peer,
-            listener: self.endpoints.home_of(slot.endpoint),
+            proxy: self.endpoints[slot.endpoint].site.proxies.of(ConnectionId::of(token)).map(PackedPeer::unpack),
+            listener: self.listener_of(slot).to_owned(),
             age: self.ledger.age(token.slot, self.moment.now),
             state,
             moved,
@@ -122,15 +129,18 @@ pub(super) fn why_paused(pause: Pause) -> String {
     match pause {
         Pause::Full(limit) => format!("{limit} reached"),
         Pause::Failed(errno) => format!("accept returned {errno}"),
+        Pause::Rate => format!("{RATE} is used up"),
     }
 }
 
 /// Returns what a listener is waiting for. `again`: the time until the next attempt.
 fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
-    let again = again.map(|left| format!("in {} or ", Rounded(left))).unwrap_or_default();
     let Some(pause) = listener.paused else { return "waiting for connections".to_owned() };
-    let then = if matches!(pause, Pause::Full(_)) { "resumes" } else { "retries" };
-    format!("not accepting: {}; {then} {again}when a connection closes", why_paused(pause))
+    let then = if matches!(pause, Pause::Failed(_)) { "retries" } else { "resumes" };
+    let at = again.map(|left| format!("in {}", Rounded(left)));
+    let when = [at, (pause != Pause::Rate).then(|| "when a connection closes".to_owned())];
+    let when: Vec<_> = when.into_iter().flatten().collect();
+    format!("not accepting: {}; {then} {}", why_paused(pause), when.join(" or "))
 }
 
 /// Returns what a UDP socket is waiting for. `again`: the time until the next attempt.

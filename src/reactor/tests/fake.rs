@@ -117,7 +117,9 @@ impl Kernel for Fake {
     }
 
     fn change_socket(&mut self, socket: &usize, options: &BindOptions) -> io::Result<()> {
-        self.changes(*socket, options.receive_buffer_bytes.unwrap_or_default() as u64)
+        let before = self.open[socket].1;
+        // A socket without a configured size keeps the one that it has.
+        self.changes(*socket, options.receive_buffer_bytes.map_or(before, |bytes| bytes as u64))
     }
 
     fn accept(&mut self, listener: &usize) -> io::Result<(Silent, Peer)> {

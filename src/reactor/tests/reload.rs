@@ -121,6 +121,19 @@ fn whichever_step_fails_everything_stays_as_it_was() {
 }
 
 #[test]
+fn a_failed_reload_leaves_the_receive_buffer_that_the_kernel_has_chosen() {
+    let udp = |members: &str| format!(r#"{{ "listen": "udp://127.0.0.1:1", "protocol": "sum"{members} }}"#);
+    let other = r#"{ "listen": "tcp://127.0.0.1:2", "protocol": "sum" }"#;
+    let (mut reactor, file) = server(&listeners(&[&udp("")]));
+    let before = snapshot(&reactor);
+    for step in 1..=2 {
+        (reactor.kernel.steps, reactor.kernel.fails_at) = (0, Some(step));
+        assert!(!reload(&mut reactor, &file, &listeners(&[&udp(r#", "receive_buffer": "2KiB""#), other])), "{step}");
+        assert_eq!(snapshot(&reactor), before, "step {step}");
+    }
+}
+
+#[test]
 fn a_panic_of_the_reader_fails_the_reload_and_nothing_else() {
     let text = listeners(&[r#"{ "listen": "tcp://127.0.0.1:1", "protocol": "sum" }"#]);
     let (mut reactor, file) = server(&text);
@@ -185,6 +198,23 @@ fn the_number_of_versions_with_connections_is_bounded() {
     assert_eq!(reactor.endpoints.len(), RETIRED_ENDPOINTS_MAX + 1, "its place is used again");
 }
 
+#[test]
+fn listeners_without_connections_may_all_change_or_go_at_once() {
+    let many = |seconds: u64| {
+        let list: Vec<_> = (1..=RETIRED_ENDPOINTS_MAX as u16 + 1).map(|port| timed(port, seconds)).collect();
+        listeners(&list.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (mut reactor, file) = server(&many(1000));
+    assert!(reload(&mut reactor, &file, &many(1001)), "no connection keeps an old limit");
+    assert!(reload(&mut reactor, &file, &listeners(&[&timed(1000, 1)])), "no connection is left");
+    assert!(reload(&mut reactor, &file, &many(1001)), "and none keeps a place");
+    let last = RETIRED_ENDPOINTS_MAX + 1;
+    let connections: Vec<_> = (1..=last).map(|port| connect(&mut reactor, &port.to_string())).collect();
+    assert!(!reload(&mut reactor, &file, &many(1002)), "each has a connection now");
+    disconnect(&mut reactor, connections[0]);
+    assert!(reload(&mut reactor, &file, &many(1002)));
+}
+
 fn bound_ports(reactor: &Reactor<Fake>) -> Vec<u16> {
     reactor.endpoints().iter().map(|endpoint| endpoint.address().expect("TCP").port()).collect()
 }
@@ -236,4 +266,29 @@ fn after_any_reloads_connections_keep_limits_and_listeners_keep_counts() {
     let retired = reactor.endpoints.iter().skip(reactor.endpoints().len());
     assert!(retired.into_iter().all(|endpoint| endpoint.service.is_none()), "what is not needed is closed");
     assert!(reactor.reloads().done > 100 && reactor.reloads().failed > 50, "{:?}", reactor.reloads());
+}
+
+#[test]
+fn only_connections_that_a_limit_has_counted_free_its_places() {
+    let with = |limits: &str| {
+        listeners(&[&format!(
+            r#"{{ "name": "1", "listen": "tcp://127.0.0.1:1", "protocol": "sum", "limits": {{ {limits} }} }}"#
+        )])
+    };
+    let (mut reactor, file) = server(&with(""));
+    let refused = |reactor: &Reactor<Fake>| reactor.endpoints()[0].stats().refused.count("max_connections_per_ip");
+    let uncounted = connect(&mut reactor, "1");
+    assert!(reload(&mut reactor, &file, &with(r#""max_connections_per_ip": 1"#)));
+    let by_address = connect(&mut reactor, "1");
+    disconnect(&mut reactor, uncounted);
+    connect(&mut reactor, "1");
+    assert_eq!(refused(&reactor), 1, "an uncounted connection frees no place");
+    assert!(reload(&mut reactor, &file, &with(r#""max_connections_per_ip": 1, "ip_prefix_v4": 24"#)));
+    let by_network = connect(&mut reactor, "1");
+    connect(&mut reactor, "1");
+    assert_eq!(refused(&reactor), 2);
+    for counted in [by_address, by_network] {
+        disconnect(&mut reactor, counted);
+    }
+    assert!(reactor.endpoints[0].peers.is_empty());
 }

@@ -70,7 +70,7 @@ pub(super) const BUGS: &[Bug] = &[
         does: "Closed connections still count against `max_connections_per_ip`",
         file: "src/reactor/reap.rs",
         function: "reap_connection",
-        right: "home.peers.leave(&peer);",
+        right: "self.uncount(index, &peer);",
         wrong: "",
         caught_by: Seeds,
     },

@@ -7,6 +7,7 @@ mod disk;
 mod messages;
 mod names;
 mod opening;
+mod proxies;
 mod reading;
 mod relay;
 mod reload;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<&'static Bug> {
         accepting::BUGS,
         slots::BUGS,
         opening::BUGS,
+        proxies::BUGS,
         reading::BUGS,
         writing::BUGS,
         closing::BUGS,

@@ -101,6 +101,14 @@ fn a_line_that_is_refused_is_an_error_of_its_sender_alone() {
     let refused = Stub::start(|said| except(said, &["too busy: that line was not sent"])).load("--timeout 60s");
     assert_eq!((refused.number("/errors/refused"), refused.number("/errors/total")), (1.0, 1.0), "{}", refused.text);
     assert!(refused.number("/requests") > 4.0, "the others go on: {}", refused.text);
+
+    let refused_later = |said: &[String]| match said.len() {
+        4 => vec![],
+        5 => vec![said[4].clone(), "too busy: that line was not sent".to_owned()],
+        _ => except(said, &[]),
+    };
+    let refused = Stub::start(refused_later).load("--pipeline 3 --timeout 60s");
+    assert_eq!((refused.number("/errors/refused"), refused.number("/errors/total")), (1.0, 1.0), "{}", refused.text);
 }
 
 #[test]

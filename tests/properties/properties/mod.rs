@@ -7,6 +7,7 @@ mod framing;
 mod http;
 mod models;
 mod play;
+mod proxy;
 mod streams;
 mod uploads;
 
@@ -19,7 +20,7 @@ pub(crate) type Property = fn(&[u8]);
 
 /// All properties, by the names of the fuzz targets and of the directories with their seeds. Properties of protocols
 /// over TCP take the scripts that `play` describes.
-pub(crate) const TARGETS: [(&str, Property); 11] = [
+pub(crate) const TARGETS: [(&str, Property); 12] = [
     ("sum", streams::sum),
     ("uppercase", streams::uppercase),
     ("file", uploads::file),
@@ -31,6 +32,7 @@ pub(crate) const TARGETS: [(&str, Property); 11] = [
     ("datagrams", datagrams::datagrams),
     ("framing", framing::framing),
     ("admin", http::admin),
+    ("proxy", proxy::proxy),
 ];
 
 /// Tries the property of a target on `input`.

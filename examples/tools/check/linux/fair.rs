@@ -97,16 +97,16 @@ fn room(client: &mut Client) -> usize {
     room
 }
 
-/// Whether the server's kernel holds these bytes unread, after a while (proc_net(5), `rx_queue` of /proc/net/tcp).
+/// Whether the server's kernel holds these bytes unread, after a while (proc_net(5), `rx_queue` of /proc/net/tcp). A server
+/// whose socket is of IPv6 is in the other table, also for a client of IPv4.
 fn has_arrived(client: &Client, bytes: usize) -> bool {
     let addresses = client.stream().local_addr().and_then(|own| Ok((own, client.stream().peer_addr()?)));
     let Ok((own, server)) = addresses else { return false };
-    let table = if own.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let [own, server] = [own, server].map(|address| format!(":{:04X}", address.port()));
     let until = Instant::now() + ARRIVAL;
     while Instant::now() < until {
-        let table = fs::read_to_string(table).unwrap_or_default();
-        let mut rows = table.lines().map(|row| row.split_whitespace());
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+        let mut rows = tables.iter().flat_map(|table| table.lines()).map(|row| row.split_whitespace());
         let unread = rows.find_map(|mut row| {
             let is_it = row.nth(1)?.ends_with(&server) && row.next()?.ends_with(&own);
             let (_, unread) = row.nth(1).filter(|_| is_it)?.split_once(':')?;

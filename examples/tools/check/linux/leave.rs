@@ -23,7 +23,8 @@ fn term(trial: &Trial) -> Verdict {
     let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
     client.send_what_fits(&questions);
     process.terminate()?;
-    client.finish()?;
+    // A server without a handler has ended by now, and then the connection is reset: the answers show it.
+    let _ = client.finish();
     let (got, end) = client.rest(answers.len());
     let sent = "many questions, SIGTERM to the server, and FIN";
     let right = got.iter().zip(&answers).take_while(|(got, right)| got == right).count();

@@ -1,5 +1,6 @@
 //! The programs, a directory for their files, and the length of a measurement.
 
+use std::cell::Cell;
 use std::env;
 use std::fs;
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub(crate) struct Lab {
     chat: PathBuf,
     relay: PathBuf,
     scratch: PathBuf,
+    /// The number of configuration files so far.
+    configurations: Cell<u32>,
 }
 
 impl Lab {
@@ -38,6 +41,7 @@ impl Lab {
             chat: examples.join("chat"),
             relay: examples.join("relay"),
             scratch,
+            configurations: Cell::new(0),
         };
         for program in [&lab.reactor, &lab.load, &lab.peers, &lab.chat, &lab.relay] {
             if !program.exists() {
@@ -82,8 +86,8 @@ impl Lab {
     }
 
     fn program(&self, program: &Path, config: &Value) -> Result<Vec<String>> {
-        let name = program.file_name().unwrap_or(program.as_os_str());
-        let path = self.scratch.join(name).with_extension("json");
+        let number = self.configurations.replace(self.configurations.get() + 1);
+        let path = self.scratch.join(format!("{number}.json"));
         fs::write(&path, config.to_string()).context(path.display())?;
         Ok(vec![program.display().to_string(), "-c".to_owned(), path.display().to_string()])
     }

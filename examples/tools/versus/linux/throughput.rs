@@ -1,5 +1,7 @@
 //! Requests per second, and the cost of each.
 
+use serde_json::json;
+
 use super::foreign::Cores;
 use super::lab::Lab;
 use super::load::load;
@@ -26,6 +28,15 @@ pub(crate) fn one_at_a_time(lab: &Lab, protocol: &str) -> Result<()> {
         run(lab, &title, protocol, &over_tcp(lab, protocol)?, &["-c", connections, "--size", "64"])?;
     }
     Ok(())
+}
+
+/// What `busy_poll` gains for one client that waits for each answer.
+pub(crate) fn spinning(lab: &Lab) -> Result<()> {
+    let spinning =
+        json!({ "listeners": [{ "listen": "tcp://127.0.0.1:0", "protocol": "uppercase" }], "busy_poll": "50us" });
+    let contenders =
+        [("reactor", lab.reactor(&[("uppercase", "tcp")])?), ("reactor, busy_poll 50us", lab.configured(&spinning)?)];
+    run(lab, "uppercase, 64 bytes, one at a time, 1 connection", "uppercase", &contenders, &["-c", "1", "--size", "64"])
 }
 
 pub(crate) fn pipelined(lab: &Lab) -> Result<()> {

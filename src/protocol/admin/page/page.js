@@ -111,7 +111,7 @@ function showDoors(now, before) {
 
 function showRows(table) {
   const rows = table.connections.map((one) => row([
-    one.number, one.peer || '–', one.listener || '–', one.state, [seconds(one.age_s), 'number'],
+    one.number, (one.peer || '–') + (one.proxy ? ' via ' + one.proxy : ''), one.listener || '–', one.state, [seconds(one.age_s), 'number'],
     [one.in === null ? '–' : bytes(one.in), 'number'], [one.out === null ? '–' : bytes(one.out), 'number'],
     [one.pending > 0 ? bytes(one.pending) : '–', 'number'], [one.why, 'why'],
   ]));
