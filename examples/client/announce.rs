@@ -1,5 +1,6 @@
 //! The PROXY header that a client sends first, as if it were the proxy of another client.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -30,6 +31,13 @@ impl FromStr for Announce {
     }
 }
 
+impl Display for Announce {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_version_1 { "v1" } else { "v2" })?;
+        self.source.map_or(Ok(()), |source| write!(f, "={source}"))
+    }
+}
+
 impl Announce {
     /// Sends the header on a connection that is new, so that the kernel has room for all of it.
     pub(crate) fn send(self, stream: &mut TcpStream) -> io::Result<()> {
@@ -56,6 +64,9 @@ mod tests {
         assert_eq!("v1".parse(), Ok(Announce { is_version_1: true, source: None }));
         let source = Some([192, 0, 2, 7].into());
         assert_eq!("v2=192.0.2.7".parse(), Ok(Announce { is_version_1: false, source }));
+        for text in ["v1", "v2=192.0.2.7", "v2=::1"] {
+            assert_eq!(text.parse::<Announce>().map(|announce| announce.to_string()), Ok(text.to_owned()));
+        }
         for text in ["", "v3", "v1=", "v1=host", "=::1"] {
             assert!(text.parse::<Announce>().is_err(), "{text}");
         }

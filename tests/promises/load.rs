@@ -1,7 +1,10 @@
 //! The example `load`: it measures correctly, and reports errors.
 
 mod chat;
+mod compare;
 mod ending;
+mod find;
+mod raw;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -194,13 +197,47 @@ fn the_result_has_the_numbers_that_others_read() {
     assert!(seconds >= 0.3);
     assert!((outcome.number("/rate") * seconds - outcome.number("/requests")).abs() < 0.5);
     let kinds: Vec<_> = outcome.json["errors"].as_object().unwrap().keys().collect();
-    assert_eq!(kinds, ["closed", "connect", "io", "lost", "refused", "reset", "timeout", "total", "unasked", "wrong"]);
+    let all = [
+        "closed", "connect", "io", "long", "lost", "refused", "reset", "short", "timeout", "total", "unasked", "wrong",
+    ];
+    assert_eq!(kinds, all);
     assert_eq!(outcome.json["model"], "open");
     let busy = outcome.number("/client_busy");
     assert!(busy > 0.0 && busy <= 1.0, "a thread is at most busy all the time: {busy}");
     for word in ["requests", "latency", "p99", "errors", &format!("its thread was {:.0} % busy", 100.0 * busy)] {
         assert!(outcome.text.contains(word), "{}", outcome.text);
     }
+}
+
+#[test]
+fn poisson_arrivals_come_at_random_and_a_seed_repeats_them() {
+    let stub = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n")));
+    let run = |options: &str| {
+        let outcome = stub.load(&format!("--rate 1k {options}"));
+        outcome.assert_good();
+        (outcome.number("/requests"), outcome)
+    };
+    let (count, first) = run("--arrivals poisson --seed 7");
+    assert_eq!(count, run("--arrivals poisson --seed 7").0);
+    // The standard deviation of 300 random arrivals is 17.
+    assert!((200.0..400.0).contains(&count), "{}", first.text);
+    assert!(first.text.contains("Poisson, seed 7"), "{}", first.text);
+    assert_eq!((&first.json["arrivals"], &first.json["seed"]), (&json!("poisson"), &json!(7)));
+    let (_, other) = run("--arrivals poisson");
+    assert!(other.text.contains(&format!("seed {}", other.json["seed"])), "{}", other.text);
+    let (_, even) = run("");
+    assert_eq!((&even.json["arrivals"], even.json.get("seed")), (&json!("even"), None));
+}
+
+#[test]
+fn a_ramp_sends_as_many_requests_as_its_line_has_below_it() {
+    let stub = Stub::start(|_, sum| Some(format!("{{\"Sum\":{sum}}}\n")));
+    let outcome = stub.load("--ramp 0..1k/300ms");
+    outcome.assert_good();
+    let requests = outcome.number("/requests");
+    assert!((149.0..=151.0).contains(&requests), "300 ms at 500 a second on the mean: {}", outcome.text);
+    assert_eq!((&outcome.json["ramp"], &outcome.json["asked_rate"]), (&json!("0..1k/300ms"), &json!(1000)));
+    assert!(!outcome.text.contains("closed loop") && !outcome.text.contains("not kept"), "{}", outcome.text);
 }
 
 #[test]
@@ -328,6 +365,33 @@ fn wrong_usage_is_reported_before_the_run() {
         format!("sum tcp://{closed} --assert p98<1ms"),
         format!("sum tcp://{closed} --assert p99<1"),
         format!("sum tcp://{closed} --assert p99"),
+        format!("sum tcp://{closed} --send x"),
+        format!("sum tcp://{closed} --expect x"),
+        format!("raw tcp://{closed} --send x"),
+        format!("raw tcp://{closed} --expect x"),
+        format!("raw tcp://{closed} --send x --expect x --expect-bytes 1"),
+        format!("raw tcp://{closed} --send x --send-file /dev/null --expect x"),
+        format!("raw tcp://{closed} --send-file /nonexistent --expect x"),
+        format!("raw tcp://{closed} --send-file /dev/zero --expect x"),
+        format!(r"raw tcp://{closed} --send \q --expect x"),
+        format!("raw tcp://{closed} --send x --expect-bytes 0"),
+        format!("raw tcp://{closed} --send x --expect x --size 5"),
+        format!("raw tcp://{closed} --bad drips"),
+        format!("raw tcp://{closed} --send x --bad expensive"),
+        format!("sum tcp://{closed} --arrivals poisson"),
+        format!("sum tcp://{closed} --rate 5 --arrivals random"),
+        format!("sum tcp://{closed} --ramp 5"),
+        format!("sum tcp://{closed} --ramp 0..10/1s --rate 5"),
+        format!("find sum tcp://{closed} --limit errors=0 --ramp 0..10/1s"),
+        format!("find sum tcp://{closed}"),
+        format!("find sum tcp://{closed} --limit p98<1ms"),
+        format!("find sum tcp://{closed} --limit errors=0 --rate 5"),
+        format!("find sum tcp://{closed} --limit errors=0 --assert errors=0"),
+        format!("find sum tcp://{closed} --limit errors=0 --bad drips"),
+        format!("find sum tcp://{closed} --limit errors=0 --from 5 --to 4"),
+        format!("find file tcp://{closed} --limit errors=0"),
+        "compare".into(),
+        "compare a.json".into(),
     ] {
         let outcome = load(&arguments);
         assert_eq!((outcome.code, &outcome.json), (Some(2), &Value::Null), "{arguments}: {}", outcome.errors);

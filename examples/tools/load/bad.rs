@@ -42,11 +42,12 @@ fn request(cli: &Cli, Files { prefix, .. }: &Files) -> Vec<u8> {
     let mut request = match cli.protocol {
         Protocol::Sum => br#"{"A":7,"B":4}"#.to_vec(),
         Protocol::Uppercase | Protocol::Chat => Vec::new(),
+        Protocol::Raw => cli.raw.request().to_vec(),
         Protocol::File => format!("{prefix}-bad\n").into_bytes(),
         Protocol::FileSized => format!("{prefix}-bad\n{size}\n").into_bytes(),
     };
     match cli.protocol {
-        Protocol::Sum => {}
+        Protocol::Sum | Protocol::Raw => {}
         Protocol::Uppercase | Protocol::Chat => request.extend(contents.take(size - 1).chain([b'\n'])),
         Protocol::File | Protocol::FileSized => request.extend(contents.take(size)),
     }

@@ -1,4 +1,4 @@
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -140,6 +140,12 @@ impl Condition {
             (_, Limit::Span(_)) => (false, "not a latency".into()),
         };
         (!holds).then(|| format!("{} does not hold: it is {actual}", self.text))
+    }
+}
+
+impl Display for Condition {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

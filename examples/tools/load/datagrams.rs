@@ -14,13 +14,17 @@ use crate::engine::{Context, News, User, Visit};
 use crate::link::SHORT_READ_DRAINS;
 use crate::options::Cli;
 use crate::printable::printable;
+use crate::raw::Expectation;
 use crate::tally::{Fault, Kind};
 use crate::tape::Tape;
 
-/// A UDP socket. Its requests may be answered in any order, or never; each answer shows which request it belongs to.
+/// A UDP socket. Its requests may be answered in any order, or never; each answer shows which request it belongs to. Of raw all
+/// requests are alike, so an answer belongs to the oldest one.
 pub(crate) struct Datagrams {
     socket: UdpSocket,
     tape: Rc<Tape>,
+    /// Of raw: what each answer should be.
+    expectation: Option<Rc<Expectation>>,
     window: usize,
     /// The variant to ask for next.
     next: usize,
@@ -46,6 +50,7 @@ impl Datagrams {
         registry: &Registry,
         index: usize,
         tape: &Rc<Tape>,
+        expectation: Option<&Rc<Expectation>>,
     ) -> Result<Self> {
         let socket = connect_to(address).and_then(|mut socket| {
             registry.register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
@@ -54,6 +59,7 @@ impl Datagrams {
         Ok(Self {
             socket: socket.context(format_args!("cannot use {}", cli.url))?,
             tape: Rc::clone(tape),
+            expectation: expectation.map(Rc::clone),
             window: cli.pipeline as usize,
             next: tape.first(index),
             in_flight: VecDeque::with_capacity(cli.pipeline as usize),
@@ -76,7 +82,13 @@ impl Datagrams {
 
     fn settle(&mut self, length: usize, cx: &mut Context) {
         let answer = &cx.buffer[..length];
-        if let Some(index) = self.in_flight.iter().position(|asked| self.tape.answer(asked.variant) == answer) {
+        if let Some(expectation) = &self.expectation {
+            let Some(asked) = self.in_flight.pop_front() else { return };
+            match expectation.judge(answer) {
+                Ok(()) => cx.tally.answered(asked.due, cx.now),
+                Err(fault) => cx.tally.failed(&fault, 1),
+            }
+        } else if let Some(index) = self.in_flight.iter().position(|asked| self.tape.answer(asked.variant) == answer) {
             if let Some(asked) = self.in_flight.remove(index) {
                 cx.tally.answered(asked.due, cx.now);
             }

@@ -4,16 +4,19 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::answers::{Answers, Cut, Heard};
 use crate::client::attempt::attempt;
 use crate::engine::{Context, News, User, Visit};
 use crate::link::{Link, SHORT_READ_DRAINS};
 use crate::options::Cli;
-use crate::printable::printable;
 use crate::tally::{Fault, Kind, Tally};
 use crate::tape::Tape;
 
-/// A connection with requests and answers in order, each a line: sum or uppercase.
-pub(crate) struct Exchange {
+/// A visit reads this number of bytes at most, and a buffer: an answer of raw may be longer than any.
+const VISIT_BYTES_MAX: usize = 1024 * 1024;
+
+/// A connection with requests and answers in order: of sum, uppercase and raw.
+pub(crate) struct Exchange<A> {
     link: Link,
     tape: Rc<Tape>,
     window: usize,
@@ -26,11 +29,7 @@ pub(crate) struct Exchange {
     in_flight: VecDeque<Asked>,
     /// Their number.
     unanswered: usize,
-    /// The variant whose answer comes next, and the number of its bytes that have arrived.
-    awaited: usize,
-    heard: usize,
-    /// The current answer is wrong; it is skipped up to its newline.
-    is_wrong: bool,
+    answers: A,
     /// When the last answer came, or when requests were in flight again.
     moved_at: Instant,
 }
@@ -41,9 +40,9 @@ struct Asked {
     count: usize,
 }
 
-impl Exchange {
-    pub(crate) fn new(cli: &Cli, link: Link, index: usize, tape: &Rc<Tape>) -> Self {
-        let first = tape.first(index);
+impl<A: Answers> Exchange<A> {
+    /// `first`: the variant to ask for first.
+    pub(crate) fn new(cli: &Cli, link: Link, tape: &Rc<Tape>, first: usize, answers: A) -> Self {
         Self {
             link,
             tape: Rc::clone(tape),
@@ -53,78 +52,65 @@ impl Exchange {
             unwritten: 0..0,
             in_flight: VecDeque::with_capacity(cli.pipeline as usize),
             unanswered: 0,
-            awaited: first,
-            heard: 0,
-            is_wrong: false,
+            answers,
             moved_at: Instant::now(),
         }
     }
 
-    fn exchange(&mut self, news: News, cx: &mut Context) -> Result<(), Fault> {
+    fn exchange(&mut self, news: News, cx: &mut Context) -> Result<Visit, Fault> {
         self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
-        if news.is_readable {
-            self.hear(news.is_in_doubt, cx)?;
-        }
+        let visit = if news.is_readable { self.hear(news.is_in_doubt, cx)? } else { Visit::Done };
         self.ask(cx)?;
-        self.write()
+        self.write()?;
+        Ok(visit)
     }
 
-    fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<(), Fault> {
+    fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<Visit, Fault> {
+        let mut heard = 0;
         while let Some(stream) = self.link.stream() {
             let length = match attempt(|| stream.read(&mut cx.buffer))? {
-                None => return Ok(()),
+                None => return Ok(Visit::Done),
                 Some(0) => return Err(Fault::closed()),
                 Some(length) => length,
             };
             self.compare(&cx.buffer[..length], cx.now, &mut cx.tally)?;
             if length < cx.buffer.len() && SHORT_READ_DRAINS && !is_in_doubt {
-                return Ok(());
+                return Ok(Visit::Done);
+            }
+            heard += length;
+            if heard >= VISIT_BYTES_MAX {
+                return Ok(Visit::Again);
             }
         }
-        Ok(())
+        Ok(Visit::Done)
     }
 
     fn compare(&mut self, mut chunk: &[u8], now: Instant, tally: &mut Tally) -> Result<(), Fault> {
         while !chunk.is_empty() {
             if self.unanswered == 0 {
-                return Err(Fault::new(Kind::Unasked, format!("an answer without a request: {}", sample(chunk))));
+                return Err(self.answers.unasked(chunk));
             }
-            if let Some(length) = self.right_bytes(chunk) {
-                chunk = &chunk[length..];
-                self.heard += length;
-                let (count, whole) = self.tape.whole_answers(self.awaited, self.unanswered, self.heard);
-                self.settle(count, whole, now, Some(tally));
-                continue;
-            }
-            if !self.is_wrong {
-                self.is_wrong = true;
-                let rest = &self.tape.answer(self.awaited)[self.heard..];
-                let text = format!("expected {} but got {}", sample(rest), sample(chunk));
-                tally.failed(&Fault::new(Kind::Wrong, text), 1);
-            }
-            // The line after this one answers the next request.
-            let Some(end) = memchr::memchr(b'\n', chunk) else { return Ok(()) };
-            chunk = &chunk[end + 1..];
-            self.settle(1, self.heard, now, None);
+            let bytes = match self.answers.hear(chunk, self.unanswered)? {
+                Heard::Right { bytes, count } => {
+                    self.settle(count, now, Some(tally));
+                    bytes
+                }
+                Heard::Wrong(fault) => {
+                    tally.failed(&fault, 1);
+                    0
+                }
+                Heard::Skipped { bytes, is_whole } => {
+                    self.settle(usize::from(is_whole), now, None);
+                    bytes
+                }
+            };
+            chunk = &chunk[bytes..];
         }
         Ok(())
     }
 
-    /// Returns how many bytes at the beginning of `chunk` are right, if the next answer is: those of all answers, or else
-    /// those of the next one. `None` while a wrong answer is skipped.
-    fn right_bytes(&self, chunk: &[u8]) -> Option<usize> {
-        if self.is_wrong {
-            return None;
-        }
-        [self.unanswered, 1].into_iter().find_map(|count| {
-            let expected = &self.tape.answers(self.awaited, count)[self.heard..];
-            let length = expected.len().min(chunk.len());
-            (chunk[..length] == expected[..length]).then_some(length)
-        })
-    }
-
-    /// Settles the oldest `count` requests, whose answers took `whole` of the bytes heard. Right ones are counted.
-    fn settle(&mut self, count: usize, whole: usize, now: Instant, mut tally: Option<&mut Tally>) {
+    /// Settles the oldest `count` requests. Right ones are counted.
+    fn settle(&mut self, count: usize, now: Instant, mut tally: Option<&mut Tally>) {
         if count == 0 {
             return;
         }
@@ -143,9 +129,6 @@ impl Exchange {
             }
         }
         self.unanswered -= count;
-        self.awaited = self.tape.after(self.awaited, count);
-        self.heard -= whole;
-        self.is_wrong = false;
         self.moved_at = now;
         if self.connects_each && self.unanswered == 0 {
             self.link.reset();
@@ -192,29 +175,34 @@ impl Exchange {
 
     /// The connection has ended, and with it every request without an answer.
     fn fail(&mut self, fault: &Fault, cx: &mut Context) {
-        // A request with a wrong answer has been counted already.
-        let unanswered = self.unanswered - usize::from(self.is_wrong);
+        let is_cut = matches!(fault.kind, Kind::Closed | Kind::Reset | Kind::Timeout);
+        // A request whose answer came in part, or was wrong, is counted for that.
+        let rest = match self.answers.cut(self.next) {
+            Cut::Within(short) if is_cut => {
+                cx.tally.failed(&short, 1);
+                self.unanswered.saturating_sub(1)
+            }
+            Cut::Counted => self.unanswered.saturating_sub(1),
+            Cut::Within(_) | Cut::Between => self.unanswered,
+        };
         match fault.kind {
-            Kind::Connect | Kind::Unasked => cx.tally.failed(fault, unanswered.max(1) as u64),
+            Kind::Connect | Kind::Unasked | Kind::Long => cx.tally.failed(fault, rest.max(1) as u64),
             _ if self.unanswered == 0 => cx.tally.reconnects += 1,
-            _ => cx.tally.failed(fault, unanswered as u64),
+            _ => cx.tally.failed(fault, rest as u64),
         }
         self.in_flight.clear();
         self.unanswered = 0;
         self.unwritten = 0..0;
-        self.awaited = self.next;
-        self.heard = 0;
-        self.is_wrong = false;
         self.link.rest(cx.now);
     }
 }
 
-impl User for Exchange {
+impl<A: Answers> User for Exchange<A> {
     fn turn(&mut self, news: News, cx: &mut Context) -> Visit {
-        if let Err(fault) = self.exchange(news, cx) {
+        self.exchange(news, cx).unwrap_or_else(|fault| {
             self.fail(&fault, cx);
-        }
-        Visit::Done
+            Visit::Done
+        })
     }
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
@@ -236,10 +224,4 @@ impl User for Exchange {
     fn is_waiting(&self) -> bool {
         self.unanswered > 0
     }
-}
-
-/// Returns the first line of an answer, or its beginning.
-fn sample(bytes: &[u8]) -> String {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
-    printable(&line[..line.len().min(60)])
 }

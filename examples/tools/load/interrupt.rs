@@ -1,6 +1,6 @@
 use std::ffi::c_int;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use reactor::kernel::is_ignored;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,8 +16,12 @@ pub(crate) struct Interrupt {
 
 impl Interrupt {
     /// From now on the first such signal is only noted, and a second one ends the process at once. An ignored signal
-    /// stays ignored.
-    pub(crate) fn watch() -> Result<Self> {
+    /// stays ignored. Every call returns the same watch, since signals belong to the process.
+    pub(crate) fn watch() -> Result<&'static Self> {
+        static WATCH: OnceLock<Interrupt> = OnceLock::new();
+        if let Some(watch) = WATCH.get() {
+            return Ok(watch);
+        }
         let caught = Arc::new(AtomicUsize::new(0));
         let has_come = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {
@@ -27,7 +31,7 @@ impl Interrupt {
                 .and_then(|_| flag::register_usize(signal, Arc::clone(&caught), signal as usize))
                 .context("cannot watch signals")?;
         }
-        Ok(Self { caught })
+        Ok(WATCH.get_or_init(|| Self { caught }))
     }
 
     pub(crate) fn signal(&self) -> Option<c_int> {

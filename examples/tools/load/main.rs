@@ -7,6 +7,9 @@
 //! cargo run --release --example load -- file-sized :8009 -c 4 --size 64MiB --directory received
 //! cargo run --release --example load -- chat :9006 -c 1000 --senders 10 --rate 100 --pipeline 10 --deaf 1
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656 --bad never-reads
+//! cargo run --release --example load -- raw tcp://127.0.0.1:6379 --send 'PING\r\n' --expect '+PONG\r\n' --pipeline 16
+//! cargo run --release --example load -- find sum tcp://127.0.0.1:5656 --limit 'p99<5ms,errors=0' -d 3s
+//! cargo run --release --example load -- compare before.json after.json
 //! ```
 //!
 //! # Closed and open loop
@@ -16,6 +19,18 @@
 //! many that users would have sent meanwhile are missing from the percentiles. With `--rate` the loop is open: each
 //! request has a time at which it should leave, and its latency counts from that time, whether it could leave then or
 //! not. So no request is missing from the percentiles ("coordinated omission").
+//!
+//! Requests of an open loop leave at equal distances. Users do not: with `--arrivals poisson` the distances are random, sometimes
+//! many requests come together, and a server has queues long before it is busy all the time. `--seed` repeats such a run.
+//! `--ramp 0..10k/30s` lets the rate rise from the start, the warm-up included, to see where a server begins to fail.
+//!
+//! # The knee
+//!
+//! `load find` looks for the highest rate at which all conditions of `--limit` hold. Each step is a run of the open loop with
+//! connections of its own. The rate doubles until a condition breaks, then the interval is halved until it is within 2 %. Where a
+//! condition breaks though the rate was kept, or 95 % of it, something else than the server may be the reason, such as another
+//! program on the machine; so that step is repeated once, and so is the first step that breaks. Without a limit for latencies the search ends where the rate is not kept,
+//! which is later. On a machine with other work a limit such as `p99<5ms` breaks by chance at any rate: use one that does nothing else.
 //!
 //! # The client's own share
 //!
@@ -32,6 +47,14 @@
 //! counts these connections as reset. In `file` the client's FIN ends the contents, so the client must close first:
 //! each upload keeps a port, unless the system reuses it sooner (`tcp_tw_reuse`, tcp(7); on loopback Linux does).
 //!
+//! # Any other protocol
+//!
+//! `raw` needs no plug-in: `--send` or `--send-file` has the bytes of a request, and `--expect` those of its answer. If answers
+//! differ, `--expect-until` says how each of them ends, or `--expect-bytes` how long each of them is. Every answer is compared, and
+//! none is kept in memory. All requests are the same, so on a connection the first answer belongs to the oldest request; over UDP,
+//! too: there an answer that comes after its timeout counts for the request after it. An answer on a connection that is wrong or
+//! too long ends the connection, and the requests that wait behind it count with it: no byte shows where the next answer begins.
+//!
 //! # A chat
 //!
 //! In a chat (`examples/chat.rs`) a line of a member goes to all others, so a latency belongs to one line at one member, and
@@ -43,17 +66,23 @@
 //!
 //! # Where to read
 //!
-//! `engine.rs` is the loop, `pace.rs` decides when a request should leave. `exchange.rs` is a connection with requests
-//! and answers, `datagrams.rs` the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a
-//! chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts,
-//! `report.rs` and `condition.rs` print the result. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
+//! `command.rs` has the commands, `find` searches with many runs, `compare.rs` reads two results. `engine.rs` is the loop, `pace.rs`
+//! decides when a request should leave; `arrivals.rs` and `ramp.rs` know when those of an open loop are due. `exchange.rs` is a
+//! connection with requests and answers, `answers.rs` judges those, `raw` has what a command line says of them. `datagrams.rs` is
+//! the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a chat, `gather.rs` brings members
+//! together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts, `report.rs` and `condition.rs` print the
+//! result, `settings.rs` what was asked for. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
 #[path = "../../client/announce.rs"]
 mod announce;
+mod answers;
+mod arrivals;
 mod bad;
 mod chat;
 #[path = "../../client/mod.rs"]
 mod client;
+mod command;
+mod compare;
 mod condition;
 #[path = "../../client/datagram.rs"]
 mod datagram;
@@ -61,6 +90,7 @@ mod datagrams;
 mod engine;
 mod exchange;
 mod files;
+mod find;
 mod gather;
 mod interrupt;
 mod lines;
@@ -70,9 +100,12 @@ mod pace;
 #[path = "../../client/printable.rs"]
 mod printable;
 mod progress;
+mod ramp;
+mod raw;
 mod report;
 mod result_file;
 mod room;
+mod settings;
 #[path = "../../client/sweep.rs"]
 mod sweep;
 mod tally;
@@ -83,13 +116,12 @@ mod upload;
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use answers::Lines;
 use bad::{Bad, Sample};
-use clap::Parser;
 use client::connect::connect;
-use client::failure::{Context as _, Failure, Result, finish};
+use client::failure::{Context as _, Failure, Result};
 use client::output::Output;
 use client::url::{Address, Transport};
-use datagram::find;
 use datagrams::Datagrams;
 use engine::Engine;
 use exchange::Exchange;
@@ -99,6 +131,7 @@ use link::Link;
 use mio::Token;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::{Cli, Protocol};
+use raw::RawAnswers;
 use report::Report;
 use result_file::ResultFile;
 use room::Room;
@@ -106,11 +139,7 @@ use tape::Tape;
 use upload::{Plan, Upload};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    if let Err(error) = cli.check() {
-        error.exit();
-    }
-    finish(run(&cli))
+    command::obey()
 }
 
 fn run(cli: &Cli) -> Result<()> {
@@ -134,11 +163,12 @@ fn run(cli: &Cli) -> Result<()> {
 
 fn load(cli: &Cli, files: &Files) -> Result<Report> {
     let mut engine = Engine::new()?;
+    let expectation = cli.raw.expectation().map(Rc::new);
     if cli.url.transport == Transport::Udp {
         let tape = Rc::new(Tape::new(cli));
-        let address = find(&cli.url, tape.bytes(tape.range(0, 1)), cli.timeout())?;
+        let address = datagram::find(&cli.url, tape.bytes(tape.range(0, 1)), cli.timeout())?;
         let sockets: Result<Vec<_>> = (0..cli.connections as usize)
-            .map(|index| Datagrams::new(cli, &address, engine.registry(), index, &tape))
+            .map(|index| Datagrams::new(cli, &address, engine.registry(), index, &tape, expectation.as_ref()))
             .collect();
         return engine.run(cli, sockets?);
     }
@@ -154,8 +184,17 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
     match cli.protocol {
         Protocol::Sum | Protocol::Uppercase => {
             let tape = Rc::new(Tape::new(cli));
-            let links = links(cli, &mut engine, &address)?;
-            let users = links.into_iter().enumerate().map(|(index, link)| Exchange::new(cli, link, index, &tape));
+            let users = links(cli, &mut engine, &address)?.into_iter().enumerate().map(|(index, link)| {
+                let first = tape.first(index);
+                Exchange::new(cli, link, &tape, first, Lines::new(&tape, first))
+            });
+            engine.run(cli, users.collect())
+        }
+        Protocol::Raw => {
+            let tape = Rc::new(Tape::new(cli));
+            let Some(expectation) = expectation else { return Failure::because("raw needs an expectation") };
+            let links = links(cli, &mut engine, &address)?.into_iter();
+            let users = links.map(|link| Exchange::new(cli, link, &tape, 0, RawAnswers::new(&expectation)));
             engine.run(cli, users.collect())
         }
         Protocol::File | Protocol::FileSized => {

@@ -1,14 +1,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{Error, ErrorKind};
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 use reactor::config::units::Size;
 
 use crate::announce::Announce;
+use crate::arrivals::{Spread, fresh_seed};
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
+use crate::ramp::Ramp;
+use crate::raw::RawOptions;
 
 /// Bytes of all requests that are kept ready in memory.
 const TAPE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -44,8 +46,8 @@ pub(crate) struct Cli {
     /// The protocol that the server speaks there
     pub(crate) protocol: Protocol,
 
-    /// Where the server listens, such as 127.0.0.1:5656, :5656, unix:///run/sum.sock or, for sum only, udp://127.0.0.1:5656 and
-    /// unixgram:///run/sum.dgram
+    /// Where the server listens, such as 127.0.0.1:5656, :5656, unix:///run/sum.sock or, for sum and raw, udp://127.0.0.1:5656
+    /// and unixgram:///run/sum.dgram
     #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
     pub(crate) url: Url,
 
@@ -57,9 +59,9 @@ pub(crate) struct Cli {
     #[arg(short, long, value_name = "SPAN", default_value = "10s", value_parser = span_above_zero)]
     pub(crate) duration: Duration,
 
-    /// Load for this time before the measurement begins; only errors count then
-    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = span)]
-    pub(crate) warmup: Duration,
+    /// Load for this time before the measurement begins; only errors count then [default: 0s]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub(crate) warmup: Option<Duration>,
 
     /// Requests of each connection that may be without an answer; of chat, lines under way for each sender
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -68,6 +70,19 @@ pub(crate) struct Cli {
     /// Send this number of requests a second, over all connections, however slow the server is [example: 20k]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<u64>,
+
+    /// An open loop whose rate rises, or falls, in this time from the start, and then stays; --rate is not needed [example:
+    /// 0..10k/30s]
+    #[arg(long, value_name = "RATES/SPAN", conflicts_with_all = ["rate", "bad"])]
+    pub(crate) ramp: Option<Ramp>,
+
+    /// How the requests of an open loop are spread over the time
+    #[arg(long, value_name = "HOW", default_value = "even")]
+    pub(crate) arrivals: Spread,
+
+    /// The seed of --arrivals poisson: the same one makes the same arrivals [default: another in each run]
+    #[arg(long, value_name = "N", default_value_t = fresh_seed(), hide_default_value = true)]
+    pub(crate) seed: u64,
 
     /// Bytes of each request, such as 64 or 1KiB; of file and file-sized, of each file
     ///
@@ -120,6 +135,9 @@ pub(crate) struct Cli {
     /// Misbehave with every connection, and connect again when the server closes; over TCP
     #[arg(long, value_name = "HOW", conflicts_with_all = ["rate", "pipeline", "connect_each", "conditions"])]
     pub(crate) bad: Option<Mode>,
+
+    #[command(flatten)]
+    pub(crate) raw: RawOptions,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,6 +152,8 @@ pub(crate) enum Protocol {
     FileSized,
     /// A name in, then lines in, and the lines of all others out: the server is examples/chat.rs
     Chat,
+    /// Any protocol: --send says what is sent, --expect what an answer is
+    Raw,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -153,13 +173,19 @@ pub(crate) enum Mode {
 }
 
 impl Cli {
-    /// The check that clap cannot make: options that do not go together.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Returns why the options of a single run do not go together.
+    pub(crate) fn problem_of_a_run(&self) -> Option<&'static str> {
+        let is_closed = self.arrivals == Spread::Poisson && self.rate.is_none();
+        is_closed.then_some("--arrivals is for an open loop: --rate").or_else(|| self.problem())
+    }
+
+    /// Returns what clap cannot check: why options do not go together.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
         let is_udp = self.url.transport == Transport::Udp;
         let is_file = self.protocol.is_file();
         let is_chat = self.protocol == Protocol::Chat;
-        let problem = if is_udp && self.protocol != Protocol::Sum {
-            "over UDP there is only sum"
+        let problem = if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
+            "over UDP there are only sum and raw"
         } else if is_udp && (self.connect_each || self.bad.is_some() || self.proxy_protocol.is_some()) {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
@@ -183,29 +209,39 @@ impl Cli {
         } else if self.protocol == Protocol::File && self.bad == Some(Mode::NeverReads) {
             "the answers to a connection of file are too short to pile up"
         } else if self.pipeline > 1 && (is_file || self.connect_each) {
-            "only requests of sum and uppercase on a lasting connection can be pipelined"
+            "only requests of sum, uppercase and raw on a lasting connection can be pipelined"
         } else if (!is_file || self.bad.is_some()) && self.size().saturating_mul(self.pipeline.into()) > TAPE_BYTES_MAX
         {
             "requests are kept in memory: all that may be unanswered together have at most 64MiB"
         } else if self.protocol == Protocol::Uppercase && self.size() < 2 {
             "a line has at least two bytes"
         } else {
-            return Ok(());
+            return self.raw.problem(self);
         };
-        Err(Self::command().error(ErrorKind::ArgumentConflict, problem))
+        Some(problem)
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.size.unwrap_or(match self.protocol {
+        self.size.unwrap_or_else(|| match self.protocol {
             Protocol::Sum => 0,
             Protocol::Uppercase | Protocol::Chat => 64,
+            Protocol::Raw => self.raw.request().len() as u64,
             Protocol::File | Protocol::FileSized => 64 * 1024,
         })
     }
 
+    /// Whether `--size` is given.
+    pub(crate) fn has_size(&self) -> bool {
+        self.size.is_some()
+    }
+
+    pub(crate) fn warmup(&self) -> Duration {
+        self.warmup.unwrap_or_default()
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout.unwrap_or(match self.protocol {
-            Protocol::Sum | Protocol::Uppercase | Protocol::Chat => Duration::from_secs(5),
+            Protocol::Sum | Protocol::Uppercase | Protocol::Chat | Protocol::Raw => Duration::from_secs(5),
             Protocol::File | Protocol::FileSized => Duration::from_secs(30),
         })
     }
@@ -238,6 +274,7 @@ impl Protocol {
             Self::File => "file",
             Self::FileSized => "file-sized",
             Self::Chat => "chat",
+            Self::Raw => "raw",
         }
     }
 }
@@ -255,7 +292,7 @@ fn files(text: &str) -> Result<u64, &'static str> {
     count(text).filter(|files| *files > 0).ok_or("expected a number of files such as 500 or 20k")
 }
 
-fn rate(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn rate(text: &str) -> Result<u64, &'static str> {
     let is_possible = |rate: &u64| (1..=100_000_000).contains(rate);
     count(text).filter(is_possible).ok_or("expected requests a second such as 500 or 20k")
 }

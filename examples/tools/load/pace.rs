@@ -1,15 +1,15 @@
 use std::ffi::c_int;
 use std::time::{Duration, Instant};
 
+use crate::arrivals::Arrivals;
 use crate::options::Cli;
 
 /// Decides when requests should leave.
 pub(crate) struct Pace {
     start: Instant,
     end: Instant,
-    /// Requests a second of an open loop; `None` is a closed loop, in which a request leaves when there is room.
-    rate: Option<u64>,
-    taken: u64,
+    /// Of an open loop; `None` is a closed loop, in which a request leaves when there is room.
+    arrivals: Option<Arrivals>,
     stopped: Option<Stop>,
 }
 
@@ -26,7 +26,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Pace {
     pub(crate) fn new(cli: &Cli, start: Instant) -> Self {
-        Self { start, end: start + cli.warmup + cli.duration, rate: cli.rate, taken: 0, stopped: None }
+        let arrivals = cli.rate.map(|rate| Arrivals::new(rate, cli.ramp.clone(), cli.arrivals, cli.seed));
+        Self { start, end: start + cli.warmup() + cli.duration, arrivals, stopped: None }
     }
 
     /// Ends the run early: no request that is due from now on is sent.
@@ -52,19 +53,17 @@ impl Pace {
 
     /// Takes the next requests that were due at one time, `most` of them at most. Returns that time and their number.
     pub(crate) fn take_up_to(&mut self, most: usize, now: Instant) -> Option<(Instant, usize)> {
-        if self.rate.is_none() {
+        let due = self.next_due();
+        let Some(arrivals) = &mut self.arrivals else {
             return (now < self.end).then_some((now, most));
-        }
-        let due = self.next_due()?;
-        if due > now || now >= self.end + GRACE {
-            return None;
-        }
-        self.taken += 1;
+        };
+        let due = due.filter(|due| *due <= now && now < self.end + GRACE)?;
+        arrivals.advance();
         Some((due, 1))
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        match self.rate {
+        match self.arrivals {
             None => now < self.end,
             Some(_) => now < self.end + GRACE && self.next_due().is_some_and(|due| due <= now),
         }
@@ -72,7 +71,7 @@ impl Pace {
 
     /// Returns when the next request of an open loop is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        let due = self.start + span_of(self.taken, self.rate?);
+        let due = self.start.checked_add(self.arrivals.as_ref()?.due())?;
         (due < self.end).then_some(due)
     }
 
@@ -83,15 +82,6 @@ impl Pace {
 
     /// The number of requests that were due and never sent.
     pub(crate) fn unsent(&self) -> u64 {
-        let Some(rate) = self.rate else { return 0 };
-        let nanoseconds = self.end.duration_since(self.start).as_nanos() * u128::from(rate);
-        let all = nanoseconds.div_ceil(1_000_000_000) as u64;
-        all.saturating_sub(self.taken)
+        self.arrivals.as_ref().map_or(0, |arrivals| arrivals.left(self.end.duration_since(self.start)))
     }
-}
-
-/// Returns how long `count` requests take at this rate.
-fn span_of(count: u64, rate: u64) -> Duration {
-    let nanoseconds = u128::from(count) * 1_000_000_000 / u128::from(rate);
-    Duration::from_nanos(nanoseconds as u64)
 }

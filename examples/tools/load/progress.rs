@@ -20,7 +20,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(cli: &Cli) -> Result<Self> {
         let style = ProgressStyle::with_template("{bar:30} {msg}").context("cannot show the progress")?;
-        let length = (cli.warmup + cli.duration).as_millis() as u64;
+        let length = (cli.warmup() + cli.duration).as_millis() as u64;
         let now = Instant::now();
         Ok(Self { bar: ProgressBar::new(length).with_style(style), start: now, next: now + PERIOD, before: (0, now) })
     }

@@ -6,16 +6,20 @@ use indicatif::BinaryBytes;
 use nix::time::ClockId;
 use serde_json::{Map, Value, json};
 
+use crate::arrivals::Spread;
 use crate::client::failure::{Context as _, Failure, Result};
 use crate::condition::Condition;
 use crate::options::{Cli, Protocol};
 use crate::pace::{Pace, Stop};
+use crate::settings::{model, settings};
 use crate::tally::{Kind, Tally};
 
 /// Above this share of a core the client limited the rate itself.
 const BUSY_MAX: f64 = 0.9;
 /// Below this share of the requested rate, the rate was not kept.
 const KEPT: f64 = 0.99;
+/// The last answers may be this late, in seconds: a stall at the end of a short run.
+const LATE: f64 = 0.05;
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
@@ -40,9 +44,14 @@ fn processor_time() -> Result<Duration> {
     Ok(ClockId::CLOCK_THREAD_CPUTIME_ID.now().context("cannot read the clock of the thread")?.into())
 }
 
+/// Whether the thread was so busy that the load generator limited the rate, not the server.
+pub(crate) fn is_bottleneck(busy: f64) -> bool {
+    busy > BUSY_MAX
+}
+
 /// A warning if the thread was so busy that the load generator limited the rate, not the server.
 fn bottleneck(busy: f64) -> Option<String> {
-    (busy > BUSY_MAX).then(|| {
+    is_bottleneck(busy).then(|| {
         format!(
             "warning: the load generator was the bottleneck: its core was {:.0} % busy, so the server may be capable of more",
             busy * 100.0
@@ -54,6 +63,10 @@ fn bottleneck(busy: f64) -> Option<String> {
 pub(crate) struct Report {
     title: String,
     setup: Map<String, Value>,
+    /// Requests a second of an open loop.
+    asked: Option<u64>,
+    /// How long it should measure, and how long it did, in seconds.
+    planned: f64,
     tally: Tally,
     seconds: f64,
     busy: f64,
@@ -61,6 +74,10 @@ pub(crate) struct Report {
     is_file: bool,
     is_chat: bool,
     is_bad: bool,
+    /// The requests of an open loop are due at equal distances.
+    is_even: bool,
+    /// Of Poisson arrivals.
+    seed: Option<u64>,
     stopped: Option<Stop>,
     notes: Vec<String>,
 }
@@ -69,25 +86,13 @@ impl Report {
     pub(crate) fn new(cli: &Cli, tally: Tally, pace: &Pace, busy: f64) -> Self {
         let seconds = tally.last_answer.max(pace.end()).duration_since(tally.start).as_secs_f64();
         let is_file = cli.protocol.is_file();
-        let model = if cli.rate.is_some() { "open" } else { "closed" };
-        let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{model} loop") };
+        let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{} loop", model(cli)) };
         let connections = if cli.connections == 1 { "connection" } else { "connections" };
-        let mut setup = json!({
-            "protocol": cli.protocol.name(),
-            "url": cli.url.to_string(),
-            "model": model,
-            "connections": cli.connections,
-            "pipeline": cli.pipeline,
-            "size": cli.size(),
-            "asked_rate": cli.rate,
-        });
-        if cli.protocol == Protocol::Chat {
-            setup["senders"] = json!(cli.senders());
-            setup["deaf"] = json!(cli.connections as usize - cli.readers());
-        }
         let mut report = Self {
             title: format!("{} {}: {} {connections}, {how}", cli.protocol.name(), cli.url, cli.connections),
-            setup: setup.as_object().cloned().unwrap_or_default(),
+            setup: settings(cli),
+            asked: cli.rate,
+            planned: cli.duration.as_secs_f64(),
             tally,
             seconds,
             busy,
@@ -95,21 +100,63 @@ impl Report {
             is_file,
             is_chat: cli.protocol == Protocol::Chat,
             is_bad: cli.bad.is_some(),
+            is_even: cli.ramp.is_none() && cli.arrivals == Spread::Even,
+            seed: (cli.arrivals == Spread::Poisson).then_some(cli.seed),
             stopped: pace.stopped(),
             notes: Vec::new(),
         };
-        report.notes = report.notes(cli.rate);
+        report.notes = report.notes();
         report
     }
 
     /// Right answers per second.
-    fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.each_second(self.tally.requests())
     }
 
     /// Requests per second that left: of a chat, the lines that were said.
     fn kept_rate(&self) -> f64 {
         if self.is_chat { self.each_second(self.tally.lines) } else { self.rate() }
+    }
+
+    /// The part of the rate of an open loop that was kept: of its requests that were answered, or of its time if the last answers
+    /// were late.
+    pub(crate) fn kept_part(&self) -> f64 {
+        let asked = self.tally.requests() + self.tally.errors() + self.unsent;
+        let answered = self.tally.requests() as f64 / asked.max(1) as f64;
+        let in_time = self.planned / (self.seconds - LATE).max(self.planned);
+        answered.min(in_time)
+    }
+
+    /// Whether fewer requests were answered than were asked for. How many are due at random or on a ramp is not known here, but
+    /// whether they are late.
+    fn is_slower_than(&self, asked: u64) -> bool {
+        if self.is_even { self.kept_rate() < KEPT * asked as f64 } else { !self.is_kept() }
+    }
+
+    /// Whether nearly the whole rate was kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept_part() >= KEPT
+    }
+
+    /// Returns why these conditions do not hold, of each that does not.
+    pub(crate) fn failures(&self, conditions: &[Condition]) -> Vec<String> {
+        let rate = self.rate();
+        conditions.iter().filter_map(|condition| condition.failure(&self.tally, rate)).collect()
+    }
+
+    /// Returns the latency that this part of the requests does not exceed. Without an answer there is no latency.
+    pub(crate) fn latency(&self, part: f64) -> Option<Duration> {
+        (self.tally.requests() > 0).then(|| Duration::from_nanos(self.tally.latencies.value_at_quantile(part)))
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.tally.errors()
+    }
+
+    /// The share of its core that the client has used.
+    pub(crate) fn busy(&self) -> f64 {
+        self.busy
     }
 
     /// Bytes of file contents per second.
@@ -135,20 +182,20 @@ impl Report {
         }
     }
 
-    fn notes(&self, asked: Option<u64>) -> Vec<String> {
+    fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         match self.stopped {
             Some(Stop::Signal(_)) => notes.push("ended early, by a signal".into()),
             Some(Stop::Files) => notes.push("ended early: --max-files allows no more uploads".into()),
             None => {}
         }
-        match asked {
+        match self.asked {
             None if !self.is_bad => notes.push(
                 "closed loop: no connection sends during a stall, so a stall shows in one request of each \
                  connection only and the percentiles hide it; --rate shows it"
                     .into(),
             ),
-            Some(asked) if self.unsent > 0 || self.kept_rate() < KEPT * asked as f64 => notes.push(format!(
+            Some(asked) if self.unsent > 0 || self.is_slower_than(asked) => notes.push(format!(
                 "warning: the rate of {asked}/s was not kept, latencies grew with time; {} requests were due and never \
                  sent",
                 self.unsent
@@ -187,15 +234,16 @@ impl Report {
             writeln!(text, "contents    {}, {}/s", BinaryBytes(tally.file_bytes), BinaryBytes(rate as u64))?;
         }
         if tally.requests() > 0 {
-            let latencies = QUANTILES.map(|(name, part)| {
-                let latency = Duration::from_nanos(tally.latencies.value_at_quantile(part));
-                format!("{name} {latency:.1?}")
-            });
+            let latencies =
+                QUANTILES.map(|(name, part)| format!("{name} {:.1?}", self.latency(part).unwrap_or_default()));
             writeln!(text, "latency     {}", latencies.join(", "))?;
         }
         self.tell_errors(text)?;
         if tally.reconnects > 0 {
             writeln!(text, "reconnects  {}", tally.reconnects)?;
+        }
+        if let Some(seed) = self.seed {
+            writeln!(text, "arrivals    Poisson, seed {seed}")?;
         }
         writeln!(text, "client      its thread was {:.0} % busy", self.busy * 100.0)
     }
@@ -222,8 +270,7 @@ impl Report {
         let kinds = Kind::ALL.iter().map(|(kind, name, _)| (*name, tally.errors_of(*kind)));
         let errors: Map<_, _> =
             kinds.chain([("total", tally.errors())]).map(|(name, count)| (name.into(), count.into())).collect();
-        // Without an answer there is no latency, which is not the same as zero.
-        let latency = |part| (tally.requests() > 0).then(|| tally.latencies.value_at_quantile(part) as f64 / 1000.0);
+        let latency = |part| self.latency(part).map(|latency| latency.as_nanos() as f64 / 1000.0);
         let latencies: Map<_, _> = QUANTILES.iter().map(|&(name, part)| (name.into(), json!(latency(part)))).collect();
         let mut report = json!({
             "seconds": self.seconds,
@@ -263,8 +310,7 @@ impl Report {
 
     /// Fails if an assertion does not hold, or if there was nothing to measure.
     pub(crate) fn judge(&self, conditions: &[Condition]) -> Result<()> {
-        let rate = self.rate();
-        let failures: Vec<_> = conditions.iter().filter_map(|condition| condition.failure(&self.tally, rate)).collect();
+        let failures = self.failures(conditions);
         if !failures.is_empty() {
             return Failure::because(failures.join("; "));
         }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use crate::client::failure::{Context as _, Result};
 
 /// The kinds of errors of a request; [`Kind::ALL`] explains each.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
     Closed,
@@ -16,12 +16,14 @@ pub(crate) enum Kind {
     Lost,
     Refused,
     Wrong,
+    Short,
+    Long,
     Unasked,
 }
 
 impl Kind {
     /// All kinds, with name and meaning.
-    pub(crate) const ALL: [(Self, &str, &str); 9] = [
+    pub(crate) const ALL: [(Self, &str, &str); 11] = [
         (Self::Connect, "connect", "the connection failed"),
         (Self::Closed, "closed", "the server closed before it had answered"),
         (Self::Reset, "reset", "the server reset the connection before it had answered"),
@@ -30,6 +32,8 @@ impl Kind {
         (Self::Lost, "lost", "no datagram came for too long; of chat, a line did not come to a member"),
         (Self::Refused, "refused", "the server refused an upload or a line; over UDP, the network refused a request"),
         (Self::Wrong, "wrong", "the answer was wrong"),
+        (Self::Short, "short", "of raw, the answer was too short: it ended, or did not go on, before it was whole"),
+        (Self::Long, "long", "of raw, the answer was too long: more bytes came with it, or after it"),
         (Self::Unasked, "unasked", "bytes came that were not an answer to any request"),
     ];
 }

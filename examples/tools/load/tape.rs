@@ -24,13 +24,16 @@ pub(crate) struct Tape {
 impl Tape {
     pub(crate) fn new(cli: &Cli) -> Self {
         let size = cli.size() as usize;
-        let variants = match cli.url.transport {
-            Transport::Tcp => (VARIANTS_BYTES / size.max(1)).clamp(4, VARIANTS),
-            Transport::Udp => UDP_VARIANTS,
+        let variants = match (cli.protocol, cli.url.transport) {
+            (Protocol::Raw, _) => 1,
+            (_, Transport::Tcp) => (VARIANTS_BYTES / size.max(1)).clamp(4, VARIANTS),
+            (_, Transport::Udp) => UDP_VARIANTS,
         };
         let pairs: Vec<_> = (0..variants)
             .map(|variant| match cli.protocol {
                 Protocol::Sum => sum(variant, size),
+                // What its answers are, an expectation knows.
+                Protocol::Raw => (cli.raw.request().to_vec(), Vec::new()),
                 _ => uppercase(variant, size),
             })
             .collect();

@@ -11,6 +11,7 @@ mod upload;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use nix::sys::epoll::EpollTimeout;
@@ -29,6 +30,13 @@ struct Cli {
 enum Peer {
     /// A bare loop on epoll: the floor
     Bare { protocol: Protocol },
+    /// The same loop, busy for a time with each read: the most requests that it can answer are known
+    Slow {
+        protocol: Protocol,
+        /// Microseconds
+        #[arg(long, default_value_t = 1000)]
+        busy: u64,
+    },
     /// A blocking thread for each connection
     Threads { protocol: Protocol },
     /// A task for each connection, on one thread of tokio
@@ -61,6 +69,13 @@ pub(crate) fn run() -> io::Result<()> {
         // Functions by name and not through a pointer, so that they are inlined into the loop.
         Peer::Bare { protocol: Protocol::Uppercase } => bare(answer::uppercase),
         Peer::Bare { protocol: Protocol::Sum } => bare(answer::sums),
+        Peer::Slow { protocol, busy } => {
+            let answer = answer(protocol);
+            bare(|bytes| {
+                work(Duration::from_micros(busy));
+                answer(bytes)
+            })
+        }
         Peer::Threads { protocol } => threads::serve(&listen::tcp()?, answer(protocol)),
         Peer::Tokio { protocol } => async_tasks::serve(listen::tcp()?, answer(protocol)),
         Peer::Chat => chat::serve(listen::tcp()?),
@@ -68,6 +83,14 @@ pub(crate) fn run() -> io::Result<()> {
         Peer::DatagramBatch => datagrams::batch(&listen::udp()?),
         Peer::Copy { buffer, file } => upload::copy(&listen::tcp()?, &file, buffer),
         Peer::Splice { file } => upload::splice(&listen::tcp()?, &file),
+    }
+}
+
+/// Takes a core for this time.
+fn work(span: Duration) {
+    let since = Instant::now();
+    while since.elapsed() < span {
+        std::hint::spin_loop();
     }
 }
 

@@ -7,6 +7,7 @@ mod crowd;
 mod fairness;
 mod foreign;
 mod growth;
+mod knee;
 mod lab;
 mod load;
 mod mechanism;
@@ -92,6 +93,8 @@ enum Section {
     Storm,
     /// Time to start, size, memory at rest
     Start,
+    /// load find, at a server whose knee is known
+    Knee,
 }
 
 pub(crate) fn run() -> Result<()> {
@@ -138,5 +141,6 @@ fn measure(section: Section, lab: &Lab, svg: Option<&Path>) -> Result<()> {
         Section::Fairness => fairness::measure(lab),
         Section::Storm => fairness::storm(lab),
         Section::Start => start::measure(lab),
+        Section::Knee => knee::measure(lab),
     }
 }

@@ -31,6 +31,8 @@
 //!
 //! To judge the `p99` of a server, use a machine that does nothing else.
 //!
+//! `knee` compares no servers: it checks that `load find` finds the knee of a server for which it is known.
+//!
 //! # What it needs
 //!
 //! Linux with two cores and `/proc/thread-self/children`, `taskset` and `chrt` (util-linux); for single tables `strace`, the `nc` of OpenBSD, `strip`,
