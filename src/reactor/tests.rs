@@ -94,10 +94,11 @@ fn a_peer_is_admitted_by_the_address_that_its_opening_says() {
         ("from 192.0.2.67:80\n", "bug"),
         ("hello\n", "no address"),
     ] {
-        let refused = stats(&reactor).refused.count(reason);
+        let before = (stats(&reactor).refused.total(), stats(&reactor).refused.count(reason));
         let mut peer = connect(&reactor);
         peer.write_all(line.as_bytes()).expect("a connection");
-        turn_until(&mut reactor, |reactor| stats(reactor).refused.count(reason) > refused);
+        turn_until(&mut reactor, |reactor| stats(reactor).refused.total() > before.0);
+        assert_eq!(stats(&reactor).refused.count(reason), before.1 + 1, "{line}");
         assert_eq!((stats(&reactor).accepted, stats(&reactor).closed.total()), (1, 0), "{reason} is counted once");
     }
     // The limit does not concern another address, and refused peers no longer count.
