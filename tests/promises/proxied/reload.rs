@@ -32,10 +32,15 @@ fn a_connection_keeps_its_proxy_when_the_listener_has_none_any_more() {
     opening.ask([&header("192.0.2.8:40000").version_2()[20..], REQUEST.as_bytes()].concat(), ANSWER);
     let earlier = server.process.log().lines().count();
     server.process.signal(Signal::SIGUSR1);
+    let rows = || -> Vec<_> {
+        let log = server.process.log();
+        log.lines().skip(earlier).filter(|line| line.contains(" idle ")).map(str::to_owned).collect()
+    };
+    eventually("the report has all", || rows().len() == 3);
     for (peer, client) in [("192.0.2.7:40000", &old), ("192.0.2.8:40000", &opening)] {
         let via = format!("; via {}", client.stream().local_addr().unwrap());
-        let is_row = |line: &str| line.contains(&format!(" {peer} ")) && line.ends_with(&via);
-        eventually("the report has both", || server.process.log().lines().skip(earlier).any(is_row));
+        let is_row = |line: &String| line.contains(&format!(" {peer} ")) && line.ends_with(&via);
+        assert!(rows().iter().any(is_row), "{:#?}", rows());
     }
     drop((old, opening, new));
     eventually("all are closed", || server.process.counter("sum-tcp", "open") == 0);
