@@ -65,7 +65,9 @@ impl<K: Kernel> Reactor<K> {
     /// Inlined: on the hot path a call would cost twenty instructions.
     #[inline(always)]
     pub(super) fn settle(&mut self, key: u32, Left { status, deadline }: Left, errand: Option<Errand>, again: Class) {
-        self.run_errand(key, errand);
+        if let Some(errand) = errand {
+            self.run_errand(key, errand);
+        }
         match status {
             Status::Waiting => self.deadlines.arm(key, deadline),
             Status::Again => {
@@ -82,22 +84,23 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Runs the errand of a visit, if there is one.
-    #[inline]
-    pub(super) fn run_errand(&mut self, key: u32, errand: Option<Errand>) {
+    /// Runs the errand of a visit. Not inlined: most visits have none.
+    #[inline(never)]
+    pub(super) fn run_errand(&mut self, key: u32, errand: Errand) {
         match errand {
-            Some(Errand::Job(job)) => self.submit(key, job),
-            Some(Errand::Connect(connect)) => self.begin_connect(key, connect),
-            Some(Errand::Relay(other)) => self.begin_relay(key, other),
-            Some(Errand::LetGo(made, next)) => self.run_after(key, made, next),
-            None => {}
+            Errand::Job(job) => self.submit(key, job),
+            Errand::Connect(connect) => self.begin_connect(key, connect),
+            Errand::Relay(other) => self.begin_relay(key, other),
+            Errand::LetGo(made, next) => self.run_after(key, made, next),
         }
     }
 
     /// Runs `next`, if there is one, then lets go of a new connection, unless `next` has joined it with the one that asked.
     #[cold]
     fn run_after(&mut self, key: u32, made: ConnectionId, next: Option<Box<Errand>>) {
-        self.run_errand(key, next.map(|errand| *errand));
+        if let Some(next) = next {
+            self.run_errand(key, *next);
+        }
         self.let_go(self.token(key), made.token());
     }
 

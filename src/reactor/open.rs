@@ -204,7 +204,9 @@ impl<K: Kernel> Reactor<K> {
             connection.open(&mut visit);
             let errand = visit.errand.take();
             self.totals.pending_bytes += connection.pending_bytes();
-            self.run_errand(key, errand);
+            if let Some(errand) = errand {
+                self.run_errand(key, errand);
+            }
         }
     }
 
@@ -229,7 +231,9 @@ impl<K: Kernel> Reactor<K> {
                 self.settle(key, left, errand, Class::Loud);
             }
             Visited::Complete => {
-                self.run_errand(key, errand);
+                if let Some(errand) = errand {
+                    self.run_errand(key, errand);
+                }
                 self.complete(key);
             }
         }
