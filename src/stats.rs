@@ -104,6 +104,9 @@ pub struct Stats {
     /// answer; `too long`, `source port 0`, and `bug` if it panicked; `send error` and `shutdown` if the answer could
     /// not be sent.
     pub refused: Tally,
+    /// Messages of peers over streams that protocols have consumed: steps that consumed input and did not wait for more of it. A
+    /// protocol that consumes its input in pieces, as `uppercase` does, is counted by its pieces.
+    pub requests: u64,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent.
@@ -141,6 +144,7 @@ impl Stats {
             connect_errors,
             closed,
             refused,
+            requests,
             received_bytes,
             sent_bytes,
             received_datagrams,
@@ -158,6 +162,7 @@ impl Stats {
         self.connect_errors.absorb(connect_errors);
         self.closed.absorb(closed);
         self.refused.absorb(refused);
+        self.requests += requests;
         self.received_bytes += received_bytes;
         self.sent_bytes += sent_bytes;
         self.received_datagrams += received_datagrams;
@@ -223,6 +228,7 @@ mod tests {
             connected: count,
             connect_errors: tally(&[reason]),
             messages: count,
+            requests: count,
             undelivered: tally(&[reason]),
             held_back: (count, count - 1),
             ..Stats::default()
@@ -230,6 +236,7 @@ mod tests {
         let mut both = between(1, "gone");
         both.absorb(&between(4, "no room"));
         assert_eq!((both.connected, both.messages, both.held_back, both.back_pressured()), (5, 5, (5, 3), 2));
+        assert_eq!(both.requests, 5);
         assert_eq!((both.connect_errors.total(), both.undelivered.total()), (2, 2));
         assert_eq!(sum.closed.iter().collect::<Vec<_>>(), [("eof", 2), ("idle", 2)]);
         let mut full = Tally::default();

@@ -271,6 +271,9 @@ impl<T: Transport> Connection<T> {
         if step.timer != Timer::Unchanged {
             self.move_timer(step.timer, visit);
         }
+        if !matches!(step.then, Then::Wait { .. }) {
+            visit.stats.requests += u64::from(step.consumed > 0);
+        }
         match step.then {
             Then::Again => self.enter(Within::Nothing, visit),
             Then::Wait { .. } if available - step.consumed > UNCONSUMED_BYTES_MAX => {

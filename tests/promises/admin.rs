@@ -108,6 +108,7 @@ fn counters_equal_what_the_clients_did() {
         let tcp = |name: &str| metrics.metric(&format!("{name}{{listener=\"sum-tcp\"}}"));
         assert_eq!((tcp("reactor_connections_accepted_total"), tcp("reactor_connections")), (23.0, 3.0));
         assert_eq!(metrics.metric("reactor_connections_closed_total{listener=\"sum-tcp\",reason=\"eof\"}"), 20.0);
+        assert_eq!(tcp("reactor_requests_total"), 103.0);
         assert_eq!(tcp("reactor_received_bytes_total"), (103 * request.len()) as f64);
         assert_eq!(tcp("reactor_sent_bytes_total"), (103 * answer.len()) as f64);
         let udp = |name: &str| metrics.metric(&format!("{name}{{listener=\"sum-udp\"}}"));

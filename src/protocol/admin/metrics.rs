@@ -240,6 +240,11 @@ impl Families<'_> {
             by_reason(streams(), |door| &door.stats.connect_errors),
         )?;
         self.counters(
+            "reactor_requests",
+            "Messages of peers that the protocol has consumed.",
+            each(streams(), |door| door.stats.requests),
+        )?;
+        self.counters(
             "reactor_messages",
             "Messages between connections that were handed to a receiver.",
             each(streams(), |door| door.stats.messages),
