@@ -84,8 +84,8 @@ impl Arrivals {
                 let all = (span.as_nanos() * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
                 all.saturating_sub(self.taken)
             }
-            (None, Some(_)) => (all.ceil() as u64).saturating_sub(self.taken),
-            (Some(_), _) if self.due() >= span => 0,
+            _ if self.due() >= span => 0,
+            (None, Some(_)) => (all.ceil() as u64).saturating_sub(self.taken).max(1),
             (Some(random), _) => 1 + (all - random.place).max(0.0) as u64,
         }
     }
@@ -176,6 +176,15 @@ mod tests {
                 assert!((count - due).abs() <= tolerance, "{count} {due}");
             }
         }
+    }
+
+    #[test]
+    fn no_request_is_left_of_a_ramp_whose_last_one_is_due_at_the_end() {
+        let mut ramp = Arrivals::new(100, "0..100/300ms".parse().ok(), Spread::Even, 0);
+        for _ in 0..15 {
+            ramp.advance();
+        }
+        assert_eq!(ramp.left(Duration::from_millis(300)), 0);
     }
 
     #[test]

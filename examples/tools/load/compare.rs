@@ -51,7 +51,8 @@ const FIGURES: [(&str, &str, Print); 7] = [
 ];
 
 fn microseconds(latency: f64) -> String {
-    format!("{:.1?}", Duration::from_secs_f64(latency.max(0.0) / 1e6))
+    let span = Duration::try_from_secs_f64(latency.max(0.0) / 1e6);
+    span.map_or_else(|_| "-".to_owned(), |span| format!("{span:.1?}"))
 }
 
 /// Compares two results that load has written with --json: the ratio of each figure, and the settings that differ.

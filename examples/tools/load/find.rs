@@ -10,9 +10,9 @@ use crate::client::output::Output;
 use crate::condition::Condition;
 use crate::files::Files;
 use crate::interrupt::end_by;
-use crate::load;
 use crate::options::{Cli, Protocol, rate};
 use crate::result_file::ResultFile;
+use crate::{allow_descriptors, load};
 use curve::{Curve, Step};
 use search::{Knee, Search};
 
@@ -26,8 +26,8 @@ const REQUESTS_MIN: f64 = 10.0;
 ///
 /// Each step is a run of an open loop at one rate, for --duration after a warm-up (--warmup; by default a fifth of it). The
 /// rate doubles until a condition breaks, and then the interval is halved until it is within 2 %. A step that breaks a
-/// condition, though at least 95 % of the rate were kept, is repeated once: chance may be the reason. So is the first step that breaks. That 99 % of the rate are kept is
-/// a condition, too.
+/// condition, though at least 95 % of the rate was kept, is repeated once: chance may be the reason. The first step that
+/// breaks is repeated, too. It is also a condition that 99 % of the rate is kept.
 ///
 /// The result is the curve, a line for each step, and the knee. Ctrl-C ends the search: what was found so far is reported.
 ///
@@ -77,15 +77,22 @@ pub(crate) fn run(find: Find) -> Result<()> {
     cli.warmup.get_or_insert(cli.duration / WARMUP_PART);
     let lowest = (REQUESTS_MIN / cli.duration.as_secs_f64()).ceil() as u64;
     let output = Output::open()?;
+    allow_descriptors(cli.connections)?;
     let json = cli.json.as_deref().map(ResultFile::open).transpose()?;
     let files = Files::new(&cli)?;
     let mut search = Search::new(lowest, from, to);
     let mut curve = Curve::new(&cli, &limit);
     let mut printed = output.write(curve.head().as_bytes());
-    let mut signal = None;
+    let (mut signal, mut failed) = (None, None);
     while let Some(rate) = search.next() {
         cli.rate = Some(rate);
-        let report = load(&cli, &files)?;
+        let report = match load(&cli, &files) {
+            Ok(report) => report,
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        };
         signal = report.signal();
         if signal.is_some() {
             break;
@@ -102,6 +109,10 @@ pub(crate) fn run(find: Find) -> Result<()> {
     let knee = search.knee();
     let told = printed.and_then(|()| output.write(curve.tail(&knee, signal.is_some()).as_bytes()));
     json.map_or(Ok(()), |json| json.write(&curve.json(&knee, signal.is_some())))?;
+    // What was found before is reported all the same.
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
     match (signal, knee) {
         (Some(signal), _) => end_by(signal),
         (None, Knee { holds: None, .. }) => Failure::because("no rate keeps the conditions"),

@@ -28,9 +28,10 @@
 //!
 //! `load find` looks for the highest rate at which all conditions of `--limit` hold. Each step is a run of the open loop with
 //! connections of its own. The rate doubles until a condition breaks, then the interval is halved until it is within 2 %. Where a
-//! condition breaks though the rate was kept, or 95 % of it, something else than the server may be the reason, such as another
-//! program on the machine; so that step is repeated once, and so is the first step that breaks. Without a limit for latencies the search ends where the rate is not kept,
-//! which is later. On a machine with other work a limit such as `p99<5ms` breaks by chance at any rate: use one that does nothing else.
+//! condition breaks though the rate was kept, or 95 % of it, something other than the server may be the reason, such as another
+//! program on the machine. So that step is repeated once. The first step that breaks is repeated, too. Without a limit for
+//! latencies the search ends where the rate is not kept, which is later. On a machine with other work a limit such as `p99<5ms`
+//! breaks by chance at any rate: use a machine that does nothing else.
 //!
 //! # The client's own share
 //!

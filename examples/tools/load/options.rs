@@ -103,7 +103,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "VERSION[=SOURCE]")]
     pub(crate) proxy_protocol: Option<Announce>,
 
-    /// Give up a request, or a connection, after this time without a byte; over UDP the answer counts as lost [default:
+    /// Give up a request, or a connection, after this time without a whole answer, and of files without a byte; over UDP the answer counts as lost [default:
     /// 5s, for files 30s]
     #[arg(long, value_name = "SPAN", value_parser = span_above_zero)]
     timeout: Option<Duration>,

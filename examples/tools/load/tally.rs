@@ -28,11 +28,11 @@ impl Kind {
         (Self::Closed, "closed", "the server closed before it had answered"),
         (Self::Reset, "reset", "the server reset the connection before it had answered"),
         (Self::Io, "io", "another error of the socket"),
-        (Self::Timeout, "timeout", "no byte came for too long"),
+        (Self::Timeout, "timeout", "no whole answer came for too long"),
         (Self::Lost, "lost", "no datagram came for too long; of chat, a line did not come to a member"),
         (Self::Refused, "refused", "the server refused an upload or a line; over UDP, the network refused a request"),
         (Self::Wrong, "wrong", "the answer was wrong"),
-        (Self::Short, "short", "of raw, the answer was too short: it ended, or did not go on, before it was whole"),
+        (Self::Short, "short", "of raw, the answer was too short: it ended, or its time had passed, before it was whole"),
         (Self::Long, "long", "of raw, the answer was too long: more bytes came with it, or after it"),
         (Self::Unasked, "unasked", "bytes came that were not an answer to any request"),
     ];

@@ -22,9 +22,10 @@ fn find_prints_the_curve_and_the_knee_of_a_server() {
     let (Some(holds), Some(breaks)) = knee(&outcome) else { panic!("{}", outcome.json) };
     assert!(holds <= 500 && breaks > holds && breaks - holds <= (holds / 50).max(1), "{}", outcome.text);
     let steps = outcome.json["steps"].as_array().unwrap();
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
+        let is_repeated = steps.get(index + 1).is_some_and(|next| next["offered"] == step["offered"]);
         let (rate, is_held) = (step["offered"].as_u64().unwrap(), step["holds"] == true);
-        assert!(if is_held { rate <= holds } else { rate >= breaks || step["kept"].as_f64() >= Some(0.95) }, "{step}");
+        assert!(if is_held { rate <= holds } else { rate >= breaks || is_repeated }, "{step}");
         assert!(rate <= 500 || !is_held, "{step}");
         assert_eq!(is_held, step["broken"].as_array().unwrap().is_empty(), "{step}");
         assert!(step["p99_us"].as_f64() >= step["p50_us"].as_f64() && step["answered"].as_f64() > Some(0.0), "{step}");
@@ -34,8 +35,8 @@ fn find_prints_the_curve_and_the_knee_of_a_server() {
         &format!("{holds}/s holds, {breaks}/s breaks"),
         "requests<=150 does not hold: it is ",
         "p99 by rate",
-        " ##",
-        " xx",
+        "/s #",
+        "/s x",
     ] {
         assert!(outcome.text.contains(text), "{text}: {}", outcome.text);
     }
@@ -49,8 +50,10 @@ fn a_search_without_a_rate_that_holds_fails_and_tells_its_steps() {
     let outcome = load(&format!("find raw tcp://{address} {send}"));
     assert!(outcome.code == Some(1) && outcome.errors.contains("no rate keeps the conditions"), "{}", outcome.errors);
     assert_eq!(knee(&outcome), (None, Some(100)), "ten requests at least: {}", outcome.text);
-    let offered: Vec<_> = outcome.json["steps"].as_array().unwrap().iter().map(|step| &step["offered"]).collect();
-    assert_eq!(offered, [400, 400, 100, 100].map(Value::from).each_ref(), "each is repeated: {}", outcome.text);
+    let mut offered: Vec<_> =
+        outcome.json["steps"].as_array().unwrap().iter().map(|step| step["offered"].as_u64()).collect();
+    offered.dedup();
+    assert_eq!(offered, [Some(400), Some(100)], "{}", outcome.text);
     assert!(outcome.text.contains("below 100/s"), "{}", outcome.text);
 }
 

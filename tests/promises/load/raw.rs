@@ -62,7 +62,7 @@ fn an_answer_that_is_wrong_too_short_or_too_long_is_an_error() {
         ("closed", "closed", |_, _| None),
     ] {
         let stub = Stub::start(answer);
-        let outcome = load(&format!(r#"raw tcp://{} {ASK} --expect {{"Sum":3}}\n --timeout 100ms"#, stub.address));
+        let outcome = load(&format!(r#"raw tcp://{} {ASK} --expect {{"Sum":3}}\n --timeout 1s"#, stub.address));
         let errors = outcome.number(&format!("/errors/{kind}"));
         assert!(errors > 0.0 && errors == outcome.number("/errors/total"), "{kind}: {}", outcome.text);
         assert_eq!(outcome.number("/requests"), 0.0, "{kind}: {}", outcome.text);
@@ -94,8 +94,8 @@ fn bytes_that_come_after_an_answer_are_an_error() {
         assert_eq!(again.read(&mut [0]).unwrap(), 0);
     });
     let outcome = load(&format!(r"raw tcp://{address} -c 1 --rate 1 -d 900ms --send x --expect yes\n"));
-    server.join().unwrap();
     assert_eq!((outcome.number("/errors/long"), outcome.number("/errors/total")), (1.0, 1.0), "{}", outcome.text);
+    server.join().unwrap();
 }
 
 #[test]

@@ -130,9 +130,9 @@ impl Curve {
     pub(crate) fn tail(&self, knee: &Knee, is_interrupted: bool) -> String {
         let mut text = self.plot();
         let found = match *knee {
-            Knee { holds: None, breaks: None } => "unknown: no step has ended".into(),
+            Knee { holds: None, breaks: None } => "unknown: the search had only begun".into(),
             Knee { holds: None, breaks: Some(rate) } => format!("below {rate}/s: no rate that was tried holds"),
-            Knee { holds: Some(rate), breaks: None } => format!("above {rate}/s: no rate that was tried breaks"),
+            Knee { holds: Some(rate), breaks: None } => format!("at least {rate}/s: no rate that was tried breaks"),
             Knee { holds: Some(holds), breaks: Some(breaks) } => format!("{holds}/s holds, {breaks}/s breaks"),
         };
         // Writing to a string cannot fail.

@@ -22,6 +22,8 @@ use crate::failure::{Context as _, Failure, Result, tell};
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// In each direction: 1 GiB.
 const CHUNKS: usize = 1024;
+/// The time limit for a proxy to pass on anything.
+const STUCK: Duration = Duration::from_secs(10);
 /// The time limit for a proxy to listen.
 const STARTING: Duration = Duration::from_secs(5);
 /// How long a proxy has nothing to do before its time is read, so that it has closed what is closed.
@@ -83,6 +85,11 @@ fn bulk(lab: &Lab, kind: Kind) -> Result<Vec<f64>> {
     let proxy = Proxy::start(lab, kind, target)?;
     let client = TcpStream::connect(proxy.address).context("cannot connect to the proxy")?;
     let server = connected_with(&client, &listener)?;
+    // A receiver that has seen a wrong byte reads no more: its sender must not wait for ever.
+    for stream in [&client, &server] {
+        let limited = stream.set_read_timeout(Some(STUCK)).and_then(|()| stream.set_write_timeout(Some(STUCK)));
+        limited.context("cannot set a timeout")?;
+    }
     let since = Instant::now();
     let passed = thread::scope(|scope| {
         let work = [(&client, &server), (&server, &client)].map(|(from, to)| {
