@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::address::{Address, Family, Transport, UnixAddress};
-use crate::config::ListenerConfig;
+use crate::config::{AccessRules, ListenerConfig};
 use crate::endpoint::Endpoint;
 use crate::errno;
 use crate::kernel::{
@@ -306,6 +306,9 @@ pub(crate) fn passed<K: Kernel>(
     };
     if let Some(protocol) = registry.find(&config.protocol) {
         protocol.speaks(transport).map_err(|message| wrong(io::Error::other(message)))?;
+    }
+    if !transport.is_stream() && (config.proxy_protocol.is_some() || config.access_rules != AccessRules::default()) {
+        return Err(wrong(io::Error::other("proxy_protocol and access are for listeners of streams only")));
     }
     match (socket, open(config, transport, registry, kernel.disk(), alarm)?) {
         (PassedSocket::Listener(socket), Opened::Stream(service)) => {

@@ -58,8 +58,8 @@ impl Gate {
             }),
             access: Networks::new(verdicts),
             admits_others: allow.is_empty(),
-            rate: connection_rate.map(|rate| (rate, Bucket::FULL)),
-            rate_per_ip: connection_rate_per_ip.map(|rate| (rate, Buckets::default())),
+            rate: connection_rate.filter(|rate| rate.count() > 0).map(|rate| (rate, Bucket::FULL)),
+            rate_per_ip: connection_rate_per_ip.filter(|rate| rate.count() > 0).map(|rate| (rate, Buckets::default())),
             prefixes: Prefixes::of(&config.limits),
         }
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::bind::{self, Candidates, Opened};
-use crate::config::{Config, ListenerConfig, difference};
+use crate::config::{AccessRules, Config, ListenerConfig, difference};
 use crate::gate::Gate;
 use crate::kernel::{Disk, addresses, users};
 use crate::messages::Alarm;
@@ -177,6 +177,10 @@ impl Preparation<'_> {
         self.differences.extend(difference::of_a_listener(old, new));
         if old.reuse_port != new.reuse_port {
             self.fail(new, "reuse_port cannot be changed by a reload, because the socket is bound already");
+        }
+        let tells_who_may_come = new.proxy_protocol.is_some() || new.access_rules != AccessRules::default();
+        if !new.listen.transport.is_stream() && tells_who_may_come {
+            self.fail(new, "proxy_protocol and access are for listeners of streams only");
         }
         if old.receive_buffer.is_some() && new.receive_buffer.is_none() {
             self.fail(

@@ -53,7 +53,7 @@ pub(crate) trait Opener: Send {
     /// The connection is closed after one attempt to send `out`, and the reason is counted.
     fn on_received(&mut self, received: &[u8], out: &mut Outbox) -> Result<Progress, Refusal>;
 
-    /// Whether the peer, as far as the opener has looked, only wants to see whether the server is there. It is not logged; if it
+    /// Whether the peer, as far as the opener has looked, only wants to see whether the server is there. It is logged at `trace` only; if it
     /// leaves before its first byte, it is refused as [`PROBE`].
     fn is_probe(&self) -> bool {
         false

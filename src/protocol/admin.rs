@@ -114,7 +114,8 @@ impl StreamProtocol for Visitor {
                     move |snapshot| Made { bytes: view.render(snapshot).into_bytes(manner), closes: manner.closes };
                 Ok(Step::inquire(question, make, Self::send).consuming(length))
             }
-            Ok(Route::Record(_)) if !self.is_local => {
+            // Only the proxy vouches for an address behind it.
+            Ok(Route::Record(_)) if !self.is_local || cx.proxy().is_some() => {
                 let why = "the loop is recorded for peers on this machine only";
                 Ok(say(Response::error(http::FORBIDDEN, why), manner, cx).consuming(length))
             }

@@ -46,8 +46,10 @@ impl<K: Kernel> Reactor<K> {
             listener.paused = None;
             match listener.accept(&mut self.kernel) {
                 Accepted::Connection(stream, peer) => {
-                    self.endpoints[*endpoint].gate.note_accepted(self.moment.now);
+                    let index = *endpoint;
                     if self.admit(key, stream, &peer) {
+                        // Peers that are refused take nothing of the rate of the others.
+                        self.endpoints[index].gate.note_accepted(self.moment.now);
                         admitted += 1;
                         self.give_way_in_short(key);
                     } else {
@@ -137,7 +139,7 @@ impl<K: Kernel> Reactor<K> {
             return false;
         }
         let Some(at) = endpoint.gate.closed_until(self.moment.now) else { return false };
-        if listener.paused.replace(Pause::Rate).is_none() {
+        if listener.paused.replace(Pause::Rate) != Some(Pause::Rate) {
             endpoint.stats.paused.add(gate::RATE);
         }
         xray::record(|| What::Paused(gate::RATE));

@@ -255,6 +255,20 @@ impl<K: Kernel> Reactor<K> {
         log::log!(level, "{token} {}: accepted {}{}", endpoint.name(), opening.peer(), proxies.beside(id));
     }
 
+    /// Moves a connection that has no protocol yet from an elder to its home, whose service it gets: a reload has come between.
+    /// Returns the index of the home.
+    fn go_home(&mut self, key: u32, index: u16) -> u16 {
+        let home = self.endpoints.home_of(index);
+        if home != index {
+            self.slots[key as usize].endpoint = home;
+            self.totals.descriptors += self.endpoints[home].descriptors();
+            self.totals.descriptors -= self.endpoints[index].descriptors();
+            self.endpoints.enter(home);
+            self.leave_endpoint(index);
+        }
+        home
+    }
+
     /// Makes the protocol of a connection after its opening. Limits by address apply now, because the opening may name the peer.
     fn complete(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
@@ -264,6 +278,7 @@ impl<K: Kernel> Reactor<K> {
             return self.connected(key, asker);
         }
         let peer = opening.peer();
+        let index = self.go_home(key, index);
         self.note_opened(key);
         let connected = match self.admits(index, &peer) {
             Ok(()) => self.connect(index, &peer),
