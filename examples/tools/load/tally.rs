@@ -32,7 +32,11 @@ impl Kind {
         (Self::Lost, "lost", "no datagram came for too long; of chat, a line did not come to a member"),
         (Self::Refused, "refused", "the server refused an upload or a line; over UDP, the network refused a request"),
         (Self::Wrong, "wrong", "the answer was wrong"),
-        (Self::Short, "short", "of raw, the answer was too short: it ended, or its time had passed, before it was whole"),
+        (
+            Self::Short,
+            "short",
+            "of raw, the answer was too short: it ended, or its time had passed, before it was whole",
+        ),
         (Self::Long, "long", "of raw, the answer was too long: more bytes came with it, or after it"),
         (Self::Unasked, "unasked", "bytes came that were not an answer to any request"),
     ];
