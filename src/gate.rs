@@ -208,6 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_of_none_is_no_limit() {
+        let mut config = Config::parse(
+            "test.json",
+            r#"{ "listeners": [{ "listen": "tcp://:1", "protocol": "sum" }] }"#,
+            &Registry::built_in(),
+        )
+        .expect("a configuration");
+        let limits = &mut config.listeners[0].limits;
+        (limits.connection_rate, limits.connection_rate_per_ip) = ("0/s".parse().ok(), "0/s".parse().ok());
+        assert!(limits.connection_rate.is_some(), "only the library can say so");
+        let mut gate = Gate::new(&config.listeners[0]);
+        for _ in 0..3 {
+            gate.note_accepted(Time::ORIGIN);
+            assert!(gate.admit(&peer("192.0.2.1"), Time::ORIGIN).is_ok());
+            assert_eq!(gate.closed_until(Time::ORIGIN), None);
+        }
+    }
+
+    #[test]
     fn the_default_gate_admits_no_peer() {
         let mut gate = Gate::default();
         assert_eq!(gate.admit(&peer("127.0.0.1"), Time::ORIGIN), Err("access"));

@@ -254,6 +254,26 @@ fn what_is_passed_and_what_is_configured_must_agree() {
 }
 
 #[test]
+fn a_passed_socket_of_udp_has_neither_access_nor_proxies() {
+    const WHY: &str = "proxy_protocol and access are for listeners of streams only";
+    let (sums, _) = udp();
+    let plain = json!({ "listeners": [{ "listen": "fd:3", "protocol": "sum" }] });
+    for (member, value) in
+        [("access", json!({ "deny": ["192.0.2.0/24"] })), ("proxy_protocol", json!({ "from": ["192.0.2.1"] }))]
+    {
+        let mut config = plain.clone();
+        config["listeners"][0][member] = value;
+        let (code, told) = refused(&[&sums], "LISTEN_FDS=1", &config);
+        assert!(code == Some(65) && told.contains(WHY), "{told}");
+        let process = start(&[&sums], "LISTEN_FDS=1", &plain);
+        fs::write(process.directory().path().join("reactor.json"), config.to_string()).unwrap();
+        process.signal(Signal::SIGHUP);
+        eventually("the reload fails", || process.log().contains("reload: failed; everything stays as it was"));
+        assert!(stop(process).contains(WHY));
+    }
+}
+
+#[test]
 fn a_reload_keeps_passed_sockets_and_takes_no_other() {
     let ((web, _), (sums, _)) = (tcp(), udp());
     let process = start(&[&web, &sums], "LISTEN_FDS=2", &served(&[("3", "time"), ("4", "sum")]));

@@ -239,6 +239,28 @@ fn above_the_rate_of_the_listener_connections_wait_and_none_is_lost() {
 }
 
 #[test]
+fn peers_that_are_refused_take_nothing_of_the_rate() {
+    let server = serving(&json!({ "access": { "deny": ["127.0.0.2"] }, "limits": { "connection_rate": "1/h" } }));
+    for _ in 0..3 {
+        assert!(is_refused(&mut connect_from([127, 0, 0, 2], server.address("who-tcp"))));
+    }
+    let mut client = Client::connect(server.address("who-tcp"));
+    let address = client.stream().local_addr().unwrap();
+    client.ask("?", format!("{address} via -\n"));
+}
+
+#[test]
+fn a_pause_for_the_rate_is_counted_after_another_pause_too() {
+    let server = serving(&json!({ "limits": { "max_connections": 1, "connection_rate": "1/h" } }));
+    let served = Client::connect(server.address("who-tcp"));
+    let _waits = Client::connect(server.address("who-tcp"));
+    let paused = || server.stats("who-tcp").paused.to_string();
+    eventually("it is full", || paused() == "1 (max_connections 1)");
+    drop(served);
+    eventually("it waits for the rate", || paused() == "2 (max_connections 1, connection_rate 1)");
+}
+
+#[test]
 fn a_stop_serves_those_that_wait_for_the_rate() {
     let server = serving(&json!({ "limits": { "connection_rate": "1/h" } }));
     let mut clients: Vec<_> = (0..5).map(|_| Client::connect(server.address("who-tcp"))).collect();

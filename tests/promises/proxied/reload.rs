@@ -37,10 +37,12 @@ fn a_connection_keeps_its_proxy_when_the_listener_has_none_any_more() {
         log.lines().skip(earlier).map(str::to_owned).collect()
     };
     eventually("the report has ended", || rows().iter().any(|line| line.contains("in all 4 ")));
-    for (peer, client) in [("192.0.2.7:40000", &old), ("192.0.2.8:40000", &opening)] {
+    // What had no protocol yet is served like a new connection, with the new limits.
+    for (peer, client, is_new) in [("192.0.2.7:40000", &old, false), ("192.0.2.8:40000", &opening, true)] {
         let via = format!("; via {}", client.stream().local_addr().unwrap());
         let is_row = |line: &String| line.contains(&format!(" {peer} ")) && line.ends_with(&via);
-        assert!(rows().iter().any(is_row), "{:#?}", rows());
+        let row = rows().into_iter().find(is_row);
+        assert_eq!(row.map(|row| row.contains(" min ")), Some(is_new), "{:#?}", rows());
     }
     drop((old, opening, new));
     eventually("all are closed", || server.process.counter("sum-tcp", "open") == 0);

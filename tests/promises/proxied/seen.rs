@@ -33,6 +33,16 @@ fn admin_shows_the_proxy_beside_its_client_and_probes_among_the_refused() {
 }
 
 #[test]
+fn the_loop_is_not_recorded_for_a_peer_that_only_a_proxy_places_on_this_machine() {
+    let listener = listener_with("admin", &behind(&json!({})));
+    let server = Server::start(&Registry::built_in(), &json!({ "listeners": [listener] }));
+    let mut proxy = Client::connect(server.address("admin-tcp"));
+    let request = b"GET /xray?seconds=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    proxy.send([&header("127.0.0.1:40000").version_1()[..], request].concat());
+    proxy.expect("HTTP/1.1 403 ");
+}
+
+#[test]
 fn the_access_log_has_the_proxy_behind_its_client_and_no_line_of_probes() {
     let listener = listener_with("sum", &behind(&json!({ "access": { "deny": ["192.0.2.66"] } })));
     let server = Process::start(&json!({ "listeners": [listener], "log": { "access": "all" } }));

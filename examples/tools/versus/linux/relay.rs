@@ -167,6 +167,7 @@ impl Proxy {
             if since.elapsed() > STARTING {
                 return Failure::because(format!("{} does not listen", line[0]));
             }
+            // Nothing reports that another program listens: connect again.
             thread::sleep(Duration::from_millis(1));
         }
         Ok(proxy)
@@ -174,6 +175,7 @@ impl Proxy {
 
     /// Ends the proxy. Returns its processor time and the time of its children.
     fn stop(mut self) -> Result<Duration> {
+        // Nothing reports that another program has closed its sockets.
         thread::sleep(SETTLING);
         let before = used(UsageWho::RUSAGE_CHILDREN)?;
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).context("cannot stop the proxy")?;
