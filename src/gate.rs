@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_none_is_no_limit() {
+    fn a_rate_of_none_does_not_limit() {
         let mut config = Config::parse(
             "test.json",
             r#"{ "listeners": [{ "listen": "tcp://:1", "protocol": "sum" }] }"#,

@@ -33,7 +33,7 @@ fn admin_shows_the_proxy_beside_its_client_and_probes_among_the_refused() {
 }
 
 #[test]
-fn the_loop_is_not_recorded_for_a_peer_that_only_a_proxy_places_on_this_machine() {
+fn only_a_peer_that_is_really_on_this_machine_gets_a_recording() {
     let listener = listener_with("admin", &behind(&json!({})));
     let server = Server::start(&Registry::built_in(), &json!({ "listeners": [listener] }));
     let mut proxy = Client::connect(server.address("admin-tcp"));
