@@ -35,7 +35,7 @@ pub enum Header {
     Local,
     /// The proxy does not name its client by an internet address: `UNKNOWN`, `AF_UNSPEC`, or a client on a Unix socket.
     Unknown,
-    /// The client has an internet address.
+    /// The client has an internet address. Addresses of two families are written as two of IPv6.
     Client {
         /// The address of the client.
         source: SocketAddr,
@@ -161,6 +161,14 @@ impl Header {
         }
     }
 
+    /// No version has a header for addresses of two families.
+    fn in_one_family(&self) -> Self {
+        match *self {
+            Self::Client { source, destination } => Self::of(source, destination),
+            other => other,
+        }
+    }
+
     /// Returns the address of the client, if the header has it.
     #[must_use]
     pub const fn source(&self) -> Option<SocketAddr> {
@@ -173,7 +181,7 @@ impl Header {
     /// Returns the header as version 1: a line. Version 1 has no `LOCAL`, so that becomes `UNKNOWN`.
     #[must_use]
     pub fn version_1(&self) -> Vec<u8> {
-        match self {
+        match self.in_one_family() {
             Self::Local | Self::Unknown => b"PROXY UNKNOWN\r\n".to_vec(),
             Self::Client { source, destination } => {
                 let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
@@ -186,14 +194,15 @@ impl Header {
     /// Returns the header as version 2: bytes.
     #[must_use]
     pub fn version_2(&self) -> Vec<u8> {
-        let (command, family) = match self {
+        let header = self.in_one_family();
+        let (command, family) = match header {
             Self::Local => (0x20, 0),
             Self::Unknown => (0x21, 0),
             Self::Client { source: SocketAddr::V4(_), .. } => (0x21, TCP_OVER_IPV4),
             Self::Client { source: SocketAddr::V6(_), .. } => (0x21, TCP_OVER_IPV6),
         };
         let mut addresses = Vec::new();
-        if let Self::Client { source, destination } = self {
+        if let Self::Client { source, destination } = header {
             for address in [source, destination] {
                 match address {
                     SocketAddr::V4(v4) => addresses.extend_from_slice(&v4.ip().octets()),

@@ -141,3 +141,15 @@ fn a_written_header_reads_as_the_same() {
     let local = Header::Local.version_2();
     assert_eq!((read(&local), local.len()), (Ok(Some((Header::Local, 16))), 16));
 }
+
+#[test]
+fn addresses_of_two_families_are_written_as_two_of_ipv6() {
+    let [v4, v6] = ["192.0.2.7:1", "[2001:db8::1]:2"].map(|text| text.parse().expect("an address"));
+    for (source, destination) in [(v4, v6), (v6, v4)] {
+        let mixed = Header::Client { source, destination };
+        for bytes in [mixed.version_1(), mixed.version_2()] {
+            let read = read(&bytes);
+            assert_eq!(read, Ok(Some((Header::of(source, destination), bytes.len()))), "{}", bytes.escape_ascii());
+        }
+    }
+}
