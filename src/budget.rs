@@ -18,7 +18,7 @@ use crate::time::Time;
 /// The class of a visited slot, which decides the budget of the visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// A listener or a UDP socket.
+    /// A listener or a datagram socket.
     Door,
     /// A connection that needs little work at a time.
     Quiet,

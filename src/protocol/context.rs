@@ -29,7 +29,7 @@ pub struct Context<'a> {
 /// Where a protocol is called, and its wall clock: the same for all calls of a visit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// The connection, or the UDP socket.
+    /// The connection, or the datagram socket.
     pub(crate) id: ConnectionId,
     /// The listener that the connection or socket belongs to.
     pub(crate) site: &'a Site,

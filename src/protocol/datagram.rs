@@ -1,10 +1,10 @@
-//! The protocol of a UDP socket.
+//! The protocol of a datagram socket.
 
 use std::fmt;
 
 use super::Context;
 
-/// The protocol of one UDP socket: each datagram is a request, and gets at most one datagram in reply.
+/// The protocol of one datagram socket: each datagram is a request, and gets at most one datagram in reply.
 ///
 /// UDP has no connections, and any machine can send under a false address, so a protocol should keep no state for a peer.
 ///

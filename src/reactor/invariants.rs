@@ -14,9 +14,9 @@ use crate::time::Time;
 /// The numbers of what a reactor holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Census {
-    /// TCP listeners.
+    /// Listeners.
     pub(crate) listeners: usize,
-    /// UDP sockets.
+    /// Datagram sockets.
     pub(crate) mailboxes: usize,
     /// Connections with or without a protocol.
     pub(crate) connections: usize,
@@ -178,7 +178,7 @@ impl<K: Kernel> Reactor<K> {
         })
     }
 
-    /// Returns the listeners and UDP sockets that wait because they claim that their sockets are drained.
+    /// Returns the listeners and datagram sockets that wait because they claim that their sockets are drained.
     pub(crate) fn drained(&self) -> impl Iterator<Item = Token> {
         self.slots.iter().filter_map(|(key, slot)| {
             let drained = match &slot.owner {

@@ -7,7 +7,7 @@ use crate::budget::Class;
 /// Rule 5: each queue is first come, first served. A slot is in one queue at most.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Listeners and UDP sockets, which come first in each turn.
+    /// Listeners and datagram sockets, which come first in each turn.
     pub(super) doors: VecDeque<u32>,
     /// Connections that need little work at a time.
     pub(super) quiet: VecDeque<u32>,

@@ -62,7 +62,7 @@ impl<K: Kernel> Reactor<K> {
     }
 }
 
-/// Returns the record of a listener or UDP socket.
+/// Returns the record of a listener or datagram socket.
 pub(super) fn served(endpoint: &Endpoint) -> Served {
     Served {
         who: endpoint.door,

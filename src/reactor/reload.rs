@@ -342,7 +342,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Returns what happens to an endpoint. The protocol of a UDP socket changes here, because it is in the socket's driver.
+    /// Returns what happens to an endpoint. The protocol of a datagram socket changes here: the driver has it.
     fn successor<'c>(&mut self, Next { index, change, service, allowed }: Next<'c>) -> Successor<'c> {
         let (stream, datagram) = match service {
             Some(Opened::Stream(service)) => (Some(service), None),
@@ -369,7 +369,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Drops the protocol of a UDP socket that has closed: on a worker, unless the server ends with it.
+    /// Drops the protocol of a datagram socket that has closed: on a worker, unless the server ends with it.
     pub(super) fn end_protocol(&mut self, protocol: Box<dyn DatagramProtocol>) {
         if self.is_ready() {
             self.discard(vec![protocol]);
@@ -418,7 +418,7 @@ impl<K: Kernel> Reactor<K> {
 }
 
 impl<K: Kernel> Slot<K> {
-    /// Whether its owner is a listener or a UDP socket.
+    /// Whether its owner is a listener or a datagram socket.
     fn is_door(&self) -> bool {
         matches!(self.owner, Owner::Listener(_) | Owner::Mailbox(_))
     }

@@ -47,9 +47,9 @@ impl<K: Kernel> Slot<K> {
 
 /// The owner of a slot.
 pub(super) enum Owner<K: Kernel> {
-    /// A TCP listener.
+    /// A listener.
     Listener(Listener<K::Listener>),
-    /// A UDP socket.
+    /// A datagram socket.
     Mailbox(Box<Mailbox<K::Socket>>),
     /// A connection that has no protocol yet.
     Opening(Box<Opening<K::Stream>>),

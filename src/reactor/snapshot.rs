@@ -76,7 +76,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
-    /// Copies the counters of a listener or UDP socket.
+    /// Copies the counters of a listener or datagram socket.
     fn door(&self, endpoint: &Endpoint) -> Door {
         let owner = self.owner_of(endpoint);
         let (mut accept_queue, mut kernel_drops) = (None, None);

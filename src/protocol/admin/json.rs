@@ -55,7 +55,7 @@ pub(super) fn listeners(snapshot: &Snapshot) -> String {
     }))
 }
 
-/// Returns the counters of a listener or UDP socket.
+/// Returns the counters of a listener or datagram socket.
 fn listener(door: &Door) -> Value {
     let stats = &door.stats;
     let mut all = json!({

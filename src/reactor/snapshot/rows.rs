@@ -143,7 +143,7 @@ fn why_listener<L>(listener: &Listener<L>, again: Option<Duration>) -> String {
     format!("not accepting: {}; {then} {}", why_paused(pause), when.join(" or "))
 }
 
-/// Returns what a UDP socket is waiting for. `again`: the time until the next attempt.
+/// Returns what a datagram socket is waiting for. `again`: the time until the next attempt.
 fn why_mailbox<S: DatagramSocket>(mailbox: &Mailbox<S>, again: Option<Duration>) -> String {
     match (mailbox.unsent(), again) {
         (0, Some(left)) if mailbox.is_failing() => {

@@ -24,7 +24,7 @@ pub(super) struct Fake {
     /// Opens or changes of a socket so far, and the number of the one that fails.
     pub(super) steps: usize,
     pub(super) fails_at: Option<usize>,
-    /// The open listeners and UDP sockets: by number, with the address and the option that can be changed.
+    /// The open listeners and datagram sockets: by number, with the address and the option that can be changed.
     pub(super) open: BTreeMap<usize, (SocketAddr, u64)>,
     /// The number of sockets so far.
     sockets: usize,
