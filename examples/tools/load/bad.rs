@@ -186,7 +186,7 @@ impl User for Bad {
             if self.link.is_open() {
                 cx.tally.harm.closed_by_server += 1;
             } else {
-                cx.tally.failed(&fault, 1);
+                cx.tally.failed(self.link.target(), &fault, 1);
             }
             self.position = 0;
             self.has_ended = false;

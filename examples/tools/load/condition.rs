@@ -130,7 +130,7 @@ impl Condition {
                 let actual = match quantity {
                     Quantity::Rate => rate,
                     Quantity::Errors => tally.errors() as f64,
-                    Quantity::ErrorsOf(kind) => tally.errors_of(kind) as f64,
+                    Quantity::ErrorsOf(kind) => tally.outcomes().errors_of(kind) as f64,
                     Quantity::Lines => tally.lines as f64,
                     Quantity::Missed => tally.missed as f64,
                     Quantity::Requests | Quantity::Latency(_) => tally.requests() as f64,

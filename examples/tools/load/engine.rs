@@ -106,7 +106,7 @@ impl Engine {
         let cx = Context {
             registry: self.poll.registry().try_clone().context("cannot poll")?,
             pace: Pace::new(cli, start),
-            tally: Tally::new(start + cli.warmup())?,
+            tally: Tally::new(start + cli.warmup(), cli.urls.len())?,
             now: start,
             buffer: vec![0; BUFFER_BYTES],
             timeout: cli.timeout(),

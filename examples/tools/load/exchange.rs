@@ -96,7 +96,7 @@ impl<A: Answers> Exchange<A> {
                     bytes
                 }
                 Heard::Wrong(fault) => {
-                    tally.failed(&fault, 1);
+                    tally.failed(self.link.target(), &fault, 1);
                     0
                 }
                 Heard::Skipped { bytes, is_whole } => {
@@ -120,7 +120,7 @@ impl<A: Answers> Exchange<A> {
         {
             let part = oldest.count.min(left);
             if let Some(tally) = &mut tally {
-                tally.answered_together(oldest.due, now, part as u64);
+                tally.answered_together(self.link.target(), oldest.due, now, part as u64);
             }
             left -= part;
             oldest.count -= part;
@@ -179,16 +179,18 @@ impl<A: Answers> Exchange<A> {
         // A request whose answer came in part, or was wrong, is counted for that.
         let rest = match self.answers.cut(self.next) {
             Cut::Within(short) if is_cut => {
-                cx.tally.failed(&short, 1);
+                cx.tally.failed(self.link.target(), &short, 1);
                 self.unanswered.saturating_sub(1)
             }
             Cut::Counted => self.unanswered.saturating_sub(1),
             Cut::Within(_) | Cut::Between => self.unanswered,
         };
         match fault.kind {
-            Kind::Connect | Kind::Unasked | Kind::Long => cx.tally.failed(fault, rest.max(1) as u64),
-            _ if self.unanswered == 0 => cx.tally.reconnects += 1,
-            _ => cx.tally.failed(fault, rest as u64),
+            Kind::Connect | Kind::Unasked | Kind::Long => {
+                cx.tally.failed(self.link.target(), fault, rest.max(1) as u64)
+            }
+            _ if self.unanswered == 0 => cx.tally.reconnected(self.link.target()),
+            _ => cx.tally.failed(self.link.target(), fault, rest as u64),
         }
         self.in_flight.clear();
         self.unanswered = 0;

@@ -9,10 +9,10 @@ use socket2::SockRef;
 use crate::announce::Announce;
 use crate::client::connect::{begin, connect_to, is_connected};
 use crate::client::failure::{self, Context as _};
-use crate::client::url::Address;
 use crate::engine::{Context, Engine};
 use crate::options::Cli;
 use crate::tally::Fault;
+use crate::targets::{Target, Targets};
 
 /// The delay before the next connection after one that failed: without a server, retrying must not use a full core.
 const REST: Duration = Duration::from_millis(10);
@@ -24,7 +24,7 @@ pub(crate) const SHORT_READ_DRAINS: bool = cfg!(not(mio_unsupported_force_poll_p
 /// A connection that can be made again and again without waiting for it.
 pub(crate) struct Link {
     token: Token,
-    address: Address,
+    target: Target,
     state: State,
     /// What each new connection announces.
     announce: Option<Announce>,
@@ -39,29 +39,46 @@ enum State {
 }
 
 impl Link {
-    pub(crate) fn closed(index: usize, address: Address) -> Self {
-        Self { token: Token(index), address, state: State::Closed, announce: None }
+    /// The links of all users. Connects them before the clock starts, except those of users that connect for each request.
+    pub(crate) fn all(cli: &Cli, engine: &mut Engine, targets: &Targets) -> failure::Result<Vec<Self>> {
+        let link = |index| {
+            let target = targets.of(index);
+            if cli.connects_each() {
+                Ok(Self::closed(cli, index, target))
+            } else {
+                Self::made(cli, engine, index, target)
+            }
+        };
+        (0..cli.connections as usize).map(link).collect()
+    }
+
+    pub(crate) fn closed(cli: &Cli, index: usize, target: &Target) -> Self {
+        Self::new(cli, index, target, State::Closed)
     }
 
     /// A link that is connected, and has sent what it announces.
-    pub(crate) fn made(cli: &Cli, engine: &mut Engine, address: &Address, index: usize) -> failure::Result<Self> {
-        let announce = cli.proxy_protocol;
-        let connected = connect_to(engine.poll(), Token(index), address, cli.timeout()).and_then(|mut stream| {
-            announce.map_or(Ok(()), |announce| announce.send(&mut stream))?;
-            Ok(stream)
-        });
-        let stream = connected.context(format_args!("cannot connect to {}", cli.url))?;
-        Ok(Self { token: Token(index), address: address.clone(), state: State::Open(stream), announce })
+    pub(crate) fn made(cli: &Cli, engine: &mut Engine, index: usize, target: &Target) -> failure::Result<Self> {
+        let connected =
+            connect_to(engine.poll(), Token(index), &target.address, cli.timeout()).and_then(|mut stream| {
+                cli.proxy_protocol.map_or(Ok(()), |announce| announce.send(&mut stream))?;
+                Ok(stream)
+            });
+        let stream = connected.context(format_args!("cannot connect to {}", cli.urls[target.number]))?;
+        Ok(Self::new(cli, index, target, State::Open(stream)))
     }
 
-    /// Makes each connection begin with the header of a proxy.
-    pub(crate) fn announcing(self, announce: Option<Announce>) -> Self {
-        Self { announce, ..self }
+    fn new(cli: &Cli, index: usize, target: &Target, state: State) -> Self {
+        Self { token: Token(index), target: target.clone(), state, announce: cli.proxy_protocol }
+    }
+
+    /// Returns the number of its target.
+    pub(crate) fn target(&self) -> usize {
+        self.target.number
     }
 
     /// Begins to connect. An event reports when to call [`Link::advance`].
     pub(crate) fn connect(&mut self, registry: &Registry, now: Instant) -> io::Result<()> {
-        let connecting = begin(&self.address).and_then(|mut stream| {
+        let connecting = begin(&self.target.address).and_then(|mut stream| {
             registry.register(&mut stream, self.token, Interest::READABLE | Interest::WRITABLE)?;
             Ok(stream)
         });

@@ -48,8 +48,10 @@ pub(crate) struct Cli {
 
     /// Where the server listens, such as 127.0.0.1:5656, :5656, unix:///run/sum.sock or, for sum and raw, udp://127.0.0.1:5656
     /// and unixgram:///run/sum.dgram
-    #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
-    pub(crate) url: Url,
+    ///
+    /// Several servers get the same number of connections each, or some one more, and the result tells them apart.
+    #[arg(value_name = "URL", required = true, num_args = 1.., value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
+    pub(crate) urls: Vec<Url>,
 
     /// Connections; over UDP, sockets; of chat, members
     #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -181,10 +183,19 @@ impl Cli {
 
     /// Returns what clap cannot check: why options do not go together.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        let is_udp = self.url.transport == Transport::Udp;
+        let is_udp = self.transport() == Transport::Udp;
+        let are_several = self.urls.len() > 1;
         let is_file = self.protocol.is_file();
         let is_chat = self.protocol == Protocol::Chat;
-        let problem = if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
+        let problem = if self.urls.iter().any(|url| url.transport != self.transport()) {
+            "all URLs are of streams, or all of datagrams"
+        } else if self.urls.len() > self.connections as usize {
+            "each server needs a connection: -c"
+        } else if are_several && is_chat {
+            "members of a chat are at one server"
+        } else if are_several && self.directory.is_some() {
+            "--directory belongs to one server"
+        } else if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
             "over UDP there are only sum and raw"
         } else if is_udp && (self.connect_each || self.bad.is_some() || self.proxy_protocol.is_some()) {
             "over UDP there are no connections"
@@ -219,6 +230,16 @@ impl Cli {
             return self.raw.problem(self);
         };
         Some(problem)
+    }
+
+    /// What the servers speak over: all of them the same.
+    pub(crate) fn transport(&self) -> Transport {
+        self.urls.first().map_or(Transport::Tcp, |url| url.transport)
+    }
+
+    /// Returns the URLs of all servers, as one text.
+    pub(crate) fn places(&self) -> String {
+        self.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn size(&self) -> u64 {

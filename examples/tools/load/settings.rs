@@ -14,7 +14,7 @@ pub(crate) fn model(cli: &Cli) -> &'static str {
 pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     let mut settings = json!({
         "protocol": cli.protocol.name(),
-        "url": cli.url.to_string(),
+        "url": cli.places(),
         "model": model(cli),
         "connections": cli.connections,
         "pipeline": cli.pipeline,

@@ -154,7 +154,7 @@ impl Upload {
 
     fn confirm(&mut self, cx: &mut Context) {
         if let Some(due) = self.due.take() {
-            cx.tally.uploaded(due, cx.now, self.plan.size);
+            cx.tally.uploaded(self.link.target(), due, cx.now, self.plan.size);
         }
         self.clear();
         if self.connects_each() {
@@ -220,8 +220,8 @@ impl Upload {
 
     fn fail(&mut self, fault: &Fault, cx: &mut Context) {
         match fault.kind {
-            Kind::Closed | Kind::Reset if self.due.is_none() => cx.tally.reconnects += 1,
-            _ => cx.tally.failed(fault, 1),
+            Kind::Closed | Kind::Reset if self.due.is_none() => cx.tally.reconnected(self.link.target()),
+            _ => cx.tally.failed(self.link.target(), fault, 1),
         }
         // A FIN could make the server take half a file for a whole one.
         self.link.reset();

@@ -115,7 +115,7 @@ impl Curve {
         settings.insert("model".into(), json!("open"));
         settings.insert("arrivals".into(), json!(cli.arrivals.name()));
         settings.insert("limit".into(), json!(limit));
-        let (protocol, url, connections) = (cli.protocol.name(), &cli.url, cli.connections);
+        let (protocol, url, connections) = (cli.protocol.name(), cli.places(), cli.connections);
         let seed =
             if cli.arrivals == Spread::Poisson { format!(", Poisson from seed {}", cli.seed) } else { String::new() };
         let title = format!("find {protocol} {url}: {connections} connections{seed}, {}", limit.join(", "));
