@@ -5,6 +5,8 @@ mod compare;
 mod ending;
 mod find;
 mod raw;
+#[cfg(target_os = "linux")]
+mod reconnect;
 mod targets;
 
 use std::io::{BufReader, Write};

@@ -81,9 +81,9 @@ impl Bad {
 
     fn act(&mut self, cx: &mut Context) -> Result<Visit, Fault> {
         if self.link.is_free() {
-            self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+            self.link.connect(cx)?;
         }
-        let has_connected = self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        let has_connected = self.link.advance(cx)?;
         cx.tally.harm.connections += u64::from(has_connected);
         if !self.link.is_open() {
             return Ok(Visit::Done);

@@ -55,7 +55,7 @@ impl Datagrams {
         tape: &Rc<Tape>,
         expectation: Option<&Rc<Expectation>>,
     ) -> Result<Self> {
-        let socket = connect_to(&target.address).and_then(|mut socket| {
+        let socket = connect_to(target.address(0)).and_then(|mut socket| {
             registry.register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             Ok(socket)
         });
@@ -68,7 +68,7 @@ impl Datagrams {
             next: tape.first(index),
             in_flight: VecDeque::with_capacity(cli.pipeline as usize),
             unsent: None,
-            waits_for_room: matches!(target.address, Address::Unix(_)),
+            waits_for_room: matches!(target.address(0), Address::Unix(_)),
             is_refused: false,
         })
     }

@@ -58,7 +58,7 @@ impl<A: Answers> Exchange<A> {
     }
 
     fn exchange(&mut self, news: News, cx: &mut Context) -> Result<Visit, Fault> {
-        self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        self.link.advance(cx)?;
         let visit = if news.is_readable { self.hear(news.is_in_doubt, cx)? } else { Visit::Done };
         self.ask(cx)?;
         self.write()?;
@@ -130,6 +130,7 @@ impl<A: Answers> Exchange<A> {
         }
         self.unanswered -= count;
         self.moved_at = now;
+        self.link.note_answer();
         if self.connects_each && self.unanswered == 0 {
             self.link.reset();
         }
@@ -157,7 +158,7 @@ impl<A: Answers> Exchange<A> {
         self.unwritten = self.tape.range(self.next, count);
         self.next = self.tape.after(self.next, count);
         if self.connects_each {
-            self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+            self.link.connect(cx)?;
         }
         Ok(())
     }
@@ -189,7 +190,7 @@ impl<A: Answers> Exchange<A> {
             Kind::Connect | Kind::Unasked | Kind::Long => {
                 cx.tally.failed(self.link.target(), fault, rest.max(1) as u64)
             }
-            _ if self.unanswered == 0 => cx.tally.reconnected(self.link.target()),
+            _ if self.unanswered == 0 => cx.tally.failed(self.link.target(), fault, self.link.is_missed().into()),
             _ => cx.tally.failed(self.link.target(), fault, rest as u64),
         }
         self.in_flight.clear();
@@ -209,7 +210,7 @@ impl<A: Answers> User for Exchange<A> {
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
         let waits_since = self.is_waiting().then_some(self.moved_at);
-        match self.link.tick(waits_since, !self.connects_each, cx) {
+        match self.link.tick(waits_since, cx) {
             Ok(true) => return self.turn(News::default(), cx),
             Ok(false) => {}
             Err(fault) => self.fail(&fault, cx),

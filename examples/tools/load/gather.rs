@@ -30,7 +30,7 @@ const DEAF_SEGMENT_BYTES: u32 = 500;
 
 /// Members that never read. They enter first, so they get every line.
 pub(crate) fn deaf(cli: &Cli, target: &Target, room: &Room) -> Result<Vec<TcpStream>> {
-    let inet = match &target.address {
+    let inet = match target.address(0) {
         Address::Inet(inet) => *inet,
         Address::Unix(_) if cli.readers() == cli.connections as usize => return Ok(Vec::new()),
         Address::Unix(_) => {

@@ -25,6 +25,13 @@
 //! many requests come together, and a server has queues long before it is busy all the time. `--seed` repeats such a run.
 //! `--ramp 0..10k/30s` lets the rate rise from the start, the warm-up included, to see where a server begins to fail.
 //!
+//! # A server that is away
+//!
+//! A run ends at once if a server is not there at its start. With `--reconnect` it does not, and each connection that ends is an
+//! error, whether a request waits or not. Requests of an open loop do not wait at one connection: they are due for all, and the first
+//! one that can takes them. So those that are due while no connection is there leave late, and their latencies count from the time at
+//! which they were due.
+//!
 //! # The knee
 //!
 //! `load find` looks for the highest rate at which all conditions of `--limit` hold. Each step is a run of the open loop with
@@ -73,13 +80,14 @@
 //! `exchange.rs` is a connection with requests and answers, `answers.rs` judges those, `raw` has what a command line says of
 //! them. `datagrams.rs` is the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a chat,
 //! `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `targets.rs` knows the
-//! servers. `tally.rs` counts, `report.rs` and `condition.rs` print the result, `settings.rs` what was asked for. `files.rs`
-//! removes the uploaded files, `interrupt.rs` is Ctrl-C.
+//! servers, `link.rs` connects and `backoff.rs` says how soon again. `tally.rs` counts, `report.rs` and `condition.rs` print
+//! the result, `settings.rs` what was asked for. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
 
 #[path = "../../client/announce.rs"]
 mod announce;
 mod answers;
 mod arrivals;
+mod backoff;
 mod bad;
 mod chat;
 #[path = "../../client/mod.rs"]
@@ -104,6 +112,7 @@ mod pace;
 mod printable;
 mod progress;
 mod ramp;
+mod random;
 mod raw;
 mod report;
 mod result_file;

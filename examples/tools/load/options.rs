@@ -5,11 +5,12 @@ use clap::{Parser, ValueEnum};
 use reactor::config::units::Size;
 
 use crate::announce::Announce;
-use crate::arrivals::{Spread, fresh_seed};
+use crate::arrivals::Spread;
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
 use crate::ramp::Ramp;
+use crate::random::fresh_seed;
 use crate::raw::RawOptions;
 
 /// Bytes of all requests that are kept ready in memory.
@@ -82,7 +83,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "HOW", default_value = "even")]
     pub(crate) arrivals: Spread,
 
-    /// The seed of --arrivals poisson: the same one makes the same arrivals [default: another in each run]
+    /// The seed of --arrivals poisson and of the pauses of --reconnect: the same one repeats them [default: another in each run]
     #[arg(long, value_name = "N", default_value_t = fresh_seed(), hide_default_value = true)]
     pub(crate) seed: u64,
 
@@ -99,6 +100,15 @@ pub(crate) struct Cli {
     /// port is kept (TIME-WAIT) and ports cannot run out.
     #[arg(long)]
     connect_each: bool,
+
+    /// Go on while a server is away: open each connection that has ended, or could not be opened, again and again
+    ///
+    /// The run begins even if no server is there. The pauses between attempts grow from 10ms to 1s. Every connection that ends and
+    /// every attempt that fails is an error. With --rate no time is lost: requests that are due meanwhile wait, and their latencies
+    /// say so. Without --reconnect each server must be there at the start, later a connection is opened again every 10ms, and
+    /// one that ends between requests is not an error.
+    #[arg(long, conflicts_with = "bad")]
+    pub(crate) reconnect: bool,
 
     /// Begin each connection with a PROXY header, as a proxy does: v1 or v2, or with the address of the client, as in
     /// v2=192.0.2.7 [default address: the one of this machine]
@@ -197,12 +207,15 @@ impl Cli {
             "--directory belongs to one server"
         } else if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
             "over UDP there are only sum and raw"
-        } else if is_udp && (self.connect_each || self.bad.is_some() || self.proxy_protocol.is_some()) {
+        } else if is_udp && (self.connect_each || self.reconnect || self.bad.is_some() || self.proxy_protocol.is_some())
+        {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
             "a datagram has at most 65507 bytes"
         } else if is_file && self.connect_each {
             "file makes a connection for each request anyway, file-sized never does"
+        } else if is_chat && self.reconnect {
+            "a member of a chat that comes back could not know which lines it should get"
         } else if is_chat && (self.connect_each || self.bad.is_some()) {
             "members of a chat stay, and --deaf is the only bad one"
         } else if !is_chat && (self.senders.is_some() || self.deaf.is_some()) {

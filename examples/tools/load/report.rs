@@ -103,6 +103,8 @@ pub(crate) struct Report {
     is_even: bool,
     /// Of Poisson arrivals.
     seed: Option<u64>,
+    /// Of the pauses before connections are opened again.
+    pause_seed: Option<u64>,
     stopped: Option<Stop>,
     notes: Vec<String>,
 }
@@ -128,6 +130,7 @@ impl Report {
             is_bad: cli.bad.is_some(),
             is_even: cli.ramp.is_none() && cli.arrivals == Spread::Even,
             seed: (cli.arrivals == Spread::Poisson).then_some(cli.seed),
+            pause_seed: cli.reconnect.then_some(cli.seed),
             stopped: pace.stopped(),
             notes: Vec::new(),
         };
@@ -266,8 +269,10 @@ impl Report {
         }
         self.tell_errors(text)?;
         let reconnects = tally.outcomes().reconnects;
-        if reconnects > 0 {
-            writeln!(text, "reconnects  {reconnects}")?;
+        match self.pause_seed {
+            Some(seed) => writeln!(text, "reconnects  {reconnects}, pauses from seed {seed}")?,
+            None if reconnects > 0 => writeln!(text, "reconnects  {reconnects}")?,
+            None => {}
         }
         if let Some(seed) = self.seed {
             writeln!(text, "arrivals    Poisson, seed {seed}")?;
@@ -292,7 +297,7 @@ impl Report {
         for ((url, connections), outcomes) in self.targets.iter().zip(self.tally.targets()) {
             write!(text, "  {url}: connections {connections}, ")?;
             if !self.is_bad {
-                write!(text, "requests {}, ", outcomes.answered)?;
+                write!(text, "requests {}, reconnects {}, ", outcomes.answered, outcomes.reconnects)?;
             }
             writeln!(text, "errors {}", errors(outcomes))?;
         }

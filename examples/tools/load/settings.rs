@@ -25,12 +25,13 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
         "warmup_seconds": cli.warmup().as_secs_f64(),
         "timeout_seconds": cli.timeout().as_secs_f64(),
         "connect_each": cli.connects_each(),
+        "reconnect": cli.reconnect,
     });
     if cli.protocol == Protocol::Chat {
         settings["senders"] = json!(cli.senders());
         settings["deaf"] = json!(cli.connections as usize - cli.readers());
     }
-    if cli.arrivals == Spread::Poisson {
+    if cli.arrivals == Spread::Poisson || cli.reconnect {
         settings["seed"] = json!(cli.seed);
     }
     if let Some(announce) = cli.proxy_protocol {

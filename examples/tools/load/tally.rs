@@ -25,8 +25,12 @@ impl Kind {
     /// All kinds, with name and meaning.
     pub(crate) const ALL: [(Self, &str, &str); 11] = [
         (Self::Connect, "connect", "the connection failed"),
-        (Self::Closed, "closed", "the server closed before it had answered"),
-        (Self::Reset, "reset", "the server reset the connection before it had answered"),
+        (Self::Closed, "closed", "the server closed before it had answered; with --reconnect, also between requests"),
+        (
+            Self::Reset,
+            "reset",
+            "the server reset the connection before it had answered; with --reconnect, also between requests",
+        ),
         (Self::Io, "io", "another error of the socket"),
         (Self::Timeout, "timeout", "no whole answer came for too long"),
         (Self::Lost, "lost", "no datagram came for too long; of chat, a line did not come to a member"),
@@ -58,7 +62,7 @@ impl Fault {
     }
 
     pub(crate) fn closed() -> Self {
-        Self::new(Kind::Closed, "the server closed without an answer")
+        Self::new(Kind::Closed, "the server closed the connection")
     }
 
     pub(crate) fn timeout() -> Self {
@@ -100,7 +104,7 @@ struct Latest {
 pub(crate) struct Outcomes {
     /// Right answers.
     pub(crate) answered: u64,
-    /// Connections that the server closed between requests.
+    /// Connections that were lost, and then made again.
     pub(crate) reconnects: u64,
     errors: [u64; Kind::ALL.len()],
 }
@@ -199,7 +203,7 @@ impl Tally {
         }
     }
 
-    /// Counts a connection to a target that has been lost between requests, and is opened again.
+    /// Counts a connection to a target that was lost, and has been made again.
     pub(crate) fn reconnected(&mut self, target: usize) {
         self.targets[target].reconnects += 1;
     }

@@ -52,7 +52,7 @@ fn errors_are_counted_for_the_server_that_caused_them() {
     for (target, url) in urls.iter().enumerate() {
         let line = outcome.text.lines().find(|line| line.trim_start().starts_with(&format!("{url}: connections 2, ")));
         let line = line.unwrap_or_else(|| panic!("no line of {url}: {}", outcome.text));
-        assert!(line.contains(&format!("requests {:.0}, errors ", of(&outcome, target, "/requests"))), "{line}");
+        assert!(line.contains(&format!("requests {:.0}, reconnects ", of(&outcome, target, "/requests"))), "{line}");
         for kind in ["wrong", "closed"] {
             let count = errors(target, kind);
             assert_eq!(line.contains(&format!(", {kind} {count:.0}")), count > 0.0, "{line}");
