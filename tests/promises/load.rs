@@ -4,6 +4,7 @@ mod chat;
 mod compare;
 mod ending;
 mod find;
+mod growth;
 mod raw;
 #[cfg(target_os = "linux")]
 mod reconnect;

@@ -196,7 +196,7 @@ impl User for Bad {
     }
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
-        self.link.wake(cx.now);
+        self.link.wake(cx);
         if !self.link.is_open() || self.mode == Mode::Drips {
             return self.turn(News::default(), cx);
         }

@@ -136,6 +136,7 @@ impl Engine {
                 next_tick = crowd.cx.now + TICK;
                 progress.show(crowd.cx.now, &crowd.cx.tally);
             }
+            crowd.cx.tally.note_time(crowd.cx.now);
             if processor.is_none() && crowd.cx.now >= crowd.cx.tally.start {
                 processor = Some(Processor::start()?);
             }

@@ -59,6 +59,8 @@ impl Find {
             Some("find is for sum, uppercase and raw")
         } else if self.cli.rate.is_some() || self.cli.ramp.is_some() {
             Some("find looks for the rate: --from and --to say where")
+        } else if self.cli.ramp_connections.is_some() {
+            Some("find opens its connections before each step")
         } else if self.cli.bad.is_some() {
             Some("a bad client has no rate")
         } else if !self.cli.conditions.is_empty() {

@@ -41,6 +41,8 @@ pub(crate) struct Link {
 
 enum State {
     Closed,
+    /// Closed, and not opened before the run has lasted so long.
+    Waiting(Duration),
     /// Closed, and not opened again before this time.
     Resting(Instant),
     Connecting(TcpStream, Instant),
@@ -48,12 +50,12 @@ enum State {
 }
 
 impl Link {
-    /// The links of all users. Connects them before the clock starts, except those of users that connect for each request. With
-    /// `--reconnect` the run opens them like those that it opens again.
+    /// The links of all users. Connects them before the clock starts, except those of users that connect for each request and those
+    /// that are opened later. With `--reconnect` the run opens them like those that it opens again.
     pub(crate) fn all(cli: &Cli, engine: &mut Engine, targets: &Targets) -> failure::Result<Vec<Self>> {
         let link = |index| {
             let target = targets.of(index);
-            if cli.connects_each() || cli.reconnect {
+            if cli.connects_each() || cli.reconnect || !cli.opens_after(index).is_zero() {
                 Ok(Self::closed(cli, index, target))
             } else {
                 Self::made(cli, engine, index, target)
@@ -62,8 +64,9 @@ impl Link {
         (0..cli.connections as usize).map(link).collect()
     }
 
+    /// A link that the run opens.
     pub(crate) fn closed(cli: &Cli, index: usize, target: &Target) -> Self {
-        Self::new(cli, index, target, State::Closed)
+        Self::new(cli, index, target, State::Waiting(cli.opens_after(index)))
     }
 
     /// A link that is connected, and has sent what it announces.
@@ -144,7 +147,7 @@ impl Link {
     /// Does what time requires: gives up a request that has waited too long, connects again if the connection stays. Returns
     /// whether a turn is due, since no event reports that connecting takes too long.
     pub(crate) fn tick(&mut self, waits_since: Option<Instant>, cx: &Context) -> Result<bool, Fault> {
-        self.wake(cx.now);
+        self.wake(cx);
         if waits_since.is_some_and(|since| cx.now.duration_since(since) > cx.timeout) {
             return Err(Fault::timeout());
         }
@@ -163,9 +166,14 @@ impl Link {
         matches!(self.state, State::Closed)
     }
 
-    /// Ends the pause after an error once it has expired.
-    pub(crate) fn wake(&mut self, now: Instant) {
-        if matches!(self.state, State::Resting(until) if until <= now) {
+    /// Ends the wait for the first connection, or the pause after an error, once it has expired.
+    pub(crate) fn wake(&mut self, cx: &Context) {
+        let has_expired = match self.state {
+            State::Waiting(after) => after <= cx.pace.elapsed(cx.now),
+            State::Resting(until) => until <= cx.now,
+            _ => false,
+        };
+        if has_expired {
             self.state = State::Closed;
         }
     }

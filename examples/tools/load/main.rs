@@ -24,6 +24,7 @@
 //! Requests of an open loop leave at equal distances. Users do not: with `--arrivals poisson` the distances are random, sometimes
 //! many requests come together, and a server has queues long before it is busy all the time. `--seed` repeats such a run.
 //! `--ramp 0..10k/30s` lets the rate rise from the start, the warm-up included, to see where a server begins to fail.
+//! `--ramp-connections 10..1000/30s` opens connections over this time, in a closed loop as well.
 //!
 //! # A server that is away
 //!
@@ -77,11 +78,12 @@
 //!
 //! `command.rs` has the commands, `find` searches with many runs, `compare.rs` reads two results. `engine.rs` is the loop,
 //! `pace.rs` decides when a request should leave; `arrivals.rs` and `ramp.rs` know when those of an open loop are due.
-//! `exchange.rs` is a connection with requests and answers, `answers.rs` judges those, `raw` has what a command line says of
-//! them. `datagrams.rs` is the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a chat,
-//! `gather.rs` brings members together, `lines.rs` has what they say, `room.rs` what they share. `targets.rs` knows the
-//! servers, `link.rs` connects and `backoff.rs` says how soon again. `tally.rs` counts, `report.rs` and `condition.rs` print
-//! the result, `settings.rs` what was asked for. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
+//! `growth.rs` knows when connections are opened. `exchange.rs` is a connection with requests and answers, `answers.rs` judges
+//! those, `raw` has what a command line says of them. `datagrams.rs` is the same over UDP, `upload.rs` sends files, `bad.rs`
+//! misbehaves. `chat.rs` is a member of a chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs`
+//! what they share. `targets.rs` knows the servers, `link.rs` connects and `backoff.rs` says how soon again. `tally.rs` counts,
+//! `report.rs` and `condition.rs` print the result, `settings.rs` what was asked for. `files.rs` removes the uploaded files,
+//! `interrupt.rs` is Ctrl-C.
 
 #[path = "../../client/announce.rs"]
 mod announce;
@@ -103,6 +105,7 @@ mod exchange;
 mod files;
 mod find;
 mod gather;
+mod growth;
 mod interrupt;
 mod lines;
 mod link;

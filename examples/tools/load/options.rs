@@ -9,6 +9,7 @@ use crate::arrivals::Spread;
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
+use crate::growth::Growth;
 use crate::ramp::Ramp;
 use crate::random::fresh_seed;
 use crate::raw::RawOptions;
@@ -21,6 +22,9 @@ const SIZE_MAX: u64 = 1 << 50;
 
 /// Bytes that all members of a chat together take to remember which line of each sender comes next.
 const CHAT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Most connections of a run.
+pub(crate) const CONNECTIONS_MAX: u32 = 100_000;
 
 /// The longest payload of a UDP datagram over IPv4.
 const DATAGRAM_BYTES_MAX: u64 = 65_507;
@@ -55,8 +59,14 @@ pub(crate) struct Cli {
     pub(crate) urls: Vec<Url>,
 
     /// Connections; over UDP, sockets; of chat, members
-    #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub(crate) connections: u32,
+
+    /// Open connections evenly over this time from the start, the warm-up included, instead of all before it [example: 10..1000/30s]
+    ///
+    /// With --connect-each it is the number of requests that may be without an answer that grows so.
+    #[arg(long, value_name = "CONNECTIONS/SPAN", conflicts_with = "connections")]
+    pub(crate) ramp_connections: Option<Growth>,
 
     /// How long to measure
     #[arg(short, long, value_name = "SPAN", default_value = "10s", value_parser = span_above_zero)]
@@ -207,13 +217,14 @@ impl Cli {
             "--directory belongs to one server"
         } else if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
             "over UDP there are only sum and raw"
-        } else if is_udp && (self.connect_each || self.reconnect || self.bad.is_some() || self.proxy_protocol.is_some())
-        {
+        } else if is_udp && self.needs_connections() {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
             "a datagram has at most 65507 bytes"
         } else if is_file && self.connect_each {
             "file makes a connection for each request anyway, file-sized never does"
+        } else if is_chat && self.ramp_connections.is_some() {
+            "all members of a chat enter before the start"
         } else if is_chat && self.reconnect {
             "a member of a chat that comes back could not know which lines it should get"
         } else if is_chat && (self.connect_each || self.bad.is_some()) {
@@ -243,6 +254,17 @@ impl Cli {
             return self.raw.problem(self);
         };
         Some(problem)
+    }
+
+    /// Whether an option says something about connections, beside their number.
+    fn needs_connections(&self) -> bool {
+        let how = self.connect_each || self.reconnect || self.ramp_connections.is_some();
+        how || self.bad.is_some() || self.proxy_protocol.is_some()
+    }
+
+    /// Returns how long after the start a connection is opened.
+    pub(crate) fn opens_after(&self, connection: usize) -> Duration {
+        self.ramp_connections.as_ref().map_or(Duration::ZERO, |ramp| ramp.time(connection))
     }
 
     /// What the servers speak over: all of them the same.

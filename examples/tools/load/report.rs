@@ -66,6 +66,13 @@ fn targets(cli: &Cli) -> Vec<(String, usize)> {
     cli.urls.iter().enumerate().map(|(number, url)| (url.to_string(), of(number))).collect()
 }
 
+/// Returns how many connections there were at the first error, if their number grows.
+fn first_error(cli: &Cli, tally: &Tally, pace: &Pace) -> Option<String> {
+    let after = pace.elapsed(tally.first_error_at?);
+    let count = cli.ramp_connections.as_ref()?.count(after);
+    Some(format!("the first error came after {:.1} s, with {count} connections", after.as_secs_f64()))
+}
+
 /// Returns the number of errors, and of those of each kind that came.
 fn errors(outcomes: &Outcomes) -> String {
     let mut text = outcomes.errors().to_string();
@@ -114,9 +121,13 @@ impl Report {
         let seconds = tally.last_answer.max(pace.end()).duration_since(tally.start).as_secs_f64();
         let is_file = cli.protocol.is_file();
         let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{} loop", model(cli)) };
-        let connections = if cli.connections == 1 { "connection" } else { "connections" };
+        let connections = match &cli.ramp_connections {
+            Some(ramp) => format!("{ramp} connections"),
+            None if cli.connections == 1 => "1 connection".into(),
+            None => format!("{} connections", cli.connections),
+        };
         let mut report = Self {
-            title: format!("{} {}: {} {connections}, {how}", cli.protocol.name(), cli.places(), cli.connections),
+            title: format!("{} {}: {connections}, {how}", cli.protocol.name(), cli.places()),
             targets: targets(cli),
             setup: settings(cli),
             asked: cli.rate,
@@ -135,6 +146,7 @@ impl Report {
             notes: Vec::new(),
         };
         report.notes = report.notes();
+        report.notes.extend(first_error(cli, &report.tally, pace));
         report
     }
 

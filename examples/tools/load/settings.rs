@@ -40,6 +40,9 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     if let Some(ramp) = &cli.ramp {
         settings["ramp"] = json!(ramp.to_string());
     }
+    if let Some(ramp) = &cli.ramp_connections {
+        settings["ramp_connections"] = json!(ramp.to_string());
+    }
     if let Some(expectation) = cli.raw.expectation() {
         settings["send"] = json!(printable(cli.raw.request()));
         settings["expect"] = json!(expectation.to_string());

@@ -142,6 +142,8 @@ pub(crate) struct Tally {
     /// By the numbers of the targets.
     targets: Vec<Outcomes>,
     pub(crate) first_error: Option<String>,
+    /// The end of the batch of events with the first error.
+    pub(crate) first_error_at: Option<Instant>,
     pub(crate) harm: Harm,
 }
 
@@ -160,6 +162,7 @@ impl Tally {
             file_bytes: 0,
             targets: vec![Outcomes::default(); targets],
             first_error: None,
+            first_error_at: None,
             harm: Harm::default(),
         })
     }
@@ -213,6 +216,13 @@ impl Tally {
         self.targets[target].errors[fault.kind as usize] += count;
         if count > 0 {
             self.first_error.get_or_insert_with(|| fault.text.clone());
+        }
+    }
+
+    /// Notes when a batch of events has ended.
+    pub(crate) fn note_time(&mut self, now: Instant) {
+        if self.first_error.is_some() {
+            self.first_error_at.get_or_insert(now);
         }
     }
 
