@@ -143,6 +143,16 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Returns the latency that a condition compares with, if it is one of a latency.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        match self.limit {
+            Limit::Span(limit) => Some(limit),
+            Limit::Count(_) => None,
+        }
+    }
+}
+
 impl Display for Condition {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
