@@ -4,7 +4,11 @@ mod chat;
 mod compare;
 mod ending;
 mod find;
+mod growth;
 mod raw;
+#[cfg(target_os = "linux")]
+mod reconnect;
+mod targets;
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -394,10 +398,16 @@ fn wrong_usage_is_reported_before_the_run() {
         "compare".into(),
         "compare a.json".into(),
     ] {
-        let outcome = load(&arguments);
-        assert_eq!((outcome.code, &outcome.json), (Some(2), &Value::Null), "{arguments}: {}", outcome.errors);
-        assert!(outcome.errors.contains("error: "), "{arguments}: {}", outcome.errors);
+        refuse_usage(&arguments);
     }
+}
+
+/// Checks that nothing is run with these arguments.
+#[track_caller]
+fn refuse_usage(arguments: &str) {
+    let outcome = load(arguments);
+    assert_eq!((outcome.code, &outcome.json), (Some(2), &Value::Null), "{arguments}: {}", outcome.errors);
+    assert!(outcome.errors.contains("error: "), "{arguments}: {}", outcome.errors);
 }
 
 /// Stops the server for 100 ms under this load.

@@ -1,20 +1,24 @@
 //! The packages of the program: pure Rust, each direct one with its reason in docs/design.md.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::source::files_below;
 use crate::{design, root};
+
+/// Returns the output of a cargo command.
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
 
 /// `cargo metadata`, for this machine and default features.
 pub(crate) static METADATA: LazyLock<Value> = LazyLock::new(|| {
-    let cargo = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
     let version = cargo(&["--version", "--verbose"]);
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let metadata = cargo(&["metadata", "--offline", "--locked", "--format-version=1", "--filter-platform", host]);
@@ -74,6 +78,29 @@ fn the_default_build_needs_rust_and_a_linker_only() {
 #[test]
 fn cargo_run_starts_the_server() {
     assert_eq!(own()["default_run"], "reactor");
+}
+
+/// `cargo install reactord` installs the server alone, and with `--example load` the load tool: an example needs no feature, and
+/// its packages are not those of the server. The package must have all files of it.
+#[test]
+fn the_load_tool_can_be_installed_from_the_package() {
+    let targets = array(&own()["targets"]);
+    let commands = targets.iter().filter(|target| target["kind"][0] == "bin").map(name);
+    assert_eq!(commands.collect::<Vec<_>>(), ["reactor"]);
+    let load = targets.iter().find(|target| target["kind"][0] == "example" && target["name"] == "load").unwrap();
+    assert_eq!(load.get("required-features"), None);
+
+    let listed = cargo(&["package", "--list", "--allow-dirty", "--offline", "--locked"]);
+    let listed: BTreeSet<_> = listed.lines().collect();
+    let directory = root().join("examples/tools/load");
+    let main = fs::read_to_string(directory.join("main.rs")).unwrap();
+    let shared = main.lines().filter_map(|line| line.strip_prefix("#[path = \"../../")?.strip_suffix("\"]"));
+    let mut files: Vec<_> = shared.map(|path| format!("examples/{path}")).collect();
+    assert_eq!(files.len(), main.matches("#[path").count());
+    let own = files_below(&directory, "rs").into_iter();
+    files.extend(own.map(|path| path.strip_prefix(root()).unwrap().display().to_string()));
+    let missing: Vec<_> = files.iter().filter(|path| !listed.contains(path.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::ramp::Ramp;
+use crate::random::Random;
 
 /// How the requests of an open loop are spread over the time.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,12 +23,6 @@ impl Spread {
     }
 }
 
-/// Returns a seed that differs from run to run. It is short, so that it can be typed.
-pub(crate) fn fresh_seed() -> u64 {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
-    mix(time) >> 32
-}
-
 /// The times at which the requests of an open loop are due.
 pub(crate) struct Arrivals {
     /// Requests a second, unless there is a ramp.
@@ -36,29 +31,29 @@ pub(crate) struct Arrivals {
     /// Requests before the next one.
     taken: u64,
     /// Of Poisson arrivals.
-    random: Option<Random>,
+    walk: Option<Walk>,
 }
 
 /// Where the next request is on an axis on which one request comes in each unit, on the mean.
-struct Random {
-    state: u64,
+struct Walk {
+    random: Random,
     place: f64,
 }
 
 impl Arrivals {
     pub(crate) fn new(rate: u64, ramp: Option<Ramp>, spread: Spread, seed: u64) -> Self {
-        let random = (spread == Spread::Poisson).then(|| {
-            let mut random = Random { state: seed, place: 0.0 };
-            random.advance();
-            random
+        let walk = (spread == Spread::Poisson).then(|| {
+            let mut walk = Walk { random: Random::new(seed), place: 0.0 };
+            walk.advance();
+            walk
         });
-        Self { rate, ramp, taken: 0, random }
+        Self { rate, ramp, taken: 0, walk }
     }
 
     /// Returns when the next request is due, after the start.
     pub(crate) fn due(&self) -> Duration {
-        let place = self.random.as_ref().map_or(self.taken as f64, |random| random.place);
-        let seconds = match (&self.ramp, &self.random) {
+        let place = self.walk.as_ref().map_or(self.taken as f64, |walk| walk.place);
+        let seconds = match (&self.ramp, &self.walk) {
             (None, None) => return span_of(self.taken, self.rate),
             (None, Some(_)) => place / self.rate as f64,
             (Some(ramp), _) => ramp.time(place),
@@ -69,8 +64,8 @@ impl Arrivals {
     /// Goes on to the request after the next one.
     pub(crate) fn advance(&mut self) {
         self.taken += 1;
-        if let Some(random) = &mut self.random {
-            random.advance();
+        if let Some(walk) = &mut self.walk {
+            walk.advance();
         }
     }
 
@@ -79,32 +74,23 @@ impl Arrivals {
     pub(crate) fn left(&self, span: Duration) -> u64 {
         let seconds = span.as_secs_f64();
         let all = self.ramp.as_ref().map_or(seconds * self.rate as f64, |ramp| ramp.count(seconds));
-        match (&self.random, &self.ramp) {
+        match (&self.walk, &self.ramp) {
             (None, None) => {
                 let all = (span.as_nanos() * u128::from(self.rate)).div_ceil(1_000_000_000) as u64;
                 all.saturating_sub(self.taken)
             }
             _ if self.due() >= span => 0,
             (None, Some(_)) => (all.ceil() as u64).saturating_sub(self.taken).max(1),
-            (Some(random), _) => 1 + (all - random.place).max(0.0) as u64,
+            (Some(walk), _) => 1 + (all - walk.place).max(0.0) as u64,
         }
     }
 }
 
-impl Random {
+impl Walk {
     /// Adds a distance that is distributed exponentially: the inverse of its distribution function, at a random number above zero.
     fn advance(&mut self) {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let uniform = ((mix(self.state) >> 11) + 1) as f64 / (1_u64 << 53) as f64;
-        self.place -= uniform.ln();
+        self.place -= self.random.uniform().ln();
     }
-}
-
-/// The output function of SplitMix64 (Steele and others, "Fast splittable pseudorandom number generators", 2014).
-fn mix(state: u64) -> u64 {
-    let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// Returns how long `count` requests take at this rate.

@@ -81,9 +81,9 @@ impl Bad {
 
     fn act(&mut self, cx: &mut Context) -> Result<Visit, Fault> {
         if self.link.is_free() {
-            self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+            self.link.connect(cx)?;
         }
-        let has_connected = self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        let has_connected = self.link.advance(cx)?;
         cx.tally.harm.connections += u64::from(has_connected);
         if !self.link.is_open() {
             return Ok(Visit::Done);
@@ -186,7 +186,7 @@ impl User for Bad {
             if self.link.is_open() {
                 cx.tally.harm.closed_by_server += 1;
             } else {
-                cx.tally.failed(&fault, 1);
+                cx.tally.failed(self.link.target(), &fault, 1);
             }
             self.position = 0;
             self.has_ended = false;
@@ -196,7 +196,7 @@ impl User for Bad {
     }
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
-        self.link.wake(cx.now);
+        self.link.wake(cx);
         if !self.link.is_open() || self.mode == Mode::Drips {
             return self.turn(News::default(), cx);
         }

@@ -141,7 +141,7 @@ impl Member {
                 // Lines in between have been missed. The server has to say how many.
                 *next = said.number as u32 + 1;
                 self.settle(1)?;
-                tally.answered(due, self.moved_at);
+                tally.answered(self.link.target(), due, self.moved_at);
             }
             Line::Missed(count) => {
                 self.settle(count)?;
@@ -149,7 +149,11 @@ impl Member {
             }
             Line::Refused if self.own > 0 => {
                 self.take_back();
-                tally.failed(&Fault::new(Kind::Refused, format!("the server answered: {}", printable(line))), 1);
+                tally.failed(
+                    self.link.target(),
+                    &Fault::new(Kind::Refused, format!("the server answered: {}", printable(line))),
+                    1,
+                );
             }
             Line::Entered(_) | Line::News => {}
             Line::Refused | Line::Other => {
@@ -216,7 +220,7 @@ impl Member {
             self.take_back();
         }
         let owed = self.owed();
-        cx.tally.failed(fault, owed.max(1));
+        cx.tally.failed(self.link.target(), fault, owed.max(1));
         self.has_gone = true;
         self.room.leave(owed);
         self.link.reset();

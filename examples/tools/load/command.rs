@@ -54,6 +54,7 @@ fn asked(matches: &ArgMatches) -> Result<Asked, clap::Error> {
         Some(("compare", matches)) => Compare::from_arg_matches(matches).map(Asked::Compare),
         _ => Cli::from_arg_matches(matches).map(|mut cli| {
             cli.rate = cli.rate.or_else(|| Some(cli.ramp.as_ref()?.to));
+            cli.connections = cli.ramp_connections.as_ref().map_or(cli.connections, |ramp| ramp.to);
             Asked::Run(cli)
         }),
     }

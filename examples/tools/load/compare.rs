@@ -17,7 +17,7 @@ use crate::client::output::Output;
 const RESULT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The members of a result that are not settings.
-const MEASURED: [&str; 16] = [
+const MEASURED: [&str; 17] = [
     "seconds",
     "requests",
     "rate",
@@ -34,6 +34,7 @@ const MEASURED: [&str; 16] = [
     "lines",
     "missed",
     "harm",
+    "targets",
 ];
 
 /// Returns a figure as text, with its unit.

@@ -130,7 +130,7 @@ impl Condition {
                 let actual = match quantity {
                     Quantity::Rate => rate,
                     Quantity::Errors => tally.errors() as f64,
-                    Quantity::ErrorsOf(kind) => tally.errors_of(kind) as f64,
+                    Quantity::ErrorsOf(kind) => tally.outcomes().errors_of(kind) as f64,
                     Quantity::Lines => tally.lines as f64,
                     Quantity::Missed => tally.missed as f64,
                     Quantity::Requests | Quantity::Latency(_) => tally.requests() as f64,
@@ -140,6 +140,16 @@ impl Condition {
             (_, Limit::Span(_)) => (false, "not a latency".into()),
         };
         (!holds).then(|| format!("{} does not hold: it is {actual}", self.text))
+    }
+}
+
+impl Condition {
+    /// Returns the latency that a condition compares with, if it is one of a latency.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        match self.limit {
+            Limit::Span(limit) => Some(limit),
+            Limit::Count(_) => None,
+        }
     }
 }
 

@@ -17,11 +17,14 @@ use crate::printable::printable;
 use crate::raw::Expectation;
 use crate::tally::{Fault, Kind};
 use crate::tape::Tape;
+use crate::targets::Target;
 
 /// A UDP socket. Its requests may be answered in any order, or never; each answer shows which request it belongs to. Of raw all
 /// requests are alike, so an answer belongs to the oldest one.
 pub(crate) struct Datagrams {
     socket: UdpSocket,
+    /// The number of its target.
+    target: usize,
     tape: Rc<Tape>,
     /// Of raw: what each answer should be.
     expectation: Option<Rc<Expectation>>,
@@ -46,25 +49,26 @@ struct Asked {
 impl Datagrams {
     pub(crate) fn new(
         cli: &Cli,
-        address: &Address,
+        target: &Target,
         registry: &Registry,
         index: usize,
         tape: &Rc<Tape>,
         expectation: Option<&Rc<Expectation>>,
     ) -> Result<Self> {
-        let socket = connect_to(address).and_then(|mut socket| {
+        let socket = connect_to(target.address(0)).and_then(|mut socket| {
             registry.register(&mut socket, Token(index), Interest::READABLE | Interest::WRITABLE)?;
             Ok(socket)
         });
         Ok(Self {
-            socket: socket.context(format_args!("cannot use {}", cli.url))?,
+            socket: socket.context(format_args!("cannot use {}", cli.urls[target.number]))?,
+            target: target.number,
             tape: Rc::clone(tape),
             expectation: expectation.map(Rc::clone),
             window: cli.pipeline as usize,
             next: tape.first(index),
             in_flight: VecDeque::with_capacity(cli.pipeline as usize),
             unsent: None,
-            waits_for_room: matches!(address, Address::Unix(_)),
+            waits_for_room: matches!(target.address(0), Address::Unix(_)),
             is_refused: false,
         })
     }
@@ -85,16 +89,16 @@ impl Datagrams {
         if let Some(expectation) = &self.expectation {
             let Some(asked) = self.in_flight.pop_front() else { return };
             match expectation.judge(answer) {
-                Ok(()) => cx.tally.answered(asked.due, cx.now),
-                Err(fault) => cx.tally.failed(&fault, 1),
+                Ok(()) => cx.tally.answered(self.target, asked.due, cx.now),
+                Err(fault) => cx.tally.failed(self.target, &fault, 1),
             }
         } else if let Some(index) = self.in_flight.iter().position(|asked| self.tape.answer(asked.variant) == answer) {
             if let Some(asked) = self.in_flight.remove(index) {
-                cx.tally.answered(asked.due, cx.now);
+                cx.tally.answered(self.target, asked.due, cx.now);
             }
         } else if !self.tape.has_answer(answer) && self.in_flight.pop_front().is_some() {
             let text = format!("a wrong answer: {}", printable(&answer[..length.min(60)]));
-            cx.tally.failed(&Fault::new(Kind::Wrong, text), 1);
+            cx.tally.failed(self.target, &Fault::new(Kind::Wrong, text), 1);
         }
         // Any other answer is late, to a request that counts as lost, or a duplicate.
     }
@@ -122,7 +126,7 @@ impl Datagrams {
     fn note(&mut self, error: &io::Error, cx: &mut Context) {
         match error.kind() {
             ErrorKind::ConnectionRefused => self.is_refused = true,
-            _ => cx.tally.failed(&Fault::new(Kind::Io, error.to_string()), 1),
+            _ => cx.tally.failed(self.target, &Fault::new(Kind::Io, error.to_string()), 1),
         }
     }
 }
@@ -143,7 +147,7 @@ impl User for Datagrams {
                 true => Fault::new(Kind::Refused, "no socket listens there"),
                 false => Fault::new(Kind::Lost, "no answer came in time"),
             };
-            cx.tally.failed(&fault, 1);
+            cx.tally.failed(self.target, &fault, 1);
         }
         Visit::Done
     }

@@ -106,7 +106,7 @@ impl Engine {
         let cx = Context {
             registry: self.poll.registry().try_clone().context("cannot poll")?,
             pace: Pace::new(cli, start),
-            tally: Tally::new(start + cli.warmup())?,
+            tally: Tally::new(start + cli.warmup(), cli.urls.len())?,
             now: start,
             buffer: vec![0; BUFFER_BYTES],
             timeout: cli.timeout(),
@@ -136,6 +136,7 @@ impl Engine {
                 next_tick = crowd.cx.now + TICK;
                 progress.show(crowd.cx.now, &crowd.cx.tally);
             }
+            crowd.cx.tally.note_time(crowd.cx.now);
             if processor.is_none() && crowd.cx.now >= crowd.cx.tally.start {
                 processor = Some(Processor::start()?);
             }

@@ -58,7 +58,7 @@ impl<A: Answers> Exchange<A> {
     }
 
     fn exchange(&mut self, news: News, cx: &mut Context) -> Result<Visit, Fault> {
-        self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        self.link.advance(cx)?;
         let visit = if news.is_readable { self.hear(news.is_in_doubt, cx)? } else { Visit::Done };
         self.ask(cx)?;
         self.write()?;
@@ -96,7 +96,7 @@ impl<A: Answers> Exchange<A> {
                     bytes
                 }
                 Heard::Wrong(fault) => {
-                    tally.failed(&fault, 1);
+                    tally.failed(self.link.target(), &fault, 1);
                     0
                 }
                 Heard::Skipped { bytes, is_whole } => {
@@ -120,7 +120,7 @@ impl<A: Answers> Exchange<A> {
         {
             let part = oldest.count.min(left);
             if let Some(tally) = &mut tally {
-                tally.answered_together(oldest.due, now, part as u64);
+                tally.answered_together(self.link.target(), oldest.due, now, part as u64);
             }
             left -= part;
             oldest.count -= part;
@@ -130,6 +130,7 @@ impl<A: Answers> Exchange<A> {
         }
         self.unanswered -= count;
         self.moved_at = now;
+        self.link.note_answer();
         if self.connects_each && self.unanswered == 0 {
             self.link.reset();
         }
@@ -157,7 +158,7 @@ impl<A: Answers> Exchange<A> {
         self.unwritten = self.tape.range(self.next, count);
         self.next = self.tape.after(self.next, count);
         if self.connects_each {
-            self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+            self.link.connect(cx)?;
         }
         Ok(())
     }
@@ -179,16 +180,18 @@ impl<A: Answers> Exchange<A> {
         // A request whose answer came in part, or was wrong, is counted for that.
         let rest = match self.answers.cut(self.next) {
             Cut::Within(short) if is_cut => {
-                cx.tally.failed(&short, 1);
+                cx.tally.failed(self.link.target(), &short, 1);
                 self.unanswered.saturating_sub(1)
             }
             Cut::Counted => self.unanswered.saturating_sub(1),
             Cut::Within(_) | Cut::Between => self.unanswered,
         };
         match fault.kind {
-            Kind::Connect | Kind::Unasked | Kind::Long => cx.tally.failed(fault, rest.max(1) as u64),
-            _ if self.unanswered == 0 => cx.tally.reconnects += 1,
-            _ => cx.tally.failed(fault, rest as u64),
+            Kind::Connect | Kind::Unasked | Kind::Long => {
+                cx.tally.failed(self.link.target(), fault, rest.max(1) as u64)
+            }
+            _ if self.unanswered == 0 => cx.tally.failed(self.link.target(), fault, self.link.is_missed().into()),
+            _ => cx.tally.failed(self.link.target(), fault, rest as u64),
         }
         self.in_flight.clear();
         self.unanswered = 0;
@@ -207,7 +210,7 @@ impl<A: Answers> User for Exchange<A> {
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
         let waits_since = self.is_waiting().then_some(self.moved_at);
-        match self.link.tick(waits_since, !self.connects_each, cx) {
+        match self.link.tick(waits_since, cx) {
             Ok(true) => return self.turn(News::default(), cx),
             Ok(false) => {}
             Err(fault) => self.fail(&fault, cx),

@@ -2,6 +2,9 @@
 
 mod curve;
 mod search;
+mod svg;
+
+use std::path::PathBuf;
 
 use clap::Parser;
 
@@ -29,7 +32,7 @@ const REQUESTS_MIN: f64 = 10.0;
 /// condition, though at least 95 % of the rate was kept, is repeated once: chance may be the reason. The first step that
 /// breaks is repeated, too. It is also a condition that 99 % of the rate is kept.
 ///
-/// The result is the curve, a line for each step, and the knee. Ctrl-C ends the search: what was found so far is reported.
+/// The result is the curve, a line for each step, and the knee. --svg draws both: a file for any browser. Ctrl-C ends the search: what was found so far is reported.
 ///
 /// Exit code: 0; 1 when no rate holds, or when a step could not be run; 2 for wrong usage.
 #[derive(Parser)]
@@ -47,6 +50,10 @@ pub(crate) struct Find {
     #[arg(long, value_name = "N", default_value = "10M", value_parser = rate)]
     to: u64,
 
+    /// Draw the curve to this file, as SVG: p50 and p99 by rate, what --limit allows, and the knee
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
     #[command(flatten)]
     cli: Cli,
 }
@@ -59,6 +66,8 @@ impl Find {
             Some("find is for sum, uppercase and raw")
         } else if self.cli.rate.is_some() || self.cli.ramp.is_some() {
             Some("find looks for the rate: --from and --to say where")
+        } else if self.cli.ramp_connections.is_some() {
+            Some("find opens its connections before each step")
         } else if self.cli.bad.is_some() {
             Some("a bad client has no rate")
         } else if !self.cli.conditions.is_empty() {
@@ -73,12 +82,13 @@ impl Find {
 
 /// Runs step after step, and prints each when it has ended.
 pub(crate) fn run(find: Find) -> Result<()> {
-    let Find { limit, from, to, mut cli } = find;
+    let Find { limit, from, to, svg, mut cli } = find;
     cli.warmup.get_or_insert(cli.duration / WARMUP_PART);
     let lowest = (REQUESTS_MIN / cli.duration.as_secs_f64()).ceil() as u64;
     let output = Output::open()?;
     allow_descriptors(cli.connections)?;
     let json = cli.json.as_deref().map(ResultFile::open).transpose()?;
+    let svg = svg.as_deref().map(ResultFile::open).transpose()?;
     let files = Files::new(&cli)?;
     let mut search = Search::new(lowest, from, to);
     let mut curve = Curve::new(&cli, &limit);
@@ -108,7 +118,8 @@ pub(crate) fn run(find: Find) -> Result<()> {
     cli.rate = None;
     let knee = search.knee();
     let told = printed.and_then(|()| output.write(curve.tail(&knee, signal.is_some()).as_bytes()));
-    json.map_or(Ok(()), |json| json.write(&curve.json(&knee, signal.is_some())))?;
+    let drawn = svg.map_or(Ok(()), |svg| svg.write(&curve.svg(&knee)));
+    json.map_or(Ok(()), |json| json.write(&curve.json(&knee, signal.is_some()))).and(drawn)?;
     // What was found before is reported all the same.
     if let Some(failure) = failed {
         return Err(failure);

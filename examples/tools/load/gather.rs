@@ -19,6 +19,7 @@ use crate::options::Cli;
 use crate::printable::printable;
 use crate::room::Room;
 use crate::tally::{Fault, Kind};
+use crate::targets::Target;
 
 const READ_BYTES: usize = 64 * 1024;
 
@@ -28,8 +29,8 @@ const DEAF_BUFFER_BYTES: usize = 4096;
 const DEAF_SEGMENT_BYTES: u32 = 500;
 
 /// Members that never read. They enter first, so they get every line.
-pub(crate) fn deaf(cli: &Cli, address: &Address, room: &Room) -> Result<Vec<TcpStream>> {
-    let inet = match address {
+pub(crate) fn deaf(cli: &Cli, target: &Target, room: &Room) -> Result<Vec<TcpStream>> {
+    let inet = match target.address(0) {
         Address::Inet(inet) => *inet,
         Address::Unix(_) if cli.readers() == cli.connections as usize => return Ok(Vec::new()),
         Address::Unix(_) => {
@@ -59,10 +60,10 @@ pub(crate) fn deaf(cli: &Cli, address: &Address, room: &Room) -> Result<Vec<TcpS
 
 /// Members that read. Returns them once each has got the names of all that came after it: what comes from then on are lines that
 /// they say.
-pub(crate) fn readers(cli: &Cli, engine: &mut Engine, address: &Address, room: &Rc<Room>) -> Result<Vec<Member>> {
+pub(crate) fn readers(cli: &Cli, engine: &mut Engine, target: &Target, room: &Rc<Room>) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     for index in 0..cli.readers() {
-        members.push(Member::new(Link::made(cli, engine, address, index)?, room, index));
+        members.push(Member::new(Link::made(cli, engine, index, target)?, room, index));
     }
     let count = members.len() as u64;
     let mut entry = Entry { entered: 0, seen: 0, buffer: vec![0; READ_BYTES] };

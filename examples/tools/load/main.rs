@@ -8,6 +8,7 @@
 //! cargo run --release --example load -- chat :9006 -c 1000 --senders 10 --rate 100 --pipeline 10 --deaf 1
 //! cargo run --release --example load -- sum tcp://127.0.0.1:5656 --bad never-reads
 //! cargo run --release --example load -- raw tcp://127.0.0.1:6379 --send 'PING\r\n' --expect '+PONG\r\n' --pipeline 16
+//! cargo run --release --example load -- sum :5656 :5657 unix:///run/sum.sock -c 60
 //! cargo run --release --example load -- find sum tcp://127.0.0.1:5656 --limit 'p99<5ms,errors=0' -d 3s
 //! cargo run --release --example load -- compare before.json after.json
 //! ```
@@ -23,6 +24,14 @@
 //! Requests of an open loop leave at equal distances. Users do not: with `--arrivals poisson` the distances are random, sometimes
 //! many requests come together, and a server has queues long before it is busy all the time. `--seed` repeats such a run.
 //! `--ramp 0..10k/30s` lets the rate rise from the start, the warm-up included, to see where a server begins to fail.
+//! `--ramp-connections 10..1000/30s` opens connections over this time, in a closed loop as well.
+//!
+//! # A server that is away
+//!
+//! A run ends at once if a server is not there at its start. With `--reconnect` it does not, and each connection that ends is an
+//! error, whether a request waits or not. Requests of an open loop do not wait at one connection: they are due for all, and the first
+//! one that can takes them. So those that are due while no connection is there leave late, and their latencies count from the time at
+//! which they were due.
 //!
 //! # The knee
 //!
@@ -67,17 +76,20 @@
 //!
 //! # Where to read
 //!
-//! `command.rs` has the commands, `find` searches with many runs, `compare.rs` reads two results. `engine.rs` is the loop, `pace.rs`
-//! decides when a request should leave; `arrivals.rs` and `ramp.rs` know when those of an open loop are due. `exchange.rs` is a
-//! connection with requests and answers, `answers.rs` judges those, `raw` has what a command line says of them. `datagrams.rs` is
-//! the same over UDP, `upload.rs` sends files, `bad.rs` misbehaves. `chat.rs` is a member of a chat, `gather.rs` brings members
-//! together, `lines.rs` has what they say, `room.rs` what they share. `tally.rs` counts, `report.rs` and `condition.rs` print the
-//! result, `settings.rs` what was asked for. `files.rs` removes the uploaded files, `interrupt.rs` is Ctrl-C.
+//! `command.rs` has the commands, `find` searches with many runs, `compare.rs` reads two results. `engine.rs` is the loop,
+//! `pace.rs` decides when a request should leave; `arrivals.rs` and `ramp.rs` know when those of an open loop are due.
+//! `growth.rs` knows when connections are opened. `exchange.rs` is a connection with requests and answers, `answers.rs` judges
+//! those, `raw` has what a command line says of them. `datagrams.rs` is the same over UDP, `upload.rs` sends files, `bad.rs`
+//! misbehaves. `chat.rs` is a member of a chat, `gather.rs` brings members together, `lines.rs` has what they say, `room.rs`
+//! what they share. `targets.rs` knows the servers, `link.rs` connects and `backoff.rs` says how soon again. `tally.rs` counts,
+//! `report.rs` and `condition.rs` print the result, `settings.rs` what was asked for. `files.rs` removes the uploaded files,
+//! `interrupt.rs` is Ctrl-C.
 
 #[path = "../../client/announce.rs"]
 mod announce;
 mod answers;
 mod arrivals;
+mod backoff;
 mod bad;
 mod chat;
 #[path = "../../client/mod.rs"]
@@ -93,6 +105,7 @@ mod exchange;
 mod files;
 mod find;
 mod gather;
+mod growth;
 mod interrupt;
 mod lines;
 mod link;
@@ -102,6 +115,7 @@ mod pace;
 mod printable;
 mod progress;
 mod ramp;
+mod random;
 mod raw;
 mod report;
 mod result_file;
@@ -111,6 +125,7 @@ mod settings;
 mod sweep;
 mod tally;
 mod tape;
+mod targets;
 mod timer;
 mod upload;
 
@@ -119,17 +134,15 @@ use std::rc::Rc;
 
 use answers::Lines;
 use bad::{Bad, Sample};
-use client::connect::connect;
 use client::failure::{Context as _, Failure, Result};
 use client::output::Output;
-use client::url::{Address, Transport};
+use client::url::Transport;
 use datagrams::Datagrams;
 use engine::Engine;
 use exchange::Exchange;
 use files::Files;
 use interrupt::end_by;
 use link::Link;
-use mio::Token;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::{Cli, Protocol};
 use raw::RawAnswers;
@@ -137,6 +150,7 @@ use report::Report;
 use result_file::ResultFile;
 use room::Room;
 use tape::Tape;
+use targets::Targets;
 use upload::{Plan, Upload};
 
 fn main() -> ExitCode {
@@ -165,27 +179,26 @@ fn run(cli: &Cli) -> Result<()> {
 fn load(cli: &Cli, files: &Files) -> Result<Report> {
     let mut engine = Engine::new()?;
     let expectation = cli.raw.expectation().map(Rc::new);
-    if cli.url.transport == Transport::Udp {
+    if cli.transport() == Transport::Udp {
         let tape = Rc::new(Tape::new(cli));
-        let address = datagram::find(&cli.url, tape.bytes(tape.range(0, 1)), cli.timeout())?;
+        let targets = Targets::that_answer(cli, &tape)?;
         let sockets: Result<Vec<_>> = (0..cli.connections as usize)
-            .map(|index| Datagrams::new(cli, &address, engine.registry(), index, &tape, expectation.as_ref()))
+            .map(|index| Datagrams::new(cli, targets.of(index), engine.registry(), index, &tape, expectation.as_ref()))
             .collect();
         return engine.run(cli, sockets?);
     }
 
-    let address = probe(cli, &mut engine)?;
+    let targets = Targets::that_accept(cli, &mut engine)?;
     if let Some(mode) = cli.bad {
         let sample = Rc::new(Sample::new(cli, files));
         let users = (0..cli.connections as usize)
-            .map(|index| (index, Link::closed(index, address.clone()).announcing(cli.proxy_protocol)))
-            .map(|(index, link)| Bad::new(mode, link, index, &sample));
+            .map(|index| Bad::new(mode, Link::closed(cli, index, targets.of(index)), index, &sample));
         return engine.run(cli, users.collect());
     }
     match cli.protocol {
         Protocol::Sum | Protocol::Uppercase => {
             let tape = Rc::new(Tape::new(cli));
-            let users = links(cli, &mut engine, &address)?.into_iter().enumerate().map(|(index, link)| {
+            let users = Link::all(cli, &mut engine, &targets)?.into_iter().enumerate().map(|(index, link)| {
                 let first = tape.first(index);
                 Exchange::new(cli, link, &tape, first, Lines::new(&tape, first))
             });
@@ -194,42 +207,24 @@ fn load(cli: &Cli, files: &Files) -> Result<Report> {
         Protocol::Raw => {
             let tape = Rc::new(Tape::new(cli));
             let Some(expectation) = expectation else { return Failure::because("raw needs an expectation") };
-            let links = links(cli, &mut engine, &address)?.into_iter();
+            let links = Link::all(cli, &mut engine, &targets)?.into_iter();
             let users = links.map(|link| Exchange::new(cli, link, &tape, 0, RawAnswers::new(&expectation)));
             engine.run(cli, users.collect())
         }
         Protocol::File | Protocol::FileSized => {
             let plan = Rc::new(Plan::new(cli, files));
-            let links = links(cli, &mut engine, &address)?;
+            let links = Link::all(cli, &mut engine, &targets)?;
             engine.run(cli, links.into_iter().map(|link| Upload::new(link, &plan)).collect())
         }
         Protocol::Chat => {
             let room = Rc::new(Room::new(cli));
-            let deaf = gather::deaf(cli, &address, &room)?;
-            let members = gather::readers(cli, &mut engine, &address, &room)?;
+            let deaf = gather::deaf(cli, targets.of(0), &room)?;
+            let members = gather::readers(cli, &mut engine, targets.of(0), &room)?;
             let report = engine.run(cli, members);
             drop(deaf);
             report
         }
     }
-}
-
-/// Finds out which address of the server accepts, by a connection without data.
-fn probe(cli: &Cli, engine: &mut Engine) -> Result<Address> {
-    Ok(connect(engine.poll(), Token(0), &cli.url, cli.timeout())?.1)
-}
-
-/// Connects all users before the clock starts, except users that connect for each request.
-fn links(cli: &Cli, engine: &mut Engine, address: &Address) -> Result<Vec<Link>> {
-    let mut links = Vec::new();
-    for index in 0..cli.connections as usize {
-        links.push(if cli.connects_each() {
-            Link::closed(index, address.clone()).announcing(cli.proxy_protocol)
-        } else {
-            Link::made(cli, engine, address, index)?
-        });
-    }
-    Ok(links)
 }
 
 /// Raises the limit of descriptors to the maximum; by default a process may have fewer than a thousand connections.

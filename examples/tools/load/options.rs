@@ -5,11 +5,13 @@ use clap::{Parser, ValueEnum};
 use reactor::config::units::Size;
 
 use crate::announce::Announce;
-use crate::arrivals::{Spread, fresh_seed};
+use crate::arrivals::Spread;
 use crate::client::span::span;
 use crate::client::url::{Transport, Url, url_of};
 use crate::condition::{self, Condition};
+use crate::growth::Growth;
 use crate::ramp::Ramp;
+use crate::random::fresh_seed;
 use crate::raw::RawOptions;
 
 /// Bytes of all requests that are kept ready in memory.
@@ -20,6 +22,9 @@ const SIZE_MAX: u64 = 1 << 50;
 
 /// Bytes that all members of a chat together take to remember which line of each sender comes next.
 const CHAT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Most connections of a run.
+pub(crate) const CONNECTIONS_MAX: u32 = 100_000;
 
 /// The longest payload of a UDP datagram over IPv4.
 const DATAGRAM_BYTES_MAX: u64 = 65_507;
@@ -48,12 +53,20 @@ pub(crate) struct Cli {
 
     /// Where the server listens, such as 127.0.0.1:5656, :5656, unix:///run/sum.sock or, for sum and raw, udp://127.0.0.1:5656
     /// and unixgram:///run/sum.dgram
-    #[arg(value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
-    pub(crate) url: Url,
+    ///
+    /// Several servers get the same number of connections each, or some one more, and the result tells them apart.
+    #[arg(value_name = "URL", required = true, num_args = 1.., value_parser = url_of(&[Transport::Tcp, Transport::Udp]))]
+    pub(crate) urls: Vec<Url>,
 
     /// Connections; over UDP, sockets; of chat, members
-    #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short, long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(CONNECTIONS_MAX)))]
     pub(crate) connections: u32,
+
+    /// Open connections evenly over this time from the start, the warm-up included, instead of all before it [example: 10..1000/30s]
+    ///
+    /// With --connect-each it is the number of requests that may be without an answer that grows so.
+    #[arg(long, value_name = "CONNECTIONS/SPAN", conflicts_with = "connections")]
+    pub(crate) ramp_connections: Option<Growth>,
 
     /// How long to measure
     #[arg(short, long, value_name = "SPAN", default_value = "10s", value_parser = span_above_zero)]
@@ -80,7 +93,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "HOW", default_value = "even")]
     pub(crate) arrivals: Spread,
 
-    /// The seed of --arrivals poisson: the same one makes the same arrivals [default: another in each run]
+    /// The seed of --arrivals poisson and of the pauses of --reconnect: the same one repeats them [default: another in each run]
     #[arg(long, value_name = "N", default_value_t = fresh_seed(), hide_default_value = true)]
     pub(crate) seed: u64,
 
@@ -97,6 +110,15 @@ pub(crate) struct Cli {
     /// port is kept (TIME-WAIT) and ports cannot run out.
     #[arg(long)]
     connect_each: bool,
+
+    /// Go on while a server is away: open each connection that has ended, or could not be opened, again and again
+    ///
+    /// The run begins even if no server is there. The pauses between attempts grow from 10ms to 1s. Every connection that ends and
+    /// every attempt that fails is an error. With --rate no time is lost: requests that are due meanwhile wait, and their latencies
+    /// say so. Without --reconnect each server must be there at the start, later a connection is opened again every 10ms, and
+    /// one that ends between requests is not an error.
+    #[arg(long, conflicts_with = "bad")]
+    pub(crate) reconnect: bool,
 
     /// Begin each connection with a PROXY header, as a proxy does: v1 or v2, or with the address of the client, as in
     /// v2=192.0.2.7 [default address: the one of this machine]
@@ -181,17 +203,30 @@ impl Cli {
 
     /// Returns what clap cannot check: why options do not go together.
     pub(crate) fn problem(&self) -> Option<&'static str> {
-        let is_udp = self.url.transport == Transport::Udp;
+        let is_udp = self.transport() == Transport::Udp;
+        let are_several = self.urls.len() > 1;
         let is_file = self.protocol.is_file();
         let is_chat = self.protocol == Protocol::Chat;
-        let problem = if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
+        let problem = if self.urls.iter().any(|url| url.transport != self.transport()) {
+            "all URLs are of streams, or all of datagrams"
+        } else if self.urls.len() > self.connections as usize {
+            "each server needs a connection: -c"
+        } else if are_several && is_chat {
+            "members of a chat are at one server"
+        } else if are_several && self.directory.is_some() {
+            "--directory belongs to one server"
+        } else if is_udp && !matches!(self.protocol, Protocol::Sum | Protocol::Raw) {
             "over UDP there are only sum and raw"
-        } else if is_udp && (self.connect_each || self.bad.is_some() || self.proxy_protocol.is_some()) {
+        } else if is_udp && self.needs_connections() {
             "over UDP there are no connections"
         } else if is_udp && self.size() > DATAGRAM_BYTES_MAX {
             "a datagram has at most 65507 bytes"
         } else if is_file && self.connect_each {
             "file makes a connection for each request anyway, file-sized never does"
+        } else if is_chat && self.ramp_connections.is_some() {
+            "all members of a chat enter before the start"
+        } else if is_chat && self.reconnect {
+            "a member of a chat that comes back could not know which lines it should get"
         } else if is_chat && (self.connect_each || self.bad.is_some()) {
             "members of a chat stay, and --deaf is the only bad one"
         } else if !is_chat && (self.senders.is_some() || self.deaf.is_some()) {
@@ -219,6 +254,27 @@ impl Cli {
             return self.raw.problem(self);
         };
         Some(problem)
+    }
+
+    /// Whether an option says something about connections, beside their number.
+    fn needs_connections(&self) -> bool {
+        let how = self.connect_each || self.reconnect || self.ramp_connections.is_some();
+        how || self.bad.is_some() || self.proxy_protocol.is_some()
+    }
+
+    /// Returns how long after the start a connection is opened.
+    pub(crate) fn opens_after(&self, connection: usize) -> Duration {
+        self.ramp_connections.as_ref().map_or(Duration::ZERO, |ramp| ramp.time(connection))
+    }
+
+    /// What the servers speak over: all of them the same.
+    pub(crate) fn transport(&self) -> Transport {
+        self.urls.first().map_or(Transport::Tcp, |url| url.transport)
+    }
+
+    /// Returns the URLs of all servers, as one text.
+    pub(crate) fn places(&self) -> String {
+        self.urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn size(&self) -> u64 {

@@ -42,6 +42,11 @@ impl Pace {
         self.stopped
     }
 
+    /// Returns how long the run has lasted.
+    pub(crate) fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
     pub(crate) fn end(&self) -> Instant {
         self.end
     }

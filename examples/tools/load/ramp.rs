@@ -18,17 +18,19 @@ impl FromStr for Ramp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "expected rates and a span such as 0..10k/30s";
-        let (rates, time) = text.split_once('/').ok_or(EXPECTED)?;
-        let (from, to) = rates.split_once("..").ok_or(EXPECTED)?;
+        let (from, to, span) = parts(text).ok_or("expected rates and a span above zero such as 0..10k/30s")?;
         let to = rate(to)?;
         let from = if from == "0" { 0 } else { rate(from)? };
-        let span = span(time)?;
-        if span.is_zero() {
-            return Err("expected a span above zero".into());
-        }
         Ok(Self { text: text.into(), from, to, span })
     }
+}
+
+/// Cuts `FROM..TO/SPAN` into its parts.
+pub(crate) fn parts(text: &str) -> Option<(&str, &str, Duration)> {
+    let (numbers, time) = text.split_once('/')?;
+    let (from, to) = numbers.split_once("..")?;
+    let span = span(time).ok().filter(|span| !span.is_zero())?;
+    Some((from, to, span))
 }
 
 impl Display for Ramp {

@@ -12,7 +12,7 @@ use crate::condition::Condition;
 use crate::options::{Cli, Protocol};
 use crate::pace::{Pace, Stop};
 use crate::settings::{model, settings};
-use crate::tally::{Kind, Tally};
+use crate::tally::{Kind, Outcomes, Tally};
 
 /// Above this share of a core the client limited the rate itself.
 const BUSY_MAX: f64 = 0.9;
@@ -59,9 +59,41 @@ fn bottleneck(busy: f64) -> Option<String> {
     })
 }
 
+/// Returns the URLs of the targets, each with its connections. They take turns, so the first ones may have one more.
+fn targets(cli: &Cli) -> Vec<(String, usize)> {
+    let (connections, count) = (cli.connections as usize, cli.urls.len());
+    let of = |number| connections / count + usize::from(number < connections % count);
+    cli.urls.iter().enumerate().map(|(number, url)| (url.to_string(), of(number))).collect()
+}
+
+/// Returns how many connections there were at the first error, if their number grows.
+fn first_error(cli: &Cli, tally: &Tally, pace: &Pace) -> Option<String> {
+    let after = pace.elapsed(tally.first_error_at?);
+    let count = cli.ramp_connections.as_ref()?.count(after);
+    Some(format!("the first error came after {:.1} s, with {count} connections", after.as_secs_f64()))
+}
+
+/// Returns the number of errors, and of those of each kind that came.
+fn errors(outcomes: &Outcomes) -> String {
+    let mut text = outcomes.errors().to_string();
+    for (kind, name, _) in Kind::ALL.iter().filter(|(kind, ..)| outcomes.errors_of(*kind) > 0) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", {name} {}", outcomes.errors_of(*kind));
+    }
+    text
+}
+
+fn errors_json(outcomes: &Outcomes) -> Value {
+    let kinds = Kind::ALL.iter().map(|(kind, name, _)| (*name, outcomes.errors_of(*kind)));
+    let all = kinds.chain([("total", outcomes.errors())]);
+    Value::Object(all.map(|(name, count)| (name.into(), count.into())).collect())
+}
+
 /// The results of a run.
 pub(crate) struct Report {
     title: String,
+    /// The URLs of the targets, each with its connections.
+    targets: Vec<(String, usize)>,
     setup: Map<String, Value>,
     /// Requests a second of an open loop.
     asked: Option<u64>,
@@ -78,6 +110,8 @@ pub(crate) struct Report {
     is_even: bool,
     /// Of Poisson arrivals.
     seed: Option<u64>,
+    /// Of the pauses before connections are opened again.
+    pause_seed: Option<u64>,
     stopped: Option<Stop>,
     notes: Vec<String>,
 }
@@ -87,9 +121,14 @@ impl Report {
         let seconds = tally.last_answer.max(pace.end()).duration_since(tally.start).as_secs_f64();
         let is_file = cli.protocol.is_file();
         let how = if cli.bad.is_some() { "all of them bad".into() } else { format!("{} loop", model(cli)) };
-        let connections = if cli.connections == 1 { "connection" } else { "connections" };
+        let connections = match &cli.ramp_connections {
+            Some(ramp) => format!("{ramp} connections"),
+            None if cli.connections == 1 => "1 connection".into(),
+            None => format!("{} connections", cli.connections),
+        };
         let mut report = Self {
-            title: format!("{} {}: {} {connections}, {how}", cli.protocol.name(), cli.url, cli.connections),
+            title: format!("{} {}: {connections}, {how}", cli.protocol.name(), cli.places()),
+            targets: targets(cli),
             setup: settings(cli),
             asked: cli.rate,
             planned: cli.duration.as_secs_f64(),
@@ -102,10 +141,12 @@ impl Report {
             is_bad: cli.bad.is_some(),
             is_even: cli.ramp.is_none() && cli.arrivals == Spread::Even,
             seed: (cli.arrivals == Spread::Poisson).then_some(cli.seed),
+            pause_seed: cli.reconnect.then_some(cli.seed),
             stopped: pace.stopped(),
             notes: Vec::new(),
         };
         report.notes = report.notes();
+        report.notes.extend(first_error(cli, &report.tally, pace));
         report
     }
 
@@ -239,8 +280,11 @@ impl Report {
             writeln!(text, "latency     {}", latencies.join(", "))?;
         }
         self.tell_errors(text)?;
-        if tally.reconnects > 0 {
-            writeln!(text, "reconnects  {}", tally.reconnects)?;
+        let reconnects = tally.outcomes().reconnects;
+        match self.pause_seed {
+            Some(seed) => writeln!(text, "reconnects  {reconnects}, pauses from seed {seed}")?,
+            None if reconnects > 0 => writeln!(text, "reconnects  {reconnects}")?,
+            None => {}
         }
         if let Some(seed) = self.seed {
             writeln!(text, "arrivals    Poisson, seed {seed}")?;
@@ -258,18 +302,23 @@ impl Report {
     }
 
     fn tell_errors(&self, text: &mut String) -> std::fmt::Result {
-        write!(text, "errors      {}", self.tally.errors())?;
-        for (kind, name, _) in Kind::ALL.iter().filter(|(kind, ..)| self.tally.errors_of(*kind) > 0) {
-            write!(text, ", {name} {}", self.tally.errors_of(*kind))?;
+        writeln!(text, "errors      {}", errors(&self.tally.outcomes()))?;
+        if self.targets.len() == 1 {
+            return Ok(());
         }
-        writeln!(text)
+        for ((url, connections), outcomes) in self.targets.iter().zip(self.tally.targets()) {
+            write!(text, "  {url}: connections {connections}, ")?;
+            if !self.is_bad {
+                write!(text, "requests {}, reconnects {}, ", outcomes.answered, outcomes.reconnects)?;
+            }
+            writeln!(text, "errors {}", errors(outcomes))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn json(&self) -> String {
         let Self { tally, .. } = self;
-        let kinds = Kind::ALL.iter().map(|(kind, name, _)| (*name, tally.errors_of(*kind)));
-        let errors: Map<_, _> =
-            kinds.chain([("total", tally.errors())]).map(|(name, count)| (name.into(), count.into())).collect();
+        let outcomes = tally.outcomes();
         let latency = |part| self.latency(part).map(|latency| latency.as_nanos() as f64 / 1000.0);
         let latencies: Map<_, _> = QUANTILES.iter().map(|&(name, part)| (name.into(), json!(latency(part)))).collect();
         let mut report = json!({
@@ -277,14 +326,17 @@ impl Report {
             "requests": tally.requests(),
             "rate": self.rate(),
             "latency_us": latencies,
-            "errors": errors,
+            "errors": errors_json(&outcomes),
             "first_error": tally.first_error,
-            "reconnects": tally.reconnects,
+            "reconnects": outcomes.reconnects,
             "unsent": self.unsent,
             "client_busy": self.busy,
             "interrupted": self.signal().is_some(),
             "notes": self.notes,
         });
+        if self.targets.len() > 1 {
+            report["targets"] = self.targets_json();
+        }
         if self.is_file {
             report["bytes"] = json!(tally.file_bytes);
             report["bytes_per_second"] = json!(self.file_rate());
@@ -306,6 +358,20 @@ impl Report {
         let setup = self.setup.iter().map(|(name, value)| (name.clone(), value.clone()));
         let members = report.as_object().cloned().unwrap_or_default();
         format!("{:#}\n", Value::Object(setup.chain(members).collect()))
+    }
+
+    fn targets_json(&self) -> Value {
+        let targets = self.targets.iter().zip(self.tally.targets());
+        let object = |((url, connections), outcomes): (&(String, usize), &Outcomes)| {
+            json!({
+                "url": url,
+                "connections": connections,
+                "requests": outcomes.answered,
+                "errors": errors_json(outcomes),
+                "reconnects": outcomes.reconnects,
+            })
+        };
+        targets.map(object).collect()
     }
 
     /// Fails if an assertion does not hold, or if there was nothing to measure.

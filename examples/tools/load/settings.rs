@@ -14,7 +14,7 @@ pub(crate) fn model(cli: &Cli) -> &'static str {
 pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     let mut settings = json!({
         "protocol": cli.protocol.name(),
-        "url": cli.url.to_string(),
+        "url": cli.places(),
         "model": model(cli),
         "connections": cli.connections,
         "pipeline": cli.pipeline,
@@ -25,12 +25,13 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
         "warmup_seconds": cli.warmup().as_secs_f64(),
         "timeout_seconds": cli.timeout().as_secs_f64(),
         "connect_each": cli.connects_each(),
+        "reconnect": cli.reconnect,
     });
     if cli.protocol == Protocol::Chat {
         settings["senders"] = json!(cli.senders());
         settings["deaf"] = json!(cli.connections as usize - cli.readers());
     }
-    if cli.arrivals == Spread::Poisson {
+    if cli.arrivals == Spread::Poisson || cli.reconnect {
         settings["seed"] = json!(cli.seed);
     }
     if let Some(announce) = cli.proxy_protocol {
@@ -38,6 +39,9 @@ pub(crate) fn settings(cli: &Cli) -> Map<String, Value> {
     }
     if let Some(ramp) = &cli.ramp {
         settings["ramp"] = json!(ramp.to_string());
+    }
+    if let Some(ramp) = &cli.ramp_connections {
+        settings["ramp_connections"] = json!(ramp.to_string());
     }
     if let Some(expectation) = cli.raw.expectation() {
         settings["send"] = json!(printable(cli.raw.request()));

@@ -25,8 +25,12 @@ impl Kind {
     /// All kinds, with name and meaning.
     pub(crate) const ALL: [(Self, &str, &str); 11] = [
         (Self::Connect, "connect", "the connection failed"),
-        (Self::Closed, "closed", "the server closed before it had answered"),
-        (Self::Reset, "reset", "the server reset the connection before it had answered"),
+        (Self::Closed, "closed", "the server closed before it had answered; with --reconnect, also between requests"),
+        (
+            Self::Reset,
+            "reset",
+            "the server reset the connection before it had answered; with --reconnect, also between requests",
+        ),
         (Self::Io, "io", "another error of the socket"),
         (Self::Timeout, "timeout", "no whole answer came for too long"),
         (Self::Lost, "lost", "no datagram came for too long; of chat, a line did not come to a member"),
@@ -58,7 +62,7 @@ impl Fault {
     }
 
     pub(crate) fn closed() -> Self {
-        Self::new(Kind::Closed, "the server closed without an answer")
+        Self::new(Kind::Closed, "the server closed the connection")
     }
 
     pub(crate) fn timeout() -> Self {
@@ -95,6 +99,32 @@ struct Latest {
     count: u64,
 }
 
+/// The results of one target.
+#[derive(Clone, Default)]
+pub(crate) struct Outcomes {
+    /// Right answers.
+    pub(crate) answered: u64,
+    /// Connections that were lost, and then made again.
+    pub(crate) reconnects: u64,
+    errors: [u64; Kind::ALL.len()],
+}
+
+impl Outcomes {
+    pub(crate) fn errors_of(&self, kind: Kind) -> u64 {
+        self.errors[kind as usize]
+    }
+
+    pub(crate) fn errors(&self) -> u64 {
+        self.errors.iter().sum()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.reconnects += other.reconnects;
+        self.errors.iter_mut().zip(other.errors).for_each(|(sum, count)| *sum += count);
+    }
+}
+
 /// All counters.
 pub(crate) struct Tally {
     /// In nanoseconds, with three significant digits.
@@ -109,17 +139,19 @@ pub(crate) struct Tally {
     pub(crate) missed: u64,
     /// Bytes of confirmed files.
     pub(crate) file_bytes: u64,
-    /// Connections that the server closed between requests.
-    pub(crate) reconnects: u64,
-    errors: [u64; Kind::ALL.len()],
+    /// By the numbers of the targets.
+    targets: Vec<Outcomes>,
     pub(crate) first_error: Option<String>,
+    /// The end of the batch of events with the first error.
+    pub(crate) first_error_at: Option<Instant>,
     pub(crate) harm: Harm,
 }
 
 const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
 
 impl Tally {
-    pub(crate) fn new(start: Instant) -> Result<Self> {
+    /// Counters that count from `start` on, for this number of targets.
+    pub(crate) fn new(start: Instant, targets: usize) -> Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).context("cannot count latencies")?,
             start,
@@ -128,20 +160,23 @@ impl Tally {
             lines: 0,
             missed: 0,
             file_bytes: 0,
-            reconnects: 0,
-            errors: [0; Kind::ALL.len()],
+            targets: vec![Outcomes::default(); targets],
             first_error: None,
+            first_error_at: None,
             harm: Harm::default(),
         })
     }
 
-    /// Counts a right answer to a request that was due at `due`.
-    pub(crate) fn answered(&mut self, due: Instant, now: Instant) {
-        self.answered_together(due, now, 1);
+    /// Counts a right answer of a target to a request that was due at `due`.
+    pub(crate) fn answered(&mut self, target: usize, due: Instant, now: Instant) {
+        self.answered_together(target, due, now, 1);
     }
 
-    /// Counts `count` right answers that came at one time to requests that were due at one time.
-    pub(crate) fn answered_together(&mut self, due: Instant, now: Instant, count: u64) {
+    /// Counts `count` right answers of a target that came at one time to requests that were due at one time.
+    pub(crate) fn answered_together(&mut self, target: usize, due: Instant, now: Instant, count: u64) {
+        if due >= self.start {
+            self.targets[target].answered += count;
+        }
         if (due, now) != (self.latest.due, self.latest.now) {
             self.settle();
             (self.latest.due, self.latest.now) = (due, now);
@@ -164,18 +199,30 @@ impl Tally {
         self.lines += u64::from(due >= self.start);
     }
 
-    pub(crate) fn uploaded(&mut self, due: Instant, now: Instant, bytes: u64) {
-        self.answered(due, now);
+    pub(crate) fn uploaded(&mut self, target: usize, due: Instant, now: Instant, bytes: u64) {
+        self.answered(target, due, now);
         if due >= self.start {
             self.file_bytes += bytes;
         }
     }
 
-    /// Counts `count` requests that failed.
-    pub(crate) fn failed(&mut self, fault: &Fault, count: u64) {
-        self.errors[fault.kind as usize] += count;
+    /// Counts a connection to a target that was lost, and has been made again.
+    pub(crate) fn reconnected(&mut self, target: usize) {
+        self.targets[target].reconnects += 1;
+    }
+
+    /// Counts `count` requests to a target that failed.
+    pub(crate) fn failed(&mut self, target: usize, fault: &Fault, count: u64) {
+        self.targets[target].errors[fault.kind as usize] += count;
         if count > 0 {
             self.first_error.get_or_insert_with(|| fault.text.clone());
+        }
+    }
+
+    /// Notes when a batch of events has ended.
+    pub(crate) fn note_time(&mut self, now: Instant) {
+        if self.first_error.is_some() {
+            self.first_error_at.get_or_insert(now);
         }
     }
 
@@ -183,11 +230,19 @@ impl Tally {
         self.latencies.len()
     }
 
-    pub(crate) fn errors_of(&self, kind: Kind) -> u64 {
-        self.errors[kind as usize]
+    /// Returns the outcomes by the numbers of the targets.
+    pub(crate) fn targets(&self) -> &[Outcomes] {
+        &self.targets
+    }
+
+    /// Returns the outcomes of all targets together.
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        let mut all = Outcomes::default();
+        self.targets.iter().for_each(|target| all.add(target));
+        all
     }
 
     pub(crate) fn errors(&self) -> u64 {
-        self.errors.iter().sum()
+        self.targets.iter().map(Outcomes::errors).sum()
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Tape {
 impl Tape {
     pub(crate) fn new(cli: &Cli) -> Self {
         let size = cli.size() as usize;
-        let variants = match (cli.protocol, cli.url.transport) {
+        let variants = match (cli.protocol, cli.transport()) {
             (Protocol::Raw, _) => 1,
             (_, Transport::Tcp) => (VARIANTS_BYTES / size.max(1)).clamp(4, VARIANTS),
             (_, Transport::Udp) => UDP_VARIANTS,

@@ -104,7 +104,7 @@ impl Upload {
     }
 
     fn upload(&mut self, news: News, cx: &mut Context) -> Result<Visit, Fault> {
-        let has_connected = self.link.advance(cx.now, cx.timeout).map_err(|error| Fault::connect(&error))?;
+        let has_connected = self.link.advance(cx)?;
         if has_connected && self.plan.protocol == Protocol::File {
             self.link.reset_unless_ended()?;
         }
@@ -154,9 +154,10 @@ impl Upload {
 
     fn confirm(&mut self, cx: &mut Context) {
         if let Some(due) = self.due.take() {
-            cx.tally.uploaded(due, cx.now, self.plan.size);
+            cx.tally.uploaded(self.link.target(), due, cx.now, self.plan.size);
         }
         self.clear();
+        self.link.note_answer();
         if self.connects_each() {
             self.link.reset();
         }
@@ -183,7 +184,7 @@ impl Upload {
             self.plan.next(&mut self.head, &mut self.answer);
             self.moved_at = cx.now;
             if self.connects_each() {
-                self.link.connect(&cx.registry, cx.now).map_err(|error| Fault::connect(&error))?;
+                self.link.connect(cx)?;
             }
         }
         Ok(())
@@ -220,11 +221,11 @@ impl Upload {
 
     fn fail(&mut self, fault: &Fault, cx: &mut Context) {
         match fault.kind {
-            Kind::Closed | Kind::Reset if self.due.is_none() => cx.tally.reconnects += 1,
-            _ => cx.tally.failed(fault, 1),
+            Kind::Closed | Kind::Reset if self.due.is_none() && !self.link.is_missed() => {}
+            _ => cx.tally.failed(self.link.target(), fault, 1),
         }
         // A FIN could make the server take half a file for a whole one.
-        self.link.reset();
+        let _ = self.link.reset_unless_ended();
         self.link.rest(cx.now);
         self.clear();
     }
@@ -240,7 +241,7 @@ impl User for Upload {
 
     fn tick(&mut self, cx: &mut Context) -> Visit {
         let waits_since = self.is_waiting().then_some(self.moved_at);
-        match self.link.tick(waits_since, !self.connects_each(), cx) {
+        match self.link.tick(waits_since, cx) {
             Ok(true) => return self.turn(News::default(), cx),
             Ok(false) => {}
             Err(fault) => self.fail(&fault, cx),

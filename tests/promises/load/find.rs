@@ -5,7 +5,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{Load, Outcome, load};
-use crate::support::{eventually, loopback};
+use crate::support::{Scratch, eventually, loopback};
 
 fn knee(outcome: &Outcome) -> (Option<u64>, Option<u64>) {
     let knee = &outcome.json["knee"];
@@ -16,8 +16,10 @@ fn knee(outcome: &Outcome) -> (Option<u64>, Option<u64>) {
 #[test]
 fn find_prints_the_curve_and_the_knee_of_a_server() {
     let (_server, address) = loopback("sum");
-    let arguments = "--limit requests<=150,errors=0 -c 4 -d 300ms --warmup 0s --from 100 --to 10k";
-    let outcome = load(&format!("find sum tcp://{address} {arguments}"));
+    let drawings = Scratch::new();
+    let svg = drawings.path().join("curve.svg").display().to_string();
+    let arguments = "--limit requests<=150,errors=0,p99<60s -c 4 -d 300ms --warmup 0s --from 100 --to 10k";
+    let outcome = load(&format!("find sum tcp://{address} {arguments} --svg {svg}"));
     assert_eq!(outcome.code, Some(0), "{} {}", outcome.text, outcome.errors);
     let (Some(holds), Some(breaks)) = knee(&outcome) else { panic!("{}", outcome.json) };
     assert!(holds <= 500 && breaks > holds && breaks - holds <= (holds / 50).max(1), "{}", outcome.text);
@@ -40,6 +42,13 @@ fn find_prints_the_curve_and_the_knee_of_a_server() {
     ] {
         assert!(outcome.text.contains(text), "{text}: {}", outcome.text);
     }
+    let drawn = String::from_utf8(drawings.contents("curve.svg")).unwrap();
+    for text in
+        [format!(">{holds}/s</text>"), "p99&lt;60s</text>".into(), format!("{holds}/s holds, {breaks}/s breaks")]
+    {
+        assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n") && drawn.contains(&text), "{text}: {drawn}");
+    }
+    assert!(steps.iter().all(|step| drawn.contains(&format!("{}/s ", step["offered"]))), "{drawn}");
     assert_eq!((&outcome.json["protocol"], &outcome.json["limit"][0]), (&"sum".into(), &"requests<=150".into()));
 }
 
@@ -76,4 +85,12 @@ fn a_signal_ends_a_search_and_its_steps_so_far_are_reported() {
     let outcome = load.wait();
     assert_eq!((&outcome.json["interrupted"], knee(&outcome)), (&Value::Bool(true), (None, None)));
     assert!(outcome.text.contains("ended early"), "{}", outcome.text);
+}
+
+#[test]
+fn a_drawing_that_cannot_be_written_is_reported_before_the_search() {
+    let (server, address) = loopback("sum");
+    let outcome = load(&format!("find sum tcp://{address} --limit errors=0 -d 1h --svg /nonexistent/curve.svg"));
+    assert!(outcome.code == Some(1) && outcome.errors.contains("/nonexistent/curve.svg"), "{}", outcome.errors);
+    assert_eq!(server.stats("sum-tcp").accepted, 0);
 }

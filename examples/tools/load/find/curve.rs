@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::search::{Knee, Verdict};
+use super::svg::{Plot, Point};
 use crate::arrivals::Spread;
 use crate::condition::Condition;
 use crate::options::Cli;
@@ -105,21 +106,24 @@ impl Step {
 pub(crate) struct Curve {
     title: String,
     settings: Value,
+    /// Conditions of latencies.
+    limits: Vec<(String, Duration)>,
     pub(crate) steps: Vec<Step>,
 }
 
 impl Curve {
     pub(crate) fn new(cli: &Cli, limit: &[Condition]) -> Self {
+        let limits = limit.iter().filter_map(|condition| Some((condition.to_string(), condition.latency()?))).collect();
         let limit: Vec<_> = limit.iter().map(ToString::to_string).collect();
         let mut settings = settings(cli);
         settings.insert("model".into(), json!("open"));
         settings.insert("arrivals".into(), json!(cli.arrivals.name()));
         settings.insert("limit".into(), json!(limit));
-        let (protocol, url, connections) = (cli.protocol.name(), &cli.url, cli.connections);
+        let (protocol, url, connections) = (cli.protocol.name(), cli.places(), cli.connections);
         let seed =
             if cli.arrivals == Spread::Poisson { format!(", Poisson from seed {}", cli.seed) } else { String::new() };
         let title = format!("find {protocol} {url}: {connections} connections{seed}, {}", limit.join(", "));
-        Self { title, settings: Value::Object(settings), steps: Vec::new() }
+        Self { title, settings: Value::Object(settings), limits, steps: Vec::new() }
     }
 
     pub(crate) fn head(&self) -> String {
@@ -129,14 +133,8 @@ impl Curve {
     /// Returns what comes after the lines of the steps: the plot, and the knee.
     pub(crate) fn tail(&self, knee: &Knee, is_interrupted: bool) -> String {
         let mut text = self.plot();
-        let found = match *knee {
-            Knee { holds: None, breaks: None } => "unknown: the search had only begun".into(),
-            Knee { holds: None, breaks: Some(rate) } => format!("below {rate}/s: no rate that was tried holds"),
-            Knee { holds: Some(rate), breaks: None } => format!("at least {rate}/s: no rate that was tried breaks"),
-            Knee { holds: Some(holds), breaks: Some(breaks) } => format!("{holds}/s holds, {breaks}/s breaks"),
-        };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "knee        {found}");
+        let _ = writeln!(text, "knee        {knee}");
         if self.steps.iter().any(|step| step.is_bottleneck() && knee.breaks == Some(step.offered)) {
             text +=
                 "warning: the load generator was the bottleneck where it broke, so the server may be capable of more\n";
@@ -147,11 +145,18 @@ impl Curve {
         text
     }
 
-    /// The p99 of each step by its rate, as bars on a logarithmic scale. The last step at a rate counts.
-    fn plot(&self) -> String {
-        let mut steps: Vec<_> = self.steps.iter().rev().filter(|step| step.p99.is_some()).collect();
+    /// Returns the last step at each rate, by rising rate.
+    fn last_steps(&self) -> Vec<&Step> {
+        let mut steps: Vec<_> = self.steps.iter().rev().collect();
         steps.sort_by_key(|step| step.offered);
         steps.dedup_by_key(|step| step.offered);
+        steps
+    }
+
+    /// The p99 of each rate, as bars on a logarithmic scale.
+    fn plot(&self) -> String {
+        let mut steps = self.last_steps();
+        steps.retain(|step| step.p99.is_some());
         let logarithm = |step: &Step| step.p99.unwrap_or_default().as_secs_f64().max(1e-9).ln();
         let lowest = steps.iter().map(|step| logarithm(step)).fold(f64::INFINITY, f64::min);
         let highest = steps.iter().map(|step| logarithm(step)).fold(f64::NEG_INFINITY, f64::max);
@@ -163,6 +168,17 @@ impl Curve {
             let _ = writeln!(text, "{:>9}/s {bar} {:.1?}", step.offered, step.p99.unwrap_or_default());
         }
         text + "\n"
+    }
+
+    pub(crate) fn svg(&self, knee: &Knee) -> String {
+        let steps = self.last_steps().into_iter();
+        let points = steps.map(|step| Point {
+            rate: step.offered,
+            latencies: step.p50.zip(step.p99).map(|(p50, p99)| [p50, p99]),
+            holds: step.broken.is_empty(),
+        });
+        let Self { title, limits, .. } = self;
+        Plot { title, points: points.collect(), limits, knee: knee.holds, found: &knee.to_string() }.svg()
     }
 
     pub(crate) fn json(&self, knee: &Knee, is_interrupted: bool) -> String {

@@ -1,5 +1,7 @@
 //! Which rate to try next. It measures nothing, so that the tests can search for a knee that they know.
 
+use std::fmt::{self, Display, Formatter};
+
 /// The search ends when the lowest rate that breaks is at most this part above the highest that holds: 2 %.
 const PRECISION_PART: u64 = 50;
 
@@ -20,6 +22,17 @@ pub(crate) enum Verdict {
 pub(crate) struct Knee {
     pub(crate) holds: Option<u64>,
     pub(crate) breaks: Option<u64>,
+}
+
+impl Display for Knee {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self { holds: None, breaks: None } => f.write_str("unknown: the search had only begun"),
+            Self { holds: None, breaks: Some(rate) } => write!(f, "below {rate}/s: no rate that was tried holds"),
+            Self { holds: Some(rate), breaks: None } => write!(f, "at least {rate}/s: no rate that was tried breaks"),
+            Self { holds: Some(holds), breaks: Some(breaks) } => write!(f, "{holds}/s holds, {breaks}/s breaks"),
+        }
+    }
 }
 
 /// A search for the highest rate that holds: an exponential rise, or descent, and then a bisection.

@@ -51,7 +51,7 @@ impl RawOptions {
             Some("--bad needs a request: --send or --send-file")
         } else if cli.bad.is_none() && expectation.is_none() {
             Some("raw compares every answer: it needs --expect, --expect-until or --expect-bytes")
-        } else if cli.bad.is_none() && is_empty && cli.url.transport == Transport::Tcp && !cli.connects_each() {
+        } else if cli.bad.is_none() && is_empty && cli.transport() == Transport::Tcp && !cli.connects_each() {
             Some("if the server speaks first, each answer needs its own connection: --connect-each")
         } else {
             None
