@@ -7,6 +7,7 @@
 
 mod built;
 mod code;
+mod differences;
 mod doors;
 mod item;
 mod links;
