@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use client::attempt::attempt;
 use client::connect::connect;
 use client::failure::{Context, Failure, Result, finish, tell};
+use client::if_ready::if_ready;
 use client::output::Output;
 use client::span::span;
 use client::url::{Transport, Url, url_of};
@@ -105,7 +105,7 @@ impl Client {
             }
             self.outbox.flush(&mut self.stream).context("cannot write to the server")?;
             let mut chunk = [0; 4096];
-            match attempt(|| self.stream.read(&mut chunk)).context("cannot read from the server")? {
+            match if_ready(|| self.stream.read(&mut chunk)).context("cannot read from the server")? {
                 Some(0) => return self.closed(),
                 Some(length) => self.answered(&chunk[..length])?,
                 None if self.state == State::Asking && is_past(self.state_ends) => {

@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use client::attempt::attempt;
 use client::connect::connect;
 use client::failure::{Context, Failure, Result, finish, tell};
+use client::if_ready::if_ready;
 use client::output::Output;
 use client::span::span;
 use client::url::{Transport, Url, url_of};
@@ -58,7 +58,7 @@ fn run(cli: &Cli) -> Result<()> {
     let mut chunk = [0; 1024];
     loop {
         // An edge reports once that bytes have arrived, not how many: read until `WouldBlock`, and only then wait.
-        match attempt(|| stream.read(&mut chunk)).context("cannot read from the server")? {
+        match if_ready(|| stream.read(&mut chunk)).context("cannot read from the server")? {
             Some(0) if told => break,
             Some(0) => return Failure::because("the server closed without sending the time"),
             Some(length) => {

@@ -22,9 +22,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use client::attempt::attempt;
 use client::connect::connect;
 use client::failure::{Context, Result, finish, tell};
+use client::if_ready::if_ready;
 use client::output::Output;
 use client::span::span;
 use client::url::{Transport, Url, url_of};
@@ -105,7 +105,7 @@ impl Client {
     /// Server to screen, a chunk. Returns whether there may be more.
     fn hear(&mut self) -> Result<bool> {
         let mut chunk = [0; CHUNK_BYTES];
-        match attempt(|| self.stream.read(&mut chunk)).context("cannot read from the server")? {
+        match if_ready(|| self.stream.read(&mut chunk)).context("cannot read from the server")? {
             Some(0) => self.closed = true,
             Some(length) => self.output.write(&chunk[..length])?,
             None => return Ok(false),

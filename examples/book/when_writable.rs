@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     connection.set_nonblocking(true)?;
 
     let mut taken = 0;
-    while let Some(count) = attempt(connection.write(&[0; 64 * 1024]))? {
+    while let Some(count) = if_ready(connection.write(&[0; 64 * 1024]))? {
         taken += count;
     }
     println!("the kernel has taken {taken} bytes, then EAGAIN");
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let (mut buffer, mut read, mut early) = ([0; 16 * 1024], 0, 0);
     while !is_writable(&connection)? {
         read += peer.read(&mut buffer)?;
-        if !is_writable(&connection)? && attempt(connection.write(b"."))?.is_some() {
+        if !is_writable(&connection)? && if_ready(connection.write(b"."))?.is_some() {
             early += 1;
             if early == 1 {
                 println!("the peer has read {read}: a byte is written, though poll says: not writable");
@@ -46,7 +46,7 @@ fn is_writable(connection: &TcpStream) -> Result<bool> {
 }
 
 /// Returns `None` for `EAGAIN`.
-fn attempt(result: Result<usize>) -> Result<Option<usize>> {
+fn if_ready(result: Result<usize>) -> Result<Option<usize>> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         result => result.map(Some),

@@ -1,6 +1,6 @@
 use std::io::{Error, ErrorKind, Read, Result};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 
 /// The longest line that is kept. Without a bound, a broken server could fill our memory.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -21,7 +21,7 @@ impl Inbox {
             return Err(Error::new(ErrorKind::InvalidData, "the line is too long"));
         }
         let mut chunk = [0; 16 * 1024];
-        let read = attempt(|| stream.read(&mut chunk))?;
+        let read = if_ready(|| stream.read(&mut chunk))?;
         self.bytes.extend_from_slice(&chunk[..read.unwrap_or(0)]);
         Ok(read)
     }

@@ -1,6 +1,6 @@
 use std::io::{ErrorKind, Result, Write};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 
 /// Bytes that are not yet sent to the server. The socket takes as many as it has room for, which may be none.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Outbox {
     pub(crate) fn flush(&mut self, stream: &mut impl Write) -> Result<usize> {
         let before = self.written;
         while !self.is_empty() {
-            match attempt(|| stream.write(&self.bytes[self.written..]))? {
+            match if_ready(|| stream.write(&self.bytes[self.written..]))? {
                 Some(0) => return Err(ErrorKind::WriteZero.into()),
                 Some(written) => self.written += written,
                 None => break,

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::attempt::attempt;
 use super::failure::{Context, Failure, Result};
+use super::if_ready::if_ready;
 use super::wait::wait;
 
 /// Standard output, unbuffered.
@@ -34,7 +34,7 @@ impl Output {
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match attempt(|| (&self.0).write(bytes))? {
+            match if_ready(|| (&self.0).write(bytes))? {
                 Some(0) => return Err(ErrorKind::WriteZero.into()),
                 Some(written) => bytes = &bytes[written..],
                 None => self.wait_until_writable()?,

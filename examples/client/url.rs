@@ -90,11 +90,11 @@ impl Url {
         &self,
         addresses: Vec<Address>,
         problem: &str,
-        mut attempt: impl FnMut(&Address) -> io::Result<T>,
+        mut try_one: impl FnMut(&Address) -> io::Result<T>,
     ) -> Result<T> {
         let mut failures = Vec::new();
         for address in addresses {
-            match attempt(&address) {
+            match try_one(&address) {
                 Ok(made) => return Ok(made),
                 Err(error) => failures.push(format!("{address}: {error}")),
             }

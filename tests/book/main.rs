@@ -6,13 +6,19 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
 mod built;
+#[path = "../../examples/tools/ladder/capture.rs"]
+mod capture;
 mod code;
+mod differences;
 mod doors;
 mod item;
+mod ladders;
 mod links;
 mod machines;
 #[path = "../labs/markdown.rs"]
 mod markdown;
+#[path = "../../examples/tools/ladder/picture.rs"]
+mod picture;
 mod pictures;
 mod summary;
 

@@ -14,6 +14,7 @@ mod lab;
 mod markdown;
 mod own;
 mod pages;
+mod panes;
 mod play;
 mod processes;
 mod terminal;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).min(AT_ONCE));
     let mut trials = own::trials();
+    trials.extend(panes::trials());
     // On mio's fallback over poll(2) the server makes different system calls than the pages show.
     if !cfg!(mio_unsupported_force_poll_poll) {
         trials.extend(pages::labs().into_iter().flat_map(|(chapter, labs)| page(&chapter, labs)));

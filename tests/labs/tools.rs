@@ -67,7 +67,7 @@ pub(crate) fn missing_setting(lab: &Lab) -> Option<&str> {
     words.filter(|word| word.starts_with("/proc/sys/")).find(|path| !Path::new(path).exists())
 }
 
-fn is_here(tool: &str) -> bool {
+pub(crate) fn is_here(tool: &str) -> bool {
     if tool == "nc" {
         // Of all netcats only the one of OpenBSD ends as the pages show.
         let help = Command::new("nc").arg("-h").output();

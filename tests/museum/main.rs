@@ -140,6 +140,16 @@ fn the_servers_without_a_fault_meet_every_demand() {
 }
 
 #[test]
+fn the_small_reactor_in_python_meets_every_demand() {
+    if !steps::is_here("python3", "--version") {
+        return;
+    }
+    let server = Server::spawn(Command::new("python3").args(["examples/book/right.py", "0"]), Output::Read);
+    let Report { code, text } = check(&server, &["--timeout", "50s"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
 fn every_piece_of_the_museum_is_tried() {
     let help = Command::new(program("broken")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();

@@ -52,7 +52,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn spawn(command: &mut Command, output: Output) -> Self {
+    pub(crate) fn spawn(command: &mut Command, output: Output) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -68,7 +68,7 @@ fn misses(command: &str, step: usize) {
 }
 
 /// Whether this machine has what a language takes. Where `CI` is set, it must.
-fn is_here(tool: &str, version: &str) -> bool {
+pub(crate) fn is_here(tool: &str, version: &str) -> bool {
     let is_here = Command::new(tool).arg(version).output().is_ok_and(|output| output.status.success());
     assert!(is_here || std::env::var_os("CI").is_none(), "{tool} is missing");
     if !is_here {

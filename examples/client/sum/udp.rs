@@ -6,8 +6,8 @@ use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::Cli;
-use crate::client::attempt::attempt;
 use crate::client::failure::{Context, Failure, Result, tell};
+use crate::client::if_ready::if_ready;
 use crate::client::output::Output;
 use crate::client::wait::{after, is_past, wait};
 use crate::datagram::{connect_to, find};
@@ -100,10 +100,10 @@ impl Client {
     /// the next call (udp(7)). An error of the second try concerns this datagram.
     fn ask_for(&mut self, user: usize) -> Result<bool> {
         let question = self.questions.next()?;
-        let mut sent = attempt(|| self.socket.send(question.request.as_bytes()));
+        let mut sent = if_ready(|| self.socket.send(question.request.as_bytes()));
         if let Err(error) = sent {
             self.give_up_oldest(error);
-            sent = attempt(|| self.socket.send(question.request.as_bytes()));
+            sent = if_ready(|| self.socket.send(question.request.as_bytes()));
         }
         if let Ok(None) = sent {
             return Ok(false);
@@ -125,7 +125,7 @@ impl Client {
         let mut ended = false;
         let mut datagram = [0; DATAGRAM_BYTES_MAX];
         loop {
-            let length = match attempt(|| self.socket.recv(&mut datagram)) {
+            let length = match if_ready(|| self.socket.recv(&mut datagram)) {
                 Ok(Some(length)) => length,
                 Ok(None) => return Ok(ended),
                 Err(error) => {

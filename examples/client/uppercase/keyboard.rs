@@ -6,7 +6,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 
 /// Standard input, which may be a terminal, a pipe or a file.
 ///
@@ -46,7 +46,7 @@ impl Keyboard {
         if !self.is_ready {
             return Ok(None);
         }
-        let read = attempt(|| self.file.read(chunk))?;
+        let read = if_ready(|| self.file.read(chunk))?;
         if self.is_watched {
             self.is_ready = false;
             poll.registry().reregister(&mut SourceFd(&self.file.as_raw_fd()), self.token, Interest::READABLE)?;

@@ -15,7 +15,7 @@ use std::io::Result;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::right_udp::DATAGRAM_BYTES_MAX;
 use crate::sum;
 
@@ -25,8 +25,8 @@ pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
-        while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
+        if_ready(|| poll.poll(&mut events, None))?;
+        while let Some((count, from)) = if_ready(|| socket.recv_from(&mut buffer))? {
             let answer = sum::answer(&buffer[..count]).unwrap_or_else(|| sum::error("not two integers"));
             let _ = socket.send_to(answer.as_bytes(), from);
         }

@@ -26,6 +26,7 @@ impl Chatty {
 
 impl Connection for Chatty {
     fn on_event(&mut self, event: &Event) -> Result<Next> {
-        self.0.converse_and_tell(|count| println!("connection {}: {count} bytes after {event:#?}", event.token().0))
+        println!("connection {}: {event:#?}", event.token().0);
+        self.0.converse()
     }
 }

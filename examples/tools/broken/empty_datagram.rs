@@ -14,7 +14,7 @@ use std::io::Result;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::right_udp::DATAGRAM_BYTES_MAX;
 use crate::sum;
 
@@ -24,8 +24,8 @@ pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
-        while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
+        if_ready(|| poll.poll(&mut events, None))?;
+        while let Some((count, from)) = if_ready(|| socket.recv_from(&mut buffer))? {
             if count == 0 {
                 return Ok(());
             }

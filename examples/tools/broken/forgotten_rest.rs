@@ -15,7 +15,7 @@ use std::io::{Read, Result, Write};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::right::{Connection, Next, READ_BYTES};
 
 /// At this number of pending bytes, reading stops.
@@ -38,13 +38,13 @@ impl Connection for ForgottenRest {
         let mut buffer = [0; READ_BYTES];
         while !self.peer_finished
             && self.pending.len() < PENDING_BYTES_MAX
-            && let Some(count) = attempt(|| self.stream.read(&mut buffer))?
+            && let Some(count) = if_ready(|| self.stream.read(&mut buffer))?
         {
             self.peer_finished = count == 0;
             buffer[..count].make_ascii_uppercase();
             self.pending.extend_from_slice(&buffer[..count]);
             while !self.pending.is_empty()
-                && let Some(count) = attempt(|| self.stream.write(&self.pending))?
+                && let Some(count) = if_ready(|| self.stream.write(&self.pending))?
             {
                 self.pending.drain(..count);
             }

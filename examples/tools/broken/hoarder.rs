@@ -15,7 +15,7 @@ use std::io::{Read, Result};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::client::outbox::Outbox;
 use crate::right::{Connection, Next, READ_BYTES};
 
@@ -35,7 +35,7 @@ impl Connection for Hoarder {
     fn on_event(&mut self, _: &Event) -> Result<Next> {
         let mut buffer = [0; READ_BYTES];
         while !self.peer_finished
-            && let Some(count) = attempt(|| self.stream.read(&mut buffer))?
+            && let Some(count) = if_ready(|| self.stream.read(&mut buffer))?
         {
             self.peer_finished = count == 0;
             buffer[..count].make_ascii_uppercase();

@@ -13,7 +13,7 @@ use std::io::{Read, Result, Write};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::right::{Connection, Next, READ_BYTES};
 
 /// At this number of pending bytes, reading stops.
@@ -31,7 +31,7 @@ impl LastWords {
 
     fn flush(&mut self) -> Result<()> {
         while !self.pending.is_empty()
-            && let Some(count) = attempt(|| self.stream.write(&self.pending))?
+            && let Some(count) = if_ready(|| self.stream.write(&self.pending))?
         {
             self.pending.drain(..count);
         }
@@ -44,7 +44,7 @@ impl Connection for LastWords {
         let mut buffer = [0; READ_BYTES];
         self.flush()?;
         while self.pending.len() < PENDING_BYTES_MAX {
-            match attempt(|| self.stream.read(&mut buffer))? {
+            match if_ready(|| self.stream.read(&mut buffer))? {
                 None => break,
                 Some(0) => return Ok(Next::Close),
                 Some(count) => {

@@ -14,13 +14,13 @@
 //! cat examples/tools/broken/right.rs
 //! ```
 //!
-//! All pieces share `../../client/attempt.rs`, a call that does not block, and `../../client/outbox.rs`, the bytes
+//! All pieces share `../../client/if_ready.rs`, a call that does not block, and `../../client/outbox.rs`, the bytes
 //! still to send; and `sum.rs`, the protocol of the pieces that do not answer in upper case. `cargo test --test museum`
 //! checks that every piece still fails in its way and in no other.
 
 #[path = "../../client"]
 mod client {
-    pub(crate) mod attempt;
+    pub(crate) mod if_ready;
     pub(crate) mod outbox;
 }
 
@@ -156,11 +156,11 @@ fn run(&Cli { piece, port }: &Cli) -> Result<()> {
         Piece::Chatty => right::serve(letters(address)?, chatty::Chatty::new),
         Piece::Busy => busy::serve(&letters(address)?),
         Piece::WritableForEver => writable_for_ever::serve(&letters(address)?),
-        Piece::OneAccept => one_accept::serve(letters(address)?),
-        Piece::ExitsOnReset => exits_on_reset::serve(letters(address)?),
-        Piece::Interrupted => interrupted::serve(letters(address)?),
-        Piece::DiesOfEmfile => dies_of_emfile::serve(letters(address)?),
-        Piece::SleepsAfterEmfile => sleeps_after_emfile::serve(letters(address)?),
+        Piece::OneAccept => one_accept::serve(letters(address)?, right::Uppercase::new),
+        Piece::ExitsOnReset => exits_on_reset::serve(letters(address)?, right::Uppercase::new),
+        Piece::Interrupted => interrupted::serve(letters(address)?, right::Uppercase::new),
+        Piece::DiesOfEmfile => dies_of_emfile::serve(letters(address)?, right::Uppercase::new),
+        Piece::SleepsAfterEmfile => sleeps_after_emfile::serve(letters(address)?, right::Uppercase::new),
         Piece::ReusedToken => reused_token::serve(letters(address)?),
     }
 }

@@ -11,30 +11,30 @@
 
 use std::io::Result;
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::client::attempt::attempt;
-use crate::right::{BOTH, LISTENER, Uppercase};
+use crate::client::if_ready::if_ready;
+use crate::right::{BOTH, Connection, LISTENER, Next};
 
-pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
+pub(crate) fn serve<C: Connection>(mut listener: TcpListener, open: fn(TcpStream) -> C) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
-    let mut connections: Slab<Uppercase> = Slab::new();
+    let mut connections: Slab<C> = Slab::new();
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
+        if_ready(|| poll.poll(&mut events, None))?;
         for event in &events {
             if event.token() == LISTENER
-                && let Ok(Some((mut stream, _))) = attempt(|| listener.accept())
+                && let Ok(Some((mut stream, _))) = if_ready(|| listener.accept())
                 && poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok()
             {
-                connections.insert(Uppercase::new(stream));
+                connections.insert(open(stream));
             }
             let Token(key) = event.token();
             let Some(connection) = connections.get_mut(key) else { continue };
-            if !connection.stays() {
+            if !connection.on_event(event).is_ok_and(|next| next == Next::Wait) {
                 connections.remove(key);
             }
         }

@@ -18,7 +18,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::client::outbox::Outbox;
 use crate::right::{BOTH, LISTENER, Next, READ_BYTES, new_connections};
 
@@ -41,7 +41,7 @@ impl Asker {
             return Ok(Next::Wait);
         }
         let mut buffer = vec![0; READ_BYTES];
-        match attempt(|| self.stream.read(&mut buffer))? {
+        match if_ready(|| self.stream.read(&mut buffer))? {
             None => Ok(Next::Wait),
             Some(0) => Ok(Next::Close),
             Some(count) => {
@@ -69,7 +69,7 @@ pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
         }
     });
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
+        if_ready(|| poll.poll(&mut events, None))?;
         for event in &events {
             let Token(key) = event.token();
             let Some(asker) = askers.get_mut(key) else { continue };

@@ -4,7 +4,7 @@
 //! them and uses the other. It keeps the rules that the pieces break; it leaves out what needs more than a page:
 //! deadlines, budgets, a limit of connections, graceful shutdown. `src/reactor.rs` and `src/connection.rs` have them.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read, Result};
 use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,7 +13,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::client::outbox::Outbox;
 
 pub(crate) const LISTENER: Token = Token(usize::MAX);
@@ -28,17 +28,17 @@ pub(crate) enum Next {
 }
 
 pub(crate) trait Connection {
-    fn on_event(&mut self, event: &Event) -> io::Result<Next>;
+    fn on_event(&mut self, event: &Event) -> Result<Next>;
 }
 
 /// The loop: wait, serve the connections with events, accept new connections.
-pub(crate) fn serve<C: Connection>(mut listener: TcpListener, open: fn(TcpStream) -> C) -> io::Result<()> {
+pub(crate) fn serve<C: Connection>(mut listener: TcpListener, open: fn(TcpStream) -> C) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
     let mut connections: Slab<C> = Slab::new();
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
+        if_ready(|| poll.poll(&mut events, None))?;
         for event in &events {
             let Token(key) = event.token();
             let Some(connection) = connections.get_mut(key) else { continue };
@@ -61,7 +61,7 @@ pub(crate) fn serve<C: Connection>(mut listener: TcpListener, open: fn(TcpStream
 pub(crate) fn new_connections(listener: &TcpListener) -> impl Iterator<Item = TcpStream> {
     iter::from_fn(|| {
         loop {
-            match attempt(|| listener.accept()) {
+            match if_ready(|| listener.accept()) {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 accepted => return accepted.ok().flatten(),
             }
@@ -82,20 +82,14 @@ impl Uppercase {
 
     /// Returns when both directions may wait: either there is nothing to read, or the socket takes no more output.
     /// Until it does, nothing is read, so that at most one buffer is pending.
-    pub(crate) fn converse(&mut self) -> io::Result<Next> {
-        self.converse_and_tell(|_| {})
-    }
-
-    /// Like `converse`, and calls `tell` with the length of every read: one event may announce many reads.
-    pub(crate) fn converse_and_tell(&mut self, mut tell: impl FnMut(usize)) -> io::Result<Next> {
+    pub(crate) fn converse(&mut self) -> Result<Next> {
         let mut buffer = [0; READ_BYTES];
         self.outbox.flush(&mut self.stream)?;
         while self.outbox.is_empty() {
-            match attempt(|| self.stream.read(&mut buffer))? {
+            match if_ready(|| self.stream.read(&mut buffer))? {
                 None => break,
                 Some(0) => return Ok(Next::Close),
                 Some(count) => {
-                    tell(count);
                     buffer[..count].make_ascii_uppercase();
                     self.outbox.push(&buffer[..count]);
                     self.outbox.flush(&mut self.stream)?;
@@ -119,7 +113,7 @@ impl AsFd for Uppercase {
 }
 
 impl Connection for Uppercase {
-    fn on_event(&mut self, _: &Event) -> io::Result<Next> {
+    fn on_event(&mut self, _: &Event) -> Result<Next> {
         self.converse()
     }
 }

@@ -15,7 +15,7 @@ use std::io::Result;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::sum;
 
 pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {
@@ -24,8 +24,8 @@ pub(crate) fn serve(mut socket: UdpSocket) -> Result<()> {
     let mut buffer = [0; 512];
     poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
-        while let Some((count, from)) = attempt(|| socket.recv_from(&mut buffer))? {
+        if_ready(|| poll.poll(&mut events, None))?;
+        while let Some((count, from)) = if_ready(|| socket.recv_from(&mut buffer))? {
             if let Some(answer) = sum::answer(&buffer[..count]) {
                 let _ = socket.send_to(answer.as_bytes(), from);
             }

@@ -12,31 +12,31 @@
 
 use std::io::Result;
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::client::attempt::attempt;
-use crate::right::{BOTH, LISTENER, Uppercase, new_connections};
+use crate::client::if_ready::if_ready;
+use crate::right::{BOTH, Connection, LISTENER, Next, new_connections};
 
-pub(crate) fn serve(mut listener: TcpListener) -> Result<()> {
+pub(crate) fn serve<C: Connection>(mut listener: TcpListener, open: fn(TcpStream) -> C) -> Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
-    let mut connections: Slab<Uppercase> = Slab::new();
+    let mut connections: Slab<C> = Slab::new();
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     loop {
-        attempt(|| poll.poll(&mut events, None))?;
+        if_ready(|| poll.poll(&mut events, None))?;
         for event in &events {
             if event.token() == LISTENER {
                 for mut stream in new_connections(&listener) {
                     if poll.registry().register(&mut stream, Token(connections.vacant_key()), BOTH).is_ok() {
-                        connections.insert(Uppercase::new(stream));
+                        connections.insert(open(stream));
                     }
                 }
             }
             let Token(key) = event.token();
             let Some(connection) = connections.get_mut(key) else { continue };
-            if !connection.stays() {
+            if !connection.on_event(event).is_ok_and(|next| next == Next::Wait) {
                 connections.remove(key);
             }
         }

@@ -16,7 +16,7 @@ use std::io::{Read, Result};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::client::outbox::Outbox;
 use crate::right::{Connection, Next, READ_BYTES};
 
@@ -36,7 +36,7 @@ impl Connection for TornLetters {
         let mut buffer = [0; READ_BYTES];
         self.outbox.flush(&mut self.stream)?;
         while self.outbox.is_empty() {
-            match attempt(|| self.stream.read(&mut buffer))? {
+            match if_ready(|| self.stream.read(&mut buffer))? {
                 None => break,
                 Some(0) => return Ok(Next::Close),
                 Some(count) => {

@@ -14,7 +14,7 @@ use std::io::{Read, Result};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::client::outbox::Outbox;
 use crate::right::{Connection, Next};
 
@@ -40,7 +40,7 @@ impl Connection for WaitsAfterBudget {
             if !self.outbox.is_empty() {
                 break;
             }
-            match attempt(|| self.stream.read(&mut buffer))? {
+            match if_ready(|| self.stream.read(&mut buffer))? {
                 None => break,
                 Some(0) => return Ok(Next::Close),
                 Some(count) => {

@@ -16,7 +16,7 @@ use std::os::fd::AsFd;
 use mio::net::TcpListener;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::right::{Uppercase, new_connections};
 
 pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
@@ -25,7 +25,7 @@ pub(crate) fn serve(listener: &TcpListener) -> Result<()> {
         let both = PollFlags::POLLIN | PollFlags::POLLOUT;
         let mut watched = vec![PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         watched.extend(connections.iter().map(|connection| PollFd::new(connection.as_fd(), both)));
-        attempt(|| poll(&mut watched, PollTimeout::NONE).map_err(Error::from))?;
+        if_ready(|| poll(&mut watched, PollTimeout::NONE).map_err(Error::from))?;
         // Every connection gets a turn, whatever the event was for: a turn without work costs one read.
         connections.retain_mut(Uppercase::stays);
         connections.extend(new_connections(listener).map(Uppercase::new));

@@ -15,7 +15,7 @@ use std::io::{Read, Result, Write};
 use mio::event::Event;
 use mio::net::TcpStream;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::right::{Connection, Next, READ_BYTES};
 
 pub(crate) struct WriteAll(TcpStream);
@@ -29,14 +29,14 @@ impl WriteAll {
 impl Connection for WriteAll {
     fn on_event(&mut self, _: &Event) -> Result<Next> {
         let mut buffer = [0; READ_BYTES];
-        while let Some(count) = attempt(|| self.0.read(&mut buffer))? {
+        while let Some(count) = if_ready(|| self.0.read(&mut buffer))? {
             if count == 0 {
                 return Ok(Next::Close);
             }
             buffer[..count].make_ascii_uppercase();
             let mut rest = &buffer[..count];
             while !rest.is_empty() {
-                if let Some(count) = attempt(|| self.0.write(rest))? {
+                if let Some(count) = if_ready(|| self.0.write(rest))? {
                     rest = &rest[count..];
                 }
             }

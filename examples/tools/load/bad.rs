@@ -3,7 +3,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::engine::{Context, News, User, Visit};
 use crate::files::Files;
 use crate::link::Link;
@@ -135,7 +135,7 @@ impl Bad {
             let rest = &self.sample.bytes[self.position..];
             let part = &rest[..rest.len().min(left)];
             let Some(stream) = self.link.stream() else { break };
-            let Some(written) = attempt(|| stream.write(part))? else { return Ok(Visit::Done) };
+            let Some(written) = if_ready(|| stream.write(part))? else { return Ok(Visit::Done) };
             cx.tally.harm.bytes_sent += written as u64;
             self.position = (self.position + written) % self.sample.bytes.len();
             left -= written;
@@ -147,7 +147,7 @@ impl Bad {
         let mut garbage = [0; GARBAGE_BYTES];
         garbage.fill_with(|| self.next_random());
         let Some(stream) = self.link.stream() else { return Ok(Visit::Done) };
-        let Some(written) = attempt(|| stream.write(&garbage))? else { return Ok(Visit::Done) };
+        let Some(written) = if_ready(|| stream.write(&garbage))? else { return Ok(Visit::Done) };
         cx.tally.harm.bytes_sent += written as u64;
         Ok(Visit::Again)
     }
@@ -170,7 +170,7 @@ impl Bad {
 
     fn discard(&mut self, cx: &mut Context) -> Result<(), Fault> {
         while let Some(stream) = self.link.stream() {
-            match attempt(|| stream.read(&mut cx.buffer))? {
+            match if_ready(|| stream.read(&mut cx.buffer))? {
                 None => break,
                 Some(0) => return Err(Fault::closed()),
                 Some(length) => cx.tally.harm.bytes_received += length as u64,

@@ -3,7 +3,7 @@ use std::mem;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::engine::{Context, News, User, Visit};
 use crate::lines::{Line, Said, Splitter, TooLong, name};
 use crate::link::{Link, SHORT_READ_DRAINS};
@@ -73,7 +73,7 @@ impl Member {
         self.write()?;
         let prefix = &self.room.prefix;
         while let Some(stream) = self.link.stream() {
-            let length = match attempt(|| stream.read(buffer))? {
+            let length = match if_ready(|| stream.read(buffer))? {
                 None => break,
                 Some(0) => return Err(Fault::closed()),
                 Some(length) => length,
@@ -103,7 +103,7 @@ impl Member {
 
     fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<(), Fault> {
         while let Some(stream) = self.link.stream() {
-            let length = match attempt(|| stream.read(&mut cx.buffer))? {
+            let length = match if_ready(|| stream.read(&mut cx.buffer))? {
                 None => return Ok(()),
                 Some(0) => return Err(Fault::closed()),
                 Some(length) => length,
@@ -197,7 +197,7 @@ impl Member {
     fn write(&mut self) -> Result<(), Fault> {
         let Some(stream) = self.link.stream() else { return Ok(()) };
         while self.written < self.line.len() {
-            match attempt(|| stream.write(&self.line[self.written..]))? {
+            match if_ready(|| stream.write(&self.line[self.written..]))? {
                 Some(written) => self.written += written,
                 None => return Ok(()),
             }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 
-use crate::client::attempt::attempt;
 use crate::client::failure::{Context as _, Result};
+use crate::client::if_ready::if_ready;
 use crate::client::url::Address;
 use crate::datagram::connect_to;
 use crate::engine::{Context, News, User, Visit};
@@ -76,7 +76,7 @@ impl Datagrams {
     fn hear(&mut self, cx: &mut Context) {
         // Without a request in flight no answer is expected, and a read would only return `WouldBlock`.
         while !(SHORT_READ_DRAINS && self.in_flight.is_empty()) {
-            match attempt(|| self.socket.recv(&mut cx.buffer)) {
+            match if_ready(|| self.socket.recv(&mut cx.buffer)) {
                 Ok(Some(length)) => self.settle(length, cx),
                 Ok(None) => break,
                 Err(error) => self.note(&error, cx),
@@ -108,7 +108,7 @@ impl Datagrams {
             && let Some(due) = self.unsent.take().or_else(|| cx.pace.take(cx.now))
         {
             let request = self.tape.bytes(self.tape.range(self.next, 1));
-            match attempt(|| self.socket.send(request)) {
+            match if_ready(|| self.socket.send(request)) {
                 Ok(None) if self.waits_for_room => {
                     self.unsent = Some(due);
                     break;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::answers::{Answers, Cut, Heard};
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::engine::{Context, News, User, Visit};
 use crate::link::{Link, SHORT_READ_DRAINS};
 use crate::options::Cli;
@@ -68,7 +68,7 @@ impl<A: Answers> Exchange<A> {
     fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<Visit, Fault> {
         let mut heard = 0;
         while let Some(stream) = self.link.stream() {
-            let length = match attempt(|| stream.read(&mut cx.buffer))? {
+            let length = match if_ready(|| stream.read(&mut cx.buffer))? {
                 None => return Ok(Visit::Done),
                 Some(0) => return Err(Fault::closed()),
                 Some(length) => length,
@@ -166,7 +166,7 @@ impl<A: Answers> Exchange<A> {
     fn write(&mut self) -> Result<(), Fault> {
         let Some(stream) = self.link.stream() else { return Ok(()) };
         while !self.unwritten.is_empty() {
-            match attempt(|| stream.write(self.tape.bytes(self.unwritten.clone())))? {
+            match if_ready(|| stream.write(self.tape.bytes(self.unwritten.clone())))? {
                 Some(written) => self.unwritten.start += written,
                 None => break,
             }

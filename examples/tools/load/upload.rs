@@ -4,7 +4,7 @@ use std::iter;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::client::attempt::attempt;
+use crate::client::if_ready::if_ready;
 use crate::engine::{Context, News, User, Visit};
 use crate::files::Files;
 use crate::link::{Link, SHORT_READ_DRAINS};
@@ -118,7 +118,7 @@ impl Upload {
 
     fn hear(&mut self, is_in_doubt: bool, cx: &mut Context) -> Result<(), Fault> {
         while let Some(stream) = self.link.stream() {
-            let length = match attempt(|| stream.read(&mut cx.buffer))? {
+            let length = match if_ready(|| stream.read(&mut cx.buffer))? {
                 None => return Ok(()),
                 Some(0) => return Err(Fault::closed()),
                 Some(length) => length,
@@ -207,7 +207,7 @@ impl Upload {
             let contents = &self.plan.pattern[(position % PATTERN_BYTES as u64) as usize..];
             let left = (self.plan.size - position).min(contents.len() as u64) as usize;
             let parts = [IoSlice::new(head), IoSlice::new(&contents[..left])];
-            let Some(written) = attempt(|| stream.write_vectored(&parts))? else { return Ok(Visit::Done) };
+            let Some(written) = if_ready(|| stream.write_vectored(&parts))? else { return Ok(Visit::Done) };
             self.written += written as u64;
             self.moved_at = cx.now;
             visit_bytes += written;
