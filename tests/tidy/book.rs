@@ -122,6 +122,21 @@ fn every_heading_of_a_chapter_has_a_term_of_the_glossary() {
 }
 
 #[test]
+fn every_chapter_says_how_difficult_it_is_and_how_long_it_takes() {
+    let mut problems = Vec::new();
+    for (path, text) in pages().iter().filter(|(path, _)| chapters().contains(path)) {
+        let head = sentences(text).into_iter().skip(1).take(2).map(|sentence| sentence.text()).collect::<Vec<_>>();
+        let is_head = head[0].starts_with("Difficulty ")
+            && head[0].ends_with(" of 3.")
+            && [" minutes", " hours"].iter().any(|unit| head[1].contains(unit));
+        if !is_head {
+            problems.push(format!("{path}: {}", head.join(" ")));
+        }
+    }
+    report(&problems, "below its title a chapter has `*Difficulty 2 of 3. 40 minutes with the labs.*`");
+}
+
+#[test]
 fn no_sentence_of_the_book_is_long() {
     let mut problems = Vec::new();
     for (path, text) in pages() {
