@@ -205,9 +205,11 @@ fn texts() -> Vec<PathBuf> {
     files
 }
 
-/// A page with blanks in place of transcripts, which have the words of other programs, and of the anchors of old headings.
+/// A page with blanks in place of transcripts, which have the words of other programs, of Python, and of the anchors of
+/// old headings.
 fn prose(page: &str) -> String {
-    let transcripts = markdown::blocks(page).into_iter().filter(|block| block.info.contains("lab="));
+    let is_other = |info: &str| info.contains("lab=") || info == "python";
+    let transcripts = markdown::blocks(page).into_iter().filter(|block| is_other(&block.info));
     let anchors = page.match_indices("<a id=\"").map(|(at, _)| at..at + page[at..].find('>').unwrap());
     text::without(page, &transcripts.map(|block| block.range).chain(anchors).collect::<Vec<_>>())
 }
