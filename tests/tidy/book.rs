@@ -27,12 +27,13 @@ const STANDING: [&str; 10] = [
 ];
 
 /// Phrases that the book avoids, and what to write instead, besides those of `words.rs`.
-const KIN: [(&str, &str); 7] = [
+const KIN: [(&str, &str); 8] = [
     ("those of", "the noun again"),
     ("mostly", "usually, most of the time"),
     ("everybody", "all clients"),
     ("but for", "except for"),
     ("the own", "its own"),
+    ("ends for itself", "is closed separately"),
     ("between the chairs", "does not fit one layer"),
     ("next to no", "hardly any"),
 ];
