@@ -4,8 +4,8 @@
 //! drivers and the kernel: each action records itself in one line where it happens. While nothing is recorded, that
 //! line is a load and a branch that is always predicted, and the closure which makes the record is not run.
 //!
-//! `reactor run --xray FILE` and `--step` use it; `docs/xray.md` shows how to read their output. A program that embeds
-//! a [`Reactor`](crate::Reactor) starts it on the thread that turns the loop:
+//! `reactor run --xray FILE` and `--step` use it; `docs/xray-recording.md` shows how to read their output. A program that
+//! embeds a [`Reactor`](crate::Reactor) starts it on the thread that turns the loop:
 //!
 //! ```
 //! use reactor::xray::{self, View, What};

@@ -1,6 +1,6 @@
 //! Sends the file named `file` to each client. With `sendfile(2)` no byte of it passes through the program.
 //!
-//! One client at a time, and blocking. `docs/readiness.md` explains it.
+//! One client at a time, and blocking. `docs/zero-copy.md` explains it.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::io::Result<()> {

@@ -25,7 +25,7 @@ Exit codes:
    0  done, or stopped gracefully
    1  a failure while running, or stopped at once by a second signal
    2  wrong usage, including a bad --listen or RUST_LOG
-  65  the configuration is wrong, or the passed sockets are not those of the configuration
+  65  the configuration is wrong, or the passed sockets do not match it
   66  the configuration file cannot be read, or is not a regular file
   69  an address cannot be bound
   73  a directory cannot be used, or the log file cannot be opened

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod book;
 mod deny;
 mod graph;
 #[path = "../labs/markdown.rs"]
@@ -12,6 +13,7 @@ mod markdown;
 mod packages;
 mod paths;
 mod places;
+mod prose;
 mod reading;
 mod rooms;
 mod rules;

@@ -27,7 +27,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "after-an-opening-it-waits-for-an-event",
         cases: &[12],
-        does: "What came behind the header is not looked at before more comes",
+        does: "Bytes behind the header are not looked at before more come",
         file: "src/reactor/open.rs",
         function: "complete",
         right: "self.queue(key);",
@@ -87,7 +87,7 @@ pub(super) const BUGS: &[Bug] = &[
     Bug {
         name: "a-bad-record-takes-the-good-one-along",
         cases: &[31],
-        does: "What came before a record that cannot be opened is not answered",
+        does: "Records before one that cannot be opened are not answered",
         file: "src/connection/layer.rs",
         function: "open_sealed",
         right: "layered.open_records(bytes, visit.outbox)",
