@@ -1,4 +1,6 @@
-//! Behind real balancers: HAProxy and nginx, in a network of the test's own.
+//! Behind real balancers: HAProxy, nginx and stunnel, in a network of the test's own.
+
+mod stunnel;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -18,17 +20,23 @@ impl Drop for Balancer {
     }
 }
 
-/// Starts a balancer with a configuration; `None` if it is not installed, which is an error with `CI` set.
+/// Finds a program; `None` if it is not installed, which is an error with `CI` set.
+fn found(program: &str) -> Option<String> {
+    let paths = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"].map(|path| format!("{path}/{program}"));
+    let found = paths.into_iter().find(|path| fs::exists(path).unwrap());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
+        eprintln!("SKIPPED: {program} is not installed, so this test did nothing");
+    }
+    found
+}
+
+/// Starts a balancer with a configuration; `None` if it is not installed.
 fn start(program: &str, arguments: &[&str], config: &str, directory: &Scratch) -> Option<Balancer> {
     let file = directory.path().join("balancer.conf");
     fs::write(&file, config).unwrap();
-    let found = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|path| format!("{path}/{program}"));
-    let Some(program) = found.iter().find(|path| fs::exists(path).unwrap()) else {
-        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
-        eprintln!("SKIPPED: {program} is not installed, so this test did nothing");
-        return None;
-    };
-    Some(Balancer(Command::new(program).args(arguments).arg(&file).stdin(Stdio::null()).spawn().unwrap()))
+    let mut command = Command::new(found(program)?);
+    Some(Balancer(command.args(arguments).arg(&file).stdin(Stdio::null()).spawn().unwrap()))
 }
 
 /// Waits until the balancer listens at this port, and then asks through it from two addresses.
