@@ -151,6 +151,16 @@ fn each_client_is_named(server: &Process) {
     }
 }
 
+/// Waits for checks of HAProxy, which the server accepts, and finds no line of them in the access log: none without a client.
+fn checks_have_no_line(server: &Process) {
+    let log = || server.log().lines().filter(|line| line.contains(" reactor::access] ")).map(str::to_owned).collect();
+    let before: Vec<String> = log();
+    let clients = before.iter().filter(|line| line.contains(" listener=sum ")).count() as u64;
+    eventually("checks come", || server.counter("sum", "closed") >= clients + 2);
+    let lines: Vec<String> = log();
+    assert!(lines.iter().all(|line| line.contains(" proxy=")), "{lines:#?}");
+}
+
 #[test]
 fn the_configurations_of_the_book_name_each_client() {
     if !in_own_network("proxied::balancers::the_configurations_of_the_book_name_each_client") {
@@ -170,5 +180,8 @@ fn the_configurations_of_the_book_name_each_client() {
     {
         let Some(_balancer) = start(program, arguments, &config, &balancers) else { return };
         each_client_is_named(&server);
+        if program == "haproxy" {
+            checks_have_no_line(&server);
+        }
     }
 }
