@@ -20,8 +20,8 @@
 //! 2. Then the faults stop, and every honest client that no fault has hit must get its complete and correct answer.
 //! 3. Finally the server is stopped, and nothing may be left.
 //!
-//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `settings`, `agenda`, `network`,
-//! `outgoing`; `tale`, `gossip`, `other_ends`, `clients`, `disk`, and `world`, which contains them; the server's side of the network
+//! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `guard`, `settings`, `agenda`,
+//! `network`, `outgoing`; `tale`, `gossip`, `other_ends`, `clients`, `disk`, and `world`, which contains them; the server's side of the network
 //! (`streams`, `datagrams`, `kernel`); `reloads`, `checks`; and `run`.
 
 mod agenda;
@@ -31,6 +31,7 @@ mod clients;
 mod datagrams;
 mod disk;
 mod gossip;
+mod guard;
 mod kernel;
 mod network;
 mod openings;

@@ -16,8 +16,13 @@ const SEEDS: Range<u64> = 1..301;
 
 /// Seeds of swarms that found a bug, in the server or in the checks. The bugs are fixed, and as long as the simulation
 /// draws the same random numbers these seeds would find them again.
-const FOUND: [u64; 4] =
-    [1_795_268_845_530_183_237, 1_795_269_440_063_032_047, 1_795_998_426_231_948_012, 1_796_023_415_101_591_873];
+const FOUND: [u64; 5] = [
+    1_795_268_845_530_183_237,
+    1_795_269_440_063_032_047,
+    1_795_998_426_231_948_012,
+    1_796_023_415_101_591_873,
+    1_796_056_806_597_294_451,
+];
 
 /// How many fresh seeds to play.
 #[derive(Clone, Copy)]
@@ -81,7 +86,7 @@ fn the_same_seed_is_the_same_run() {
 
 /// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
-const TROUBLE: [&str; 67] = [
+const TROUBLE: [&str; 70] = [
     // The network and the kernel.
     "a short read",
     "a short write",
@@ -125,6 +130,10 @@ const TROUBLE: [&str; 67] = [
     "idle",
     "request timeout",
     "write timeout",
+    // Who may come, and how often.
+    "access",
+    "connection_rate",
+    "connection_rate_per_ip",
     // What comes before a protocol.
     "an opening",
     "an opening with a layer",

@@ -57,6 +57,7 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
     } else {
         world.network.pressed_since = None;
     }
+    the_guard_keeps_its_rules(world)?;
     no_message_is_lost(world, reactor)?;
     no_member_holds_too_much(world, reactor)?;
     no_listener_overtakes(world, reactor)?;
@@ -65,6 +66,12 @@ pub(super) fn after_a_turn(world: &Rc<RefCell<World>>, reactor: &Server) -> Resu
     no_address_has_too_many(world)?;
     hostile_clients_are_closed_in_time(world)?;
     confirmed_is_durable(world)
+}
+
+/// Checks that the guarded listener has admitted no client against its rules.
+fn the_guard_keeps_its_rules(world: &mut World) -> Result<(), String> {
+    world.network.look_at_the_guard();
+    world.network.guard.as_mut().and_then(|guard| guard.wrong.take()).map_or(Ok(()), Err)
 }
 
 /// Checks that every message which the loop has delivered was right, and that none is missing once the loop has delivered all.
@@ -174,7 +181,7 @@ fn no_address_has_too_many(world: &World) -> Result<(), String> {
         0 => return Ok(()),
         most => most,
     };
-    let open = world.network.links.iter().filter(|link| link.server == ServerEnd::Open);
+    let open = world.network.links.iter().filter(|link| link.server == ServerEnd::Open && !link.guarded);
     for link in open {
         let Some(client) = world.clients.get(link.client) else { continue };
         let service = client.plan.service;
@@ -257,6 +264,7 @@ pub(super) fn at_rest(world: &World, reactor: &Server) -> Result<(), String> {
         listeners: Service::ALL.len()
             + usize::from(world.settings.gossips > 0)
             + usize::from(!world.settings.relays.is_empty())
+            + usize::from(world.settings.rules.is_some())
             + more_listeners,
         mailboxes: 1 + more_mailboxes,
         deadlines: census.deadlines,

@@ -2,13 +2,15 @@
 
 pub(super) mod datagram;
 pub(super) mod gossip;
+pub(super) mod guarded;
 pub(super) mod honest;
 pub(super) mod hostile;
 pub(super) mod relayed;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::guard::TOO_OFTEN;
 use super::network::{Arrival, Network, wall_clock_at};
 use super::other_ends::{NO_ROOM, NO_SERVER};
 use super::random::Random;
@@ -81,6 +83,8 @@ pub(super) struct Plan {
 pub(super) struct Client {
     pub(super) number: usize,
     pub(super) plan: Plan,
+    /// Where it comes from, if its plan says so.
+    from: Option<IpAddr>,
     act: usize,
     /// Bytes of the current act that were sent.
     sent: usize,
@@ -108,6 +112,7 @@ impl Client {
         Self {
             number,
             plan,
+            from: None,
             act: 0,
             sent: 0,
             link: None,
@@ -118,8 +123,14 @@ impl Client {
         }
     }
 
+    /// Makes it come from this address.
+    pub(super) fn coming_from(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
+    }
+
     fn address(&self) -> SocketAddr {
-        SocketAddr::from(([192, 0, 2, (self.number % 4) as u8 + 1], 20_000 + self.number as u16))
+        let one_of_four = IpAddr::from([192, 0, 2, (self.number % 4) as u8 + 1]);
+        SocketAddr::new(self.from.unwrap_or(one_of_four), 20_000 + self.number as u16)
     }
 
     /// Whether it has played all acts.
@@ -134,7 +145,7 @@ impl Client {
         }
         let Some(link) = self.link else { return self.connect(network, gone) };
         let read = self.read(network, link, random);
-        if self.state != State::Busy {
+        if self.state != State::Busy || self.link.is_none() {
             return;
         }
         let pause = random.millis(self.plan.pace_millis);
@@ -323,7 +334,10 @@ impl Client {
         }
     }
 
-    fn end_badly(&mut self, network: &Network, link: usize, how: &str) {
+    fn end_badly(&mut self, network: &mut Network, link: usize, how: &str) {
+        if self.received.is_empty() && comes_again(network, link) {
+            return self.start_again(network, link);
+        }
         // There is no server: the rest of what it sends is for none.
         let is_alone = matches!(self.plan.expectation, Expectation::Echo { .. })
             && [NO_ROOM, NO_SERVER].contains(&&self.received[..]);
@@ -333,6 +347,15 @@ impl Client {
             let received = excerpt(&self.received);
             State::Wronged(format!("{how} at act {} of {}, after {received}", self.act, self.plan.acts.len()))
         };
+    }
+
+    /// Leaves a connection on which it was refused, and makes another one soon.
+    fn start_again(&mut self, network: &mut Network, link: usize) {
+        if !network.links[link].client_closed {
+            network.close(link);
+        }
+        (self.act, self.sent, self.link, self.ended) = (0, 0, None, false);
+        network.wake(self.number, Duration::from_secs(1));
     }
 
     /// Describes the state of the client, for a failure.
@@ -349,6 +372,15 @@ impl Client {
             act.unwrap_or_else(|| "the end".to_owned()),
             self.received.len()
         )
+    }
+}
+
+/// Whether a client that got no answer comes again later, because it had come too often.
+fn comes_again(network: &mut Network, link: usize) -> bool {
+    let state = &network.links[link];
+    match state.hit {
+        None => network.reason_against(link, state.accepted_at) == Some(TOO_OFTEN),
+        Some(hit) => state.guarded && hit == TOO_OFTEN,
     }
 }
 

@@ -114,7 +114,7 @@ impl Kernel for SimulatedKernel {
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
-        let registered = self.world.borrow_mut().network.register(stream.link, token);
+        let registered = self.world.borrow_mut().register(stream.link, token);
         xray::answered(registered, || Call::Register { interest: Interest::ReadWriteUrgent })
     }
 
@@ -279,17 +279,37 @@ impl World {
         Ok(link)
     }
 
-    /// Checks a connection that is closed right after it was accepted: its address has too many connections, or a fault
-    /// hit it.
+    /// Registers a connection. If its listener is guarded, the guard counts it.
+    fn register(&mut self, link: usize, token: Token) -> io::Result<()> {
+        let registered = self.network.register(link, token);
+        let now = self.network.look_at_the_guard();
+        let state = &self.network.links[link];
+        if let Some(guard) = self.network.guard.as_mut().filter(|_| state.guarded) {
+            match registered {
+                // A listener that stops serves what is in its queue, whatever its rate.
+                Ok(()) if !self.stopping => guard.accepts(now),
+                Ok(()) => {}
+                Err(_) => guard.may_have_admitted(state.address, now),
+            }
+        }
+        registered
+    }
+
+    /// Checks a connection that is closed right after it was accepted: its address may not come or has too many connections, or a
+    /// fault hit it.
     fn closes_unregistered(&mut self, link: usize) {
         let state = &self.network.links[link];
         if state.token.is_some() || state.hit.is_some() {
             return;
         }
+        if let Some(reason) = self.network.reason_against(link, self.network.turn_began) {
+            return self.network.hit(link, reason);
+        }
+        let state = &self.network.links[link];
         let Some(client) = self.clients.get(state.client) else { return };
         let others = self.open_from(state.address.ip(), client.plan.service) - 1;
         let most = self.settings.max_connections_per_ip;
-        if most > 0 && others >= most {
+        if most > 0 && others >= most && !state.guarded {
             self.network.hit(link, "the limit of its address");
         } else {
             self.fail(format!("link {link} is rejected without a reason"));

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::agenda::{Agenda, Datagram, Happening};
 use super::chaos::{Chaos, Rate};
+use super::guard::{self, Guard, Span};
 use super::openings::{self, Connecting, Ear, Opening};
 use super::random::Random;
 use super::trace::Trace;
@@ -45,6 +46,8 @@ pub(super) struct Network {
     pub(super) seen: BTreeSet<&'static str>,
     /// Whether each client is on the agenda.
     pub(super) awaited: Vec<bool>,
+    /// Of the listener that does not serve everybody, if there is one.
+    pub(super) guard: Option<Guard>,
 }
 
 /// A listening socket of the server.
@@ -134,6 +137,8 @@ pub(super) struct Link {
     pub(super) connecting: Option<Connecting>,
     /// The client for which the server has connected to another end.
     pub(super) relayed_for: Option<usize>,
+    /// Whether its listener does not serve everybody.
+    pub(super) guarded: bool,
 }
 
 /// The result of a client's read.
@@ -166,6 +171,7 @@ impl Network {
             calls: 0,
             seen: BTreeSet::new(),
             awaited: vec![false; clients],
+            guard: None,
         }
     }
 
@@ -230,7 +236,8 @@ impl Network {
         let drained = listener.queue.is_empty();
         listener.queue.push_back(link);
         listener.edge |= drained || !self.chaos.strict;
-        self.links.push(Link { whole, ..Link::new(client, from, [inbound, outbound], self.opening) });
+        let guarded = to.port() == guard::PORT;
+        self.links.push(Link { whole, guarded, ..Link::new(client, from, [inbound, outbound], self.opening) });
         self.note(|| format!("client {client}: connects to {to} by link {link}"));
         Some(link)
     }
@@ -323,6 +330,36 @@ impl Network {
         Arrival::Bytes(count)
     }
 
+    /// Judges the peers that the guarded listener has admitted. Returns the time of the server, which is in this span.
+    pub(super) fn look_at_the_guard(&mut self) -> Span {
+        let now = Span(self.turn_began, self.now);
+        if let Some(guard) = &mut self.guard {
+            guard.look(now);
+        }
+        now
+    }
+
+    /// Returns why the server may have refused the client of a link after a certain time, as far as the rules of the guarded listener
+    /// say so.
+    pub(super) fn reason_against(&mut self, link: usize, since: Duration) -> Option<&'static str> {
+        self.look_at_the_guard();
+        let guard = self.guard.as_ref().filter(|_| self.links[link].guarded)?;
+        guard.reason_against(self.links[link].address, since)
+    }
+
+    /// Notes which clients the server has refused: another server, which knows nothing of it, takes its place.
+    pub(super) fn replace_the_guard(&mut self) {
+        for link in 0..self.links.len() {
+            let since = self.links[link].accepted_at;
+            if self.links[link].hit.is_none()
+                && let Some(reason) = self.reason_against(link, since)
+            {
+                self.hit(link, reason);
+            }
+        }
+        self.guard.iter_mut().for_each(Guard::restart);
+    }
+
     /// Notes that a fault hit a link: its client is excused.
     pub(super) fn hit(&mut self, link: usize, what: &'static str) {
         self.seen.insert(what);
@@ -381,6 +418,7 @@ impl Link {
             opening,
             connecting: None,
             relayed_for: None,
+            guarded: false,
         }
     }
 

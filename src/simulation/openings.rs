@@ -1,7 +1,7 @@
 //! Openings before the protocols of a simulated server, if the seed chooses them: a header that the server answers, and a layer
 //! of records after it. The clients are not aware of them: their end of the network adds and removes both.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,6 +18,8 @@ use crate::proxy::Header;
 const HEADER: &[u8] = b"open, please\n";
 /// The server's answer to the header.
 const WELCOME: &[u8] = b"it is open\n";
+/// The network of the clients that a proxy names by other addresses. For other clients there are rules by address, and it names theirs.
+const SHARED: [u8; 3] = [192, 0, 2];
 /// The time that an opening may take: longer than any fault lasts, shorter than any client waits.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -80,7 +82,12 @@ pub(super) fn header(
         Opening::Nothing => return Vec::new(),
         Opening::Header | Opening::Layer => HEADER.to_vec(),
         Opening::Proxy => {
-            let client = SocketAddr::from(([198, 51, 100, from.port() as u8], from.port()));
+            let client = match from.ip() {
+                IpAddr::V4(ip) if ip.octets().starts_with(&SHARED) => {
+                    SocketAddr::from(([198, 51, 100, from.port() as u8], from.port()))
+                }
+                _ => from,
+            };
             let header = Header::of(client, to);
             if from.port().is_multiple_of(2) { header.version_1() } else { header.version_2() }
         }

@@ -124,7 +124,7 @@ fn draft(random: &mut Random, text: &str) -> String {
     for listener in listeners.iter_mut() {
         let is_tcp = listener["listen"].as_str().is_some_and(|url| url.starts_with("tcp"));
         if is_tcp && random.strikes(300) {
-            listener["limits"] = json!({ "idle_timeout": random.pick(&["28s", "29s", "30s"]) });
+            listener["limits"]["idle_timeout"] = json!(random.pick(&["28s", "29s", "30s"]));
         }
         if is_tcp && random.strikes(200) {
             listener["backlog"] = json!(random.within(1000..1003));

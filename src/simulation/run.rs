@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::chaos::Chaos;
 use super::clients::State;
 use super::disk::FaultyDisk;
+use super::guard::{Guard, Named};
 use super::kernel::SimulatedKernel;
 use super::other_ends::Relay;
 use super::random::Random;
@@ -49,6 +50,7 @@ pub(super) fn run(seed: u64, tracing: bool) -> Result<Report, Failure> {
     let mut reloads = Reloads::draw(seed, chaos.until);
     let mut world = World::new(&mut random, chaos, settings, disk, Trace::new(tracing));
     reloads.schedule(&mut world);
+    world.network.guard = world.settings.rules.clone().map(Guard::new);
     let world = Rc::new(RefCell::new(world));
     let mut report = Report::default();
     let recorder = tracing.then(SimulatedClock::start);
@@ -91,6 +93,10 @@ fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &
         // The port says which client it is.
         let client = peer.address().map_or(0, |address| usize::from(address.port()) - 20_000 - first);
         Relay::new(&fates[client], client)
+    });
+    let arrivals = world.borrow().network.guard.as_ref().map(Guard::arrivals).unwrap_or_default();
+    registry.stream_fn("guarded", "Says who asks.", "echo '?' | nc -N 127.0.0.1 9003", move |peer| {
+        Named::new(peer, &arrivals)
     });
     let registry = Arc::new(registry);
     let opening = world.borrow().settings.opening;

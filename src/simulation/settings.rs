@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
+use super::guard::{self, Rules};
 use super::openings::Opening;
 use super::other_ends::Fate;
 use super::random::Random;
@@ -24,6 +25,8 @@ pub(super) enum Service {
     Gossip = 9001,
     /// Only for seeds that draw it.
     Relay = 9002,
+    /// Only for seeds that draw it.
+    Guarded = guard::PORT as isize,
 }
 
 impl Service {
@@ -77,6 +80,8 @@ pub(super) struct Settings {
     pub(super) gossips: usize,
     /// For each client that is relayed, what happens to the connects for it.
     pub(super) relays: Vec<Vec<Fate>>,
+    /// Of a listener that does not serve everybody.
+    pub(super) rules: Option<Rules>,
 }
 
 const KIB: usize = 1024;
@@ -101,6 +106,7 @@ impl Settings {
             access: "off",
             gossips: 0,
             relays: Vec::new(),
+            rules: None,
         };
         // After an opening the address of the peer may be another one, which the checks of the network cannot count. Drawn from a
         // stream of its own, so that a seed without an opening stays the same.
@@ -115,6 +121,7 @@ impl Settings {
         if own.strikes(350) {
             settings.relays = (0..own.within(1..7)).map(|_| Fate::draw(&mut own)).collect();
         }
+        settings.rules = Rules::draw(&mut random.clone().split().split().split().split());
         settings
     }
 
@@ -137,6 +144,10 @@ impl Settings {
             0 => "",
             _ => r#", { "listen": "tcp://127.0.0.1:9002", "protocol": "relay" }"#,
         };
+        let guarded = self.rules.as_ref().map_or_else(String::new, |rules| {
+            let address = Service::Guarded.address();
+            format!(r#", {{ "listen": "tcp://{address}", "protocol": "guarded"{} }}"#, rules.members())
+        });
         format!(
             r#"{{
                 "listeners": [
@@ -147,7 +158,7 @@ impl Settings {
                     {{ "listen": "tcp://127.0.0.1:8009", "protocol": "file-sized", "options": {files} }},
                     {{ "listen": "tcp://127.0.0.1:8330", "protocol": "time" }},
                     {{ "listen": "tcp://127.0.0.1:7020", "protocol": "greeting" }},
-                    {{ "listen": "tcp://127.0.0.1:9000", "protocol": "tale" }}{gossip}{relay}
+                    {{ "listen": "tcp://127.0.0.1:9000", "protocol": "tale" }}{gossip}{relay}{guarded}
                 ],
                 "limits": {{
                     "max_connections": {max_connections},

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::agenda::Happening;
 use super::chaos::Chaos;
 use super::clients::datagram::DatagramClient;
-use super::clients::{Client, State, gossip, honest, hostile, relayed};
+use super::clients::{Client, State, gossip, guarded, honest, hostile, relayed};
 use super::disk::FaultyDisk;
 use super::gossip::Ledger;
 use super::network::{Network, ServerEnd, wall_clock_at};
@@ -277,6 +277,7 @@ impl World {
         self.network.stale_notices = 0;
         self.network.first_in_short = None;
         self.ledger.restart();
+        self.network.replace_the_guard();
         let chaos = &self.network.chaos;
         left.set_capacity(if chaos.disk_full.contains(&self.network.now) { 0 } else { u64::MAX });
         self.disk = FaultyDisk::new(left, chaos, self.random.split());
@@ -285,11 +286,17 @@ impl World {
     }
 }
 
-/// Makes the clients of `gossip` and `relay`; the first one has the number `first`.
+/// Makes the clients of `gossip`, of `relay` and of the guarded listener; the first one has the number `first`.
 fn others(first: usize, settings: &Settings, own: &mut Random) -> Vec<Client> {
     let gossips: Vec<_> = (0..settings.gossips).map(|_| gossip::plan(own)).collect();
     let relays: Vec<_> = settings.relays.iter().map(|fates| relayed::plan(fates, own)).collect();
-    gossips.into_iter().chain(relays).enumerate().map(|(number, plan)| Client::new(first + number, plan)).collect()
+    let plans = gossips.into_iter().chain(relays).map(|plan| (None, plan));
+    let guarded = settings
+        .rules
+        .iter()
+        .flat_map(|rules| rules.clients.iter().map(move |ip| (Some(*ip), guarded::plan(*ip, rules.admit(*ip)))));
+    let client = |(number, (from, plan))| Client::new(first + number, plan).coming_from(from);
+    plans.chain(guarded).enumerate().map(client).collect()
 }
 
 /// Whether the end of a client is not awaited, because it is hostile.

@@ -3,6 +3,9 @@
 // They start other servers, in a network of their own.
 #[cfg(target_os = "linux")]
 mod balancers;
+// They need many addresses, and read `/proc`.
+#[cfg(target_os = "linux")]
+mod crowds;
 mod reload;
 mod seen;
 mod unix;

@@ -22,6 +22,7 @@ pub(in super::super) fn plan(service: Service, number: usize, existing: OnExisti
         Service::Tale => tale(random),
         Service::Gossip => super::gossip::plan(random),
         Service::Relay => super::relayed::plan(&[], random),
+        Service::Guarded => super::guarded::plan([10, 0, 0, 1].into(), true),
     };
     plan.pace_millis = random.pick(&[0, 1, 10, 60]);
     if random.strikes(200) {

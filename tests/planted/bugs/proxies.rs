@@ -1,7 +1,7 @@
 //! Proxies in front, networks and rates.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::{Promise, Unit};
+use crate::bug::Catcher::{Promise, Seeds, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -53,6 +53,26 @@ pub(super) const BUGS: &[Bug] = &[
         right: "masked(ip, if ip.is_ipv4() { self.v4 } else { self.v6 })",
         wrong: "{ let _ = masked; ip }",
         caught_by: Unit("origin::tests::addresses_with_one_prefix_count_as_one_address"),
+    },
+    Bug {
+        name: "a-list-of-those-who-may-come-is-ignored",
+        cases: &[],
+        does: "A peer that is in no network of `allow` and `deny` may come, although `allow` names those who may",
+        file: "src/gate.rs",
+        function: "admit",
+        right: "self.access.find(peer).copied().unwrap_or(self.admits_others)",
+        wrong: "self.access.find(peer).copied().unwrap_or(true)",
+        caught_by: Seeds,
+    },
+    Bug {
+        name: "a-rate-of-one-more",
+        cases: &[],
+        does: "A full bucket has a token more than the rate says",
+        file: "src/rate.rs",
+        function: "has_token_at",
+        right: "rate.count().saturating_sub(1)",
+        wrong: "rate.count()",
+        caught_by: Seeds,
     },
     Bug {
         name: "a-rate-without-a-deadline",

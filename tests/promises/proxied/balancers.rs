@@ -1,4 +1,6 @@
-//! Behind real balancers: HAProxy and nginx, in a network of the test's own.
+//! Behind real balancers: HAProxy, nginx and stunnel, in a network of the test's own.
+
+mod stunnel;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -18,17 +20,23 @@ impl Drop for Balancer {
     }
 }
 
-/// Starts a balancer with a configuration; `None` if it is not installed, which is an error with `CI` set.
+/// Finds a program; `None` if it is not installed, which is an error with `CI` set.
+fn found(program: &str) -> Option<String> {
+    let paths = ["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin"].map(|path| format!("{path}/{program}"));
+    let found = paths.into_iter().find(|path| fs::exists(path).unwrap());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
+        eprintln!("SKIPPED: {program} is not installed, so this test did nothing");
+    }
+    found
+}
+
+/// Starts a balancer with a configuration; `None` if it is not installed.
 fn start(program: &str, arguments: &[&str], config: &str, directory: &Scratch) -> Option<Balancer> {
     let file = directory.path().join("balancer.conf");
     fs::write(&file, config).unwrap();
-    let found = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"].map(|path| format!("{path}/{program}"));
-    let Some(program) = found.iter().find(|path| fs::exists(path).unwrap()) else {
-        assert!(std::env::var_os("CI").is_none(), "{program} is not installed");
-        eprintln!("SKIPPED: {program} is not installed, so this test did nothing");
-        return None;
-    };
-    Some(Balancer(Command::new(program).args(arguments).arg(&file).stdin(Stdio::null()).spawn().unwrap()))
+    let mut command = Command::new(found(program)?);
+    Some(Balancer(command.args(arguments).arg(&file).stdin(Stdio::null()).spawn().unwrap()))
 }
 
 /// Waits until the balancer listens at this port, and then asks through it from two addresses.
@@ -143,6 +151,16 @@ fn each_client_is_named(server: &Process) {
     }
 }
 
+/// Waits for checks of HAProxy, which the server accepts, and finds no line of them in the access log: none without a client.
+fn checks_have_no_line(server: &Process) {
+    let log = || server.log().lines().filter(|line| line.contains(" reactor::access] ")).map(str::to_owned).collect();
+    let before: Vec<String> = log();
+    let clients = before.iter().filter(|line| line.contains(" listener=sum ")).count() as u64;
+    eventually("checks come", || server.counter("sum", "closed") >= clients + 2);
+    let lines: Vec<String> = log();
+    assert!(lines.iter().all(|line| line.contains(" proxy=")), "{lines:#?}");
+}
+
 #[test]
 fn the_configurations_of_the_book_name_each_client() {
     if !in_own_network("proxied::balancers::the_configurations_of_the_book_name_each_client") {
@@ -162,5 +180,8 @@ fn the_configurations_of_the_book_name_each_client() {
     {
         let Some(_balancer) = start(program, arguments, &config, &balancers) else { return };
         each_client_is_named(&server);
+        if program == "haproxy" {
+            checks_have_no_line(&server);
+        }
     }
 }
