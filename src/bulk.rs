@@ -1,14 +1,24 @@
 //! Uploads: the loop fills buffers of a bounded pool from a socket, while a worker writes full ones to the sink.
+//!
+//! Where the kernel and the sink can, and much arrives at a time, a pipe takes the place of a buffer: the loop moves bytes from the
+//! socket to the pipe, the worker moves them from there to the file (`splice(2)`), and neither copies them through the program.
+
+mod pipes;
 
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
+use self::pipes::LentPipe;
+pub(crate) use self::pipes::Pipes;
 use crate::job::{Job, Outcome};
-use crate::kernel::Panicked;
-use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX};
+use crate::kernel::{Panicked, Pipe};
+use crate::limits::{
+    BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX, PIPE_WORTH_BYTES, PIPES_PER_CONNECTION_MAX,
+};
 use crate::panics::catch;
 use crate::protocol::{Continuation, ErasedSink, Stored};
+use crate::time::Time;
 
 /// The buffers of all uploads together.
 #[derive(Debug)]
@@ -19,6 +29,8 @@ pub(crate) struct Buffers {
     spare: Vec<Box<[u8]>>,
     /// Each buffer of an upload holds a clone. So a buffer that is dropped with a refused job is counted as free again.
     ticket: Arc<()>,
+    /// The pipes, which are not counted among the buffers.
+    pub(crate) pipes: Pipes,
 }
 
 /// The number of spare buffers that are kept for the next upload; further ones are freed.
@@ -32,7 +44,12 @@ impl Default for Buffers {
 
 impl Buffers {
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, spare: Vec::new(), ticket: Arc::default() }
+        Self { most, spare: Vec::new(), ticket: Arc::default(), pipes: Pipes::none() }
+    }
+
+    /// Returns the same pool with these pipes.
+    pub(crate) fn with_pipes(self, pipes: Pipes) -> Self {
+        Self { pipes, ..self }
     }
 
     fn take(&mut self) -> Option<Buffer> {
@@ -40,12 +57,14 @@ impl Buffers {
             return None;
         }
         let bytes = self.spare.pop().unwrap_or_else(|| vec![0; BULK_BUFFER_BYTES].into_boxed_slice());
-        Some(Buffer { bytes, length: 0, _ticket: Arc::clone(&self.ticket) })
+        Some(Buffer::Bytes(Bytes { bytes, length: 0, _ticket: Arc::clone(&self.ticket) }))
     }
 
     fn give_back(&mut self, buffer: Buffer) {
-        if self.spare.len() < SPARE_MAX {
-            self.spare.push(buffer.bytes);
+        match buffer {
+            Buffer::Bytes(Bytes { bytes, .. }) if self.spare.len() < SPARE_MAX => self.spare.push(bytes),
+            Buffer::Bytes(_) => {}
+            Buffer::Pipe(pipe) => self.pipes.give_back(pipe),
         }
     }
 
@@ -60,9 +79,16 @@ impl Buffers {
     }
 }
 
-/// A buffer that an upload or its worker holds.
+/// What an upload or its worker holds received bytes in.
 #[derive(Debug)]
-struct Buffer {
+enum Buffer {
+    Bytes(Bytes),
+    Pipe(LentPipe),
+}
+
+/// A buffer in memory.
+#[derive(Debug)]
+struct Bytes {
     /// [`BULK_BUFFER_BYTES`] bytes.
     bytes: Box<[u8]>,
     /// The number of bytes received into it.
@@ -72,13 +98,29 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.length..]
+    /// Returns the number of bytes received into it.
+    fn length(&self) -> usize {
+        match self {
+            Self::Bytes(buffer) => buffer.length,
+            Self::Pipe(pipe) => pipe.len(),
+        }
     }
 
-    fn filled(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    /// Writes the received bytes to `sink`.
+    fn write_to(&mut self, sink: &mut dyn ErasedSink) -> io::Result<()> {
+        match self {
+            Self::Bytes(buffer) => sink.write_all(&buffer.bytes[..buffer.length]),
+            Self::Pipe(pipe) => pipe.write_to(sink),
+        }
     }
+}
+
+/// The room for the next bytes.
+pub(crate) enum Room<'a> {
+    /// Memory to read into.
+    Bytes(&'a mut [u8]),
+    /// A pipe, and the most bytes to move into it.
+    Pipe(&'a mut Pipe, usize),
 }
 
 /// One upload. Either the loop or one worker holds the sink.
@@ -91,12 +133,19 @@ pub(crate) struct Bulk {
     filled: Vec<Buffer>,
     /// The number of buffers that the worker holds.
     away: usize,
+    /// Whether a pipe is among them.
+    is_piped: bool,
     /// Bytes received so far.
     received: u64,
     /// The number of bytes after which the upload is complete.
     at_most: u64,
     /// The error of the sink, after which nothing more is received.
     failure: Option<io::Error>,
+    /// Whether the sink takes pipes, and the socket does too as far as is known.
+    takes_pipes: bool,
+    /// Whether so much arrives at a time that a pipe is worth its cost: the last buffer was filled to its end, or the last pipe was not
+    /// nearly empty.
+    is_fast: bool,
 }
 
 /// The result of the worker's job.
@@ -120,7 +169,18 @@ pub(crate) enum NoRoom {
 
 impl Bulk {
     pub(crate) fn new(sink: Box<dyn ErasedSink>, at_most: u64) -> Self {
-        Self { sink: Some(sink), filling: None, filled: Vec::new(), away: 0, received: 0, at_most, failure: None }
+        Self {
+            takes_pipes: sink.takes_pipes(),
+            sink: Some(sink),
+            filling: None,
+            filled: Vec::new(),
+            away: 0,
+            is_piped: false,
+            received: 0,
+            at_most,
+            failure: None,
+            is_fast: false,
+        }
     }
 
     /// Whether the upload takes no more bytes: it is complete or has failed.
@@ -138,32 +198,79 @@ impl Bulk {
         self.sink.is_none()
     }
 
-    /// Returns the room for the next bytes: never empty, never more than the upload still takes.
-    pub(crate) fn room(&mut self, buffers: &mut Buffers) -> Result<&mut [u8], NoRoom> {
-        if self.filling.is_none() {
-            if self.away + self.filled.len() == BULK_BUFFERS_PER_CONNECTION_MAX {
-                return Err(NoRoom::Writing);
-            }
-            let none = if self.away > 0 { NoRoom::Writing } else { NoRoom::PoolEmpty };
-            self.filling = Some(buffers.take().ok_or(none)?);
-        }
-        let wanted = usize::try_from(self.at_most - self.received).unwrap_or(usize::MAX);
-        let room = self.filling.as_mut().map_or(&mut [][..], Buffer::room);
-        let length = room.len().min(wanted);
-        Ok(&mut room[..length])
+    /// Whether the worker that writes empties a pipe.
+    pub(crate) fn is_piped(&self) -> bool {
+        self.is_away() && self.is_piped
     }
 
-    /// Notes that `count` bytes were written to the room.
+    /// Returns the room for the next bytes: never empty, never more than the upload still takes. It is in memory unless `may_pipe`.
+    pub(crate) fn room(&mut self, buffers: &mut Buffers, may_pipe: bool, now: Time) -> Result<Room<'_>, NoRoom> {
+        if !may_pipe && matches!(self.filling, Some(Buffer::Pipe(_))) {
+            self.set_aside(buffers);
+        }
+        if self.filling.is_none() {
+            self.filling = Some(self.take(buffers, may_pipe, now)?);
+        }
+        let wanted = usize::try_from(self.at_most - self.received).unwrap_or(usize::MAX);
+        match &mut self.filling {
+            Some(Buffer::Pipe(LentPipe { pipe: Some(pipe), .. })) => {
+                let most = wanted.min(pipe.room());
+                Ok(Room::Pipe(pipe, most))
+            }
+            Some(Buffer::Bytes(Bytes { bytes, length, .. })) => {
+                let most = wanted.min(bytes.len() - *length);
+                Ok(Room::Bytes(&mut bytes[*length..][..most]))
+            }
+            _ => Err(NoRoom::PoolEmpty),
+        }
+    }
+
+    /// Takes a pipe if that is worth it, or else a buffer.
+    fn take(&self, buffers: &mut Buffers, may_pipe: bool, now: Time) -> Result<Buffer, NoRoom> {
+        let held = self.away + self.filled.len();
+        let wants_pipe = may_pipe && self.takes_pipes && (self.is_fast || buffers.pipes.are_eager());
+        let gets_pipe = wants_pipe && buffers.pipes.may_lend(now);
+        if held == BULK_BUFFERS_PER_CONNECTION_MAX || gets_pipe && held >= PIPES_PER_CONNECTION_MAX {
+            return Err(NoRoom::Writing);
+        }
+        if gets_pipe && let Some(pipe) = buffers.pipes.take(now) {
+            return Ok(Buffer::Pipe(pipe));
+        }
+        buffers.take().ok_or(if self.away > 0 { NoRoom::Writing } else { NoRoom::PoolEmpty })
+    }
+
+    /// Notes that `count` bytes were received into the room.
     pub(crate) fn advance(&mut self, count: usize) {
         self.received += count as u64;
-        if let Some(mut buffer) = self.filling.take() {
-            buffer.length += count;
-            if buffer.room().is_empty() {
-                self.filled.push(buffer);
-            } else {
-                self.filling = Some(buffer);
+        let is_full = match &mut self.filling {
+            Some(Buffer::Bytes(buffer)) => {
+                buffer.length += count;
+                self.is_fast |= buffer.length == buffer.bytes.len();
+                buffer.length == buffer.bytes.len()
             }
+            Some(Buffer::Pipe(LentPipe { pipe, .. })) => pipe.as_ref().is_some_and(|pipe| pipe.room() == 0),
+            None => false,
+        };
+        if is_full {
+            self.filled.extend(self.filling.take());
         }
+    }
+
+    /// Fills the pipe no further: it is full of small pieces.
+    pub(crate) fn end_pipe(&mut self) {
+        self.filled.extend(self.filling.take());
+    }
+
+    /// Uses buffers from now on, because the socket cannot splice.
+    pub(crate) fn forgo_pipes(&mut self, buffers: &mut Buffers) {
+        self.takes_pipes = false;
+        self.set_aside(buffers);
+    }
+
+    /// Fills what is being filled no further.
+    fn set_aside(&mut self, buffers: &mut Buffers) {
+        self.rest(buffers);
+        self.end_pipe();
     }
 
     /// Returns a job that writes the received bytes, if there are any and no worker holds the sink. A buffer that is
@@ -173,16 +280,19 @@ impl Bulk {
             return None;
         }
         if all {
-            self.filled.extend(self.filling.take_if(|buffer| buffer.length > 0));
+            let last = self.filling.take_if(|buffer| buffer.length() > 0);
+            self.is_fast &= last.as_ref().is_none_or(|buffer| buffer.length() >= PIPE_WORTH_BYTES);
+            self.filled.extend(last);
         }
         if self.filled.is_empty() {
             return None;
         }
         let mut sink = self.sink.take()?;
-        let buffers = std::mem::take(&mut self.filled);
+        let mut buffers = std::mem::take(&mut self.filled);
         self.away = buffers.len();
+        self.is_piped = buffers.iter().any(|buffer| matches!(buffer, Buffer::Pipe(_)));
         Some(Job::new(move || {
-            let write = || buffers.iter().try_for_each(|buffer| sink.write_all(buffer.filled()));
+            let write = || buffers.iter_mut().try_for_each(|buffer| buffer.write_to(&mut *sink));
             // The buffers belong to the pool: a panic of the sink must not drop them.
             let result = catch(write).unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
             Written { sink, buffers, result }
@@ -201,12 +311,13 @@ impl Bulk {
         if !over && self.failure.is_none() {
             return None;
         }
-        let unwritten = !self.filled.is_empty() || self.filling.as_ref().is_some_and(|buffer| buffer.length > 0);
+        let unwritten = !self.filled.is_empty() || self.filling.as_ref().is_some_and(|buffer| buffer.length() > 0);
         if unwritten && self.failure.is_none() {
             return None;
         }
         let sink = self.sink.take()?;
         self.give_back_all(buffers);
+        buffers.pipes.rest();
         let result = self.failure.take().map_or(Ok(()), Err);
         Some(Stored::new(sink, self.received, result))
     }
@@ -214,12 +325,13 @@ impl Bulk {
     /// Gives up the upload. Returns the sink, if no worker holds it, to be dropped on a worker.
     pub(crate) fn abandon(mut self, buffers: &mut Buffers) -> Option<Box<dyn ErasedSink>> {
         self.give_back_all(buffers);
+        buffers.pipes.rest();
         self.sink.take()
     }
 
     /// Returns an empty buffer to the pool, so that an upload which waits for its peer holds none.
     pub(crate) fn rest(&mut self, buffers: &mut Buffers) {
-        if let Some(buffer) = self.filling.take_if(|buffer| buffer.length == 0) {
+        if let Some(buffer) = self.filling.take_if(|buffer| buffer.length() == 0) {
             buffers.give_back(buffer);
         }
     }
@@ -291,6 +403,14 @@ mod tests {
             Ok(())
         }
 
+        fn takes_pipes(&self) -> bool {
+            true
+        }
+
+        fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+            pipe.copy_to(|_| Ok(()))
+        }
+
         fn call(
             self: Box<Self>,
             _: u64,
@@ -308,7 +428,7 @@ mod tests {
         let mut buffers = Buffers::default();
         for done in [true, false] {
             let mut bulk = Bulk::new(Box::new(Nowhere), u64::MAX);
-            assert!(bulk.room(&mut buffers).is_ok());
+            assert!(bulk.room(&mut buffers, false, Time::ORIGIN).is_ok());
             bulk.advance(7);
             let job = bulk.hand_over(true).expect("there is something to write");
             assert_eq!(buffers.lent(), 1);
@@ -319,6 +439,42 @@ mod tests {
             }
             assert_eq!(buffers.lent(), 0);
         }
+    }
+
+    #[test]
+    fn only_an_upload_that_fills_buffers_gets_pipes_and_not_if_it_then_drips() {
+        let open = || Ok(Pipe::in_memory(PIPE_WORTH_BYTES, 5));
+        let mut buffers = Buffers::default().with_pipes(Pipes::new(Box::new(open), 2));
+        let mut bulk = Bulk::new(Box::new(Nowhere), u64::MAX);
+        let mut receive = |bulk: &mut Bulk, count: usize| match bulk.room(&mut buffers, true, Time::ORIGIN) {
+            Ok(Room::Bytes(room)) => {
+                let count = count.min(room.len());
+                bulk.advance(count);
+                (count, false)
+            }
+            Ok(Room::Pipe(pipe, most)) => {
+                let count = pipe.take_arrived(&mut vec![0; count].into(), most).expect("it has room");
+                bulk.advance(count);
+                (count, true)
+            }
+            Err(_) => (0, false),
+        };
+        let write = |bulk: &mut Bulk| {
+            let job = bulk.hand_over(true).expect("there is something to write");
+            let Ok(Written { sink, result, .. }) = job.run().downcast() else { panic!("another job") };
+            bulk.take_back(sink, result);
+        };
+        for _ in 0..3 {
+            assert_eq!(receive(&mut bulk, 100), (100, false), "it drips");
+            write(&mut bulk);
+        }
+        assert_eq!(receive(&mut bulk, BULK_BUFFER_BYTES), (BULK_BUFFER_BYTES, false), "it fills a buffer");
+        assert_eq!(receive(&mut bulk, 2 * PIPE_WORTH_BYTES), (PIPE_WORTH_BYTES, true));
+        assert_eq!(receive(&mut bulk, 100), (0, false), "two are held");
+        write(&mut bulk);
+        assert_eq!(receive(&mut bulk, 100), (100, true), "the last pipe was full");
+        write(&mut bulk);
+        assert_eq!(receive(&mut bulk, 100), (100, false), "the last pipe was nearly empty");
     }
 
     #[test]

@@ -156,7 +156,10 @@ impl<T: Transport> Connection<T> {
             (Some(Phase::Storing(_)), _) => {
                 self.replace_phase(Phase::Closed(CloseReason::Bug("a job panicked")), buffers);
             }
-            (_, returned) => self.hold_remains(returned.into_remains()),
+            (_, returned) => {
+                buffers.pipes.rest();
+                self.hold_remains(returned.into_remains());
+            }
         }
     }
 

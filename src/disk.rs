@@ -9,6 +9,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use crate::pipe::Pipe;
+
 /// A disk: opens directories.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens a directory, once; every later call is relative to its descriptor. Creates it if it is missing, and
@@ -69,6 +71,19 @@ pub trait Draft: Send {
     /// # Errors
     /// The disk is full, a quota or limit is reached, or the device failed.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Whether [`write_pipe`](Self::write_pipe) is cheaper than reading the bytes and writing them. Asked on the loop's thread.
+    fn takes_pipes(&self) -> bool {
+        false
+    }
+
+    /// Appends all bytes in `pipe`, and leaves it empty.
+    ///
+    /// # Errors
+    /// As [`write_all`](Self::write_all). Bytes that were not appended may be left in the pipe.
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        pipe.copy_to(|bytes| self.write_all(bytes))
+    }
 
     /// Makes the contents durable (`fsync(2)`).
     ///

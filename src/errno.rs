@@ -105,6 +105,12 @@ pub(crate) fn is_missing_family(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])
 }
 
+/// Whether `splice(2)` cannot be used between two descriptors, or not at all in this process; nothing was moved.
+pub(crate) fn is_no_splice(error: &io::Error) -> bool {
+    let errnos = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EPERM, Errno::EACCES];
+    error.kind() == io::ErrorKind::Unsupported || is_one_of(error, &errnos)
+}
+
 /// Whether locking failed because the file system does not support it (NFS without its lock manager, some FUSE).
 pub(crate) fn is_missing_locks(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::ENOLCK, Errno::EINVAL])

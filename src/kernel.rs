@@ -19,6 +19,7 @@ mod mio;
 mod monotonic;
 pub(crate) mod offload;
 mod passed;
+pub(crate) mod pipes;
 mod posix_disk;
 mod replies;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -55,11 +56,12 @@ pub use self::udp::UdpSocket;
 pub use self::unix::{UnixDatagrams, UnixListener};
 pub use crate::address::UnixAddress;
 use crate::clock::Clock;
-pub use crate::disk::{Directory, Disk, Draft, Existing};
+pub use crate::disk::{Directory, Disk, Draft, Existing, Pipe};
 pub use crate::job::{Job, Outcome};
 pub use crate::notice::{Command, Notice, Readiness, Waiting};
 pub use crate::panics::Panicked;
 pub use crate::peer::Peer;
+pub use crate::pipe::OpenPipe;
 pub use crate::token::Token;
 use crate::xray::ReturnValue;
 
@@ -222,6 +224,11 @@ pub trait Kernel {
         Box::new(|| ())
     }
 
+    /// Returns a function that opens a pipe for uploads; `None` if the streams of this kernel [cannot splice](Transport::splices).
+    fn pipes(&self) -> Option<OpenPipe> {
+        None
+    }
+
     /// The disk.
     fn disk(&self) -> Arc<dyn Disk>;
 
@@ -260,6 +267,20 @@ pub trait Transport {
     /// # Errors
     /// `WouldBlock` if nothing has arrived.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Whether [`splice`](Self::splice) may be called. Called only during an upload.
+    fn splices(&self) -> bool {
+        false
+    }
+
+    /// Receives at most `most` bytes into `pipe` (`splice(2)`), fewer if the pipe has less room; 0 is the peer's FIN.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing has arrived, or if the pipe is full; `Unsupported` and `EINVAL` if it cannot be done for this stream.
+    fn splice(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        let _ = (pipe, most);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Sends (`send(2)`). Returns the number of bytes taken, which may be fewer than offered.
     ///

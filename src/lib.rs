@@ -106,6 +106,7 @@ mod origin;
 mod outbox;
 mod panics;
 mod peer;
+mod pipe;
 pub mod protocol;
 pub mod proxy;
 mod rate;

@@ -186,6 +186,26 @@ pub(crate) const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
 /// Buffers for all uploads together (32 MiB); an upload that gets none waits until one is returned.
 pub(crate) const BULK_BUFFERS_MAX: usize = 128;
 
+/// Bytes of one pipe of an upload: what a pipe may hold without a privilege (`pipe(7)`: `pipe-max-size`).
+pub(crate) const PIPE_BYTES: usize = 1024 * 1024;
+
+/// Bytes that a visit may move to a pipe in the place of one that it may read: moving takes a quarter of the time, because nothing is
+/// copied. So one visit fills a pipe.
+pub(crate) const SPLICED_PER_BYTE: usize = 4;
+
+/// Pipes that one upload may hold: one that a worker empties, and one that is filled.
+pub(crate) const PIPES_PER_CONNECTION_MAX: usize = 2;
+
+/// Pipes for all uploads together (32 MiB): half of what a user may have (`pipe(7)`: `pipe-user-pages-soft`). An upload that gets
+/// none uses buffers.
+pub(crate) const PIPES_MAX: usize = 32;
+
+/// File descriptors for connections, divided by the pipes that they leave room for: pipes take a sixteenth of them.
+pub(crate) const DESCRIPTORS_PER_PIPE: usize = 32;
+
+/// Bytes that an upload receives between two pauses so that it uses a pipe again: fewer are copied as cheaply.
+pub(crate) const PIPE_WORTH_BYTES: usize = 16 * 1024;
+
 /// File descriptors for connections below which the log warns, whatever the configuration asks for: half of the usual
 /// default limit of a process.
 pub(crate) const FEW_DESCRIPTORS: usize = 512;

@@ -37,6 +37,7 @@ mod network;
 mod openings;
 mod other_ends;
 mod outgoing;
+mod pipes;
 pub(crate) mod random;
 mod reloads;
 mod run;

@@ -86,7 +86,7 @@ fn the_same_seed_is_the_same_run() {
 
 /// The purpose of the simulation: faults, reached limits, and ends of connections. Only those that many seeds see, so
 /// that another draw does not make the test fail.
-const TROUBLE: [&str; 70] = [
+const TROUBLE: [&str; 73] = [
     // The network and the kernel.
     "a short read",
     "a short write",
@@ -121,6 +121,9 @@ const TROUBLE: [&str; 70] = [
     "a file that gets a number",
     "file exists",
     "an upload that waits for a buffer",
+    "a splice",
+    "a full pipe",
+    "a splice that is not possible",
     // Limits.
     "max_connections",
     "max_connections_per_ip",

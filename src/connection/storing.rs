@@ -1,11 +1,21 @@
 //! Storing: bulk data goes from the socket into buffers, and a worker writes them to a file.
 
 use super::{Connection, Phase, Round, transitions};
-use crate::bulk::{Bulk, NoRoom};
-use crate::kernel::Transport;
-use crate::limits::READ_BYTES;
+use crate::attempt::Attempt;
+use crate::bulk::{Bulk, NoRoom, Room};
+use crate::errno;
+use crate::kernel::{Pipe, Transport};
+use crate::limits::{READ_BYTES, SPLICED_PER_BYTE};
 use crate::visit::{Errand, Visit};
 use crate::xray::{self, Ask, What};
+
+/// Why no bytes were moved into a pipe.
+enum NotSpliced {
+    /// The round ends in this way.
+    Round(Round),
+    /// It is not possible with this socket.
+    Impossible,
+}
 
 impl<T: Transport> Connection<T> {
     /// Makes one round: stores first what was received already, then reads from the socket straight into a buffer.
@@ -26,7 +36,8 @@ impl<T: Transport> Connection<T> {
         let round = if over { Round::Rest } else { self.fill(bulk, visit) };
         if !self.is_closed() {
             let pausing = !matches!(round, Round::Progress);
-            if let Some(job) = bulk.hand_over(pausing) {
+            // A visit whose budget is used up is not the end of what has arrived.
+            if let Some(job) = bulk.hand_over(pausing && !matches!(round, Round::Spent)) {
                 self.hand_out(Errand::Job(job), visit);
             }
             if pausing {
@@ -50,7 +61,9 @@ impl<T: Transport> Connection<T> {
         if self.input().is_empty() && !self.line.is_readable() {
             return Round::Rest;
         }
-        let room = match bulk.room(visit.buffers) {
+        // Bytes that the program has already, and those that a layer opens, are in memory.
+        let may_pipe = self.input().is_empty() && !self.is_layered() && self.line.may_splice();
+        let room = match bulk.room(visit.buffers, may_pipe, visit.now) {
             Ok(room) => room,
             Err(NoRoom::Writing) => return Round::Rest,
             Err(NoRoom::PoolEmpty) => {
@@ -62,19 +75,54 @@ impl<T: Transport> Connection<T> {
         if self.input().is_empty() && self.is_layered() {
             return self.read_ahead(visit);
         }
-        if self.input().is_empty() {
-            match self.read_into(room, visit) {
+        match room {
+            Room::Pipe(pipe, most) => match self.splice_into(pipe, most, visit) {
+                Ok(Some(count)) => bulk.advance(count),
+                Ok(None) => bulk.end_pipe(),
+                Err(NotSpliced::Round(round)) => return round,
+                Err(NotSpliced::Impossible) => bulk.forgo_pipes(visit.buffers),
+            },
+            Room::Bytes(room) if self.input().is_empty() => match self.read_into(room, visit) {
                 Ok(count) => bulk.advance(count),
                 Err(round) => return round,
+            },
+            Room::Bytes(room) => {
+                let input = self.take_input();
+                let count = room.len().min(input.len());
+                room[..count].copy_from_slice(&input[..count]);
+                bulk.advance(count);
+                self.keep(input, count);
             }
-        } else {
-            let input = self.take_input();
-            let count = room.len().min(input.len());
-            room[..count].copy_from_slice(&input[..count]);
-            bulk.advance(count);
-            self.keep(input, count);
         }
         Round::Progress
+    }
+
+    /// Moves bytes from the socket into a pipe, as many as the budget allows. Returns the number of bytes, or `None` if the pipe is full.
+    fn splice_into(
+        &mut self,
+        pipe: &mut Pipe,
+        most: usize,
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<usize>, NotSpliced> {
+        let most = most.min(SPLICED_PER_BYTE * visit.budget.bytes());
+        if most == 0 {
+            return Err(NotSpliced::Round(Round::Spent));
+        }
+        match self.line.splice(pipe, most) {
+            Attempt::WouldBlock if self.line.is_readable() => Ok(None),
+            Attempt::Done(0) | Attempt::WouldBlock => Err(NotSpliced::Round(Round::Progress)),
+            Attempt::Done(count) => {
+                visit.budget.take_bytes(count.div_ceil(SPLICED_PER_BYTE));
+                visit.stats.received_bytes += count as u64;
+                self.active = visit.now;
+                Ok(Some(count))
+            }
+            Attempt::Failed(error) if errno::is_no_splice(&error) => Err(NotSpliced::Impossible),
+            Attempt::Failed(error) => {
+                self.fail(error.kind(), visit);
+                Err(NotSpliced::Round(Round::Progress))
+            }
+        }
     }
 
     /// Reads through a layer into the unconsumed input, because more may come than is to be stored.

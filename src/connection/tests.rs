@@ -8,6 +8,7 @@ mod layer;
 mod messages;
 pub(crate) mod opening;
 mod relay;
+mod splice;
 
 use std::time::Duration;
 

@@ -62,6 +62,8 @@ enum Wait {
     Upload(u64),
     /// A worker that writes an upload; the number of bytes so far.
     Disk(u64),
+    /// A worker that empties a pipe of an upload; the number of bytes so far.
+    Pipe(u64),
     /// A buffer for an upload; the number of bytes so far.
     Buffer(u64),
     /// A socket that connects to another server.
@@ -118,7 +120,8 @@ impl<T: Transport> Connection<T> {
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
             {
-                (Wait::Disk(bulk.received()), silent)
+                let wait = if bulk.is_piped() { Wait::Pipe } else { Wait::Disk };
+                (wait(bulk.received()), silent)
             }
             Some(Phase::Storing(bulk)) => (Wait::Upload(bulk.received()), silent),
             Some(Phase::Relaying(_)) => {
@@ -158,6 +161,17 @@ impl<T: Transport> Connection<T> {
     }
 }
 
+impl Wait {
+    /// Returns what an upload waits for.
+    const fn of_upload(self) -> &'static str {
+        match self {
+            Self::Disk(_) => "a worker to write an upload",
+            Self::Pipe(_) => "a worker to empty the pipe of an upload",
+            _ => "more of an upload",
+        }
+    }
+}
+
 impl Why {
     /// Returns the kind of waiting in a word.
     pub(crate) fn name(&self) -> &'static str {
@@ -169,7 +183,7 @@ impl Why {
             Wait::Reader(_) | Wait::Room => "sending",
             Wait::Job => "job",
             Wait::Upload(_) => "upload",
-            Wait::Disk(_) => "writing",
+            Wait::Disk(_) | Wait::Pipe(_) => "writing",
             Wait::Buffer(_) => "buffer",
             Wait::Connect(_) | Wait::Asker(_) => "connecting",
             Wait::Relay(_) => "relaying",
@@ -263,12 +277,9 @@ impl fmt::Display for Why {
                 "waiting for the peer to read, with more output to come: {pending} pending, the last write said EAGAIN {waited} ago"
             ),
             Wait::Job => write!(f, "waiting for a worker to do a job: nothing else for {waited}"),
-            Wait::Upload(received) => {
-                write!(f, "waiting for more of an upload: {} so far, the last {waited} ago", Rounded::bytes(received))
-            }
-            Wait::Disk(received) => {
-                let received = Rounded::bytes(received);
-                write!(f, "waiting for a worker to write an upload: {received} so far, the last {waited} ago")
+            Wait::Upload(received) | Wait::Disk(received) | Wait::Pipe(received) => {
+                let (what, received) = (self.wait.of_upload(), Rounded::bytes(received));
+                write!(f, "waiting for {what}: {received} so far, the last {waited} ago")
             }
             Wait::Buffer(received) => {
                 write!(f, "waiting for an upload buffer; all are in use: {} so far", Rounded::bytes(received))

@@ -17,8 +17,6 @@ use super::cut;
 use super::handle::Handle;
 use super::offload::Offload;
 use super::passed::Found;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use super::socket_info;
 use super::sockets::{self, Stream};
 use super::spin::Spin;
 use super::unix::{UnixDatagrams, UnixListener};
@@ -26,6 +24,8 @@ use super::{
     BindOptions, Command, Datagrams, Disk, FileOptions, Kernel, ListenOptions, NoWorker, Notice, Passed, PassedSocket,
     PassedSockets, Peer, PosixDisk, Readiness, StreamListener, Token, UdpSocket, UnixAddress, is_ignored,
 };
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::{OpenPipe, pipes, socket_info};
 use crate::job::Job;
 use crate::limits::EVENTS_MAX;
 use crate::xray::{self, Answer, Call, ReturnValue, What};
@@ -352,6 +352,11 @@ impl Kernel for Mio {
     fn waker(&self) -> Box<dyn Fn() + Send + Sync> {
         let handle = self.handle();
         Box::new(move || handle.wake())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn pipes(&self) -> Option<OpenPipe> {
+        sockets::EDGES_ARE_THE_KERNELS.then(|| Box::new(pipes::open) as OpenPipe)
     }
 
     fn disk(&self) -> Arc<dyn Disk> {

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstatvfs, linkat, openat, renameat,
 
 use self::temporary::Temporary;
 use crate::attempt::uninterrupted;
-use crate::disk::{Directory, Disk, Draft, Existing};
+use crate::disk::{Directory, Disk, Draft, Existing, Pipe};
 use crate::errno::Code;
 use crate::file_lock::try_lock;
 
@@ -200,6 +200,14 @@ struct PosixDraft {
 impl Draft for PosixDraft {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)
+    }
+
+    fn takes_pipes(&self) -> bool {
+        true
+    }
+
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        pipe.move_to(&self.file)
     }
 
     fn sync(&mut self) -> io::Result<()> {

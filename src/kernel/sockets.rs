@@ -13,9 +13,9 @@ use rustix::net::sockopt;
 use rustix::net::{self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, ipproto};
 use rustix::process::{Resource, getrlimit};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use super::send_queue;
 use super::{ListenOptions, Transport};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::{Pipe, send_queue};
 use crate::errno;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::UNSENT_BYTES_MAX;
@@ -232,6 +232,16 @@ impl Transport for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // Not through the C library, whose wrapper makes every call a cancellation point.
         self.0.try_io(|| Ok(net::recv(&self.0, buffer, RecvFlags::empty())?.1))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn splices(&self) -> bool {
+        EDGES_ARE_THE_KERNELS
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn splice(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        self.0.try_io(|| pipe.take_from(&self.0, most))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

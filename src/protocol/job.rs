@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::{Context, Event, Reply, Step, StreamProtocol};
+use crate::pipe::Pipe;
 
 /// Where a [`Step::bulk`] writes its bytes. One worker at a time calls it, with the bytes in order.
 ///
@@ -49,6 +50,21 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// The error of the file or device. It ends the upload, and reaches the protocol in [`Stored::result`].
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Whether the server may pass bytes in a [`Pipe`] instead of memory: to [`write_pipe`](Self::write_pipe). Worth it for a sink that
+    /// moves them to a file by [`Pipe::move_to`] and does not look at them. Asked once, on the loop's thread. Default: no.
+    fn takes_pipes(&self) -> bool {
+        false
+    }
+
+    /// Writes all bytes in `pipe`, which come after those that were written before, and leaves it empty. May block. Not called unless
+    /// [`takes_pipes`](Self::takes_pipes) returned true.
+    ///
+    /// # Errors
+    /// As [`write_all`](Self::write_all). It is an error, too, if bytes are left in the pipe.
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        pipe.copy_to(|bytes| self.write_all(bytes))
+    }
 }
 
 /// How a [`Step::bulk`] ended; [`Sink`] has an example.
@@ -117,6 +133,10 @@ pub(super) struct Storing<S, P> {
 pub(crate) trait ErasedSink: Any + Send {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
 
+    fn takes_pipes(&self) -> bool;
+
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()>;
+
     /// Calls the protocol with the sink; `bytes` and `result` are those of [`Stored`].
     fn call(
         self: Box<Self>,
@@ -131,6 +151,14 @@ pub(crate) trait ErasedSink: Any + Send {
 impl<S: Sink, P: StreamProtocol> ErasedSink for Storing<S, P> {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sink.write_all(bytes)
+    }
+
+    fn takes_pipes(&self) -> bool {
+        self.sink.takes_pipes()
+    }
+
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        self.sink.write_pipe(pipe)
     }
 
     fn call(

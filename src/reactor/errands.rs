@@ -47,6 +47,7 @@ impl<K: Kernel> Reactor<K> {
                     Remains::Last => None,
                 };
                 let returned = Returned::new(result, buffers);
+                buffers.pipes.rest();
                 if let Some(panicked) = returned.panicked() {
                     let what = format!("a job panicked{}", panicked.detail());
                     self.endpoints[slot.endpoint].log_bug(self.moment.now, token, None, &what);

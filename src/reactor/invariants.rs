@@ -1,7 +1,7 @@
 //! Invariants that are true between two turns. The simulation checks them after each turn.
 
 use super::{Owner, Reactor, Slot};
-use crate::bulk::Buffers;
+use crate::bulk::{Buffers, Pipes};
 use crate::config::ListenerConfig;
 use crate::connection::opener::Opens;
 use crate::connection::{Claim, Connection};
@@ -127,9 +127,11 @@ impl<K: Kernel> Reactor<K> {
         Some(self.slots.get(self.waiters.descriptors.first()? as usize)?.endpoint.into())
     }
 
-    /// Limits the buffers of all uploads together, so that a simulation with few uploads runs out of them.
-    pub(crate) fn limit_buffers(&mut self, most: usize) {
-        self.lent.buffers = Buffers::new(most);
+    /// Limits the buffers and the pipes of all uploads together, so that a simulation with few uploads runs out of them. An upload
+    /// gets a pipe at once: the simulated ones are too small for more.
+    pub(crate) fn limit_buffers(&mut self, most: usize, pipes: usize) {
+        let before = std::mem::replace(&mut self.lent.buffers.pipes, Pipes::none());
+        self.lent.buffers = Buffers::new(most).with_pipes(before.hurried(pipes));
     }
 
     /// Makes all connections begin with this opening, in a simulation.

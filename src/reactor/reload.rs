@@ -337,6 +337,7 @@ impl<K: Kernel> Reactor<K> {
         if self.totals.descriptors_max != usize::MAX {
             self.totals.descriptors_max = (self.totals.descriptors_max + removed).saturating_sub(added);
         }
+        self.reserve_pipes();
         if removed > 0 {
             self.stop = Stop::No(self.stop.deadline().min(until));
         }

@@ -35,8 +35,13 @@ impl<K: Kernel> Reactor<K> {
         if rest.total() > 0 {
             lines.push(format!("… and {rest} more"));
         }
+        let pipes = &self.lent.buffers.pipes;
+        let pipes = match pipes.lent() {
+            0 => String::new(),
+            lent => format!(", pipes {lent} of {}", pipes.most()),
+        };
         lines.push(format!(
-            "in all {all}; output pending {} of {}{}; upload buffers lent {} of {}; bytes counted for {}",
+            "in all {all}; output pending {} of {}{}; upload buffers lent {} of {}{pipes}; bytes counted for {}",
             Rounded::bytes(self.totals.pending_bytes as u64),
             Rounded::bytes(self.totals.pending_bytes_max as u64),
             if self.is_pressed() { ", so less is read" } else { "" },

@@ -16,11 +16,13 @@ use super::stop::Stop;
 use super::{Reactor, recording};
 use crate::bind::{self, BindError, Bound, Candidates, NotBound, Opened};
 use crate::budget::Budget;
+use crate::bulk::Pipes;
 use crate::config::{ACCESS_LOG, Config, ListenerConfig};
 use crate::datagram::Mailbox;
 use crate::deadlines::Deadlines;
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::kernel::{Handle, Kernel, Mio, Token};
+use crate::limits::{DESCRIPTORS_PER_PIPE, FEW_DESCRIPTORS, PIPES_MAX};
 use crate::listener::Listener;
 use crate::messages::Alarm;
 use crate::registry::Registry;
@@ -108,11 +110,28 @@ impl<K: Kernel> Reactor<K> {
         reactor.in_force.note_transports(&reactor.endpoints);
         reactor.endpoints.set_current();
         reactor.totals.descriptors_max = bind::descriptors_for_connections(&reactor.kernel, &reactor.endpoints)?;
+        reactor.reserve_pipes();
         if xray::is_on() || reactor.access.is_on() {
             // A user of the X-ray may want a report as well, and the X-ray costs more than counting.
             reactor.ledger.begin(reactor.moment.now, reactor.generation);
         }
         Ok(reactor)
+    }
+
+    /// Sets aside descriptors for the pipes of uploads, once, if a listener takes uploads and there are many descriptors.
+    pub(super) fn reserve_pipes(&mut self) {
+        let takes_uploads = self.endpoints.iter().any(|endpoint| endpoint.descriptors() > 1);
+        if self.lent.buffers.pipes.most() > 0 || !takes_uploads {
+            return;
+        }
+        let (most, used) = (self.totals.descriptors_max, self.totals.descriptors);
+        let pipes = if most < FEW_DESCRIPTORS { 0 } else { PIPES_MAX.min(most / DESCRIPTORS_PER_PIPE) };
+        if let Some(open) = self.kernel.pipes().filter(|_| pipes > 0 && used + 2 * pipes <= most) {
+            self.lent.buffers.pipes = Pipes::new(open, pipes);
+            if most != usize::MAX {
+                self.totals.descriptors_max -= 2 * pipes;
+            }
+        }
     }
 
     /// Binds a listener whose service is open, and takes it into a slot. Returns the index of its endpoint, the last one.

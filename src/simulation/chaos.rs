@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::pipes::Pipes;
 use super::random::Random;
 use crate::kernel::Command;
 use crate::limits::BULK_BUFFERS_MAX;
@@ -41,6 +42,8 @@ pub(super) struct Chaos {
     pub(super) latency_millis: u64,
     /// Buffers for all uploads together: the simulated clients are too few to use all buffers of a real server.
     pub(super) buffers_max: usize,
+    /// The pipes of uploads, if the kernel has any.
+    pub(super) pipes: Option<Pipes>,
     /// Descriptors that connections and files may take together, if there is a limit.
     pub(super) descriptors: Option<usize>,
 
@@ -107,6 +110,8 @@ impl Chaos {
             },
             buffers_max,
             latency_millis: random.pick(&[0, 2, 40]),
+            // From a stream of its own, so that a seed without them stays the same.
+            pipes: Pipes::draw(random.clone()),
             descriptors: random.strikes(250).then(|| random.within(8..24)),
             short_reads: knob(random, "a short read", 400),
             short_writes: knob(random, "a short write", 400),

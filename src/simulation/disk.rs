@@ -9,7 +9,7 @@ use nix::errno::Errno;
 
 use super::chaos::{Chaos, Rate};
 use super::random::Random;
-use crate::kernel::{Directory, Disk, Draft, Existing};
+use crate::kernel::{Directory, Disk, Draft, Existing, Pipe};
 use crate::testing::{Links, MemoryDisk};
 
 /// The disk of a simulated server. Clones are handles to the same disk.
@@ -159,6 +159,15 @@ impl Draft for FaultyDraft {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let errnos = [Errno::ENOSPC, Errno::EDQUOT, Errno::EFBIG, Errno::EIO, Errno::EROFS];
         self.disk.call(&errnos, || self.draft.write_all(bytes))
+    }
+
+    fn takes_pipes(&self) -> bool {
+        self.draft.takes_pipes()
+    }
+
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        let errnos = [Errno::ENOSPC, Errno::EDQUOT, Errno::EFBIG, Errno::EIO, Errno::EROFS];
+        self.disk.call(&errnos, || self.draft.write_pipe(pipe))
     }
 
     fn sync(&mut self) -> io::Result<()> {

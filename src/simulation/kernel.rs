@@ -20,7 +20,9 @@ use super::other_ends::{Fate, OtherEnd};
 use super::settings::{Service, is_free};
 use super::streams::Stream;
 use super::world::World;
-use crate::kernel::{BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, Panicked, Peer, Readiness, Token};
+use crate::kernel::{
+    BindOptions, Disk, Kernel, ListenOptions, NoWorker, Notice, OpenPipe, Panicked, Peer, Readiness, Token,
+};
 use crate::panics::catch;
 use crate::protocol::Job;
 use crate::xray::{self, Answer, Call, Interest, What};
@@ -157,6 +159,10 @@ impl Kernel for SimulatedKernel {
         world.network.agenda.add(at, Happening::Job(id));
         world.network.note(|| format!("job {id} for {token}"));
         Ok(())
+    }
+
+    fn pipes(&self) -> Option<OpenPipe> {
+        Some(self.world.borrow().network.chaos.pipes.as_ref()?.opener())
     }
 
     fn disk(&self) -> Arc<dyn Disk> {

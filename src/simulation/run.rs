@@ -101,6 +101,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &
     let registry = Arc::new(registry);
     let opening = world.borrow().settings.opening;
     let opens = opening.opens();
+    let pipes_max = world.borrow().network.chaos.pipes.as_ref().map_or(0, |pipes| pipes.most);
     let buffers_max = world.borrow().network.chaos.buffers_max;
     let config = Config::parse("simulation", text, &registry).map_err(|problems| problems.to_string())?;
     let origin = Instant::now();
@@ -108,7 +109,7 @@ fn live(world: &Rc<RefCell<World>>, text: &str, reloads: &mut Reloads, report: &
         let disk = world.borrow().disk.clone();
         let kernel = SimulatedKernel { world: Rc::clone(world), disk, origin };
         let mut reactor = Reactor::with_kernel(kernel, &config, &registry).map_err(|error| error.to_string())?;
-        reactor.limit_buffers(buffers_max);
+        reactor.limit_buffers(buffers_max, pipes_max);
         if let Some(opens) = opens {
             reactor.open_with(opens);
             world.borrow_mut().network.seen.insert(opening.name());

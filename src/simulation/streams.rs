@@ -11,8 +11,8 @@ use super::network::{Network, ServerEnd};
 use super::openings::Connecting;
 use super::settings::Service;
 use super::world::World;
-use crate::kernel::{Readiness, Transport};
-use crate::limits::RELIEF_EVERY;
+use crate::kernel::{Pipe, Readiness, Transport};
+use crate::limits::{RELIEF_EVERY, SPLICED_PER_BYTE};
 use crate::xray::{self, Answer, Call, SocketOption, What};
 
 /// A connection as the loop holds it. Dropping it closes the connection, as for a descriptor.
@@ -31,6 +31,18 @@ impl Transport for Stream {
         world.preempt();
         let result = world.network.server_reads(self.link, buffer);
         world.network.note(|| format!("link {}: read {} -> {result:?}", self.link, buffer.len()));
+        result
+    }
+
+    fn splices(&self) -> bool {
+        true
+    }
+
+    fn splice(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        let mut world = self.world.borrow_mut();
+        world.preempt();
+        let result = world.network.server_splices(self.link, pipe, most);
+        world.network.note(|| format!("link {}: splice {most} -> {result:?}", self.link));
         result
     }
 
@@ -129,6 +141,48 @@ impl Network {
             return Ok(count);
         }
         if state.inbound.finished {
+            return Ok(0);
+        }
+        state.read_blocked = true;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn server_splices(&mut self, link: usize, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        self.calls += 1;
+        assert!(most > 0, "splicing nothing looks like a FIN");
+        if self.strikes(self.chaos.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let faults = self.chaos.pipes.as_ref().map_or(0, |pipes| pipes.refusals);
+        if self.random.strikes(faults) {
+            self.seen.insert("a splice that is not possible");
+            return Err(self.random.pick(&[Errno::EINVAL, Errno::ENOSYS, Errno::EPERM]).into());
+        }
+        // A full pipe hides what the socket would answer.
+        if !pipe.has_room()? {
+            self.seen.insert("a full pipe");
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.fail_perhaps(link, &[Errno::ECONNRESET, Errno::ETIMEDOUT, Errno::EHOSTUNREACH, Errno::ENOMEM])?;
+        if self.refuses_spuriously(link) {
+            return Err(self.refuse(link, Readiness { readable: true, ..Readiness::default() }));
+        }
+        // A short splice never proves anything.
+        let most = if self.random.flip() { self.random.within(1..most + 1) } else { most };
+        let state = &mut self.links[link];
+        let most = most.min(state.urgent.unwrap_or(usize::MAX));
+        if most > 0 && !state.inbound.bytes.is_empty() {
+            let count = pipe.take_arrived(&mut state.inbound.bytes, most).ok_or(io::ErrorKind::WouldBlock)?;
+            if let Some(mark) = &mut state.urgent {
+                *mark -= count;
+            }
+            state.read_in_turn += count.div_ceil(SPLICED_PER_BYTE);
+            self.seen.insert("a splice");
+            self.wake_client_of(link);
+            return Ok(count);
+        }
+        // Before an urgent mark it stops for ever, whatever follows (`tcp_read_sock` of Linux).
+        if state.inbound.finished && state.urgent.is_none() {
             return Ok(0);
         }
         state.read_blocked = true;

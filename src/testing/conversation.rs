@@ -8,11 +8,13 @@ use super::script::{Action, Script};
 use super::stage::Stage;
 use super::wire::Wire;
 use crate::budget::Budget;
-use crate::bulk::Buffers;
+use crate::bulk::{Buffers, Pipes};
 use crate::clock::Still;
 use crate::connection::opening::Visited;
 use crate::connection::{Claim, Ended, Took};
 use crate::job::Outcome;
+use crate::kernel::Pipe;
+use crate::limits::PIPES_MAX;
 use crate::messages::{Attended, Handed, Parcel};
 use crate::panics::catch;
 use crate::protocol::{CloseReason, ConnectionId, Job, Place, Site, StreamProtocol};
@@ -96,6 +98,12 @@ pub(super) struct Conversation<'s> {
     relayed: Option<ConnectionId>,
 }
 
+/// Returns the pool of pipes that the script asks for.
+fn pipes(script: &Script) -> Pipes {
+    let Some((bytes, pieces)) = script.pipes else { return Pipes::none() };
+    Pipes::new(Box::new(move || Ok(Pipe::in_memory(bytes, pieces))), PIPES_MAX).hurried(PIPES_MAX)
+}
+
 const STAGE: &str = "one stage becomes the next at once";
 
 impl<'s> Conversation<'s> {
@@ -122,7 +130,7 @@ impl<'s> Conversation<'s> {
             elapsed: Duration::ZERO,
             stats: Stats::default(),
             lent: Lent {
-                buffers: Buffers::new(script.buffers),
+                buffers: Buffers::new(script.buffers).with_pipes(pipes(script)),
                 ..Lent::new(Budget::new(Time::since(origin, origin), None))
             },
             job: None,

@@ -1,11 +1,11 @@
 //! A disk in memory that can fill up, fail and lose power.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::kernel::{Directory, Disk, Draft, Existing};
+use crate::kernel::{Directory, Disk, Draft, Existing, Pipe};
 
 /// A [`Disk`] with a single directory, which every path opens. Clones are handles of the same disk.
 ///
@@ -254,6 +254,20 @@ impl Draft for MemoryDraft {
         }
         state.files.entry(self.id).or_default().contents.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn takes_pipes(&self) -> bool {
+        true
+    }
+
+    /// As on a real disk that fills up, part of the bytes may be written.
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        let mut state = self.disk.begin(Operation::Write)?;
+        let room = state.free_bytes().min(pipe.len() as u64);
+        let is_full = room < pipe.len() as u64;
+        let contents = &mut state.files.entry(self.id).or_default().contents;
+        pipe.take(room).read_to_end(contents)?;
+        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn sync(&mut self) -> io::Result<()> {

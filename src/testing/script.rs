@@ -40,6 +40,8 @@ pub struct Script {
     pub(super) job_time: Duration,
     pub(super) pressed: bool,
     pub(super) buffers: usize,
+    /// The bytes of each pipe, and the most pieces that it holds; `None` for no pipes.
+    pub(super) pipes: Option<(usize, usize)>,
     pub(super) jobs_taken: usize,
     /// The answer to each outgoing connection.
     pub(super) connected: Result<ConnectionId, ConnectError>,
@@ -102,6 +104,7 @@ impl Script {
             job_time: Duration::ZERO,
             pressed: false,
             buffers: BULK_BUFFERS_MAX,
+            pipes: None,
             jobs_taken: usize::MAX,
             connected: Err(ConnectError::Refused),
         }
@@ -314,6 +317,18 @@ impl Script {
     pub fn buffers(mut self, count: usize) -> Self {
         assert!(count > 0, "an upload needs a buffer");
         self.buffers = count;
+        self
+    }
+
+    /// Uploads use pipes from the first byte on, if their sink [takes them](crate::protocol::Sink::takes_pipes). Each holds at most `bytes`
+    /// in at most `pieces` pieces, one for each call. Default: no pipes.
+    ///
+    /// # Panics
+    /// If `bytes` or `pieces` is 0.
+    #[must_use]
+    pub fn pipes(mut self, bytes: usize, pieces: usize) -> Self {
+        assert!(bytes > 0 && pieces > 0, "a pipe has room");
+        self.pipes = Some((bytes, pieces));
         self
     }
 }

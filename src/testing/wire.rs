@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use crate::kernel::{Readiness, Transport};
+use crate::kernel::{Pipe, Readiness, Transport};
 use crate::xray::{self, Answer, Call, SocketOption, What};
 
 /// An error or a partial success at one call of the driver.
@@ -256,6 +256,43 @@ impl Transport for Wire {
             ends.read_blocked = true;
         }
         Ok(count)
+    }
+
+    fn splices(&self) -> bool {
+        true
+    }
+
+    /// Stricter than a kernel: it may move fewer bytes than there are and than the pipe has room for, whatever a short read proves.
+    fn splice(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        assert!(most > 0, "splicing nothing looks like a FIN");
+        let mut ends = self.0.borrow_mut();
+        assert!(!ends.closed, "a splice after the end");
+        assert_eq!(ends.connect, Ok(()), "a splice before the connect has ended");
+        let most = match ends.strike(false) {
+            Some(Fault::Reset) => return Err(ends.break_down()),
+            Some(Fault::Interrupted) => return Err(io::ErrorKind::Interrupted.into()),
+            Some(Fault::WouldBlock) if !ends.arrived.is_empty() => {
+                ends.read_blocked = true;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Some(Fault::Short) => 1,
+            _ => most,
+        };
+        // A full pipe hides what the socket would answer.
+        if !pipe.has_room()? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if !ends.arrived.is_empty() {
+            return pipe.take_arrived(&mut ends.arrived, most).ok_or_else(|| io::ErrorKind::WouldBlock.into());
+        }
+        if ends.reset {
+            Err(ends.break_down())
+        } else if ends.fin_arrived {
+            Ok(0)
+        } else {
+            ends.read_blocked = true;
+            Err(io::ErrorKind::WouldBlock.into())
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

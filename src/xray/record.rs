@@ -220,6 +220,22 @@ pub enum Call {
         /// The size of the buffer, in bytes.
         asked: u32,
     },
+    /// `splice(2)` from the socket to a pipe; the answer is the number of bytes, 0 at the peer's FIN.
+    Splice {
+        /// The room in the pipe, in bytes, or fewer.
+        asked: u32,
+    },
+    /// `poll(2)` of a pipe; the answer is 1 if the pipe has room, and 0 if it is full.
+    PollPipe,
+    /// `pipe2(2)`.
+    Pipe,
+    /// `fcntl(2)` with `F_SETPIPE_SZ`; the answer is the size.
+    SetPipeSize {
+        /// The size that is asked for.
+        bytes: u32,
+    },
+    /// `close(2)` of one end of a pipe.
+    ClosePipe,
     /// `sendto(2)`; the answer is the number of bytes.
     Write {
         /// Bytes offered to the kernel.

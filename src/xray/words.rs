@@ -35,6 +35,10 @@ impl Call {
             Self::Accept if cfg!(target_vendor = "apple") => "accept",
             Self::Accept => "accept4",
             Self::Read { .. } => "recvfrom",
+            Self::Splice { .. } => "splice",
+            Self::PollPipe => "poll",
+            Self::Pipe => "pipe2",
+            Self::SetPipeSize { .. } => "fcntl",
             Self::Write { .. } => "sendto",
             Self::Receive { .. } => "recvmmsg",
             Self::Send { .. } => "sendmmsg",
@@ -42,7 +46,7 @@ impl Call {
             Self::SendOne => "sendmsg",
             Self::SendQueue { .. } => "ioctl",
             Self::Shutdown => "shutdown",
-            Self::Close => "close",
+            Self::Close | Self::ClosePipe => "close",
         }
     }
 }
@@ -69,7 +73,13 @@ impl fmt::Display for Call {
             Self::SetOption { option, value } => write!(f, "{name}({option}, {value})"),
             Self::Listen { backlog } => write!(f, "{name}({backlog})"),
             Self::Register { interest } => write!(f, "{name}({interest})"),
-            Self::Read { asked: size } | Self::Write { offered: size } => write!(f, "{name}({size})"),
+            Self::Read { asked: size } | Self::Write { offered: size } | Self::Splice { asked: size } => {
+                write!(f, "{name}({size})")
+            }
+            Self::PollPipe => write!(f, "{name}(POLLOUT)"),
+            Self::Pipe => write!(f, "{name}(O_CLOEXEC)"),
+            Self::SetPipeSize { bytes } => write!(f, "{name}(F_SETPIPE_SZ, {bytes})"),
+            Self::ClosePipe => write!(f, "{name}(pipe)"),
             Self::Receive { rooms: size, .. } | Self::Send { offered: size, .. } => write!(f, "{name}({size})"),
             Self::SendQueue { bytes } => write!(f, "{name}(SIOCOUTQ, [{bytes}])"),
             Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
@@ -218,7 +228,7 @@ impl fmt::Display for What {
             Self::Call { call, answer } => {
                 write!(f, "{call} = {answer}")?;
                 match (call, answer.count()) {
-                    (Call::Read { .. }, Some(0)) => f.write_str(" (FIN)"),
+                    (Call::Read { .. } | Call::Splice { .. }, Some(0)) => f.write_str(" (FIN)"),
                     (Call::Write { offered }, Some(count)) if count < offered => f.write_str(" (short)"),
                     (Call::Receive { bytes, .. } | Call::Send { bytes, .. }, Some(_)) => write!(f, " ({bytes} bytes)"),
                     _ => Ok(()),

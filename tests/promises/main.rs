@@ -50,6 +50,9 @@ mod shutdown;
 // It reads `/proc`.
 #[cfg(target_os = "linux")]
 mod soak;
+// It injects faults with `strace`.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+mod splice;
 // It reads `/proc` and starts the server under `prlimit`.
 #[cfg(target_os = "linux")]
 mod start;

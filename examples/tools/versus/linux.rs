@@ -79,7 +79,7 @@ enum Section {
     Chat,
     /// System calls for each request
     Calls,
-    /// A file of 1 GiB to memory, in a file system of its own where it may mount one
+    /// Files of 1 GiB to memory, in a file system of its own where it may mount one, and to the disk of TMPDIR
     File,
     /// Requests and bytes through a relay, beside HAProxy and socat
     Relay,

@@ -26,6 +26,10 @@ impl Sink for Paper {
         written.extend_from_slice(bytes);
         Ok(())
     }
+
+    fn takes_pipes(&self) -> bool {
+        true
+    }
 }
 
 impl StreamProtocol for Upload {

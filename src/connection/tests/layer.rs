@@ -117,10 +117,13 @@ fn a_slow_reader_gets_everything_through_a_layer() {
 #[test]
 fn what_is_stored_goes_through_a_layer_and_no_byte_too_much() {
     every_split(&sealed("name\nabcdefgh\nijk\n"), |chunks| {
-        let (protocol, written) = upload(12, usize::MAX);
-        let heard = converse(protocol, &layered().send_all(chunks).fin());
-        assert_eq!(*written.lock().expect("no panic"), b"abcdefgh\nijk", "{chunks:?}");
-        assert!(unsealed(&heard.sent).starts_with("12 stored, "), "{chunks:?}");
+        // A pipe would store bytes of the wire.
+        for script in [layered(), layered().pipes(5, 2)] {
+            let (protocol, written) = upload(12, usize::MAX);
+            let heard = converse(protocol, &script.send_all(chunks).fin());
+            assert_eq!(*written.lock().expect("no panic"), b"abcdefgh\nijk", "{chunks:?}");
+            assert!(unsealed(&heard.sent).starts_with("12 stored, "), "{chunks:?}");
+        }
     });
 }
 

@@ -6,9 +6,10 @@ use std::{io, mem};
 
 use super::*;
 use crate::budget::Budget;
+use crate::bulk::Pipes;
 use crate::clock::Still;
 use crate::connection::opening::Opened;
-use crate::kernel::Readiness;
+use crate::kernel::{Pipe, Readiness};
 use crate::protocol::Place;
 use crate::protocol::{Context, Reply, Sink, Site, Step, StreamProtocol};
 use crate::stats::Stats;
@@ -31,6 +32,19 @@ impl Transport for Peer {
         let arrived = mem::take(&mut self.arrived);
         buffer[..arrived.len()].copy_from_slice(&arrived);
         Ok(arrived.len())
+    }
+
+    fn splices(&self) -> bool {
+        true
+    }
+
+    fn splice(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
+        match self.finished && self.arrived.is_empty() {
+            true => Ok(0),
+            false => pipe
+                .take_arrived(&mut mem::take(&mut self.arrived).into(), most)
+                .ok_or_else(|| io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -59,6 +73,10 @@ struct Nowhere;
 impl Sink for Nowhere {
     fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
         Ok(())
+    }
+
+    fn takes_pipes(&self) -> bool {
+        true
     }
 }
 
@@ -96,6 +114,7 @@ struct Stage {
     limits: Limits,
     origin: Instant,
     pressed: bool,
+    has_pipes: bool,
 }
 
 impl Stage {
@@ -107,7 +126,7 @@ impl Stage {
         let peer = Peer { window: 0, ..Peer::default() };
         let address = SocketAddr::from(([192, 0, 2, 1], 40_000));
         let connection = Connection::new(Opened::at_once(peer, &address.into()), Box::new(Puppet), &limits, start);
-        Self { connection, limits, origin, pressed: false }
+        Self { connection, limits, origin, pressed: false, has_pipes: false }
     }
 
     /// Makes `bytes` arrive `milliseconds` after the start.
@@ -120,6 +139,9 @@ impl Stage {
 
     fn drive(&mut self, milliseconds: u64) -> Status {
         let (mut lent, mut stats) = (Lent::new(Budget::new(self.time(0), None)), Stats::default());
+        if self.has_pipes {
+            lent.buffers.pipes = Pipes::new(Box::new(|| Ok(Pipe::in_memory(100, 5))), 2).hurried(2);
+        }
         let moment = Moment::new(self.origin, self.origin + Duration::from_millis(milliseconds));
         let mood = Mood { pressed: self.pressed, stopping: false };
         let clock = Still(moment.instant, SystemTime::UNIX_EPOCH);
@@ -227,6 +249,12 @@ fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
     assert_eq!(
         writing.at(2_000, b"").why(),
         "waiting for a worker to write an upload: 8 B so far, the last 9.0 s ago, however long it takes; the peer's FIN has come"
+    );
+    let mut spliced = Stage { has_pipes: true, ..stage().at(1_000, b"u") }.at(1_000, b"contents");
+    spliced.connection.line.transport_mut().finished = true;
+    assert_eq!(
+        spliced.at(2_000, b"").why(),
+        "waiting for a worker to empty the pipe of an upload: 8 B so far, the last 9.0 s ago, however long it takes; the peer's FIN has come"
     );
 }
 

@@ -8,6 +8,7 @@ use super::name::{Ending, Field, Name, parse_size};
 use super::saved::Witness;
 use super::upload::{Upload, sink_of};
 use super::{CUT_SHORT, FileOptions, Receiver, no_worker, refuse, wait_for_end};
+use crate::disk::Pipe;
 use crate::protocol::{
     Admission, Context, Event, OptionError, Peer, ProtocolError, Reply, Service, Setup, SetupError, Sink, Step, Stored,
     StreamProtocol, StreamService, Within,
@@ -143,6 +144,14 @@ impl Connection {
 impl Sink for Announced {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.upload.write_all(bytes)
+    }
+
+    fn takes_pipes(&self) -> bool {
+        self.upload.takes_pipes()
+    }
+
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        self.upload.write_pipe(pipe)
     }
 }
 

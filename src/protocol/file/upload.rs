@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::name::Name;
 use super::saved::Saved;
 use super::{OnExisting, refuse};
-use crate::disk::{Directory, Draft};
+use crate::disk::{Directory, Draft, Pipe};
 use crate::errno;
 use crate::protocol::{ProtocolError, Sink, Stored};
 
@@ -75,17 +75,34 @@ pub(super) struct Upload {
 
 impl Sink for Upload {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let length = bytes.len() as u64;
-        if self.written / FREE_SPACE_CHECK_BYTES != (self.written + length) / FREE_SPACE_CHECK_BYTES {
-            self.store.ensure_room(length)?;
-        }
+        let length = self.ensure_room(bytes.len())?;
         self.draft.write_all(bytes)?;
+        self.written += length;
+        Ok(())
+    }
+
+    fn takes_pipes(&self) -> bool {
+        self.draft.takes_pipes()
+    }
+
+    fn write_pipe(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        let length = self.ensure_room(pipe.len())?;
+        self.draft.write_pipe(pipe)?;
         self.written += length;
         Ok(())
     }
 }
 
 impl Upload {
+    /// Checks the free space now and then before `length` bytes are written. Returns their number.
+    fn ensure_room(&self, length: usize) -> io::Result<u64> {
+        let length = length as u64;
+        if self.written / FREE_SPACE_CHECK_BYTES != (self.written + length) / FREE_SPACE_CHECK_BYTES {
+            self.store.ensure_room(length)?;
+        }
+        Ok(length)
+    }
+
     /// Returns the number of bytes written.
     pub(super) fn size(&self) -> u64 {
         self.written

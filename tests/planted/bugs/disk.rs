@@ -1,7 +1,7 @@
 //! The path of an upload to the disk.
 
 use crate::bug::Bug;
-use crate::bug::Catcher::{Seeds, Unit};
+use crate::bug::Catcher::{Promise, Seeds, Unit};
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -82,5 +82,45 @@ pub(super) const BUGS: &[Bug] = &[
         right: "self.store.directory.sync()",
         wrong: "Ok::<(), io::Error>(())",
         caught_by: Seeds,
+    },
+    Bug {
+        name: "a-full-pipe-counts-as-drained",
+        cases: &[],
+        does: "After the `EAGAIN` of a full pipe it waits for its socket, as if the socket were drained, and the upload sleeps for ever",
+        file: "src/connection/line.rs",
+        function: "splice",
+        right: "Attempt::WouldBlock if pipes::has_room(pipe) =>",
+        wrong: "Attempt::WouldBlock =>",
+        caught_by: Unit("connection::tests::splice::spliced_data_arrives_whole_and_in_order_whatever_its_size"),
+    },
+    Bug {
+        name: "spliced-before-urgent-data",
+        cases: &[],
+        does: "It splices on after urgent data has come, where `splice` stops for ever",
+        file: "src/connection/line.rs",
+        function: "may_splice",
+        right: "self.transport.splices() && self.doubt.0 & Doubt::EVENT == 0",
+        wrong: "self.transport.splices()",
+        caught_by: Promise("splice::urgent_data_does_not_stop_an_upload_that_is_spliced"),
+    },
+    Bug {
+        name: "spliced-past-the-length",
+        cases: &[72],
+        does: "It moves bytes into the pipe that follow the contents, so that they are stored and not the next name",
+        file: "src/bulk.rs",
+        function: "room",
+        right: "wanted.min(pipe.room())",
+        wrong: "pipe.room()",
+        caught_by: Unit("connection::tests::splice::spliced_data_ends_at_its_length_and_the_rest_is_delivered"),
+    },
+    Bug {
+        name: "a-pipe-with-bytes-is-used-again",
+        cases: &[73],
+        does: "It lends a pipe again in which a full disk has left bytes of another client's file",
+        file: "src/bulk/pipes.rs",
+        function: "give_back",
+        right: "if lent.len() == 0 {",
+        wrong: "if lent.len() < usize::MAX {",
+        caught_by: Unit("bulk::pipes::tests::a_pipe_with_bytes_of_one_upload_is_never_lent_to_another"),
     },
 ];

@@ -94,7 +94,7 @@ fn read(directory: &Scratch) -> Vec<Line> {
 }
 
 /// A line of a trace: a call, or its beginning or its end, where calls of several threads overlap.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) thread: u32,
     /// Such as `fsync(7</received>) = 0`.

@@ -21,7 +21,9 @@ fn every_system_call_on_a_socket_is_recorded_as_strace_shows_it() {
     let (received, directory) = (Scratch::new(), Scratch::new());
     let file = directory.path().join("xray.txt");
     let config = json!({ "listeners": every_protocol(&received) });
-    let server = Strace::with(&["-e", "trace=network,desc"], &["--xray", file.to_str().unwrap()], &config);
+    // The disk is so slow that an upload gets pipes.
+    let options = ["-e", "trace=network,desc", "-e", "inject=write:delay_enter=10000"];
+    let server = Strace::with(&options, &["--xray", file.to_str().unwrap()], &config);
 
     let tcp = |name: &str, pieces: &[&[u8]]| ask(server.process.address(name), pieces);
     assert_eq!(tcp("sum-tcp", &[b"{\"A\":7,", b"\"B\":4}{\"A\":1,\"B\":1}"]), b"{\"Sum\":11}\n{\"Sum\":2}\n");
@@ -30,6 +32,12 @@ fn every_system_call_on_a_socket_is_recorded_as_strace_shows_it() {
     assert_eq!(tcp("uppercase-tcp", &[&[b'a'; 300_000]]).len(), 300_000);
     assert_eq!(tcp("file-tcp", &[b"x.txt\n", &[b'x'; 300_000]]), b"ok\nsaved x.txt 300000\n");
     assert_eq!(tcp("file-sized-tcp", &[b"y\n3\n", b"abc"]), b"OK\nOK\nOK\n");
+    let mut spliced = Client::connect(server.process.address("file-sized-tcp"));
+    spliced.ask("z\n4000000\n", "OK\nOK\n");
+    spliced.send(vec![b'z'; 4_000_000]);
+    spliced.expect("OK\n");
+    spliced.finish();
+    assert_eq!(spliced.rest(), b"");
     assert!(!tcp("time-tcp", &[]).is_empty());
     assert!(!tcp("greeting-tcp", &[b"hi"]).is_empty());
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -45,14 +53,17 @@ fn every_system_call_on_a_socket_is_recorded_as_strace_shows_it() {
     server.process.signal(Signal::SIGTERM);
     assert!(held.try_rest().is_err(), "it is reset");
 
-    let seen = calls_by_socket(&server.wait());
-    let recorded = recorded_by_socket(&lines(&directory));
+    let (traced, recorded) = (server.wait(), lines(&directory));
+    assert_eq!(recorded_on_pipes(&recorded), calls_on_pipes(&traced));
+    let (seen, recorded) = (calls_by_socket(&traced), recorded_by_socket(&recorded));
     assert_eq!(recorded.len(), seen.len());
     for (number, (recorded, seen)) in recorded.iter().zip(&seen).enumerate() {
         assert_eq!(recorded, seen, "the calls of socket #{}", number + 1);
     }
     let names: Vec<_> = seen.iter().flatten().map(|(name, _)| name.as_str()).collect();
-    for name in ["accept4", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt", "shutdown", "epoll_ctl"] {
+    for name in
+        ["accept4", "recvfrom", "splice", "sendto", "recvmmsg", "sendmmsg", "setsockopt", "shutdown", "epoll_ctl"]
+    {
         assert!(names.contains(&name), "{name} was not tried");
     }
 }
@@ -66,13 +77,45 @@ fn recorded_by_socket(lines: &[String]) -> Vec<Vec<Call>> {
         };
         let Some((call, answer)) = what.split_once(") = ") else { continue };
         let Some((name, _)) = call.trim_start().split_once('(') else { continue };
-        if name.starts_with("on_") {
+        if name.starts_with("on_") || is_on_pipe(call) {
             continue;
         }
         let answer = answer.split_once(" (").map_or(answer, |(answer, _)| answer);
         sockets.entry(number.parse().unwrap()).or_default().push((name.to_owned(), answer.to_owned()));
     }
     sockets.into_values().collect()
+}
+
+/// Whether a call in the X-ray is on a pipe, and on no socket.
+fn is_on_pipe(call: &str) -> bool {
+    ["pipe2(", "fcntl(F_SETPIPE_SZ", "poll(POLLOUT", "close(pipe"]
+        .iter()
+        .any(|begin| call.trim_start().starts_with(begin))
+}
+
+/// The calls on pipes in the X-ray, in their order.
+fn recorded_on_pipes(lines: &[String]) -> Vec<Call> {
+    let calls = lines.iter().filter_map(|line| {
+        let (_, what) = line.trim_start().split_once('#')?.1.split_once(' ')?;
+        let (call, answer) = what.trim_start().split_once(") = ").filter(|(call, _)| is_on_pipe(call))?;
+        Some((call.split_once('(')?.0.to_owned(), answer.to_owned()))
+    });
+    calls.collect()
+}
+
+/// The calls of the loop on pipes in strace's output. Those of workers, which move bytes to a file, are not recorded.
+fn calls_on_pipes(lines: &[Line]) -> Vec<Call> {
+    let first = lines.first().map(|line| line.thread);
+    let of_loop: Vec<_> = lines.iter().filter(|line| Some(line.thread) == first).cloned().collect();
+    // The pipes before are the standard output and error of the server.
+    let calls = whole_calls(&of_loop).into_iter().skip_while(|text| !text.starts_with("pipe2(")).filter_map(|text| {
+        let (call, answer) = text.rsplit_once(" = ")?;
+        let (name, arguments) = call.split_once('(')?;
+        let is_on_pipe = name == "pipe2" || arguments.contains("<pipe:[") && socket(arguments).is_none();
+        let is_of_upload = is_on_pipe && !arguments.contains("F_GETFD") && name != "write";
+        is_of_upload.then(|| (name.to_owned(), answer.split(['<', '(']).next().unwrap().trim_end().to_owned()))
+    });
+    calls.collect()
 }
 
 /// The calls in strace's output, in the same form: Internet sockets and their calls. Another pair of sockets in the

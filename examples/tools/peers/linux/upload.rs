@@ -1,4 +1,4 @@
-//! Stores the bytes of a connection in a file, until its FIN; then closes it. One connection at a time.
+//! Stores the bytes of a connection in a file, until its FIN; then syncs the file and closes the connection. One at a time.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -23,6 +23,7 @@ pub(crate) fn copy(listener: &TcpListener, file: &Path, buffer_bytes: usize) -> 
             }
             file.write_all(&buffer[..count])?;
         }
+        file.sync_all()?;
     }
     Ok(())
 }
@@ -43,6 +44,7 @@ pub(crate) fn splice(listener: &TcpListener, file: &Path) -> io::Result<()> {
                 in_pipe -= nix::fcntl::splice(&from_pipe, None, &file, None, in_pipe, move_bytes)?;
             }
         }
+        file.sync_all()?;
     }
     Ok(())
 }
