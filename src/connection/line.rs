@@ -100,8 +100,22 @@ impl<T: Transport> Line<T> {
     /// Reads into `room`, which is not empty. 0 bytes mean the peer's FIN; a short read may prove that nothing is left.
     #[inline]
     pub(super) fn read(&mut self, room: &mut [u8]) -> Attempt<usize> {
-        let read = attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }));
-        match read {
+        self.take(room, |transport, room| {
+            xray::answered(transport.read(room), || Call::Read { asked: room.len() as u32 })
+        })
+    }
+
+    /// Reads as [`read`](Self::read) does, and discards the bytes: afterwards `room` may hold anything.
+    pub(super) fn discard(&mut self, room: &mut [u8]) -> Attempt<usize> {
+        // Only TCP can discard without a copy: for datagrams over a Unix socket, the same flag means something else (`recv(2)`).
+        if self.doubt.0 & Doubt::ALWAYS.0 != 0 { self.read(room) } else { self.take(room, T::discard) }
+    }
+
+    /// Makes a call that takes bytes out of the receive queue, and notes what it proves.
+    #[inline(always)]
+    fn take(&mut self, room: &mut [u8], call: impl Fn(&mut T, &mut [u8]) -> io::Result<usize>) -> Attempt<usize> {
+        let taken = attempt(|| call(&mut self.transport, room));
+        match taken {
             Attempt::Done(0) => {
                 self.peer_finished = true;
                 self.readable = false;
@@ -119,7 +133,7 @@ impl<T: Transport> Line<T> {
             }
             Attempt::Failed(_) => {}
         }
-        read
+        taken
     }
 
     /// Writes until nothing is pending or the kernel takes no more. Calls `took` with each number of bytes taken.

@@ -7,10 +7,9 @@ use std::mem;
 
 use super::fin::Fin;
 use super::round::Round;
-use super::{Connection, Ended, recording, transitions};
+use super::{Connection, Ended, Line, recording, transitions};
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::Transport;
-use crate::limits::READ_BYTES;
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
@@ -149,7 +148,7 @@ impl<T: Transport> Connection<T> {
     /// Reads and discards input until the peer's FIN.
     pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
         let buffer = mem::take(&mut visit.read_buffer);
-        let round = self.read_into(&mut buffer[..READ_BYTES], visit).map_or_else(|round| round, |_| Round::Progress);
+        let round = self.take(buffer, visit, Line::discard).map_or_else(|round| round, |_| Round::Progress);
         visit.read_buffer = buffer;
         if self.line.has_peer_finished() {
             self.replace_phase(Phase::Closed(reason), visit.buffers);

@@ -76,8 +76,13 @@ impl Kind {
             // Its usual answer is `EINPROGRESS`.
             What::Call { call: Call::Connect, .. } => Self::Call,
             What::Call { answer, .. } if answer.errno().is_some() => Self::Failed,
-            What::Call { call: Call::Read { .. }, answer } if answer.count() == Some(0) => Self::Fin,
-            What::Call { call: Call::Read { .. } | Call::Receive { .. } | Call::ReceiveOne, .. } => Self::Read,
+            What::Call { call: Call::Read { .. } | Call::Discard { .. }, answer } if answer.count() == Some(0) => {
+                Self::Fin
+            }
+            What::Call {
+                call: Call::Read { .. } | Call::Discard { .. } | Call::Receive { .. } | Call::ReceiveOne,
+                ..
+            } => Self::Read,
             What::Call { call: Call::Write { offered } | Call::Send { offered, .. }, answer } => {
                 if answer.count().is_some_and(|count| count < offered) { Self::Short } else { Self::Write }
             }

@@ -220,6 +220,11 @@ pub enum Call {
         /// The size of the buffer, in bytes.
         asked: u32,
     },
+    /// `recvfrom(2)` with `MSG_TRUNC`: the bytes are discarded. The answer is that of [`Call::Read`].
+    Discard {
+        /// Bytes to discard at most.
+        asked: u32,
+    },
     /// `sendto(2)`; the answer is the number of bytes.
     Write {
         /// Bytes offered to the kernel.

@@ -34,7 +34,7 @@ impl Call {
             Self::Register { .. } => "kevent",
             Self::Accept if cfg!(target_vendor = "apple") => "accept",
             Self::Accept => "accept4",
-            Self::Read { .. } => "recvfrom",
+            Self::Read { .. } | Self::Discard { .. } => "recvfrom",
             Self::Write { .. } => "sendto",
             Self::Receive { .. } => "recvmmsg",
             Self::Send { .. } => "sendmmsg",
@@ -70,6 +70,7 @@ impl fmt::Display for Call {
             Self::Listen { backlog } => write!(f, "{name}({backlog})"),
             Self::Register { interest } => write!(f, "{name}({interest})"),
             Self::Read { asked: size } | Self::Write { offered: size } => write!(f, "{name}({size})"),
+            Self::Discard { asked } => write!(f, "{name}({asked}, MSG_TRUNC)"),
             Self::Receive { rooms: size, .. } | Self::Send { offered: size, .. } => write!(f, "{name}({size})"),
             Self::SendQueue { bytes } => write!(f, "{name}(SIOCOUTQ, [{bytes}])"),
             Self::Shutdown => write!(f, "{name}(SHUT_WR)"),
@@ -218,7 +219,7 @@ impl fmt::Display for What {
             Self::Call { call, answer } => {
                 write!(f, "{call} = {answer}")?;
                 match (call, answer.count()) {
-                    (Call::Read { .. }, Some(0)) => f.write_str(" (FIN)"),
+                    (Call::Read { .. } | Call::Discard { .. }, Some(0)) => f.write_str(" (FIN)"),
                     (Call::Write { offered }, Some(count)) if count < offered => f.write_str(" (short)"),
                     (Call::Receive { bytes, .. } | Call::Send { bytes, .. }, Some(_)) => write!(f, " ({bytes} bytes)"),
                     _ => Ok(()),

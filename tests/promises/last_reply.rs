@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Scratch, Server, ask, every_protocol, listener_with, server};
+use crate::support::{
+    Client, Line, Scratch, Server, Strace, ask, eventually, every_protocol, listener, listener_with, server,
+    strace_works,
+};
 
 /// A reset that destroys a reply is a race, which one run may win by luck.
 const RUNS: usize = 40;
@@ -66,6 +69,29 @@ fn an_upload_that_is_refused_in_the_middle_gets_an_error() {
         assert_eq!(String::from_utf8(answer).unwrap(), format!("OK\n{refusal}"), "run {run}");
     }
     assert_eq!(directory.names(), [""; 0]);
+}
+
+#[test]
+fn what_a_refused_client_goes_on_to_send_is_discarded_without_a_copy() {
+    const FLOOD: usize = 1024 * 1024;
+    if !strace_works() {
+        return;
+    }
+    let server = Strace::start(&[], &json!({ "listeners": [listener("sum", "tcp")] }));
+    let mut client = Client::connect(server.process.address("sum-tcp"));
+    client.send("oops");
+    assert_eq!(client.read_once(100), b"{\"Error\":\"not JSON at byte 1\"}\n");
+    client.send(vec![b'x'; FLOOD]);
+    assert_eq!(client.try_rest_after_fin().unwrap(), b"");
+    eventually("the connection is closed", || server.process.counter("sum-tcp", "open") == 0);
+    assert_eq!(server.process.counter("sum-tcp", "bytes in"), ("oops".len() + FLOOD) as u64);
+    let lines = server.lines();
+    // The others are of the pipe that brings signals.
+    let reads = lines.iter().filter(|line| line.begins("recvfrom") && !line.text.contains("MSG_DONTWAIT"));
+    let (discarded, read): (Vec<_>, Vec<_>) = reads.partition(|line| line.text.contains("MSG_TRUNC"));
+    let bytes = |line: &&Line| line.text.rsplit_once(" = ")?.1.parse::<usize>().ok();
+    assert_eq!(read.iter().filter_map(bytes).sum::<usize>(), "oops".len(), "{read:#?}");
+    assert_eq!(discarded.iter().filter_map(bytes).sum::<usize>(), FLOOD, "{discarded:#?}");
 }
 
 #[test]

@@ -35,12 +35,12 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[70],
         does: "It stores the bytes before a reset as if the file were complete (nodeftpd#105)",
         file: "src/connection/line.rs",
-        function: "read",
-        right: "attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }))",
-        wrong: "match attempt(|| self.transport.read(room)) {
+        function: "take",
+        right: "let taken = attempt(|| call(&mut self.transport, room));",
+        wrong: "let taken = match attempt(|| call(&mut self.transport, room)) {
             Attempt::Failed(_) => Attempt::Done(0),
-            read => read,
-        }",
+            taken => taken,
+        };",
         caught_by: Seeds,
     },
     Bug {
