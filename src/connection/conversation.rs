@@ -7,7 +7,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::ends::OfConnection;
-use super::{Connection, Line, Phase, Round, recording};
+use super::{Connection, Phase, Round, recording};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, Returned};
 use crate::kernel::Transport;
@@ -101,17 +101,6 @@ impl<T: Transport> Connection<T> {
 
     /// Reads bytes from the socket into `room`, as many as the budget allows.
     pub(super) fn read_into(&mut self, room: &mut [u8], visit: &mut Visit<'_>) -> Result<usize, Round> {
-        self.take(room, visit, Line::read)
-    }
-
-    /// Calls `Line::read` or `Line::discard` within the budget of the visit, and counts the bytes.
-    #[inline(always)]
-    pub(super) fn take(
-        &mut self,
-        room: &mut [u8],
-        visit: &mut Visit<'_>,
-        call: impl FnOnce(&mut Line<T>, &mut [u8]) -> Attempt<usize>,
-    ) -> Result<usize, Round> {
         if !self.line.is_readable() {
             return Err(Round::Rest);
         }
@@ -119,7 +108,7 @@ impl<T: Transport> Connection<T> {
         if most == 0 {
             return Err(Round::Spent);
         }
-        match call(&mut self.line, &mut room[..most]) {
+        match self.line.read(&mut room[..most]) {
             Attempt::Done(0) | Attempt::WouldBlock => Err(Round::Progress),
             Attempt::Done(count) => {
                 visit.budget.take_bytes(count);

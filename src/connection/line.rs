@@ -17,7 +17,7 @@ use crate::xray::{self, Call};
 /// A socket, and what is known of it.
 pub(super) struct Line<T> {
     /// The socket.
-    transport: T,
+    pub(super) transport: T,
     /// The socket may have something to read. Events set it; only `WouldBlock`, or what proves the same, clears it.
     readable: bool,
     /// The socket may take a write.
@@ -100,29 +100,34 @@ impl<T: Transport> Line<T> {
     /// Reads into `room`, which is not empty. 0 bytes mean the peer's FIN; a short read may prove that nothing is left.
     #[inline]
     pub(super) fn read(&mut self, room: &mut [u8]) -> Attempt<usize> {
-        self.take(room, |transport, room| {
-            xray::answered(transport.read(room), || Call::Read { asked: room.len() as u32 })
-        })
+        let read = attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }));
+        self.note_read(&read, room.len());
+        read
     }
 
-    /// Reads as [`read`](Self::read) does, and discards the bytes: afterwards `room` may hold anything.
+    /// Reads as [`read`](Self::read) does, and discards the bytes: `room` may hold anything afterwards.
     pub(super) fn discard(&mut self, room: &mut [u8]) -> Attempt<usize> {
-        // Only TCP can discard without a copy: for datagrams over a Unix socket, the same flag means something else (`recv(2)`).
-        if self.doubt.0 & Doubt::ALWAYS.0 != 0 { self.read(room) } else { self.take(room, T::discard) }
+        // Only TCP discards without a copy (`tcp(7)`, `MSG_TRUNC`).
+        let copies = self.doubt.0 & Doubt::ALWAYS.0 != 0;
+        let read = attempt(|| match copies {
+            true => xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }),
+            false => self.transport.discard(room),
+        });
+        self.note_read(&read, room.len());
+        read
     }
 
-    /// Makes a call that takes bytes out of the receive queue, and notes what it proves.
+    /// Notes what a read into `room` bytes has proved.
     #[inline(always)]
-    fn take(&mut self, room: &mut [u8], call: impl Fn(&mut T, &mut [u8]) -> io::Result<usize>) -> Attempt<usize> {
-        let taken = attempt(|| call(&mut self.transport, room));
-        match taken {
+    fn note_read(&mut self, read: &Attempt<usize>, room: usize) {
+        match *read {
             Attempt::Done(0) => {
                 self.peer_finished = true;
                 self.readable = false;
             }
             Attempt::Done(count) => {
                 // Rule 2: a short read proves a stream drained, unless something leaves it in doubt.
-                if count < room.len() && self.doubt == Doubt::NONE {
+                if count < room && self.doubt == Doubt::NONE {
                     self.readable = false;
                 }
             }
@@ -133,19 +138,14 @@ impl<T: Transport> Line<T> {
             }
             Attempt::Failed(_) => {}
         }
-        taken
     }
 
-    /// Writes until nothing is pending or the kernel takes no more. Calls `took` with each number of bytes taken.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    #[inline]
-    pub(super) fn flush(&mut self, outbox: &mut Outbox, mut took: impl FnMut(usize)) -> io::Result<()> {
+    /// Writes until nothing is pending or the kernel takes no more. An error means that the connection is broken.
+    #[inline(always)]
+    pub(super) fn flush(&mut self, outbox: &mut Outbox) -> io::Result<()> {
         while !outbox.is_empty() && self.writable {
             let count = self.write(outbox.pending())?;
             outbox.advance(count);
-            took(count);
         }
         Ok(())
     }
@@ -198,13 +198,5 @@ impl<T: Transport> Line<T> {
     /// Returns the socket, to be closed.
     pub(super) fn into_transport(self) -> T {
         self.transport
-    }
-}
-
-#[cfg(test)]
-impl<T> Line<T> {
-    /// Returns the other end, for a test.
-    pub(super) fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
     }
 }

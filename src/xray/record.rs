@@ -220,7 +220,7 @@ pub enum Call {
         /// The size of the buffer, in bytes.
         asked: u32,
     },
-    /// `recvfrom(2)` with `MSG_TRUNC`: the bytes are discarded. The answer is that of [`Call::Read`].
+    /// `recvfrom(2)` with `MSG_TRUNC`: the bytes are discarded. The answer is as for [`Call::Read`].
     Discard {
         /// Bytes to discard at most.
         asked: u32,

@@ -35,12 +35,12 @@ pub(super) const BUGS: &[Bug] = &[
         cases: &[70],
         does: "It stores the bytes before a reset as if the file were complete (nodeftpd#105)",
         file: "src/connection/line.rs",
-        function: "take",
-        right: "let taken = attempt(|| call(&mut self.transport, room));",
-        wrong: "let taken = match attempt(|| call(&mut self.transport, room)) {
+        function: "read",
+        right: "attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }))",
+        wrong: "match attempt(|| self.transport.read(room)) {
             Attempt::Failed(_) => Attempt::Done(0),
-            taken => taken,
-        };",
+            read => read,
+        }",
         caught_by: Seeds,
     },
     Bug {
