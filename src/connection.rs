@@ -222,16 +222,22 @@ impl<T: Transport> Connection<T> {
         left
     }
 
-    /// Sends pending output until the kernel takes no more.
+    /// Sends pending output until the kernel takes no more. Inlined: a visit begins without output.
+    #[inline(always)]
     fn flush(&mut self, visit: &mut Visit<'_>) {
-        if visit.outbox.is_empty() || !self.line.is_writable() || self.is_closed() {
-            return;
+        if !visit.outbox.is_empty() && self.line.is_writable() && !self.is_closed() {
+            self.send(visit);
         }
-        let was_full = self.is_held_back();
-        let flushed = self.line.flush(visit.outbox, |count| {
-            visit.stats.sent_bytes += count as u64;
-            visit.written += count;
-        });
+    }
+
+    /// Sends pending output, which there is.
+    #[inline(never)]
+    fn send(&mut self, visit: &mut Visit<'_>) {
+        let (was_full, pending) = (self.is_held_back(), visit.outbox.len());
+        let flushed = self.line.flush(visit.outbox);
+        let sent = pending - visit.outbox.len();
+        visit.stats.sent_bytes += sent as u64;
+        visit.written += sent;
         if let Err(error) = flushed {
             return self.fail(error.kind(), visit);
         }

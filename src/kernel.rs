@@ -63,7 +63,7 @@ pub use crate::panics::Panicked;
 pub use crate::peer::Peer;
 pub use crate::pipe::OpenPipe;
 pub use crate::token::Token;
-use crate::xray::ReturnValue;
+use crate::xray::{self, Call, ReturnValue};
 
 /// The operating system, as the loop uses it.
 ///
@@ -280,6 +280,15 @@ pub trait Transport {
     fn splice(&mut self, pipe: &mut Pipe, most: usize) -> io::Result<usize> {
         let _ = (pipe, most);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Receives at most as many bytes as `room` has, and discards them; 0 is the peer's FIN. Afterwards `room` may hold anything. A
+    /// system that can discard bytes without copying them overrides this. Records the call for the X-ray.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing has arrived.
+    fn discard(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        xray::answered(self.read(room), || Call::Read { asked: room.len() as u32 })
     }
 
     /// Sends (`send(2)`). Returns the number of bytes taken, which may be fewer than offered.

@@ -18,6 +18,7 @@
 //!   │ └ drive_connection   reactor.rs          calls `Connection::drive` (connection.rs)
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
 //!   │   └ settle           reactor/errands.rs  submits a job, connects, relays, arms the deadline, queues the slot again
+//!   ├ register_new         reactor/register.rs registers the sockets that were accepted, unless they have closed
 //!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
 //! ```
 
@@ -36,6 +37,7 @@ mod open;
 mod queues;
 mod reap;
 mod recording;
+mod register;
 mod relay;
 mod relief;
 pub(crate) mod reload;
@@ -152,6 +154,7 @@ impl<K: Kernel> Reactor<K> {
         self.wait(timeout)?;
         self.note();
         self.run_ready();
+        self.register_new();
         self.reap();
         Ok(self.outcome())
     }

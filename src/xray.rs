@@ -48,8 +48,8 @@ pub(crate) use self::answer::ReturnValue;
 pub(crate) use self::live::Written;
 pub use self::record::{Ask, Call, Decision, Interest, LOOP, Phase, Record, SocketOption, Waits, What};
 pub(crate) use self::recorder::{
-    SimulatedClock, about, answered, is_on, last, nanoseconds, record, recording, save, save_last, save_to, serves,
-    set_simulated_time, step, turn, watch,
+    SimulatedClock, about, answered, go_on_about, is_on, last, nanoseconds, record, recording, save, save_last,
+    save_to, serves, set_simulated_time, step, turn, watch,
 };
 pub use self::recorder::{start, stop};
 pub use self::recording::{Open, Recording, Served};

@@ -17,7 +17,7 @@ use crate::xray::{self, Call};
 /// A socket, and what is known of it.
 pub(super) struct Line<T> {
     /// The socket.
-    transport: T,
+    pub(super) transport: T,
     /// The socket may have something to read. Events set it; only `WouldBlock`, or what proves the same, clears it.
     readable: bool,
     /// The socket may take a write.
@@ -101,14 +101,33 @@ impl<T: Transport> Line<T> {
     #[inline]
     pub(super) fn read(&mut self, room: &mut [u8]) -> Attempt<usize> {
         let read = attempt(|| xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }));
-        match read {
+        self.note_read(&read, room.len());
+        read
+    }
+
+    /// Reads as [`read`](Self::read) does, and discards the bytes: `room` may hold anything afterwards.
+    pub(super) fn discard(&mut self, room: &mut [u8]) -> Attempt<usize> {
+        // Only TCP discards without a copy (`tcp(7)`, `MSG_TRUNC`).
+        let copies = self.doubt.0 & Doubt::ALWAYS.0 != 0;
+        let read = attempt(|| match copies {
+            true => xray::answered(self.transport.read(room), || Call::Read { asked: room.len() as u32 }),
+            false => self.transport.discard(room),
+        });
+        self.note_read(&read, room.len());
+        read
+    }
+
+    /// Notes what a read into `room` bytes has proved.
+    #[inline(always)]
+    fn note_read(&mut self, read: &Attempt<usize>, room: usize) {
+        match *read {
             Attempt::Done(0) => {
                 self.peer_finished = true;
                 self.readable = false;
             }
             Attempt::Done(count) => {
                 // Rule 2: a short read proves a stream drained, unless something leaves it in doubt.
-                if count < room.len() && self.doubt == Doubt::NONE {
+                if count < room && self.doubt == Doubt::NONE {
                     self.readable = false;
                 }
             }
@@ -119,7 +138,6 @@ impl<T: Transport> Line<T> {
             }
             Attempt::Failed(_) => {}
         }
-        read
     }
 
     /// Whether [`splice`](Self::splice) may be used. It stops for ever at urgent data, which a read skips: so not while an event is in
@@ -128,7 +146,7 @@ impl<T: Transport> Line<T> {
         self.transport.splices() && self.doubt.0 & Doubt::EVENT == 0
     }
 
-    /// Moves at most `most` bytes into `pipe` instead of reading them; 0 mean the peer's FIN. After `WouldBlock` the stream is drained,
+    /// Moves at most `most` bytes into `pipe` instead of reading them; 0 means the peer's FIN. After `WouldBlock` the stream is drained,
     /// or it is still readable and the pipe is full.
     pub(super) fn splice(&mut self, pipe: &mut Pipe, most: usize) -> Attempt<usize> {
         let moved =
@@ -142,16 +160,12 @@ impl<T: Transport> Line<T> {
         moved
     }
 
-    /// Writes until nothing is pending or the kernel takes no more. Calls `took` with each number of bytes taken.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    #[inline]
-    pub(super) fn flush(&mut self, outbox: &mut Outbox, mut took: impl FnMut(usize)) -> io::Result<()> {
+    /// Writes until nothing is pending or the kernel takes no more. An error means that the connection is broken.
+    #[inline(always)]
+    pub(super) fn flush(&mut self, outbox: &mut Outbox) -> io::Result<()> {
         while !outbox.is_empty() && self.writable {
             let count = self.write(outbox.pending())?;
             outbox.advance(count);
-            took(count);
         }
         Ok(())
     }
@@ -204,13 +218,5 @@ impl<T: Transport> Line<T> {
     /// Returns the socket, to be closed.
     pub(super) fn into_transport(self) -> T {
         self.transport
-    }
-}
-
-#[cfg(test)]
-impl<T> Line<T> {
-    /// Returns the other end, for a test.
-    pub(super) fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
     }
 }

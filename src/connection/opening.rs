@@ -214,6 +214,11 @@ impl<T: Transport> Opening<T> {
         }
     }
 
+    /// Returns the socket, unless the opening has closed.
+    pub(crate) fn unregistered(&mut self) -> Option<&mut T> {
+        (!self.is_closed()).then_some(&mut self.opened.line.transport)
+    }
+
     /// Notes an event.
     pub(crate) fn note_ready(&mut self, readiness: Readiness) {
         self.opened.line.note_ready(readiness);
@@ -311,7 +316,9 @@ impl<T: Transport> Opening<T> {
 
     /// Sends pending output until the kernel takes no more.
     fn flush(&mut self, visit: &mut Visit<'_>) {
-        let flushed = self.opened.line.flush(&mut self.outbox, |count| visit.stats.sent_bytes += count as u64);
+        let pending = self.outbox.len();
+        let flushed = self.opened.line.flush(&mut self.outbox);
+        visit.stats.sent_bytes += (pending - self.outbox.len()) as u64;
         if let Err(error) = flushed {
             self.outbox.clear();
             self.close(CloseReason::Transport(error.kind()));

@@ -3,14 +3,13 @@
 
 use std::any::Any;
 use std::io;
-use std::mem;
 
 use super::fin::Fin;
 use super::round::Round;
 use super::{Connection, Ended, recording, transitions};
+use crate::attempt::Attempt;
 use crate::bulk::{Buffers, Bulk, Returned};
 use crate::kernel::Transport;
-use crate::limits::READ_BYTES;
 use crate::panics::catch;
 use crate::protocol::{CloseReason, Job};
 use crate::time::Time;
@@ -146,15 +145,27 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Reads and discards input until the peer's FIN.
+    /// Reads and discards input until the peer's FIN, as much as the budget allows. Not inlined: it would lengthen the path of a
+    /// request.
+    #[inline(never)]
     pub(super) fn discard(&mut self, reason: CloseReason, visit: &mut Visit<'_>) -> Round {
-        let buffer = mem::take(&mut visit.read_buffer);
-        let round = self.read_into(&mut buffer[..READ_BYTES], visit).map_or_else(|round| round, |_| Round::Progress);
-        visit.read_buffer = buffer;
-        if self.line.has_peer_finished() {
-            self.replace_phase(Phase::Closed(reason), visit.buffers);
+        if !self.line.is_readable() {
+            return Round::Rest;
         }
-        round
+        let most = visit.read_buffer.len().min(visit.budget.bytes());
+        if most == 0 {
+            return Round::Spent;
+        }
+        match self.line.discard(&mut visit.read_buffer[..most]) {
+            Attempt::Done(0) => self.replace_phase(Phase::Closed(reason), visit.buffers),
+            Attempt::Done(count) => {
+                visit.budget.take_bytes(count);
+                visit.stats.received_bytes += count as u64;
+            }
+            Attempt::WouldBlock => {}
+            Attempt::Failed(error) => self.fail(error.kind(), visit),
+        }
+        Round::Progress
     }
 
     /// Resets the connection, in any phase.
@@ -163,6 +174,16 @@ impl<T: Transport> Connection<T> {
             self.line.reset_on_close();
             self.replace_phase(Phase::Closed(reason), buffers);
         }
+    }
+
+    /// Closes the connection without a reset, so that an answer that has been sent still arrives.
+    pub(crate) fn close_at_once(&mut self, reason: CloseReason, buffers: &mut Buffers) {
+        self.replace_phase(Phase::Closed(reason), buffers);
+    }
+
+    /// Returns the socket of a new connection, unless it has closed.
+    pub(crate) fn unregistered(&mut self) -> Option<&mut T> {
+        (!self.is_closed()).then_some(&mut self.line.transport)
     }
 
     /// Closes a connection whose socket has failed. If it was closing already, the first reason counts.

@@ -111,6 +111,15 @@ fn bytes_that_come_with_the_fin_are_answered_before_it_counts() {
 }
 
 #[test]
+fn what_arrives_between_the_first_read_and_the_registration_is_answered() {
+    for edges in [Edges::WouldBlock, Edges::ShortReads, Edges::Urgent] {
+        let transcript = converse(Lines, &Script::new().early(b"a\n").send("b\n").fin().edges(edges));
+        assert_eq!(transcript.replies[0], b"a\n", "without a step of the script, so by the edge of the registration");
+        assert_eq!(transcript.sent, b"a\nb\neof");
+    }
+}
+
+#[test]
 fn where_a_short_read_proves_it_there_is_no_second_read() {
     let script = Script::new().send("a\n").send("b\n").send("c\n").fin();
     let frugal = converse(Lines, &script.clone().edges(Edges::ShortReads));

@@ -475,7 +475,12 @@ fn readiness(event: &Event) -> Readiness {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use rustix::event::{PollFd, PollFlags, poll};
+
     use super::*;
+    use crate::kernel::Transport;
 
     #[test]
     fn a_token_survives_the_path_through_the_kernel() {
@@ -483,6 +488,29 @@ mod tests {
             let token = Token { slot, generation };
             assert_eq!(unpack(pack(token)), token);
         }
+    }
+
+    /// Rule 3 needs this: a connection is read from before it is registered.
+    #[test]
+    fn bytes_that_have_come_when_a_socket_is_registered_are_reported() {
+        let mut kernel = Mio::new().expect("a poll");
+        let door = Token { slot: 0, generation: 1 };
+        let options = ListenOptions::new(1, None, false);
+        let (listener, address) =
+            kernel.listen(SocketAddr::from(([127, 0, 0, 1], 0)), &options, door).expect("a free port");
+        let mut client = std::net::TcpStream::connect(address).expect("it listens");
+        let mut notices = Vec::new();
+        kernel.wait(&mut notices, None).expect("a working poll");
+        let (mut stream, _) = kernel.accept(&listener).expect("a connection");
+        let read = stream.read(&mut [0]).expect_err("nothing has come");
+        assert_eq!(read.kind(), io::ErrorKind::WouldBlock);
+        client.write_all(b"between the read and the registration").expect("a connection");
+        poll(&mut [PollFd::new(stream.source(), PollFlags::IN)], None).expect("it comes");
+        let token = Token { slot: 1, generation: 2 };
+        kernel.register(&mut stream, token).expect("room for it");
+        notices.clear();
+        kernel.wait(&mut notices, None).expect("a working poll");
+        assert!(matches!(notices[..], [Notice::Ready(about, news)] if about == token && news.readable), "{notices:?}");
     }
 
     #[test]

@@ -244,6 +244,14 @@ impl Transport for Stream {
         self.0.try_io(|| pipe.take_from(&self.0, most))
     }
 
+    /// TCP discards without a copy (`tcp(7)`: `MSG_TRUNC`).
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn discard(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let asked = room.len() as u32;
+        let discarded = self.0.try_io(|| Ok(net::recv(&self.0, room, RecvFlags::TRUNC)?.1));
+        xray::answered(discarded, || Call::Discard { asked })
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_io(|| Ok(net::send(&self.0, bytes, SEND)?))
     }
@@ -329,4 +337,28 @@ pub(super) fn descriptors_free() -> Option<usize> {
     let soft = getrlimit(Resource::Nofile).current.and_then(|soft| usize::try_from(soft).ok());
     let open = std::fs::read_dir("/dev/fd").map_or(OPEN_IF_UNKNOWN, Iterator::count);
     Some(soft.unwrap_or(usize::MAX).saturating_sub(open))
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use std::io::Write;
+    use std::net;
+
+    use super::*;
+
+    #[test]
+    fn tcp_discards_without_a_copy_and_the_next_read_goes_on_behind_it() {
+        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let mut client = net::TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+        // Its calls wait for what the client sends.
+        let mut stream = Stream(TcpStream::from_std(listener.accept().expect("a connection").0));
+        client.write_all(b"this is dropped, and this is not").expect("a connection");
+        let mut room = [b'.'; 16];
+        assert_eq!(stream.discard(&mut room).expect("a connection"), 16);
+        assert_eq!(room, [b'.'; 16]);
+        assert_eq!(stream.read(&mut room).expect("a connection"), 16);
+        assert_eq!(&room, b" and this is not");
+        drop(client);
+        assert_eq!(stream.discard(&mut room).expect("a connection"), 0, "the FIN");
+    }
 }

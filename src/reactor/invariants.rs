@@ -276,6 +276,7 @@ impl<K: Kernel> Reactor<K> {
         let served = census.buffer_waiters == 0 || self.lent.buffers.free() == 0 || visits;
         let rules = [
             (self.queues.iter().all(lives), "a free slot is in a queue"),
+            (self.queues.new.is_empty(), "a connection is not registered after its first turn"),
             (self.lent.outbox.is_empty(), "the shared outbox is not empty"),
             (self.totals.pending_bytes == census.pending_bytes, "pending_bytes is not the sum of all pending output"),
             (opening == census.openings, "the connections without a protocol do not add up"),

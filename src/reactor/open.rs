@@ -1,8 +1,7 @@
 //! From a socket, whether it was accepted, connects (`connect.rs`) or was adopted, to a connection with its protocol.
 //!
 //! Rule 13: each socket is counted once. It is `accepted` when it gets its protocol, and `closed` by reason when that connection
-//! ends. A socket without a protocol is `refused` by reason: by a limit, by its service, by its opening, or because it cannot be
-//! registered.
+//! ends. A socket without a protocol is `refused` by reason: by a limit, by its service or by its opening.
 
 use super::{Owner, Reactor, Remains};
 use crate::budget::Class;
@@ -44,7 +43,7 @@ impl From<&'static str> for NotServed {
 
 impl<K: Kernel> Reactor<K> {
     /// Takes a socket into a slot. `peer` is the peer that the kernel names. Returns whether the socket was admitted.
-    pub(super) fn take_in(&mut self, index: u16, mut stream: K::Stream, peer: &Peer, before: Before) -> bool {
+    pub(super) fn take_in(&mut self, index: u16, stream: K::Stream, peer: &Peer, before: Before) -> bool {
         let token = self.next_token();
         xray::about(token, || What::Accepted { peer: peer.into(), endpoint: self.endpoints[index].served });
         if !self.endpoints[index].admits_user(peer) {
@@ -61,15 +60,6 @@ impl<K: Kernel> Reactor<K> {
         if let Err(reason) = admitted {
             log::debug!("{}: refused {peer}: {reason}", self.endpoints[index].name());
             self.refuse(token, index, peer, stream, reason);
-            return false;
-        }
-        // Rule 3: registered once; no request registers anything.
-        if let Err(error) = self.kernel.register(&mut stream, token) {
-            log::debug!("{}: refused {peer}: cannot be registered: {error}", self.endpoints[index].name());
-            if is_direct {
-                self.uncount(index, peer);
-            }
-            self.refuse(token, index, peer, stream, "cannot be registered");
             return false;
         }
         let now = self.moment.now;
@@ -96,6 +86,7 @@ impl<K: Kernel> Reactor<K> {
             log::debug!("{token} {}: accepted {peer}", self.endpoints[index].name());
         }
         self.count_in(token, index, owner);
+        self.queues.new.push(token.slot);
         self.start_protocol(token.slot);
         true
     }

@@ -15,6 +15,8 @@ pub(super) struct Queues {
     pub(super) loud: VecDeque<u32>,
     /// Slots to be reaped: an event no longer gets them a visit.
     pub(super) ended: VecDeque<u32>,
+    /// Slots whose socket was accepted in this turn and is not registered yet. They are in another queue as well, or have been visited.
+    pub(super) new: Vec<u32>,
 }
 
 impl Queues {

@@ -138,8 +138,8 @@ pub(super) type Arrivals = Arc<Mutex<Vec<SocketAddr>>>;
 pub(super) struct Guard {
     rules: Rules,
     arrivals: Arrivals,
-    /// The peers that were admitted, and those that may have been.
-    admitted: Vec<(SocketAddr, Span, bool)>,
+    /// The peers that were admitted.
+    admitted: Vec<(SocketAddr, Span)>,
     /// The connections that the listener has accepted and kept.
     accepted: Vec<Span>,
     pub(super) wrong: Option<String>,
@@ -167,15 +167,14 @@ impl Guard {
     /// Judges the peers that have got their protocol since the last look.
     pub(super) fn look(&mut self, now: Span) {
         for address in self.take_arrivals() {
-            self.admitted.push((address, now, true));
+            self.admitted.push((address, now));
             let ip = address.ip();
             if !self.rules.admit(ip) {
                 self.wrong = Some(format!("{ip} may not come, and was admitted"));
             }
-            if exceeds(self.rate_per_ip(), &self.of_origin(ip, false)) {
+            if exceeds(self.rate_per_ip(), &self.of_origin(ip)) {
                 let rate = self.rules.rate_per_ip;
-                self.wrong =
-                    Some(format!("{ip} was admitted, beyond {rate} of its prefix: {:?}", self.of_origin(ip, false)));
+                self.wrong = Some(format!("{ip} was admitted, beyond {rate} of its prefix: {:?}", self.of_origin(ip)));
             }
         }
     }
@@ -188,14 +187,9 @@ impl Guard {
         }
     }
 
-    /// Notes that a peer may have been admitted before a fault hit it.
-    pub(super) fn may_have_admitted(&mut self, address: SocketAddr, now: Span) {
-        self.admitted.push((address, now, false));
-    }
-
     /// Returns a reason to refuse a peer, if there was one at `since` or later, and it was not admitted.
     pub(super) fn reason_against(&self, address: SocketAddr, since: Duration) -> Option<&'static str> {
-        if self.admitted.iter().any(|(admitted, _, is_certain)| *is_certain && *admitted == address) {
+        if self.admitted.iter().any(|(admitted, _)| *admitted == address) {
             return None;
         }
         let ip = address.ip();
@@ -203,7 +197,7 @@ impl Guard {
             return Some("access");
         }
         let rate = self.rate_per_ip();
-        let before = self.of_origin(ip, true);
+        let before = self.of_origin(ip);
         let one_more = |(at, first): (usize, &Span)| before.len() - at + 1 > most(rate, first.1, since);
         (rate.count() > 0 && before.iter().enumerate().any(one_more)).then_some(TOO_OFTEN)
     }
@@ -212,13 +206,11 @@ impl Guard {
         rate(self.rules.rate_per_ip)
     }
 
-    /// Returns when peers of the same origin were admitted; `all`: or may have been.
-    fn of_origin(&self, ip: IpAddr, all: bool) -> Vec<Span> {
+    /// Returns when peers of the same origin were admitted.
+    fn of_origin(&self, ip: IpAddr) -> Vec<Span> {
         let origin = self.rules.origin(ip);
-        let is_one = |(address, _, is_certain): &&(SocketAddr, Span, bool)| {
-            (all || *is_certain) && self.rules.origin(address.ip()) == origin
-        };
-        self.admitted.iter().filter(is_one).map(|(_, at, _)| *at).collect()
+        let is_one = |(address, _): &&(SocketAddr, Span)| self.rules.origin(address.ip()) == origin;
+        self.admitted.iter().filter(is_one).map(|(_, at)| *at).collect()
     }
 }
 

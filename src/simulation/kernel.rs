@@ -16,6 +16,7 @@ use super::agenda::Happening;
 use super::datagrams::UdpSocket;
 use super::disk::FaultyDisk;
 use super::network::{self, ServerEnd};
+use super::openings::Connecting;
 use super::other_ends::{Fate, OtherEnd};
 use super::settings::{Service, is_free};
 use super::streams::Stream;
@@ -116,7 +117,9 @@ impl Kernel for SimulatedKernel {
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
-        let registered = self.world.borrow_mut().register(stream.link, token);
+        let mut world = self.world.borrow_mut();
+        world.preempt();
+        let registered = world.register(stream.link, token);
         xray::answered(registered, || Call::Register { interest: Interest::ReadWriteUrgent })
     }
 
@@ -280,32 +283,35 @@ impl World {
         }
         let link = network.listeners[listener].queue.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
         network.listeners[listener].accepted += 1;
+        network.used = Some(link);
         network.links[link].server = ServerEnd::Open;
         network.links[link].accepted_at = network.now;
         Ok(link)
     }
 
-    /// Registers a connection. If its listener is guarded, the guard counts it.
+    /// Registers a connection, which the server has admitted.
     fn register(&mut self, link: usize, token: Token) -> io::Result<()> {
-        let registered = self.network.register(link, token);
+        self.note_admitted(link);
+        self.network.register(link, token)
+    }
+
+    /// Notes that the server has admitted a connection. If its listener is guarded, the guard counts it, once.
+    pub(super) fn note_admitted(&mut self, link: usize) {
         let now = self.network.look_at_the_guard();
-        let state = &self.network.links[link];
-        if let Some(guard) = self.network.guard.as_mut().filter(|_| state.guarded) {
-            match registered {
-                // A listener that stops serves what is in its queue, whatever its rate.
-                Ok(()) if !self.stopping => guard.accepts(now),
-                Ok(()) => {}
-                Err(_) => guard.may_have_admitted(state.address, now),
-            }
+        let state = &mut self.network.links[link];
+        let is_new = !std::mem::replace(&mut state.visited, true);
+        let guarded = state.guarded;
+        // A listener that stops serves what is in its queue, whatever its rate.
+        if let Some(guard) = self.network.guard.as_mut().filter(|_| is_new && guarded && !self.stopping) {
+            guard.accepts(now);
         }
-        registered
     }
 
     /// Checks a connection that is closed right after it was accepted: its address may not come or has too many connections, or a
     /// fault hit it.
     fn closes_unregistered(&mut self, link: usize) {
         let state = &self.network.links[link];
-        if state.token.is_some() || state.hit.is_some() {
+        if state.token.is_some() || state.hit.is_some() || state.visited {
             return;
         }
         if let Some(reason) = self.network.reason_against(link, self.network.turn_began) {
@@ -408,7 +414,9 @@ impl network::Network {
         let state = &mut self.links[link];
         state.token = Some(token);
         let readable = !state.inbound.bytes.is_empty() || state.in_doubt();
-        state.edge = Readiness { readable, writable: state.connecting.is_none(), in_doubt: state.in_doubt() };
+        // A connect that has failed makes a socket ready both ways.
+        let writable = state.connecting != Some(Connecting::InProgress);
+        state.edge = Readiness { readable, writable, in_doubt: state.in_doubt() };
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Network {
     pub(super) agenda: Agenda,
     pub(super) listeners: Vec<Listener>,
     pub(super) links: Vec<Link>,
+    /// The link that the server has accepted, read from or written to last.
+    pub(super) used: Option<usize>,
     pub(super) sockets: Vec<Socket>,
     /// Tokens of connections that have ended, for stale events.
     pub(super) retired: Vec<Token>,
@@ -123,6 +125,8 @@ pub(super) struct Link {
     pub(super) ears: [Ear; 2],
     /// The number of bytes that the server has read in this turn.
     pub(super) read_in_turn: usize,
+    /// Whether the server has read from it or written to it.
+    pub(super) visited: bool,
     /// The fault that hit the link, if any: its client is excused.
     pub(super) hit: Option<&'static str>,
     /// Whether its segments are never split.
@@ -162,6 +166,7 @@ impl Network {
             agenda: Agenda::default(),
             listeners: Vec::new(),
             links: Vec::new(),
+            used: None,
             sockets: Vec::new(),
             retired: Vec::new(),
             stale_notices: 0,
@@ -411,6 +416,7 @@ impl Link {
             said: Vec::new(),
             ears: [Ear::new(opening), Ear::new(opening)],
             read_in_turn: 0,
+            visited: false,
             hit: None,
             whole: false,
             names: false,

@@ -28,6 +28,7 @@ const REFUSALS_MAX: u32 = 2;
 impl Transport for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        world.note_admitted(self.link);
         world.preempt();
         let result = world.network.server_reads(self.link, buffer);
         world.network.note(|| format!("link {}: read {} -> {result:?}", self.link, buffer.len()));
@@ -48,6 +49,7 @@ impl Transport for Stream {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        world.note_admitted(self.link);
         world.preempt();
         let result = world.network.server_writes(self.link, bytes);
         world.network.note(|| format!("link {}: write {} -> {result:?}", self.link, bytes.len()));
@@ -112,6 +114,7 @@ impl Drop for Stream {
 impl Network {
     fn server_reads(&mut self, link: usize, buffer: &mut [u8]) -> io::Result<usize> {
         self.calls += 1;
+        self.used = Some(link);
         assert!(!buffer.is_empty(), "a read of nothing looks like a FIN");
         if self.strikes(self.chaos.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -191,6 +194,7 @@ impl Network {
 
     fn server_writes(&mut self, link: usize, bytes: &[u8]) -> io::Result<usize> {
         self.calls += 1;
+        self.used = Some(link);
         assert!(!bytes.is_empty(), "a write of nothing");
         assert!(self.links[link].connecting.is_none(), "a write before the socket is connected");
         assert!(!self.links[link].outbound.finished || self.powered_off, "a write after our FIN");

@@ -151,7 +151,11 @@ impl World {
 
     /// Notes that a fault hit the connection of `token`.
     pub(super) fn hit(&mut self, token: Token, what: &'static str) {
-        if let Some(link) = self.network.links.iter().rposition(|link| link.token == Some(token)) {
+        let links = &self.network.links;
+        let registered = links.iter().rposition(|link| link.token == Some(token));
+        // A new connection is visited before it is registered, and so before the kernel learns its token.
+        let is_new = |link: &usize| links[*link].token.is_none() && links[*link].server == ServerEnd::Open;
+        if let Some(link) = registered.or_else(|| self.network.used.filter(is_new)) {
             self.network.hit(link, what);
         }
     }

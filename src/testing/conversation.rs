@@ -292,6 +292,8 @@ impl<'s> Conversation<'s> {
                 Status::Relays => unreachable!("a relay needs another connection"),
                 Status::Waiting => self.check_claim(),
             }
+            // Rule 3: a new socket is registered after its first visit.
+            self.wire.world(|ends| ends.register(&self.script.early));
             let now = self.elapsed;
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {
                 let result = catch(|| job.run());

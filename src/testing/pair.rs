@@ -113,6 +113,7 @@ impl Pair {
         };
         for side in [0, 1] {
             pair.visit(side, |connection, _, visit| connection.open(visit));
+            pair.wires[side].world(|ends| ends.register(&[]));
             if let Some(bytes) = pair.sides[side].early {
                 pair.wait_for_asker(side, bytes);
             }

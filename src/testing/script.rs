@@ -32,6 +32,8 @@ pub struct Script {
     pub(super) layer: Option<fn() -> Box<dyn Layer>>,
     /// The bytes that were received directly after the opening.
     pub(super) received: Vec<u8>,
+    /// The bytes that arrive between the first visit and the registration of the socket.
+    pub(super) early: Vec<u8>,
     pub(super) limits: Limits,
     pub(super) peer: Peer,
     pub(super) id: ConnectionId,
@@ -96,6 +98,7 @@ impl Script {
             connect: None,
             layer: None,
             received: Vec::new(),
+            early: Vec::new(),
             limits: Limits::default(),
             peer: SocketAddr::from(([192, 0, 2, 1], 40_000)).into(),
             id: ConnectionId::of(Token { slot: 0, generation: 1 }),
@@ -350,6 +353,12 @@ impl Script {
     /// All bytes pass through the layer that `layer` makes.
     pub(crate) fn layer(mut self, layer: fn() -> Box<dyn Layer>) -> Self {
         self.layer = Some(layer);
+        self
+    }
+
+    /// These bytes arrive after the first visit, and before the socket is registered.
+    pub(crate) fn early(mut self, bytes: &[u8]) -> Self {
+        self.early = bytes.to_vec();
         self
     }
 

@@ -55,7 +55,9 @@ pub(super) struct Ends {
     read_blocked: bool,
     /// The same for writing.
     write_blocked: bool,
-    /// An edge is due because the socket was ready when the connection was registered.
+    /// Whether the driver's end is registered: before, there are no edges.
+    registered: bool,
+    /// An edge is due if the socket was ready when it was registered, whatever a call has returned before.
     registration_edge: bool,
     /// Bytes that the kernel takes before a write blocks; the test renews them.
     window: usize,
@@ -83,6 +85,7 @@ impl Wire {
             reset: false,
             read_blocked: false,
             write_blocked: false,
+            registered: false,
             registration_edge: true,
             window,
             unacknowledged: 0,
@@ -154,9 +157,16 @@ impl Ends {
         self.read_blocked
     }
 
+    /// Registers the driver's end, unless it is registered. `early` arrives right before.
+    pub(super) fn register(&mut self, early: &[u8]) {
+        if !std::mem::replace(&mut self.registered, true) {
+            self.arrive(early);
+        }
+    }
+
     /// Returns the edges that are due now: only for a direction that returned `WouldBlock`.
     pub(super) fn take_edges(&mut self) -> Option<Readiness> {
-        if self.connect == Err(io::ErrorKind::WouldBlock) {
+        if !self.registered || self.connect == Err(io::ErrorKind::WouldBlock) {
             return None;
         }
         let readable = self.is_readable() && (self.read_blocked || self.registration_edge);
@@ -256,6 +266,13 @@ impl Transport for Wire {
             ends.read_blocked = true;
         }
         Ok(count)
+    }
+
+    /// What is discarded is not there to be used.
+    fn discard(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let discarded = xray::answered(self.read(room), || Call::Discard { asked: room.len() as u32 });
+        room.fill(0xff);
+        discarded
     }
 
     fn splices(&self) -> bool {

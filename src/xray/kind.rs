@@ -76,11 +76,18 @@ impl Kind {
             // Its usual answer is `EINPROGRESS`.
             What::Call { call: Call::Connect, .. } => Self::Call,
             What::Call { answer, .. } if answer.errno().is_some() => Self::Failed,
-            What::Call { call: Call::Read { .. } | Call::Splice { .. }, answer } if answer.count() == Some(0) => {
+            What::Call { call: Call::Read { .. } | Call::Discard { .. } | Call::Splice { .. }, answer }
+                if answer.count() == Some(0) =>
+            {
                 Self::Fin
             }
             What::Call {
-                call: Call::Read { .. } | Call::Splice { .. } | Call::Receive { .. } | Call::ReceiveOne,
+                call:
+                    Call::Read { .. }
+                    | Call::Discard { .. }
+                    | Call::Splice { .. }
+                    | Call::Receive { .. }
+                    | Call::ReceiveOne,
                 ..
             } => Self::Read,
             What::Call { call: Call::Write { offered } | Call::Send { offered, .. }, answer } => {

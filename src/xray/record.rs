@@ -220,6 +220,11 @@ pub enum Call {
         /// The size of the buffer, in bytes.
         asked: u32,
     },
+    /// `recvfrom(2)` with `MSG_TRUNC`: the bytes are discarded. The answer is as for [`Call::Read`].
+    Discard {
+        /// Bytes to discard at most.
+        asked: u32,
+    },
     /// `splice(2)` from the socket to a pipe; the answer is the number of bytes, 0 at the peer's FIN.
     Splice {
         /// The room in the pipe, in bytes, or fewer.

@@ -251,6 +251,14 @@ pub(crate) fn about(who: Token, what: impl FnOnce() -> What) {
     }
 }
 
+/// Makes the next records be about `who`.
+#[inline(always)]
+pub(crate) fn go_on_about(who: Token) {
+    if !is_off() {
+        with(|recorder| recorder.who = who);
+    }
+}
+
 /// Records a system call and its result, and returns the result.
 #[inline(always)]
 pub(crate) fn answered<T: ReturnValue>(result: io::Result<T>, call: impl FnOnce() -> Call) -> io::Result<T> {

@@ -34,7 +34,7 @@ impl Call {
             Self::Register { .. } => "kevent",
             Self::Accept if cfg!(target_vendor = "apple") => "accept",
             Self::Accept => "accept4",
-            Self::Read { .. } => "recvfrom",
+            Self::Read { .. } | Self::Discard { .. } => "recvfrom",
             Self::Splice { .. } => "splice",
             Self::PollPipe => "poll",
             Self::Pipe => "pipe2",
@@ -73,6 +73,7 @@ impl fmt::Display for Call {
             Self::SetOption { option, value } => write!(f, "{name}({option}, {value})"),
             Self::Listen { backlog } => write!(f, "{name}({backlog})"),
             Self::Register { interest } => write!(f, "{name}({interest})"),
+            Self::Discard { asked } => write!(f, "{name}({asked}, MSG_TRUNC)"),
             Self::Read { asked: size } | Self::Write { offered: size } | Self::Splice { asked: size } => {
                 write!(f, "{name}({size})")
             }
@@ -228,7 +229,7 @@ impl fmt::Display for What {
             Self::Call { call, answer } => {
                 write!(f, "{call} = {answer}")?;
                 match (call, answer.count()) {
-                    (Call::Read { .. } | Call::Splice { .. }, Some(0)) => f.write_str(" (FIN)"),
+                    (Call::Read { .. } | Call::Discard { .. } | Call::Splice { .. }, Some(0)) => f.write_str(" (FIN)"),
                     (Call::Write { offered }, Some(count)) if count < offered => f.write_str(" (short)"),
                     (Call::Receive { bytes, .. } | Call::Send { bytes, .. }, Some(_)) => write!(f, " ({bytes} bytes)"),
                     _ => Ok(()),

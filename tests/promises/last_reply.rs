@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Scratch, Server, ask, every_protocol, listener_with, server};
+use crate::support::{
+    Client, Scratch, Server, Strace, ask, eventually, every_protocol, listener, listener_with, server, strace_works,
+};
 
 /// A reset that destroys a reply is a race, which one run may win by luck.
 const RUNS: usize = 40;
@@ -66,6 +68,28 @@ fn an_upload_that_is_refused_in_the_middle_gets_an_error() {
         assert_eq!(String::from_utf8(answer).unwrap(), format!("OK\n{refusal}"), "run {run}");
     }
     assert_eq!(directory.names(), [""; 0]);
+}
+
+#[test]
+fn what_a_refused_client_goes_on_to_send_is_discarded_without_a_copy() {
+    const FLOOD: usize = 1024 * 1024;
+    if !strace_works() {
+        return;
+    }
+    let server = Strace::start(&[], &json!({ "listeners": [listener("sum", "tcp")] }));
+    let mut client = Client::connect(server.process.address("sum-tcp"));
+    client.send("oops");
+    assert_eq!(client.read_once(100), b"{\"Error\":\"not JSON at byte 1\"}\n");
+    client.send(vec![b'x'; FLOOD]);
+    assert_eq!(client.try_rest_after_fin().unwrap(), b"");
+    let bytes = |flags: &str| -> usize {
+        let lines = server.lines();
+        let reads = lines.iter().filter(|line| line.begins("recvfrom") && line.text.contains(flags));
+        reads.filter_map(|line| line.text.rsplit_once(" = ")?.1.parse::<usize>().ok()).sum()
+    };
+    eventually("all of it is discarded", || bytes(", MSG_TRUNC, ") == FLOOD);
+    assert_eq!(bytes(", 0, "), "oops".len(), "{:#?}", server.lines());
+    assert_eq!(server.process.counter("sum-tcp", "bytes in"), ("oops".len() + FLOOD) as u64);
 }
 
 #[test]

@@ -26,6 +26,27 @@ fn an_idle_server_makes_no_system_call() {
 }
 
 #[test]
+fn only_a_peer_that_is_still_there_after_its_first_visit_is_registered() {
+    if !strace_works() {
+        return;
+    }
+    let server = Strace::start(&[], &json!({ "listeners": [listener("sum", "tcp")] }));
+    let address = server.process.address("sum-tcp");
+    server.process.pause();
+    (0..5).for_each(|_| drop(Client::connect(address)));
+    server.process.resume();
+    eventually("they are closed", || server.process.counters()[0].contains("accepted 5, open 0"));
+    // Only connections are registered for urgent data.
+    let registered =
+        || server.lines().iter().filter(|line| line.begins("epoll_ctl") && line.text.contains("EPOLLPRI")).count();
+    assert_eq!(registered(), 0);
+    let mut client = Client::connect(address);
+    client.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+    client.ask(r#"{"A":7,"B":4}"#, "{\"Sum\":11}\n");
+    assert_eq!(registered(), 1);
+}
+
+#[test]
 fn two_thousand_idle_members_of_a_chat_make_no_system_call() {
     const ROOMS: usize = 100;
     const MEMBERS_EACH: usize = 20;

@@ -77,7 +77,7 @@ fn a_connection_that_was_cut_sends_nothing_even_if_its_peer_reads_again() {
     assert_eq!(visit(Duration::ZERO, Mood::default(), |visit| connection.drive(visit)).status, Status::Waiting);
     assert_eq!(connection.pending_bytes(), b"pending\n".len());
 
-    connection.line.transport_mut().open = true;
+    connection.line.transport.open = true;
     connection.note_ready(Readiness { writable: true, ..Readiness::default() });
     let left = visit(Duration::ZERO, Mood::default(), |visit| {
         connection.cut(CloseReason::Shutdown, visit.buffers);

@@ -171,24 +171,24 @@ fn ticking() -> Connection<Gate> {
 fn a_timer_that_fires_before_input_was_delivered_does_not_delay_it() {
     const INPUT: &[u8] = &[b'x'; QUIET_BYTES_MAX];
     let mut connection = ticking();
-    connection.line.transport_mut().arriving = INPUT;
+    connection.line.transport.arriving = INPUT;
     connection.note_ready(Readiness { readable: true, ..Readiness::default() });
     // The read uses up the budget, so the timer is first, and the protocol waits for more bytes.
     let left = visit(SECOND / 5, Mood::default(), |visit| connection.drive(visit));
     assert_eq!(left.status, Status::Again);
     while visit(SECOND / 5, Mood::default(), |visit| connection.drive(visit)).status == Status::Again {}
-    let taken = &connection.line.transport_mut().taken;
+    let taken = &connection.line.transport.taken;
     assert_eq!((&taken[..1], taken.len()), (&b"|"[..], 1 + INPUT.len()));
 }
 
 #[test]
 fn a_stop_serves_what_has_arrived_also_while_a_timer_is_set() {
     let mut connection = ticking();
-    connection.line.transport_mut().arriving = b"x";
+    connection.line.transport.arriving = b"x";
     let stopping = Mood { stopping: true, ..Mood::default() };
     let left = visit(Duration::ZERO, stopping, |visit| connection.drive(visit));
     assert_eq!(left.status, Status::Waiting);
-    assert_eq!(connection.line.transport_mut().taken, b"x");
+    assert_eq!(connection.line.transport.taken, b"x");
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Stage {
 
     /// Makes `bytes` arrive `milliseconds` after the start.
     fn at(mut self, milliseconds: u64, bytes: &[u8]) -> Self {
-        self.connection.line.transport_mut().arrived = bytes.to_vec();
+        self.connection.line.transport.arrived = bytes.to_vec();
         self.connection.note_ready(Readiness { readable: true, ..Readiness::default() });
         self.drive(milliseconds);
         self
@@ -245,7 +245,7 @@ fn an_upload_says_whether_the_peer_or_a_worker_or_a_buffer_is_missing() {
     assert_eq!(writing.why(), "waiting for more of an upload: 8 B so far, the last 9.0 s ago, however long it takes");
     let starved = writing.connection.why(&writing.limits, writing.time(10_000), true).to_string();
     assert_eq!(starved, "waiting for an upload buffer; all are in use: 8 B so far, however long it takes");
-    writing.connection.line.transport_mut().finished = true;
+    writing.connection.line.transport.finished = true;
     assert_eq!(
         writing.at(2_000, b"").why(),
         "waiting for a worker to write an upload: 8 B so far, the last 9.0 s ago, however long it takes; the peer's FIN has come"
