@@ -22,8 +22,9 @@
 //!
 //! Reading order, where each module uses only those before it: `random`, `trace`, `chaos`, `openings`, `guard`, `settings`, `agenda`,
 //! `network`, `outgoing`; `tale`, `gossip`, `other_ends`, `clients`, `disk`, and `world`, which contains them; the server's side of the network
-//! (`streams`, `datagrams`, `kernel`); `reloads`, `checks`; and `run`.
+//! (`streams`, `datagrams`, `accepting`, `kernel`); `reloads`, `checks`; and `run`.
 
+mod accepting;
 mod agenda;
 mod chaos;
 mod checks;

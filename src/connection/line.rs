@@ -3,12 +3,14 @@
 //! Edge-triggered readiness is reported once. So a flag of [`Readiness`] is cleared only when the kernel will report the next
 //! edge, or after the peer's FIN.
 
+mod splice;
+
 use std::io;
 use std::net::SocketAddr;
 
 use crate::attempt::{Attempt, attempt};
 use crate::connection::Claim;
-use crate::kernel::{Pipe, Transport, pipes};
+use crate::kernel::Transport;
 use crate::notice::Readiness;
 use crate::outbox::Outbox;
 use crate::peer::Peer;
@@ -138,26 +140,6 @@ impl<T: Transport> Line<T> {
             }
             Attempt::Failed(_) => {}
         }
-    }
-
-    /// Whether [`splice`](Self::splice) may be used. It stops for ever at urgent data, which a read skips: so not while an event is in
-    /// doubt.
-    pub(super) fn may_splice(&self) -> bool {
-        self.transport.splices() && self.doubt.0 & Doubt::EVENT == 0
-    }
-
-    /// Moves at most `most` bytes into `pipe` instead of reading them; 0 means the peer's FIN. After `WouldBlock` the stream is drained,
-    /// or it is still readable and the pipe is full.
-    pub(super) fn splice(&mut self, pipe: &mut Pipe, most: usize) -> Attempt<usize> {
-        let moved =
-            attempt(|| xray::answered(self.transport.splice(pipe, most), || Call::Splice { asked: most as u32 }));
-        match moved {
-            Attempt::Done(0) => (self.peer_finished, self.readable) = (true, false),
-            // Rule 1: a full pipe proves nothing about the socket.
-            Attempt::WouldBlock if pipes::has_room(pipe) => self.readable = false,
-            _ => {}
-        }
-        moved
     }
 
     /// Writes until nothing is pending or the kernel takes no more. An error means that the connection is broken.

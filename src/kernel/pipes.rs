@@ -1,4 +1,4 @@
-//! Opens and closes pipes on the loop's thread, and records that.
+//! Opens, fills and closes pipes on the loop's thread, and records that.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::io;
@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use super::Pipe;
+use super::{Pipe, Transport};
+use crate::attempt::{Attempt, attempt};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::limits::PIPE_BYTES;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -46,6 +47,11 @@ impl ReturnValue for Ends {
     fn number(&self) -> i32 {
         0
     }
+}
+
+/// Moves at most `most` bytes from a stream into a pipe, as [`Transport::splice`] does.
+pub(crate) fn fill<T: Transport>(pipe: &mut Pipe, stream: &mut T, most: usize) -> Attempt<usize> {
+    attempt(|| xray::answered(stream.splice(pipe, most), || Call::Splice { asked: most as u32 }))
 }
 
 /// Asks the kernel whether a pipe takes more. An empty one does; one that cannot be asked counts as full.

@@ -83,11 +83,7 @@ impl Kind {
             }
             What::Call {
                 call:
-                    Call::Read { .. }
-                    | Call::Discard { .. }
-                    | Call::Splice { .. }
-                    | Call::Receive { .. }
-                    | Call::ReceiveOne,
+                    Call::Read { .. } | Call::Discard { .. } | Call::Splice { .. } | Call::Receive { .. } | Call::ReceiveOne,
                 ..
             } => Self::Read,
             What::Call { call: Call::Write { offered } | Call::Send { offered, .. }, answer } => {
