@@ -122,7 +122,7 @@ fn uploads_stay_within_their_buffers_however_many_wait_for_a_stuck_disk() {
     let grown = trial.resident_bytes().saturating_sub(before);
     // Without a buffer, an upload keeps at most the rest of the read that brought its name.
     let kept = CONNECTION_BYTES + READ_BYTES + KIB;
-    let all_lent = format!("upload buffers lent {BULK_BUFFERS_MAX} of {BULK_BUFFERS_MAX};");
+    let all_lent = format!("upload buffers lent {BULK_BUFFERS_MAX} of {BULK_BUFFERS_MAX}");
     eventually("the pool is used up", || trial.log().contains(&all_lent));
     assert!(grown <= BULK_BUFFERS_MAX * BULK_BUFFER_BYTES + PEERS * kept, "{grown} bytes");
     drop(fault);
