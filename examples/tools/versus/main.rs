@@ -35,9 +35,9 @@
 //!
 //! # What it needs
 //!
-//! Linux with two cores and `/proc/thread-self/children`, `taskset` and `chrt` (util-linux); for single tables `strace`, the
-//! `nc` of OpenBSD, `strip`, 15,100 file descriptors and 3 GiB in `/dev/shm`, 2 GiB in `TMPDIR`. A missing one is reported, and the other tables are
-//! measured. `haproxy` and `socat` take part in `relay` if they are installed.
+//! Linux with two cores and `/proc/thread-self/children`, `taskset` and `chrt` (util-linux); for single tables `strace`,
+//! the `nc` of OpenBSD, `strip`, 15,100 file descriptors, 3 GiB in `/dev/shm` and 2 GiB in `TMPDIR`. A missing one is
+//! reported, and the other tables are measured. `haproxy` and `socat` take part in `relay` if they are installed.
 
 #[cfg(target_os = "linux")]
 #[path = "../../client/failure.rs"]
