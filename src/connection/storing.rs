@@ -18,7 +18,9 @@ enum NotSpliced {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Makes one round: stores first what was received already, then reads from the socket straight into a buffer.
+    /// Makes one round: stores first what was received already, then reads from the socket straight into a buffer. Not inlined: it would
+    /// lengthen the path of a request.
+    #[inline(never)]
     pub(super) fn store(&mut self, visit: &mut Visit<'_>) -> Round {
         let is_full = self.is_full(visit);
         // If a call below closes the connection, it sets a new phase. The end of this function then finds it.
