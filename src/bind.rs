@@ -375,6 +375,19 @@ fn unopened(config: &ListenerConfig, error: SetupError) -> BindError {
     }
 }
 
+/// Returns the number of descriptors that the connections of an endpoint may take.
+fn wanted(endpoint: &Endpoint) -> usize {
+    endpoint.limits.max_connections.saturating_mul(endpoint.descriptors())
+}
+
+/// Returns the number of descriptors for the connections that the configuration asks for: [`wanted`] where `max_connections` differs from
+/// the default.
+pub(crate) fn wished(endpoints: &[Endpoint]) -> usize {
+    let default = Limits::default().max_connections;
+    let asks = |endpoint: &&Endpoint| endpoint.transport().is_stream() && endpoint.limits.max_connections != default;
+    endpoints.iter().filter(asks).map(wanted).fold(0, usize::saturating_add)
+}
+
 /// Returns the number of descriptors for connections, after a reserve. Warns if that number is small, or smaller than
 /// the configuration asks for: `max_connections` counts as asked for only if it differs from the default.
 pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[Endpoint]) -> Result<usize, BindError> {
@@ -385,12 +398,8 @@ pub(crate) fn descriptors_for_connections<K: Kernel>(kernel: &K, endpoints: &[En
     if available < least {
         return Err(BindError::Descriptors(least + RESERVED_DESCRIPTORS - free));
     }
-    let default = Limits::default().max_connections;
-    let wanted = |endpoint: &Endpoint| endpoint.limits.max_connections.saturating_mul(endpoint.descriptors());
     let in_all = streams().map(wanted).fold(0, usize::saturating_add);
-    let wished = streams().filter(|endpoint| endpoint.limits.max_connections != default);
-    let wished = wished.map(wanted).fold(0, usize::saturating_add);
-    if available < wished || available < in_all.min(FEW_DESCRIPTORS) {
+    if available < wished(endpoints) || available < in_all.min(FEW_DESCRIPTORS) {
         let are_left =
             if available == 1 { "1 file descriptor is".into() } else { format!("{available} file descriptors are") };
         log::warn!(

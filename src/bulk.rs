@@ -258,6 +258,9 @@ impl Bulk {
 
     /// Fills the pipe no further: it is full of small pieces.
     pub(crate) fn end_pipe(&mut self) {
+        if let Some(Buffer::Pipe(_)) = &self.filling {
+            self.is_fast &= self.filling.as_ref().is_some_and(|pipe| pipe.length() >= PIPE_WORTH_BYTES);
+        }
         self.filled.extend(self.filling.take());
     }
 

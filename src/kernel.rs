@@ -275,7 +275,8 @@ pub trait Transport {
         false
     }
 
-    /// Receives at most `most` bytes into `pipe` (`splice(2)`), fewer if the pipe has less room; 0 is the peer's FIN.
+    /// Receives at most `most` bytes into `pipe` (`splice(2)`), fewer if the pipe has less room; 0 is the peer's FIN,
+    /// or urgent data with a FIN somewhere behind it.
     ///
     /// # Errors
     /// `WouldBlock` if nothing has arrived, or if the pipe is full; `Unsupported` and `EINVAL` if it cannot be done for this stream.

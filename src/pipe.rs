@@ -71,7 +71,7 @@ impl Pipe {
     }
 
     /// Moves bytes into the pipe from `socket`, at most `most` and [`room`](Self::room), without waiting (`splice(2)`). Returns
-    /// their number; 0 is the peer's FIN.
+    /// their number; 0 is the peer's FIN, or urgent data with a FIN somewhere behind it.
     ///
     /// # Errors
     /// `WouldBlock` if nothing has arrived, or if the pipe is full.

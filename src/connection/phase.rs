@@ -176,9 +176,19 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Closes the connection without a reset, so that an answer that has been sent still arrives.
+    /// Closes the connection without a reset, so that an answer that has been sent still arrives. If it was closing already, the first
+    /// reason counts.
     pub(crate) fn close_at_once(&mut self, reason: CloseReason, buffers: &mut Buffers) {
+        let reason = self.first_reason(reason);
         self.replace_phase(Phase::Closed(reason), buffers);
+    }
+
+    /// Returns the reason of a connection that is closing already, and `reason` for another one.
+    fn first_reason(&self, reason: CloseReason) -> CloseReason {
+        match self.phase() {
+            Some(&(Phase::Flushing(first) | Phase::Lingering(first, _))) => first,
+            _ => reason,
+        }
     }
 
     /// Returns the socket of a new connection, unless it has closed.
@@ -189,10 +199,7 @@ impl<T: Transport> Connection<T> {
     /// Closes a connection whose socket has failed. If it was closing already, the first reason counts.
     #[cold]
     pub(super) fn fail(&mut self, kind: io::ErrorKind, visit: &mut Visit<'_>) {
-        let reason = match self.phase() {
-            Some(&(Phase::Flushing(reason) | Phase::Lingering(reason, _))) => reason,
-            _ => CloseReason::Transport(kind),
-        };
+        let reason = self.first_reason(CloseReason::Transport(kind));
         self.leave(Phase::Closed(reason), visit);
     }
 

@@ -244,7 +244,7 @@ impl Transport for Stream {
         self.0.try_io(|| pipe.take_from(&self.0, most))
     }
 
-    /// TCP discards without a copy (`tcp(7)`: `MSG_TRUNC`).
+    /// TCP discards without a copy (`tcp(7)`: `MSG_TRUNC`). A Unix socket copies all the same.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn discard(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let asked = room.len() as u32;

@@ -125,7 +125,9 @@ impl<K: Kernel> Reactor<K> {
             return;
         }
         let (most, used) = (self.totals.descriptors_max, self.totals.descriptors);
-        let pipes = if most < FEW_DESCRIPTORS { 0 } else { PIPES_MAX.min(most / DESCRIPTORS_PER_PIPE) };
+        // Connections that the configuration asks for come first.
+        let over = most.saturating_sub(bind::wished(&self.endpoints).max(FEW_DESCRIPTORS));
+        let pipes = PIPES_MAX.min(most / DESCRIPTORS_PER_PIPE).min(over / 2);
         if let Some(open) = self.kernel.pipes().filter(|_| pipes > 0 && used + 2 * pipes <= most) {
             self.lent.buffers.pipes = Pipes::new(open, pipes);
             if most != usize::MAX {

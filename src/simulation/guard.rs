@@ -156,7 +156,7 @@ impl Guard {
 
     /// Begins again with a new server.
     pub(super) fn restart(&mut self) {
-        *self = Self { arrivals: self.arrivals(), ..Self::new(self.rules.clone()) };
+        *self = Self { arrivals: self.arrivals(), wrong: self.wrong.take(), ..Self::new(self.rules.clone()) };
         self.take_arrivals();
     }
 

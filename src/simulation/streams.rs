@@ -184,8 +184,8 @@ impl Network {
             self.wake_client_of(link);
             return Ok(count);
         }
-        // Before an urgent mark it stops for ever, whatever follows (`tcp_read_sock` of Linux).
-        if state.inbound.finished && state.urgent.is_none() {
+        // Before an urgent mark it stops for ever, and with a FIN behind the mark as at a FIN (`tcp_read_sock` of Linux).
+        if state.inbound.finished {
             return Ok(0);
         }
         state.read_blocked = true;

@@ -76,9 +76,7 @@ impl Kind {
             // Its usual answer is `EINPROGRESS`.
             What::Call { call: Call::Connect, .. } => Self::Call,
             What::Call { answer, .. } if answer.errno().is_some() => Self::Failed,
-            What::Call { call: Call::Read { .. } | Call::Discard { .. } | Call::Splice { .. }, answer }
-                if answer.count() == Some(0) =>
-            {
+            What::Call { call: Call::Read { .. } | Call::Discard { .. }, answer } if answer.count() == Some(0) => {
                 Self::Fin
             }
             What::Call {

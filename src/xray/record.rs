@@ -215,7 +215,7 @@ pub enum Call {
     },
     /// `accept4(2)`; the answer is the descriptor.
     Accept,
-    /// `recvfrom(2)`; the answer is the number of bytes, 0 at the peer's FIN.
+    /// `recvfrom(2)`; the answer is the number of bytes, 0 at the peer's FIN or before urgent data.
     Read {
         /// The size of the buffer, in bytes.
         asked: u32,

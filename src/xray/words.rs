@@ -229,7 +229,7 @@ impl fmt::Display for What {
             Self::Call { call, answer } => {
                 write!(f, "{call} = {answer}")?;
                 match (call, answer.count()) {
-                    (Call::Read { .. } | Call::Discard { .. } | Call::Splice { .. }, Some(0)) => f.write_str(" (FIN)"),
+                    (Call::Read { .. } | Call::Discard { .. }, Some(0)) => f.write_str(" (FIN)"),
                     (Call::Write { offered }, Some(count)) if count < offered => f.write_str(" (short)"),
                     (Call::Receive { bytes, .. } | Call::Send { bytes, .. }, Some(_)) => write!(f, " ({bytes} bytes)"),
                     _ => Ok(()),

@@ -33,7 +33,7 @@ pub(crate) struct Link {
     backoff: Backoff,
     /// The server has answered since the last pause.
     has_answered: bool,
-    /// Attempts that have failed since a connection was made.
+    /// Attempts that have failed: the next one goes to the next address.
     attempts: usize,
     /// A connection has been lost, and none has been made since.
     is_lost: bool,
@@ -126,7 +126,6 @@ impl Link {
         if let State::Connecting(stream, _) = std::mem::replace(&mut self.state, State::Closed) {
             self.state = State::Open(stream);
         }
-        self.attempts = 0;
         if std::mem::take(&mut self.is_lost) && self.stays {
             cx.tally.reconnected(self.target());
         }

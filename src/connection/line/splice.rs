@@ -11,16 +11,69 @@ impl<T: Transport> Line<T> {
         self.transport.splices() && self.doubt.0 & Doubt::EVENT == 0
     }
 
-    /// Moves at most `most` bytes into `pipe` instead of reading them; 0 means the peer's FIN. After `WouldBlock` the stream is drained,
-    /// or it is still readable and the pipe is full.
+    /// Moves at most `most` bytes into `pipe` instead of reading them; 0 is the peer's FIN or urgent data
+    /// before it, and the next read tells which. After `WouldBlock` the stream is drained, or it is still readable and the pipe is full.
     pub(in crate::connection) fn splice(&mut self, pipe: &mut Pipe, most: usize) -> Attempt<usize> {
         let moved = pipes::fill(pipe, &mut self.transport, most);
         match moved {
-            Attempt::Done(0) => (self.peer_finished, self.readable) = (true, false),
+            // At urgent data a splice stops as at a FIN, if a FIN is behind it: bytes may follow.
+            Attempt::Done(0) => self.doubt.0 |= Doubt::EVENT,
             // Rule 1: a full pipe proves nothing about the socket.
             Attempt::WouldBlock if pipes::has_room(pipe) => self.readable = false,
             _ => {}
         }
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read as _};
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    /// A stream with urgent data, more bytes and a FIN behind it: a splice returns 0 (seen on Linux 6.18), and a read skips the mark.
+    struct Marked(&'static [u8]);
+
+    impl Transport for Marked {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+
+        fn splices(&self) -> bool {
+            true
+        }
+
+        fn splice(&mut self, _: &mut Pipe, _: usize) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn shutdown_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reset_on_close(&mut self) {}
+
+        fn short_read_drains(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_splice_of_nothing_is_not_yet_the_fin() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1)).into();
+        let mut line = Line::new(Marked(b"after"), &peer);
+        assert!(line.may_splice());
+        assert!(matches!(line.splice(&mut Pipe::in_memory(9, 9), 9), Attempt::Done(0)));
+        assert!(!line.has_peer_finished() && line.is_readable() && !line.may_splice());
+        let mut room = [0; 9];
+        assert!(matches!(line.read(&mut room), Attempt::Done(5)));
+        assert!(matches!(line.read(&mut room), Attempt::Done(0)));
+        assert!(line.has_peer_finished());
     }
 }

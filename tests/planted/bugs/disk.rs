@@ -114,6 +114,16 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Unit("connection::tests::splice::spliced_data_ends_at_its_length_and_the_rest_is_delivered"),
     },
     Bug {
+        name: "a-splice-of-nothing-is-a-fin",
+        cases: &[],
+        does: "It takes urgent data with a FIN behind it for the FIN, and the end of the upload is missing",
+        file: "src/connection/line/splice.rs",
+        function: "splice",
+        right: "self.doubt.0 |= Doubt::EVENT",
+        wrong: "(self.peer_finished, self.readable) = (true, false)",
+        caught_by: Unit("connection::line::splice::tests::a_splice_of_nothing_is_not_yet_the_fin"),
+    },
+    Bug {
         name: "a-pipe-with-bytes-is-used-again",
         cases: &[73],
         does: "It lends a pipe again in which a full disk has left bytes of another client's file",

@@ -39,7 +39,17 @@ enum Storer {
 /// The servers of one run, and where each file goes.
 enum Running {
     Servers(Vec<Server>),
-    Netcats(Vec<Child>),
+    Netcats(Vec<Netcat>),
+}
+
+/// `nc`, which does not listen on after an error of ours.
+struct Netcat(Child);
+
+impl Drop for Netcat {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 pub(crate) fn measure(lab: &Lab) -> Result<()> {
@@ -99,7 +109,7 @@ fn store(storer: &Storer, directory: &Directory, count: usize) -> Result<Vec<f64
         Running::Servers(servers) => servers.into_iter().try_for_each(Server::stop)?,
         Running::Netcats(children) => {
             for mut child in children {
-                child.wait().context("nc")?;
+                child.0.wait().context("nc")?;
             }
         }
     }
@@ -144,10 +154,11 @@ fn start(storer: &Storer, directory: &Directory, count: usize) -> Result<(Runnin
     Ok((running, addresses))
 }
 
-fn netcat(port: u16, file: &Path) -> Result<Child> {
+fn netcat(port: u16, file: &Path) -> Result<Netcat> {
     let output = File::create(file).context(file.display())?;
     let mut nc = Command::new("nc");
-    nc.args(["-l", "127.0.0.1", &port.to_string()]).stdin(Stdio::null()).stdout(output).spawn().context("nc")
+    nc.args(["-l", "127.0.0.1", &port.to_string()]);
+    nc.stdin(Stdio::null()).stdout(output).spawn().map(Netcat).context("nc")
 }
 
 /// Another program may take the port before `nc` does; then this measurement fails, and nothing else.
