@@ -187,6 +187,7 @@ pub(crate) const BULK_BUFFERS_PER_CONNECTION_MAX: usize = 3;
 pub(crate) const BULK_BUFFERS_MAX: usize = 128;
 
 /// Bytes of one pipe of an upload: what a pipe may hold without a privilege (`pipe(7)`: `pipe-max-size`).
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code, reason = "no splice(2)"))]
 pub(crate) const PIPE_BYTES: usize = 1024 * 1024;
 
 /// Bytes that a visit may move to a pipe in the place of one that it may read: moving takes a quarter of the time, because nothing is
