@@ -1,5 +1,5 @@
-//! Registering new sockets. Rule 3: a connection is visited in the turn that accepts it, and registered at the end of that turn
-//! if it is still there. So a peer that has left already, or is answered and has sent its FIN, costs no registration.
+//! Registering new sockets. Rule 3: a connection is registered at the end of the turn that accepts it, if it is still there, and is
+//! visited before that if the turn has time. So a peer that has left already, or is answered and has sent its FIN, costs no registration.
 //!
 //! Nothing is lost between the last read and the registration: if a socket is ready when it is registered, an event reports that
 //! (`epoll_ctl(2)`, `kqueue(2)`; `poll(2)` reports it in any case).

@@ -207,6 +207,18 @@ impl Ends {
         (!impossible).then_some(fault)
     }
 
+    /// Answers a read after the last byte that has arrived.
+    fn read_nothing(&mut self) -> io::Result<usize> {
+        if self.reset {
+            Err(self.break_down())
+        } else if self.fin_arrived {
+            Ok(0)
+        } else {
+            self.read_blocked = true;
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
     fn break_down(&mut self) -> io::Error {
         self.reset = true;
         io::ErrorKind::ConnectionReset.into()
@@ -249,14 +261,7 @@ impl Transport for Wire {
             None => buffer.len(),
         };
         if ends.arrived.is_empty() {
-            return if ends.reset {
-                Err(ends.break_down())
-            } else if ends.fin_arrived {
-                Ok(0)
-            } else {
-                ends.read_blocked = true;
-                Err(io::ErrorKind::WouldBlock.into())
-            };
+            return ends.read_nothing();
         }
         let count = most.min(ends.arrived.len()).min(buffer.len());
         for (byte, arrived) in buffer.iter_mut().zip(ends.arrived.drain(..count)) {
@@ -302,14 +307,7 @@ impl Transport for Wire {
         if !ends.arrived.is_empty() {
             return pipe.take_arrived(&mut ends.arrived, most).ok_or_else(|| io::ErrorKind::WouldBlock.into());
         }
-        if ends.reset {
-            Err(ends.break_down())
-        } else if ends.fin_arrived {
-            Ok(0)
-        } else {
-            ends.read_blocked = true;
-            Err(io::ErrorKind::WouldBlock.into())
-        }
+        ends.read_nothing()
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
