@@ -105,9 +105,10 @@ pub(crate) fn is_missing_family(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL])
 }
 
-/// Whether `splice(2)` cannot be used between two descriptors, or not at all in this process; nothing was moved.
+/// Whether `splice(2)` cannot be used between two descriptors, or not at all in this process; nothing was moved. `EACCES` is not among
+/// them: a socket may have it as an error of its own, which the call would take away.
 pub(crate) fn is_no_splice(error: &io::Error) -> bool {
-    let errnos = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EPERM, Errno::EACCES];
+    let errnos = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP, Errno::EPERM];
     error.kind() == io::ErrorKind::Unsupported || is_one_of(error, &errnos)
 }
 
