@@ -13,9 +13,7 @@ use self::pipes::LentPipe;
 pub(crate) use self::pipes::Pipes;
 use crate::job::{Job, Outcome};
 use crate::kernel::{Panicked, Pipe};
-use crate::limits::{
-    BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX, PIPE_WORTH_BYTES, PIPES_PER_CONNECTION_MAX,
-};
+use crate::limits::{BULK_BUFFER_BYTES, BULK_BUFFERS_MAX, BULK_BUFFERS_PER_CONNECTION_MAX, PIPE_WORTH_BYTES};
 use crate::panics::catch;
 use crate::protocol::{Continuation, ErasedSink, Stored};
 use crate::time::Time;
@@ -225,12 +223,13 @@ impl Bulk {
         }
     }
 
-    /// Takes a pipe if that is worth it, or else a buffer.
+    /// Takes a pipe if that is worth it, or else a buffer. A pipe is taken only when the worker is back: what arrives meanwhile stays in
+    /// the socket, and is moved at once.
     fn take(&self, buffers: &mut Buffers, may_pipe: bool, now: Time) -> Result<Buffer, NoRoom> {
         let held = self.away + self.filled.len();
         let wants_pipe = may_pipe && self.takes_pipes && (self.is_fast || buffers.pipes.are_eager());
         let gets_pipe = wants_pipe && buffers.pipes.may_lend(now);
-        if held == BULK_BUFFERS_PER_CONNECTION_MAX || gets_pipe && held >= PIPES_PER_CONNECTION_MAX {
+        if held == BULK_BUFFERS_PER_CONNECTION_MAX || gets_pipe && held > 0 {
             return Err(NoRoom::Writing);
         }
         if gets_pipe && let Some(pipe) = buffers.pipes.take(now) {
@@ -472,8 +471,10 @@ mod tests {
             write(&mut bulk);
         }
         assert_eq!(receive(&mut bulk, BULK_BUFFER_BYTES), (BULK_BUFFER_BYTES, false), "it fills a buffer");
+        assert_eq!(receive(&mut bulk, 100), (0, false), "the worker has to come first");
+        write(&mut bulk);
         assert_eq!(receive(&mut bulk, 2 * PIPE_WORTH_BYTES), (PIPE_WORTH_BYTES, true));
-        assert_eq!(receive(&mut bulk, 100), (0, false), "two are held");
+        assert_eq!(receive(&mut bulk, 100), (0, false), "one is held");
         write(&mut bulk);
         assert_eq!(receive(&mut bulk, 100), (100, true), "the last pipe was full");
         write(&mut bulk);

@@ -145,6 +145,10 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, now: Time, buffers: &mut Buffers) {
         self.job_out = false;
         self.active = now;
+        if self.empties_pipe() {
+            // Its reads may be paused, so that no event has reported what has come.
+            self.line.ask_again();
+        }
         let returned = Returned::new(result, buffers);
         if let Some(panicked) = returned.panicked() {
             self.hold_bug(format!("a job panicked{}", panicked.detail()));

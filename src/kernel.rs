@@ -198,6 +198,17 @@ pub trait Kernel {
     /// The kernel is out of memory or watches (`epoll_ctl(2)`).
     fn register(&mut self, stream: &mut Self::Stream, token: Token) -> io::Result<()>;
 
+    /// Changes the events that are reported of a registered connection: with `reads` all, as [`Kernel::register`] does; without, it is not
+    /// reported as readable. If it is ready for one of the events, that is reported again (`epoll_ctl(2)`, `EPOLL_CTL_MOD`). A kernel
+    /// that reports more than it was asked for does no harm.
+    ///
+    /// # Errors
+    /// The connection is not registered.
+    fn reregister(&mut self, stream: &mut Self::Stream, token: Token, reads: bool) -> io::Result<()> {
+        let _ = (stream, token, reads);
+        Ok(())
+    }
+
     /// Closes a connection.
     fn close(&mut self, stream: Self::Stream);
 

@@ -194,9 +194,6 @@ pub(crate) const PIPE_BYTES: usize = 1024 * 1024;
 /// copied. So one visit fills a pipe.
 pub(crate) const SPLICED_PER_BYTE: usize = 4;
 
-/// Pipes that one upload may hold: one that a worker empties, and one that is filled.
-pub(crate) const PIPES_PER_CONNECTION_MAX: usize = 2;
-
 /// Pipes for all uploads together (32 MiB): half of what a user may have (`pipe(7)`: `pipe-user-pages-soft`). An upload that gets
 /// none uses buffers.
 pub(crate) const PIPES_MAX: usize = 32;

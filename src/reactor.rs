@@ -19,6 +19,7 @@
 //!   │   ├ drive_opening    reactor/open.rs     or, before there is a protocol, `Opening::drive` (connection/opening.rs)
 //!   │   └ settle           reactor/errands.rs  submits a job, connects, relays, arms the deadline, queues the slot again
 //!   ├ register_new         reactor/register.rs registers the sockets that were accepted, unless they have closed
+//!   ├ pause_reads          reactor/pause.rs    for uploads through pipes: no events of input while a worker empties one
 //!   └ reap                 reactor/reap.rs     frees slots, and nothing else does: in a turn no slot has two owners
 //! ```
 
@@ -34,6 +35,7 @@ mod invariants;
 mod kept;
 mod ledger;
 mod open;
+mod pause;
 mod queues;
 mod reap;
 mod recording;
@@ -155,6 +157,7 @@ impl<K: Kernel> Reactor<K> {
         self.note();
         self.run_ready();
         self.register_new();
+        self.pause_reads();
         self.reap();
         Ok(self.outcome())
     }

@@ -34,6 +34,7 @@ mod disk;
 mod gossip;
 mod guard;
 mod kernel;
+mod link;
 mod network;
 mod openings;
 mod other_ends;

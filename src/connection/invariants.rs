@@ -21,7 +21,9 @@ pub(crate) struct Claim {
 impl<T: Transport> Connection<T> {
     /// Returns what the connection claims about its socket.
     pub(crate) fn claim(&self) -> Claim {
-        self.line.claim()
+        let Claim { drained, blocked } = self.line.claim();
+        // While a worker empties a pipe, the job wakes the connection, and not the bytes that arrive.
+        Claim { drained: drained && !self.empties_pipe(), blocked }
     }
 
     /// Whether the result of a job will wake the connection.

@@ -191,8 +191,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Returns the socket of a new connection, unless it has closed.
-    pub(crate) fn unregistered(&mut self) -> Option<&mut T> {
+    /// Returns the socket, to be registered, unless the connection has closed.
+    pub(crate) fn registrable(&mut self) -> Option<&mut T> {
         (!self.is_closed()).then_some(&mut self.line.transport)
     }
 

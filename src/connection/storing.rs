@@ -58,6 +58,11 @@ impl<T: Transport> Connection<T> {
         bulk.is_full() || (self.line.has_peer_finished() && self.input().is_empty())
     }
 
+    /// Whether a worker empties the pipe of an upload. Meanwhile what arrives stays in the socket.
+    pub(crate) fn empties_pipe(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Storing(bulk)) if bulk.is_piped())
+    }
+
     /// Puts received bytes or one read into a buffer.
     fn fill(&mut self, bulk: &mut Bulk, visit: &mut Visit<'_>) -> Round {
         if self.input().is_empty() && !self.line.is_readable() {

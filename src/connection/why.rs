@@ -117,11 +117,11 @@ impl<T: Transport> Connection<T> {
                 (held.and_then(|held| held.other).map_or(Wait::Job, wait), silent)
             }
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
+            Some(Phase::Storing(bulk)) if bulk.is_piped() => (Wait::Pipe(bulk.received()), silent),
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
             {
-                let wait = if bulk.is_piped() { Wait::Pipe } else { Wait::Disk };
-                (wait(bulk.received()), silent)
+                (Wait::Disk(bulk.received()), silent)
             }
             Some(Phase::Storing(bulk)) => (Wait::Upload(bulk.received()), silent),
             Some(Phase::Relaying(_)) => {

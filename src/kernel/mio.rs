@@ -1,5 +1,7 @@
 //! The real kernel: epoll or kqueue through mio, sockets, signals, worker threads.
 
+mod watch;
+
 use std::ffi::c_int;
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -33,13 +35,6 @@ use crate::xray::{self, Answer, Call, ReturnValue, What};
 /// The tokens of the waker and of the signals, beyond the index of any slot.
 const WAKER: ::mio::Token = ::mio::Token(usize::MAX);
 const SIGNALS: ::mio::Token = ::mio::Token(usize::MAX - 1);
-
-/// The events that every connection is registered for, once. Urgent data is included where the system reports it,
-/// because after urgent data a short read does not prove that nothing is left.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// The kernel of this machine.
 pub struct Mio {
@@ -291,8 +286,11 @@ impl Kernel for Mio {
     }
 
     fn register(&mut self, stream: &mut Stream, token: Token) -> io::Result<()> {
-        let registered = self.poll.registry().register(stream.source(), pack(token), CONNECTION);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWriteUrgent })
+        self.watch_stream(stream, token)
+    }
+
+    fn reregister(&mut self, stream: &mut Stream, token: Token, reads: bool) -> io::Result<()> {
+        self.watch_reads(stream, token, reads)
     }
 
     fn close(&mut self, mut stream: Stream) {
@@ -377,45 +375,6 @@ impl Kernel for Mio {
             StreamListener::Tcp(listener) => socket_info::accept_queue(listener).ok(),
             StreamListener::Unix(_) => None,
         }
-    }
-}
-
-impl Mio {
-    /// Deregisters a passed socket that is about to be closed. Its sender still has it open, and epoll forgets a socket only when its last descriptor is
-    /// closed (`epoll(7)`, "Will closing a file descriptor").
-    fn forget_passed(&mut self, source: &mut (impl ::mio::event::Source + AsRawFd)) {
-        if self.passed.forget(source.as_raw_fd())
-            && sockets::EDGES_ARE_THE_KERNELS
-            && let Err(error) = self.poll.registry().deregister(source)
-        {
-            log::debug!("cannot deregister a socket: {error}");
-        }
-    }
-
-    /// Forgets a socket that is about to be closed. epoll and kqueue forget a descriptor when it is closed, which saves a system
-    /// call for each connection. In mio's fallback on `poll(2)` a socket must be deregistered; otherwise the next descriptor with
-    /// the same number is polled in its place.
-    fn forget(&self, source: &mut (impl ::mio::event::Source + ?Sized)) {
-        if !sockets::EDGES_ARE_THE_KERNELS
-            && let Err(error) = self.poll.registry().deregister(source)
-        {
-            log::debug!("cannot deregister a socket: {error}");
-        }
-    }
-
-    /// Registers a listener.
-    fn watch_listener(&self, mut listener: StreamListener, token: Token) -> io::Result<StreamListener> {
-        let registered = self.poll.registry().register(listener.source(), pack(token), Interest::READABLE);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::Read })?;
-        Ok(listener)
-    }
-
-    /// Registers a socket for datagrams.
-    fn watch_datagrams(&self, mut socket: Datagrams, token: Token) -> io::Result<Datagrams> {
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(socket.source(), pack(token), interest);
-        xray::answered(registered, || Call::Register { interest: xray::Interest::ReadWrite })?;
-        Ok(socket)
     }
 }
 

@@ -89,7 +89,10 @@ impl<K: Kernel> Reactor<K> {
     #[inline(never)]
     pub(super) fn run_errand(&mut self, key: u32, errand: Errand) {
         match errand {
-            Errand::Job(job) => self.submit(key, job),
+            Errand::Job(job) => {
+                self.submit(key, job);
+                self.note_piped(key);
+            }
             Errand::Connect(connect) => self.begin_connect(key, connect),
             Errand::Relay(other) => self.begin_relay(key, other),
             Errand::LetGo(made, next) => self.run_after(key, made, next),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::pause::Piped;
 use crate::budget::Class;
 
 /// Rule 5: each queue is first come, first served. A slot is in one queue at most.
@@ -17,6 +18,8 @@ pub(super) struct Queues {
     pub(super) ended: VecDeque<u32>,
     /// Slots whose socket was accepted in this turn and is not registered yet. They are in another queue as well, or have been visited.
     pub(super) new: Vec<u32>,
+    /// Uploads whose pipe a worker empties.
+    pub(super) piped: Vec<Piped>,
 }
 
 impl Queues {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use nix::errno::Errno;
 
 use super::agenda::Happening;
-use super::network::{self, ServerEnd};
+use super::link::{Link, ServerEnd};
 use super::settings::Service;
 use super::world::World;
 
@@ -91,7 +91,7 @@ impl World {
 
     /// Returns the number of open connections of a service from one address.
     pub(super) fn open_from(&self, address: IpAddr, service: Service) -> usize {
-        let is_one = |link: &&network::Link| {
+        let is_one = |link: &&Link| {
             link.server == ServerEnd::Open
                 && link.address.ip() == address
                 && self.clients.get(link.client).is_some_and(|client| client.plan.service == service)

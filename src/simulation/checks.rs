@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::clients::{Client, Expectation, State, Upload, excerpt};
 use super::kernel::SimulatedKernel;
-use super::network::ServerEnd;
+use super::link::ServerEnd;
 use super::openings::Opening;
 use super::reloads;
 use super::settings::Service;

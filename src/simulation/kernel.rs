@@ -15,7 +15,8 @@ use nix::errno::Errno;
 use super::agenda::Happening;
 use super::datagrams::UdpSocket;
 use super::disk::FaultyDisk;
-use super::network::{self, ServerEnd};
+use super::link::ServerEnd;
+use super::network;
 use super::openings::Connecting;
 use super::other_ends::{Fate, OtherEnd};
 use super::settings::is_free;
@@ -106,6 +107,14 @@ impl Kernel for SimulatedKernel {
         world.preempt();
         let registered = world.register(stream.link, token);
         xray::answered(registered, || Call::Register { interest: Interest::ReadWriteUrgent })
+    }
+
+    fn reregister(&mut self, stream: &mut Stream, token: Token, reads: bool) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        world.preempt();
+        world.network.reregister(stream.link, token, reads);
+        let interest = if reads { Interest::ReadWriteUrgent } else { Interest::Write };
+        xray::answered(Ok(()), || Call::Reregister { interest })
     }
 
     fn close(&mut self, stream: Stream) {
@@ -261,8 +270,12 @@ impl World {
             {
                 let in_doubt = link.in_doubt();
                 let mut readiness = std::mem::take(&mut link.edge);
+                // An error is reported even if it was not asked for.
+                readiness.readable &= !link.paused || link.broken;
                 readiness.in_doubt = readiness.readable && in_doubt;
-                events.push((token, readiness));
+                if readiness != Readiness::default() {
+                    events.push((token, readiness));
+                }
             }
         }
         for listener in network.listeners.iter_mut().filter(|listener| listener.open) {
@@ -311,11 +324,20 @@ impl network::Network {
         self.note(|| format!("link {link}: is registered as {token}"));
         let state = &mut self.links[link];
         state.token = Some(token);
-        let readable = !state.inbound.bytes.is_empty() || state.in_doubt();
         // A connect that has failed makes a socket ready both ways.
         let writable = state.connecting != Some(Connecting::InProgress);
-        state.edge = Readiness { readable, writable, in_doubt: state.in_doubt() };
+        state.edge = Readiness { readable: state.is_readable(), writable, in_doubt: state.in_doubt() };
         Ok(())
+    }
+
+    /// Simulates `epoll_ctl(2)` with `EPOLL_CTL_MOD`: what the socket is ready for is reported again.
+    fn reregister(&mut self, link: usize, token: Token, reads: bool) {
+        self.note(|| format!("link {link}: is reregistered as {token}, reads: {reads}"));
+        let state = &mut self.links[link];
+        assert_eq!(state.token, Some(token), "only a registered socket can be registered again");
+        state.paused = !reads;
+        let readable = if reads { state.is_readable() } else { state.broken };
+        state.edge = Readiness { readable, writable: !state.write_blocked, in_doubt: state.in_doubt() };
     }
 
     fn put_back(&mut self, token: Token, edge: Readiness) {

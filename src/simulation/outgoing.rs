@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use super::network::{Link, Network, Pipe, ServerEnd};
+use super::link::{Link, Pipe, ServerEnd};
+use super::network::Network;
 use super::openings::{Connecting, Opening};
 use super::random::Random;
 use crate::kernel::Readiness;

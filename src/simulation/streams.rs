@@ -7,7 +7,8 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::agenda::Happening;
-use super::network::{Network, ServerEnd};
+use super::link::ServerEnd;
+use super::network::Network;
 use super::openings::Connecting;
 use super::settings::Service;
 use super::world::World;

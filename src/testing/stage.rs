@@ -89,6 +89,11 @@ impl Stage {
         }
     }
 
+    /// Whether a worker empties the pipe of an upload.
+    pub(super) fn empties_pipe(&self) -> bool {
+        matches!(self, Self::Connection(connection) if connection.empties_pipe())
+    }
+
     pub(super) fn claim(&self) -> Claim {
         match self {
             Self::Opening(opening, _) => opening.claim(),

@@ -59,6 +59,8 @@ pub(super) struct Ends {
     registered: bool,
     /// An edge is due if the socket was ready when it was registered, whatever a call has returned before.
     registration_edge: bool,
+    /// Whether bytes that arrive are not reported.
+    paused: bool,
     /// Bytes that the kernel takes before a write blocks; the test renews them.
     window: usize,
     /// Bytes that the peer has not acknowledged.
@@ -87,6 +89,7 @@ impl Wire {
             write_blocked: false,
             registered: false,
             registration_edge: true,
+            paused: false,
             window,
             unacknowledged: 0,
             writes: Vec::new(),
@@ -164,12 +167,19 @@ impl Ends {
         }
     }
 
+    /// Stops or resumes the reports of bytes that arrive. If there are some when they are resumed, an edge is due.
+    pub(super) fn pause_reads(&mut self, paused: bool) {
+        self.registration_edge |= self.paused && !paused;
+        self.paused = paused;
+    }
+
     /// Returns the edges that are due now: only for a direction that returned `WouldBlock`.
     pub(super) fn take_edges(&mut self) -> Option<Readiness> {
         if !self.registered || self.connect == Err(io::ErrorKind::WouldBlock) {
             return None;
         }
-        let readable = self.is_readable() && (self.read_blocked || self.registration_edge);
+        let readable =
+            self.is_readable() && (self.read_blocked || self.registration_edge) && (!self.paused || self.reset);
         let writable = (self.window > 0 || self.reset) && (self.write_blocked || self.registration_edge);
         if !readable && !writable {
             return None;

@@ -213,6 +213,11 @@ pub enum Call {
         /// The events to report.
         interest: Interest,
     },
+    /// `epoll_ctl(2)` with `EPOLL_CTL_MOD`.
+    Reregister {
+        /// The events to report from now on.
+        interest: Interest,
+    },
     /// `accept4(2)`; the answer is the descriptor.
     Accept,
     /// `recvfrom(2)`; the answer is the number of bytes, 0 at the peer's FIN or before urgent data.
@@ -325,6 +330,8 @@ pub enum Interest {
     ReadWrite,
     /// Reading, writing and, where the system reports it, urgent data: a connection.
     ReadWriteUrgent,
+    /// Writing: a connection whose reads are paused.
+    Write,
 }
 
 /// Why a protocol is called.

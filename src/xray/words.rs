@@ -30,8 +30,8 @@ impl Call {
             Self::Listen { .. } => "listen",
             Self::GetName => "getsockname",
             Self::GetError => "getsockopt",
-            Self::Register { .. } if LINUX => "epoll_ctl",
-            Self::Register { .. } => "kevent",
+            Self::Register { .. } | Self::Reregister { .. } if LINUX => "epoll_ctl",
+            Self::Register { .. } | Self::Reregister { .. } => "kevent",
             Self::Accept if cfg!(target_vendor = "apple") => "accept",
             Self::Accept => "accept4",
             Self::Read { .. } | Self::Discard { .. } => "recvfrom",
@@ -72,7 +72,11 @@ impl fmt::Display for Call {
             Self::GetError => write!(f, "{name}(SO_ERROR)"),
             Self::SetOption { option, value } => write!(f, "{name}({option}, {value})"),
             Self::Listen { backlog } => write!(f, "{name}({backlog})"),
-            Self::Register { interest } => write!(f, "{name}({interest})"),
+            Self::Register { interest } if LINUX => write!(f, "{name}(EPOLL_CTL_ADD, {interest})"),
+            Self::Reregister { interest } if LINUX => write!(f, "{name}(EPOLL_CTL_MOD, {interest})"),
+            Self::Register { interest } | Self::Reregister { interest } => {
+                write!(f, "{name}(EV_ADD|EV_CLEAR, {interest})")
+            }
             Self::Discard { asked } => write!(f, "{name}({asked}, MSG_TRUNC)"),
             Self::Read { asked: size } | Self::Write { offered: size } | Self::Splice { asked: size } => {
                 write!(f, "{name}({size})")
@@ -119,11 +123,13 @@ impl fmt::Display for SocketOption {
 impl fmt::Display for Interest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Read if LINUX => "EPOLL_CTL_ADD, EPOLLIN|EPOLLRDHUP|EPOLLET",
-            Self::ReadWrite if LINUX => "EPOLL_CTL_ADD, EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET",
-            Self::ReadWriteUrgent if LINUX => "EPOLL_CTL_ADD, EPOLLIN|EPOLLPRI|EPOLLOUT|EPOLLRDHUP|EPOLLET",
-            Self::Read => "EV_ADD|EV_CLEAR, EVFILT_READ",
-            Self::ReadWrite | Self::ReadWriteUrgent => "EV_ADD|EV_CLEAR, EVFILT_READ, EVFILT_WRITE",
+            Self::Read if LINUX => "EPOLLIN|EPOLLRDHUP|EPOLLET",
+            Self::Write if LINUX => "EPOLLOUT|EPOLLET",
+            Self::ReadWrite if LINUX => "EPOLLIN|EPOLLOUT|EPOLLRDHUP|EPOLLET",
+            Self::ReadWriteUrgent if LINUX => "EPOLLIN|EPOLLPRI|EPOLLOUT|EPOLLRDHUP|EPOLLET",
+            Self::Read => "EVFILT_READ",
+            Self::Write => "EVFILT_WRITE",
+            Self::ReadWrite | Self::ReadWriteUrgent => "EVFILT_READ, EVFILT_WRITE",
         })
     }
 }

@@ -48,7 +48,7 @@ fn what_is_spliced_is_stored_byte_for_byte_from_both_kinds_of_sockets() {
     let sockets = Scratch::new();
     let path = sockets.path().join("files");
     let unix = json!({ "name": "unix", "protocol": "file-sized", "listen": format!("unix:{}", path.display()) });
-    let options = ["-e", "trace=splice,write", "-e", &format!("inject={SLOW_DISK}")];
+    let options = ["-e", "trace=splice,write,epoll_ctl", "-e", &format!("inject={SLOW_DISK}")];
     let server = Strace::start(&options, &json!({ "listeners": [listener("file-sized", "tcp"), unix] }));
     let spliced = |server: &Strace| {
         let lines = server.lines();
@@ -67,6 +67,12 @@ fn what_is_spliced_is_stored_byte_for_byte_from_both_kinds_of_sockets() {
         assert_eq!(client.upload(&format!("unix{round}"), &contents), STORED);
         assert!(received(&server.process, &format!("unix{round}")) == contents, "{size}");
         assert!(spliced(&server)[0] > between[0], "{size} bytes were not spliced");
+        eventually("paused reads are resumed", || {
+            let changed: Vec<_> =
+                server.lines().into_iter().filter(|line| line.text.contains("EPOLL_CTL_MOD")).collect();
+            let resumed = changed.iter().filter(|line| line.text.contains("EPOLLIN")).count();
+            resumed > 0 && 2 * resumed == changed.len()
+        });
     }
 }
 

@@ -114,6 +114,16 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Unit("connection::tests::splice::spliced_data_ends_at_its_length_and_the_rest_is_delivered"),
     },
     Bug {
+        name: "paused-reads-are-not-resumed",
+        cases: &[],
+        does: "When a worker has emptied a pipe, it does not ask for events of the socket again, and the upload sleeps for ever",
+        file: "src/reactor/pause.rs",
+        function: "pause_or_resume",
+        right: "!pauses",
+        wrong: "false",
+        caught_by: Seeds,
+    },
+    Bug {
         name: "a-splice-of-nothing-is-a-fin",
         cases: &[],
         does: "It takes urgent data with a FIN behind it for the FIN, and the end of the upload is missing",
