@@ -71,7 +71,7 @@ fn a_policy_other_than_existing_says_is_a_miss() {
     let scratch = Scratch::new("policy");
     let server = Server::of_files("file", &scratch.0, "refuse");
     let Report { code, text } =
-        check(&server, &["--existing", "replace", "--only", "existing,race", "--timeout", "50s"]);
+        check(&server, &["--existing", "replace", "--only", "existing,race", "--keep-going", "--timeout", "50s"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("MISSED  existing") && text.contains("MISSED  race"), "{text}");
 }

@@ -9,6 +9,7 @@
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod causes;
 mod checker;
 mod files;
 mod real;

@@ -43,7 +43,7 @@ fn free_port() -> String {
 
 /// Runs the checker on a server that it starts on a free port; `command` has `PORT` in place of the port.
 #[track_caller]
-fn started(protocol: &str, command: &str, options: &[&str]) -> Report {
+pub(crate) fn started(protocol: &str, command: &str, options: &[&str]) -> Report {
     let port = free_port();
     let command = command.replace("PORT", &port);
     run(&[&[protocol, &format!("tcp://127.0.0.1:{port}"), "--run", &command], options].concat())

@@ -151,6 +151,27 @@ fn no_sentence_of_the_book_is_long() {
     report(&problems, "a sentence has 30 words at most");
 }
 
+/// Verbs that follow a subject which is itself a clause: `what does not fit` waits.
+const MAIN_VERBS: [&str; 10] = ["is", "are", "was", "were", "waits", "stays", "goes", "comes", "remains", "ends"];
+const JOINS: [&str; 12] = ["and", "but", "or", "so", "because", "since", "while", "when", "if", "that", "which", "as"];
+const PRONOUNS: [&str; 6] = ["it", "they", "we", "you", "he", "each"];
+const PREPOSITIONS: [&str; 10] = ["at", "by", "for", "from", "in", "like", "of", "on", "to", "with"];
+
+/// Whether the clause that begins with these words is the subject of a verb, as in `what does not fit waits here`. In `what
+/// each client waits for` it is not, nor in `what it is counted by` or `what is lost`.
+fn has_main_verb(words: &[String]) -> bool {
+    let is_last = |word: &String| word.ends_with([',', ';', ':', '.', ')']);
+    let length = words.iter().position(is_last).map_or(words.len(), |last| last + 1);
+    let clause: Vec<_> = words[..length].iter().map(|word| word.trim_end_matches([',', ';', ':', '.', ')'])).collect();
+    let length = clause.iter().position(|word| JOINS.contains(word)).unwrap_or(length);
+    // The verb of the subject comes before, and a word after.
+    (2..length.saturating_sub(1)).any(|at| {
+        let is_of_subject = at == 2 && PRONOUNS.contains(&clause[1]);
+        let ends_relative = at + 2 == length && PREPOSITIONS.contains(&clause[at + 1]);
+        MAIN_VERBS.contains(&clause[at]) && !is_of_subject && !ends_relative
+    })
+}
+
 /// Where `who` or `what` begins a sentence or a clause, and asks nothing: it is the subject, and hides the actor.
 fn free_subjects(sentence: &Sentence) -> Vec<&str> {
     let words = &sentence.words;
@@ -160,7 +181,9 @@ fn free_subjects(sentence: &Sentence) -> Vec<&str> {
             return ["Who", "What"].contains(&word);
         };
         let is_clause = before.ends_with(';') || ["so", "because", "since", "but"].contains(&before);
-        is_clause && ["who", "what"].contains(&word)
+        // Here a list of subjects may begin too: the calls, and what they cost.
+        let may_be_clause = before.ends_with([':', ',']) || before == "and";
+        ["who", "what"].contains(&word) && (is_clause || may_be_clause && has_main_verb(&words[at..]))
     };
     let asks = words.last().is_some_and(|last| last.contains('?'));
     (0..words.len()).filter(|at| !asks && is_subject(*at)).map(|at| words[at].as_str()).collect()
@@ -205,6 +228,12 @@ mod tests {
         assert_eq!(found("Who asks is answered. (What is lost\nis counted.)"), ["Who", "(What"]);
         assert_eq!(found("It is full, so what comes waits; who sends it waits too."), ["what who"]);
         assert_eq!(found("Who asks? It says what it did, and who asked."), ["", ""]);
+        assert_eq!(found("It is full: what does not fit waits in a queue. The rest is here."), ["what", ""]);
+        assert_eq!(found("If it is full, what comes is lost, and what a peer sends is counted."), ["what what"]);
+        assert_eq!(
+            found("It says what it costs, what each waits for, what it is counted by and what a call is."),
+            [""]
+        );
     }
 
     #[test]

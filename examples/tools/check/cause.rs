@@ -237,7 +237,8 @@ const ROWS: &[Row] = &[
 ];
 
 /// What a demand without a row is about: the rules of its protocol.
-const RULE: Cause = Cause { text: "it follows another rule than this one of its protocol", read: "docs/protocols.md" };
+pub(crate) const RULE: Cause =
+    Cause { text: "it follows another rule than this one of its protocol", read: "docs/protocols.md" };
 
 /// The likely cause; `death` says how the server has ended, if it has.
 pub(crate) fn of(demand: &Demand, miss: &Miss, death: Option<&str>) -> Cause {

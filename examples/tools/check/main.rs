@@ -13,7 +13,8 @@
 //!
 //! A demand is about non-blocking I/O and applies to every protocol that can express it; `--full` adds the rules that
 //! `docs/protocols.md` has for one protocol. With its process ID, on Linux, the server is also watched (processor,
-//! memory), stopped and continued, and limited to fewer descriptors for a moment.
+//! memory), stopped and continued, and limited to fewer descriptors for a moment. After a miss the checker stops, because the
+//! next demands may be missed for the same cause; with `--keep-going` it tries them, and names each cause once.
 //!
 //! `--run` starts the server itself, so that the checker can say how it ended, and try demands that end it. `--step N` tries
 //! the steps of `docs/build` up to that one, and stops at the first demand that is missed; `--all` tries all twelve.
@@ -115,6 +116,10 @@ struct Cli {
     /// Try also the rules of this protocol in docs/protocols.md, beyond non-blocking I/O
     #[arg(long)]
     full: bool,
+
+    /// Go on after a miss, although later demands may be missed for the same cause
+    #[arg(long, conflicts_with_all = ["step", "all", "list"])]
+    keep_going: bool,
 
     /// The server's process, to be watched, stopped, continued and given fewer descriptors; on Linux
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
@@ -245,7 +250,9 @@ fn find(url: &Url, timeout: Duration, server: &mut Server, scope: &Scope) -> Res
     })
 }
 
-/// Tries one demand after the other, and prints the result of each.
+const STRANGE: &str = "the server does not answer as expected";
+
+/// Tries one demand after the other, and prints the result of each. Stops at the first miss, unless it is to go on.
 fn examine(
     cli: &Cli,
     scope: &Scope,
@@ -256,13 +263,18 @@ fn examine(
     let address = find(url, cli.timeout, server, scope)?;
     let trial = |server: &Server| Trial::new(address, scope, Instant::now() + cli.timeout, server);
     let (mut met, mut missed, mut untried) = (0, 0, 0);
-    let mut gone = None;
+    let mut causes = Vec::new();
+    // Why no further demand is tried.
+    let mut stop = None;
     if let Err(miss) = trial(server).a_client_is_served() {
         say(format_args!("the server at {url} does not answer as expected\n{miss}"))?;
-        gone = Some(server.death(address, scope.transport));
+        stop = Some(match server.death(address, scope.transport) {
+            Some(death) => format!("the server {death}"),
+            None => STRANGE.to_owned(),
+        });
     }
     for demand in demands {
-        if gone.is_some() {
+        if stop.is_some() {
             untried += 1;
             continue;
         }
@@ -278,22 +290,23 @@ fn examine(
                 met += 1;
             }
             Err(miss) => {
-                let report = Report::new(demand, miss, server.death(address, scope.transport));
+                let report = Report::new(demand, miss, server.death(address, scope.transport)).after(&mut causes);
                 say(&report)?;
                 missed += 1;
-                if report.death().is_some() || trial(server).a_client_is_served().is_err() {
-                    gone = Some(report.death().map(str::to_owned));
-                }
+                stop = match report.death() {
+                    Some(death) => Some(format!("the server {death}")),
+                    None if !cli.keep_going => Some("the cause may be the same; --keep-going tries them".to_owned()),
+                    None => trial(server).a_client_is_served().is_err().then(|| STRANGE.to_owned()),
+                };
             }
         }
     }
     if Protocol::FILES.contains(&scope.protocol) && scope.files.directory.is_none() {
         say(format_args!("files whose names begin with {} are left with the server; --directory removes them", *RUN))?;
     }
-    if let Some(death) = gone.as_ref().filter(|_| untried > 0) {
-        let state = death.as_deref().unwrap_or("does not answer as expected");
-        say(format_args!("{untried} not tried: the server {state}"))?;
+    if let Some(why) = stop.as_ref().filter(|_| untried > 0) {
+        say(format_args!("{untried} not tried: {why}"))?;
     }
     say(format_args!("{met} met, {missed} missed"))?;
-    if missed > 0 || gone.is_some() { Failure::because("the server does not meet every demand") } else { Ok(()) }
+    if missed > 0 || stop.is_some() { Failure::because("the server does not meet every demand") } else { Ok(()) }
 }

@@ -14,12 +14,27 @@ pub(crate) struct Report {
     /// How the server has ended, if it has.
     death: Option<String>,
     cause: Cause,
+    /// The demand at which this cause was named already.
+    named_at: Option<&'static str>,
 }
+
+/// The causes that were named, and the demand of each.
+pub(crate) type Causes = Vec<(&'static str, &'static str)>;
 
 impl Report {
     pub(crate) fn new(demand: &'static Demand, miss: Miss, death: Option<String>) -> Self {
         let cause = cause::of(demand, &miss, death.as_deref());
-        Self { demand, miss, death, cause }
+        Self { demand, miss, death, cause, named_at: None }
+    }
+
+    /// Refers to the demand at which the cause was named, if it was.
+    pub(crate) fn after(mut self, causes: &mut Causes) -> Self {
+        self.named_at = causes.iter().find(|(text, _)| *text == self.cause.text).map(|(_, demand)| *demand);
+        // The rule of a protocol that a demand is about is another one for each demand.
+        if self.named_at.is_none() && self.cause.text != cause::RULE.text {
+            causes.push((self.cause.text, self.demand.name));
+        }
+        self
     }
 
     pub(crate) fn death(&self) -> Option<&str> {
@@ -47,6 +62,9 @@ impl Display for Report {
         writeln!(f, "MISSED  {:<14}{}\n{}", self.demand.name, self.demand.text, self.miss)?;
         if let Some(death) = &self.death {
             writeln!(f, "          server    {death}")?;
+        }
+        if let Some(demand) = self.named_at {
+            return write!(f, "          cause     probably the same as for {demand}");
         }
         writeln!(f, "          cause     probably: {}", self.cause.text)?;
         write!(f, "          read      {}", self.cause.read)
