@@ -203,7 +203,7 @@ pub trait Kernel {
     /// that reports more than it was asked for does no harm.
     ///
     /// # Errors
-    /// The connection is not registered.
+    /// The kernel is out of memory (`epoll_ctl(2)`).
     fn reregister(&mut self, stream: &mut Self::Stream, token: Token, reads: bool) -> io::Result<()> {
         let _ = (stream, token, reads);
         Ok(())

@@ -112,9 +112,9 @@ impl Kernel for SimulatedKernel {
     fn reregister(&mut self, stream: &mut Stream, token: Token, reads: bool) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
         world.preempt();
-        world.network.reregister(stream.link, token, reads);
+        let changed = world.network.reregister(stream.link, token, reads);
         let interest = if reads { Interest::ReadWriteUrgent } else { Interest::Write };
-        xray::answered(Ok(()), || Call::Reregister { interest })
+        xray::answered(changed, || Call::Reregister { interest })
     }
 
     fn close(&mut self, stream: Stream) {
@@ -331,13 +331,18 @@ impl network::Network {
     }
 
     /// Simulates `epoll_ctl(2)` with `EPOLL_CTL_MOD`: what the socket is ready for is reported again.
-    fn reregister(&mut self, link: usize, token: Token, reads: bool) {
+    fn reregister(&mut self, link: usize, token: Token, reads: bool) -> io::Result<()> {
+        if self.strikes(self.chaos.register_errors) {
+            self.hit(link, self.chaos.register_errors.what);
+            return Err(Errno::ENOMEM.into());
+        }
         self.note(|| format!("link {link}: is reregistered as {token}, reads: {reads}"));
         let state = &mut self.links[link];
         assert_eq!(state.token, Some(token), "only a registered socket can be registered again");
         state.paused = !reads;
         let readable = if reads { state.is_readable() } else { state.broken };
         state.edge = Readiness { readable, writable: !state.write_blocked, in_doubt: state.in_doubt() };
+        Ok(())
     }
 
     fn put_back(&mut self, token: Token, edge: Readiness) {

@@ -124,6 +124,16 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
+        name: "what-cannot-be-reregistered-is-kept",
+        cases: &[],
+        does: "It never closes an upload whose events `epoll_ctl` refused to change",
+        file: "src/reactor/pause.rs",
+        function: "pause_or_resume",
+        right: "self.queue(token.slot);",
+        wrong: "",
+        caught_by: Seeds,
+    },
+    Bug {
         name: "a-splice-of-nothing-is-a-fin",
         cases: &[],
         does: "It takes urgent data with a FIN behind it for the FIN, and the end of the upload is missing",
