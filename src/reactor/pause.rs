@@ -41,6 +41,7 @@ impl<K: Kernel> Reactor<K> {
         }
     }
 
+    /// Does that for all of them.
     #[cold]
     fn look_at_piped(&mut self) {
         let mut piped = std::mem::take(&mut self.queues.piped);
@@ -48,7 +49,7 @@ impl<K: Kernel> Reactor<K> {
         self.queues.piped = piped;
     }
 
-    /// Does that for one connection. Returns whether a worker empties its pipe.
+    /// Does that for one of them. Returns whether a worker empties its pipe.
     fn pause_or_resume(&mut self, Piped { token, paused }: &mut Piped) -> bool {
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
