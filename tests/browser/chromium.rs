@@ -25,6 +25,8 @@ pub(crate) fn open_at(address: &str) -> Shown {
         .args(["120", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         // No network access, not even by the browser itself.
         .args(["--disable-background-networking", "--no-first-run", "--enable-logging=stderr"])
+        // A page that looks at other files.
+        .arg("--allow-file-access-from-files")
         // The page's timers run in virtual time, and the DOM is printed when none is left.
         .args(["--virtual-time-budget=2000", "--window-size=1400,900", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))

@@ -1,9 +1,10 @@
-//! The page of the X-ray and the one of `admin` work in a browser: `cargo test --test browser`.
+//! The page of the X-ray, the one of `admin` and the book work in a browser: `cargo test --test browser`.
 //!
-//! Cargo.toml leaves them out of `cargo test`, because they need Chromium. Without Chromium they fail.
+//! Cargo.toml leaves them out of `cargo test`, because they need Chromium. Without Chromium or mdBook they fail.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, and so may what it calls")]
 
+mod book;
 mod chromium;
 mod live;
 #[path = "../promises/xray/recorded.rs"]
