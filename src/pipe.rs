@@ -7,8 +7,6 @@ use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::pipe::{SpliceFlags, splice};
 
 use crate::attempt::uninterrupted;
@@ -74,7 +72,8 @@ impl Pipe {
     /// their number; 0 is the peer's FIN, or urgent data with a FIN somewhere behind it.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing has arrived, or if the pipe is full.
+    /// `WouldBlock` if nothing has arrived, or if the pipe is full: perhaps of a few bytes, because each page in it counts as a whole one
+    /// (`pipe(7)`).
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn take_from(&mut self, socket: impl AsFd, most: usize) -> io::Result<usize> {
         let most = most.min(self.room());
@@ -98,17 +97,10 @@ impl Pipe {
         }
     }
 
-    /// Whether the pipe takes more now. A pipe of the kernel may be full with fewer bytes than its size, because each page in it
-    /// counts as a whole one (`pipe(7)`).
-    pub(crate) fn has_room(&self) -> io::Result<bool> {
-        match &self.ends {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Ends::Kernel { to, .. } => {
-                let mut polled = [PollFd::new(to, PollFlags::OUT)];
-                Ok(uninterrupted(|| poll(&mut polled, Some(&Timespec::default())))? > 0)
-            }
-            Ends::Memory { pieces, pieces_max, .. } => Ok(self.room() > 0 && pieces < pieces_max),
-        }
+    /// Whether a simulated pipe is full, of bytes or of pieces.
+    pub(crate) fn is_full(&self) -> bool {
+        let is_full_of_pieces = matches!(&self.ends, Ends::Memory { pieces, pieces_max, .. } if pieces == pieces_max);
+        is_full_of_pieces || self.room() == 0
     }
 
     /// Moves all bytes in the pipe to `file`, at its position (`splice(2)`), and leaves the pipe empty. May block, for the file

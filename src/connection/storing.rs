@@ -104,7 +104,7 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Moves bytes from the socket into a pipe, as many as the budget allows. Returns the number of bytes, or `None` if the pipe is full.
+    /// Moves bytes from the socket into a pipe, as many as the budget allows. Returns the number of bytes, or `None` if this pipe gets no more.
     fn splice_into(
         &mut self,
         pipe: &mut Pipe,

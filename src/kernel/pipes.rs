@@ -54,12 +54,6 @@ pub(crate) fn fill<T: Transport>(pipe: &mut Pipe, stream: &mut T, most: usize) -
     attempt(|| xray::answered(stream.splice(pipe, most), || Call::Splice { asked: most as u32 }))
 }
 
-/// Asks the kernel whether a pipe takes more. An empty one does; one that cannot be asked counts as full.
-pub(crate) fn has_room(pipe: &Pipe) -> bool {
-    pipe.is_empty()
-        || xray::answered(pipe.has_room().map(usize::from), || Call::PollPipe).is_ok_and(|takes_more| takes_more > 0)
-}
-
 /// Closes a pipe. Bytes in it are lost.
 pub(crate) fn close(pipe: Pipe) {
     drop(pipe);

@@ -163,7 +163,7 @@ impl Network {
             return Err(self.random.pick(&[Errno::EINVAL, Errno::ENOSYS, Errno::EPERM]).into());
         }
         // A full pipe hides what the socket would answer.
-        if !pipe.has_room()? {
+        if pipe.is_full() {
             self.seen.insert("a full pipe");
             return Err(io::ErrorKind::WouldBlock.into());
         }

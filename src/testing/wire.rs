@@ -311,7 +311,7 @@ impl Transport for Wire {
             _ => most,
         };
         // A full pipe hides what the socket would answer.
-        if !pipe.has_room()? {
+        if pipe.is_full() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if !ends.arrived.is_empty() {

@@ -235,8 +235,6 @@ pub enum Call {
         /// The room in the pipe, in bytes, or fewer.
         asked: u32,
     },
-    /// `poll(2)` of a pipe; the answer is 1 if the pipe has room, and 0 if it is full.
-    PollPipe,
     /// `pipe2(2)`.
     Pipe,
     /// `fcntl(2)` with `F_SETPIPE_SZ`; the answer is the size.

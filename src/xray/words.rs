@@ -36,7 +36,6 @@ impl Call {
             Self::Accept => "accept4",
             Self::Read { .. } | Self::Discard { .. } => "recvfrom",
             Self::Splice { .. } => "splice",
-            Self::PollPipe => "poll",
             Self::Pipe => "pipe2",
             Self::SetPipeSize { .. } => "fcntl",
             Self::Write { .. } => "sendto",
@@ -81,7 +80,6 @@ impl fmt::Display for Call {
             Self::Read { asked: size } | Self::Write { offered: size } | Self::Splice { asked: size } => {
                 write!(f, "{name}({size})")
             }
-            Self::PollPipe => write!(f, "{name}(POLLOUT)"),
             Self::Pipe => write!(f, "{name}(O_CLOEXEC)"),
             Self::SetPipeSize { bytes } => write!(f, "{name}(F_SETPIPE_SZ, {bytes})"),
             Self::ClosePipe => write!(f, "{name}(pipe)"),

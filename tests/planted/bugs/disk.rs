@@ -84,16 +84,6 @@ pub(super) const BUGS: &[Bug] = &[
         caught_by: Seeds,
     },
     Bug {
-        name: "a-full-pipe-counts-as-drained",
-        cases: &[],
-        does: "After the `EAGAIN` of a full pipe it waits for its socket, as if the socket were drained, and the upload sleeps for ever",
-        file: "src/connection/line/splice.rs",
-        function: "splice",
-        right: "pipes::has_room(pipe)",
-        wrong: "true",
-        caught_by: Unit("connection::tests::splice::spliced_data_arrives_whole_and_in_order_whatever_its_size"),
-    },
-    Bug {
         name: "spliced-before-urgent-data",
         cases: &[],
         does: "It splices on after urgent data has come, where `splice` stops for ever",
