@@ -1,6 +1,6 @@
 //! How a piece of the museum differs from the right server: what `diff` would print, without comments.
 
-use crate::{code, markdown, pages};
+use crate::{code, links, markdown, pages};
 
 /// Equal lines that are printed around a change.
 const CONTEXT: usize = 2;
@@ -74,6 +74,23 @@ fn every_piece_of_the_museum_is_printed_or_its_difference_is() {
     let missing: Vec<_> =
         pieces.iter().filter(|piece| !places.iter().any(|(_, place)| place.contains(*piece))).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn each_step_links_the_pieces_that_the_museum_names_for_it() {
+    let pages = pages();
+    let text = |name: &str| &pages.iter().find(|page| page.name == name).unwrap().text;
+    let rows = text("museum.md").lines().filter(|line| line.starts_with("| [") && line.contains("](build/"));
+    let mut steps = 0;
+    for row in rows {
+        let named = links::of(row);
+        let (step, pieces) = named.split_first().unwrap();
+        let (_, after) = text(step).split_once("\nSee it fail: ").unwrap();
+        let linked = links::of(after.split_once("\n\n").unwrap().0);
+        assert_eq!(linked, pieces.iter().map(|piece| format!("../museum.md{piece}")).collect::<Vec<_>>(), "{step}");
+        steps += 1;
+    }
+    assert_eq!(steps, 11, "every step but the first");
 }
 
 #[cfg(test)]

@@ -54,6 +54,9 @@ macro_rules! museum {
 const SILENCE: &str = "then a timeout";
 
 museum! {
+    one_answer_closes_although_its_client_has_more_to_ask:
+        "one-answer" misses "answers" told ["nothing, then"],
+        also ["steady", "glued", "split", "burst", "late-reader", "half-close", "silent"];
     one_at_a_time_serves_no_other_client_while_one_is_silent:
         "one-at-a-time" misses "silent" told [SILENCE], also ["many", "stuck-reader", "deaf", "threads", "rest", "crowd"];
     busy_uses_the_processor_without_a_client:

@@ -37,6 +37,7 @@ mod hoarder;
 mod interrupted;
 mod last_words;
 mod one_accept;
+mod one_answer;
 mod one_at_a_time;
 mod read_is_message;
 mod reused_token;
@@ -74,6 +75,8 @@ struct Cli {
 enum Piece {
     /// The server without a bug, to compare with
     Right,
+    /// Closes after the first answer
+    OneAnswer,
     /// Serves one client at a time; all others wait until it closes
     OneAtATime,
     /// Uses a whole processor all the time
@@ -145,6 +148,7 @@ fn run(&Cli { piece, port }: &Cli) -> Result<()> {
         Piece::ReadIsMessage => right::serve(sums(address)?, read_is_message::ReadIsMessage::new),
         Piece::ClosesOverInput => right::serve(sums(address)?, closes_over_input::ClosesOverInput::new),
         Piece::Right => right::serve(letters(address)?, right::Uppercase::new),
+        Piece::OneAnswer => right::serve(letters(address)?, one_answer::OneAnswer::new),
         Piece::WaitsAfterBudget => right::serve(letters(address)?, waits_after_budget::WaitsAfterBudget::new),
         Piece::TornLetters => right::serve(letters(address)?, torn_letters::TornLetters::new),
         Piece::ShortWrite => right::serve(letters(address)?, short_write::ShortWrite::new),

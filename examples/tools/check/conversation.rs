@@ -80,13 +80,13 @@ fn split(trial: &Trial) -> Verdict {
 }
 
 fn burst(trial: &Trial) -> Verdict {
-    let mut client = trial.answered_client()?;
     let (questions, answers) = trial.protocol.questions(BURST_BYTES);
+    let mut client = trial.answered_client()?;
     client.exchange(&questions, false, &answers, Reading::AtOnce)
 }
 
 fn late_reader(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_with(Room::Little)?;
     let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    let mut client = trial.connect_with(Room::Little)?;
     client.exchange(&questions, false, &answers, Reading::Late)
 }

@@ -46,8 +46,8 @@ fn drip(trial: &Trial) -> Verdict {
 }
 
 fn unread(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_with(Room::LittleToReceive)?;
     let (questions, _) = trial.protocol.questions(PENDING_BYTES);
+    let mut client = trial.connect_with(Room::LittleToReceive)?;
     client.send_what_fits(&questions);
     // Its questions fill the server's receive queue, so that the close is a reset.
     let resets = |client: &Client, span| client.is_reset_within(span, b" ");

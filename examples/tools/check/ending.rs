@@ -54,17 +54,17 @@ fn fin(trial: &Trial) -> Verdict {
 }
 
 fn half_close(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_with(Room::Little)?;
     let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    let mut client = trial.connect_with(Room::Little)?;
     client.exchange(&questions, true, &answers, Reading::Late)?;
     client.expect_end()
 }
 
 fn refusal(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_with(Room::Little)?;
     let (questions, answers) = trial.protocol.questions(UNDER_WAY_BYTES);
     let mut bytes = questions;
     bytes.extend(b"oops".repeat(UNREAD_BYTES / 4));
+    let mut client = trial.connect_with(Room::Little)?;
     client.exchange(&bytes, true, &answers, Reading::Late)?;
     let (rest, end) = client.rest(UNREAD_BYTES);
     let is_told = rest.starts_with(b"{\"Error\":") && rest.ends_with(b"\n");

@@ -76,8 +76,8 @@ fn silent(trial: &Trial) -> Verdict {
 }
 
 fn stuck_reader(trial: &Trial) -> Verdict {
-    let mut client = trial.connect_with(Room::Little)?;
     let (questions, _) = trial.protocol.questions(PENDING_BYTES);
+    let mut client = trial.connect_with(Room::Little)?;
     client.send_what_fits(&questions);
     trial.others_are_served("one client does not read its answers, and another one asks")?;
     client.reset();

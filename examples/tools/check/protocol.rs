@@ -62,7 +62,8 @@ impl Protocol {
         }
     }
 
-    /// Questions of `bytes` bytes together, or a few more, and their answers.
+    /// Questions of `bytes` bytes together, or a few more, and their answers. Millions of bytes take time, so they are made
+    /// before the client connects: a server with short deadlines would close it meanwhile.
     pub(crate) fn questions(self, bytes: usize) -> (Vec<u8>, Vec<u8>) {
         let (mut questions, mut answers) = (Vec::new(), Vec::new());
         for number in 1.. {

@@ -1,9 +1,14 @@
 //! How the server ends when it is asked to.
 
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use crate::client::url::Transport;
 use crate::demand::{Demand, Need};
 use crate::miss::{Miss, Verdict, excerpt};
-use crate::peer::{PENDING_BYTES, Room, in_words};
+use crate::peer::{Client, PENDING_BYTES, Room, in_words, left};
 use crate::protocol::Protocol;
 use crate::trial::Trial;
 
@@ -19,9 +24,10 @@ const fn demand(name: &'static str, text: &'static str, run: fn(&Trial) -> Verdi
 
 fn term(trial: &Trial) -> Verdict {
     let (Some(process), Some(server)) = (trial.process(), &trial.started) else { return Ok(()) };
-    let mut client = trial.connect_with(Room::Little)?;
     let (questions, answers) = trial.protocol.questions(PENDING_BYTES);
+    let mut client = trial.connect_with(Room::Little)?;
     client.send_what_fits(&questions);
+    wait_for_answers(trial, &client);
     process.terminate()?;
     // A server without a handler has ended by now, and then the connection is reset: the answers show it.
     let _ = client.finish();
@@ -44,10 +50,21 @@ fn term(trial: &Trial) -> Verdict {
     }
 }
 
+/// Waits until answers have come. A slow server may not have accepted the client yet, and then it has no answers pending.
+fn wait_for_answers(trial: &Trial, client: &Client) {
+    let mut waits = [PollFd::new(client.stream().as_fd(), PollFlags::POLLIN)];
+    while let Ok(left) = left(trial.deadline) {
+        if poll(&mut waits, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) != Err(Errno::EINTR) {
+            return;
+        }
+    }
+}
+
 fn term_stuck(trial: &Trial) -> Verdict {
     let (Some(process), Some(server)) = (trial.process(), &trial.started) else { return Ok(()) };
+    let (questions, _) = trial.protocol.questions(PENDING_BYTES);
     let mut client = trial.connect_with(Room::Little)?;
-    client.send_what_fits(&trial.protocol.questions(PENDING_BYTES).0);
+    client.send_what_fits(&questions);
     process.terminate()?;
     // Between the two signals the server has to run, or it sees only one.
     process.settle(super::SPAN);
