@@ -132,7 +132,7 @@ pub(crate) struct Bulk {
     /// The number of buffers that the worker holds.
     away: usize,
     /// Whether a pipe is among them.
-    is_piped: bool,
+    took_pipe: bool,
     /// Bytes received so far.
     received: u64,
     /// The number of bytes after which the upload is complete.
@@ -173,7 +173,7 @@ impl Bulk {
             filling: None,
             filled: Vec::new(),
             away: 0,
-            is_piped: false,
+            took_pipe: false,
             received: 0,
             at_most,
             failure: None,
@@ -196,9 +196,9 @@ impl Bulk {
         self.sink.is_none()
     }
 
-    /// Whether the worker that writes empties a pipe.
-    pub(crate) fn is_piped(&self) -> bool {
-        self.is_away() && self.is_piped
+    /// Whether a worker has a pipe.
+    pub(crate) fn has_pipe_away(&self) -> bool {
+        self.is_away() && self.took_pipe
     }
 
     /// Returns the room for the next bytes: never empty, never more than the upload still takes. It is in memory unless `may_pipe`.
@@ -229,7 +229,7 @@ impl Bulk {
         let held = self.away + self.filled.len();
         let wants_pipe = may_pipe && self.takes_pipes && (self.is_fast || buffers.pipes.are_eager());
         let gets_pipe = wants_pipe && buffers.pipes.may_lend(now);
-        if held == BULK_BUFFERS_PER_CONNECTION_MAX || gets_pipe && held > 0 {
+        if held == BULK_BUFFERS_PER_CONNECTION_MAX || gets_pipe && held > 0 || wants_pipe && self.has_pipe_away() {
             return Err(NoRoom::Writing);
         }
         if gets_pipe && let Some(pipe) = buffers.pipes.take(now) {
@@ -255,14 +255,6 @@ impl Bulk {
         }
     }
 
-    /// Fills the pipe no further: it is full of small pieces.
-    pub(crate) fn end_pipe(&mut self) {
-        if let Some(Buffer::Pipe(_)) = &self.filling {
-            self.is_fast &= self.filling.as_ref().is_some_and(|pipe| pipe.length() >= PIPE_WORTH_BYTES);
-        }
-        self.filled.extend(self.filling.take());
-    }
-
     /// Uses buffers from now on, because the socket cannot splice.
     pub(crate) fn forgo_pipes(&mut self, buffers: &mut Buffers) {
         self.takes_pipes = false;
@@ -272,7 +264,7 @@ impl Bulk {
     /// Fills what is being filled no further.
     fn set_aside(&mut self, buffers: &mut Buffers) {
         self.rest(buffers);
-        self.end_pipe();
+        self.filled.extend(self.filling.take());
     }
 
     /// Returns a job that writes the received bytes, if there are any and no worker holds the sink. A buffer that is
@@ -292,7 +284,7 @@ impl Bulk {
         let mut sink = self.sink.take()?;
         let mut buffers = std::mem::take(&mut self.filled);
         self.away = buffers.len();
-        self.is_piped = buffers.iter().any(|buffer| matches!(buffer, Buffer::Pipe(_)));
+        self.took_pipe = buffers.iter().any(|buffer| matches!(buffer, Buffer::Pipe(_)));
         Some(Job::new(move || {
             let write = || buffers.iter_mut().try_for_each(|buffer| buffer.write_to(&mut *sink));
             // The buffers belong to the pool: a panic of the sink must not drop them.
@@ -479,6 +471,18 @@ mod tests {
         assert_eq!(receive(&mut bulk, 100), (100, true), "the last pipe was full");
         write(&mut bulk);
         assert_eq!(receive(&mut bulk, 100), (100, false), "the last pipe was nearly empty");
+    }
+
+    #[test]
+    fn while_the_only_pipe_is_away_its_upload_copies_nothing() {
+        let pipes = Pipes::new(Box::new(|| Ok(Pipe::in_memory(100, 5))), 1).hurried(1);
+        let mut buffers = Buffers::default().with_pipes(pipes);
+        let mut bulk = Bulk::new(Box::new(Nowhere), u64::MAX);
+        let Ok(Room::Pipe(pipe, most)) = bulk.room(&mut buffers, true, Time::ORIGIN) else { panic!("it is free") };
+        assert_eq!(pipe.take_arrived(&mut vec![0; 100].into(), most), Some(100));
+        bulk.advance(100);
+        let _job = bulk.hand_over(true).expect("there is something to write");
+        assert!(matches!(bulk.room(&mut buffers, true, Time::ORIGIN), Err(NoRoom::Writing)));
     }
 
     #[test]

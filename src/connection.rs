@@ -143,12 +143,7 @@ impl<T: Transport> Connection<T> {
 
     /// Notes the result of the job.
     pub(crate) fn note_done(&mut self, result: Result<Outcome, Panicked>, now: Time, buffers: &mut Buffers) {
-        self.job_out = false;
-        self.active = now;
-        if self.empties_pipe() {
-            // Its reads may be paused, so that no event has reported what has come.
-            self.line.ask_again();
-        }
+        self.end_job(now);
         let returned = Returned::new(result, buffers);
         if let Some(panicked) = returned.panicked() {
             self.hold_bug(format!("a job panicked{}", panicked.detail()));
@@ -169,12 +164,23 @@ impl<T: Transport> Connection<T> {
 
     /// Notes that no worker took the job, which was dropped. The next visit notifies the protocol.
     pub(crate) fn note_refused(&mut self, now: Time, buffers: &mut Buffers) {
-        self.job_out = false;
-        self.active = now;
+        self.end_job(now);
         match self.phase_mut() {
             Some(Phase::Working(done)) => *done = Some(Returned::Refused),
             Some(Phase::Storing(_)) => self.replace_phase(Phase::Working(Some(Returned::Refused)), buffers),
             _ => {}
+        }
+    }
+
+    /// Notes that no job is out any more.
+    fn end_job(&mut self, now: Time) {
+        self.job_out = false;
+        self.active = now;
+        if self.has_pipe_away() {
+            // It may have been the pipe that was full, and since then its reads may be paused: so no event may have come.
+            self.line.ask_again();
+            // The next visit may fill another pipe.
+            self.pace = Pace::Long;
         }
     }
 

@@ -23,7 +23,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn claim(&self) -> Claim {
         let Claim { drained, blocked } = self.line.claim();
         // While a worker empties a pipe, the job wakes the connection, and not the bytes that arrive.
-        Claim { drained: drained && !self.empties_pipe(), blocked }
+        Claim { drained: drained && !self.has_pipe_away(), blocked }
     }
 
     /// Whether the result of a job will wake the connection.

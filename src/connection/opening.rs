@@ -215,7 +215,7 @@ impl<T: Transport> Opening<T> {
     }
 
     /// Returns the socket, unless the opening has closed.
-    pub(crate) fn registrable(&mut self) -> Option<&mut T> {
+    pub(crate) fn open_socket(&mut self) -> Option<&mut T> {
         (!self.is_closed()).then_some(&mut self.opened.line.transport)
     }
 

@@ -192,7 +192,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Returns the socket, to be registered, unless the connection has closed.
-    pub(crate) fn registrable(&mut self) -> Option<&mut T> {
+    pub(crate) fn open_socket(&mut self) -> Option<&mut T> {
         (!self.is_closed()).then_some(&mut self.line.transport)
     }
 

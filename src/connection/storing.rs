@@ -58,9 +58,20 @@ impl<T: Transport> Connection<T> {
         bulk.is_full() || (self.line.has_peer_finished() && self.input().is_empty())
     }
 
-    /// Whether a worker empties the pipe of an upload. Meanwhile what arrives stays in the socket.
-    pub(crate) fn empties_pipe(&self) -> bool {
-        matches!(self.phase(), Some(Phase::Storing(bulk)) if bulk.is_piped())
+    /// Whether a worker has the pipe of an upload. Meanwhile what arrives stays in the socket.
+    pub(crate) fn has_pipe_away(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Storing(bulk)) if bulk.has_pipe_away())
+    }
+
+    /// Whether something has arrived that has to wait until the worker is back with the pipe.
+    pub(crate) fn waits_for_pipe(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Storing(bulk)) if bulk.has_pipe_away() && !self.is_stored(bulk))
+            && self.line.is_readable()
+    }
+
+    /// Whether the connection stores an upload.
+    pub(crate) fn is_storing(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Storing(_)))
     }
 
     /// Puts received bytes or one read into a buffer.
@@ -84,8 +95,7 @@ impl<T: Transport> Connection<T> {
         }
         match room {
             Room::Pipe(pipe, most) => match self.splice_into(pipe, most, visit) {
-                Ok(Some(count)) => bulk.advance(count),
-                Ok(None) => bulk.end_pipe(),
+                Ok(count) => bulk.advance(count),
                 Err(NotSpliced::Round(round)) => return round,
                 Err(NotSpliced::Impossible) => bulk.forgo_pipes(visit.buffers),
             },
@@ -104,25 +114,19 @@ impl<T: Transport> Connection<T> {
         Round::Progress
     }
 
-    /// Moves bytes from the socket into a pipe, as many as the budget allows. Returns the number of bytes, or `None` if this pipe gets no more.
-    fn splice_into(
-        &mut self,
-        pipe: &mut Pipe,
-        most: usize,
-        visit: &mut Visit<'_>,
-    ) -> Result<Option<usize>, NotSpliced> {
+    /// Moves bytes from the socket into a pipe, as many as the budget allows. Returns the number of bytes.
+    fn splice_into(&mut self, pipe: &mut Pipe, most: usize, visit: &mut Visit<'_>) -> Result<usize, NotSpliced> {
         let most = most.min(SPLICED_PER_BYTE * visit.budget.bytes());
         if most == 0 {
             return Err(NotSpliced::Round(Round::Spent));
         }
         match self.line.splice(pipe, most) {
-            Attempt::WouldBlock if self.line.is_readable() => Ok(None),
             Attempt::Done(0) | Attempt::WouldBlock => Err(NotSpliced::Round(Round::Progress)),
             Attempt::Done(count) => {
                 visit.budget.take_bytes(count.div_ceil(SPLICED_PER_BYTE));
                 visit.stats.received_bytes += count as u64;
                 self.active = visit.now;
-                Ok(Some(count))
+                Ok(count)
             }
             Attempt::Failed(error) if errno::is_no_splice(&error) => Err(NotSpliced::Impossible),
             Attempt::Failed(error) => {

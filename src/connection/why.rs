@@ -117,7 +117,7 @@ impl<T: Transport> Connection<T> {
                 (held.and_then(|held| held.other).map_or(Wait::Job, wait), silent)
             }
             Some(Phase::Storing(bulk)) if wants_buffer => (Wait::Buffer(bulk.received()), silent),
-            Some(Phase::Storing(bulk)) if bulk.is_piped() => (Wait::Pipe(bulk.received()), silent),
+            Some(Phase::Storing(bulk)) if bulk.has_pipe_away() => (Wait::Pipe(bulk.received()), silent),
             Some(Phase::Storing(bulk))
                 if bulk.is_away() && (self.line.is_readable() || self.line.has_peer_finished() || bulk.is_full()) =>
             {

@@ -1,18 +1,19 @@
-//! Pausing reads. While a worker empties the pipe of an upload, the socket collects what arrives, and no event reports it: one event for
-//! each packet would cost more than the upload itself. When the worker is back, the connection is visited first and reads what has
-//! come; its events are switched on again only if it hands nothing to the worker then.
+//! Pausing reads. While a worker empties the pipe of an upload, what arrives stays in the socket. An event for each packet would cost
+//! more than the upload itself, so after the first one the loop asks for no more. When the worker is back, the connection is visited,
+//! and reads what has come. Its reads stay paused until it has handed nothing to the worker and waits for the peer: a fast upload goes
+//! from pipe to pipe without an event.
 //!
-//! Nothing is lost: if the socket is ready when its events are switched on, an event reports that (`epoll_ctl(2)`).
+//! Nothing is lost: when reads are resumed, an event reports a socket that is ready (`epoll_ctl(2)`). A reset is reported in any case.
 
 use super::{Owner, Reactor};
 use crate::kernel::{Kernel, Token};
 use crate::protocol::CloseReason;
 use crate::xray;
 
-/// The reason by which a connection is counted whose events cannot be switched on.
+/// The reason by which a connection is counted whose reads cannot be resumed.
 const REASON: &str = "cannot be registered";
 
-/// An upload through pipes. There are at most as many as pipes.
+/// An upload whose pipe a worker has, or has just brought back.
 #[derive(Debug)]
 pub(super) struct Piped {
     /// The connection.
@@ -26,52 +27,56 @@ impl<K: Kernel> Reactor<K> {
     pub(super) fn note_piped(&mut self, key: u32) {
         let Some(slot) = self.slots.get(key as usize) else { return };
         let token = slot.token(key);
-        if matches!(&slot.owner, Owner::Connection(connection) if connection.empties_pipe())
+        if matches!(&slot.owner, Owner::Connection(connection) if connection.has_pipe_away())
             && self.queues.piped.iter().all(|piped| piped.token != token)
         {
             self.queues.piped.push(Piped { token, paused: false });
         }
     }
 
-    /// Pauses the reads of each connection whose pipe a worker has begun to empty in this turn, and resumes those of each other one.
+    /// Pauses and resumes the reads of uploads through pipes, at the end of a turn.
     #[inline]
     pub(super) fn pause_reads(&mut self) {
         if !self.queues.piped.is_empty() {
-            self.look_at_piped();
+            self.pause_or_resume();
         }
     }
 
-    /// Does that for all of them.
+    /// Looks at each of these uploads, and forgets those that go on without a pipe or have ended.
     #[cold]
-    fn look_at_piped(&mut self) {
+    fn pause_or_resume(&mut self) {
         let mut piped = std::mem::take(&mut self.queues.piped);
-        piped.retain_mut(|piped| self.pause_or_resume(piped));
+        piped.retain_mut(|piped| self.goes_on(piped));
         self.queues.piped = piped;
     }
 
-    /// Does that for one of them. Returns whether a worker empties its pipe.
-    fn pause_or_resume(&mut self, Piped { token, paused }: &mut Piped) -> bool {
+    /// Pauses or resumes the reads of one upload. Returns whether to look at it again.
+    fn goes_on(&mut self, Piped { token, paused }: &mut Piped) -> bool {
         let Some(slot) = self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
         else {
             return false;
         };
         let Owner::Connection(connection) = &mut slot.owner else { return false };
-        let pauses = connection.empties_pipe();
-        if pauses == *paused {
-            return pauses;
+        let is_away = connection.has_pipe_away();
+        // A visit that is certain needs no event.
+        let stays =
+            if *paused { is_away || slot.queued && connection.is_storing() } else { connection.waits_for_pipe() };
+        if stays == *paused {
+            return is_away || stays;
         }
-        let Some(stream) = connection.registrable() else { return false };
+        let Some(stream) = connection.open_socket() else { return false };
         xray::go_on_about(*token);
-        if let Err(error) = self.kernel.reregister(stream, *token, !pauses) {
-            log::debug!(
-                "{token} {}: closing: its events cannot be changed: {error}",
-                self.endpoints[slot.endpoint].name()
-            );
-            connection.close_at_once(CloseReason::Refused(REASON), &mut self.lent.buffers);
-            self.queue(token.slot);
-            return false;
+        match self.kernel.reregister(stream, *token, !stays) {
+            Ok(()) => *paused = stays,
+            // It goes on with more events than it needs.
+            Err(_) if stays => {}
+            Err(error) => {
+                let endpoint = self.endpoints[slot.endpoint].name();
+                log::debug!("{token} {endpoint}: closing: its reads cannot be resumed: {error}");
+                connection.close_at_once(CloseReason::Refused(REASON), &mut self.lent.buffers);
+                self.queue(token.slot);
+            }
         }
-        *paused = pauses;
-        pauses
+        is_away
     }
 }

@@ -26,8 +26,8 @@ impl<K: Kernel> Reactor<K> {
         let Some(slot) = self.slots.get_mut(key as usize) else { return };
         let token = slot.token(key);
         let stream = match &mut slot.owner {
-            Owner::Connection(connection) => connection.registrable(),
-            Owner::Opening(opening) => opening.registrable(),
+            Owner::Connection(connection) => connection.open_socket(),
+            Owner::Opening(opening) => opening.open_socket(),
             Owner::Listener(_) | Owner::Mailbox(_) | Owner::Remains(_) => None,
         };
         let Some(stream) = stream else { return };

@@ -294,7 +294,7 @@ impl<'s> Conversation<'s> {
             }
             // Rule 3: a new socket is registered after its first visit.
             self.wire.world(|ends| ends.register(&self.script.early));
-            let paused = self.stage().empties_pipe();
+            let paused = self.stage().has_pipe_away();
             self.wire.world(|ends| ends.pause_reads(paused));
             let now = self.elapsed;
             if let Some((job, _)) = self.job.take_if(|(_, done)| *done <= now) {

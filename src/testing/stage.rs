@@ -90,8 +90,8 @@ impl Stage {
     }
 
     /// Whether a worker empties the pipe of an upload.
-    pub(super) fn empties_pipe(&self) -> bool {
-        matches!(self, Self::Connection(connection) if connection.empties_pipe())
+    pub(super) fn has_pipe_away(&self) -> bool {
+        matches!(self, Self::Connection(connection) if connection.has_pipe_away())
     }
 
     pub(super) fn claim(&self) -> Claim {

@@ -167,9 +167,9 @@ impl Ends {
         }
     }
 
-    /// Stops or resumes the reports of bytes that arrive. If there are some when they are resumed, an edge is due.
+    /// Stops or resumes the reports of bytes that arrive. An edge is due for what the socket is ready for then.
     pub(super) fn pause_reads(&mut self, paused: bool) {
-        self.registration_edge |= self.paused && !paused;
+        self.registration_edge |= self.paused != paused;
         self.paused = paused;
     }
 

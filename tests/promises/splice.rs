@@ -141,7 +141,6 @@ fn where_nothing_can_be_spliced_an_upload_is_stored_all_the_same() {
         "splice:error=EPERM:when=2+2",
         "pipe2:error=EMFILE",
         "pipe2:error=ENFILE:when=1+2",
-        "poll:error=EINTR:when=1+2",
     ];
     for (number, injected) in faults.into_iter().enumerate() {
         let fault = Fault::on(&trial, &[SLOW_DISK, injected]);

@@ -12,14 +12,14 @@ impl<T: Transport> Line<T> {
     }
 
     /// Moves at most `most` bytes into `pipe` instead of reading them; 0 is the peer's FIN or urgent data
-    /// before it, and the next read tells which. After `WouldBlock` the stream is drained, or it counts as readable and the pipe may be full.
+    /// before it, and the next read tells which. `WouldBlock` proves the stream drained only if the pipe is empty.
     pub(in crate::connection) fn splice(&mut self, pipe: &mut Pipe, most: usize) -> Attempt<usize> {
         let moved = pipes::fill(pipe, &mut self.transport, most);
         match moved {
             // At urgent data a splice stops as at a FIN, if a FIN is behind it: bytes may follow.
             Attempt::Done(0) => self.doubt.0 |= Doubt::EVENT,
-            // Rule 1: a pipe with bytes in it may be full, and that proves nothing about the socket.
-            Attempt::WouldBlock if pipe.is_empty() => self.readable = false,
+            // It may be the pipe that is full. Then the worker gets it, and when it is back the connection asks again.
+            Attempt::WouldBlock => self.readable = false,
             _ => {}
         }
         moved
