@@ -15,7 +15,7 @@ def answer(line):
     try:
         numbers = json.loads(line)
         return b'{"Sum":%d}\n' % (numbers["A"] + numbers["B"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return b"no\n"
 
 
