@@ -172,18 +172,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Notes that no job is out any more.
-    fn end_job(&mut self, now: Time) {
-        self.job_out = false;
-        self.active = now;
-        if self.has_pipe_away() {
-            // It may have been the pipe that was full, and since then its reads may be paused: so no event may have come.
-            self.line.ask_again();
-            // The next visit may fill another pipe.
-            self.pace = Pace::Long;
-        }
-    }
-
     /// Makes one visit. Rule 5: it ends when its budget is used up.
     pub(crate) fn drive(&mut self, visit: &mut Visit<'_>) -> Left {
         self.unstow(visit);

@@ -1,11 +1,12 @@
 //! Storing: bulk data goes from the socket into buffers, and a worker writes them to a file.
 
-use super::{Connection, Phase, Round, transitions};
+use super::{Connection, Pace, Phase, Round, transitions};
 use crate::attempt::Attempt;
 use crate::bulk::{Bulk, NoRoom, Room};
 use crate::errno;
 use crate::kernel::{Pipe, Transport};
 use crate::limits::{READ_BYTES, SPLICED_PER_BYTE};
+use crate::time::Time;
 use crate::visit::{Errand, Visit};
 use crate::xray::{self, Ask, What};
 
@@ -56,6 +57,18 @@ impl<T: Transport> Connection<T> {
     /// Whether no more bytes of an upload follow.
     pub(super) fn is_stored(&self, bulk: &Bulk) -> bool {
         bulk.is_full() || (self.line.has_peer_finished() && self.input().is_empty())
+    }
+
+    /// Notes that no job is out any more.
+    pub(super) fn end_job(&mut self, now: Time) {
+        self.job_out = false;
+        self.active = now;
+        if self.has_pipe_away() {
+            // It may have been the pipe that was full, and since then its reads may be paused: so no event may have come.
+            self.line.ask_again();
+            // The next visit may fill another pipe.
+            self.pace = Pace::Long;
+        }
     }
 
     /// Whether a worker has the pipe of an upload. Meanwhile what arrives stays in the socket.

@@ -173,7 +173,7 @@ pub(crate) enum Then {
     /// Run this on a worker; the connection waits until it returns a [`Continuation`], which calls the protocol.
     Job(Job),
     /// Write the next bytes to a sink: up to `at_most` of them, or up to the peer's FIN. Reading goes on while a worker
-    /// writes.
+    /// writes, unless it has the bytes in a pipe.
     Bulk {
         /// The sink, and the method that is called at the end.
         to: Box<dyn ErasedSink>,

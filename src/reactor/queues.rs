@@ -18,7 +18,7 @@ pub(super) struct Queues {
     pub(super) ended: VecDeque<u32>,
     /// Slots whose socket was accepted in this turn and is not registered yet. They are in another queue as well, or have been visited.
     pub(super) new: Vec<u32>,
-    /// Uploads whose pipe a worker empties.
+    /// Uploads through pipes, which the end of a turn looks at. They are in no order, and may be in a queue as well.
     pub(super) piped: Vec<Piped>,
 }
 

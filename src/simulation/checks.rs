@@ -145,7 +145,7 @@ fn no_wake_up_is_lost(world: &World, reactor: &Server) -> Result<(), String> {
             continue;
         }
         let arrived = !link.inbound.bytes.is_empty() || link.inbound.finished || link.broken;
-        if claim.drained && arrived && !(link.edge.readable && !link.paused) {
+        if claim.drained && arrived && (link.paused || !link.edge.readable) {
             return Err(format!("link {number}: a lost wake-up: there is something to read, and no edge is owed"));
         }
         if claim.blocked && !link.write_blocked && !link.edge.writable {

@@ -10,7 +10,7 @@ use crate::kernel::sockets::{self, Stream};
 use crate::kernel::{Datagrams, StreamListener, Token};
 use crate::xray::{self, Call};
 
-/// The events that every connection is registered for, once. Urgent data is included where the system reports it,
+/// The events that every connection is registered for. Urgent data is included where the system reports it,
 /// because after urgent data a short read does not prove that nothing is left.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CONNECTION: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);

@@ -107,7 +107,7 @@ pub(super) const BUGS: &[Bug] = &[
         name: "a-full-pipe-counts-as-drained",
         cases: &[],
         does: "It does not ask again after the `EAGAIN` of a full pipe, so the upload sleeps for ever",
-        file: "src/connection.rs",
+        file: "src/connection/storing.rs",
         function: "end_job",
         right: "self.line.ask_again();",
         wrong: "",
