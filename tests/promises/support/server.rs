@@ -59,7 +59,8 @@ impl Server {
             thread: Some(thread::spawn(move || {
                 loop {
                     let turn = reactor.turn(None).unwrap();
-                    for asker in asked.try_iter() {
+                    // All are taken before the first is answered: whoever asks again is answered after another turn.
+                    for asker in asked.try_iter().collect::<Vec<_>>() {
                         let _ = asker.send(counters(&reactor));
                     }
                     if let Turn::Stopped(stopped) = turn {
@@ -78,7 +79,7 @@ impl Server {
         &self.handle
     }
 
-    /// The current counters.
+    /// The current counters. Between two looks at them is a turn of the loop.
     pub(crate) fn stats(&self, name: &str) -> Stats {
         let (asker, answer) = mpsc::channel();
         self.asks.send(asker).unwrap();
