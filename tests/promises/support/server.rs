@@ -59,7 +59,7 @@ impl Server {
             thread: Some(thread::spawn(move || {
                 loop {
                     let turn = reactor.turn(None).unwrap();
-                    // All are taken before the first is answered: whoever asks again is answered after another turn.
+                    // All are taken before the first is answered: a test that asks again is answered after another turn.
                     for asker in asked.try_iter().collect::<Vec<_>>() {
                         let _ = asker.send(counters(&reactor));
                     }
