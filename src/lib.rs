@@ -17,7 +17,7 @@
 //! - **Start it.** The command `reactor` serves the listeners of a configuration; `reactor init` prints one to begin with.
 //! - **Extend it.** Write a [`protocol::StreamProtocol`] or [`protocol::DatagramProtocol`], test it with [`testing`],
 //!   register it in a [`Registry`], and call [`command()`] in `main`: your program is the `reactor` command with one more
-//!   protocol. [`Program`] adds a name and a version of your own. `examples/plugin.rs` does all this in thirty lines.
+//!   protocol. `examples/plugin.rs` does this in thirty lines. [`Program`] adds a name and a version of your own.
 //! - **Embed it.** Bind a [`Reactor`], read its addresses, [run](Reactor::run) it or [turn](Reactor::turn) it step by step,
 //!   and stop it through a [`Handle`].
 //!

@@ -1,7 +1,7 @@
 //! Pausing reads. While a worker empties the pipe of an upload, what arrives stays in the socket. An event for each packet would cost
-//! more than the upload itself, so after the first one the loop asks for no more. When the worker is back, the connection is visited,
-//! and reads what has come. Its reads stay paused until it has handed nothing to the worker and waits for the peer: a fast upload goes
-//! from pipe to pipe without an event.
+//! more than the upload itself, so the loop asks for no more: at once if the pipe is full, else after the first event. When the
+//! worker is back, the connection is visited, and reads what has come. Its reads stay paused until it has handed nothing to the
+//! worker and waits for the peer: a fast upload goes from pipe to pipe without an event.
 //!
 //! Nothing is lost: when reads are resumed, an event reports a socket that is ready (`epoll_ctl(2)`). A reset is reported in any case.
 
