@@ -1,5 +1,6 @@
 //! An administrator can look at the server while it serves, over real sockets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -77,6 +78,16 @@ fn get_with(server: &Server, path: &str, headers: &str) -> Answer {
 #[track_caller]
 fn get(server: &Server, path: &str) -> Answer {
     get_with(server, path, "")
+}
+
+#[test]
+fn the_book_names_every_metric_and_no_other() {
+    let scrape = get(&watched(), "/metrics");
+    let families = scrape.body.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let words = include_str!("../../docs/protocols.md").split('`');
+    let of_the_process = |word: &str| cfg!(target_os = "linux") && word.starts_with("process_");
+    let named = words.filter(|word| word.starts_with("reactor_") || of_the_process(word));
+    assert_eq!(families.collect::<BTreeSet<_>>(), named.collect());
 }
 
 #[test]
