@@ -1,4 +1,4 @@
-//! Accepts connections, and classifies each errno of `accept(2)`.
+//! Accepts connections, and says what to do about an error of `accept(2)`.
 
 #![warn(clippy::missing_docs_in_private_items)]
 

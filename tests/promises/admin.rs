@@ -310,7 +310,10 @@ fn prometheus_accepts_the_text() {
     assert_eq!(open.header("Content-Type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     let promtool =
         Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut promtool = promtool.expect("promtool is missing: Debian's package prometheus has it");
+    let Ok(mut promtool) = promtool else {
+        assert!(std::env::var_os("CI").is_none(), "promtool is missing: Debian's package prometheus has it");
+        return eprintln!("SKIPPED: promtool is missing, so this test did not check the text");
+    };
     promtool.stdin.take().unwrap().write_all(metrics.body.as_bytes()).unwrap();
     let checked = promtool.wait_with_output().unwrap();
     assert!(checked.status.success() && checked.stderr.is_empty(), "{}", String::from_utf8_lossy(&checked.stderr));

@@ -25,7 +25,7 @@ enum {
     OUTBOX_BYTES_MAX = 64 * 1024, /* from here on nothing more is read */
     ANSWER_BYTES_MAX = 40,
     PAUSE_MS = 100,     /* until the next attempt to accept after EMFILE */
-    PROGRESS_MS = 2000, /* progress is a whole question, or bytes that the client has taken */
+    PROGRESS_MS = 2000, /* progress is a whole question, or bytes that the kernel has taken */
     STOP_MS = 3000,     /* for all connections together, after SIGTERM */
 };
 

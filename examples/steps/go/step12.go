@@ -22,7 +22,7 @@ const (
 	readsPerTurn     = 2         // for one client; what is left in the kernel makes the next wait return at once
 	outboxBytesMax   = 64 * 1024 // from here on nothing more is read
 	pause            = 100 * time.Millisecond
-	progress         = 2 * time.Second // a whole question, or bytes that the client has taken
+	progress         = 2 * time.Second // a whole question, or bytes that the kernel has taken
 	stopTime         = 3 * time.Second // for all connections together, after SIGTERM
 )
 

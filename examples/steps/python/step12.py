@@ -17,7 +17,7 @@ READS_PER_TURN = 2
 OUTBOX_BYTES_MAX = 64 * 1024
 # Until the next attempt to accept after EMFILE.
 PAUSE_MS = 100
-# Progress is a whole question, or bytes that the client has taken.
+# Progress is a whole question, or bytes that the kernel has taken.
 PROGRESS_SECONDS = 2
 # For all connections together, after SIGTERM.
 STOP_SECONDS = 3

@@ -14,7 +14,7 @@ const READ_BYTES: usize = 16 * 1024;
 const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 /// Until the next attempt to accept after EMFILE.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Progress is a whole question, or bytes that the client has taken.
+/// Progress is a whole question, or bytes that the kernel has taken.
 const PROGRESS: Duration = Duration::from_secs(2);
 
 struct Connection {
