@@ -8,6 +8,7 @@
 //!             run     listeners, quiet, then loud connections, by budget    hop 1  reactor
 //!                       └ connection: deliver · flush · decide · read       hop 2  connection
 //!                           └ protocol: bytes in, bytes and a decision out  hop 3  protocol
+//!             then    register accepted sockets that are still open; pause uploads that wait for a worker
 //!             reap    free the slots whose owner has closed, and only here
 //!             └────────────────────────────────────────────────────────────────┘
 //! ```
