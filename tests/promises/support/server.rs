@@ -79,7 +79,7 @@ impl Server {
         &self.handle
     }
 
-    /// The current counters. Between two looks at them is a turn of the loop.
+    /// The current counters. At least one turn of the loop lies between two calls.
     pub(crate) fn stats(&self, name: &str) -> Stats {
         let (asker, answer) = mpsc::channel();
         self.asks.send(asker).unwrap();
