@@ -85,7 +85,7 @@ museum! {
     last_words_forgets_what_is_pending_at_fin:
         "last-words" misses "half-close" told ["then the end"], also [];
     closes_over_input_destroys_answers_that_are_on_their_way:
-        "closes-over-input" misses "refusal" told ["then a reset", "then the end"], also ["firehose"];
+        "closes-over-input" misses "refusal" told ["then a reset", "while it sent the rest, a reset", "then the end"], also ["firehose"];
     exits_on_reset_ends_with_its_client:
         "exits-on-reset" misses "reset" told ["one client was reset"], also ["stuck-reader", "deaf", "heir", "rest"], ends 1;
     interrupted_ends_when_it_is_continued:
