@@ -89,7 +89,7 @@ impl Stage {
         }
     }
 
-    /// Whether a worker empties the pipe of an upload.
+    /// Whether a worker has the pipe of an upload.
     pub(super) fn has_pipe_away(&self) -> bool {
         matches!(self, Self::Connection(connection) if connection.has_pipe_away())
     }
