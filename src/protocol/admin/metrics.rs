@@ -139,12 +139,24 @@ impl Families<'_> {
 
     fn of_the_loop(&mut self, snapshot: &Snapshot) -> fmt::Result {
         let pulse = &snapshot.pulse;
-        self.seconds("reactor_loop_busy_seconds", "Time the loop worked, since the first scrape.", pulse.turns.sum)?;
-        self.seconds("reactor_loop_wait_seconds", "Time between turns, since the first scrape.", pulse.waited)?;
-        self.histogram("reactor_loop_turn_seconds", "Work of one turn, since the first scrape.", &pulse.turns)?;
+        self.seconds(
+            "reactor_loop_busy_seconds",
+            "Time the loop worked, since the first request for the server's state.",
+            pulse.turns.sum,
+        )?;
+        self.seconds(
+            "reactor_loop_wait_seconds",
+            "Time between turns, since the first request for the server's state.",
+            pulse.waited,
+        )?;
+        self.histogram(
+            "reactor_loop_turn_seconds",
+            "Work of one turn, since the first request for the server's state.",
+            &pulse.turns,
+        )?;
         self.histogram(
             "reactor_loop_late_seconds",
-            "Time from the earliest deadline that was due to the turn that acted on it, since the first scrape.",
+            "Time from the earliest deadline that was due to the turn that acted on it, since the first request for the server's state.",
             &pulse.lateness,
         )?;
         self.gauge("reactor_loop_ready_slots", "Slots that wait for a visit.", Some(snapshot.ready_slots as u64))?;
